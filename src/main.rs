@@ -1,6 +1,32 @@
-//! skeleton
+//! The Lambda entry point: one execution environment, one event at a time.
+
+use hawser::{handler, ports::real::World};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-#[tokio::main]
+use serde_json::Value;
+use time::OffsetDateTime;
+
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::run(service_fn(async |e: LambdaEvent<serde_json::Value>| Ok::<_, Error>(e.payload))).await
+    tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_env_filter(log_filter()).init();
+    let world = World::from_env().await;
+    if let Ok(world) = &world {
+        world.warm_up().await;
+    }
+    // Nothing fallible happens before the loop: a world that could not be built fails each event, clearly.
+    let world = &world;
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| -> Result<(), Error> {
+        let world = world.as_ref().map_err(|why| format!("INTERNAL: TLS could not be set up: {why}"))?;
+        let deadline_ms = i128::from(event.context.deadline) * 1_000_000;
+        let deadline = OffsetDateTime::from_unix_timestamp_nanos(deadline_ms).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        handler::answer(&event.payload, deadline, &world.ports()).await.map_err(|why| {
+            tracing::error!("{why}");
+            Error::from(why)
+        })
+    }))
+    .await
+}
+
+/// Our own lines at info, and only warnings of libraries: their debug lines may hold requests.
+fn log_filter() -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::new("warn,hawser=info")
 }

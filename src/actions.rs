@@ -1,0 +1,65 @@
+//! Which IAM actions each call needs: the handler's role holds exactly these, and a test compares.
+//!
+//! Source: Service Authorization Reference, "Actions, resources, and condition keys" of each service.
+
+/// What an action is allowed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// The service knows no narrower resource, or the name is the customer's.
+    Any,
+    /// Every report of the account: tags are read to see whose a report is.
+    AnyReport,
+    /// Reports whose name begins with the prefix.
+    OwnReports,
+    /// Every bucket, to ask where it is.
+    AnyBucket,
+    /// Buckets whose name begins with prefix and account.
+    OwnBuckets,
+    /// Objects in those buckets.
+    OwnObjects,
+    /// The function's own log group.
+    OwnLogs,
+}
+
+/// One action, on what, for which calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// `service:Action`
+    pub action: &'static str,
+    /// On what.
+    pub scope: Scope,
+    /// Which API calls or steps of the handler need it.
+    pub needed_by: &'static str,
+}
+
+const fn grant(action: &'static str, scope: Scope, needed_by: &'static str) -> Grant {
+    Grant { action, scope, needed_by }
+}
+
+/// Everything the handler's role may do.
+pub const HANDLER_ACTIONS: &[Grant] = &[
+    grant("organizations:DescribeOrganization", Scope::Any, "observe: DescribeOrganization"),
+    grant("cur:DescribeReportDefinitions", Scope::Any, "observe: DescribeReportDefinitions"),
+    grant("cur:ListTagsForResource", Scope::AnyReport, "observe: ListTagsForResource"),
+    grant("cur:PutReportDefinition", Scope::OwnReports, "EnsureReport"),
+    grant("cur:TagResource", Scope::OwnReports, "EnsureReport, which tags what it makes"),
+    grant("cur:DeleteReportDefinition", Scope::OwnReports, "RetireReport"),
+    grant("s3:GetBucketLocation", Scope::AnyBucket, "observe: GetBucketLocation on the bucket of a reuse candidate"),
+    grant("s3:ListBucket", Scope::OwnBuckets, "observe: HeadBucket"),
+    grant("s3:GetBucketTagging", Scope::OwnBuckets, "observe: GetBucketTagging"),
+    grant("s3:GetBucketPolicy", Scope::OwnBuckets, "observe: GetBucketPolicy"),
+    grant("s3:CreateBucket", Scope::OwnBuckets, "EnsureBucket"),
+    grant("s3:TagResource", Scope::OwnBuckets, "EnsureBucket, which tags what it makes"),
+    grant("s3:PutBucketTagging", Scope::OwnBuckets, "EnsureBucket, which tags what it makes"),
+    grant("s3:PutBucketOwnershipControls", Scope::OwnBuckets, "EnsureBucket, which enforces object ownership"),
+    grant("s3:PutBucketPublicAccessBlock", Scope::OwnBuckets, "EnsurePublicAccessBlocked"),
+    grant("s3:PutEncryptionConfiguration", Scope::OwnBuckets, "EnsureEncryption"),
+    grant("s3:PutLifecycleConfiguration", Scope::OwnBuckets, "EnsureUploadsExpire"),
+    grant("s3:PutBucketPolicy", Scope::OwnBuckets, "EnsureDeliveryAllowed"),
+    grant("s3:ListBucketVersions", Scope::OwnBuckets, "RetireData, RetireEmptyBucket"),
+    grant("s3:DeleteObject", Scope::OwnObjects, "RetireData, RetireEmptyBucket"),
+    grant("s3:DeleteObjectVersion", Scope::OwnObjects, "RetireData, RetireEmptyBucket"),
+    grant("s3:DeleteBucket", Scope::OwnBuckets, "RetireEmptyBucket"),
+    grant("logs:CreateLogStream", Scope::OwnLogs, "Lambda's own logging"),
+    grant("logs:PutLogEvents", Scope::OwnLogs, "Lambda's own logging"),
+];

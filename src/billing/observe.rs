@@ -1,0 +1,293 @@
+//! What the account looks like: the facts that the plan is made from.
+//!
+//! Two rounds of calls at most: what does not depend on an answer is asked together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::{join_all, try_join_all};
+
+use super::{Export, Id, Kind, Report, Reuse, TAG_CREATED_AT, TAG_STACK, Tags, choice, is_marked};
+use crate::{
+    error::{Code, Failure},
+    event::{Origin, RequestType},
+    names::{BucketName, Region, ReportName},
+    organization::AccountRole,
+    ports::{Aws, Fault, FaultKind, Ports},
+    execute::patiently,
+};
+
+/// The account, as far as one billing export is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The id everything is derived from.
+    pub id: Id,
+    /// The partition's billing Region; none where the service does not exist.
+    pub region: Option<Region>,
+    /// Whose bill it is.
+    pub role: AccountRole,
+    /// The account's reports.
+    pub reports: Reports,
+    /// Set if the report with our name carries our mark.
+    pub ours: Option<Ours>,
+    /// The bucket with our name.
+    pub bucket: OwnBucket,
+    /// Buckets of the customer's reports that could serve.
+    pub candidate_buckets: BTreeMap<String, BucketSeen>,
+    /// Reports that carry another stack's mark.
+    pub other_stacks: BTreeSet<String>,
+    /// What a failed replacement of this resource left behind, and the rollback must remove.
+    pub leftover: Option<Leftover>,
+}
+
+/// The account's reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reports {
+    /// All of them, from every page.
+    Seen(Vec<Report>),
+    /// The account may not look.
+    Denied(Fault),
+}
+
+/// What is known of this stack's own report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ours {
+    /// [`TAG_CREATED_AT`]
+    pub created_at: String,
+}
+
+/// The bucket with our name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnBucket {
+    /// There is none.
+    Absent,
+    /// It carries our mark; its policy is the text S3 holds.
+    Marked {
+        /// The bucket policy.
+        policy: Option<String>,
+    },
+    /// It is there and not ours: without our mark, or another account's.
+    NotOurs(String),
+}
+
+/// The bucket of a reuse candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BucketSeen {
+    /// In this account, where the report says it is.
+    Here,
+    /// Gone.
+    Absent,
+    /// Another account's, or not visible, and why.
+    Hidden(String),
+}
+
+/// Things of this stack under an id that was never answered with success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// The id.
+    pub id: Id,
+    /// Its report exists and carries our mark.
+    pub report: bool,
+    /// Its bucket exists and carries our mark.
+    pub bucket: bool,
+}
+
+/// What one id owns in the account.
+struct Owned {
+    ours: Option<Ours>,
+    bucket: OwnBucket,
+}
+
+/// Reads the account for a Create or an Update.
+///
+/// # Errors
+/// What AWS refused or could not answer, after all tries.
+pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, ports: &Ports<'_>) -> Result<Facts, Failure> {
+    let id = export.id(origin);
+    let region = origin.stack.partition.billing_region();
+    let mut facts = Facts {
+        id: id.clone(),
+        region: region.clone(),
+        role: AccountRole::Standalone,
+        reports: Reports::Seen(Vec::new()),
+        ours: None,
+        bucket: OwnBucket::Absent,
+        candidate_buckets: BTreeMap::new(),
+        other_stacks: BTreeSet::new(),
+        leftover: None,
+    };
+    // The organization is asked everywhere: the vendor wants to know the account's place even without an export.
+    let home = region.clone().unwrap_or_else(|| origin.stack.region.clone());
+    let aws = ports.cloud.at(&home);
+    let leftover = left_behind(origin, &id, before);
+    let wants_billing = region.is_some() && (export.kind != Kind::None || leftover.is_some());
+    if !wants_billing {
+        facts.role = role(origin, &*aws, ports).await?;
+        return Ok(facts);
+    }
+    let bucket = own_bucket(origin, &id)?;
+    let (role, reports, exists) = tokio::join!(
+        role(origin, &*aws, ports),
+        patiently(ports.clock, origin, || aws.describe_reports()),
+        patiently(ports.clock, origin, || aws.bucket_exists(&bucket, &origin.stack.account)),
+    );
+    facts.role = role?;
+    facts.reports = match reports {
+        Ok(reports) => Reports::Seen(reports),
+        Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => Reports::Denied(fault),
+        Err(fault) => return Err(fault.into()),
+    };
+    let seen: &[Report] = match &facts.reports {
+        Reports::Seen(reports) => reports,
+        Reports::Denied(_) => &[],
+    };
+    let owned = owned(origin, &id, seen, exists, &*aws, ports);
+    let (owned, candidates, leftover) =
+        tokio::join!(owned, candidates(origin, export, &id, seen, &*aws, ports), left(origin, leftover, seen, &*aws, ports));
+    let owned = owned?;
+    (facts.ours, facts.bucket) = (owned.ours, owned.bucket);
+    (facts.candidate_buckets, facts.other_stacks) = candidates?;
+    facts.leftover = leftover?;
+    Ok(facts)
+}
+
+/// Reads what an id owns, for a Delete.
+///
+/// # Errors
+/// What AWS refused or could not answer, after all tries.
+pub async fn observe_removal(origin: &Origin, id: &Id, ports: &Ports<'_>) -> Result<(bool, bool), Failure> {
+    let Some(region) = origin.stack.partition.billing_region() else {
+        return Ok((false, false));
+    };
+    let aws = ports.cloud.at(&region);
+    let bucket = own_bucket(origin, id)?;
+    let (reports, exists) =
+        tokio::join!(aws.describe_reports(), aws.bucket_exists(&bucket, &origin.stack.account));
+    let owned = owned(origin, id, &reports?, exists, &*aws, ports).await?;
+    Ok((owned.ours.is_some(), matches!(owned.bucket, OwnBucket::Marked { .. })))
+}
+
+/// The id under which a rolled-back replacement may have left things: the Update's own is the one CloudFormation
+/// knows, and the properties it comes from made another one. In a replacement that goes forward the two differ, and
+/// CloudFormation deletes the old id itself.
+fn left_behind(origin: &Origin, id: &Id, before: Option<&Export>) -> Option<Id> {
+    let in_place = origin.request_type == RequestType::Update && origin.physical_id.as_deref() == Some(&id.to_string());
+    let other = before?.id(origin);
+    (in_place && other != *id && other.kind() != Kind::None && other.prefix() == id.prefix()).then_some(other)
+}
+
+async fn left(origin: &Origin, id: Option<Id>, reports: &[Report], aws: &dyn Aws, ports: &Ports<'_>) -> Result<Option<Leftover>, Failure> {
+    let Some(id) = id else { return Ok(None) };
+    let bucket = own_bucket(origin, &id)?;
+    let exists = aws.bucket_exists(&bucket, &origin.stack.account).await;
+    let owned = owned(origin, &id, reports, exists, aws, ports).await?;
+    let (report, bucket) = (owned.ours.is_some(), matches!(owned.bucket, OwnBucket::Marked { .. }));
+    Ok((report || bucket).then_some(Leftover { id, report, bucket }))
+}
+
+async fn role(origin: &Origin, aws: &dyn Aws, ports: &Ports<'_>) -> Result<AccountRole, Failure> {
+    let answer = patiently(ports.clock, origin, || aws.describe_organization()).await;
+    Ok(AccountRole::classify(&origin.stack.account, answer)?)
+}
+
+async fn owned(
+    origin: &Origin,
+    id: &Id,
+    reports: &[Report],
+    bucket_exists: Result<bool, Fault>,
+    aws: &dyn Aws,
+    ports: &Ports<'_>,
+) -> Result<Owned, Failure> {
+    let name = id.report();
+    let ours = async {
+        if !reports.iter().any(|report| report.name == name.as_str()) {
+            return Ok::<_, Failure>(None);
+        }
+        let tags = tags_of(origin, &name, aws, ports).await?;
+        let created_at = tags.get(TAG_CREATED_AT).cloned().unwrap_or_default();
+        Ok(is_marked(&tags, origin).then_some(Ours { created_at }))
+    };
+    let (ours, bucket) = tokio::join!(ours, bucket_state(origin, id, bucket_exists, aws, ports));
+    Ok(Owned { ours: ours?, bucket: bucket? })
+}
+
+async fn bucket_state(
+    origin: &Origin,
+    id: &Id,
+    exists: Result<bool, Fault>,
+    aws: &dyn Aws,
+    ports: &Ports<'_>,
+) -> Result<OwnBucket, Failure> {
+    let (bucket, owner) = (own_bucket(origin, id)?, &origin.stack.account);
+    match exists {
+        Ok(false) => return Ok(OwnBucket::Absent),
+        Ok(true) => {}
+        // 403: another account's (squatted, or asked for with a role that lost its permission). Never touched.
+        Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => {
+            return Ok(OwnBucket::NotOurs(fault.to_string()));
+        }
+        Err(fault) => return Err(fault.into()),
+    }
+    let (tags, policy) = tokio::join!(
+        patiently(ports.clock, origin, || aws.bucket_tags(&bucket, owner)),
+        patiently(ports.clock, origin, || aws.bucket_policy(&bucket, owner)),
+    );
+    if is_marked(&tags?, origin) {
+        Ok(OwnBucket::Marked { policy: policy? })
+    } else {
+        Ok(OwnBucket::NotOurs("it does not carry this stack's mark".to_owned()))
+    }
+}
+
+type Candidates = (BTreeMap<String, BucketSeen>, BTreeSet<String>);
+
+async fn candidates(
+    origin: &Origin,
+    export: &Export,
+    id: &Id,
+    reports: &[Report],
+    aws: &dyn Aws,
+    ports: &Ports<'_>,
+) -> Result<Candidates, Failure> {
+    let own_exists = reports.iter().any(|report| report.name == id.report().as_str());
+    if export.kind == Kind::None || export.reuse == Reuse::Never || own_exists {
+        return Ok(Candidates::default());
+    }
+    let possible: Vec<&Report> =
+        reports.iter().filter(|report| choice::suitable_by_definition(report, export.format).is_ok()).collect();
+    let buckets: BTreeMap<&str, &str> = possible.iter().map(|r| (r.bucket.as_str(), r.region.as_str())).collect();
+    let buckets = buckets.into_iter().map(|(bucket, region)| async move {
+        let name = BucketName::existing(bucket);
+        let seen = patiently(ports.clock, origin, || aws.bucket_region(&name, &origin.stack.account)).await;
+        let seen = match seen {
+            Ok(actual) if actual.as_str() == region => BucketSeen::Here,
+            Ok(actual) => BucketSeen::Hidden(format!("it is in {actual}, the report says {region}")),
+            Err(fault) => match fault.kind {
+                FaultKind::Missing => BucketSeen::Absent,
+                FaultKind::Throttled | FaultKind::Unavailable => return Err(Failure::from(fault)),
+                _ => BucketSeen::Hidden(fault.to_string()),
+            },
+        };
+        Ok((bucket.to_owned(), seen))
+    });
+    let others = possible.iter().map(|report| async move {
+        let name = ReportName::existing(&report.name);
+        let tags = tags_of(origin, &name, aws, ports).await?;
+        Ok::<_, Failure>(tags.contains_key(TAG_STACK).then(|| report.name.clone()))
+    });
+    let (buckets, others) = tokio::join!(try_join_all(buckets), join_all(others));
+    let others: Result<Vec<Option<String>>, Failure> = others.into_iter().collect();
+    Ok((buckets?.into_iter().collect(), others?.into_iter().flatten().collect()))
+}
+
+async fn tags_of(origin: &Origin, name: &ReportName, aws: &dyn Aws, ports: &Ports<'_>) -> Result<Tags, Failure> {
+    match patiently(ports.clock, origin, || aws.report_tags(name)).await {
+        Ok(tags) => Ok(tags),
+        // Removed since it was listed: then it carries no mark.
+        Err(fault) if fault.kind == FaultKind::Missing => Ok(Tags::new()),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+fn own_bucket(origin: &Origin, id: &Id) -> Result<BucketName, Failure> {
+    id.bucket(&origin.stack.account).map_err(|why| Failure::new(Code::Internal, why.to_string()))
+}

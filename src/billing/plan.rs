@@ -1,0 +1,314 @@
+//! What to do about a billing export: every decision, as data. Pure.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+
+use super::{
+    Asked, DATA_ROOT, Export, Id, Kind, Report, Retention, TAG_CREATED_AT, Tags,
+    choice::{Chosen, choose},
+    first_data_due_by, mark, no_attributes,
+    observe::{Facts, OwnBucket},
+    policy, rfc3339,
+};
+use crate::{
+    error::{Code, Failure},
+    event::Origin,
+    names::{BucketName, ReportName},
+    reply::Attributes,
+};
+
+/// Unfinished multipart uploads are billed and invisible; AWS's delivery is done with any of its own long before.
+pub const UPLOAD_DAYS_MAX: u16 = 7;
+
+/// One thing to bring about, named as the state afterwards. Run twice it is the same as run once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The bucket exists, tagged, with object ownership enforced. Planned only where it does not exist.
+    EnsureBucket {
+        /// The bucket.
+        bucket: BucketName,
+        /// Its tags: the mark of ownership comes into being with the bucket.
+        tags: Tags,
+    },
+    /// No access point, ACL or policy can make the bucket public.
+    EnsurePublicAccessBlocked(BucketName),
+    /// New objects are encrypted with SSE-S3.
+    EnsureEncryption(BucketName),
+    /// Unfinished uploads end after [`UPLOAD_DAYS_MAX`].
+    EnsureUploadsExpire(BucketName),
+    /// AWS may deliver, over TLS only; every other statement of the policy is as it was.
+    EnsureDeliveryAllowed {
+        /// The bucket.
+        bucket: BucketName,
+        /// The whole merged policy.
+        policy: String,
+    },
+    /// The report exists.
+    EnsureReport {
+        /// Its definition.
+        report: Report,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// The report does not exist. Planned only with our mark on it.
+    RetireReport(ReportName),
+    /// Nothing delivered for this export is in the bucket.
+    RetireData {
+        /// The bucket, with our mark.
+        bucket: BucketName,
+        /// Below which key.
+        prefix: &'static str,
+    },
+    /// The bucket does not exist, unless it holds data. Planned only with our mark on it.
+    RetireEmptyBucket(BucketName),
+}
+
+impl Step {
+    /// The step's name, for logs and transcripts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::EnsureBucket { .. } => "EnsureBucket",
+            Self::EnsurePublicAccessBlocked(_) => "EnsurePublicAccessBlocked",
+            Self::EnsureEncryption(_) => "EnsureEncryption",
+            Self::EnsureUploadsExpire(_) => "EnsureUploadsExpire",
+            Self::EnsureDeliveryAllowed { .. } => "EnsureDeliveryAllowed",
+            Self::EnsureReport { .. } => "EnsureReport",
+            Self::RetireReport(_) => "RetireReport",
+            Self::RetireData { .. } => "RetireData",
+            Self::RetireEmptyBucket(_) => "RetireEmptyBucket",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EnsureBucket { bucket, .. } => write!(f, "ensure bucket `{bucket}`"),
+            Self::EnsurePublicAccessBlocked(bucket) => write!(f, "ensure public access to `{bucket}` is blocked"),
+            Self::EnsureEncryption(bucket) => write!(f, "ensure `{bucket}` encrypts with SSE-S3"),
+            Self::EnsureUploadsExpire(bucket) => {
+                write!(f, "ensure unfinished uploads to `{bucket}` end after {UPLOAD_DAYS_MAX} days")
+            }
+            Self::EnsureDeliveryAllowed { bucket, .. } => write!(f, "ensure AWS may deliver to `{bucket}`"),
+            Self::EnsureReport { report, .. } => {
+                write!(f, "ensure report `{}` to `{}/{}`", report.name, report.bucket, report.prefix)
+            }
+            Self::RetireReport(report) => write!(f, "retire report `{report}`"),
+            Self::RetireData { bucket, prefix } => write!(f, "retire the data below `{bucket}/{prefix}`"),
+            Self::RetireEmptyBucket(bucket) => write!(f, "retire bucket `{bucket}` if it holds no data"),
+        }
+    }
+}
+
+/// What to do, and what to answer when it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Rounds in order; the steps within one do not depend on each other and run together.
+    pub rounds: Vec<Vec<Step>>,
+    /// The attributes that hold afterwards; none for a Delete.
+    pub attributes: Attributes,
+    /// Why this export, or why nothing is to be done.
+    pub sentence: String,
+}
+
+/// What a Delete finds of this resource's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remains {
+    /// The report with our name carries our mark.
+    pub report: bool,
+    /// The bucket with our name carries our mark.
+    pub bucket: bool,
+}
+
+/// Refuses what an Update cannot do, before anything is looked at.
+///
+/// The handler's role may touch names of the template's prefix only, so the clean-up Delete after a change of prefix
+/// could not remove the old things. Compared with the physical id and not with the old properties, so that the
+/// rollback of a refused Update is itself accepted.
+///
+/// # Errors
+/// [`Code::PropertyImmutable`]
+pub fn refuse_impossible(origin: &Origin, export: &Export) -> Result<(), Failure> {
+    let current = origin.physical_id.as_deref().and_then(|id| Id::recognise(origin, id));
+    match current {
+        Some(id) if *id.prefix() != export.prefix => Err(Failure::new(
+            Code::PropertyImmutable,
+            format!("property `NamePrefix` cannot change from `{}` to `{}`", id.prefix(), export.prefix),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Plans a Create or an Update.
+///
+/// # Errors
+/// What [`choose`] refuses, [`Code::BillingBucketNotOurs`], or [`Code::BucketPolicyUnmergeable`].
+pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime) -> Result<Plan, Failure> {
+    let choice = choose(export, facts)?;
+    let mut attributes = no_attributes();
+    attributes.insert("Kind", export.kind.as_str().to_owned());
+    attributes.insert("Origin", "none".to_owned());
+    attributes.insert("AccountRole", facts.role.name().as_str().to_owned());
+    if let Some(organization) = facts.role.organization() {
+        let payer = organization.management_account.as_ref().map(|id| id.as_str().to_owned());
+        attributes.insert("ManagementAccountId", payer.unwrap_or_default());
+        attributes.insert("OrganizationId", organization.id.clone());
+        attributes.insert("FeatureSet", organization.feature_set.clone());
+    }
+    let bucket = own_bucket(origin, &facts.id)?;
+    let mut rounds = Vec::new();
+    match &choice.export {
+        Chosen::Nothing => describe_nothing(&mut attributes, origin, export),
+        Chosen::Reuse(report) => describe(&mut attributes, origin, export, facts, report, "reused", ""),
+        Chosen::Ours(report) => {
+            let created_at = facts.ours.as_ref().map(|ours| ours.created_at.as_str()).unwrap_or_default();
+            describe(&mut attributes, origin, export, facts, report, "created", created_at);
+            // Only the delivery policy is mended: everything else about the bucket may have become the customer's.
+            if let OwnBucket::Marked { policy } = &facts.bucket {
+                let policy = merged(origin, facts, &bucket, policy.as_deref())?;
+                rounds.extend(policy.map(|policy| vec![Step::EnsureDeliveryAllowed { bucket, policy }]));
+            }
+        }
+        Chosen::Create => {
+            let Some(region) = &facts.region else {
+                return Err(Failure::new(Code::Internal, "a report was chosen where there is no report service"));
+            };
+            rounds = bucket_rounds(origin, facts, &bucket)?;
+            let report = Report::wanted(&facts.id, export.format, &bucket, region, &origin.request_id);
+            let created_at = rfc3339(now);
+            describe(&mut attributes, origin, export, facts, &report, "created", &created_at);
+            let mut tags = mark(origin);
+            tags.insert(TAG_CREATED_AT.to_owned(), created_at);
+            rounds.push(vec![Step::EnsureReport { report, tags }]);
+        }
+    }
+    attributes.insert("Decision", choice.sentence.clone());
+    if let Some(leftover) = &facts.leftover {
+        let remains = Remains { report: leftover.report, bucket: leftover.bucket };
+        rounds.extend(removal_rounds(origin, &leftover.id, export.retention, remains)?);
+    }
+    Ok(Plan { rounds, attributes, sentence: choice.sentence })
+}
+
+/// Plans a Delete: only what carries our mark, only what the retention allows.
+///
+/// # Errors
+/// None in practice.
+pub fn plan_removal(origin: &Origin, id: &Id, retention: Retention, remains: Remains) -> Result<Plan, Failure> {
+    let rounds = removal_rounds(origin, id, retention, remains)?;
+    let sentence = if rounds.is_empty() { "nothing of this stack's is left" } else { "what this stack made is removed" };
+    Ok(Plan { rounds, attributes: Attributes::new(), sentence: sentence.to_owned() })
+}
+
+fn removal_rounds(origin: &Origin, id: &Id, retention: Retention, remains: Remains) -> Result<Vec<Vec<Step>>, Failure> {
+    let bucket = own_bucket(origin, id)?;
+    let mut rounds = Vec::new();
+    if remains.report {
+        rounds.push(vec![Step::RetireReport(id.report())]);
+    }
+    if remains.bucket {
+        if retention == Retention::Delete {
+            rounds.push(vec![Step::RetireData { bucket: bucket.clone(), prefix: DATA_ROOT }]);
+        }
+        rounds.push(vec![Step::RetireEmptyBucket(bucket)]);
+    }
+    Ok(rounds)
+}
+
+/// The bucket and its settings, for a report that is about to be made.
+fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<Vec<Vec<Step>>, Failure> {
+    let mut rounds = Vec::new();
+    let policy = match &facts.bucket {
+        OwnBucket::NotOurs(why) => {
+            return Err(Failure::new(
+                Code::BillingBucketNotOurs,
+                format!("bucket `{bucket}` exists and is not this stack's: {why}"),
+            ));
+        }
+        OwnBucket::Absent => {
+            rounds.push(vec![Step::EnsureBucket { bucket: bucket.clone(), tags: mark(origin) }]);
+            None
+        }
+        OwnBucket::Marked { policy } => policy.as_deref(),
+    };
+    let mut settings = Vec::new();
+    if !policy::was_set_up(policy) {
+        settings.push(Step::EnsurePublicAccessBlocked(bucket.clone()));
+        settings.push(Step::EnsureEncryption(bucket.clone()));
+        settings.push(Step::EnsureUploadsExpire(bucket.clone()));
+    }
+    let policy = merged(origin, facts, bucket, policy)?;
+    settings.extend(policy.map(|policy| Step::EnsureDeliveryAllowed { bucket: bucket.clone(), policy }));
+    rounds.extend((!settings.is_empty()).then_some(settings));
+    Ok(rounds)
+}
+
+fn merged(origin: &Origin, facts: &Facts, bucket: &BucketName, existing: Option<&str>) -> Result<Option<String>, Failure> {
+    let Some(region) = &facts.region else { return Ok(None) };
+    policy::merge(existing, bucket, origin.stack.partition, &origin.stack.account, region)
+        .map_err(|why| Failure::new(Code::BucketPolicyUnmergeable, why.to_string()))
+}
+
+fn describe_nothing(attributes: &mut Attributes, origin: &Origin, export: &Export) {
+    // A policy needs a legal ARN even where there is nothing to read; no bucket can have this name for long enough to
+    // matter, because the policy also demands that it be this account's.
+    let bucket = format!("arn:{}:s3:::{}-{}-none", origin.stack.partition, export.prefix, origin.stack.account);
+    attributes.insert("ReadableObjectsArn", format!("{bucket}/{DATA_ROOT}*"));
+    attributes.insert("ReadableBucketArn", bucket);
+    attributes.insert("Backfill", if export.backfill { "not possible: there is no export" } else { "" }.to_owned());
+}
+
+fn describe(
+    attributes: &mut Attributes,
+    origin: &Origin,
+    export: &Export,
+    facts: &Facts,
+    report: &Report,
+    source: &str,
+    created_at: &str,
+) {
+    let partition = origin.stack.partition;
+    let home = facts.region.as_ref().unwrap_or(&origin.stack.region);
+    let bucket_arn = BucketName::existing(&report.bucket).arn(partition);
+    let objects = if report.prefix.is_empty() { format!("{bucket_arn}/*") } else { format!("{bucket_arn}/{}/*", report.prefix) };
+    let due = if report.last_delivery.is_some() { String::new() } else { first_data_due_by(created_at) };
+    let backfill = if export.backfill {
+        "open a case with AWS Support (Billing) and ask to backfill this report"
+    } else {
+        "not requested"
+    };
+    attributes.extend([
+        ("Name", report.name.clone()),
+        ("Arn", report.arn(partition, home, &origin.stack.account)),
+        ("BucketName", report.bucket.clone()),
+        ("BucketArn", bucket_arn.clone()),
+        ("BucketRegion", report.region.clone()),
+        ("Prefix", report.prefix.clone()),
+        ("Format", if report.format == "Parquet" { "Parquet" } else { "Csv" }.to_owned()),
+        ("Origin", source.to_owned()),
+        ("FirstDataDueBy", due),
+        ("Backfill", backfill.to_owned()),
+        ("ReadableBucketArn", bucket_arn),
+        ("ReadableObjectsArn", objects),
+    ]);
+}
+
+fn own_bucket(origin: &Origin, id: &Id) -> Result<BucketName, Failure> {
+    id.bucket(&origin.stack.account).map_err(|why| Failure::new(Code::Internal, why.to_string()))
+}
+
+/// The id a request's resource has, so that it is known before any call: the same for success, for failure and for
+/// every delivery of the event (F-1, F-2).
+pub fn physical_id(origin: &Origin, asked: &Asked) -> String {
+    match (asked, &origin.physical_id) {
+        (Asked::Have { export, .. }, _) => export.id(origin).to_string(),
+        (Asked::Remove { .. }, id) => id.clone().unwrap_or_default(),
+    }
+}
+
+/// Whether a Delete has anything to look for.
+pub fn removable(origin: &Origin) -> Option<Id> {
+    let id = Id::recognise(origin, origin.physical_id.as_deref()?)?;
+    (id.kind() != Kind::None).then_some(id)
+}

@@ -1,0 +1,270 @@
+//! `Custom::AccountConnection`: tells the vendor, and proves who tells.
+//!
+//! The notice is one HTTPS POST, a CloudEvents 1.0 structured event signed as Standard Webhooks do, holding a proof of
+//! identity that only this account can make. `docs/notices.md` is the contract with vendors.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use tracing::{info, warn};
+
+use crate::{
+    error::{Code, Failure},
+    event::{Origin, RequestType},
+    names::{Key, LaunchToken, NameError, NoticeUrl, shorten},
+    ports::{HttpAnswer, Ports},
+    properties::Properties,
+    reply::Attributes,
+};
+
+pub mod notice;
+
+pub use notice::{Proof, ProofRequest};
+
+/// The resource type in the template.
+pub const RESOURCE_TYPE: &str = "Custom::AccountConnection";
+
+/// The names of all attributes of this resource type, on Create and Update alike (F-30).
+pub const ATTRIBUTES: [&str; 3] = ["ConnectionId", "Message", "NoticeId"];
+
+/// The longest one POST may take: the vendor verifies the proof with STS meanwhile.
+const POST_LIMIT: Duration = Duration::from_secs(15);
+
+/// First wait between tries, doubled each time, unless the vendor says `Retry-After`.
+const POST_WAIT: Duration = Duration::from_secs(1);
+
+/// Longest wait between tries, whoever asks for it: waiting longer than this costs more tries than it saves.
+const POST_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// On Delete, how long the vendor may keep the customer waiting before the stack goes without it (F-28).
+const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How many of the vendor's own words reach the stack event.
+const WORDS_BYTES_MAX: usize = 600;
+
+/// Longest connection id taken from a vendor; longer ones are refused, an id is never cut.
+const CONNECTION_ID_BYTES_MAX: usize = 256;
+
+/// What is told to the vendor: the properties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Where notices go.
+    pub notice_url: NoticeUrl,
+    /// The signing key.
+    pub token: LaunchToken,
+    /// What the customer calls the connection.
+    pub connection_name: String,
+    /// The role the vendor may assume.
+    pub role_arn: String,
+    /// With which external id.
+    pub external_id: String,
+    /// Which Regions the customer wants covered.
+    pub regions: Vec<String>,
+    /// Granted permission packs and their modes.
+    pub packs: BTreeMap<String, String>,
+    /// The template's version.
+    pub template_version: String,
+    /// The organization facts, attributes of the billing export.
+    pub organization: BTreeMap<String, String>,
+    /// The billing export, its attributes.
+    pub billing: BTreeMap<String, String>,
+}
+
+/// What a request asks of the resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// Create or Update.
+    Have(Box<Terms>),
+    /// Delete; terms that cannot be read leave no one to tell.
+    Remove(Result<Box<Terms>, Failure>),
+}
+
+impl Terms {
+    /// Reads the properties.
+    ///
+    /// # Errors
+    /// [`Code::NoticeUrlRefused`] for the notice URL, else what [`Properties`] says.
+    pub fn parse(properties: Option<&Map<String, Value>>) -> Result<Self, Failure> {
+        let mut properties = Properties::new(properties);
+        let url = properties.required("NoticeUrl")?;
+        let terms = Self {
+            notice_url: url.parse().map_err(|why: NameError| {
+                Failure::new(Code::NoticeUrlRefused, format!("property `NoticeUrl` {why}"))
+            })?,
+            token: properties.required_parsed("LaunchToken")?,
+            connection_name: properties.text("ConnectionName")?.unwrap_or_default(),
+            role_arn: properties.required("RoleArn")?,
+            external_id: properties.required("ExternalId")?,
+            regions: properties.list("Regions")?,
+            packs: properties.map("Packs")?.into_iter().filter(|(_, mode)| mode != "None").collect(),
+            template_version: properties.text("TemplateVersion")?.unwrap_or_default(),
+            organization: properties.map("Organization")?,
+            billing: properties.map("Billing")?,
+        };
+        properties.finish()?;
+        Ok(terms)
+    }
+}
+
+/// The id: derived from stack and resource, because everything about a connection can change in place.
+pub fn physical_id(origin: &Origin) -> String {
+    format!("hawser/account-connection/{}", Key::derive(&[origin.stack.as_str(), &origin.logical_id]))
+}
+
+/// Tells the vendor and reads its answer.
+///
+/// # Errors
+/// On Create and Update, a vendor that refuses or cannot be reached. Never on Delete: the customer can always remove
+/// the stack (F-28).
+pub async fn fulfil(origin: &Origin, asked: &Asked, until: OffsetDateTime, ports: &Ports<'_>) -> Result<(Attributes, Vec<String>), Failure> {
+    match asked {
+        Asked::Have(terms) => {
+            let kind = match origin.request_type {
+                RequestType::Update => notice::Type::Updated,
+                RequestType::Create | RequestType::Delete => notice::Type::Established,
+            };
+            let told = tell(origin, terms, kind, until, ports).await?;
+            Ok((told.attributes(), Vec::new()))
+        }
+        // Not an id of ours: the Create was refused before anyone was told (F-34).
+        Asked::Remove(_) if origin.physical_id.as_deref() != Some(&physical_id(origin)) => Ok(Default::default()),
+        Asked::Remove(Err(failure)) => Ok((Attributes::new(), vec![format!("the vendor was not told: {failure}")])),
+        Asked::Remove(Ok(terms)) => {
+            let until = until.min(ports.clock.now() + REMOVAL_LIMIT);
+            let remark = match tell(origin, terms, notice::Type::Removed, until, ports).await {
+                Ok(_) => None,
+                Err(failure) => {
+                    warn!(code = failure.code.as_str(), "the stack is removed without the vendor's agreement: {failure}");
+                    Some(format!("removed, but the vendor was not told: {failure}"))
+                }
+            };
+            Ok((Attributes::new(), remark.into_iter().collect()))
+        }
+    }
+}
+
+/// The vendor's agreement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    notice_id: String,
+    receipt: Receipt,
+}
+
+/// What a vendor may say in a 2xx answer; anything else in it is its own business.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Receipt {
+    /// Its name for the connection.
+    pub connection_id: String,
+    /// For the customer.
+    pub message: String,
+}
+
+impl Told {
+    fn attributes(self) -> Attributes {
+        Attributes::from([
+            ("ConnectionId", self.receipt.connection_id),
+            ("Message", self.receipt.message),
+            ("NoticeId", self.notice_id),
+        ])
+    }
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meaning {
+    /// Agreed.
+    Accepted(Receipt),
+    /// Try again, after the vendor's own wait if it named one.
+    TryAgain(String, Option<Duration>),
+    /// No.
+    Refused(Failure),
+}
+
+/// Reads an answer: a total function over statuses.
+pub fn meaning(kind: notice::Type, answer: &HttpAnswer) -> Meaning {
+    match answer.status {
+        200..=299 => match receipt(&answer.body) {
+            Ok(receipt) => Meaning::Accepted(receipt),
+            Err(why) => Meaning::Refused(Failure::new(Code::VendorRefused, why)),
+        },
+        // Gone already is what a removal wants (F-28).
+        404 | 410 if kind == notice::Type::Removed => Meaning::Accepted(Receipt::default()),
+        408 | 425 | 429 | 500..=599 => {
+            Meaning::TryAgain(format!("the vendor answered {}{}", answer.status, words(&answer.body)), answer.retry_after)
+        }
+        300..=399 => Meaning::Refused(Failure::new(
+            Code::VendorRedirected,
+            format!("the vendor's address answered {} with a redirect", answer.status),
+        )),
+        status => Meaning::Refused(Failure::new(
+            Code::VendorRefused,
+            format!("the vendor answered {status}{}", words(&answer.body)),
+        )),
+    }
+}
+
+/// A receipt is optional: a body that is not one is no reason to refuse the vendor's 2xx.
+fn receipt(body: &[u8]) -> Result<Receipt, String> {
+    let receipt: Receipt = serde_json::from_slice(body).unwrap_or_default();
+    if receipt.connection_id.len() > CONNECTION_ID_BYTES_MAX {
+        return Err(format!("the vendor's connection id is longer than {CONNECTION_ID_BYTES_MAX} bytes"));
+    }
+    Ok(Receipt { connection_id: printable(&receipt.connection_id), message: shorten(&printable(&receipt.message), WORDS_BYTES_MAX) })
+}
+
+/// The vendor's own words: `detail` or `title` of `application/problem+json` (RFC 9457).
+fn words(body: &[u8]) -> String {
+    let problem: Option<Value> = serde_json::from_slice(body).ok();
+    let word = |name: &str| problem.as_ref()?.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let said = word("detail").or_else(|| word("title"));
+    said.map_or_else(String::new, |said| format!(": {}", shorten(&printable(&said), WORDS_BYTES_MAX)))
+}
+
+/// One line without control characters: a vendor's words end in stack events and logs.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+async fn tell(origin: &Origin, terms: &Terms, kind: notice::Type, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Told, Failure> {
+    let now = ports.clock.now();
+    let data = notice::data(origin, terms);
+    let proof = ports.identity.prove(&data.proof_request(origin, &terms.notice_url, now)?).await?;
+    let notice = notice::seal(origin, terms, kind, data, &proof, now)?;
+    let mut wait = POST_WAIT;
+    let mut last = "there was no time left to try".to_owned();
+    loop {
+        let now = ports.clock.now();
+        let Some(left) = Duration::try_from(until - now).ok().filter(|left| !left.is_zero()) else {
+            return Err(unreachable(terms, &last));
+        };
+        let url = terms.notice_url.as_url();
+        let mut pause = wait;
+        match ports.vendor.post(url, &notice.headers, &notice.body, POST_LIMIT.min(left)).await {
+            Ok(answer) => match meaning(kind, &answer) {
+                Meaning::Accepted(receipt) => {
+                    info!(notice = notice.id, kind = kind.as_str(), status = answer.status, "the vendor was told");
+                    return Ok(Told { notice_id: notice.id, receipt });
+                }
+                Meaning::Refused(failure) => return Err(failure),
+                Meaning::TryAgain(why, after) => {
+                    last = why;
+                    pause = after.unwrap_or(wait).min(POST_WAIT_MAX);
+                }
+            },
+            Err(why) => last = why.to_string(),
+        }
+        if ports.clock.now() + pause >= until {
+            return Err(unreachable(terms, &last));
+        }
+        info!(notice = notice.id, last, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "trying the vendor again");
+        ports.clock.sleep(pause).await;
+        wait = (wait * 2).min(POST_WAIT_MAX);
+    }
+}
+
+fn unreachable(terms: &Terms, last: &str) -> Failure {
+    Failure::new(Code::VendorUnreachable, format!("`{}` did not accept the notice in time: {last}", terms.notice_url.authority()))
+}

@@ -1,0 +1,222 @@
+//! The notice's bytes: CloudEvents envelope, Standard Webhooks signature, and what the proof of identity vouches for.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use super::Terms;
+use crate::{
+    VERSION,
+    billing::rfc3339,
+    error::{Code, Failure},
+    event::Origin,
+    names::{NoticeUrl, Region, Partition, digest_hex},
+};
+
+/// The kind of notice: CloudEvents' `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// After a Create.
+    Established,
+    /// After an Update.
+    Updated,
+    /// Before the stack goes.
+    Removed,
+}
+
+impl Type {
+    /// The attribute's text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Established => "hawser.connection.established",
+            Self::Updated => "hawser.connection.updated",
+            Self::Removed => "hawser.connection.removed",
+        }
+    }
+}
+
+/// What the vendor is told: CloudEvents' `data`, without the proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Data {
+    account_id: String,
+    partition: &'static str,
+    region: String,
+    stack_id: String,
+    connection_name: String,
+    role_arn: String,
+    external_id: String,
+    packs: BTreeMap<String, String>,
+    regions: Vec<String>,
+    organization: BTreeMap<String, String>,
+    billing_export: BTreeMap<String, String>,
+    template_version: String,
+    handler_version: &'static str,
+}
+
+const ORGANIZATION_FIELDS: [(&str, &str); 4] = [
+    ("accountRole", "AccountRole"),
+    ("managementAccountId", "ManagementAccountId"),
+    ("organizationId", "OrganizationId"),
+    ("featureSet", "FeatureSet"),
+];
+
+const BILLING_FIELDS: [(&str, &str); 12] = [
+    ("kind", "Kind"),
+    ("name", "Name"),
+    ("arn", "Arn"),
+    ("bucketName", "BucketName"),
+    ("bucketArn", "BucketArn"),
+    ("bucketRegion", "BucketRegion"),
+    ("prefix", "Prefix"),
+    ("format", "Format"),
+    ("origin", "Origin"),
+    ("decision", "Decision"),
+    ("firstDataDueBy", "FirstDataDueBy"),
+    ("backfill", "Backfill"),
+];
+
+/// Every field the vendor's schema names is there, whatever the template passed on.
+fn fields(names: &[(&str, &str)], attributes: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let value = |attribute: &str| attributes.get(attribute).cloned().unwrap_or_default();
+    names.iter().map(|(field, attribute)| ((*field).to_owned(), value(attribute))).collect()
+}
+
+/// Gathers what the vendor is told.
+pub fn data(origin: &Origin, terms: &Terms) -> Data {
+    Data {
+        account_id: origin.stack.account.as_str().to_owned(),
+        partition: origin.stack.partition.as_str(),
+        region: origin.stack.region.as_str().to_owned(),
+        stack_id: origin.stack.as_str().to_owned(),
+        connection_name: terms.connection_name.clone(),
+        role_arn: terms.role_arn.clone(),
+        external_id: terms.external_id.clone(),
+        packs: terms.packs.clone(),
+        regions: terms.regions.clone(),
+        organization: fields(&ORGANIZATION_FIELDS, &terms.organization),
+        billing_export: fields(&BILLING_FIELDS, &terms.billing),
+        template_version: terms.template_version.clone(),
+        handler_version: VERSION,
+    }
+}
+
+/// A request to sign: who it is for, and what it vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProofRequest {
+    /// `x-hawser-audience`: the only host that may accept the proof.
+    pub audience: String,
+    /// `x-hawser-data-sha256`: the data it vouches for, and no other.
+    pub data_sha256: String,
+    /// The STS endpoint's partition.
+    pub partition: Partition,
+    /// The STS endpoint's Region.
+    pub region: Region,
+    /// Signing time; STS accepts the signature for 15 minutes.
+    pub now: OffsetDateTime,
+}
+
+impl Data {
+    /// What has to be signed for these data. The digest is over their canonical form (RFC 8785), so that a vendor can
+    /// compute it from the parsed notice in any language.
+    ///
+    /// # Errors
+    /// None in practice: strings and maps of strings always have a canonical form.
+    pub fn proof_request(&self, origin: &Origin, url: &NoticeUrl, now: OffsetDateTime) -> Result<ProofRequest, Failure> {
+        let canonical = serde_json_canonicalizer::to_vec(self).map_err(|why| Failure::new(Code::Internal, why.to_string()))?;
+        Ok(ProofRequest {
+            audience: url.authority(),
+            data_sha256: hex::encode(Sha256::digest(&canonical)),
+            partition: origin.stack.partition,
+            region: origin.stack.region.clone(),
+            now,
+        })
+    }
+}
+
+/// A signed `sts:GetCallerIdentity` request for the vendor to forward: never credentials, but replayable for minutes,
+/// so it prints redacted.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// `POST`
+    pub method: String,
+    /// The regional STS endpoint.
+    pub url: String,
+    /// Every header to send, by lowercase name; all but `authorization` are signed.
+    pub headers: BTreeMap<String, String>,
+    /// The form body.
+    pub body: String,
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proof").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Sealed<'a> {
+    #[serde(flatten)]
+    data: Data,
+    proof: &'a Proof,
+}
+
+#[derive(Serialize)]
+struct CloudEvent<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'a str,
+    subject: &'a str,
+    r#type: &'static str,
+    time: String,
+    datacontenttype: &'static str,
+    data: Sealed<'a>,
+}
+
+/// A notice ready to send. Not printable: the body holds a proof, the headers a signature.
+pub struct Notice {
+    /// The same for every delivery of the request, so that the vendor can tell a repetition.
+    pub id: String,
+    /// HTTP headers.
+    pub headers: BTreeMap<&'static str, String>,
+    /// The body.
+    pub body: String,
+}
+
+/// The notice's id: SHA-256 over stack id and request id, 128 bits of it in hexadecimal.
+pub fn id(origin: &Origin) -> String {
+    digest_hex(&[origin.stack.as_str(), &origin.request_id], 16)
+}
+
+/// Writes and signs the notice.
+///
+/// # Errors
+/// [`Code::Internal`] if it cannot be written, which strings and maps of strings always can.
+pub fn seal(origin: &Origin, terms: &Terms, kind: Type, data: Data, proof: &Proof, now: OffsetDateTime) -> Result<Notice, Failure> {
+    let broken = |why: String| Failure::new(Code::Internal, format!("the notice could not be written: {why}"));
+    let id = id(origin);
+    let event = CloudEvent {
+        specversion: "1.0",
+        id: &id,
+        source: origin.stack.as_str(),
+        subject: origin.stack.account.as_str(),
+        r#type: kind.as_str(),
+        time: rfc3339(now),
+        datacontenttype: "application/json",
+        data: Sealed { data, proof },
+    };
+    let body = serde_json::to_string(&event).map_err(|why| broken(why.to_string()))?;
+    let timestamp = now.unix_timestamp();
+    let key = standardwebhooks::Webhook::new(terms.token.expose()).map_err(|_| broken("the launch token is no key".to_owned()))?;
+    let signature = key.sign(&id, timestamp, body.as_bytes()).map_err(|why| broken(why.to_string()))?;
+    let headers = BTreeMap::from([
+        ("content-type", "application/cloudevents+json".to_owned()),
+        ("user-agent", format!("hawser/{VERSION}")),
+        ("webhook-id", id.clone()),
+        ("webhook-timestamp", timestamp.to_string()),
+        ("webhook-signature", signature),
+    ]);
+    Ok(Notice { id, headers, body })
+}

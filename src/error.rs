@@ -1,0 +1,192 @@
+//! The closed list of what can go wrong, and what to do about each.
+//!
+//! A code is stable: the same word stands in the stack event, the log and `docs/errors.md`. See [`Failure`].
+
+use std::fmt;
+
+use crate::ports::{Fault, FaultKind};
+
+/// Who can mend it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The person who launched the stack, or the owner of the account.
+    Customer,
+    /// The vendor who published the template.
+    Vendor,
+    /// AWS: try again.
+    Aws,
+    /// Hawser itself: report it.
+    Hawser,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $blame:ident, $next:literal;)*) => {
+        /// A stable error code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The code as people see it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// Who can mend it.
+            pub fn blame(self) -> Blame {
+                match self { $(Self::$name => Blame::$blame,)* }
+            }
+
+            /// What to do next, one sentence.
+            pub fn next_step(self) -> &'static str {
+                match self { $(Self::$name => $next,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The event is not one of CloudFormation's, or lacks a field.
+    EventInvalid = "EVENT_INVALID", Vendor,
+        "Invoke this function only through a custom resource of a CloudFormation stack.";
+    /// No response can be sent: the event holds no usable ResponseURL. Logged, never a stack event.
+    EventUnanswerable = "EVENT_UNANSWERABLE", Vendor,
+        "Invoke this function only through a custom resource of a CloudFormation stack; events/ holds examples.";
+    /// The resource type is not one of Hawser's.
+    ResourceTypeUnknown = "RESOURCE_TYPE_UNKNOWN", Vendor,
+        "Use Custom::BillingExport or Custom::AccountConnection.";
+    /// A property that must be given is missing.
+    PropertyMissing = "PROPERTY_MISSING", Vendor,
+        "Set the property in the template.";
+    /// A property has a value that is not allowed.
+    PropertyInvalid = "PROPERTY_INVALID", Customer,
+        "Correct the value and create or update the stack again.";
+    /// A property that Hawser does not know, most often a slip of the pen.
+    PropertyUnknown = "PROPERTY_UNKNOWN", Vendor,
+        "Remove the property or correct its name.";
+    /// A property was changed that stays as it was at creation.
+    PropertyImmutable = "PROPERTY_IMMUTABLE", Customer,
+        "Keep the earlier value, or create a second stack with the new one.";
+    /// The kind of billing export is known but not offered yet.
+    KindUnsupported = "KIND_UNSUPPORTED", Customer,
+        "Set Kind to CostAndUsageReport or None.";
+    /// The stack is in a partition that Hawser does not support.
+    PartitionUnsupported = "PARTITION_UNSUPPORTED", Customer,
+        "Launch the stack in an account of aws, aws-cn, aws-us-gov or aws-eusc.";
+    /// The notice URL is not one that a notice may be sent to.
+    NoticeUrlRefused = "NOTICE_URL_REFUSED", Vendor,
+        "Set NoticeUrl to an https URL without user name and fragment.";
+    /// AWS denied a call.
+    AwsAccessDenied = "AWS_ACCESS_DENIED", Customer,
+        "Allow the action for the handler's role: look for a permissions boundary, or a role that was changed by hand.";
+    /// An organization's service control policy denied a call (F-5).
+    AwsDeniedByScp = "AWS_DENIED_BY_SCP", Customer,
+        "Ask the owner of the organization to exempt the handler's role from the service control policy that denies this action.";
+    /// AWS throttled a call until the tries were used up.
+    AwsThrottled = "AWS_THROTTLED", Aws,
+        "Wait a few minutes and try again.";
+    /// AWS, or the way to it, failed until the tries were used up.
+    AwsUnavailable = "AWS_UNAVAILABLE", Aws,
+        "Check the AWS Health Dashboard and that the function can reach the internet, then try again.";
+    /// AWS refused a call for another reason, which stands in the cause.
+    AwsRefused = "AWS_REFUSED", Hawser,
+        "Look the AWS error code up; if the cause is not in your account, report it to the vendor with this text.";
+    /// The account has as many reports as AWS allows.
+    BillingReportLimit = "BILLING_REPORT_LIMIT", Customer,
+        "Delete a report that nobody needs, or set Reuse=WhenSuitable.";
+    /// A report with the derived name exists and is not this stack's.
+    BillingReportNotOurs = "BILLING_REPORT_NOT_OURS", Customer,
+        "Delete that report or restore its hawser tags, then try again.";
+    /// The report service does not accept the bucket (F-16).
+    BillingBucketRejected = "BILLING_BUCKET_REJECTED", Customer,
+        "Look for a policy of the organization that changes bucket policies or blocks service principals, then try again.";
+    /// A bucket with the derived name exists and is not this stack's.
+    BillingBucketNotOurs = "BILLING_BUCKET_NOT_OURS", Customer,
+        "Create the stack again under another name: the bucket's name is derived from the stack.";
+    /// The bucket's policy cannot be merged with.
+    BucketPolicyUnmergeable = "BUCKET_POLICY_UNMERGEABLE", Customer,
+        "Shorten or correct the bucket's policy, then try again.";
+    /// The function has no credentials to sign the proof of identity with.
+    CredentialsMissing = "CREDENTIALS_MISSING", Hawser,
+        "Run the handler with the credentials of its role, as Lambda does.";
+    /// The vendor refused the connection; the cause holds its own words.
+    VendorRefused = "VENDOR_REFUSED", Customer,
+        "Follow the vendor's words, or start again from the vendor's launch link.";
+    /// The vendor could not be reached until the tries were used up.
+    VendorUnreachable = "VENDOR_UNREACHABLE", Vendor,
+        "Try again later; if it stays, tell the vendor.";
+    /// The vendor's address answered with a redirect, which is never followed.
+    VendorRedirected = "VENDOR_REDIRECTED", Vendor,
+        "Set NoticeUrl to the final address.";
+    /// What would be returned does not fit CloudFormation's 4,096 bytes.
+    ResponseTooLarge = "RESPONSE_TOO_LARGE", Hawser,
+        "Shorten the names in the stack; if they are short, report it to the vendor.";
+    /// The work was not done in time.
+    DeadlineExceeded = "DEADLINE_EXCEEDED", Aws,
+        "Try again; if it stays, check that the function can reach the internet.";
+    /// A defect in Hawser.
+    Internal = "INTERNAL", Hawser,
+        "Report it to the vendor with the request id of this event.";
+    /// The response could not be uploaded. Logged, never a stack event; Lambda delivers the event again.
+    ResponseUndelivered = "RESPONSE_UNDELIVERED", Aws,
+        "Check that the function can reach Amazon S3; CloudFormation waits until ServiceTimeout.";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One failure: its code, its cause in one sentence, and AWS's request id where there is one.
+///
+/// Displayed, it is the stack event's reason: `CODE: cause. Next step. [aws request …]` (F-6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The stable code.
+    pub code: Code,
+    /// What happened: one sentence without its full stop.
+    pub cause: String,
+    /// The id to give AWS Support.
+    pub aws_request_id: Option<String>,
+}
+
+impl Failure {
+    /// A failure that no AWS answer caused.
+    pub fn new(code: Code, cause: impl Into<String>) -> Self {
+        Self { code, cause: cause.into(), aws_request_id: None }
+    }
+
+    /// The same failure under a code and cause that say more.
+    pub fn explained(fault: &Fault, code: Code, cause: impl Into<String>) -> Self {
+        Self { code, cause: cause.into(), aws_request_id: fault.request_id.clone() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}. {}", self.code, self.cause.trim_end_matches('.'), self.code.next_step())?;
+        match &self.aws_request_id {
+            Some(id) => write!(f, " [aws request {id}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let code = match fault.kind {
+            FaultKind::Denied => Code::AwsAccessDenied,
+            FaultKind::DeniedByScp => Code::AwsDeniedByScp,
+            FaultKind::Throttled => Code::AwsThrottled,
+            FaultKind::Unavailable => Code::AwsUnavailable,
+            _ => Code::AwsRefused,
+        };
+        let cause = fault.to_string();
+        Self::explained(&fault, code, cause)
+    }
+}

@@ -1,0 +1,187 @@
+//! Wire JSON to [`Envelope`] (lenient: whom to answer), then to [`Request`] (strict: what was asked).
+//!
+//! The order is the point (F-3): the envelope is read from plain JSON before anything can fail, so a slip in the
+//! properties becomes a FAILED response and not a stack that hangs for an hour.
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::{
+    billing::{self, Export},
+    connection::{self, Terms},
+    error::{Code, Failure},
+    names::{ResponseUrl, StackId, StackIdError, shorten},
+};
+
+/// How much of a wrong word an error repeats.
+const WORD_SHOWN_BYTES: usize = 80;
+
+/// The fields every response repeats verbatim, and the incoming physical id. Missing ones are empty: an answer that
+/// CloudFormation may drop is still better than none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The stack's ARN, unchecked.
+    pub stack_id: String,
+    /// Unique per request; with the stack id it identifies the request.
+    pub request_id: String,
+    /// The resource's name in the template.
+    pub logical_resource_id: String,
+    /// The id this resource answered with before; none on Create.
+    pub physical_resource_id: Option<String>,
+}
+
+/// Why an event cannot be answered at all.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{code}: the event {why}. {next}", code = Code::EventUnanswerable, next = Code::EventUnanswerable.next_step())]
+pub struct Unanswerable {
+    why: &'static str,
+}
+
+impl Envelope {
+    /// Reads whom to answer. Everything else about the event may be wrong.
+    ///
+    /// # Errors
+    /// [`Unanswerable`] if there is no usable `ResponseURL`.
+    pub fn parse(event: &Value) -> Result<(Self, ResponseUrl), Unanswerable> {
+        let unanswerable = |why| Unanswerable { why };
+        let event = event.as_object().ok_or(unanswerable("is not a JSON object"))?;
+        let text = |name: &str| event.get(name).and_then(Value::as_str);
+        let url = text("ResponseURL").ok_or(unanswerable("has no `ResponseURL`"))?;
+        let url = ResponseUrl::parse(url).ok_or(unanswerable("has a `ResponseURL` that is no http address"))?;
+        let envelope = Self {
+            stack_id: text("StackId").unwrap_or_default().to_owned(),
+            request_id: text("RequestId").unwrap_or_default().to_owned(),
+            logical_resource_id: text("LogicalResourceId").unwrap_or_default().to_owned(),
+            physical_resource_id: text("PhysicalResourceId").filter(|id| !id.is_empty()).map(str::to_owned),
+        };
+        Ok((envelope, url))
+    }
+}
+
+/// What CloudFormation asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RequestType {
+    /// Make it.
+    Create,
+    /// Bring it to these properties; also how CloudFormation rolls back.
+    Update,
+    /// Remove it; also the end of a replacement and of a failed Create.
+    Delete,
+}
+
+impl RequestType {
+    /// CloudFormation's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "Create",
+            Self::Update => "Update",
+            Self::Delete => "Delete",
+        }
+    }
+}
+
+/// Which stack, which resource, which request: what both resources share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Create, Update or Delete.
+    pub request_type: RequestType,
+    /// The stack's ARN, checked.
+    pub stack: StackId,
+    /// The request's id.
+    pub request_id: String,
+    /// The resource's name in the template.
+    pub logical_id: String,
+    /// The id this resource answered with before; always given on Update and Delete.
+    pub physical_id: Option<String>,
+}
+
+/// A request, wholly checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// `Custom::BillingExport`
+    Billing(Origin, billing::Asked),
+    /// `Custom::AccountConnection`
+    Connection(Origin, connection::Asked),
+}
+
+impl Request {
+    /// Reads what was asked.
+    ///
+    /// On Delete, properties that cannot be read are no failure: the stack must be deletable, and what was made is
+    /// found by the physical id.
+    ///
+    /// # Errors
+    /// A [`Failure`] whose code says which part of the event is wrong.
+    pub fn parse(event: &Value) -> Result<Self, Failure> {
+        let text = |name: &str| event.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let need = |name: &str| text(name).ok_or_else(|| invalid(format!("the event has no `{name}`")));
+        let request_type = match need("RequestType")? {
+            "Create" => RequestType::Create,
+            "Update" => RequestType::Update,
+            "Delete" => RequestType::Delete,
+            other => return Err(invalid(format!("`{}` is no request type", shorten(other, WORD_SHOWN_BYTES)))),
+        };
+        let origin = Origin {
+            request_type,
+            stack: need("StackId")?.parse().map_err(|why: StackIdError| {
+                let code = match why {
+                    StackIdError::Partition(_) => Code::PartitionUnsupported,
+                    StackIdError::Malformed(_) => Code::EventInvalid,
+                };
+                Failure::new(code, why.to_string())
+            })?,
+            request_id: need("RequestId")?.to_owned(),
+            logical_id: need("LogicalResourceId")?.to_owned(),
+            physical_id: match request_type {
+                RequestType::Create => None,
+                RequestType::Update | RequestType::Delete => Some(need("PhysicalResourceId")?.to_owned()),
+            },
+        };
+        let properties = Self::properties(event, "ResourceProperties")?;
+        match need("ResourceType")? {
+            billing::RESOURCE_TYPE => {
+                let asked = match request_type {
+                    RequestType::Delete => billing::Asked::Remove { retention: billing::retention(properties) },
+                    RequestType::Create => billing::Asked::Have { export: Export::parse(properties)?, before: None },
+                    RequestType::Update => billing::Asked::Have {
+                        export: Export::parse(properties)?,
+                        before: Self::properties(event, "OldResourceProperties")
+                            .ok()
+                            .and_then(|old| Export::parse(old).ok()),
+                    },
+                };
+                Ok(Self::Billing(origin, asked))
+            }
+            connection::RESOURCE_TYPE => {
+                let asked = match request_type {
+                    RequestType::Delete => connection::Asked::Remove(Terms::parse(properties).map(Box::new)),
+                    RequestType::Create | RequestType::Update => connection::Asked::Have(Box::new(Terms::parse(properties)?)),
+                };
+                Ok(Self::Connection(origin, asked))
+            }
+            other => Err(Failure::new(
+                Code::ResourceTypeUnknown,
+                format!("`{}` is not a resource type of this function", shorten(other, WORD_SHOWN_BYTES)),
+            )),
+        }
+    }
+
+    /// What both resources share.
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Self::Billing(origin, _) | Self::Connection(origin, _) => origin,
+        }
+    }
+
+    fn properties<'a>(event: &'a Value, field: &str) -> Result<Option<&'a Map<String, Value>>, Failure> {
+        match event.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object)),
+            Some(_) => Err(invalid(format!("`{field}` is not an object"))),
+        }
+    }
+}
+
+fn invalid(cause: String) -> Failure {
+    Failure::new(Code::EventInvalid, cause)
+}

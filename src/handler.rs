@@ -1,0 +1,208 @@
+//! The story of one event: parse, observe, plan, execute, reply.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use futures::FutureExt;
+use serde_json::Value;
+use thiserror::Error;
+use time::OffsetDateTime;
+use tracing::{error, info, warn};
+
+use crate::{
+    billing::{
+        self,
+        observe::{observe, observe_removal},
+        plan::{self, Remains},
+    },
+    connection,
+    error::{Blame, Code, Failure},
+    event::{Envelope, Origin, Request, Unanswerable},
+    execute::{Halt, execute},
+    names::ResponseUrl,
+    ports::Ports,
+    reply::{Attributes, Verdict, nothing_made_id, render},
+};
+
+/// Kept free of work before the deadline: the upload of the response with several tries, of which the last still ends
+/// [`SAFETY`] before the function is stopped (F-3).
+const REPLY_RESERVE: Duration = Duration::from_secs(12);
+
+/// A response leaves at least this long before the deadline.
+const SAFETY: Duration = Duration::from_secs(2);
+
+/// The share of the time left that the reply may take when a function is configured with little time: half.
+const REPLY_SHARE: u32 = 2;
+
+/// What is assumed when the deadline has passed already or cannot be one: some local runtimes send a duration in place
+/// of a time. Shorter than any time-out this function is deployed with.
+const BUDGET_UNKNOWN: Duration = Duration::from_secs(20);
+
+/// The longest one upload may take; S3 answers in milliseconds.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(5);
+
+/// First wait between uploads; doubled each time.
+const UPLOAD_WAIT: Duration = Duration::from_millis(200);
+
+/// How often a plan is made again because somebody else was faster. Once is what a duplicate delivery needs.
+const RACES_MAX: u8 = 2;
+
+/// No response reached CloudFormation: the only case in which Lambda should deliver the event again.
+#[derive(Debug, Error)]
+pub enum Unanswered {
+    /// The event does not say where to.
+    #[error(transparent)]
+    Unanswerable(#[from] Unanswerable),
+    /// The upload failed until time ran out.
+    #[error("{}: the response could not be uploaded to `{host}`: {last}. {}", Code::ResponseUndelivered, Code::ResponseUndelivered.next_step())]
+    Undelivered {
+        /// Where to.
+        host: String,
+        /// How the last try ended.
+        last: String,
+    },
+}
+
+/// Answers one event, exactly once, before `deadline`.
+///
+/// # Errors
+/// [`Unanswered`], and only then: after a response was delivered an error would make Lambda run the event again.
+pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Unanswered> {
+    let started = ports.clock.now();
+    let (envelope, response_url) = Envelope::parse(event)?;
+    if !response_url.is_familiar() {
+        warn!(host = response_url.host(), "the response goes to a host that is not one of CloudFormation's");
+    }
+    let left = Duration::try_from(deadline - started).ok().filter(|left| !left.is_zero()).unwrap_or(BUDGET_UNKNOWN);
+    let reserve = REPLY_RESERVE.min(left / REPLY_SHARE);
+    let work_until = started + (left - reserve);
+    let reply_until = started + left.saturating_sub(SAFETY.min(reserve / REPLY_SHARE));
+
+    // The id is known before anything is tried, and outside of what may fail, so every ending answers with it.
+    let request = catch_unwind(|| Request::parse(event)).unwrap_or_else(|_| Err(panicked()));
+    let physical_id = request.as_ref().map_or_else(|_| kept_id(&envelope), physical_id);
+    let outcome = match &request {
+        Ok(request) => {
+            let work = AssertUnwindSafe(fulfil(request, work_until, ports)).catch_unwind();
+            let limit = ports.clock.sleep(left - reserve);
+            tokio::select! {
+                biased;
+                outcome = work => outcome.unwrap_or_else(|_| Err(panicked())),
+                () = limit => Err(Failure::new(Code::DeadlineExceeded, "the work was not done before the function's time ran out")),
+            }
+        }
+        Err(failure) => Err(failure.clone()),
+    };
+    let verdict = match outcome {
+        Ok(Done { attributes, remarks }) => {
+            let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
+            Verdict::Success { physical_id, attributes, remark }
+        }
+        // A failed Update keeps the id it came with: another one would have CloudFormation delete something (F-2).
+        Err(failure) => Verdict::Failed { physical_id: envelope.physical_resource_id.clone().unwrap_or(physical_id), failure },
+    };
+    log(&envelope, request.as_ref().ok(), &verdict, ports.clock.now() - started);
+    deliver(response_url, &render(&envelope, &verdict), reply_until, ports).await
+}
+
+/// A request that was fulfilled.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Done {
+    attributes: Attributes,
+    remarks: Vec<String>,
+}
+
+async fn fulfil(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Done, Failure> {
+    match request {
+        Request::Billing(origin, billing::Asked::Have { export, before }) => {
+            plan::refuse_impossible(origin, export)?;
+            let mut races = 0;
+            loop {
+                let facts = observe(origin, export, before.as_ref(), ports).await?;
+                let plan = plan::plan(origin, export, &facts, ports.clock.now())?;
+                info!(decision = plan.sentence, account_role = facts.role.name().as_str(), "decided");
+                match execute(&plan, origin, until, ports).await {
+                    Ok(remarks) => return Ok(Done { attributes: plan.attributes, remarks }),
+                    Err(Halt::Raced(_)) if races < RACES_MAX => races += 1,
+                    Err(Halt::Raced(failure) | Halt::Failed(failure)) => return Err(failure),
+                }
+            }
+        }
+        Request::Billing(origin, billing::Asked::Remove { retention }) => {
+            // Not an id this resource can have answered with: nothing of it exists (F-34).
+            let Some(id) = plan::removable(origin) else { return Ok(Done::default()) };
+            let (report, bucket) = observe_removal(origin, &id, ports).await?;
+            let plan = plan::plan_removal(origin, &id, *retention, Remains { report, bucket })?;
+            info!(decision = plan.sentence, "decided");
+            match execute(&plan, origin, until, ports).await {
+                Ok(remarks) => Ok(Done { attributes: plan.attributes, remarks }),
+                Err(Halt::Raced(failure) | Halt::Failed(failure)) => Err(failure),
+            }
+        }
+        Request::Connection(origin, asked) => {
+            let (attributes, remarks) = connection::fulfil(origin, asked, until, ports).await?;
+            Ok(Done { attributes, remarks })
+        }
+    }
+}
+
+/// The id a request's resource has; derived from the request alone.
+fn physical_id(request: &Request) -> String {
+    match request {
+        Request::Billing(origin, asked) => plan::physical_id(origin, asked),
+        Request::Connection(origin, _) => origin.physical_id.clone().unwrap_or_else(|| connection::physical_id(origin)),
+    }
+}
+
+/// The id when the request cannot be read: the one it came with, or one that says nothing was made.
+fn kept_id(envelope: &Envelope) -> String {
+    envelope.physical_resource_id.clone().unwrap_or_else(|| nothing_made_id(envelope))
+}
+
+fn panicked() -> Failure {
+    Failure::new(Code::Internal, "the handler met a condition it was not written for")
+}
+
+/// Uploads the response until it is stored or time runs out. Takes the URL, so that there is no second response.
+async fn deliver(url: ResponseUrl, body: &[u8], until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Unanswered> {
+    let mut wait = UPLOAD_WAIT;
+    loop {
+        let left = Duration::try_from(until - ports.clock.now()).unwrap_or(Duration::ZERO);
+        let limit = UPLOAD_LIMIT.min(left);
+        let last = match AssertUnwindSafe(ports.mailbox.put(url.expose(), body, limit)).catch_unwind().await {
+            Ok(Ok(status)) if (200..300).contains(&status) => return Ok(()),
+            Ok(Ok(status)) => format!("status {status}"),
+            Ok(Err(why)) => why.to_string(),
+            Err(_) => "the upload panicked".to_owned(),
+        };
+        let now = ports.clock.now();
+        if now + wait >= until {
+            return Err(Unanswered::Undelivered { host: url.host().to_owned(), last });
+        }
+        warn!(host = url.host(), last, "the response was not stored; trying again");
+        ports.clock.sleep(wait).await;
+        wait *= 2;
+    }
+}
+
+fn log(envelope: &Envelope, request: Option<&Request>, verdict: &Verdict, took: time::Duration) {
+    let origin: Option<&Origin> = request.map(Request::origin);
+    let request_type = origin.map(|origin| origin.request_type.as_str()).unwrap_or_default();
+    let duration_ms = i64::try_from(took.whole_milliseconds()).unwrap_or(i64::MAX);
+    let (stack, request, resource) = (&envelope.stack_id, &envelope.request_id, &envelope.logical_resource_id);
+    match verdict {
+        Verdict::Success { physical_id, remark, .. } => {
+            info!(stack, request, resource, request_type, physical_id, remark, duration_ms, "SUCCESS");
+        }
+        Verdict::Failed { physical_id, failure } => {
+            let code = failure.code.as_str();
+            if failure.code.blame() == Blame::Hawser {
+                error!(stack, request, resource, request_type, physical_id, code, duration_ms, "FAILED {failure}");
+            } else {
+                warn!(stack, request, resource, request_type, physical_id, code, duration_ms, "FAILED {failure}");
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What Hawser needs of the world, in its own words. SDK types, HTTP and the clock stop here.
+//!
+//! One trait per remote party: [`Aws`], [`Vendor`], [`Mailbox`], and [`Clock`]; [`Identity`] signs locally.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use thiserror::Error;
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::{
+    billing::{Report, Tags},
+    connection::{Proof, ProofRequest},
+    error::Failure,
+    names::{AccountId, BucketName, Region, ReportName},
+    organization::Organization,
+};
+
+#[cfg(feature = "aws")]
+pub mod aws;
+#[cfg(feature = "aws")]
+pub mod real;
+#[cfg(feature = "aws")]
+pub mod web;
+
+/// Everything outside, as the handler is given it.
+#[derive(Clone, Copy)]
+pub struct Ports<'a> {
+    /// AWS, by Region.
+    pub cloud: &'a dyn Cloud,
+    /// The signer of the proof of identity.
+    pub identity: &'a dyn Identity,
+    /// The vendor.
+    pub vendor: &'a dyn Vendor,
+    /// Where responses are uploaded.
+    pub mailbox: &'a dyn Mailbox,
+    /// Time.
+    pub clock: &'a dyn Clock,
+}
+
+/// AWS as seen from one account.
+pub trait Cloud: Send + Sync {
+    /// The account's billing services and buckets, through the given Region's endpoints.
+    fn at(&self, region: &Region) -> Arc<dyn Aws>;
+}
+
+/// The calls Hawser makes of AWS, named as the API operations they are.
+///
+/// Every bucket call names the account that must own the bucket, so that a squatted name is refused by S3 itself.
+#[async_trait]
+pub trait Aws: Send + Sync {
+    /// `organizations:DescribeOrganization`; `None` is `AWSOrganizationsNotInUseException`.
+    async fn describe_organization(&self) -> Result<Option<Organization>, Fault>;
+    /// `cur:DescribeReportDefinitions`, every page.
+    async fn describe_reports(&self) -> Result<Vec<Report>, Fault>;
+    /// `cur:ListTagsForResource`
+    async fn report_tags(&self, report: &ReportName) -> Result<Tags, Fault>;
+    /// `cur:PutReportDefinition`
+    async fn put_report(&self, report: &Report, tags: &Tags) -> Result<(), Fault>;
+    /// `cur:DeleteReportDefinition`; one that is gone already is success.
+    async fn delete_report(&self, report: &ReportName) -> Result<(), Fault>;
+    /// `s3:HeadBucket`: `true` if the owner has it, `false` if nobody has it; another owner's is [`FaultKind::Denied`].
+    async fn bucket_exists(&self, bucket: &BucketName, owner: &AccountId) -> Result<bool, Fault>;
+    /// `s3:GetBucketLocation`
+    async fn bucket_region(&self, bucket: &BucketName, owner: &AccountId) -> Result<Region, Fault>;
+    /// `s3:GetBucketTagging`; a bucket without tags has none.
+    async fn bucket_tags(&self, bucket: &BucketName, owner: &AccountId) -> Result<Tags, Fault>;
+    /// `s3:GetBucketPolicy`; `None` if it has none.
+    async fn bucket_policy(&self, bucket: &BucketName, owner: &AccountId) -> Result<Option<String>, Fault>;
+    /// `s3:CreateBucket`, with its tags and with object ownership enforced. To be called only after
+    /// [`Aws::bucket_exists`] said no: in us-east-1, creating a bucket one already owns resets its ACL.
+    async fn create_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), Fault>;
+    /// `s3:PutPublicAccessBlock`, all four settings on.
+    async fn block_public_access(&self, bucket: &BucketName, owner: &AccountId) -> Result<(), Fault>;
+    /// `s3:PutBucketEncryption` with SSE-S3.
+    async fn encrypt_bucket(&self, bucket: &BucketName, owner: &AccountId) -> Result<(), Fault>;
+    /// `s3:PutBucketLifecycleConfiguration`: unfinished uploads end after the given days.
+    async fn expire_uploads(&self, bucket: &BucketName, owner: &AccountId, days: u16) -> Result<(), Fault>;
+    /// `s3:PutBucketPolicy`
+    async fn put_bucket_policy(&self, bucket: &BucketName, owner: &AccountId, policy: &str) -> Result<(), Fault>;
+    /// `s3:ListObjectVersions`, one page of at most `max`: object versions and delete markers.
+    async fn list_versions(&self, bucket: &BucketName, owner: &AccountId, prefix: &str, max: u16) -> Result<Vec<Version>, Fault>;
+    /// `s3:DeleteObjects`, at most 1,000 at once.
+    async fn delete_versions(&self, bucket: &BucketName, owner: &AccountId, versions: &[Version]) -> Result<(), Fault>;
+    /// `s3:DeleteBucket`; one that is gone already is success, one with data is [`FaultKind::NotEmpty`].
+    async fn delete_bucket(&self, bucket: &BucketName, owner: &AccountId) -> Result<(), Fault>;
+}
+
+/// One version of one object, or a delete marker.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The object's key.
+    pub key: String,
+    /// S3's version id; `null` in a bucket that never had versioning.
+    pub version_id: String,
+}
+
+/// Why a call failed, as far as Hawser decides by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// Access denied.
+    Denied,
+    /// Access denied by an explicit deny in a service control policy (F-5).
+    DeniedByScp,
+    /// Throttled until the client's tries were used up.
+    Throttled,
+    /// 5xx, a time-out or no connection until the client's tries were used up.
+    Unavailable,
+    /// The thing does not exist.
+    Missing,
+    /// Something of that name is there already, and the account's own.
+    Exists,
+    /// The name belongs to another account.
+    Taken,
+    /// `ReportLimitReachedException`
+    LimitReached,
+    /// `ValidationException: Failed to verify customer bucket permission.` (F-16)
+    BucketUnverified,
+    /// `BucketNotEmpty`
+    NotEmpty,
+    /// `OperationAborted`: another operation on the same thing is under way.
+    Conflict,
+    /// Any other refusal; the fault's code says which.
+    Refused,
+}
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub struct Fault {
+    /// The IAM action that was tried, such as `s3:CreateBucket`.
+    pub action: &'static str,
+    /// What it means.
+    pub kind: FaultKind,
+    /// AWS's error code, or what the transport said.
+    pub code: String,
+    /// AWS's own words.
+    pub message: String,
+    /// AWS's request id.
+    pub request_id: Option<String>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            FaultKind::Denied => "was denied",
+            FaultKind::DeniedByScp => "was denied by a service control policy",
+            FaultKind::Throttled => "was throttled",
+            FaultKind::Unavailable => "could not be reached",
+            _ => "was refused",
+        };
+        write!(f, "`{}` {what} ({}", self.action, self.code)?;
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message.trim_end_matches('.'))?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// Signs the proof of identity. Nothing leaves the function here.
+#[async_trait]
+pub trait Identity: Send + Sync {
+    /// Signs the request that lets its holder ask STS who signed it.
+    async fn prove(&self, request: &ProofRequest) -> Result<Proof, Failure>;
+}
+
+/// What came back from the vendor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Retry-After`, when it is a number of seconds.
+    pub retry_after: Option<Duration>,
+    /// The first bytes of the body, at most [`VENDOR_BODY_BYTES_MAX`].
+    pub body: Vec<u8>,
+}
+
+/// How much of a vendor's answer is read: room for an id and a sentence, and no more memory than that.
+pub const VENDOR_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// No answer at all: the end of a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct NoAnswer(pub String);
+
+/// The vendor's end.
+#[async_trait]
+pub trait Vendor: Send + Sync {
+    /// One POST, redirects not followed, ended after `limit`.
+    async fn post(&self, url: &Url, headers: &BTreeMap<&'static str, String>, body: &str, limit: Duration) -> Result<HttpAnswer, NoAnswer>;
+}
+
+/// Where CloudFormation waits for responses.
+#[async_trait]
+pub trait Mailbox: Send + Sync {
+    /// One PUT with an empty Content-Type and an exact Content-Length, ended after `limit`; the status.
+    async fn put(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoAnswer>;
+}
+
+/// Time, the only source of it in the core.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> OffsetDateTime;
+    /// Waits.
+    async fn sleep(&self, duration: Duration);
+}

@@ -1,0 +1,180 @@
+//! The real world, assembled: clients, the signer and the clock of a Lambda function.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
+use aws_types::SdkConfig;
+use futures::future::join_all;
+use time::OffsetDateTime;
+
+use super::{Aws, Clock, Cloud, Identity, Ports, aws, web::Web};
+use crate::{
+    connection::{Proof, ProofRequest},
+    error::{Code, Failure},
+    names::{Partition, Region},
+};
+
+/// How long the init phase may wait for connections: Lambda allows 10 s for all of it, and a network without a way
+/// out must not cost more than this.
+const WARM_LIMIT: Duration = Duration::from_millis(1500);
+
+/// Connections opened ahead: the first round asks each of these once, the settings round has the bucket service four
+/// times, two of which reuse what the first round left.
+const WARM_S3: usize = 2;
+
+/// The form body of `sts:GetCallerIdentity`.
+const CALLER_IDENTITY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
+
+/// Everything outside, for the life of one execution environment.
+#[derive(Debug)]
+pub struct World {
+    web: Web,
+    cloud: RealCloud,
+    signer: Signer,
+    clock: SystemClock,
+}
+
+impl World {
+    /// Builds clients from AWS's standard environment. Nothing is sent.
+    ///
+    /// # Errors
+    /// The words of the TLS library.
+    pub async fn from_env() -> Result<Self, String> {
+        let web = Web::new()?;
+        let (retries, limits) = aws::patience();
+        let region = aws_types::region::Region::new(own_region());
+        let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .region(region)
+            .http_client(web.for_aws())
+            .retry_config(retries)
+            .timeout_config(limits)
+            .load()
+            .await;
+        let cloud = RealCloud { config, clients: Mutex::default() };
+        if let Some(billing) = Partition::of_region(&own_region()).billing_region() {
+            cloud.at(&billing);
+        }
+        Ok(Self { web, cloud, signer: Signer, clock: SystemClock })
+    }
+
+    /// Opens the connections that every billing request needs, while the init phase still runs at full speed. Whatever
+    /// fails here is silent: a request that needs it will say so and be answered.
+    pub async fn warm_up(&self) {
+        let partition = Partition::of_region(&own_region());
+        let Some(region) = partition.billing_region() else { return };
+        let suffix = partition.dns_suffix();
+        let origin = |service: &str, variable: &str| {
+            endpoint(variable).unwrap_or_else(|| format!("https://{service}.{region}.{suffix}/"))
+        };
+        let mut origins = vec![
+            origin("organizations", "AWS_ENDPOINT_URL_ORGANIZATIONS"),
+            origin("cur", "AWS_ENDPOINT_URL_COST_AND_USAGE_REPORT_SERVICE"),
+        ];
+        origins.extend(std::iter::repeat_n(origin("s3", "AWS_ENDPOINT_URL_S3"), WARM_S3));
+        join_all(origins.iter().map(|origin| self.web.warm(origin, WARM_LIMIT))).await;
+    }
+
+    /// The world as the handler sees it.
+    pub fn ports(&self) -> Ports<'_> {
+        Ports { cloud: &self.cloud, identity: &self.signer, vendor: &self.web, mailbox: &self.web, clock: &self.clock }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "AWS's standard environment is read here and nowhere else")]
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn own_region() -> String {
+    variable("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned())
+}
+
+/// A service's endpoint where the environment names one (AWS SDKs and Tools Reference, "Service-specific endpoints").
+fn endpoint(service_variable: &str) -> Option<String> {
+    variable(service_variable).or_else(|| variable("AWS_ENDPOINT_URL"))
+}
+
+#[derive(Debug)]
+struct RealCloud {
+    config: SdkConfig,
+    clients: Mutex<BTreeMap<Region, Arc<aws::Clients>>>,
+}
+
+impl Cloud for RealCloud {
+    fn at(&self, region: &Region) -> Arc<dyn Aws> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = clients.entry(region.clone()).or_insert_with(|| Arc::new(aws::Clients::new(&self.config, region)));
+        Arc::clone(made) as Arc<dyn Aws>
+    }
+}
+
+/// Signs with the function's own credentials.
+#[derive(Debug)]
+struct Signer;
+
+#[async_trait]
+impl Identity for Signer {
+    async fn prove(&self, request: &ProofRequest) -> Result<Proof, Failure> {
+        let missing = |why: String| Failure::new(Code::CredentialsMissing, format!("the proof of identity could not be signed: {why}"));
+        let credentials = EnvironmentVariableCredentialsProvider::new().provide_credentials().await;
+        let credentials = credentials.map_err(|why| missing(why.to_string()))?;
+        let own = || format!("https://sts.{}.{}/", request.region, request.partition.dns_suffix());
+        let mut url = endpoint("AWS_ENDPOINT_URL_STS").unwrap_or_else(own);
+        if !url.ends_with('/') {
+            url.push('/');
+        }
+        let parsed = url::Url::parse(&url).map_err(|why| missing(why.to_string()))?;
+        let host = parsed.host_str().unwrap_or_default();
+        let host = parsed.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let mut headers = BTreeMap::from([
+            ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
+            ("host".to_owned(), host),
+            ("x-hawser-audience".to_owned(), request.audience.clone()),
+            ("x-hawser-data-sha256".to_owned(), request.data_sha256.clone()),
+        ]);
+        let identity = credentials.into();
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(request.region.as_str())
+            .name("sts")
+            .time(request.now.into())
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|why| missing(why.to_string()))?;
+        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let signable = SignableRequest::new("POST", &url, pairs, SignableBody::Bytes(CALLER_IDENTITY.as_bytes()))
+            .map_err(|why| missing(why.to_string()))?;
+        let signed = sign(signable, &parameters.into()).map_err(|why| missing(why.to_string()))?;
+        let (added, _) = signed.into_parts();
+        let (added, _) = added.into_parts();
+        headers.extend(added.iter().map(|header| (header.name().to_owned(), header.value().to_owned())));
+        Ok(Proof { method: "POST".to_owned(), url, headers, body: CALLER_IDENTITY.to_owned() })
+    }
+}
+
+#[derive(Debug)]
+struct SystemClock;
+
+#[async_trait]
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place where time enters")]
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
