@@ -1,1 +1,9 @@
-//! skeleton
+//! What `make demo` and the emulator tests are made of.
+//!
+//! [`emulator`] starts MiniStack and, in front of it, the strict [`front`]; [`stack`] packages `template.yaml` and drives
+//! CloudFormation; [`vendor`] starts the vendor's side over TLS, with the authority that [`certs`] makes for the run;
+//! [`leaks`] searches everything that was written for secrets.
+
+pub mod account;
+pub mod front;
+pub mod venv;

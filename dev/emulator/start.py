@@ -1,0 +1,288 @@
+"""Starts MiniStack and closes the gaps that only its own process can close.
+
+MiniStack (https://pypi.org/project/ministack/) keeps the state and takes the decisions: CloudFormation, Lambda, IAM, S3,
+STS, CUR. This file adds four things that AWS documents and this version does not do. Everything that can be seen on the
+wire is closed by the strict front instead (`dev/src/front/`). `docs/emulator.md` lists both.
+
+1. The response URL of a custom resource is a presigned S3 upload at the front, in the shape CloudFormation gives it.
+2. A custom resource whose Create failed is deleted by the rollback, with the id of the FAILED answer.
+3. Calls that need more than one permission need all of them, and billing calls are checked on the report they name.
+4. A function whose role may not write logs leaves none (MiniStack writes them whatever the role says).
+
+Every name replaced here is looked up first: another MiniStack version stops at start instead of running unpatched.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import os
+import random
+import string
+import threading
+from urllib.parse import quote
+
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from defusedxml.ElementTree import ParseError, fromstring
+
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import lambda_svc
+from ministack.services.cloudformation import custom_resource, stacks
+
+# Taken out of the environment at once: the handler inherits what is left of it.
+FRONT_URL = os.environ.pop("HAWSER_FRONT_URL").rstrip("/")
+RESPONSE_KEY = os.environ.pop("HAWSER_RESPONSE_KEY")
+HANDLER_LOG = os.environ.pop("HAWSER_HANDLER_LOG")
+
+# CloudFormation's response URLs are good for two hours.
+RESPONSE_EXPIRES_SECONDS = 7200
+RESPONSE_ACCESS_KEY = "AKIACLOUDFORMATION00"
+# The random end of the ids that CloudFormation makes up when a resource gave none.
+MADE_UP_ID_LENGTH = 13
+
+
+def replace(module, name: str, make) -> None:
+    """Replaces `module.name` by `make(original)`; a missing name is an error."""
+    original = getattr(module, name, None)
+    if original is None:
+        raise SystemExit(f"this MiniStack has no {module.__name__}.{name}: the pinned version has changed")
+    setattr(module, name, make(original))
+
+
+# --- 1. Response URLs -------------------------------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_token_of_request: dict[str, str] = {}  # RequestId -> MiniStack's own token
+_request_of_resource: dict[tuple[str, str], str] = {}  # (StackId, LogicalResourceId) -> the newest RequestId
+_answer_to_request: dict[str, dict] = {}  # RequestId -> what the handler answered
+
+
+def response_url(event: dict) -> str:
+    """The presigned URL for this event's answer, signed by botocore as S3 does it."""
+    region = event["StackId"].split(":")[3]
+    bucket = f"cloudformation-custom-resource-response-{region.replace('-', '')}"
+    key = quote(f"{event['StackId']}|{event['LogicalResourceId']}|{event['RequestId']}", safe="/")
+    request = AWSRequest(method="PUT", url=f"{FRONT_URL}/{bucket}/{key}")
+    credentials = Credentials(RESPONSE_ACCESS_KEY, RESPONSE_KEY)
+    S3SigV4QueryAuth(credentials, "s3", region, expires=RESPONSE_EXPIRES_SECONDS).add_auth(request)
+    return request.url
+
+
+def with_response_url(original):
+    def execute(record, event):
+        own = event.get("ResponseURL", "") if isinstance(event, dict) else ""
+        if "/_ministack/cfn-response/" in own:
+            with _lock:
+                _token_of_request[event["RequestId"]] = own.rsplit("/", 1)[1]
+                _request_of_resource[(event["StackId"], event["LogicalResourceId"])] = event["RequestId"]
+            event = {**event, "ResponseURL": response_url(event)}
+        return original(record, event)
+
+    return execute
+
+
+def by_request_id(original):
+    """The front hands an accepted answer on under its RequestId; MiniStack waits under its token."""
+
+    def deliver(request_id: str, response: dict) -> bool:
+        with _lock:
+            token = _token_of_request.get(request_id)
+            if token is None or request_id in _answer_to_request:
+                return False
+            _answer_to_request[request_id] = response
+        return original(token, response)
+
+    return deliver
+
+
+# --- 2. Delete after a failed Create ----------------------------------------------------------------------------------
+
+_failed_creates: dict[tuple[str, str], dict] = {}
+
+
+def remembering_failed_creates(original):
+    def invoke(request_type, logical_id, props, stack_name, stack_id, resource_type, *args, **kwargs):
+        try:
+            return original(request_type, logical_id, props, stack_name, stack_id, resource_type, *args, **kwargs)
+        except (RuntimeError, TimeoutError) as failure:
+            with _lock:
+                request_id = _request_of_resource.get((stack_id, logical_id), "")
+                answer = _answer_to_request.get(request_id)
+            if request_type == "Create":
+                made_up = "".join(random.choices(string.ascii_uppercase + string.digits, k=MADE_UP_ID_LENGTH))
+                physical_id = (answer or {}).get("PhysicalResourceId") or f"{stack_name}-{logical_id}-{made_up}"
+                with _lock:
+                    _failed_creates[(stack_id, logical_id)] = {
+                        "PhysicalResourceId": physical_id,
+                        "ResourceType": resource_type,
+                        "ResourceStatus": "CREATE_FAILED",
+                        "LogicalResourceId": logical_id,
+                        "Properties": props,
+                        "Attributes": {},
+                    }
+            if answer is None:
+                raise TimeoutError(
+                    "CloudFormation did not receive a response from your Custom Resource. "
+                    f"Please check your logs for requestId [{request_id}]."
+                ) from failure
+            raise RuntimeError(
+                f"Received response status [FAILED] from custom resource. Message returned: {failure} "
+                f"(RequestId: {request_id})"
+            ) from failure
+
+    return invoke
+
+
+def deleting_failed_creates(original):
+    """MiniStack's own rollback then deletes the resource first, as it was made last."""
+
+    async def roll_back(stack_name, stack_id, stack, operation, *args, **kwargs):
+        logical_id = operation.get("failed_logical_id")
+        with _lock:
+            record = _failed_creates.pop((stack_id, logical_id), None)
+        if record is not None:
+            stack.setdefault("_resources", {})[logical_id] = record
+            operation = {**operation, "created": [*(operation.get("created") or []), logical_id]}
+        return await original(stack_name, stack_id, stack, operation, *args, **kwargs)
+
+    return roll_back
+
+
+# --- 3. Permissions ---------------------------------------------------------------------------------------------------
+
+_denied_action: contextvars.ContextVar[str] = contextvars.ContextVar("denied_action", default="")
+
+
+def report_resource(original):
+    """Billing calls that name a report are authorised on `definition/<name>`; describing all of them on `*`."""
+
+    def extract(service, method, path, headers, body, query_params, region, account_id):
+        if service != "cur":
+            return original(service, method, path, headers, body, query_params, region, account_id)
+        try:
+            asked = json.loads(body or b"{}")
+        except ValueError:
+            return "*"
+        name = asked.get("ReportName") or (asked.get("ReportDefinition") or {}).get("ReportName")
+        return f"arn:aws:cur:{region}:{account_id}:definition/{name}" if name else "*"
+
+    return extract
+
+
+def local_names(body: bytes) -> set[str]:
+    """The names of all elements of an XML body, without namespaces."""
+    try:
+        return {element.tag.rpartition("}")[2] for element in fromstring(body).iter()} if body else set()
+    except (ParseError, ValueError):
+        return set()
+
+
+def more_s3_checks(original):
+    """CreateBucket's extra permissions, and the first key of DeleteObjects when it names a version."""
+
+    def checks(method, path, headers, body, query_params):
+        found = list(original(method, path, headers, body, query_params))
+        parts = [part for part in path.split("/") if part]
+        if len(parts) != 1:
+            return found
+        bucket_arn = f"arn:aws:s3:::{parts[0]}"
+        if iam_actions._s3_action(method, path, query_params) == "CreateBucket":
+            if headers.get("x-amz-object-ownership"):
+                found.append(("s3:PutBucketOwnershipControls", bucket_arn))
+            if "Tag" in local_names(body):
+                found.append(("s3:TagResource", bucket_arn))
+        if method == "POST" and "delete" in query_params:
+            for arn, version in iam_actions._s3_batch_delete_targets(parts[0], body)[:1]:
+                if version:
+                    found.append(("s3:DeleteObjectVersion", arn))
+        return found
+
+    return checks
+
+
+def tagging_on_create(original):
+    """A report that is made with tags also needs cur:TagResource."""
+
+    def enforce(access_key_id, iam_action, service, region, resource_arn="*", service_context=None):
+        denied = original(access_key_id, iam_action, service, region, resource_arn, service_context)
+        _denied_action.set("")
+        if denied is None and iam_action == "cur:PutReportDefinition" and (service_context or {}).get("aws:TagKeys"):
+            denied = original(access_key_id, "cur:TagResource", service, region, resource_arn, service_context)
+            if denied is not None:
+                _denied_action.set("cur:TagResource")
+        return denied
+
+    return enforce
+
+
+def naming_the_denied_action(original):
+    def respond(service, action, *args, **kwargs):
+        return original(service, _denied_action.get() or action, *args, **kwargs)
+
+    return respond
+
+
+# --- 4. Logs ----------------------------------------------------------------------------------------------------------
+
+
+def may_write_logs(config: dict, group: str) -> bool:
+    """Whether the function's role may do what Lambda does to write logs to `group`."""
+    from ministack.services import cloudwatch_logs
+
+    function = config.get("FunctionArn", "").split(":")
+    region, account = function[3], function[4]
+    role = config.get("Role", "").rsplit("/", 1)[-1]
+    policies = iam_evaluator._gather_role_policies(role, account)
+    needed = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    if group not in cloudwatch_logs._log_groups:
+        needed.append("logs:CreateLogGroup")
+    return all(
+        iam_evaluator.evaluate(
+            iam_evaluator.EvalContext(
+                principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/{function[6]}",
+                principal_type="AssumedRole",
+                principal_account=account,
+                action=action,
+                resource_arn=f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:stream",
+                region=region,
+                service_context={},
+                principal_keys={},
+            ),
+            policies,
+        ).decision
+        == "Allow"
+        for action in needed
+    )
+
+
+def emitting_allowed_logs(original):
+    def emit(func, request_id, log_text, *args, **kwargs):
+        config = func.get("config") or func
+        group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config.get('FunctionName')}"
+        allowed = may_write_logs(config, group)
+        with _lock, open(HANDLER_LOG, "a", encoding="utf-8") as file:
+            line = {"function": config.get("FunctionName"), "group": group, "requestId": request_id,
+                    "written": allowed, "lines": (log_text or "").splitlines()}
+            file.write(json.dumps(line) + "\n")
+        if allowed:
+            original(func, request_id, log_text, *args, **kwargs)
+
+    return emit
+
+
+replace(lambda_svc, "_execute_function_with_config_scope", with_response_url)
+replace(custom_resource, "deliver_response", by_request_id)
+replace(custom_resource, "invoke_custom_resource", remembering_failed_creates)
+replace(stacks, "_roll_back_operation", deleting_failed_creates)
+replace(iam_actions, "extract_resource_arn", report_resource)
+replace(iam_actions, "s3_additional_checks", more_s3_checks)
+replace(iam_actions, "access_denied_response", naming_the_denied_action)
+replace(iam_evaluator, "enforce", tagging_on_create)
+replace(lambda_svc, "_emit_lambda_logs", emitting_allowed_logs)
+
+if __name__ == "__main__":
+    from ministack.app import main
+
+    main()

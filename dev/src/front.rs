@@ -1,0 +1,493 @@
+//! The strict front: an HTTP proxy that is the handler's `AWS_ENDPOINT_URL` and hands its calls on to the emulator.
+//!
+//! The emulator keeps the state and decides what IAM allows. The front checks every billing, organizations and bucket request
+//! against AWS's own service models, closes the emulator's gaps by the run's [`Scenario`], takes the answers of custom
+//! resources as S3 and CloudFormation would, and keeps the record of calls that tests assert on.
+//!
+//! Read [`scenario`] first, then this file, [`billing`] and `delivery`, `s3`, [`upload`], [`model`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::Response;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+
+pub mod billing;
+pub mod calls;
+pub mod delivery;
+pub mod model;
+mod s3;
+pub mod scenario;
+pub mod upload;
+mod wire;
+
+use crate::account::Account;
+use calls::{Call, CallLog, lock};
+use model::Model;
+use scenario::{FaultAnswer, Scenario};
+use upload::Upload;
+use wire::{Answer, AwsError, Request, Scope, respond_json};
+
+/// What the front needs to know before it serves.
+#[derive(Debug)]
+pub struct Settings {
+    /// `http://127.0.0.1:<port>` of the emulator.
+    pub emulator: String,
+    /// The interpreter that has the emulator's policy evaluator.
+    pub python: PathBuf,
+    /// botocore's folder.
+    pub botocore: PathBuf,
+    /// Signs response URLs; shared with the emulator's start script.
+    pub response_key: String,
+    /// The circumstances of the run.
+    pub scenario: Scenario,
+}
+
+/// A running front. Dropping it stops it.
+#[derive(Debug)]
+pub struct Front {
+    shared: Arc<Shared>,
+    url: String,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+/// What every request shares.
+#[derive(Debug)]
+struct Shared {
+    emulator: String,
+    python: PathBuf,
+    response_key: String,
+    models: BTreeMap<&'static str, Model>,
+    scenario: Mutex<Scenario>,
+    log: CallLog,
+    uploads: Mutex<Vec<Upload>>,
+    secrets: Mutex<BTreeSet<String>>,
+    accounts: Mutex<BTreeMap<String, String>>,
+    counts: Mutex<BTreeMap<String, usize>>,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// A request of a validated service, understood.
+#[derive(Debug)]
+struct Asked {
+    service: String,
+    operation: String,
+    region: String,
+    account: String,
+    input: Value,
+}
+
+/// What becomes of a request.
+enum Outcome {
+    Answer(Answer),
+    /// The connection is closed without an answer, as when the name of the endpoint does not exist.
+    Dropped,
+}
+
+impl Front {
+    /// Serves on a listener that is bound already, because the emulator has to know the front's address at its own start.
+    pub fn serve(listener: TcpListener, settings: Settings) -> anyhow::Result<Self> {
+        let mut models = BTreeMap::new();
+        for service in ["cur", "organizations", "s3"] {
+            models.insert(service, Model::load(&settings.botocore, service)?);
+        }
+        let url = format!("http://{}", listener.local_addr()?);
+        let shared = Arc::new(Shared {
+            emulator: settings.emulator,
+            python: settings.python,
+            response_key: settings.response_key,
+            models,
+            scenario: Mutex::new(settings.scenario),
+            log: CallLog::default(),
+            uploads: Mutex::default(),
+            secrets: Mutex::default(),
+            accounts: Mutex::default(),
+            counts: Mutex::default(),
+            client: crate::account::http_client(),
+        });
+        let serving = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { shared, url, serving })
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The record of calls.
+    pub fn calls(&self) -> &CallLog {
+        &self.shared.log
+    }
+
+    /// Everything that came to a response URL so far.
+    pub fn uploads(&self) -> Vec<Upload> {
+        lock(&self.shared.uploads).clone()
+    }
+
+    /// Changes the circumstances from the next request on.
+    pub fn set_scenario(&self, scenario: Scenario) {
+        *lock(&self.shared.scenario) = scenario;
+        lock(&self.shared.counts).clear();
+    }
+
+    /// Session tokens and signatures that went through. They are kept for one purpose: to look for them in what was printed.
+    pub fn secrets(&self) -> Vec<String> {
+        lock(&self.shared.secrets).iter().cloned().collect()
+    }
+
+    /// A response URL for an event that a test sends itself.
+    pub fn response_url(&self, stack_id: &str, logical_id: &str, request_id: &str, expires: Duration) -> String {
+        let ids = [stack_id, logical_id, request_id];
+        upload::presign(&self.shared.response_key, &self.url, ids, OffsetDateTime::now_utc(), expires)
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service = service_fn(|request| serve_one(Arc::clone(&shared), request));
+            // An error here is a client that went away, or a connection that was dropped on purpose.
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// The reason hyper is given when a connection is dropped on purpose.
+#[derive(Debug, thiserror::Error)]
+#[error("dropped")]
+struct Dropped;
+
+async fn serve_one(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result<Answer, Dropped> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    let request = Request {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        body,
+    };
+    shared.remember_secrets(&request);
+    if request.path == "/_front/calls" {
+        return Ok(respond_json(&json!(shared.log.all())));
+    }
+    if request.path.starts_with(upload::BUCKET) {
+        return Ok(upload::receive(&shared, &request).await);
+    }
+    match shared.call(&request).await {
+        Outcome::Answer(answer) => Ok(answer),
+        Outcome::Dropped => Err(Dropped),
+    }
+}
+
+impl Shared {
+    fn scenario(&self) -> Scenario {
+        lock(&self.scenario).clone()
+    }
+
+    fn root(&self, account: &str, region: &str) -> Account {
+        Account::root(&self.emulator, account, region)
+    }
+
+    /// One AWS call, logged.
+    async fn call(&self, request: &Request) -> Outcome {
+        let started = self.log.now();
+        let scope = Scope::of(request);
+        let account = self.account_of(&scope.access_key).await;
+        let asked = self.understand(request, &scope, &account);
+        let (operation, parameters) = match &asked {
+            Ok(Some(asked)) => (asked.operation.clone(), asked.input.clone()),
+            _ => (operation_name(request, &scope.service), Value::Null),
+        };
+        let outcome = match asked {
+            Ok(Some(asked)) => self.strictly(request, &asked).await,
+            Ok(None) => Outcome::Answer(self.forward(request).await),
+            Err(error) => Outcome::Answer(written(&scope.service, &error)),
+        };
+        let (status, error, outcome) = match outcome {
+            Outcome::Answer(answer) => {
+                let (status, error, answer) = look_at(answer).await;
+                (status, error, Outcome::Answer(answer))
+            }
+            Outcome::Dropped => (0, Some("EndpointDoesNotExist".to_owned()), Outcome::Dropped),
+        };
+        self.log.push(Call {
+            service: scope.service,
+            operation,
+            region: scope.region,
+            principal: if scope.access_key == account { "root" } else { "role" },
+            account,
+            status,
+            error,
+            parameters,
+            started_ms: millis(started),
+            ended_ms: millis(self.log.now()),
+        });
+        outcome
+    }
+
+    /// The members of a request of a validated service; nothing for all other services.
+    fn understand(&self, request: &Request, scope: &Scope, account: &str) -> Result<Option<Asked>, AwsError> {
+        let Some(model) = self.models.get(scope.service.as_str()) else { return Ok(None) };
+        let asked = |operation: String, input: Value| Asked {
+            service: scope.service.clone(),
+            operation,
+            region: scope.region.clone(),
+            account: account.to_owned(),
+            input,
+        };
+        if scope.service == "s3" {
+            if s3::bucket(request).is_none() || s3::names_object(request) {
+                return Ok(None);
+            }
+            let operation = s3::operation(model, request)
+                .ok_or_else(|| AwsError::new(405, "MethodNotAllowed", "no operation of S3 is asked for like this"))?;
+            let input = s3::input(model, &operation, request)?;
+            let violations = model.check(&operation, &input);
+            if !violations.is_empty() {
+                return Err(s3::refusal(&violations, s3::payload(model, &operation)));
+            }
+            if let Some(error) = s3::checksum_missing(model, &operation, request) {
+                return Err(error);
+            }
+            return Ok(Some(asked(operation, input)));
+        }
+        let target = request.header("x-amz-target");
+        let (prefix, operation) = target.rsplit_once('.').unwrap_or_default();
+        if !model.serves(prefix) || model.operation(operation).is_none() {
+            return Err(AwsError::new(400, "UnknownOperationException", format!("`{target}` is not an operation")));
+        }
+        let input: Value = serde_json::from_slice(&request.body)
+            .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))?;
+        let violations = model.check(operation, &input);
+        if !violations.is_empty() {
+            return Err(AwsError::new(400, "ValidationException", model::sentence(&violations)));
+        }
+        Ok(Some(asked(operation.to_owned(), input)))
+    }
+
+    /// A request of a validated service: Region, faults, AWS's own checks, the emulator, and AWS's view of its answer.
+    async fn strictly(&self, request: &Request, asked: &Asked) -> Outcome {
+        tokio::time::sleep(Duration::from_millis(self.scenario().latency_ms)).await;
+        if asked.service != "s3" && asked.region != billing::BILLING_REGION {
+            return Outcome::Dropped;
+        }
+        if let Some(answer) = self.fault(asked).await {
+            return Outcome::Answer(written(&asked.service, &answer));
+        }
+        let checked = if asked.service == "s3" { self.check_bucket(asked).await } else { billing::before(self, asked).await };
+        if let Err(error) = checked {
+            return Outcome::Answer(written(&asked.service, &error));
+        }
+        let answer = self.forward(request).await;
+        if asked.service == "s3" || !answer.status().is_success() {
+            return Outcome::Answer(answer);
+        }
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.map_or_else(|never: Infallible| match never {}, |body| body.to_bytes());
+        let value = serde_json::from_slice(&body).unwrap_or_default();
+        Outcome::Answer(match billing::after(self, asked, &value).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Response::from_parts(parts, Full::new(body)),
+            Err(error) => written(&asked.service, &error),
+        })
+    }
+
+    /// S3's checks that the emulator leaves out.
+    async fn check_bucket(&self, asked: &Asked) -> Result<(), AwsError> {
+        let bucket = asked.input["Bucket"].as_str().unwrap_or_default();
+        if let Some(expected) = asked.input["ExpectedBucketOwner"].as_str() {
+            let exists = self.owned_by(&asked.account, bucket).await;
+            if exists.is_some() && self.owned_by(expected, bucket).await != Some(true) {
+                return Err(AwsError::new(403, "AccessDenied", "Access Denied"));
+            }
+        }
+        if asked.operation == "PutBucketPolicy"
+            && let Some(error) = s3::malformed_policy(asked.input["Policy"].as_str().unwrap_or_default(), bucket)
+        {
+            return Err(error);
+        }
+        // Only in us-east-1 is making one's own bucket again a success; the emulator goes by the Region of the bucket.
+        if asked.operation == "CreateBucket"
+            && asked.region != "us-east-1"
+            && self.owned_by(&asked.account, bucket).await == Some(true)
+        {
+            let text = "Your previous request to create the named bucket succeeded and you already own it.";
+            return Err(AwsError::new(409, "BucketAlreadyOwnedByYou", text));
+        }
+        Ok(())
+    }
+
+    /// Whether a bucket is `account`'s; nothing when there is no such bucket.
+    async fn owned_by(&self, account: &str, bucket: &str) -> Option<bool> {
+        let root = self.root(account, billing::BILLING_REGION);
+        match root.raw("s3", "HEAD", &format!("/{bucket}"), &[], "").await {
+            Ok((404, _)) | Err(_) => None,
+            Ok((403, _)) => Some(false),
+            Ok(_) => Some(true),
+        }
+    }
+
+    /// The first fault of the scenario that meets this call.
+    async fn fault(&self, asked: &Asked) -> Option<AwsError> {
+        let count = {
+            let mut counts = lock(&self.counts);
+            let count = counts.entry(format!("{}:{}", asked.service, asked.operation)).or_default();
+            *count += 1;
+            *count
+        };
+        let scenario = self.scenario();
+        let fault = scenario.faults.iter().find(|fault| {
+            fault.service == asked.service && fault.operation == asked.operation && fault.nth.is_none_or(|nth| nth == count)
+        })?;
+        let s3 = asked.service == "s3";
+        Some(match fault.answer {
+            FaultAnswer::LatencyMs(ms) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                return None;
+            }
+            FaultAnswer::Throttle if s3 => AwsError::new(503, "SlowDown", "Please reduce your request rate."),
+            FaultAnswer::Throttle => AwsError::new(400, "ThrottlingException", "Rate exceeded"),
+            FaultAnswer::ServerError if s3 => AwsError::new(500, "InternalError", "We encountered an internal error."),
+            FaultAnswer::ServerError => AwsError::new(500, "InternalErrorException", "Internal error"),
+            FaultAnswer::Deny => {
+                let code = if s3 { "AccessDenied" } else { "AccessDeniedException" };
+                let text = format!(
+                    "User: arn:aws:sts::{}:assumed-role/handler is not authorized to perform: {}:{} with an explicit deny in \
+                     a service control policy",
+                    asked.account, asked.service, asked.operation
+                );
+                AwsError::new(if s3 { 403 } else { 400 }, code, text)
+            }
+        })
+    }
+
+    /// The request as it came, `Host` included, because the signature covers it.
+    async fn forward(&self, request: &Request) -> Answer {
+        let unreachable = |error: String| wire::respond(502, "text/plain", format!("the emulator did not answer: {error}"));
+        let mut onward =
+            http::Request::builder().method(request.method.clone()).uri(format!("{}{}", self.emulator, request.target()));
+        for (name, value) in &request.headers {
+            if name != http::header::CONNECTION && name != http::header::TRANSFER_ENCODING {
+                onward = onward.header(name, value);
+            }
+        }
+        let onward = match onward.body(Full::new(request.body.clone())) {
+            Ok(onward) => onward,
+            Err(error) => return unreachable(error.to_string()),
+        };
+        match self.client.request(onward).await {
+            Ok(answer) => {
+                let (mut parts, body) = answer.into_parts();
+                parts.headers.remove(http::header::TRANSFER_ENCODING);
+                parts.headers.remove(http::header::CONNECTION);
+                match body.collect().await {
+                    Ok(body) => Response::from_parts(parts, Full::new(body.to_bytes())),
+                    Err(error) => unreachable(error.to_string()),
+                }
+            }
+            Err(error) => unreachable(error.to_string()),
+        }
+    }
+
+    /// Gives an answer of a custom resource to the emulator. An answer to a request that the emulator does not wait for (a
+    /// test's own event) ends here, as does a second answer to one that was answered.
+    async fn hand_on_answer(&self, request_id: &str, answer: &Value) {
+        let uri = format!("{}/_ministack/cfn-response/{request_id}", self.emulator);
+        if let Ok(request) = http::Request::put(uri).body(Full::new(Bytes::from(answer.to_string()))) {
+            let _ = self.client.request(request).await;
+        }
+    }
+
+    /// The account of an access key, by `sts:GetAccessKeyInfo`.
+    async fn account_of(&self, access_key: &str) -> String {
+        let is_root = access_key.len() == 12 && access_key.bytes().all(|byte| byte.is_ascii_digit());
+        if access_key.is_empty() || is_root {
+            return access_key.to_owned();
+        }
+        if let Some(known) = lock(&self.accounts).get(access_key) {
+            return known.clone();
+        }
+        let sts = self.root("000000000000", billing::BILLING_REGION).sts();
+        let answer = sts.get_access_key_info().access_key_id(access_key).send().await;
+        let account = answer.ok().and_then(|answer| answer.account).unwrap_or_default();
+        lock(&self.accounts).insert(access_key.to_owned(), account.clone());
+        account
+    }
+
+    fn remember_secrets(&self, request: &Request) {
+        let mut secrets = lock(&self.secrets);
+        let token = request.header("x-amz-security-token");
+        let signature = request.header("authorization").rsplit_once("Signature=").map_or("", |(_, signature)| signature);
+        let presigned = request.query.rsplit_once("X-Amz-Signature=").map_or("", |(_, signature)| signature);
+        for secret in [token, signature, presigned] {
+            if !secret.is_empty() {
+                secrets.insert(secret.to_owned());
+            }
+        }
+    }
+}
+
+/// An error in the service's own shape.
+fn written(service: &str, error: &AwsError) -> Answer {
+    if service == "s3" { error.xml() } else { error.json() }
+}
+
+/// Status and error code of an answer, for the log.
+async fn look_at(answer: Answer) -> (u16, Option<String>, Answer) {
+    let status = answer.status();
+    if status.is_success() {
+        return (status.as_u16(), None, answer);
+    }
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await.map_or_else(|never: Infallible| match never {}, |body| body.to_bytes());
+    let code = wire::error_code(&parts.headers, &body);
+    (status.as_u16(), code, Response::from_parts(parts, Full::new(body)))
+}
+
+/// The operation of a request that is not validated, for the log.
+fn operation_name(request: &Request, service: &str) -> String {
+    if service == "s3" {
+        return s3::object_operation(&request.method).to_owned();
+    }
+    if let Some((_, operation)) = request.header("x-amz-target").rsplit_once('.') {
+        return operation.to_owned();
+    }
+    let form = std::str::from_utf8(&request.body).unwrap_or_default();
+    match form.split('&').find_map(|pair| pair.strip_prefix("Action=")) {
+        Some(action) => action.to_owned(),
+        None => request.method.to_string(),
+    }
+}
+
+fn millis(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A listener on a free loopback port.
+pub async fn listen() -> anyhow::Result<TcpListener> {
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    TcpListener::bind(any).await.context("could not bind a loopback port")
+}

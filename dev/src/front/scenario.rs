@@ -1,0 +1,145 @@
+//! What this run's AWS is like: data, not code, so that a test reads as a list of circumstances.
+//!
+//! A scenario is a JSON file in `dev/scenarios/`. Everything in it is optional; the empty scenario is a stand-alone account
+//! with no faults.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+/// AWS documents ten reports for an account (the error text says five; the larger number is the published quota).
+const REPORT_LIMIT: usize = 10;
+
+/// The circumstances of one run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scenario {
+    /// One sentence for the reader.
+    pub description: String,
+    /// The place of each account in its organization; an account that is not listed is in none.
+    pub organizations: BTreeMap<String, Organization>,
+    /// How many reports an account may have.
+    pub report_limit: usize,
+    /// `ReportStatus` by report name, as the billing service reports it after a delivery.
+    pub report_status: BTreeMap<String, ReportStatus>,
+    /// Added to every call of the validated services, so that calls made together can be seen to overlap.
+    pub latency_ms: u64,
+    /// Calls that do not go as asked.
+    pub faults: Vec<Fault>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            description: String::new(),
+            organizations: BTreeMap::new(),
+            report_limit: REPORT_LIMIT,
+            report_status: BTreeMap::new(),
+            latency_ms: 0,
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads `dev/scenarios/<name>.json`.
+    pub fn named(name: &str) -> anyhow::Result<Self> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(format!("{name}.json"));
+        let text = std::fs::read_to_string(&path).with_context(|| format!("could not read `{}`", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("could not parse `{}`", path.display()))
+    }
+}
+
+/// What `DescribeOrganization` answers in one account.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(tag = "mode", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Organization {
+    /// `AWSOrganizationsNotInUseException`.
+    #[default]
+    None,
+    /// The account is the management account.
+    Management {
+        /// `ALL` or `CONSOLIDATED_BILLING`.
+        #[serde(default = "all_features")]
+        feature_set: String,
+    },
+    /// The account is a member.
+    Member {
+        /// The account that pays.
+        management_account_id: String,
+        /// `ALL` or `CONSOLIDATED_BILLING`.
+        #[serde(default = "all_features")]
+        feature_set: String,
+    },
+    /// A service control policy denies the call.
+    Denied,
+}
+
+fn all_features() -> String {
+    "ALL".to_owned()
+}
+
+/// `ReportStatus` of the cost and usage report API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct ReportStatus {
+    /// `20261122T031500Z`.
+    pub last_delivery: String,
+    /// `SUCCESS`, `ERROR_PERMISSIONS` or `ERROR_NO_BUCKET`.
+    pub last_status: String,
+}
+
+/// One call that does not go as asked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// The signing name: `cur`, `organizations`, `s3`.
+    pub service: String,
+    /// The API operation.
+    pub operation: String,
+    /// Which call of this operation fails, from 1; absent: every one.
+    pub nth: Option<usize>,
+    /// What happens instead.
+    pub answer: FaultAnswer,
+}
+
+/// What happens instead of the call.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum FaultAnswer {
+    /// The service's throttling error; the call is not made.
+    Throttle,
+    /// An explicit deny in a service control policy; the call is not made.
+    Deny,
+    /// An internal error; the call is not made.
+    ServerError,
+    /// The call is made after this many milliseconds.
+    LatencyMs(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    #[test]
+    fn every_scenario_file_parses_and_says_what_it_is_for() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let name = entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+            let scenario = Scenario::named(&name).unwrap();
+            assert!(!scenario.description.is_empty(), "`{name}` has no description");
+            seen += 1;
+        }
+        assert!(seen > 0, "there are no scenarios");
+    }
+
+    #[test]
+    fn a_misspelt_field_is_an_error() {
+        assert!(serde_json::from_str::<Scenario>(r#"{"latency": 5}"#).is_err());
+    }
+}

@@ -1,0 +1,243 @@
+//! Answers of custom resources, as CloudFormation takes them: an upload to a presigned S3 URL first, and only then a JSON
+//! document that CloudFormation reads.
+
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::Shared;
+use super::calls::lock;
+use super::wire::{Answer, AwsError, Request, decode, respond};
+
+/// How the bucket of CloudFormation's response URLs begins; the Region without dashes follows.
+pub(super) const BUCKET: &str = "/cloudformation-custom-resource-response-";
+
+/// CloudFormation's quota for a response.
+const RESPONSE_BYTES_MAX: usize = 4096;
+
+/// CloudFormation's quota for a physical resource id.
+const PHYSICAL_ID_BYTES_MAX: usize = 1024;
+
+/// What a SigV4 query leaves unescaped.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// An upload that came to a response URL.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// From the URL's key.
+    pub stack_id: String,
+    /// From the URL's key.
+    pub logical_id: String,
+    /// From the URL's key.
+    pub request_id: String,
+    /// What S3 answered to the upload.
+    pub status: u16,
+    /// What CloudFormation has to say against the document, when it was stored.
+    pub problem: Option<String>,
+    /// The document; null when it is no JSON or was not stored.
+    pub body: Value,
+}
+
+/// Takes an upload: S3's checks, CloudFormation's checks, and on to the emulator.
+pub(super) async fn receive(shared: &Shared, request: &Request) -> Answer {
+    let key = decode(&request.path).splitn(3, '/').nth(2).unwrap_or_default().to_owned();
+    let mut parts = key.split('|').map(str::to_owned);
+    let mut part = || parts.next().unwrap_or_default();
+    let mut upload =
+        Upload { stack_id: part(), logical_id: part(), request_id: part(), status: 200, problem: None, body: Value::Null };
+    let answer = match stored(&shared.response_key, request, OffsetDateTime::now_utc()) {
+        Err(error) => {
+            upload.status = error.status;
+            upload.problem = Some(error.code.clone());
+            error.xml()
+        }
+        Ok(()) => {
+            let document = document(&upload, &request.body);
+            if let Err(problem) = &document {
+                upload.problem = Some(problem.clone());
+            }
+            upload.body = serde_json::from_slice(&request.body).unwrap_or_default();
+            let physical_id = upload.body["PhysicalResourceId"].as_str().unwrap_or_default().to_owned();
+            let handed_on = document
+                .unwrap_or_else(|problem| json!({"Status": "FAILED", "Reason": problem, "PhysicalResourceId": physical_id}));
+            shared.hand_on_answer(&upload.request_id, &handed_on).await;
+            respond(200, "application/xml", "")
+        }
+    };
+    lock(&shared.uploads).push(upload);
+    answer
+}
+
+/// S3's side: signature over the bytes of the URL, expiry, length, and no content type.
+fn stored(key: &str, request: &Request, now: OffsetDateTime) -> Result<(), AwsError> {
+    let query = request.query_pairs();
+    let value = |name: &str| query.iter().find(|(given, _)| given == name).map_or("", |(_, value)| value.as_str());
+    let unsigned: Vec<&str> = request.query.split('&').filter(|pair| !pair.starts_with("X-Amz-Signature=")).collect();
+    let scope = value("X-Amz-Credential").split_once('/').map_or("", |(_, scope)| scope);
+    let host = request.header("host");
+    let expected = signature(key, scope, value("X-Amz-Date"), host, &request.path, &unsigned);
+    let mismatch = |why: &str| AwsError::new(403, "SignatureDoesNotMatch", why);
+    if request.method != http::Method::PUT || value("X-Amz-Signature") != expected {
+        let text = "The request signature we calculated does not match the signature you provided.";
+        return Err(mismatch(text));
+    }
+    // URLs of the older kind sign an empty content type, so any other is refused; the handler must suit both kinds.
+    if !request.header("content-type").is_empty() {
+        return Err(mismatch("The content type is signed, and it is empty."));
+    }
+    let date = format_description!("[year][month][day]T[hour][minute][second]Z");
+    let signed_at = time::PrimitiveDateTime::parse(value("X-Amz-Date"), date).map(time::PrimitiveDateTime::assume_utc);
+    let lifetime = value("X-Amz-Expires").parse().map(Duration::from_secs);
+    match (signed_at, lifetime) {
+        (Ok(signed_at), Ok(lifetime)) if now <= signed_at + lifetime => {}
+        _ => return Err(AwsError::new(403, "AccessDenied", "Request has expired")),
+    }
+    if request.header("content-length").is_empty() {
+        return Err(AwsError::new(411, "MissingContentLength", "You must provide the Content-Length HTTP header."));
+    }
+    Ok(())
+}
+
+/// CloudFormation's side: what it reads, or what it says in the stack event instead.
+fn document(upload: &Upload, body: &[u8]) -> Result<Value, String> {
+    if body.len() > RESPONSE_BYTES_MAX {
+        return Err("Response object is too long.".into());
+    }
+    let Ok(answer @ Value::Object(_)) = serde_json::from_slice::<Value>(body) else {
+        return Err("Invalid response object: the response is not a JSON object".into());
+    };
+    let copied = [("StackId", &upload.stack_id), ("LogicalResourceId", &upload.logical_id), ("RequestId", &upload.request_id)];
+    for (name, expected) in copied {
+        if answer[name] != **expected {
+            return Err(format!("Invalid response object: `{name}` is not the request's"));
+        }
+    }
+    let physical_id = answer["PhysicalResourceId"].as_str().unwrap_or_default();
+    if physical_id.is_empty() || physical_id.len() > PHYSICAL_ID_BYTES_MAX {
+        return Err("Invalid PhysicalResourceId".into());
+    }
+    match answer["Status"].as_str() {
+        Some("SUCCESS") => Ok(answer),
+        Some("FAILED") if answer["Reason"].as_str().is_some_and(|reason| !reason.is_empty()) => Ok(answer),
+        Some("FAILED") => Err("Invalid response object: `FAILED` without a Reason".into()),
+        _ => Err("Invalid response object: Status is neither `SUCCESS` nor `FAILED`".into()),
+    }
+}
+
+/// A response URL as CloudFormation makes them, for events that a test sends itself.
+pub(super) fn presign(key: &str, front: &str, ids: [&str; 3], now: OffsetDateTime, expires: Duration) -> String {
+    let [stack_id, logical_id, request_id] = ids;
+    let region = stack_id.split(':').nth(3).unwrap_or_default();
+    let name = format!("{stack_id}|{logical_id}|{request_id}");
+    let name = utf8_percent_encode(&name, UNRESERVED).to_string().replace("%2F", "/");
+    let path = format!("{BUCKET}{}/{name}", region.replace('-', ""));
+    let date_format = format_description!("[year][month][day]T[hour][minute][second]Z");
+    let date = now.format(date_format).unwrap_or_default();
+    let scope = format!("{}/{region}/s3/aws4_request", &date[..8.min(date.len())]);
+    let credential = format!("AKIACLOUDFORMATION00/{scope}");
+    let query = [
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256".to_owned(),
+        format!("X-Amz-Credential={}", utf8_percent_encode(&credential, UNRESERVED)),
+        format!("X-Amz-Date={date}"),
+        format!("X-Amz-Expires={}", expires.as_secs()),
+        "X-Amz-SignedHeaders=host".to_owned(),
+    ];
+    let host = front.trim_start_matches("http://");
+    let pairs: Vec<&str> = query.iter().map(String::as_str).collect();
+    let signature = signature(key, &scope, &date, host, &path, &pairs);
+    format!("{front}{path}?{}&X-Amz-Signature={signature}", query.join("&"))
+}
+
+/// SigV4 of a presigned PUT, over the bytes of path and query as they are.
+fn signature(key: &str, scope: &str, date: &str, host: &str, path: &str, query: &[&str]) -> String {
+    let mut query = query.to_vec();
+    query.sort_unstable();
+    let canonical = format!("PUT\n{path}\n{}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD", query.join("&"));
+    let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex::encode(Sha256::digest(canonical)));
+    let first = format!("AWS4{key}").into_bytes();
+    let signing_key = scope.split('/').fold(first, |key, part| hmac(&key, part));
+    hex::encode(hmac(&signing_key, &to_sign))
+}
+
+fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+    // HMAC takes keys of any length, so there is no error to report.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderValue, Method};
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-22 10:00:00 UTC);
+    const KEY: &str = "a key";
+    const IDS: [&str; 3] = ["arn:aws:cloudformation:eu-west-1:111122223333:stack/s/uuid", "BillingExport", "request"];
+
+    fn put() -> Request {
+        let url = presign(KEY, "http://127.0.0.1:1", IDS, NOW, Duration::from_secs(7200));
+        let rest = url.strip_prefix("http://127.0.0.1:1").unwrap();
+        let (path, query) = rest.split_once('?').unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static("127.0.0.1:1"));
+        headers.insert("content-length", HeaderValue::from_static("2"));
+        Request { method: Method::PUT, path: path.into(), query: query.into(), headers, body: Bytes::from("{}") }
+    }
+
+    fn refused(change: impl FnOnce(&mut Request), at: OffsetDateTime) -> String {
+        let mut request = put();
+        change(&mut request);
+        stored(KEY, &request, at).unwrap_err().code
+    }
+
+    #[test]
+    fn the_url_as_given_is_accepted() {
+        assert_eq!(stored(KEY, &put(), NOW), Ok(()));
+        assert!(put().path.contains("%3A") && put().path.contains("%7C") && put().path.contains("stack/s/uuid"));
+    }
+
+    #[test]
+    fn s3_refuses_what_it_refuses() {
+        let decoded = |request: &mut Request| request.path = request.path.replace("%7C", "|");
+        assert_eq!(refused(decoded, NOW), "SignatureDoesNotMatch");
+        let typed = |request: &mut Request| {
+            request.headers.insert("content-type", HeaderValue::from_static("application/json"));
+        };
+        assert_eq!(refused(typed, NOW), "SignatureDoesNotMatch");
+        let chunked = |request: &mut Request| {
+            request.headers.remove("content-length");
+        };
+        assert_eq!(refused(chunked, NOW), "MissingContentLength");
+        assert_eq!(refused(|_| {}, NOW + Duration::from_secs(7201)), "AccessDenied");
+    }
+
+    #[test]
+    fn cloudformation_refuses_what_it_refuses() {
+        let [stack_id, logical_id, request_id] = IDS.map(str::to_owned);
+        let upload = Upload { stack_id, logical_id, request_id, status: 200, problem: None, body: Value::Null };
+        let good = json!({"Status": "SUCCESS", "PhysicalResourceId": "id", "StackId": IDS[0],
+                          "LogicalResourceId": IDS[1], "RequestId": IDS[2]});
+        let with = |name: &str, value: Value| {
+            let mut changed = good.clone();
+            changed[name] = value;
+            document(&upload, changed.to_string().as_bytes())
+        };
+        assert!(with("NoEcho", json!(false)).is_ok());
+        assert!(with("Data", json!({"x": "y".repeat(4096)})).unwrap_err().contains("too long"));
+        assert!(with("PhysicalResourceId", json!("")).unwrap_err().contains("PhysicalResourceId"));
+        assert!(with("RequestId", json!("another")).unwrap_err().contains("RequestId"));
+        assert!(with("Status", json!("FAILED")).unwrap_err().contains("Reason"));
+        assert!(document(&upload, b"nonsense").is_err());
+    }
+}

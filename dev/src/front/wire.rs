@@ -1,0 +1,169 @@
+//! A request as it came in, and an answer as AWS would write it.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode};
+use http_body_util::Full;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+/// What every handler of the front returns.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// A request, read whole.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    /// The bytes of the path, still percent-encoded.
+    pub(crate) path: String,
+    /// The bytes of the query, still percent-encoded.
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Request {
+    /// A header's value, empty when it is absent or not text.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The query in order, decoded; a flag such as `?policy` has an empty value.
+    pub(crate) fn query_pairs(&self) -> Vec<(String, String)> {
+        self.query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (decode(name), decode(value))
+            })
+            .collect()
+    }
+
+    /// Path and query as they came.
+    pub(crate) fn target(&self) -> String {
+        if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
+    }
+}
+
+/// Percent-decoding; what is not UTF-8 is replaced.
+pub(crate) fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// Who signed a request, for which service and Region: the credential scope of SigV4.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Scope {
+    pub(crate) access_key: String,
+    pub(crate) region: String,
+    pub(crate) service: String,
+}
+
+impl Scope {
+    /// Reads `Authorization: AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, …`.
+    pub(crate) fn of(request: &Request) -> Self {
+        let credential = request
+            .header("authorization")
+            .split([' ', ','])
+            .find_map(|part| part.strip_prefix("Credential="))
+            .unwrap_or_default();
+        let parts: Vec<&str> = credential.split('/').collect();
+        match parts.as_slice() {
+            [access_key, _date, region, service, "aws4_request"] => {
+                Self { access_key: (*access_key).into(), region: (*region).into(), service: (*service).into() }
+            }
+            _ => Self::default(),
+        }
+    }
+}
+
+/// An error that the front answers itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct AwsError {
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+impl AwsError {
+    pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Self { status, code: code.into(), message: message.into() }
+    }
+
+    /// As the JSON services write it.
+    pub(crate) fn json(&self) -> Answer {
+        let body = json!({"__type": self.code, "Message": self.message}).to_string();
+        respond(self.status, "application/x-amz-json-1.1", body)
+    }
+
+    /// As S3 writes it.
+    pub(crate) fn xml(&self) -> Answer {
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message></Error>",
+            escape(&self.code),
+            escape(&self.message)
+        );
+        respond(self.status, "application/xml", body)
+    }
+}
+
+/// An answer with a body.
+pub(crate) fn respond(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    answer
+}
+
+/// A JSON answer of an AWS JSON service.
+pub(crate) fn respond_json(body: &Value) -> Answer {
+    respond(200, "application/x-amz-json-1.1", body.to_string())
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// The error code in the answer of a JSON, query or S3 call.
+pub(crate) fn error_code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    if let Ok(value) = serde_json::from_slice::<Value>(body) {
+        let code = value["__type"].as_str().or(value["code"].as_str())?;
+        return Some(code.rsplit('#').next().unwrap_or(code).to_owned());
+    }
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    if let Some(code) = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")) {
+        return Some(code.0.to_owned());
+    }
+    headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(|code| code.trim_end_matches(':').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scope_is_read_from_the_credential() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "authorization",
+            http::HeaderValue::from_static(
+                "AWS4-HMAC-SHA256 Credential=ASIA1/20261122/us-east-1/cur/aws4_request, SignedHeaders=host, Signature=00",
+            ),
+        );
+        let mut request =
+            Request { method: Method::POST, path: "/".into(), query: "a=%2F&policy".into(), headers, body: Bytes::new() };
+        let scope = Scope { access_key: "ASIA1".into(), region: "us-east-1".into(), service: "cur".into() };
+        assert_eq!(Scope::of(&request), scope);
+        assert_eq!(request.query_pairs(), [("a".into(), "/".into()), ("policy".into(), String::new())]);
+        request.headers.clear();
+        assert_eq!(Scope::of(&request), Scope::default());
+    }
+
+    #[test]
+    fn error_codes_are_found_in_all_three_shapes() {
+        let none = HeaderMap::new();
+        let code = |body: &str| error_code(&none, body.as_bytes());
+        assert_eq!(code(r#"{"__type":"com.amazonaws#AccessDeniedException"}"#).as_deref(), Some("AccessDeniedException"));
+        assert_eq!(code("<Error><Code>NoSuchBucket</Code></Error>").as_deref(), Some("NoSuchBucket"));
+        assert_eq!(code(""), None);
+    }
+}
