@@ -1,1 +1,54 @@
-//! skeleton
+//! The vendor's side of Hawser, first floor: notices come in, are verified and become connections.
+//!
+//! The way of a notice is [`Console::receive`], which reads like this list:
+//!
+//! 1. [`signature`]: which launch's token signed it, and when.
+//! 2. [`notice`]: the CloudEvent, parsed strictly; [`names`] for what is in it.
+//! 3. [`proof`]: the signed `sts:GetCallerIdentity` request is exactly the one we are willing to forward.
+//! 4. [`ledger`]: seen before? may this launch say this? what changes, whatever the order of arrival?
+//! 5. [`sts`] and [`identity`]: AWS's word on who signed the proof.
+//! 6. [`store`] writes it down, in SQLite.
+//!
+//! 1 to 4 and `identity` are pure: time is an argument, nothing is called. [`routes`] and [`serve`] are the HTTP around it,
+//! [`launch`] is what a vendor hands out, [`refusal`] every way to say no, [`config`] the command line.
+
+pub mod config;
+pub mod identity;
+pub mod launch;
+pub mod ledger;
+pub mod names;
+pub mod notice;
+pub mod proof;
+mod receive;
+pub mod refusal;
+pub mod routes;
+pub mod secret;
+pub mod serve;
+pub mod signature;
+pub mod store;
+pub mod sts;
+
+use std::{fmt, sync::Arc};
+
+use time::OffsetDateTime;
+
+/// What all requests share.
+#[derive(Clone)]
+pub struct Console {
+    /// The database.
+    pub store: store::Store,
+    /// AWS STS.
+    pub sts: sts::Sts,
+    /// Which STS endpoints are believed.
+    pub trust: proof::Trust,
+    /// `host` or `host:port` of the notice URL: the audience that proofs must name.
+    pub authority: String,
+    /// The time.
+    pub clock: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console").field("trust", &self.trust).field("authority", &self.authority).finish_non_exhaustive()
+    }
+}

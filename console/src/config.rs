@@ -1,0 +1,185 @@
+//! The command line; every flag can come from the environment.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use http::uri::Authority;
+use url::Url;
+
+use crate::{
+    launch::{EXPIRES_IN_HOURS_DEFAULT, EXPIRES_IN_HOURS_MAX},
+    names::AccountId,
+    proof::Trust,
+};
+
+/// The vendor's side of Hawser: receives notices, verifies them, stores connections.
+#[derive(Debug, Parser)]
+#[command(name = "hawser-console", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Receive notices until SIGTERM or ctrl-c.
+    Serve(Serve),
+    /// Make one launch and print its token and external id as JSON. The server may be running.
+    Launch(LaunchArgs),
+}
+
+/// Where the data is.
+#[derive(Debug, Args)]
+pub struct Database {
+    /// The SQLite database; made when it is missing.
+    #[arg(long, env = "HAWSER_CONSOLE_DATABASE", default_value = "sqlite:hawser-console.db")]
+    pub database: String,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where stacks reach it; port 0 takes a free one.
+    #[arg(long, env = "HAWSER_CONSOLE_LISTEN", default_value = "127.0.0.1:8443")]
+    pub listen: SocketAddr,
+    /// Where the operator reaches it: a loopback address; port 0 takes a free one.
+    #[arg(long, env = "HAWSER_CONSOLE_ADMIN_LISTEN", default_value = "127.0.0.1:8444", value_parser = loopback)]
+    pub admin_listen: SocketAddr,
+    /// `host` or `host:port` of the notice URL, which proofs must name; port 0 is the one that `--listen` got.
+    #[arg(long, env = "HAWSER_CONSOLE_AUTHORITY", value_parser = authority)]
+    pub authority: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
+    pub database: Database,
+    /// The certificate chain, PEM. Without it: plain HTTP, for use behind a proxy that ends TLS.
+    #[arg(long, env = "HAWSER_CONSOLE_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key, PEM.
+    #[arg(long, env = "HAWSER_CONSOLE_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// The only STS endpoint that is believed, in place of AWS's own: for emulators.
+    #[arg(long, env = "HAWSER_CONSOLE_STS_ENDPOINT", value_parser = sts_endpoint)]
+    pub sts_endpoint: Option<Url>,
+    /// How much to log.
+    #[arg(long, env = "HAWSER_CONSOLE_LOG", default_value = "info")]
+    pub log: LogLevel,
+}
+
+impl Serve {
+    /// Which STS endpoints are believed.
+    pub fn trust(&self) -> Trust {
+        self.sts_endpoint.clone().map_or(Trust::Aws, Trust::Only)
+    }
+
+    /// The authority when the listener has its port.
+    pub fn authority(&self, listening: SocketAddr) -> String {
+        match self.authority.strip_suffix(":0") {
+            Some(host) => format!("{host}:{}", listening.port()),
+            None => self.authority.clone(),
+        }
+    }
+}
+
+/// How much to log of this program's own; other crates' lines only from `warn` on, since some of them show headers.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[expect(missing_docs, reason = "the names of log levels say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl LogLevel {
+    /// The filter for `tracing_subscriber`.
+    pub fn filter(self) -> String {
+        let own = format!("{self:?}").to_lowercase();
+        format!("warn,hawser_console={own}")
+    }
+}
+
+/// `launch`
+#[derive(Debug, Args)]
+pub struct LaunchArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
+    pub database: Database,
+    /// The only account that may use it; any when left out.
+    #[arg(long, value_parser = account)]
+    pub account_id: Option<AccountId>,
+    /// How long it can be used for the first time.
+    #[arg(long, default_value_t = EXPIRES_IN_HOURS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(EXPIRES_IN_HOURS_MAX)))]
+    pub expires_in_hours: u32,
+}
+
+fn account(text: &str) -> Result<AccountId, String> {
+    text.parse().map_err(str::to_owned)
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "not an address with a port".to_owned())?;
+    if address.ip().is_loopback() { Ok(address) } else { Err("the operator's routes have no password: a loopback address only".to_owned()) }
+}
+
+fn authority(text: &str) -> Result<String, String> {
+    let parsed: Authority = text.parse().map_err(|_| "not `host` or `host:port`".to_owned())?;
+    if parsed.as_str().contains('@') {
+        return Err("no user name in it".to_owned());
+    }
+    match parsed.port_u16() {
+        // The URL a stack has leaves out the default port, so its audience does too.
+        Some(443) => Err("without `:443`, which URLs leave out".to_owned()),
+        _ if text != text.to_lowercase() => Err("in lower case, as URLs write it".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn sts_endpoint(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|_| "not a URL".to_owned())?;
+    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.path() == "/" && plain {
+        Ok(url)
+    } else {
+        Err("only scheme, host and port, such as `http://127.0.0.1:4566`".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a panic is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_operators_listener_is_loopback() {
+        assert!(loopback("127.0.0.1:0").is_ok());
+        assert!(loopback("[::1]:0").is_ok());
+        assert!(loopback("0.0.0.0:8444").is_err());
+        assert!(loopback("192.0.2.1:8444").is_err());
+    }
+
+    #[test]
+    fn authorities_are_written_as_urls_write_them() {
+        for good in ["hawser.example.com", "localhost:0", "127.0.0.1:8443", "[::1]:8443"] {
+            assert_eq!(authority(good).unwrap(), good);
+        }
+        for bad in ["", "https://hawser.example.com", "hawser.example.com:443", "me@hawser.example.com", "Hawser.example.com", "a/b"] {
+            assert!(authority(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sts_endpoints_are_plain() {
+        assert_eq!(sts_endpoint("http://127.0.0.1:4566").unwrap().as_str(), "http://127.0.0.1:4566/");
+        for bad in ["127.0.0.1:4566", "ftp://127.0.0.1", "http://a@b/", "http://b/path", "http://b/?q", "http://b/#f"] {
+            assert!(sts_endpoint(bad).is_err(), "{bad}");
+        }
+    }
+}

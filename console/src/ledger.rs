@@ -1,0 +1,161 @@
+//! What is stored about a stack when a verified notice arrives: pure, and the same in whatever order notices come.
+//!
+//! A stack's notices may overtake each other (a Delete while the Create still runs, F-34; a move between
+//! organizational units, F-12). So a connection keeps two places in their order: which notice described it last, and
+//! which was the last word of all. Each only moves forward. A connection is removed when its last word is a removal.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use crate::{
+    launch::Launch,
+    notice::{Kind, Mark, Notice},
+    refusal::Refusal,
+};
+
+/// A connection as it is stored, keyed by its stack (F-1).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connection {
+    /// Ours, derived from the stack id.
+    pub id: String,
+    /// The stack.
+    pub stack_id: String,
+    /// Whose token signed the description.
+    pub launch_id: String,
+    /// Who sent the description, as AWS said.
+    pub verified_arn: String,
+    /// The time of the first notice that described it.
+    pub since: OffsetDateTime,
+    /// The newest notice that described it.
+    pub described: Mark,
+    /// The newest notice of all.
+    pub latest: Mark,
+    /// The description: the notice's data without the proof.
+    pub data: Value,
+}
+
+/// What the store knows that matters to one notice.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The launch whose token signed it.
+    pub launch: Launch,
+    /// An accepted notice with the same id.
+    pub prior: Option<Prior>,
+    /// The id of an accepted notice with the same proof.
+    pub proof_used_by: Option<String>,
+    /// The stack's connection.
+    pub connection: Option<Connection>,
+    /// The newest removal of this stack that came while it had no connection.
+    pub removal: Option<Mark>,
+    /// Whether another stack of the account has a connection of this name that said nothing since.
+    pub takes_over: bool,
+}
+
+/// An accepted notice: enough to recognize it and to answer it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prior {
+    /// [`Notice::fingerprint`].
+    pub fingerprint: String,
+    /// What was answered.
+    pub verdict: Verdict,
+}
+
+/// The answer to an accepted notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The connection and a sentence for the stack's event.
+    Taken {
+        /// [`Connection::id`].
+        connection_id: String,
+        /// For the customer.
+        message: String,
+    },
+    /// A removal of a connection that we do not have. Remembered, so that its Create, when it comes late, does not
+    /// connect a stack that is gone (F-34).
+    Unknown,
+}
+
+/// What to write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The answer, which is stored with the notice.
+    pub verdict: Verdict,
+    /// The connection as it is from now on, when there is one.
+    pub connection: Option<Connection>,
+    /// Whether the launch now belongs to this stack.
+    pub binds_launch: bool,
+}
+
+/// Checks that do not need AWS's word: whether the notice was seen before, and whether this launch may say this.
+/// `Some` is the answer given earlier to the same notice.
+///
+/// # Errors
+/// A different notice under the same id, a proof used before, a launch that may not speak for this stack.
+pub fn admit(notice: &Notice, known: &Known, now: OffsetDateTime) -> Result<Option<Verdict>, Refusal> {
+    if let Some(prior) = &known.prior {
+        return if prior.fingerprint == notice.fingerprint { Ok(Some(prior.verdict.clone())) } else { Err(Refusal::IdReused) };
+    }
+    if known.proof_used_by.is_some() {
+        return Err(Refusal::ProofReused);
+    }
+    let removal = notice.mark.kind == Kind::Removed;
+    if removal && known.connection.is_none() {
+        // Also for a stack that failed because its launch was used: its rollback's removal names its own stack, finds
+        // nothing, and leaves the connection of the first stack alone (F-1).
+        return Ok(None);
+    }
+    if notice.external_id != known.launch.external_id && !(removal && notice.external_id.is_empty()) {
+        return Err(Refusal::ExternalId);
+    }
+    if removal && known.launch.stack_id.as_deref() != Some(notice.stack.as_str()) {
+        return Err(Refusal::LaunchUsed);
+    }
+    known.launch.admit(&notice.stack, now)?;
+    Ok(None)
+}
+
+/// What a notice that [`admit`] let through and AWS vouched for changes.
+pub fn decide(notice: &Notice, verified_arn: &str, known: &Known) -> Decision {
+    let mark = &notice.mark;
+    let describes = mark.kind != Kind::Removed;
+    let (id, said) = (connection_id(notice.stack.as_str()), |text: &str| text.to_owned());
+    let connection = match (&known.connection, describes) {
+        (None, false) => return Decision { verdict: Verdict::Unknown, connection: None, binds_launch: false },
+        (Some(old), true) if *mark <= old.described => {
+            Connection { since: old.since.min(mark.time), ..old.clone() }
+        }
+        (Some(old), false) => Connection { latest: old.latest.clone().max(mark.clone()), ..old.clone() },
+        (old, true) => {
+            let last_word = old.as_ref().map(|old| &old.latest).or(known.removal.as_ref());
+            Connection {
+                id: id.clone(),
+                stack_id: said(notice.stack.as_str()),
+                launch_id: known.launch.id.clone(),
+                verified_arn: said(verified_arn),
+                since: old.as_ref().map_or(mark.time, |old| old.since.min(mark.time)),
+                described: mark.clone(),
+                latest: last_word.map_or(mark, |word| word.max(mark)).clone(),
+                data: notice.data.clone(),
+            }
+        }
+    };
+    let message = match (describes, connection.latest == *mark) {
+        (true, true) if known.takes_over => "connected; an earlier stack with this connection name is shown as replaced",
+        (true, true) => "connected",
+        (true, false) if connection.latest.kind == Kind::Removed => "stored, but this stack has already been removed",
+        (false, true) => "disconnected",
+        (_, false) => "stored, but a newer notice of this stack counts",
+    };
+    Decision {
+        verdict: Verdict::Taken { connection_id: id, message: said(message) },
+        connection: Some(connection),
+        binds_launch: describes,
+    }
+}
+
+/// Derived, so that it is the same however often a stack is heard.
+pub fn connection_id(stack_id: &str) -> String {
+    // 80 bits: no two stacks of one vendor meet by chance.
+    format!("con-{}", &hex::encode(Sha256::digest(stack_id))[..20])
+}

@@ -1,0 +1,127 @@
+//! `hawser-console`: reads the command line, binds, and serves until it is told to stop.
+
+use std::{error::Error, io::Write as _, process::ExitCode, sync::Arc};
+
+use clap::Parser;
+use hawser_console::{
+    Console,
+    config::{Cli, Command, LaunchArgs, Serve},
+    launch::Launch,
+    routes, serve,
+    store::Store,
+    sts::Sts,
+};
+use serde_json::json;
+use time::OffsetDateTime;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Serve(args) => run(args).await,
+        Command::Launch(args) => launch(args).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_writer(std::io::stderr)
+        .with_env_filter(EnvFilter::new(args.log.filter()))
+        .init();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(serve::tls(certificate, key)?),
+        _ => None,
+    };
+    let store = Store::open(&args.database.database).await?;
+    let listener = TcpListener::bind(args.listen).await?;
+    let admin_listener = TcpListener::bind(args.admin_listen).await?;
+
+    let (address, scheme) = (listener.local_addr()?, if tls.is_some() { "https" } else { "http" });
+    let authority = args.authority(address);
+    let console = Console {
+        store: store.clone(),
+        sts: Sts::new()?,
+        trust: args.trust(),
+        authority: authority.clone(),
+        clock: Arc::new(now),
+    };
+    say(&json!({
+        "listening": format!("{scheme}://{address}"),
+        "admin": format!("http://{}", admin_listener.local_addr()?),
+        "authority": authority,
+        "noticeUrl": format!("https://{authority}/notices"),
+    }))?;
+
+    let (stop, stopped) = watch::channel(());
+    let until_stopped = |mut stopped: watch::Receiver<()>| async move {
+        let _ = stopped.changed().await;
+    };
+    let servers = async {
+        tokio::join!(
+            serve::serve(listener, tls, routes::public(console.clone()), until_stopped(stopped.clone())),
+            serve::serve(admin_listener, None, routes::admin(console.clone()), until_stopped(stopped.clone())),
+        )
+    };
+    let told = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop");
+        drop(stop);
+    };
+    tokio::join!(servers, told);
+    store.close().await;
+    Ok(())
+}
+
+async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {
+    let store = Store::open(&args.database.database).await?;
+    let entropy = routes::entropy().ok_or("the operating system gave no randomness")?;
+    let launch = Launch::new(&entropy, args.account_id, now(), args.expires_in_hours);
+    store.add_launch(&launch).await?;
+    say(&launch.disclose())?;
+    store.close().await;
+    Ok(())
+}
+
+/// The one place where the clock is read.
+#[expect(clippy::disallowed_methods, reason = "everything else takes the time as an argument")]
+fn now() -> OffsetDateTime {
+    OffsetDateTime::now_utc()
+}
+
+/// One line of JSON on stdout, at once: whoever started us may be waiting for it.
+fn say(what: &impl serde::Serialize) -> Result<(), Box<dyn Error>> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", serde_json::to_string(what)?)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// The whole chain of causes, once.
+#[expect(clippy::print_stderr, reason = "the last words of a program, for the person who started it")]
+fn report(error: &dyn Error) {
+    eprint!("error: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        eprint!(": {inner}");
+        cause = inner.source();
+    }
+    eprintln!();
+}

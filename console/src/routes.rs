@@ -1,0 +1,193 @@
+//! The routes. Stacks reach [`public`]; [`admin`] is for the operator, on loopback.
+
+use std::{error::Error, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::{Body, to_bytes},
+    extract::{Path, Query, Request, State, rejection::{JsonRejection, QueryRejection}},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    Console,
+    launch::{EXPIRES_IN_HOURS_DEFAULT, EXPIRES_IN_HOURS_MAX, Entropy, Launch},
+    ledger::Verdict,
+    names::AccountId,
+    refusal::{Problem, Refusal},
+    store::StoreError,
+};
+
+/// A notice has 4 to 8 KB: a session token of 1 to 2 KB and a sentence about each report the account has.
+pub const NOTICE_BYTES_MAX: usize = 64 * 1024;
+/// The time for a notice's body to arrive; a stack sends it in one piece.
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
+/// For answers that ask to be sent the same again: STS and SQLite recover in seconds or in minutes, and a stack has not
+/// minutes.
+const RETRY_AFTER_SECONDS: &str = "2";
+
+/// Connections in one page when nothing is said, and at most.
+const PAGE_DEFAULT: u32 = 100;
+/// See [`PAGE_DEFAULT`].
+const PAGE_MAX: u32 = 1000;
+
+/// What stacks can reach.
+pub fn public(console: Console) -> Router {
+    Router::new().route("/notices", post(take_notice)).route("/healthz", get(health)).with_state(console)
+}
+
+/// What the operator can reach. Answers only requests whose `Host` is loopback: a web page that resolves its own name to
+/// 127.0.0.1 would otherwise speak as the operator.
+pub fn admin(console: Console) -> Router {
+    Router::new()
+        .route("/launches", post(make_launch))
+        .route("/connections", get(list_connections))
+        .route("/connections/{connection_id}", get(show_connection))
+        .route("/healthz", get(health))
+        .layer(middleware::from_fn(only_loopback_host))
+        .with_state(console)
+}
+
+async fn take_notice(State(console): State<Console>, headers: HeaderMap, body: Body) -> Response {
+    let answer = match read_notice(&headers, body).await {
+        Ok(body) => console.receive(&headers, &body, (console.clock)()).await,
+        Err(refusal) => Err(refusal),
+    };
+    match answer {
+        Ok(Verdict::Taken { connection_id, message }) => {
+            Json(json!({"connectionId": connection_id, "message": message})).into_response()
+        }
+        Ok(Verdict::Unknown) => refuse(&Refusal::ConnectionUnknown),
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+async fn read_notice(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/cloudevents+json") {
+        return Err(Refusal::MediaType);
+    }
+    let bytes = tokio::time::timeout(NOTICE_TIMEOUT, to_bytes(body, NOTICE_BYTES_MAX))
+        .await
+        .map_err(|_| Refusal::TooSlow(NOTICE_TIMEOUT.as_secs()))?;
+    match bytes {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) if is_over_limit(&error) => Err(Refusal::TooLarge(NOTICE_BYTES_MAX)),
+        Err(_) => Err(Refusal::Request("its body broke off")),
+    }
+}
+
+fn is_over_limit(error: &axum::Error) -> bool {
+    error.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}
+
+/// The one log line of a refused notice, and its answer.
+fn refuse(refusal: &Refusal) -> Response {
+    tracing::warn!(code = refusal.code(), status = refusal.status(), reason = %refusal, "notice refused");
+    problem(&refusal.problem())
+}
+
+fn problem(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = (status, Json(problem)).into_response();
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    answer
+}
+
+async fn health(State(console): State<Console>) -> Response {
+    match console.store.ping().await {
+        Ok(()) => Json(json!({"status": "ok"})).into_response(),
+        Err(error) => storage_problem(&error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct LaunchOrder {
+    account_id: Option<String>,
+    expires_in_hours: Option<u32>,
+}
+
+async fn make_launch(State(console): State<Console>, order: Result<Json<LaunchOrder>, JsonRejection>) -> Response {
+    let Ok(Json(order)) = order else {
+        return operator_problem(StatusCode::BAD_REQUEST, "the body must be JSON with `accountId` and `expiresInHours`, or `{}`");
+    };
+    let account: Option<AccountId> = match order.account_id.map(|id| id.parse()).transpose() {
+        Ok(account) => account,
+        Err(why) => return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, why),
+    };
+    let hours = order.expires_in_hours.unwrap_or(EXPIRES_IN_HOURS_DEFAULT);
+    if !(1..=EXPIRES_IN_HOURS_MAX).contains(&hours) {
+        return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, "`expiresInHours` must be between 1 and 168");
+    }
+    let Some(entropy) = entropy() else {
+        return operator_problem(StatusCode::SERVICE_UNAVAILABLE, "the operating system gave no randomness");
+    };
+    let launch = Launch::new(&entropy, account, (console.clock)(), hours);
+    match console.store.add_launch(&launch).await {
+        Ok(()) => (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(launch.disclose())).into_response(),
+        Err(error) => storage_problem(&error),
+    }
+}
+
+/// Randomness from the operating system, when it has some.
+pub fn entropy() -> Option<Entropy> {
+    let mut entropy = Entropy::from([0; size_of::<Entropy>()]);
+    getrandom::fill(&mut entropy).ok().map(|()| entropy)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    after: Option<i64>,
+    limit: Option<u32>,
+}
+
+async fn list_connections(State(console): State<Console>, page: Result<Query<Page>, QueryRejection>) -> Response {
+    let Ok(Query(page)) = page else {
+        return operator_problem(StatusCode::BAD_REQUEST, "`after` and `limit` must be numbers");
+    };
+    let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    match console.store.connections(page.after.unwrap_or(0), limit).await {
+        Ok((connections, next)) => Json(json!({"connections": connections, "next": next})).into_response(),
+        Err(error) => storage_problem(&error),
+    }
+}
+
+async fn show_connection(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
+    match console.store.connection(&connection_id).await {
+        Ok(Some(connection)) => Json(connection).into_response(),
+        Ok(None) => operator_problem(StatusCode::NOT_FOUND, "no connection has this id"),
+        Err(error) => storage_problem(&error),
+    }
+}
+
+async fn only_loopback_host(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
+    match host.as_ref().map(|host| host.host()) {
+        Some("127.0.0.1" | "[::1]" | "localhost") => next.run(request).await,
+        _ => operator_problem(StatusCode::MISDIRECTED_REQUEST, "the operator's routes answer to loopback names only"),
+    }
+}
+
+fn operator_problem(status: StatusCode, detail: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let status = status.as_u16();
+    problem(&Problem { kind: "about:blank".to_owned(), title, status, detail: detail.to_owned() })
+}
+
+fn storage_problem(error: &StoreError) -> Response {
+    tracing::error!(error = error as &dyn Error, "failed to use the database");
+    operator_problem(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer")
+}

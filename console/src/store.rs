@@ -1,0 +1,489 @@
+//! SQLite: launches, connections and the notices that made them. SQL stops here.
+
+use std::{path::Path, str::FromStr, time::Duration};
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{
+    FromRow, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use crate::{
+    ledger::{self, Connection, Known, Prior, Verdict},
+    names::AccountId,
+    launch::Launch,
+    notice::{Hint, Kind, Mark, Notice},
+    refusal::Refusal,
+    secret::Secret,
+};
+
+/// A writer waits this long for another one; longer and a stack would rather send its notice again.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+/// SQLite has one writer at a time; a few readers beside it are plenty.
+const CONNECTIONS_MAX: u32 = 4;
+/// Keys tried for one notice: those of its stack and the one of its external id. A stack that was given this many
+/// launches has to be looked at by a person.
+const LAUNCHES_PER_NOTICE_MAX: i64 = 8;
+
+/// Why the database did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// SQLite's or sqlx's own words.
+    #[error("failed to use the database")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("failed to bring the database's schema up to date")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The file could not be made.
+    #[error("failed to make the database file")]
+    File(#[from] std::io::Error),
+    /// Something in it was not written by this program.
+    #[error("failed to read a row: {0}")]
+    Row(&'static str),
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+impl Store {
+    /// Opens the database, makes it when it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// The URL, the file or the schema is not usable.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An answer says that the notice is stored: it is, also when the power goes.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        make_private(options.get_filename())?;
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
+        sqlx::migrate!().run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// Waits for running statements and closes the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Stores a new launch.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn add_launch(&self, launch: &Launch) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO launches (launch_id, token, external_id, account_id, expires_at) VALUES (?, ?, ?, ?, ?)")
+            .bind(&launch.id)
+            .bind(launch.token.expose())
+            .bind(&launch.external_id)
+            .bind(launch.account.as_ref().map(AccountId::as_str))
+            .bind(nanos(launch.expires_at)?)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The launches whose token may have signed a notice.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn launches_for(&self, hint: &Hint) -> Result<Vec<Launch>, StoreError> {
+        let rows: Vec<LaunchRow> =
+            sqlx::query_as("SELECT * FROM launches WHERE external_id = ? OR stack_id = ? ORDER BY expires_at DESC LIMIT ?")
+                .bind(&hint.external_id)
+                .bind(&hint.stack_id)
+                .bind(LAUNCHES_PER_NOTICE_MAX)
+                .fetch_all(&self.pool)
+                .await?;
+        rows.into_iter().map(Launch::try_from).collect()
+    }
+
+    /// What is known that matters to this notice.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn known(&self, notice: &Notice, launch: &Launch, proof_signature: &str) -> Result<Known, StoreError> {
+        load(&mut *self.pool.acquire().await?, notice, &launch.id, proof_signature).await
+    }
+
+    /// Stores a verified notice and what follows from it, in one transaction. What is known is read again inside it:
+    /// another notice may have come in while AWS was asked.
+    ///
+    /// # Errors
+    /// [`ledger::admit`]'s refusals, or the database's as [`Refusal::Storage`].
+    pub async fn record(
+        &self,
+        notice: &Notice,
+        launch: &Launch,
+        verified_arn: &str,
+        proof_signature: &str,
+        now: OffsetDateTime,
+    ) -> Result<Verdict, RecordError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from)?;
+        let known = load(&mut transaction, notice, &launch.id, proof_signature).await?;
+        if let Some(verdict) = ledger::admit(notice, &known, now)? {
+            return Ok(verdict);
+        }
+        let decision = ledger::decide(notice, verified_arn, &known);
+        if let Some(connection) = &decision.connection {
+            save_connection(&mut transaction, connection, notice).await?;
+        }
+        if decision.binds_launch {
+            sqlx::query("UPDATE launches SET stack_id = ? WHERE launch_id = ?")
+                .bind(notice.stack.as_str())
+                .bind(&launch.id)
+                .execute(&mut *transaction)
+                .await
+                .map_err(StoreError::from)?;
+        }
+        let (connection_id, message) = match &decision.verdict {
+            Verdict::Taken { connection_id, message } => (Some(connection_id.as_str()), message.as_str()),
+            Verdict::Unknown => (None, ""),
+        };
+        sqlx::query(
+            "INSERT INTO notices (notice_id, stack_id, time, kind, launch_id, fingerprint, proof_signature, verified_arn, \
+             data, received_at, connection_id, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&notice.mark.id)
+        .bind(notice.stack.as_str())
+        .bind(nanos(notice.mark.time)?)
+        .bind(notice.mark.kind.as_str())
+        .bind(&launch.id)
+        .bind(&notice.fingerprint)
+        .bind(proof_signature)
+        .bind(verified_arn)
+        .bind(notice.data.to_string())
+        .bind(nanos(now)?)
+        .bind(connection_id)
+        .bind(message)
+        .execute(&mut *transaction)
+        .await
+        .map_err(StoreError::from)?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(decision.verdict)
+    }
+
+    /// A page of connections in the order they were made, and where the next page begins.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn connections(&self, after: i64, limit: u32) -> Result<(Vec<View>, Option<i64>), StoreError> {
+        let rows: Vec<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?"))
+            .bind(after)
+            // One more than asked for tells whether there is a next page.
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.pool)
+            .await?;
+        let page = usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = if rows.len() > page { rows.get(page.saturating_sub(1)).map(|row| row.sequence) } else { None };
+        let views: Result<_, _> = rows.into_iter().take(page).map(View::try_from).collect();
+        Ok((views?, next))
+    }
+
+    /// One connection.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn connection(&self, connection_id: &str) -> Result<Option<View>, StoreError> {
+        let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
+            .bind(connection_id)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(View::try_from).transpose()
+    }
+}
+
+/// Why a verified notice was not stored.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// By our rules.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// By the database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A connection as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct View {
+    /// See [`Connection::id`].
+    pub connection_id: String,
+    /// Where it stands.
+    pub state: State,
+    /// The connection of the newer stack that took over (F-29).
+    pub replaced_by: Option<String>,
+    /// See [`Connection::launch_id`].
+    pub launch_id: String,
+    /// See [`Connection::since`].
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+    /// The stack's last word.
+    pub latest_notice: LatestNotice,
+    /// See [`Connection::verified_arn`].
+    pub verified_arn: String,
+    /// See [`Connection::data`].
+    pub data: Value,
+}
+
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its stack is there, as far as we heard.
+    Connected,
+    /// A newer stack of the same account and connection name was made after this one's last word.
+    Replaced,
+    /// Its stack was deleted.
+    Removed,
+}
+
+/// The stack's last word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LatestNotice {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(with = "time::serde::rfc3339")]
+    time: OffsetDateTime,
+}
+
+/// The columns of a connection, and which newer one took over. A newer one counts whether or not it is still there:
+/// its removal does not bring the older stack back to life. A later word of the older stack does.
+macro_rules! connection_columns {
+    () => {
+        "SELECT c.*, (SELECT r.connection_id FROM connections r WHERE r.account_id = c.account_id \
+         AND r.connection_name = c.connection_name AND r.stack_id <> c.stack_id AND r.since > c.latest_time \
+         ORDER BY r.since DESC, r.sequence DESC LIMIT 1) AS replaced_by FROM connections c"
+    };
+}
+use connection_columns;
+
+#[derive(FromRow)]
+struct LaunchRow {
+    launch_id: String,
+    token: String,
+    external_id: String,
+    account_id: Option<String>,
+    expires_at: i64,
+    stack_id: Option<String>,
+}
+
+impl TryFrom<LaunchRow> for Launch {
+    type Error = StoreError;
+
+    fn try_from(row: LaunchRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.launch_id,
+            token: Secret::new(row.token),
+            external_id: row.external_id,
+            account: row.account_id.as_deref().map(AccountId::from_str).transpose().map_err(StoreError::Row)?,
+            expires_at: from_nanos(row.expires_at)?,
+            stack_id: row.stack_id,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct ConnectionRow {
+    sequence: i64,
+    connection_id: String,
+    stack_id: String,
+    launch_id: String,
+    verified_arn: String,
+    since: i64,
+    described_time: i64,
+    described_kind: String,
+    described_id: String,
+    latest_time: i64,
+    latest_kind: String,
+    latest_id: String,
+    data: String,
+    replaced_by: Option<String>,
+}
+
+impl TryFrom<ConnectionRow> for Connection {
+    type Error = StoreError;
+
+    fn try_from(row: ConnectionRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.connection_id,
+            stack_id: row.stack_id,
+            launch_id: row.launch_id,
+            verified_arn: row.verified_arn,
+            since: from_nanos(row.since)?,
+            described: mark(row.described_time, &row.described_kind, row.described_id)?,
+            latest: mark(row.latest_time, &row.latest_kind, row.latest_id)?,
+            data: serde_json::from_str(&row.data).map_err(|_| StoreError::Row("`data` is not JSON"))?,
+        })
+    }
+}
+
+impl TryFrom<ConnectionRow> for View {
+    type Error = StoreError;
+
+    fn try_from(row: ConnectionRow) -> Result<Self, StoreError> {
+        let replaced_by = row.replaced_by.clone();
+        let connection = Connection::try_from(row)?;
+        let state = match (connection.latest.kind, &replaced_by) {
+            (Kind::Removed, _) => State::Removed,
+            (_, Some(_)) => State::Replaced,
+            (_, None) => State::Connected,
+        };
+        Ok(Self {
+            connection_id: connection.id,
+            state,
+            replaced_by: replaced_by.filter(|_| state == State::Replaced),
+            launch_id: connection.launch_id,
+            since: connection.since,
+            latest_notice: LatestNotice {
+                id: connection.latest.id,
+                kind: connection.latest.kind.as_str().to_owned(),
+                time: connection.latest.time,
+            },
+            verified_arn: connection.verified_arn,
+            data: connection.data,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct PriorRow {
+    fingerprint: String,
+    connection_id: Option<String>,
+    message: String,
+}
+
+async fn load(
+    connection: &mut SqliteConnection,
+    notice: &Notice,
+    launch_id: &str,
+    proof_signature: &str,
+) -> Result<Known, StoreError> {
+    let launch: LaunchRow = sqlx::query_as("SELECT * FROM launches WHERE launch_id = ?")
+        .bind(launch_id)
+        .fetch_one(&mut *connection)
+        .await?;
+    let prior: Option<PriorRow> =
+        sqlx::query_as("SELECT fingerprint, connection_id, message FROM notices WHERE notice_id = ?")
+            .bind(&notice.mark.id)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let proof_used_by: Option<String> = sqlx::query_scalar("SELECT notice_id FROM notices WHERE proof_signature = ?")
+        .bind(proof_signature)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.stack_id = ?"))
+        .bind(notice.stack.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let removal: Option<(i64, String, String)> = sqlx::query_as(
+        "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? ORDER BY time DESC, notice_id DESC LIMIT 1",
+    )
+    .bind(notice.stack.as_str())
+    .bind(Kind::Removed.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let takes_over: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM connections WHERE account_id = ? AND connection_name = ? AND stack_id <> ? \
+         AND latest_time < ? AND latest_kind <> ?)",
+    )
+    .bind(notice.account().as_str())
+    .bind(&notice.connection_name)
+    .bind(notice.stack.as_str())
+    .bind(nanos(notice.mark.time)?)
+    .bind(Kind::Removed.as_str())
+    .fetch_one(&mut *connection)
+    .await?;
+    Ok(Known {
+        launch: launch.try_into()?,
+        prior: prior.map(|row| Prior {
+            fingerprint: row.fingerprint,
+            verdict: match row.connection_id {
+                Some(connection_id) => Verdict::Taken { connection_id, message: row.message },
+                None => Verdict::Unknown,
+            },
+        }),
+        proof_used_by,
+        connection: row.map(Connection::try_from).transpose()?,
+        removal: removal.map(|(time, kind, id)| mark(time, &kind, id)).transpose()?,
+        takes_over,
+    })
+}
+
+async fn save_connection(
+    database: &mut SqliteConnection,
+    connection: &Connection,
+    notice: &Notice,
+) -> Result<(), StoreError> {
+    let (described, latest) = (&connection.described, &connection.latest);
+    let name = connection.data["connectionName"].as_str().ok_or(StoreError::Row("`data` has no connection name"))?;
+    sqlx::query(
+        "INSERT INTO connections (connection_id, stack_id, launch_id, account_id, connection_name, verified_arn, since, \
+         described_time, described_kind, described_id, latest_time, latest_kind, latest_id, data) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (stack_id) DO UPDATE SET launch_id = excluded.launch_id, connection_name = excluded.connection_name, \
+         verified_arn = excluded.verified_arn, since = excluded.since, described_time = excluded.described_time, \
+         described_kind = excluded.described_kind, described_id = excluded.described_id, \
+         latest_time = excluded.latest_time, latest_kind = excluded.latest_kind, latest_id = excluded.latest_id, \
+         data = excluded.data",
+    )
+    .bind(&connection.id)
+    .bind(&connection.stack_id)
+    .bind(&connection.launch_id)
+    .bind(notice.account().as_str())
+    .bind(name)
+    .bind(&connection.verified_arn)
+    .bind(nanos(connection.since)?)
+    .bind(nanos(described.time)?)
+    .bind(described.kind.as_str())
+    .bind(&described.id)
+    .bind(nanos(latest.time)?)
+    .bind(latest.kind.as_str())
+    .bind(&latest.id)
+    .bind(connection.data.to_string())
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+fn mark(time: i64, kind: &str, id: String) -> Result<Mark, StoreError> {
+    let kind = [Kind::Established, Kind::Updated, Kind::Removed].into_iter().find(|k| k.as_str() == kind);
+    Ok(Mark { time: from_nanos(time)?, kind: kind.ok_or(StoreError::Row("unknown kind of notice"))?, id })
+}
+
+fn nanos(time: OffsetDateTime) -> Result<i64, StoreError> {
+    i64::try_from(time.unix_timestamp_nanos()).map_err(|_| StoreError::Row("a time after the year 2262"))
+}
+
+fn from_nanos(nanos: i64) -> Result<OffsetDateTime, StoreError> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos)).map_err(|_| StoreError::Row("a time is not a time"))
+}
+
+/// Makes the file for its owner only: it holds the launch tokens. SQLite gives its side files the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let in_memory = path.as_os_str().is_empty() || path.to_string_lossy().contains(":memory:");
+    if !in_memory {
+        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,359 @@
+//! A customer's stack, and an STS that checks signatures: what the tests set against the console.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+    time::SystemTime,
+};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use hawser_console::{
+    Console,
+    launch::{Entropy, Launch},
+    proof::{BODY, Trust},
+    routes,
+    store::Store,
+    sts::Sts,
+};
+use http::{HeaderMap, Request, StatusCode};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use standardwebhooks::Webhook;
+use time::{Duration, OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339, macros::datetime};
+use tower::ServiceExt;
+
+pub const NOW: OffsetDateTime = datetime!(2026-11-22 10:00:00 UTC);
+pub const ACCOUNT: &str = "111122223333";
+pub const OTHER_ACCOUNT: &str = "444455556666";
+pub const REGION: &str = "eu-west-1";
+pub const AUDIENCE: &str = "hawser.example.com:8443";
+pub const SECRET_KEY: &str = "wJalrXUtnFEMI-secret-access-key-EXAMPLE";
+pub const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE-session-token//////////";
+
+/// A notice that passes every check, with one connection name.
+pub struct Stack {
+    pub account: String,
+    pub stack_id: String,
+    pub connection_name: String,
+    pub token: String,
+    pub external_id: String,
+    pub sts_url: String,
+    pub audience: String,
+}
+
+impl Stack {
+    pub fn new(launch: &Launch, uuid: &str, sts_url: &str) -> Self {
+        Self {
+            account: ACCOUNT.to_owned(),
+            stack_id: format!("arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/hawser/{uuid}"),
+            connection_name: "production".to_owned(),
+            token: launch.token.expose().to_owned(),
+            external_id: launch.external_id.clone(),
+            sts_url: sts_url.to_owned(),
+            audience: AUDIENCE.to_owned(),
+        }
+    }
+
+    /// The event without its proof. The id depends on everything that makes a request of its own.
+    pub fn event(&self, kind: &str, time: OffsetDateTime) -> Value {
+        let account = &self.account;
+        let id = hex::encode(Sha256::digest(format!("{}\n{kind}{time}", self.stack_id)));
+        json!({
+            "specversion": "1.0", "id": id[..32], "source": self.stack_id, "subject": account,
+            "type": format!("hawser.connection.{kind}"), "time": time.format(&Rfc3339).unwrap(),
+            "datacontenttype": "application/json",
+            "data": {
+                "accountId": account, "partition": "aws", "region": REGION, "stackId": self.stack_id,
+                "connectionName": self.connection_name, "roleArn": format!("arn:aws:iam::{account}:role/hawser-VendorRole-1A2B3C"),
+                "externalId": self.external_id, "packs": {"billing": "ReadOnly", "security-audit": "ReadOnly"},
+                "regions": ["eu-west-1", "us-east-1"],
+                "organization": {
+                    "accountRole": "management", "managementAccountId": account, "organizationId": "o-exampleorgid", "featureSet": "ALL",
+                },
+                "billingExport": {
+                    "kind": "CostAndUsageReport", "name": "hawser-1a2b3c4d5e6f7a8b",
+                    "arn": format!("arn:aws:cur:us-east-1:{account}:definition/hawser-1a2b3c4d5e6f7a8b"),
+                    "bucketName": format!("hawser-{account}-1a2b3c4d5e6f7a8b"),
+                    "bucketArn": format!("arn:aws:s3:::hawser-{account}-1a2b3c4d5e6f7a8b"), "bucketRegion": "us-east-1",
+                    "prefix": "hawser/1a2b3c4d", "format": "Parquet", "origin": "created",
+                    "decision": "created: this account had no report", "firstDataDueBy": "2026-11-23T10:00:00Z", "backfill": "",
+                },
+                "templateVersion": "0.1.0", "handlerVersion": "0.1.0",
+            },
+        })
+    }
+
+    /// Adds a proof that vouches for the data as it is now.
+    pub fn prove(&self, mut event: Value, at: OffsetDateTime) -> Value {
+        let canonical = serde_json_canonicalizer::to_vec(&event["data"]).unwrap();
+        event["data"]["proof"] = proof(&Proving {
+            account: &self.account,
+            url: &self.sts_url,
+            audience: &self.audience,
+            data_sha256: &hex::encode(Sha256::digest(canonical)),
+            at,
+        });
+        event
+    }
+
+    /// Signs a body as Standard Webhooks do.
+    pub fn sign(&self, id: &str, body: &str, at: OffsetDateTime) -> Request<Body> {
+        let signature = Webhook::new(&self.token).unwrap().sign(id, at.unix_timestamp(), body.as_bytes()).unwrap();
+        Request::post("/notices")
+            .header("content-type", "application/cloudevents+json")
+            .header("user-agent", "hawser/0.1.0")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", at.unix_timestamp())
+            .header("webhook-signature", signature)
+            .body(Body::from(body.to_owned()))
+            .unwrap()
+    }
+
+    /// Proves, serializes and signs.
+    pub fn send(&self, event: Value, at: OffsetDateTime) -> Request<Body> {
+        let event = self.prove(event, at);
+        self.sign(event["id"].as_str().unwrap(), &event.to_string(), at)
+    }
+}
+
+pub struct Proving<'a> {
+    pub account: &'a str,
+    pub url: &'a str,
+    pub audience: &'a str,
+    pub data_sha256: &'a str,
+    pub at: OffsetDateTime,
+}
+
+/// A signed GetCallerIdentity, as a handler makes it.
+pub fn proof(proving: &Proving<'_>) -> Value {
+    let host = proving.url.split_once("://").unwrap().1.trim_end_matches('/');
+    let headers = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("host", host),
+        ("x-hawser-audience", proving.audience),
+        ("x-hawser-data-sha256", proving.data_sha256),
+    ];
+    let mut all = signature_headers(proving.account, proving.url, &headers, proving.at);
+    all.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let all: serde_json::Map<String, Value> = all.into_iter().map(|(name, value)| (name, value.into())).collect();
+    json!({"method": "POST", "url": proving.url, "headers": all, "body": BODY})
+}
+
+/// What SigV4 adds: date, session token, authorization. AWS's own implementation.
+fn signature_headers(account: &str, url: &str, headers: &[(&str, &str)], at: OffsetDateTime) -> Vec<(String, String)> {
+    let key_id = format!("ASIA{account}");
+    let identity = Credentials::new(key_id, SECRET_KEY, Some(SESSION_TOKEN.to_owned()), None, "tests").into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(REGION)
+        .name("sts")
+        .time(SystemTime::from(at))
+        .settings(SigningSettings::default())
+        .build()
+        .unwrap()
+        .into();
+    let request = SignableRequest::new("POST", url, headers.iter().copied(), SignableBody::Bytes(BODY.as_bytes())).unwrap();
+    let (instructions, _) = sign(request, &params).unwrap().into_parts();
+    instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// How the STS answers.
+#[derive(Clone)]
+pub enum Behaviour {
+    /// Checks the signature and names whoever signed.
+    Honest,
+    /// Always this.
+    Fixed(u16, &'static str, String),
+    /// A redirect to another address.
+    Redirect(String),
+}
+
+/// An STS on a local port. Its honest answers depend on the signature of the request as it arrived: it signs the request
+/// again and compares.
+#[derive(Clone)]
+pub struct StsStub {
+    pub url: String,
+    pub calls: Arc<AtomicUsize>,
+    pub behaviour: Arc<Mutex<Behaviour>>,
+}
+
+impl StsStub {
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stub = Self {
+            url: format!("http://{}/", listener.local_addr().unwrap()),
+            calls: Arc::default(),
+            behaviour: Arc::new(Mutex::new(Behaviour::Honest)),
+        };
+        let app = Router::new().fallback(any(answer)).with_state(stub.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        stub
+    }
+
+    pub fn behave(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = behaviour;
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+async fn answer(State(stub): State<StsStub>, headers: HeaderMap, body: Bytes) -> Response {
+    stub.calls.fetch_add(1, Ordering::SeqCst);
+    let behaviour = stub.behaviour.lock().unwrap().clone();
+    match behaviour {
+        Behaviour::Fixed(status, media_type, body) => {
+            (StatusCode::from_u16(status).unwrap(), [("content-type", media_type)], body).into_response()
+        }
+        Behaviour::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [("location", to)], "").into_response(),
+        Behaviour::Honest => match signer(&stub.url, &headers, &body) {
+            Some(account) => (StatusCode::OK, [("content-type", "text/xml")], identity_xml(&account)).into_response(),
+            None => (StatusCode::FORBIDDEN, [("content-type", "text/xml")], error_xml("SignatureDoesNotMatch")).into_response(),
+        },
+    }
+}
+
+/// The account whose credentials signed exactly this request.
+fn signer(url: &str, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let authorization = text("authorization")?;
+    let account = authorization.split_once("Credential=ASIA")?.1.split('/').next()?;
+    let signed = authorization.split_once("SignedHeaders=")?.1.split(',').next()?;
+    let signed: Vec<(&str, &str)> = signed
+        .split(';')
+        .filter(|name| !["x-amz-date", "x-amz-security-token"].contains(name))
+        .map(|name| Some((name, text(name)?)))
+        .collect::<Option<_>>()?;
+    let form = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
+    let at = PrimitiveDateTime::parse(text("x-amz-date")?, form).ok()?.assume_utc();
+    let again = signature_headers(account, url, &signed, at);
+    let same = again.iter().all(|(name, value)| text(name) == Some(value));
+    (same && body == BODY.as_bytes()).then(|| account.to_owned())
+}
+
+pub fn identity_xml(account: &str) -> String {
+    format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n  <GetCallerIdentityResult>\n    \
+         <Arn>arn:aws:sts::{account}:assumed-role/hawser-HandlerRole-1A2B/hawser-Handler-3C4D</Arn>\n    \
+         <UserId>AROA123456789EXAMPLE:hawser-Handler-3C4D</UserId>\n    <Account>{account}</Account>\n  \
+         </GetCallerIdentityResult>\n  <ResponseMetadata>\n    <RequestId>01234567-89ab-cdef-0123-456789abcdef</RequestId>\n  \
+         </ResponseMetadata>\n</GetCallerIdentityResponse>\n"
+    )
+}
+
+pub fn error_xml(code: &str) -> String {
+    format!(
+        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{code}</Code>\
+         <Message>words that may hold parts of the request</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+    )
+}
+
+/// A console on a database of its own, with an STS and a clock that tests set.
+pub struct World {
+    pub console: Console,
+    pub sts: StsStub,
+    pub directory: tempfile::TempDir,
+    clock: Arc<AtomicI64>,
+    launches: AtomicUsize,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let (sts, directory) = (StsStub::start().await, tempfile::tempdir().unwrap());
+        let clock = Arc::new(AtomicI64::new(NOW.unix_timestamp()));
+        let hand = Arc::clone(&clock);
+        let console = Console {
+            store: Store::open(&database_url(&directory)).await.unwrap(),
+            sts: Sts::new().unwrap(),
+            trust: Trust::Only(sts.url.parse().unwrap()),
+            authority: AUDIENCE.to_owned(),
+            clock: Arc::new(move || OffsetDateTime::from_unix_timestamp(hand.load(Ordering::SeqCst)).unwrap()),
+        };
+        Self { console, sts, directory, clock, launches: AtomicUsize::new(0) }
+    }
+
+    /// A launch, stored.
+    pub async fn launch(&self, account: Option<&str>) -> Launch {
+        let launch = launch(self.launches.fetch_add(1, Ordering::SeqCst), account);
+        self.console.store.add_launch(&launch).await.unwrap();
+        launch
+    }
+
+    /// A launch, and a stack deployed from it.
+    pub async fn stack(&self, uuid: &str) -> Stack {
+        Stack::new(&self.launch(None).await, uuid, &self.sts.url)
+    }
+
+    pub fn set_clock(&self, now: OffsetDateTime) {
+        self.clock.store(now.unix_timestamp(), Ordering::SeqCst);
+    }
+
+    pub fn now(&self) -> OffsetDateTime {
+        (self.console.clock)()
+    }
+
+    /// A notice through the router: status and body.
+    pub async fn post(&self, request: Request<Body>) -> (u16, Value) {
+        call(routes::public(self.console.clone()), request).await
+    }
+
+    /// A good notice `seconds` after the start, sent at that moment.
+    pub async fn tell(&self, stack: &Stack, kind: &str, seconds: i64) -> (u16, Value) {
+        let at = NOW + Duration::seconds(seconds);
+        self.set_clock(self.now().max(at));
+        self.post(stack.send(stack.event(kind, at), self.now())).await
+    }
+
+    /// The connections as the operator sees them.
+    pub async fn connections(&self) -> Vec<Value> {
+        let (status, body) = self.operate(Request::get("/connections").body(Body::empty()).unwrap()).await;
+        assert_eq!(status, 200);
+        body["connections"].as_array().unwrap().clone()
+    }
+
+    pub async fn operate(&self, mut request: Request<Body>) -> (u16, Value) {
+        request.headers_mut().entry("host").or_insert("127.0.0.1:8444".parse().unwrap());
+        call(routes::admin(self.console.clone()), request).await
+    }
+}
+
+pub fn launch(number: usize, account: Option<&str>) -> Launch {
+    let mut entropy = Entropy::from([7; size_of::<Entropy>()]);
+    for part in entropy.chunks_mut(8) {
+        part.copy_from_slice(&(number as u64).to_le_bytes());
+    }
+    Launch::new(&entropy, account.map(|a| a.parse().unwrap()), NOW, 24)
+}
+
+pub fn database_url(directory: &tempfile::TempDir) -> String {
+    format!("sqlite:{}", directory.path().join("console.db").display())
+}
+
+pub async fn call(app: Router, request: Request<Body>) -> (u16, Value) {
+    let answer = app.oneshot(request).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let media_type = parts.headers.get("content-type").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+    let expected = if parts.status.is_success() { "application/json" } else { "application/problem+json" };
+    assert_eq!(media_type, expected, "{}", String::from_utf8_lossy(&body));
+    (parts.status.as_u16(), serde_json::from_slice(&body).unwrap())
+}
+
+/// The last part of a problem's type.
+pub fn code(body: &Value) -> &str {
+    body["type"].as_str().and_then(|t| t.strip_prefix("urn:hawser:problem:")).unwrap_or_default()
+}
