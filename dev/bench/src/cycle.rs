@@ -1,0 +1,169 @@
+//! The run: cycles in which every handler is measured once in each way, until the time is up.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::handlers::{Handler, Name};
+use crate::session::{Ground, Sample, Session};
+use crate::workload::Workload;
+
+/// How many later events each handler gets in one cycle, per workload and latency: they are short, and vary more.
+const WARM_PER_CYCLE: usize = 3;
+/// With fewer cycles there is no spread to speak of.
+pub const FEWEST_CYCLES: usize = 3;
+
+/// A way of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// First event of a process, all the machine's CPU, with latency.
+    Cold,
+    /// The same with the CPU of a 128 MB function after init.
+    Cold128Mb,
+    /// Later events, with latency.
+    Warm,
+    /// Later events, without.
+    WarmNoLatency,
+}
+
+impl Way {
+    /// In the order of the table.
+    pub const ALL: [Self; 4] = [Self::Cold, Self::Cold128Mb, Self::Warm, Self::WarmNoLatency];
+}
+
+/// Everything that was measured.
+pub type Samples = BTreeMap<(Workload, Way, Name), Vec<Sample>>;
+
+/// How long to go on.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// No new cycle starts that would end later, beyond [`FEWEST_CYCLES`].
+    pub time: Duration,
+    /// Nor more cycles than this.
+    pub most_cycles: usize,
+    /// Added to every call.
+    pub latency: Duration,
+}
+
+/// Runs the plan; `progress` gets a line now and then.
+pub async fn run(
+    plan: Plan,
+    handlers: &[Handler],
+    ground: &Ground<'_>,
+    progress: &mut impl FnMut(&str),
+) -> Result<(Samples, usize), Error> {
+    let start = Instant::now();
+    let mut run = Run { plan, handlers, ground, samples: Samples::new(), events: 0 };
+    let mut warm = Vec::new();
+    for handler in handlers {
+        progress(&format!("first run of {}, not counted", handler.name.as_str()));
+        // Brings its files into memory, and shows that it does the work before anything is measured.
+        let number = run.number();
+        let mut session = Session::start(handler, ground).await?;
+        session.first(Workload::BillingExport, number, Duration::ZERO, false).await?;
+        let number = run.number();
+        session.again(Workload::AccountConnection, number, Duration::ZERO).await?;
+        warm.push((handler.name, session));
+    }
+    let measuring = Instant::now();
+    let mut cycles = 0;
+    while cycles < plan.most_cycles {
+        let done = u32::try_from(cycles).unwrap_or(u32::MAX);
+        let next_end = start.elapsed() + measuring.elapsed().checked_div(done).unwrap_or_default();
+        if cycles >= FEWEST_CYCLES && next_end > plan.time {
+            break;
+        }
+        run.cold(cycles).await?;
+        run.warm(cycles, &mut warm).await?;
+        cycles += 1;
+        progress(&format!("cycle {cycles}: {}", run.last_cold()));
+    }
+    for (_, session) in warm {
+        session.end().await?;
+    }
+    Ok((run.samples, cycles))
+}
+
+struct Run<'a> {
+    plan: Plan,
+    handlers: &'a [Handler],
+    ground: &'a Ground<'a>,
+    samples: Samples,
+    events: u64,
+}
+
+impl Run<'_> {
+    fn number(&mut self) -> u64 {
+        self.events += 1;
+        self.events
+    }
+
+    fn keep(&mut self, workload: Workload, way: Way, name: Name, sample: Sample) {
+        self.samples.entry((workload, way, name)).or_default().push(sample);
+    }
+
+    async fn cold(&mut self, cycle: usize) -> Result<(), Error> {
+        for workload in Workload::ALL {
+            for way in [Way::Cold, Way::Cold128Mb] {
+                for handler in in_turn(self.handlers, cycle) {
+                    let number = self.number();
+                    let mut session = Session::start(handler, self.ground).await?;
+                    let sample = session.first(workload, number, self.plan.latency, way == Way::Cold128Mb).await?;
+                    session.end().await?;
+                    self.keep(workload, way, handler.name, sample);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn warm(&mut self, cycle: usize, sessions: &mut [(Name, Session)]) -> Result<(), Error> {
+        for workload in Workload::ALL {
+            for (way, latency) in [(Way::Warm, self.plan.latency), (Way::WarmNoLatency, Duration::ZERO)] {
+                for turn in 0..WARM_PER_CYCLE {
+                    let count = sessions.len();
+                    for place in 0..count {
+                        let Some((name, session)) = sessions.get_mut((place + cycle + turn) % count) else { continue };
+                        let number = self.number();
+                        let sample = session.again(workload, number, latency).await?;
+                        self.keep(workload, way, *name, sample);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn last_cold(&self) -> String {
+        let last = |way, name| {
+            let sample = self.samples.get(&(Workload::BillingExport, way, name)).and_then(|it| it.last());
+            sample.map_or(0.0, |it| it.to_response_ms)
+        };
+        let each = self.handlers.iter().map(|it| {
+            let name = it.name;
+            format!("{} {:.0} and {:.0} ms", name.as_str(), last(Way::Cold, name), last(Way::Cold128Mb, name))
+        });
+        each.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// All of them, another one first each time: none always runs in the wake of the same neighbour.
+fn in_turn<T>(all: &[T], turn: usize) -> impl Iterator<Item = &T> {
+    all.iter().cycle().skip(turn % all.len().max(1)).take(all.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_first_in_turn_and_none_is_left_out() {
+        let all = ["a", "b", "c"];
+        let order = |turn| in_turn(&all, turn).copied().collect::<String>();
+        assert_eq!([order(0), order(1), order(2), order(3)], ["abc", "bca", "cab", "abc"]);
+        assert_eq!(in_turn::<u8>(&[], 1).count(), 0);
+    }
+}

@@ -1,0 +1,43 @@
+//! Why a measurement could not be made. A bench that cannot measure stops: it never prints a number in its place.
+
+use std::io;
+
+/// Why a run stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something of this machine failed.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A part that the bench needs is missing or does not work.
+    #[error("{0}")]
+    Setup(String),
+    /// A handler did not do the work, or did other work than the rest.
+    #[error("{handler} did not do the work of {workload}: {why}\nthe last it printed:\n{printed}")]
+    Handler {
+        /// Which handler.
+        handler: &'static str,
+        /// Which workload.
+        workload: &'static str,
+        /// Everything that was wrong.
+        why: String,
+        /// The tail of its output.
+        printed: String,
+    },
+}
+
+/// Adds to an I/O error what was being done.
+pub trait Doing<T> {
+    /// `doing` reads like "reading `path`".
+    fn doing(self, doing: impl Into<String>) -> Result<T, Error>;
+}
+
+impl<T> Doing<T> for Result<T, io::Error> {
+    fn doing(self, doing: impl Into<String>) -> Result<T, Error> {
+        self.map_err(|source| Error::Io { doing: doing.into(), source })
+    }
+}

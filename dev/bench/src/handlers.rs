@@ -1,0 +1,242 @@
+//! The four handlers: where each is, how it is started, how big it is.
+
+use std::io::{Cursor, Seek, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::Serialize;
+use tokio::process::Command;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use crate::error::{Doing, Error};
+use crate::record::Service;
+use crate::stub::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, World};
+use crate::throttle::MEMORY_MB;
+use crate::workload::Depth;
+
+/// The best that deflate can do, for all alike.
+const ZIP_LEVEL: i64 = 9;
+
+/// One of the four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Name {
+    /// The published binary.
+    Hawser,
+    /// A Rust handler that only answers.
+    Floor,
+    /// A plain sequential Rust SDK handler.
+    Plain,
+    /// Python with crhelper and boto3.
+    Python,
+}
+
+impl Name {
+    /// In the order of the table.
+    pub const ALL: [Self; 4] = [Self::Python, Self::Plain, Self::Hawser, Self::Floor];
+
+    /// Short.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hawser => "hawser",
+            Self::Floor => "floor",
+            Self::Plain => "plain",
+            Self::Python => "python",
+        }
+    }
+
+    /// For the table.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Hawser => "hawser",
+            Self::Floor => "floor: Rust, only answers",
+            Self::Plain => "plain: Rust SDK, sequential",
+            Self::Python => "python: crhelper + boto3",
+        }
+    }
+
+    /// How much of the work it does.
+    pub fn depth(self) -> Depth {
+        match self {
+            Self::Hawser => Depth::Proves,
+            Self::Floor => Depth::OnlyAnswers,
+            Self::Plain | Self::Python => Depth::Works,
+        }
+    }
+}
+
+/// A handler that can be started.
+#[derive(Debug, Clone)]
+pub struct Handler {
+    /// Which.
+    pub name: Name,
+    program: PathBuf,
+    args: Vec<String>,
+    task_root: PathBuf,
+    /// What is uploaded to Lambda, zipped.
+    pub zip_bytes: u64,
+    /// With what Lambda's own runtime adds to it, where it does.
+    pub zip_bytes_with_sdk: Option<u64>,
+}
+
+impl Handler {
+    /// A `bootstrap` for `provided.al2023`.
+    pub fn binary(name: Name, path: &Path) -> Result<Self, Error> {
+        let program =
+            path.canonicalize().doing(format!("looking for the handler `{}` at `{}`", name.as_str(), path.display()))?;
+        let task_root = program.parent().map(Path::to_owned).unwrap_or_default();
+        let zip_bytes = zipped(&[(program.clone(), "bootstrap".to_owned())])?;
+        Ok(Self { name, program, args: Vec::new(), task_root, zip_bytes, zip_bytes_with_sdk: None })
+    }
+
+    /// `handler.py` in `folder`, run by Lambda's own Python runtime client, `awslambdaric`.
+    pub fn python(interpreter: &Path, folder: &Path) -> Result<Self, Error> {
+        let packages = site_packages(interpreter)?;
+        compile(interpreter, &packages)?;
+        let task_root = folder.canonicalize().doing(format!("looking for `{}`", folder.display()))?;
+        let mut files = vec![(task_root.join("handler.py"), "handler.py".to_owned())];
+        collect(&packages.join("crhelper"), "crhelper", &mut files)?;
+        let zip_bytes = zipped(&files)?;
+        for package in SDK_PACKAGES {
+            let path = packages.join(package);
+            if path.is_dir() { collect(&path, package, &mut files)? } else { files.push((path, package.to_owned())) }
+        }
+        let zip_bytes_with_sdk = Some(zipped(&files)?);
+        Ok(Self {
+            name: Name::Python,
+            // Not canonical: a virtual environment is recognised by the path of its interpreter.
+            program: std::path::absolute(interpreter).doing(format!("looking for `{}`", interpreter.display()))?,
+            args: ["-m", "awslambdaric", "handler.handler"].map(str::to_owned).to_vec(),
+            task_root,
+            zip_bytes,
+            zip_bytes_with_sdk,
+        })
+    }
+
+    /// The command with the environment that Lambda gives a function, and the stub in AWS's place.
+    pub fn command(&self, world: &World, runtime_api: SocketAddr, roots: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).current_dir(&self.task_root).env_clear();
+        command
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("LANG", "en_US.UTF-8")
+            .env("TZ", ":UTC")
+            .env("LAMBDA_TASK_ROOT", &self.task_root)
+            .env("_HANDLER", "handler.handler")
+            // Lambda's `/var/task` cannot be written.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023")
+            .env("AWS_LAMBDA_RUNTIME_API", runtime_api.to_string())
+            .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+            .env("AWS_LAMBDA_FUNCTION_NAME", "hawser")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_MB.to_string())
+            .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/hawser")
+            .env("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef")
+            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_DEFAULT_REGION", "eu-west-1")
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .env("AWS_SESSION_TOKEN", SESSION_TOKEN)
+            .env("AWS_ENDPOINT_URL", world.url(Service::S3))
+            .env("AWS_ENDPOINT_URL_S3", world.url(Service::S3))
+            .env("AWS_ENDPOINT_URL_ORGANIZATIONS", world.url(Service::Organizations))
+            .env("AWS_ENDPOINT_URL_COST_AND_USAGE_REPORT_SERVICE", world.url(Service::Cur))
+            .env("SSL_CERT_FILE", roots)
+            .env("AWS_CA_BUNDLE", roots);
+        command
+    }
+}
+
+/// boto3 and all it needs; Lambda's Python runtime brings them along.
+const SDK_PACKAGES: [&str; 7] = ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py"];
+
+/// Compiles the packages to bytecode, as they are on Lambda: what pip left uncompiled would be compiled at every start.
+fn compile(interpreter: &Path, packages: &Path) -> Result<(), Error> {
+    let status = std::process::Command::new(interpreter)
+        .args(["-m", "compileall", "-q"])
+        .args(["awslambdaric", "crhelper"].into_iter().chain(SDK_PACKAGES).map(|it| packages.join(it)))
+        .status()
+        .doing(format!("starting `{}`", interpreter.display()))?;
+    if status.success() { Ok(()) } else { Err(Error::Setup(format!("`{}` cannot be compiled", packages.display()))) }
+}
+
+fn site_packages(interpreter: &Path) -> Result<PathBuf, Error> {
+    let ask = "import awslambdaric, boto3, crhelper, os; print(os.path.dirname(os.path.dirname(boto3.__file__)))";
+    let output = std::process::Command::new(interpreter)
+        .args(["-c", ask])
+        .output()
+        .doing(format!("starting `{}`", interpreter.display()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Error::Setup(format!("`{}` lacks a package: {}", interpreter.display(), said.trim())));
+    }
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+/// All files below `folder`, but not the bytecode that Python keeps there.
+fn collect(folder: &Path, name: &str, files: &mut Vec<(PathBuf, String)>) -> Result<(), Error> {
+    let reading = || format!("reading `{}`", folder.display());
+    for entry in fs::read_dir(folder).doing(reading())? {
+        let entry = entry.doing(reading())?;
+        let inner = format!("{name}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type().doing(reading())?.is_dir() {
+            if entry.file_name() != "__pycache__" {
+                collect(&entry.path(), &inner, files)?;
+            }
+        } else {
+            files.push((entry.path(), inner));
+        }
+    }
+    Ok(())
+}
+
+/// Size of a zip with these files.
+fn zipped(files: &[(PathBuf, String)]) -> Result<u64, Error> {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .compression_level(Some(ZIP_LEVEL))
+        .unix_permissions(0o755);
+    for (path, name) in files {
+        add(&mut archive, path, name, options).doing(format!("zipping `{}`", path.display()))?;
+    }
+    let bytes = archive.finish().map_err(io::Error::from).doing("zipping")?.into_inner();
+    Ok(bytes.len() as u64)
+}
+
+fn add(archive: &mut ZipWriter<impl Write + Seek>, path: &Path, name: &str, options: SimpleFileOptions) -> io::Result<()> {
+    let content = fs::read(path)?;
+    archive.start_file(name, options)?;
+    archive.write_all(&content)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_zip_is_smaller_than_what_repeats_and_not_smaller_than_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bootstrap");
+        fs::write(&path, vec![7_u8; 100_000]).unwrap();
+        let size = zipped(&[(path, "bootstrap".to_owned())]).unwrap();
+        assert!((50..2_000).contains(&size), "{size}");
+    }
+
+    #[test]
+    fn bytecode_is_not_uploaded() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("__pycache__")).unwrap();
+        fs::write(folder.path().join("__pycache__/a.pyc"), "x").unwrap();
+        fs::write(folder.path().join("a.py"), "x").unwrap();
+        let mut files = Vec::new();
+        collect(folder.path(), "p", &mut files).unwrap();
+        assert_eq!(files.into_iter().map(|(_, name)| name).collect::<Vec<_>>(), ["p/a.py"]);
+    }
+}

@@ -1,0 +1,162 @@
+//! `hawser-bench`: builds the handlers that Hawser is measured against, runs them all, prints the table, writes the JSON.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use clap::Parser;
+use hawser_bench::cycle::{self, Plan};
+use hawser_bench::error::{Doing, Error};
+use hawser_bench::handlers::{Handler, Name};
+use hawser_bench::report;
+use hawser_bench::results::{Results, Run};
+use hawser_bench::session::Ground;
+use hawser_bench::throttle::Throttle;
+use hawser_bench::tls::Authority;
+
+/// Measure the handler beside three others that do the same work.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// The handler as it is published.
+    #[arg(long, default_value = "target/lambda/hawser/bootstrap")]
+    handler: PathBuf,
+    /// The zip that is published, for its size. Looked at only if it is there.
+    #[arg(long, default_value = "target/lambda/hawser-x86_64.zip")]
+    zip: PathBuf,
+    /// A Python with crhelper, boto3 and awslambdaric.
+    #[arg(long, default_value = ".venv/bin/python")]
+    python: PathBuf,
+    /// Where the handlers to compare with are.
+    #[arg(long, default_value = "dev/bench/rivals")]
+    rivals: PathBuf,
+    /// Where they are built.
+    #[arg(long, default_value = "target/bench/rivals")]
+    rivals_target: PathBuf,
+    /// Where the result is written.
+    #[arg(long, default_value = "target/bench/result.json")]
+    out: PathBuf,
+    /// Latency of every call where there is latency, in ms.
+    #[arg(long, default_value_t = 30)]
+    latency: u64,
+    /// Measure for about this many seconds.
+    #[arg(long, default_value_t = 150)]
+    seconds: u64,
+    /// Measure for well under a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Stop after this many cycles, however much time is left.
+    #[arg(long, default_value_t = 100)]
+    cycles: usize,
+    /// Throttle by signals even where the kernel can.
+    #[arg(long)]
+    signals: bool,
+    /// Measure only these handlers; ratios need `plain`.
+    #[arg(long, value_delimiter = ',', default_value = "python,plain,hawser,floor")]
+    only: Vec<Name>,
+}
+
+/// What `--quick` measures: three cycles take longer only on a slow machine.
+const QUICK: Duration = Duration::from_secs(40);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let start = Instant::now();
+    match tokio_runtime().and_then(|it| it.block_on(bench(&args, start))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(start, &format!("stopped: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tokio_runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().doing("starting the runtime")
+}
+
+#[expect(clippy::print_stderr, reason = "progress of a command")]
+fn say(start: Instant, line: &str) {
+    eprintln!("[{:>4} s] {line}", start.elapsed().as_secs());
+}
+
+async fn bench(args: &Args, start: Instant) -> Result<(), Error> {
+    let handlers = handlers(args, start)?;
+    let authority = Authority::new()?;
+    let folder = tempfile::tempdir().doing("making a temporary folder")?;
+    let roots = folder.path().join("roots.pem");
+    authority.write_bundle(&roots)?;
+    let throttle = if args.signals { Throttle::Signals } else { Throttle::find() };
+    say(start, &format!("the CPU of a 128 MB function: {}", throttle.describe()));
+    let ground = Ground { authority: &authority, roots: &roots, throttle: &throttle };
+    let time = if args.quick { QUICK } else { Duration::from_secs(args.seconds) };
+    let plan = Plan { time, most_cycles: args.cycles, latency: Duration::from_millis(args.latency) };
+    let mut progress = |line: &str| say(start, line);
+    let (samples, cycles) = tokio::select! {
+        done = cycle::run(plan, &handlers, &ground, &mut progress) => done?,
+        _ = tokio::signal::ctrl_c() => return Err(Error::Setup("interrupted".to_owned())),
+    };
+
+    let at = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "some milliseconds")]
+    let run = Run::here(at, cycles, args.latency as f64, throttle.describe(), authority.public_roots);
+    let published = fs::metadata(&args.zip).ok().map(|it| it.len());
+    let results = Results::new(run, &handlers, published, &samples);
+    write_json(&args.out, &results)?;
+    print(&report::render(&results));
+    say(start, &format!("written to `{}`", args.out.display()));
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the result of a command")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+fn write_json(path: &Path, results: &Results) -> Result<(), Error> {
+    let writing = || format!("writing `{}`", path.display());
+    let json = serde_json::to_string_pretty(results).map_err(|error| Error::Setup(format!("the result: {error}")))?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).doing(writing())?;
+    }
+    fs::write(path, json + "\n").doing(writing())
+}
+
+fn handlers(args: &Args, start: Instant) -> Result<Vec<Handler>, Error> {
+    let mut handlers = Vec::new();
+    for name in Name::ALL {
+        if !args.only.contains(&name) {
+            continue;
+        }
+        handlers.push(match name {
+            Name::Hawser => Handler::binary(name, &args.handler)?,
+            Name::Floor | Name::Plain => {
+                say(start, &format!("building {} (some minutes the first time)", name.as_str()));
+                Handler::binary(name, &build(args, name)?)?
+            }
+            Name::Python => Handler::python(&args.python, &args.rivals.join("python"))?,
+        });
+    }
+    Ok(handlers)
+}
+
+/// Builds one package of the other workspace, by itself: together they would share features.
+fn build(args: &Args, name: Name) -> Result<PathBuf, Error> {
+    let target = std::path::absolute(&args.rivals_target).doing("finding the target folder")?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--release", "--locked", "--package", name.as_str(), "--manifest-path"]);
+    command.arg(args.rivals.join("Cargo.toml")).arg("--target-dir").arg(&target);
+    // Cargo tells its children about the profile and the flags of the outer build; these have their own.
+    for (key, _) in env::vars_os() {
+        if key.to_string_lossy().starts_with("CARGO_PROFILE_") || key == "RUSTFLAGS" {
+            command.env_remove(key);
+        }
+    }
+    let status = command.status().doing("starting cargo")?;
+    if !status.success() {
+        return Err(Error::Setup(format!("`{}` cannot be built", name.as_str())));
+    }
+    Ok(target.join("release").join(name.as_str()))
+}

@@ -1,0 +1,240 @@
+//! The world of one handler process: an AWS account, CloudFormation's response mailbox and a vendor, behind TLS.
+//!
+//! Each service has a door (a port) of its own, as it has a host of its own on AWS, so a handler cannot share one connection
+//! between services here that it could not share there. Answers have AWS's wire shapes; requests are checked for what
+//! makes the work the same for all handlers. What is wrong becomes a *complaint*, and a sample with one is an error.
+
+mod account;
+mod aws_json;
+mod mailbox;
+mod s3;
+mod vendor;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Collected, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+pub use self::account::{Account, Bucket};
+use crate::error::{Doing, Error};
+use crate::record::{Call, Service};
+use crate::tls::Authority;
+
+/// The account that everything happens in.
+pub const ACCOUNT: &str = "111122223333";
+/// The credentials that the handlers are given; the stub checks the two parts that travel.
+pub const ACCESS_KEY: &str = "ASIAEXAMPLEEXAMPLE00";
+/// See [`ACCESS_KEY`].
+pub const SECRET_KEY: &str = "bench-bench-bench-bench-bench-bench-bench";
+/// See [`ACCESS_KEY`].
+pub const SESSION_TOKEN: &str = "bench-session-token";
+
+/// Everything that one handler process can reach.
+pub struct World {
+    inside: Arc<Mutex<Inside>>,
+    doors: BTreeMap<Service, SocketAddr>,
+    servers: Vec<JoinHandle<()>>,
+}
+
+/// What the world remembers of the event being handled.
+#[derive(Debug, Default)]
+pub struct Inside {
+    /// Added to every call.
+    pub latency: Duration,
+    /// The account's state.
+    pub account: Account,
+    /// Every call, in the order in which they ended.
+    pub calls: Vec<Call>,
+    /// Unsigned `HEAD /` requests: nothing is asked by them, they only open a connection ahead of need.
+    pub probes: usize,
+    /// TLS connections that were opened.
+    pub connections: usize,
+    /// What was wrong with requests.
+    pub complaints: Vec<String>,
+    /// The path and query that the response has to be put to.
+    pub response_path: String,
+    /// When the response had arrived.
+    pub responded: Option<Instant>,
+    /// The response.
+    pub response: Option<serde_json::Value>,
+    /// The secret that signs notices.
+    pub launch_token: String,
+    /// The notice.
+    pub notice: Option<serde_json::Value>,
+}
+
+/// A request, read to its end.
+struct Asked {
+    head: http::request::Parts,
+    body: Bytes,
+}
+
+impl Asked {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// An answer, and the name of the operation for the record.
+struct Answer {
+    operation: &'static str,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn new(operation: &'static str, status: StatusCode, content_type: &'static str, body: impl Into<String>) -> Self {
+        let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type))]);
+        Self { operation, status, headers, body: body.into() }
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = http::HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+}
+
+impl World {
+    /// Opens the doors.
+    pub async fn open(authority: &Authority) -> Result<Self, Error> {
+        let inside: Arc<Mutex<Inside>> = Arc::default();
+        let acceptor = TlsAcceptor::from(Arc::clone(&authority.server));
+        let (mut doors, mut servers) = (BTreeMap::new(), Vec::new());
+        for service in Service::ALL {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.doing("listening for the stub")?;
+            doors.insert(service, listener.local_addr().doing("asking for a door's port")?);
+            servers.push(tokio::spawn(keep_door(service, listener, acceptor.clone(), Arc::clone(&inside))));
+        }
+        Ok(Self { inside, doors, servers })
+    }
+
+    /// `https://127.0.0.1:<port>`: an address, not a name, so that S3 clients put the bucket into the path.
+    pub fn url(&self, service: Service) -> String {
+        self.doors.get(&service).map_or_else(String::new, |address| format!("https://{address}"))
+    }
+
+    /// What the world remembers.
+    pub fn inside(&self) -> MutexGuard<'_, Inside> {
+        lock(&self.inside)
+    }
+
+    /// A new event: an empty account, nothing recorded, the connections that are open stay open.
+    pub fn reset(&self, latency: Duration, response_path: String, launch_token: String) {
+        *self.inside() = Inside { latency, response_path, launch_token, ..Inside::default() };
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for server in &self.servers {
+            server.abort();
+        }
+    }
+}
+
+fn lock(inside: &Mutex<Inside>) -> MutexGuard<'_, Inside> {
+    inside.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn keep_door(service: Service, listener: TcpListener, acceptor: TlsAcceptor, inside: Arc<Mutex<Inside>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        // Small answers must not wait for the peer's delayed acknowledgement.
+        let _ = stream.set_nodelay(true);
+        lock(&inside).connections += 1;
+        let (acceptor, inside) = (acceptor.clone(), Arc::clone(&inside));
+        tokio::spawn(async move {
+            match acceptor.accept(stream).await {
+                Ok(stream) => {
+                    let service = service_fn(move |request| attend(service, Arc::clone(&inside), request));
+                    // A client that goes away between two requests is no fault.
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                }
+                Err(error) => lock(&inside).complaints.push(format!("{service}: the TLS handshake failed: {error}")),
+            }
+        });
+    }
+}
+
+async fn attend(
+    service: Service,
+    inside: Arc<Mutex<Inside>>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let start = Instant::now();
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    let asked = Asked { head, body };
+    let (answer, latency) = {
+        let mut inside = lock(&inside);
+        (respond(service, &mut inside, &asked), inside.latency)
+    };
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    if answer.operation == PROBE {
+        lock(&inside).probes += 1;
+    } else {
+        lock(&inside).calls.push(Call { service, operation: answer.operation, start, end: Instant::now() });
+    }
+    let mut response = Response::new(Full::from(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    Ok(response)
+}
+
+/// How an AWS endpoint answers a probe, and that it keeps the connection open then, is not documented; here it does.
+const PROBE: &str = "Probe";
+
+fn respond(service: Service, inside: &mut Inside, asked: &Asked) -> Answer {
+    if asked.head.method == Method::HEAD && asked.head.uri.path() == "/" && asked.header("authorization").is_none() {
+        return Answer::new(PROBE, StatusCode::FORBIDDEN, "text/plain", "");
+    }
+    let answered = match service {
+        Service::Organizations | Service::Cur | Service::S3 => check_signature(asked, service).and_then(|()| match service {
+            Service::S3 => s3::answer(&mut inside.account, asked),
+            _ => aws_json::answer(service, &mut inside.account, asked),
+        }),
+        Service::Mailbox => mailbox::answer(inside, asked),
+        Service::Vendor => vendor::answer(inside, asked),
+    };
+    answered.unwrap_or_else(|complaint| {
+        let Asked { head, .. } = asked;
+        inside.complaints.push(format!("{service}: {} {}: {complaint}", head.method, head.uri.path()));
+        Answer::new("refused", StatusCode::BAD_REQUEST, "text/plain", complaint)
+    })
+}
+
+/// That the request is signed for the billing Region and this service, with the credentials given (not the signature itself).
+fn check_signature(asked: &Asked, service: Service) -> Result<(), String> {
+    let authorization = asked.header("authorization").ok_or("not signed")?;
+    let scope = authorization
+        .strip_prefix("AWS4-HMAC-SHA256 Credential=")
+        .and_then(|it| it.split(',').next())
+        .ok_or("not signed by SigV4")?;
+    let parts: Vec<&str> = scope.split('/').collect();
+    match parts.as_slice() {
+        [ACCESS_KEY, _, "us-east-1", signed_for, "aws4_request"] if *signed_for == service.to_string() => {}
+        _ => return Err(format!("signed for `{}`", parts.get(1..).unwrap_or_default().join("/"))),
+    }
+    if asked.header("x-amz-security-token") != Some(SESSION_TOKEN) {
+        return Err("the session token is missing".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

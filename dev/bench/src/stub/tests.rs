@@ -1,0 +1,230 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use http::{Method, Request};
+use serde_json::{Value, json};
+use standardwebhooks::Webhook;
+
+use super::*;
+
+fn scope(service: &str) -> String {
+    format!("AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20261122/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0")
+}
+
+fn asked(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Asked {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    Asked { head, body: Bytes::from(body.to_owned()) }
+}
+
+fn json_call(service: Service, target: &str, body: &Value) -> Asked {
+    let authorization = scope(&service.to_string());
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("x-amz-security-token", SESSION_TOKEN),
+        ("content-type", "application/x-amz-json-1.1"),
+        ("x-amz-target", target),
+    ];
+    asked(Method::POST, "/", &headers, &body.to_string())
+}
+
+fn s3_call(method: Method, path: &str, extra: &[(&str, &str)], body: &str) -> Asked {
+    let authorization = scope("s3");
+    let mut headers = vec![
+        ("authorization", authorization.as_str()),
+        ("x-amz-security-token", SESSION_TOKEN),
+        ("x-amz-expected-bucket-owner", ACCOUNT),
+        ("x-amz-checksum-crc32", "AAAAAA=="),
+    ];
+    headers.extend(extra);
+    asked(method, path, &headers, body)
+}
+
+fn ask(inside: &mut Inside, service: Service, asked: &Asked) -> (u16, &'static str, String) {
+    let answer = respond(service, inside, asked);
+    (answer.status.as_u16(), answer.operation, answer.body)
+}
+
+const CREATE: &str = r#"<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Tags><Tag>
+    <Key>hawser:stack-id</Key><Value>x</Value></Tag></Tags></CreateBucketConfiguration>"#;
+
+fn report() -> Value {
+    json!({"ReportDefinition": {
+        "ReportName": "r", "TimeUnit": "HOURLY", "Format": "Parquet", "Compression": "Parquet",
+        "AdditionalSchemaElements": ["RESOURCES"], "S3Bucket": "b-1", "S3Prefix": "p", "S3Region": "us-east-1",
+        "AdditionalArtifacts": ["ATHENA"], "RefreshClosedReports": true, "ReportVersioning": "OVERWRITE_REPORT",
+    }, "Tags": [{"Key": "k", "Value": "v"}]})
+}
+
+fn policy() -> String {
+    json!({"Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "billingreports.amazonaws.com"},
+         "Action": ["s3:GetBucketAcl", "s3:GetBucketPolicy"], "Resource": "arn:aws:s3:::b-1"},
+        {"Effect": "Allow", "Principal": {"Service": ["billingreports.amazonaws.com"]},
+         "Action": "s3:PutObject", "Resource": "arn:aws:s3:::b-1/*"},
+    ]})
+    .to_string()
+}
+
+#[test]
+fn the_organization_has_the_documented_shape() {
+    let mut inside = Inside::default();
+    let call = json_call(Service::Organizations, "AWSOrganizationsV20161128.DescribeOrganization", &json!({}));
+    let (status, operation, body) = ask(&mut inside, Service::Organizations, &call);
+    assert_eq!((status, operation), (200, "DescribeOrganization"));
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["Organization"]["MasterAccountId"], ACCOUNT);
+    assert!(inside.complaints.is_empty(), "{:?}", inside.complaints);
+}
+
+#[test]
+fn a_bucket_is_absent_then_made_then_set() {
+    let mut inside = Inside::default();
+    let mut s3 = |call: &Asked| ask(&mut inside, Service::S3, call);
+    assert_eq!(s3(&s3_call(Method::HEAD, "/b-1", &[], "")).0, 404);
+    let owner = [("x-amz-object-ownership", "BucketOwnerEnforced")];
+    assert_eq!(s3(&s3_call(Method::PUT, "/b-1", &owner, CREATE)).1, "CreateBucket");
+    assert_eq!(s3(&s3_call(Method::HEAD, "/b-1/", &[], "")).0, 200);
+    let closed = "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true</IgnorePublicAcls>\
+        <BlockPublicPolicy>true</BlockPublicPolicy><RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>";
+    assert_eq!(s3(&s3_call(Method::PUT, "/b-1?publicAccessBlock", &[], closed)).1, "PutPublicAccessBlock");
+    let encrypted = "<R><SSEAlgorithm>AES256</SSEAlgorithm></R>";
+    assert_eq!(s3(&s3_call(Method::PUT, "/b-1?encryption=", &[], encrypted)).1, "PutBucketEncryption");
+    let rule = "<L><Rule><Status>Enabled</Status></Rule></L>";
+    assert_eq!(s3(&s3_call(Method::PUT, "/b-1?lifecycle", &[], rule)).1, "PutBucketLifecycleConfiguration");
+    assert_eq!(s3(&s3_call(Method::PUT, "/b-1?policy&x-id=PutBucketPolicy", &[], &policy())).0, 204);
+    let bucket = inside.account.buckets.remove("b-1").unwrap();
+    assert!(bucket.delivery_allowed());
+    let expected = Bucket {
+        owner_enforced: true,
+        tagged: true,
+        closed: true,
+        encrypted: true,
+        lifecycle: true,
+        policy: bucket.policy.clone(),
+    };
+    assert_eq!(bucket, expected);
+    assert!(inside.complaints.is_empty(), "{:?}", inside.complaints);
+}
+
+#[test]
+fn half_a_public_access_block_does_not_close_a_bucket() {
+    let mut inside = Inside::default();
+    inside.account.buckets.insert("b-1".to_owned(), Bucket::default());
+    let half = "<P><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>false</IgnorePublicAcls></P>";
+    ask(&mut inside, Service::S3, &s3_call(Method::PUT, "/b-1?publicAccessBlock", &[], half));
+    assert!(!inside.account.buckets["b-1"].closed);
+}
+
+#[test]
+fn a_report_needs_a_bucket_that_may_be_delivered_to() {
+    let mut inside = Inside::default();
+    let put = json_call(Service::Cur, "AWSOrigamiServiceGatewayService.PutReportDefinition", &report());
+    let (status, _, body) = ask(&mut inside, Service::Cur, &put);
+    assert_eq!(status, 400);
+    assert!(body.contains("Failed to verify customer bucket permission."), "{body}");
+    let policy = serde_json::from_str(&policy()).unwrap();
+    inside.account.buckets.insert("b-1".to_owned(), Bucket { policy: Some(policy), ..Bucket::default() });
+    assert_eq!(ask(&mut inside, Service::Cur, &put).0, 200);
+    let list = json_call(Service::Cur, "AWSOrigamiServiceGatewayService.DescribeReportDefinitions", &json!({"MaxResults": 5}));
+    let (_, _, body) = ask(&mut inside, Service::Cur, &list);
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["ReportDefinitions"][0]["ReportName"], "r");
+}
+
+#[test]
+fn requests_that_aws_would_refuse_are_complaints() {
+    let wrong_region = scope("s3").replace("us-east-1", "eu-west-1");
+    let location = "<C><LocationConstraint>us-east-1</LocationConstraint></C>";
+    let mut daily = report();
+    daily["ReportDefinition"]["TimeUnit"] = json!("DAILY");
+    let no_checksum = {
+        let mut call = s3_call(Method::PUT, "/b-1?policy", &[], &policy());
+        call.head.headers.remove("x-amz-checksum-crc32");
+        call
+    };
+    let cases = [
+        (Service::S3, asked(Method::HEAD, "/b-1", &[], ""), "not signed"),
+        (Service::S3, asked(Method::HEAD, "/b-1", &[("authorization", &wrong_region)], ""), "signed for"),
+        (Service::S3, asked(Method::HEAD, "/b-1", &[("authorization", &scope("s3"))], ""), "session token"),
+        (Service::S3, s3_call(Method::PUT, "/b-1", &[], location), "LocationConstraint"),
+        (Service::S3, s3_call(Method::PUT, "/b-2?policy", &[], "{}"), "no such bucket"),
+        (Service::S3, no_checksum, "checksum"),
+        (Service::S3, s3_call(Method::GET, "/b-1?location", &[], ""), "not part of the work"),
+        (Service::Cur, json_call(Service::Cur, "AWSOrigamiServiceGatewayService.DeleteReportDefinition", &json!({})), "not part"),
+        (
+            Service::Cur,
+            json_call(Service::Organizations, "AWSOrganizationsV20161128.DescribeOrganization", &json!({})),
+            "signed for",
+        ),
+        (Service::Cur, json_call(Service::Cur, "AWSOrigamiServiceGatewayService.PutReportDefinition", &daily), "TimeUnit"),
+        (
+            Service::Cur,
+            json_call(Service::Cur, "AWSOrigamiServiceGatewayService.DescribeReportDefinitions", &json!({"MaxResults": 9})),
+            "MaxResults",
+        ),
+    ];
+    for (service, call, expected) in cases {
+        let mut inside = Inside::default();
+        assert_eq!(ask(&mut inside, service, &call).0, 400, "{expected}");
+        assert!(inside.complaints.iter().any(|it| it.contains(expected)), "{expected}: {:?}", inside.complaints);
+    }
+}
+
+#[test]
+fn the_mailbox_takes_one_response_at_the_exact_url() {
+    let path = "/arn%3Aaws%3Acloudformation%7CX?X-Amz-Signature=0";
+    let mut inside = Inside { response_path: path.to_owned(), ..Inside::default() };
+    let body = r#"{"Status":"SUCCESS"}"#;
+    let length = [("content-length", "20"), ("content-type", "")];
+    let put = |path: &str, headers: &[(&str, &str)]| asked(Method::PUT, path, headers, body);
+    for (call, expected) in [
+        (put("/arn:aws:cloudformation%7CX?X-Amz-Signature=0", &length), "bytes were changed"),
+        (put(path, &[("content-length", "20"), ("content-type", "application/json")]), "content type"),
+        (put(path, &[]), "MissingContentLength"),
+        (asked(Method::PUT, path, &length, &"x".repeat(4_097)), "too long"),
+    ] {
+        assert_eq!(ask(&mut inside, Service::Mailbox, &call).0, 400, "{expected}");
+        assert!(inside.complaints.iter().any(|it| it.contains(expected)), "{expected}: {:?}", inside.complaints);
+    }
+    assert_eq!(ask(&mut inside, Service::Mailbox, &put(path, &length)).0, 200);
+    assert!(inside.responded.is_some());
+    assert_eq!(ask(&mut inside, Service::Mailbox, &put(path, &length)).0, 400, "a second response");
+}
+
+#[test]
+fn the_vendor_takes_a_signed_notice_only() {
+    let token = "whsec_YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2g=";
+    let notice = json!({
+        "specversion": "1.0", "type": "hawser.connection.established", "subject": ACCOUNT,
+        "data": {"accountId": ACCOUNT, "organization": {"accountRole": "management"}, "packs": {"billing": "ReadOnly"}},
+    })
+    .to_string();
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    let signature = Webhook::new(token).unwrap().sign("id", now, notice.as_bytes()).unwrap();
+    let now = now.to_string();
+    let headers = |signature| {
+        [
+            ("content-type", "application/cloudevents+json"),
+            ("webhook-id", "id"),
+            ("webhook-timestamp", now.as_str()),
+            ("webhook-signature", signature),
+        ]
+    };
+    let mut inside = Inside { launch_token: token.to_owned(), ..Inside::default() };
+    let forged = asked(Method::POST, "/notices", &headers("v1,AAAA"), &notice);
+    assert_eq!(ask(&mut inside, Service::Vendor, &forged).0, 400);
+    assert!(inside.notice.is_none());
+    let signed = asked(Method::POST, "/notices", &headers(&signature), &notice);
+    let (status, _, body) = ask(&mut inside, Service::Vendor, &signed);
+    assert_eq!(status, 200, "{:?}", inside.complaints);
+    assert!(body.contains("connectionId"));
+}
+
+#[test]
+fn a_probe_is_neither_work_nor_a_complaint() {
+    let mut inside = Inside::default();
+    assert_eq!(ask(&mut inside, Service::Cur, &asked(Method::HEAD, "/", &[], "")).1, PROBE);
+    assert!(inside.complaints.is_empty());
+}

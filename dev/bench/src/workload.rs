@@ -1,0 +1,230 @@
+//! The two things that are asked of every handler, and how to tell that they were done.
+
+use std::collections::BTreeMap;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::record::{Service, tally};
+use crate::stub::{ACCOUNT, Inside, World};
+
+/// What S3 leaves as it is in the path of a presigned URL.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// Signs the notices of the run; made up, and known to nobody else's world.
+const LAUNCH_TOKEN: &str = "whsec_YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2g=";
+
+/// A thing to do, for the same answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workload {
+    /// Create of `Custom::BillingExport` in the management account of an organization, with no report and no bucket.
+    BillingExport,
+    /// Create of `Custom::AccountConnection`: one notice to the vendor.
+    AccountConnection,
+}
+
+/// How much of the work a handler does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Only the response.
+    OnlyAnswers,
+    /// All calls.
+    Works,
+    /// All calls, and the proof of identity in the notice.
+    Proves,
+}
+
+impl Workload {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::BillingExport, Self::AccountConnection];
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BillingExport => "Custom::BillingExport",
+            Self::AccountConnection => "Custom::AccountConnection",
+        }
+    }
+
+    /// What it consists of, for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::BillingExport => "Create on an empty account: 9 AWS calls and the response",
+            Self::AccountConnection => "Create: the notice and the response",
+        }
+    }
+
+    /// The calls of a handler that does the work.
+    fn calls(self) -> &'static [&'static str] {
+        match self {
+            Self::BillingExport => &[
+                "organizations:DescribeOrganization",
+                "cur:DescribeReportDefinitions",
+                "s3:HeadBucket",
+                "s3:CreateBucket",
+                "s3:PutPublicAccessBlock",
+                "s3:PutBucketEncryption",
+                "s3:PutBucketLifecycleConfiguration",
+                "s3:PutBucketPolicy",
+                "cur:PutReportDefinition",
+                "mailbox:PutResponse",
+            ],
+            Self::AccountConnection => &["vendor:PostNotice", "mailbox:PutResponse"],
+        }
+    }
+}
+
+/// One event: what the handler gets, and what the world has to know of it.
+#[derive(Debug)]
+pub struct Event {
+    /// The event's JSON.
+    pub json: String,
+    /// Path and query of its response URL.
+    pub response_path: String,
+    /// The secret of its connection.
+    pub launch_token: String,
+    ids: [(&'static str, String); 3],
+}
+
+impl Event {
+    /// The `number`th event of this run: each is a stack of its own, so no handler can know it.
+    pub fn new(workload: Workload, number: u64, world: &World) -> Self {
+        let uuid = format!("{number:08x}-0000-4000-8000-00000000beec");
+        let request = format!("{number:08x}-1111-4111-8111-11111111beec");
+        let stack = format!("arn:aws:cloudformation:eu-west-1:{ACCOUNT}:stack/hawser-bench/{uuid}");
+        let logical = match workload {
+            Workload::BillingExport => "BillingExport",
+            Workload::AccountConnection => "Connection",
+        };
+        let key = format!("{stack}|{logical}|{request}");
+        let response_path = format!(
+            "/{}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20261122T100000Z&X-Amz-SignedHeaders=host&X-Amz-Expires=7200\
+             &X-Amz-Credential=ASIAEXAMPLE%2F20261122%2Feu-west-1%2Fs3%2Faws4_request&X-Amz-Signature={number:064x}",
+            utf8_percent_encode(&key, KEPT)
+        );
+        let token = "arn:aws:lambda:eu-west-1:111122223333:function:hawser";
+        let mut properties = properties(workload, &uuid, &world.url(Service::Vendor));
+        properties["ServiceToken"] = json!(token);
+        properties["ServiceTimeout"] = json!("600");
+        let json = json!({
+            "RequestType": "Create",
+            "ServiceToken": token,
+            "ResponseURL": world.url(Service::Mailbox) + &response_path,
+            "StackId": stack,
+            "RequestId": request,
+            "LogicalResourceId": logical,
+            "ResourceType": workload.name(),
+            "ResourceProperties": properties,
+        })
+        .to_string();
+        let ids = [("StackId", stack), ("RequestId", request), ("LogicalResourceId", logical.to_owned())];
+        Self { json, response_path, launch_token: LAUNCH_TOKEN.to_owned(), ids }
+    }
+}
+
+fn properties(workload: Workload, uuid: &str, vendor: &str) -> Value {
+    match workload {
+        Workload::BillingExport => json!({
+            "Kind": "CostAndUsageReport", "Format": "Parquet", "Reuse": "WhenSuitable", "Retention": "Retain",
+            "NamePrefix": "hawser", "RequestBackfill": "false",
+        }),
+        Workload::AccountConnection => json!({
+            "NoticeUrl": format!("{vendor}/notices"),
+            "LaunchToken": LAUNCH_TOKEN,
+            "ConnectionName": "production",
+            "RoleArn": format!("arn:aws:iam::{ACCOUNT}:role/hawser-VendorRole-0123456789AB"),
+            "ExternalId": uuid,
+            "Regions": ["eu-west-1", "us-east-1"],
+            "Packs": {"billing": "ReadOnly", "security-audit": "ReadOnly"},
+            "TemplateVersion": "0.1.0",
+            "Organization": {
+                "AccountRole": "management", "ManagementAccountId": ACCOUNT, "OrganizationId": "o-exampleorgid", "FeatureSet": "ALL",
+            },
+            "Billing": {
+                "Kind": "CostAndUsageReport", "Name": "hawser-0123456789abcdef",
+                "Arn": format!("arn:aws:cur:us-east-1:{ACCOUNT}:definition/hawser-0123456789abcdef"),
+                "BucketName": format!("hawser-{ACCOUNT}-0123456789abcdef"),
+                "BucketArn": format!("arn:aws:s3:::hawser-{ACCOUNT}-0123456789abcdef"),
+                "BucketRegion": "us-east-1", "Prefix": "hawser/01234567", "Format": "Parquet", "Origin": "created",
+                "Decision": "created a new report, because the account has none", "FirstDataDueBy": "2026-11-24T10:00:00Z",
+                "Backfill": "",
+            },
+        }),
+    }
+}
+
+/// Everything that is not as it should be after `event`; empty when the work was done.
+pub fn faults(workload: Workload, depth: Depth, event: &Event, inside: &Inside) -> Vec<String> {
+    let mut faults = inside.complaints.clone();
+    let expected: BTreeMap<String, usize> = match depth {
+        Depth::OnlyAnswers => BTreeMap::from([("mailbox:PutResponse".to_owned(), 1)]),
+        Depth::Works | Depth::Proves => workload.calls().iter().map(|&it| (it.to_owned(), 1)).collect(),
+    };
+    let called = tally(&inside.calls);
+    if called != expected {
+        faults.push(format!("it called {called:?} and not {expected:?}"));
+    }
+    match &inside.response {
+        None => faults.push("no response came".to_owned()),
+        Some(response) => {
+            if response["Status"] != "SUCCESS" {
+                faults.push(format!("the response is {}: {}", response["Status"], response["Reason"]));
+            }
+            if response["PhysicalResourceId"].as_str().is_none_or(str::is_empty) {
+                faults.push("the response has no `PhysicalResourceId`".to_owned());
+            }
+            for (key, expected) in &event.ids {
+                if response[*key] != **expected {
+                    faults.push(format!("the response's `{key}` is {}", response[*key]));
+                }
+            }
+        }
+    }
+    if depth != Depth::OnlyAnswers {
+        match workload {
+            Workload::BillingExport => billing_faults(inside, &mut faults),
+            Workload::AccountConnection => notice_faults(depth, inside, &mut faults),
+        }
+    }
+    faults
+}
+
+fn billing_faults(inside: &Inside, faults: &mut Vec<String>) {
+    let mut buckets = inside.account.buckets.iter();
+    let (Some((name, bucket)), None) = (buckets.next(), buckets.next()) else {
+        faults.push(format!("there are {} buckets, not one", inside.account.buckets.len()));
+        return;
+    };
+    for (done, what) in [
+        (bucket.owner_enforced, "its owner is not enforced"),
+        (bucket.tagged, "it has no tag of ours"),
+        (bucket.closed, "public access is not blocked"),
+        (bucket.encrypted, "it is not encrypted"),
+        (bucket.lifecycle, "it has no lifecycle rule"),
+        (bucket.delivery_allowed(), "its policy does not allow the delivery"),
+    ] {
+        if !done {
+            faults.push(format!("the bucket: {what}"));
+        }
+    }
+    match inside.account.reports.as_slice() {
+        [report] if report["S3Bucket"] == **name => {}
+        reports => faults.push(format!("there are {} reports, not one into `{name}`", reports.len())),
+    }
+    let told = inside.response.as_ref().map(|it| it["Data"]["BucketName"].clone());
+    if told != Some(json!(name)) {
+        faults.push(format!("the response names the bucket {told:?}, not `{name}`"));
+    }
+}
+
+fn notice_faults(depth: Depth, inside: &Inside, faults: &mut Vec<String>) {
+    let told = inside.response.as_ref().map(|it| it["Data"]["ConnectionId"].clone());
+    if told != Some(json!("connection-1")) {
+        faults.push(format!("the response's `ConnectionId` is {told:?}, not the vendor's"));
+    }
+    let proof = inside.notice.as_ref().map(|it| &it["data"]["proof"]["headers"]["authorization"]);
+    if depth == Depth::Proves && !proof.is_some_and(Value::is_string) {
+        faults.push("the notice has no proof of identity".to_owned());
+    }
+}
