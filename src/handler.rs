@@ -15,7 +15,7 @@ use crate::{
     billing::{
         self,
         observe::{observe, observe_removal},
-        plan::{self, Remains},
+        plan,
     },
     connection,
     error::{Blame, Code, Failure},
@@ -133,8 +133,8 @@ async fn fulfil(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> 
         Request::Billing(origin, billing::Asked::Remove { retention }) => {
             // Not an id this resource can have answered with: nothing of it exists (F-34).
             let Some(id) = plan::removable(origin) else { return Ok(Done::default()) };
-            let (report, bucket) = observe_removal(origin, &id, ports).await?;
-            let plan = plan::plan_removal(origin, &id, *retention, Remains { report, bucket })?;
+            let remains = observe_removal(origin, &id, ports).await?;
+            let plan = plan::plan_removal(origin, &id, *retention, remains)?;
             info!(decision = plan.sentence, "decided");
             match execute(&plan, origin, until, ports).await {
                 Ok(remarks) => Ok(Done { attributes: plan.attributes, remarks }),

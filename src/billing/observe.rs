@@ -65,8 +65,10 @@ pub enum OwnBucket {
         /// The bucket policy.
         policy: Option<String>,
     },
-    /// It is there and not ours: without our mark, or another account's.
-    NotOurs(String),
+    /// It is there and does not carry our mark.
+    Unmarked,
+    /// S3 denies looking: another account's (a squatted name), or the role lost a permission. Never touched.
+    Hidden(Fault),
 }
 
 /// The bucket of a reuse candidate.
@@ -85,9 +87,16 @@ pub enum BucketSeen {
 pub struct Leftover {
     /// The id.
     pub id: Id,
-    /// Its report exists and carries our mark.
+    /// What is left under it.
+    pub remains: Remains,
+}
+
+/// What is there to be removed, and may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// The report with the id's name carries our mark.
     pub report: bool,
-    /// Its bucket exists and carries our mark.
+    /// The bucket with the id's name carries our mark.
     pub bucket: bool,
 }
 
@@ -154,16 +163,26 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
 ///
 /// # Errors
 /// What AWS refused or could not answer, after all tries.
-pub async fn observe_removal(origin: &Origin, id: &Id, ports: &Ports<'_>) -> Result<(bool, bool), Failure> {
+pub async fn observe_removal(origin: &Origin, id: &Id, ports: &Ports<'_>) -> Result<Remains, Failure> {
     let Some(region) = origin.stack.partition.billing_region() else {
-        return Ok((false, false));
+        return Ok(Remains::default());
     };
     let aws = ports.cloud.at(&region);
     let bucket = own_bucket(origin, id)?;
     let (reports, exists) =
         tokio::join!(aws.describe_reports(), aws.bucket_exists(&bucket, &origin.stack.account));
-    let owned = owned(origin, id, &reports?, exists, &*aws, ports).await?;
-    Ok((owned.ours.is_some(), matches!(owned.bucket, OwnBucket::Marked { .. })))
+    remains(owned(origin, id, &reports?, exists, &*aws, ports).await?)
+}
+
+/// What there is to remove. A bucket that may not be looked at is another account's, as far as anyone can tell, and so
+/// does not keep the stack from going; but beside a report of ours it is ours, and leaving it silently would lose it.
+fn remains(owned: Owned) -> Result<Remains, Failure> {
+    let report = owned.ours.is_some();
+    match owned.bucket {
+        OwnBucket::Hidden(fault) if report => Err(fault.into()),
+        OwnBucket::Hidden(_) | OwnBucket::Absent | OwnBucket::Unmarked => Ok(Remains { report, bucket: false }),
+        OwnBucket::Marked { .. } => Ok(Remains { report, bucket: true }),
+    }
 }
 
 /// The id under which a rolled-back replacement may have left things: the Update's own is the one CloudFormation
@@ -179,9 +198,8 @@ async fn left(origin: &Origin, id: Option<Id>, reports: &[Report], aws: &dyn Aws
     let Some(id) = id else { return Ok(None) };
     let bucket = own_bucket(origin, &id)?;
     let exists = aws.bucket_exists(&bucket, &origin.stack.account).await;
-    let owned = owned(origin, &id, reports, exists, aws, ports).await?;
-    let (report, bucket) = (owned.ours.is_some(), matches!(owned.bucket, OwnBucket::Marked { .. }));
-    Ok((report || bucket).then_some(Leftover { id, report, bucket }))
+    let remains = remains(owned(origin, &id, reports, exists, aws, ports).await?)?;
+    Ok((remains != Remains::default()).then_some(Leftover { id, remains }))
 }
 
 async fn role(origin: &Origin, aws: &dyn Aws, ports: &Ports<'_>) -> Result<AccountRole, Failure> {
@@ -221,9 +239,8 @@ async fn bucket_state(
     match exists {
         Ok(false) => return Ok(OwnBucket::Absent),
         Ok(true) => {}
-        // 403: another account's (squatted, or asked for with a role that lost its permission). Never touched.
         Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => {
-            return Ok(OwnBucket::NotOurs(fault.to_string()));
+            return Ok(OwnBucket::Hidden(fault));
         }
         Err(fault) => return Err(fault.into()),
     }
@@ -234,7 +251,7 @@ async fn bucket_state(
     if is_marked(&tags?, origin) {
         Ok(OwnBucket::Marked { policy: policy? })
     } else {
-        Ok(OwnBucket::NotOurs("it does not carry this stack's mark".to_owned()))
+        Ok(OwnBucket::Unmarked)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     Asked, DATA_ROOT, Export, Id, Kind, Report, Retention, TAG_CREATED_AT, Tags,
     choice::{Chosen, choose},
     first_data_due_by, mark, no_attributes,
-    observe::{Facts, OwnBucket},
+    observe::{Facts, OwnBucket, Remains},
     policy, rfc3339,
 };
 use crate::{
@@ -112,15 +112,6 @@ pub struct Plan {
     pub sentence: String,
 }
 
-/// What a Delete finds of this resource's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Remains {
-    /// The report with our name carries our mark.
-    pub report: bool,
-    /// The bucket with our name carries our mark.
-    pub bucket: bool,
-}
-
 /// Refuses what an Update cannot do, before anything is looked at.
 ///
 /// The handler's role may touch names of the template's prefix only, so the clean-up Delete after a change of prefix
@@ -185,8 +176,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
     }
     attributes.insert("Decision", choice.sentence.clone());
     if let Some(leftover) = &facts.leftover {
-        let remains = Remains { report: leftover.report, bucket: leftover.bucket };
-        rounds.extend(removal_rounds(origin, &leftover.id, export.retention, remains)?);
+        rounds.extend(removal_rounds(origin, &leftover.id, export.retention, leftover.remains)?);
     }
     Ok(Plan { rounds, attributes, sentence: choice.sentence })
 }
@@ -220,11 +210,13 @@ fn removal_rounds(origin: &Origin, id: &Id, retention: Retention, remains: Remai
 fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<Vec<Vec<Step>>, Failure> {
     let mut rounds = Vec::new();
     let policy = match &facts.bucket {
-        OwnBucket::NotOurs(why) => {
-            return Err(Failure::new(
-                Code::BillingBucketNotOurs,
-                format!("bucket `{bucket}` exists and is not this stack's: {why}"),
-            ));
+        OwnBucket::Unmarked => {
+            let cause = format!("bucket `{bucket}` exists and does not carry this stack's mark");
+            return Err(Failure::new(Code::BillingBucketNotOurs, cause));
+        }
+        OwnBucket::Hidden(fault) => {
+            let cause = format!("bucket `{bucket}` exists in another account, or may not be looked at: {fault}");
+            return Err(Failure::explained(fault, Code::BillingBucketNotOurs, cause));
         }
         OwnBucket::Absent => {
             rounds.push(vec![Step::EnsureBucket { bucket: bucket.clone(), tags: mark(origin) }]);

@@ -1,0 +1,452 @@
+//! The customer's account, in memory: what others own in it, what Hawser makes in it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{FOREVER, Mishap, Script, locked};
+use crate::{
+    billing::{Report, Tags},
+    execute::TEST_OBJECT,
+    names::{AccountId, BucketName, Region, ReportName},
+    organization::Organization,
+    ports::{Aws, Cloud, Fault, FaultKind, Version},
+};
+
+/// An account as a file describes it: the input of `hawser plan` and of the cases in `tests/cases`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccountFile {
+    /// The account's place in its organization.
+    #[serde(default)]
+    pub organization: OrganizationFile,
+    /// Its Cost and Usage Reports.
+    #[serde(default)]
+    pub reports: Vec<ReportFile>,
+    /// Buckets, its own and other accounts'.
+    #[serde(default)]
+    pub buckets: Vec<BucketFile>,
+    /// How many reports AWS allows; the documentation says 10, the API's error text says 5.
+    #[serde(default = "report_limit")]
+    pub report_limit: usize,
+}
+
+fn report_limit() -> usize {
+    10
+}
+
+impl Default for AccountFile {
+    fn default() -> Self {
+        Self { organization: OrganizationFile::None, reports: Vec::new(), buckets: Vec::new(), report_limit: report_limit() }
+    }
+}
+
+/// What `DescribeOrganization` answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "lowercase", deny_unknown_fields)]
+pub enum OrganizationFile {
+    /// In no organization.
+    #[default]
+    None,
+    /// In one.
+    #[serde(rename_all = "camelCase")]
+    Member {
+        /// `o-…`
+        id: String,
+        /// The account that pays; the account's own id makes it the management account.
+        management_account: Option<String>,
+        /// `ALL` or `CONSOLIDATED_BILLING`
+        feature_set: String,
+    },
+    /// The account may not ask.
+    Denied,
+}
+
+/// A report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReportFile {
+    /// Its name.
+    pub name: String,
+    /// Where it delivers.
+    pub bucket: String,
+    /// Below which key.
+    #[serde(default = "ReportFile::prefix")]
+    pub prefix: String,
+    /// The bucket's Region.
+    #[serde(default = "ReportFile::region")]
+    pub region: String,
+    /// `HOURLY`, `DAILY` or `MONTHLY`.
+    #[serde(default = "ReportFile::time_unit")]
+    pub time_unit: String,
+    /// `Parquet` or `textORcsv`.
+    #[serde(default = "ReportFile::format")]
+    pub format: String,
+    /// `Parquet`, `GZIP` or `ZIP`.
+    #[serde(default = "ReportFile::format")]
+    pub compression: String,
+    /// Additional schema elements.
+    #[serde(default = "ReportFile::elements")]
+    pub elements: Vec<String>,
+    /// For a Billing Conductor view.
+    #[serde(default)]
+    pub billing_view: Option<String>,
+    /// The last delivery's status.
+    #[serde(default)]
+    pub last_status: Option<String>,
+    /// When data was last delivered.
+    #[serde(default)]
+    pub last_delivery: Option<String>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Tags,
+}
+
+impl ReportFile {
+    fn prefix() -> String {
+        "billing".to_owned()
+    }
+    fn region() -> String {
+        "us-east-1".to_owned()
+    }
+    fn time_unit() -> String {
+        "HOURLY".to_owned()
+    }
+    fn format() -> String {
+        "Parquet".to_owned()
+    }
+    fn elements() -> Vec<String> {
+        vec!["RESOURCES".to_owned()]
+    }
+}
+
+/// A bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BucketFile {
+    /// Its name.
+    pub name: String,
+    /// Its Region.
+    #[serde(default = "ReportFile::region")]
+    pub region: String,
+    /// Another account's, if given.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Tags,
+    /// Its policy document.
+    #[serde(default)]
+    pub policy: Option<Value>,
+    /// Keys of its objects.
+    #[serde(default)]
+    pub objects: Vec<String>,
+}
+
+/// A bucket as it is now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its Region.
+    pub region: String,
+    /// Another account's, if given.
+    pub owner: Option<String>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Its policy, as text.
+    pub policy: Option<String>,
+    /// Keys of its objects.
+    pub objects: BTreeSet<String>,
+    /// Public access is blocked by its own setting.
+    pub public_access_blocked: bool,
+    /// SSE-S3 is set by its own setting.
+    pub encrypted: bool,
+    /// Unfinished uploads end after so many days.
+    pub upload_days: Option<u16>,
+}
+
+/// Everything in the account that can be compared before and after.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Things {
+    /// Reports with their tags.
+    pub reports: BTreeMap<String, (Report, Tags)>,
+    /// Buckets.
+    pub buckets: BTreeMap<String, Bucket>,
+}
+
+/// The account.
+#[derive(Debug, Clone)]
+pub struct Account {
+    organization: OrganizationFile,
+    report_limit: usize,
+    things: Arc<Mutex<Things>>,
+    script: Arc<Script>,
+}
+
+impl Account {
+    /// An account as a file describes it.
+    pub fn new(file: AccountFile, script: Arc<Script>) -> Self {
+        let reports = file.reports.into_iter().map(|r| {
+            let report = Report {
+                name: r.name.clone(),
+                time_unit: r.time_unit,
+                format: r.format,
+                compression: r.compression,
+                elements: r.elements,
+                bucket: r.bucket,
+                prefix: r.prefix,
+                region: r.region,
+                artifacts: Vec::new(),
+                versioning: "OVERWRITE_REPORT".to_owned(),
+                refresh_closed: true,
+                billing_view: r.billing_view,
+                last_status: r.last_status,
+                last_delivery: r.last_delivery,
+            };
+            (r.name, (report, r.tags))
+        });
+        let buckets = file.buckets.into_iter().map(|b| {
+            let bucket = Bucket {
+                region: b.region,
+                owner: b.owner,
+                tags: b.tags,
+                policy: b.policy.map(|policy| policy.to_string()),
+                objects: b.objects.into_iter().collect(),
+                ..Bucket::default()
+            };
+            (b.name, bucket)
+        });
+        let things = Things { reports: reports.collect(), buckets: buckets.collect() };
+        Self {
+            organization: file.organization,
+            report_limit: file.report_limit,
+            things: Arc::new(Mutex::new(things)),
+            script,
+        }
+    }
+
+    /// Everything in the account.
+    pub fn things(&self) -> Things {
+        locked(&self.things).clone()
+    }
+
+    /// Changes something, as the customer or AWS would.
+    pub fn change(&self, change: impl FnOnce(&mut Things)) {
+        change(&mut locked(&self.things));
+    }
+
+    /// One call: recorded, perhaps spoiled, else done.
+    async fn call<T>(&self, action: &'static str, effect: impl FnOnce(&mut Things) -> Result<T, Fault>) -> Result<T, Fault> {
+        // Every call takes a moment, so that nothing relies on being done at once.
+        tokio::task::yield_now().await;
+        let mishap = self.script.enter(action);
+        match mishap {
+            None => effect(&mut locked(&self.things)),
+            Some(Mishap::AnswerLost) => {
+                let _ = effect(&mut locked(&self.things));
+                Err(fault(action, FaultKind::Unavailable, "NoConnection"))
+            }
+            Some(Mishap::Denied | Mishap::Forbidden) => Err(fault(action, FaultKind::Denied, "AccessDenied")),
+            Some(Mishap::DeniedByScp) => Err(fault(action, FaultKind::DeniedByScp, "AccessDenied")),
+            Some(Mishap::Throttled) => Err(fault(action, FaultKind::Throttled, "Throttling")),
+            Some(Mishap::Unavailable | Mishap::Broken | Mishap::Redirected) => {
+                Err(fault(action, FaultKind::Unavailable, "InternalError"))
+            }
+            Some(Mishap::Silent) => {
+                tokio::time::sleep(FOREVER).await;
+                Err(fault(action, FaultKind::Unavailable, "TimedOut"))
+            }
+            #[expect(clippy::panic, reason = "the mishap that is asked for")]
+            Some(Mishap::Panic) => panic!("{action} panics, as the script says"),
+        }
+    }
+
+    async fn bucket<T>(
+        &self,
+        action: &'static str,
+        name: &BucketName,
+        effect: impl FnOnce(&mut Bucket) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.call(action, |things| match things.buckets.get_mut(name.as_str()) {
+            None => Err(fault(action, FaultKind::Missing, "NoSuchBucket")),
+            Some(bucket) if bucket.owner.is_some() => Err(fault(action, FaultKind::Denied, "AccessDenied")),
+            Some(bucket) => effect(bucket),
+        })
+        .await
+    }
+}
+
+fn fault(action: &'static str, kind: FaultKind, code: &str) -> Fault {
+    Fault { action, kind, code: code.to_owned(), message: String::new(), request_id: Some("sim".to_owned()) }
+}
+
+impl Cloud for Account {
+    fn at(&self, _region: &Region) -> Arc<dyn Aws> {
+        Arc::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl Aws for Account {
+    async fn describe_organization(&self) -> Result<Option<Organization>, Fault> {
+        let action = "organizations:DescribeOrganization";
+        self.call(action, |_| match &self.organization {
+            OrganizationFile::None => Ok(None),
+            OrganizationFile::Denied => Err(fault(action, FaultKind::Denied, "AccessDeniedException")),
+            OrganizationFile::Member { id, management_account, feature_set } => Ok(Some(Organization {
+                id: id.clone(),
+                management_account: management_account.as_ref().and_then(|id| id.parse().ok()),
+                feature_set: feature_set.clone(),
+            })),
+        })
+        .await
+    }
+
+    async fn describe_reports(&self) -> Result<Vec<Report>, Fault> {
+        let all = |things: &mut Things| Ok(things.reports.values().map(|(report, _)| report.clone()).collect());
+        self.call("cur:DescribeReportDefinitions", all).await
+    }
+
+    async fn report_tags(&self, report: &ReportName) -> Result<Tags, Fault> {
+        let action = "cur:ListTagsForResource";
+        self.call(action, |things| match things.reports.get(report.as_str()) {
+            Some((_, tags)) => Ok(tags.clone()),
+            None => Err(fault(action, FaultKind::Missing, "ResourceNotFoundException")),
+        })
+        .await
+    }
+
+    async fn put_report(&self, report: &Report, tags: &Tags) -> Result<(), Fault> {
+        let action = "cur:PutReportDefinition";
+        self.call(action, |things| {
+            if things.reports.contains_key(&report.name) {
+                return Err(fault(action, FaultKind::Exists, "DuplicateReportNameException"));
+            }
+            if things.reports.len() >= self.report_limit {
+                return Err(fault(action, FaultKind::LimitReached, "ReportLimitReachedException"));
+            }
+            let bucket = things.buckets.get_mut(&report.bucket).filter(|bucket| bucket.owner.is_none());
+            let allows = |bucket: &Bucket| bucket.policy.as_ref().is_some_and(|p| p.contains("billingreports.amazonaws.com"));
+            let Some(bucket) = bucket.filter(|bucket| allows(bucket)) else {
+                return Err(fault(action, FaultKind::BucketUnverified, "ValidationException"));
+            };
+            bucket.objects.insert(TEST_OBJECT.to_owned());
+            things.reports.insert(report.name.clone(), (report.clone(), tags.clone()));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete_report(&self, report: &ReportName) -> Result<(), Fault> {
+        let remove = |things: &mut Things| {
+            things.reports.remove(report.as_str());
+            Ok(())
+        };
+        self.call("cur:DeleteReportDefinition", remove).await
+    }
+
+    async fn bucket_exists(&self, bucket: &BucketName, _owner: &AccountId) -> Result<bool, Fault> {
+        let action = "s3:ListBucket";
+        self.call(action, |things| match things.buckets.get(bucket.as_str()) {
+            None => Ok(false),
+            Some(bucket) if bucket.owner.is_some() => Err(fault(action, FaultKind::Denied, "HTTP 403")),
+            Some(_) => Ok(true),
+        })
+        .await
+    }
+
+    async fn bucket_region(&self, bucket: &BucketName, _owner: &AccountId) -> Result<Region, Fault> {
+        let action = "s3:GetBucketLocation";
+        let region = |bucket: &mut Bucket| bucket.region.parse().map_err(|_| fault(action, FaultKind::Refused, "BadRegion"));
+        self.bucket(action, bucket, region).await
+    }
+
+    async fn bucket_tags(&self, bucket: &BucketName, _owner: &AccountId) -> Result<Tags, Fault> {
+        self.bucket("s3:GetBucketTagging", bucket, |bucket| Ok(bucket.tags.clone())).await
+    }
+
+    async fn bucket_policy(&self, bucket: &BucketName, _owner: &AccountId) -> Result<Option<String>, Fault> {
+        self.bucket("s3:GetBucketPolicy", bucket, |bucket| Ok(bucket.policy.clone())).await
+    }
+
+    async fn create_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), Fault> {
+        let action = "s3:CreateBucket";
+        self.call(action, |things| match things.buckets.get(bucket.as_str()) {
+            Some(known) if known.owner.is_some() => Err(fault(action, FaultKind::Taken, "BucketAlreadyExists")),
+            Some(_) => Err(fault(action, FaultKind::Exists, "BucketAlreadyOwnedByYou")),
+            None => {
+                let made = Bucket { region: "us-east-1".to_owned(), tags: tags.clone(), ..Bucket::default() };
+                things.buckets.insert(bucket.as_str().to_owned(), made);
+                Ok(())
+            }
+        })
+        .await
+    }
+
+    async fn block_public_access(&self, bucket: &BucketName, _owner: &AccountId) -> Result<(), Fault> {
+        let set = |bucket: &mut Bucket| {
+            bucket.public_access_blocked = true;
+            Ok(())
+        };
+        self.bucket("s3:PutBucketPublicAccessBlock", bucket, set).await
+    }
+
+    async fn encrypt_bucket(&self, bucket: &BucketName, _owner: &AccountId) -> Result<(), Fault> {
+        let set = |bucket: &mut Bucket| {
+            bucket.encrypted = true;
+            Ok(())
+        };
+        self.bucket("s3:PutEncryptionConfiguration", bucket, set).await
+    }
+
+    async fn expire_uploads(&self, bucket: &BucketName, _owner: &AccountId, days: u16) -> Result<(), Fault> {
+        let set = |bucket: &mut Bucket| {
+            bucket.upload_days = Some(days);
+            Ok(())
+        };
+        self.bucket("s3:PutLifecycleConfiguration", bucket, set).await
+    }
+
+    async fn put_bucket_policy(&self, bucket: &BucketName, _owner: &AccountId, policy: &str) -> Result<(), Fault> {
+        let set = |bucket: &mut Bucket| {
+            bucket.policy = Some(policy.to_owned());
+            Ok(())
+        };
+        self.bucket("s3:PutBucketPolicy", bucket, set).await
+    }
+
+    async fn list_versions(&self, bucket: &BucketName, _owner: &AccountId, prefix: &str, max: u16) -> Result<Vec<Version>, Fault> {
+        let version = |key: &String| Version { key: key.clone(), version_id: "null".to_owned() };
+        let list = |bucket: &mut Bucket| {
+            let below = bucket.objects.iter().filter(|key| key.starts_with(prefix));
+            Ok(below.take(max.into()).map(version).collect())
+        };
+        self.bucket("s3:ListBucketVersions", bucket, list).await
+    }
+
+    async fn delete_versions(&self, bucket: &BucketName, _owner: &AccountId, versions: &[Version]) -> Result<(), Fault> {
+        let remove = |bucket: &mut Bucket| {
+            bucket.objects.retain(|key| !versions.iter().any(|version| version.key == *key));
+            Ok(())
+        };
+        self.bucket("s3:DeleteObject", bucket, remove).await
+    }
+
+    async fn delete_bucket(&self, bucket: &BucketName, _owner: &AccountId) -> Result<(), Fault> {
+        let action = "s3:DeleteBucket";
+        self.call(action, |things| match things.buckets.get(bucket.as_str()) {
+            None => Ok(()),
+            Some(known) if known.owner.is_some() => Err(fault(action, FaultKind::Denied, "AccessDenied")),
+            Some(known) if !known.objects.is_empty() => Err(fault(action, FaultKind::NotEmpty, "BucketNotEmpty")),
+            Some(_) => {
+                things.buckets.remove(bucket.as_str());
+                Ok(())
+            }
+        })
+        .await
+    }
+}
