@@ -30,17 +30,16 @@ CREATE TABLE connections (
 CREATE INDEX connections_by_name ON connections (account_id, connection_name, since);
 
 CREATE TABLE notices (
-    notice_id        TEXT PRIMARY KEY,
-    stack_id         TEXT NOT NULL,
-    time             INTEGER NOT NULL,
-    kind             TEXT NOT NULL,
-    launch_id        TEXT NOT NULL REFERENCES launches (launch_id),
-    fingerprint      TEXT NOT NULL,
-    proof_signature  TEXT NOT NULL UNIQUE, -- its SHA-256
-    verified_arn     TEXT NOT NULL,
-    data             TEXT NOT NULL,        -- as JSON, without the proof
-    received_at      INTEGER NOT NULL,
-    connection_id    TEXT,                 -- null: a removal of a connection that was not known
-    message          TEXT NOT NULL
+    notice_id     TEXT PRIMARY KEY,
+    stack_id      TEXT NOT NULL,
+    time          INTEGER NOT NULL,
+    kind          TEXT NOT NULL,
+    launch_id     TEXT NOT NULL REFERENCES launches (launch_id),
+    fingerprint   TEXT NOT NULL,
+    verified_arn  TEXT NOT NULL,
+    data          TEXT NOT NULL, -- as JSON, without the proof
+    received_at   INTEGER NOT NULL,
+    connection_id TEXT,          -- null: a removal of a connection that was not known
+    message       TEXT NOT NULL
 ) STRICT;
 CREATE INDEX notices_by_stack ON notices (stack_id, kind, time);

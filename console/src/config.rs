@@ -120,7 +120,11 @@ fn account(text: &str) -> Result<AccountId, String> {
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|_| "not an address with a port".to_owned())?;
-    if address.ip().is_loopback() { Ok(address) } else { Err("the operator's routes have no password: a loopback address only".to_owned()) }
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("the operator's routes have no password: a loopback address only".to_owned())
+    }
 }
 
 fn authority(text: &str) -> Result<String, String> {
@@ -170,7 +174,9 @@ mod tests {
         for good in ["hawser.example.com", "localhost:0", "127.0.0.1:8443", "[::1]:8443"] {
             assert_eq!(authority(good).unwrap(), good);
         }
-        for bad in ["", "https://hawser.example.com", "hawser.example.com:443", "me@hawser.example.com", "Hawser.example.com", "a/b"] {
+        for bad in
+            ["", "https://hawser.example.com", "hawser.example.com:443", "me@hawser.example.com", "Hawser.example.com", "a/b"]
+        {
             assert!(authority(bad).is_err(), "{bad}");
         }
     }

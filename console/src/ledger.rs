@@ -42,8 +42,6 @@ pub struct Known {
     pub launch: Launch,
     /// An accepted notice with the same id.
     pub prior: Option<Prior>,
-    /// The id of an accepted notice with the same proof.
-    pub proof_used_by: Option<String>,
     /// The stack's connection.
     pub connection: Option<Connection>,
     /// The newest removal of this stack that came while it had no connection.
@@ -91,13 +89,10 @@ pub struct Decision {
 /// `Some` is the answer given earlier to the same notice.
 ///
 /// # Errors
-/// A different notice under the same id, a proof used before, a launch that may not speak for this stack.
+/// A different notice under the same id, or a launch that may not speak for this stack.
 pub fn admit(notice: &Notice, known: &Known, now: OffsetDateTime) -> Result<Option<Verdict>, Refusal> {
     if let Some(prior) = &known.prior {
         return if prior.fingerprint == notice.fingerprint { Ok(Some(prior.verdict.clone())) } else { Err(Refusal::IdReused) };
-    }
-    if known.proof_used_by.is_some() {
-        return Err(Refusal::ProofReused);
     }
     let removal = notice.mark.kind == Kind::Removed;
     if removal && known.connection.is_none() {
@@ -122,9 +117,7 @@ pub fn decide(notice: &Notice, verified_arn: &str, known: &Known) -> Decision {
     let (id, said) = (connection_id(notice.stack.as_str()), |text: &str| text.to_owned());
     let connection = match (&known.connection, describes) {
         (None, false) => return Decision { verdict: Verdict::Unknown, connection: None, binds_launch: false },
-        (Some(old), true) if *mark <= old.described => {
-            Connection { since: old.since.min(mark.time), ..old.clone() }
-        }
+        (Some(old), true) if *mark <= old.described => Connection { since: old.since.min(mark.time), ..old.clone() },
         (Some(old), false) => Connection { latest: old.latest.clone().max(mark.clone()), ..old.clone() },
         (old, true) => {
             let last_word = old.as_ref().map(|old| &old.latest).or(known.removal.as_ref());

@@ -124,8 +124,7 @@ impl FromStr for StackId {
         const WHY: &str = "not a stack ARN: `arn:<partition>:cloudformation:<region>:<account>:stack/<name>/<uuid>`";
         let mut parts = text.splitn(6, ':');
         let mut next = || parts.next().ok_or(WHY);
-        let (arn, partition, service, region, account, resource) =
-            (next()?, next()?, next()?, next()?, next()?, next()?);
+        let (arn, partition, service, region, account, resource) = (next()?, next()?, next()?, next()?, next()?, next()?);
         let partition = Partition::from_str(partition)?;
         let account = AccountId::from_str(account)?;
         let legal = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, macros::format_description};
 use url::Url;
 
@@ -27,15 +26,8 @@ const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 const AUTHORIZATION: &str = "authorization";
 const SESSION_TOKEN: &str = "x-amz-security-token";
 /// The headers of the proof: all but the session token, which only temporary credentials have, must be there.
-const HEADERS: [&str; 7] = [
-    AUTHORIZATION,
-    "content-type",
-    "host",
-    "x-amz-date",
-    SESSION_TOKEN,
-    "x-hawser-audience",
-    "x-hawser-data-sha256",
-];
+const HEADERS: [&str; 7] =
+    [AUTHORIZATION, "content-type", "host", "x-amz-date", SESSION_TOKEN, "x-hawser-audience", "x-hawser-data-sha256"];
 
 /// Which STS endpoints are believed.
 #[derive(Debug, Clone)]
@@ -64,8 +56,6 @@ pub struct Forward {
     pub url: String,
     /// To be sent as they are; without `host`, which follows from the URL.
     pub headers: Vec<(String, Secret)>,
-    /// Hex SHA-256 of the proof's signature: one proof, one notice.
-    pub signature_sha256: String,
 }
 
 /// Checks everything about the proof that can be known without asking AWS.
@@ -114,7 +104,6 @@ pub fn check(notice: &Notice, trust: &Trust, audience: &str, now: OffsetDateTime
             .filter(|(name, _)| *name != "host")
             .map(|(name, value)| (name.clone(), Secret::new(value.as_str())))
             .collect(),
-        signature_sha256: hex::encode(Sha256::digest(authorization.signature)),
         url,
     })
 }
@@ -123,7 +112,6 @@ pub fn check(notice: &Notice, trust: &Trust, audience: &str, now: OffsetDateTime
 struct Authorization<'a> {
     scope: [&'a str; 4],
     signed_headers: Vec<&'a str>,
-    signature: &'a str,
 }
 
 impl<'a> Authorization<'a> {
@@ -138,7 +126,6 @@ impl<'a> Authorization<'a> {
         (key_id_legal && signature_legal).then_some(Self {
             scope: [day, region, service, end],
             signed_headers: signed_headers.strip_prefix("SignedHeaders=")?.split(';').collect(),
-            signature,
         })
     }
 }

@@ -24,17 +24,20 @@ impl Console {
         let launch = claim.verify(body, &launches, now)?;
         let notice = Notice::parse(body, &claim.id, now)?;
         let forward = proof::check(&notice, &self.trust, &self.authority, now)?;
-        let known = self.store.known(&notice, launch, &forward.signature_sha256).await.map_err(storage)?;
+        let known = self.store.known(&notice, launch).await.map_err(storage)?;
         if let Some(verdict) = ledger::admit(&notice, &known, now)? {
             return Ok(verdict);
         }
         let identity = self.sts.ask(&forward).await?;
         identity.confirm(&notice)?;
-        match self.store.record(&notice, launch, &identity.arn, &forward.signature_sha256, now).await {
+        match self.store.record(&notice, launch, &identity.arn, now).await {
             Ok(verdict) => {
                 tracing::info!(
-                    "notice.id" = notice.mark.id, "notice.type" = notice.mark.kind.as_str(),
-                    "stack.id" = notice.stack.as_str(), "launch.id" = launch.id, "identity" = identity.arn,
+                    "notice.id" = notice.mark.id,
+                    "notice.type" = notice.mark.kind.as_str(),
+                    "stack.id" = notice.stack.as_str(),
+                    "launch.id" = launch.id,
+                    "identity" = identity.arn,
                     "notice verified and stored"
                 );
                 Ok(verdict)

@@ -45,17 +45,18 @@ pub enum Refusal {
     #[error("the launch link was already used by another stack; ask the vendor for a new one, each connects one stack")]
     LaunchUsed,
     /// The launch was made for another account.
-    #[error("the launch link was made for another account than `{0}`; sign in to the account it was made for, or ask the vendor for a new one")]
+    #[error(
+        "the launch link was made for another account than `{0}`; sign in to the account it was made for, or ask the vendor for a new one"
+    )]
     LaunchOfOtherAccount(AccountId),
     /// The external id in the notice is not the issued one (F-39).
-    #[error("the external id of this stack is not the one that the vendor issued with the launch link; leave the parameter `ExternalId` as the link sets it")]
+    #[error(
+        "the external id of this stack is not the one that the vendor issued with the launch link; leave the parameter `ExternalId` as the link sets it"
+    )]
     ExternalId,
     /// The same id was used for another notice.
     #[error("another notice with the same id was received before; deploy again")]
     IdReused,
-    /// The same proof was used for another notice.
-    #[error("the proof of identity was used by another notice before; deploy again")]
-    ProofReused,
     /// The proof is not a request that we forward.
     #[error("the proof of identity is refused: {0}; deploy the template unchanged")]
     Proof(&'static str),
@@ -96,7 +97,6 @@ impl Refusal {
             Self::LaunchOfOtherAccount(_) => "launch-of-other-account",
             Self::ExternalId => "external-id",
             Self::IdReused => "notice-id-reused",
-            Self::ProofReused => "proof-reused",
             Self::Proof(_) => "proof-refused",
             Self::StsRefused(_) => "sts-refused",
             Self::StsUnavailable => "sts-unavailable",
@@ -121,7 +121,7 @@ impl Refusal {
             | Self::Identity(_) => 403,
             Self::ConnectionUnknown => 404,
             Self::TooSlow(_) => 408,
-            Self::IdReused | Self::ProofReused => 409,
+            Self::IdReused => 409,
             Self::TooLarge(_) => 413,
             Self::MediaType => 415,
             Self::Inconsistent(_) => 422,

@@ -5,7 +5,10 @@ use std::{error::Error, time::Duration};
 use axum::{
     Json, Router,
     body::{Body, to_bytes},
-    extract::{Path, Query, Request, State, rejection::{JsonRejection, QueryRejection}},
+    extract::{
+        Path, Query, Request, State,
+        rejection::{JsonRejection, QueryRejection},
+    },
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},

@@ -53,10 +53,7 @@ impl Claim {
     /// # Errors
     /// None of them did, or the signature is too old or too new.
     pub fn verify<'a>(&self, body: &[u8], launches: &'a [Launch], now: OffsetDateTime) -> Result<&'a Launch, Refusal> {
-        let launch = launches
-            .iter()
-            .find(|launch| self.is_signed_by(&launch.token, body))
-            .ok_or(Refusal::SignatureUnknown)?;
+        let launch = launches.iter().find(|launch| self.is_signed_by(&launch.token, body)).ok_or(Refusal::SignatureUnknown)?;
         // After the signature: only who has a token learns about our clock.
         let age = now.unix_timestamp().abs_diff(self.timestamp);
         if age > TOLERANCE_SECONDS { Err(Refusal::Stale(age)) } else { Ok(launch) }

@@ -12,9 +12,9 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::{
+    launch::Launch,
     ledger::{self, Connection, Known, Prior, Verdict},
     names::AccountId,
-    launch::Launch,
     notice::{Hint, Kind, Mark, Notice},
     refusal::Refusal,
     secret::Secret,
@@ -119,8 +119,8 @@ impl Store {
     ///
     /// # Errors
     /// The database's.
-    pub async fn known(&self, notice: &Notice, launch: &Launch, proof_signature: &str) -> Result<Known, StoreError> {
-        load(&mut *self.pool.acquire().await?, notice, &launch.id, proof_signature).await
+    pub async fn known(&self, notice: &Notice, launch: &Launch) -> Result<Known, StoreError> {
+        load(&mut *self.pool.acquire().await?, notice, &launch.id).await
     }
 
     /// Stores a verified notice and what follows from it, in one transaction. What is known is read again inside it:
@@ -133,11 +133,10 @@ impl Store {
         notice: &Notice,
         launch: &Launch,
         verified_arn: &str,
-        proof_signature: &str,
         now: OffsetDateTime,
     ) -> Result<Verdict, RecordError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from)?;
-        let known = load(&mut transaction, notice, &launch.id, proof_signature).await?;
+        let known = load(&mut transaction, notice, &launch.id).await?;
         if let Some(verdict) = ledger::admit(notice, &known, now)? {
             return Ok(verdict);
         }
@@ -158,8 +157,8 @@ impl Store {
             Verdict::Unknown => (None, ""),
         };
         sqlx::query(
-            "INSERT INTO notices (notice_id, stack_id, time, kind, launch_id, fingerprint, proof_signature, verified_arn, \
-             data, received_at, connection_id, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO notices (notice_id, stack_id, time, kind, launch_id, fingerprint, verified_arn, \
+             data, received_at, connection_id, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&notice.mark.id)
         .bind(notice.stack.as_str())
@@ -167,7 +166,6 @@ impl Store {
         .bind(notice.mark.kind.as_str())
         .bind(&launch.id)
         .bind(&notice.fingerprint)
-        .bind(proof_signature)
         .bind(verified_arn)
         .bind(notice.data.to_string())
         .bind(nanos(now)?)
@@ -185,12 +183,13 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn connections(&self, after: i64, limit: u32) -> Result<(Vec<View>, Option<i64>), StoreError> {
-        let rows: Vec<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?"))
-            .bind(after)
-            // One more than asked for tells whether there is a next page.
-            .bind(i64::from(limit) + 1)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows: Vec<ConnectionRow> =
+            sqlx::query_as(concat!(connection_columns!(), " WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?"))
+                .bind(after)
+                // One more than asked for tells whether there is a next page.
+                .bind(i64::from(limit) + 1)
+                .fetch_all(&self.pool)
+                .await?;
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
         let next = if rows.len() > page { rows.get(page.saturating_sub(1)).map(|row| row.sequence) } else { None };
         let views: Result<_, _> = rows.into_iter().take(page).map(View::try_from).collect();
@@ -372,23 +371,11 @@ struct PriorRow {
     message: String,
 }
 
-async fn load(
-    connection: &mut SqliteConnection,
-    notice: &Notice,
-    launch_id: &str,
-    proof_signature: &str,
-) -> Result<Known, StoreError> {
-    let launch: LaunchRow = sqlx::query_as("SELECT * FROM launches WHERE launch_id = ?")
-        .bind(launch_id)
-        .fetch_one(&mut *connection)
-        .await?;
-    let prior: Option<PriorRow> =
-        sqlx::query_as("SELECT fingerprint, connection_id, message FROM notices WHERE notice_id = ?")
-            .bind(&notice.mark.id)
-            .fetch_optional(&mut *connection)
-            .await?;
-    let proof_used_by: Option<String> = sqlx::query_scalar("SELECT notice_id FROM notices WHERE proof_signature = ?")
-        .bind(proof_signature)
+async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &str) -> Result<Known, StoreError> {
+    let launch: LaunchRow =
+        sqlx::query_as("SELECT * FROM launches WHERE launch_id = ?").bind(launch_id).fetch_one(&mut *connection).await?;
+    let prior: Option<PriorRow> = sqlx::query_as("SELECT fingerprint, connection_id, message FROM notices WHERE notice_id = ?")
+        .bind(&notice.mark.id)
         .fetch_optional(&mut *connection)
         .await?;
     let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.stack_id = ?"))
@@ -422,18 +409,13 @@ async fn load(
                 None => Verdict::Unknown,
             },
         }),
-        proof_used_by,
         connection: row.map(Connection::try_from).transpose()?,
         removal: removal.map(|(time, kind, id)| mark(time, &kind, id)).transpose()?,
         takes_over,
     })
 }
 
-async fn save_connection(
-    database: &mut SqliteConnection,
-    connection: &Connection,
-    notice: &Notice,
-) -> Result<(), StoreError> {
+async fn save_connection(database: &mut SqliteConnection, connection: &Connection, notice: &Notice) -> Result<(), StoreError> {
     let (described, latest) = (&connection.described, &connection.latest);
     let name = connection.data["connectionName"].as_str().ok_or(StoreError::Row("`data` has no connection name"))?;
     sqlx::query(

@@ -35,27 +35,28 @@ use standardwebhooks::Webhook;
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339, macros::datetime};
 use tower::ServiceExt;
 
-pub const NOW: OffsetDateTime = datetime!(2026-11-22 10:00:00 UTC);
-pub const ACCOUNT: &str = "111122223333";
-pub const OTHER_ACCOUNT: &str = "444455556666";
-pub const REGION: &str = "eu-west-1";
-pub const AUDIENCE: &str = "hawser.example.com:8443";
-pub const SECRET_KEY: &str = "wJalrXUtnFEMI-secret-access-key-EXAMPLE";
-pub const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE-session-token//////////";
+pub(crate) const NOW: OffsetDateTime = datetime!(2026-11-22 10:00:00 UTC);
+pub(crate) const ACCOUNT: &str = "111122223333";
+pub(crate) const OTHER_ACCOUNT: &str = "444455556666";
+pub(crate) const REGION: &str = "eu-west-1";
+pub(crate) const AUDIENCE: &str = "hawser.example.com:8443";
+pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI-secret-access-key-EXAMPLE";
+pub(crate) const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLE-session-token//////////";
 
-/// A notice that passes every check, with one connection name.
-pub struct Stack {
-    pub account: String,
-    pub stack_id: String,
-    pub connection_name: String,
-    pub token: String,
-    pub external_id: String,
-    pub sts_url: String,
-    pub audience: String,
+/// A customer's stack: all it sends passes every check.
+#[derive(Clone)]
+pub(crate) struct Stack {
+    pub(crate) account: String,
+    pub(crate) stack_id: String,
+    pub(crate) connection_name: String,
+    pub(crate) token: String,
+    pub(crate) external_id: String,
+    pub(crate) sts_url: String,
+    pub(crate) audience: String,
 }
 
 impl Stack {
-    pub fn new(launch: &Launch, uuid: &str, sts_url: &str) -> Self {
+    pub(crate) fn new(launch: &Launch, uuid: &str, sts_url: &str) -> Self {
         Self {
             account: ACCOUNT.to_owned(),
             stack_id: format!("arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/hawser/{uuid}"),
@@ -68,7 +69,7 @@ impl Stack {
     }
 
     /// The event without its proof. The id depends on everything that makes a request of its own.
-    pub fn event(&self, kind: &str, time: OffsetDateTime) -> Value {
+    pub(crate) fn event(&self, kind: &str, time: OffsetDateTime) -> Value {
         let account = &self.account;
         let id = hex::encode(Sha256::digest(format!("{}\n{kind}{time}", self.stack_id)));
         json!({
@@ -97,7 +98,7 @@ impl Stack {
     }
 
     /// Adds a proof that vouches for the data as it is now.
-    pub fn prove(&self, mut event: Value, at: OffsetDateTime) -> Value {
+    pub(crate) fn prove(&self, mut event: Value, at: OffsetDateTime) -> Value {
         let canonical = serde_json_canonicalizer::to_vec(&event["data"]).unwrap();
         event["data"]["proof"] = proof(&Proving {
             account: &self.account,
@@ -110,7 +111,7 @@ impl Stack {
     }
 
     /// Signs a body as Standard Webhooks do.
-    pub fn sign(&self, id: &str, body: &str, at: OffsetDateTime) -> Request<Body> {
+    pub(crate) fn sign(&self, id: &str, body: &str, at: OffsetDateTime) -> Request<Body> {
         let signature = Webhook::new(&self.token).unwrap().sign(id, at.unix_timestamp(), body.as_bytes()).unwrap();
         Request::post("/notices")
             .header("content-type", "application/cloudevents+json")
@@ -123,22 +124,22 @@ impl Stack {
     }
 
     /// Proves, serializes and signs.
-    pub fn send(&self, event: Value, at: OffsetDateTime) -> Request<Body> {
+    pub(crate) fn send(&self, event: Value, at: OffsetDateTime) -> Request<Body> {
         let event = self.prove(event, at);
         self.sign(event["id"].as_str().unwrap(), &event.to_string(), at)
     }
 }
 
-pub struct Proving<'a> {
-    pub account: &'a str,
-    pub url: &'a str,
-    pub audience: &'a str,
-    pub data_sha256: &'a str,
-    pub at: OffsetDateTime,
+pub(crate) struct Proving<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) url: &'a str,
+    pub(crate) audience: &'a str,
+    pub(crate) data_sha256: &'a str,
+    pub(crate) at: OffsetDateTime,
 }
 
 /// A signed GetCallerIdentity, as a handler makes it.
-pub fn proof(proving: &Proving<'_>) -> Value {
+pub(crate) fn proof(proving: &Proving<'_>) -> Value {
     let host = proving.url.split_once("://").unwrap().1.trim_end_matches('/');
     let headers = [
         ("content-type", "application/x-www-form-urlencoded"),
@@ -172,7 +173,7 @@ fn signature_headers(account: &str, url: &str, headers: &[(&str, &str)], at: Off
 
 /// How the STS answers.
 #[derive(Clone)]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     /// Checks the signature and names whoever signed.
     Honest,
     /// Always this.
@@ -184,14 +185,14 @@ pub enum Behaviour {
 /// An STS on a local port. Its honest answers depend on the signature of the request as it arrived: it signs the request
 /// again and compares.
 #[derive(Clone)]
-pub struct StsStub {
-    pub url: String,
-    pub calls: Arc<AtomicUsize>,
-    pub behaviour: Arc<Mutex<Behaviour>>,
+pub(crate) struct StsStub {
+    pub(crate) url: String,
+    pub(crate) calls: Arc<AtomicUsize>,
+    pub(crate) behaviour: Arc<Mutex<Behaviour>>,
 }
 
 impl StsStub {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stub = Self {
             url: format!("http://{}/", listener.local_addr().unwrap()),
@@ -203,11 +204,11 @@ impl StsStub {
         stub
     }
 
-    pub fn behave(&self, behaviour: Behaviour) {
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.lock().unwrap() = behaviour;
     }
 
-    pub fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 }
@@ -245,7 +246,7 @@ fn signer(url: &str, headers: &HeaderMap, body: &[u8]) -> Option<String> {
     (same && body == BODY.as_bytes()).then(|| account.to_owned())
 }
 
-pub fn identity_xml(account: &str) -> String {
+pub(crate) fn identity_xml(account: &str) -> String {
     format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n  <GetCallerIdentityResult>\n    \
          <Arn>arn:aws:sts::{account}:assumed-role/hawser-HandlerRole-1A2B/hawser-Handler-3C4D</Arn>\n    \
@@ -255,7 +256,7 @@ pub fn identity_xml(account: &str) -> String {
     )
 }
 
-pub fn error_xml(code: &str) -> String {
+pub(crate) fn error_xml(code: &str) -> String {
     format!(
         "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{code}</Code>\
          <Message>words that may hold parts of the request</Message></Error><RequestId>1</RequestId></ErrorResponse>"
@@ -263,16 +264,16 @@ pub fn error_xml(code: &str) -> String {
 }
 
 /// A console on a database of its own, with an STS and a clock that tests set.
-pub struct World {
-    pub console: Console,
-    pub sts: StsStub,
-    pub directory: tempfile::TempDir,
+pub(crate) struct World {
+    pub(crate) console: Console,
+    pub(crate) sts: StsStub,
+    pub(crate) directory: tempfile::TempDir,
     clock: Arc<AtomicI64>,
     launches: AtomicUsize,
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (sts, directory) = (StsStub::start().await, tempfile::tempdir().unwrap());
         let clock = Arc::new(AtomicI64::new(NOW.unix_timestamp()));
         let hand = Arc::clone(&clock);
@@ -287,51 +288,51 @@ impl World {
     }
 
     /// A launch, stored.
-    pub async fn launch(&self, account: Option<&str>) -> Launch {
+    pub(crate) async fn launch(&self, account: Option<&str>) -> Launch {
         let launch = launch(self.launches.fetch_add(1, Ordering::SeqCst), account);
         self.console.store.add_launch(&launch).await.unwrap();
         launch
     }
 
     /// A launch, and a stack deployed from it.
-    pub async fn stack(&self, uuid: &str) -> Stack {
+    pub(crate) async fn stack(&self, uuid: &str) -> Stack {
         Stack::new(&self.launch(None).await, uuid, &self.sts.url)
     }
 
-    pub fn set_clock(&self, now: OffsetDateTime) {
+    pub(crate) fn set_clock(&self, now: OffsetDateTime) {
         self.clock.store(now.unix_timestamp(), Ordering::SeqCst);
     }
 
-    pub fn now(&self) -> OffsetDateTime {
+    pub(crate) fn now(&self) -> OffsetDateTime {
         (self.console.clock)()
     }
 
     /// A notice through the router: status and body.
-    pub async fn post(&self, request: Request<Body>) -> (u16, Value) {
+    pub(crate) async fn post(&self, request: Request<Body>) -> (u16, Value) {
         call(routes::public(self.console.clone()), request).await
     }
 
     /// A good notice `seconds` after the start, sent at that moment.
-    pub async fn tell(&self, stack: &Stack, kind: &str, seconds: i64) -> (u16, Value) {
+    pub(crate) async fn tell(&self, stack: &Stack, kind: &str, seconds: i64) -> (u16, Value) {
         let at = NOW + Duration::seconds(seconds);
         self.set_clock(self.now().max(at));
         self.post(stack.send(stack.event(kind, at), self.now())).await
     }
 
     /// The connections as the operator sees them.
-    pub async fn connections(&self) -> Vec<Value> {
+    pub(crate) async fn connections(&self) -> Vec<Value> {
         let (status, body) = self.operate(Request::get("/connections").body(Body::empty()).unwrap()).await;
         assert_eq!(status, 200);
         body["connections"].as_array().unwrap().clone()
     }
 
-    pub async fn operate(&self, mut request: Request<Body>) -> (u16, Value) {
+    pub(crate) async fn operate(&self, mut request: Request<Body>) -> (u16, Value) {
         request.headers_mut().entry("host").or_insert("127.0.0.1:8444".parse().unwrap());
         call(routes::admin(self.console.clone()), request).await
     }
 }
 
-pub fn launch(number: usize, account: Option<&str>) -> Launch {
+pub(crate) fn launch(number: usize, account: Option<&str>) -> Launch {
     let mut entropy = Entropy::from([7; size_of::<Entropy>()]);
     for part in entropy.chunks_mut(8) {
         part.copy_from_slice(&(number as u64).to_le_bytes());
@@ -339,11 +340,11 @@ pub fn launch(number: usize, account: Option<&str>) -> Launch {
     Launch::new(&entropy, account.map(|a| a.parse().unwrap()), NOW, 24)
 }
 
-pub fn database_url(directory: &tempfile::TempDir) -> String {
+pub(crate) fn database_url(directory: &tempfile::TempDir) -> String {
     format!("sqlite:{}", directory.path().join("console.db").display())
 }
 
-pub async fn call(app: Router, request: Request<Body>) -> (u16, Value) {
+pub(crate) async fn call(app: Router, request: Request<Body>) -> (u16, Value) {
     let answer = app.oneshot(request).await.unwrap();
     let (parts, body) = answer.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
@@ -354,6 +355,6 @@ pub async fn call(app: Router, request: Request<Body>) -> (u16, Value) {
 }
 
 /// The last part of a problem's type.
-pub fn code(body: &Value) -> &str {
+pub(crate) fn code(body: &Value) -> &str {
     body["type"].as_str().and_then(|t| t.strip_prefix("urn:hawser:problem:")).unwrap_or_default()
 }

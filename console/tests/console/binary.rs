@@ -1,0 +1,229 @@
+//! The binary as a vendor runs it: TLS, a database file, signals, and logs that hold no secret.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use axum::body::Body;
+use http::Request;
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::support::{Behaviour, REGION, SESSION_TOKEN, Stack, StsStub, database_url, error_xml};
+
+struct Running {
+    child: Child,
+    hello: Value,
+    rest: BufReader<std::process::ChildStdout>,
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hawser-console"));
+    // The tests' own environment must not decide; only what TLS roots are found with stays.
+    command.env_clear();
+    for name in ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    // A filter that another program would take from here.
+    command.env("RUST_LOG", "trace");
+    command
+}
+
+impl Running {
+    fn start(directory: &tempfile::TempDir, sts: &StsStub) -> Self {
+        let file = |name: &str| directory.path().join(name);
+        let mut child = command()
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--authority", "localhost:0"])
+            .args(["--log", "debug", "--sts-endpoint", &sts.url, "--database", &database_url(directory)])
+            .arg("--tls-cert")
+            .arg(file("cert.pem"))
+            .arg("--tls-key")
+            .arg(file("key.pem"))
+            .stdout(Stdio::piped())
+            .stderr(std::fs::OpenOptions::new().create(true).append(true).open(file("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut rest = BufReader::new(child.stdout.take().unwrap());
+        let mut hello = String::new();
+        rest.read_line(&mut hello).unwrap();
+        let log = std::fs::read_to_string(file("stderr")).unwrap();
+        Self { child, hello: serde_json::from_str(&hello).unwrap_or_else(|_| panic!("{hello}{log}")), rest }
+    }
+
+    /// SIGTERM, and what else it wrote to stdout.
+    fn stop(mut self) -> String {
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let mut rest = String::new();
+        self.rest.read_to_string(&mut rest).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        rest
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only when a test failed: after `stop` there is nobody to kill.
+        let _ = self.child.kill();
+    }
+}
+
+/// Sends a request of the in-process tests to the real address.
+async fn send(client: &reqwest::Client, base: &str, request: Request<Body>) -> (u16, Value) {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let answer = client
+        .request(parts.method, format!("{base}{}", parts.uri.path()))
+        .headers(parts.headers)
+        .body(body.to_vec())
+        .send()
+        .await
+        .unwrap();
+    (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+}
+
+fn certificate(directory: &Path) -> Vec<u8> {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    std::fs::write(directory.join("cert.pem"), certificate.pem()).unwrap();
+    std::fs::write(directory.join("key.pem"), key.serialize_pem()).unwrap();
+    certificate.pem().into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vendor_runs_it() {
+    let (directory, sts) = (tempfile::tempdir().unwrap(), StsStub::start().await);
+    let root = certificate(directory.path());
+    let running = Running::start(&directory, &sts);
+    let client =
+        reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&root).unwrap()]).no_proxy().build().unwrap();
+    let (address, admin) = (running.hello["listening"].as_str().unwrap(), running.hello["admin"].as_str().unwrap());
+    let authority = running.hello["authority"].as_str().unwrap().to_owned();
+    let public = format!("https://{authority}");
+    assert!(address.ends_with(authority.strip_prefix("localhost").unwrap()), "{}", running.hello);
+    assert_eq!(running.hello["noticeUrl"], format!("{public}/notices"));
+    let get = |url: String| client.get(url).send();
+    assert_eq!(get(format!("{public}/healthz")).await.unwrap().status(), 200);
+    assert_eq!(get(format!("{admin}/healthz")).await.unwrap().status(), 200);
+
+    // A launch, made beside the running server.
+    let made =
+        command().args(["launch", "--database", &database_url(&directory), "--account-id", "111122223333"]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let launch: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let stack = Stack {
+        account: "111122223333".to_owned(),
+        stack_id: format!("arn:aws:cloudformation:{REGION}:111122223333:stack/hawser/51af3dc0"),
+        connection_name: "production".to_owned(),
+        token: launch["token"].as_str().unwrap().to_owned(),
+        external_id: launch["externalId"].as_str().unwrap().to_owned(),
+        sts_url: sts.url.clone(),
+        audience: authority.clone(),
+    };
+
+    // Good and bad notices; what of each must be in no log.
+    let mut secrets = vec![stack.token.clone(), SESSION_TOKEN.to_owned(), "AWS4-HMAC-SHA256".to_owned(), "Signature=".to_owned()];
+    let mut tell = async |event: Value, expected: u16| {
+        let now = now();
+        let event = stack.prove(event, now);
+        let request = stack.sign(event["id"].as_str().unwrap(), &event.to_string(), now);
+        let headers = request.headers();
+        secrets.push(headers["webhook-signature"].to_str().unwrap().trim_start_matches("v1,").to_owned());
+        let authorization = event["data"]["proof"]["headers"]["authorization"].as_str().unwrap();
+        secrets.push(authorization.rsplit('=').next().unwrap().to_owned());
+        let (status, body) = send(&client, &public, request).await;
+        assert_eq!(status, expected, "{body}");
+        (event, body)
+    };
+    let at = now().replace_nanosecond(0).unwrap();
+    let (established, connected) = tell(stack.event("established", at), 200).await;
+    sts.behave(Behaviour::Fixed(403, "text/xml", error_xml("ExpiredToken")));
+    tell(stack.event("updated", at), 403).await;
+    sts.behave(Behaviour::Fixed(500, "text/xml", String::new()));
+    tell(stack.event("updated", at), 503).await;
+    sts.behave(Behaviour::Honest);
+    let mut malformed = stack.event("updated", at);
+    malformed["data"]["regions"] = SESSION_TOKEN.into();
+    tell(malformed, 400).await;
+    let mut foreign = stack.event("updated", at);
+    foreign["data"]["roleArn"] = "arn:aws:iam::444455556666:role/x".into();
+    tell(foreign, 422).await;
+    tell(stack.event("updated", at), 200).await;
+
+    let connections = get(format!("{admin}/connections")).await.unwrap().text().await.unwrap();
+    let listed: Value = serde_json::from_str(&connections).unwrap();
+    assert_eq!(listed["connections"][0]["state"], "connected");
+    let said = running.stop();
+
+    // Again, on the same file: nothing is forgotten, and the same notice has the same answer.
+    let running = Running::start(&directory, &sts);
+    let admin = running.hello["admin"].as_str().unwrap();
+    let again = client.get(format!("{admin}/connections")).send().await.unwrap().text().await.unwrap();
+    assert_eq!(again, connections);
+    let base = format!("https://{}", running.hello["authority"].as_str().unwrap());
+    let moved = Stack { audience: running.hello["authority"].as_str().unwrap().to_owned(), ..stack.clone() };
+    let mut replayed = established;
+    replayed["data"].as_object_mut().unwrap().remove("proof");
+    let replay = moved.send(replayed, now());
+    assert_eq!(send(&client, &base, replay).await, (200, connected));
+    let said = said + &running.stop();
+
+    let log = std::fs::read_to_string(directory.path().join("stderr")).unwrap();
+    for expected in ["notice verified and stored", "sts-refused", "sts-unavailable", "notice-malformed", "told to stop"] {
+        assert!(log.contains(expected), "{expected} in {log}");
+    }
+    for line in log.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+    }
+    for secret in &secrets {
+        for (place, text) in [("log", &log), ("stdout", &said), ("connections", &connections)] {
+            assert!(!text.contains(secret), "{secret} in {place}");
+        }
+    }
+    assert_eq!(said, "", "one line on stdout, the first");
+    let mode = std::fs::metadata(directory.path().join("console.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+/// A bad start says what is wrong, and ends.
+#[test]
+fn a_bad_start_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    certificate(directory.path());
+    let (good, missing) = (directory.path().join("cert.pem"), directory.path().join("missing.pem"));
+    let database = database_url(&directory);
+    let text = |path: &Path| path.display().to_string();
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "--authority"),
+        (&["--authority", "https://x"], "host:port"),
+        (&["--authority", "x", "--tls-cert", &text(&good)], "--tls-key"),
+        (&["--authority", "x", "--tls-cert", &text(&missing), "--tls-key", &text(&missing)], "missing.pem`"),
+        (&["--authority", "x", "--tls-cert", &text(&good), "--tls-key", &text(&good)], "cert.pem`"),
+        (&["--authority", "x", "--admin-listen", "0.0.0.0:0"], "loopback"),
+        (&["--authority", "x", "--sts-endpoint", "http://127.0.0.1/path"], "only scheme, host and port"),
+        (&["--authority", "x", "--database", "sqlite:/nowhere/at/all.db"], "failed to make the database file"),
+    ];
+    for (args, expected) in cases {
+        let mut command = command();
+        command.arg("serve").args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--database", &database]);
+        // A flag that comes again is an error of its own, so the case's words replace the common ones.
+        if args.iter().any(|arg| ["--admin-listen", "--database"].contains(arg)) {
+            command = self::command();
+            command.arg("serve").args(["--listen", "127.0.0.1:0"]);
+        }
+        let ended = command.args(*args).output().unwrap();
+        let words = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success() && words.contains(expected), "{args:?}: {words}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the binary under test reads the real clock")]
+fn now() -> OffsetDateTime {
+    OffsetDateTime::now_utc()
+}

@@ -1,0 +1,282 @@
+//! A connection's life through the routes: established, updated, removed, and everything that customers do to it.
+
+use axum::body::Body;
+use hawser_console::store::Store;
+use http::Request;
+use serde_json::json;
+use time::Duration;
+
+use crate::support::{ACCOUNT, NOW, REGION, Stack, World, code, database_url};
+
+#[tokio::test]
+async fn a_connection_lives() {
+    let world = World::new().await;
+    let stack = world.stack("51af3dc0").await;
+
+    let (status, answer) = world.tell(&stack, "established", 0).await;
+    assert_eq!((status, answer["message"].as_str()), (200, Some("connected")));
+    let connections = world.connections().await;
+    let [connection] = connections.as_slice() else { panic!("{connections:?}") };
+    assert_eq!(connection["connectionId"], answer["connectionId"]);
+    assert_eq!(connection["state"], "connected");
+    assert_eq!(connection["since"], "2026-11-22T10:00:00Z");
+    assert_eq!(
+        connection["verifiedArn"],
+        format!("arn:aws:sts::{ACCOUNT}:assumed-role/hawser-HandlerRole-1A2B/hawser-Handler-3C4D")
+    );
+    assert_eq!(connection["data"], stack.event("established", NOW)["data"]);
+
+    let mut event = stack.event("updated", NOW + Duration::hours(48));
+    event["data"]["regions"] = json!(["eu-central-1"]);
+    world.set_clock(NOW + Duration::hours(48));
+    let (status, again) = world.post(stack.send(event, world.now())).await;
+    // The launch has expired long ago: it is this connection's key all the same.
+    assert_eq!((status, &again["connectionId"]), (200, &answer["connectionId"]));
+    let connections = world.connections().await;
+    assert_eq!((connections.len(), &connections[0]["data"]["regions"]), (1, &json!(["eu-central-1"])));
+
+    // A removal may know little.
+    let mut event = stack.event("removed", NOW + Duration::hours(49));
+    for (name, empty) in [
+        ("roleArn", json!("")),
+        ("packs", json!({})),
+        ("regions", json!([])),
+        ("organization", json!({})),
+        ("billingExport", json!({})),
+    ] {
+        event["data"][name] = empty;
+    }
+    world.set_clock(NOW + Duration::hours(49));
+    let (status, last) = world.post(stack.send(event, world.now())).await;
+    assert_eq!((status, last["message"].as_str()), (200, Some("disconnected")));
+    let connections = world.connections().await;
+    assert_eq!((connections.len(), &connections[0]["state"]), (1, &json!("removed")));
+    assert_eq!(connections[0]["data"]["regions"], json!(["eu-central-1"]));
+    assert_eq!(connections[0]["latestNotice"]["type"], "hawser.connection.removed");
+
+    // Delete may be told twice, by another request.
+    let (status, last) = world.tell(&stack, "removed", 50 * 3600).await;
+    assert_eq!((status, last["message"].as_str()), (200, Some("disconnected")));
+}
+
+#[tokio::test]
+async fn the_same_notice_again_gets_the_same_answer() {
+    let world = World::new().await;
+    let stack = world.stack("51af3dc0").await;
+    let first = world.tell(&stack, "established", 0).await;
+    assert_eq!(first.0, 200);
+
+    // The same bytes: a retry.
+    assert_eq!(world.post(stack.send(stack.event("established", NOW), NOW)).await, first);
+    // The same request in a second run: new time, new proof.
+    world.set_clock(NOW + Duration::minutes(4));
+    let mut event = stack.event("established", NOW);
+    event["time"] = json!("2026-11-22T10:04:00Z");
+    assert_eq!(world.post(stack.send(event, world.now())).await, first);
+    assert_eq!(world.sts.calls(), 1, "what is known needs no proof");
+    assert_eq!(world.connections().await[0]["latestNotice"]["time"], "2026-11-22T10:00:00Z");
+
+    // Another content under the same id.
+    for change in [
+        |e: &mut serde_json::Value| e["data"]["regions"] = json!([]),
+        |e: &mut serde_json::Value| e["type"] = json!("hawser.connection.removed"),
+    ] {
+        let mut event = stack.event("established", NOW);
+        change(&mut event);
+        let (status, body) = world.post(stack.send(event, world.now())).await;
+        assert_eq!((status, code(&body)), (409, "notice-id-reused"), "{body}");
+    }
+    assert_eq!(world.connections().await[0]["state"], "connected");
+}
+
+/// Everything may happen in one second, and then the proofs of two notices with the same data are the same: SigV4 has no
+/// chance in it.
+#[tokio::test]
+async fn two_notices_in_one_second() {
+    let world = World::new().await;
+    let stack = world.stack("51af3dc0").await;
+    assert_eq!(world.tell(&stack, "established", 0).await.0, 200);
+    assert_eq!(world.tell(&stack, "removed", 0).await.0, 200);
+    assert_eq!(world.connections().await[0]["state"], "removed");
+}
+
+/// F-1: a second stack from the same launch link fails, rolls back, and its removal leaves the first connection alone.
+#[tokio::test]
+async fn a_used_launch_and_its_rollback_touch_nothing() {
+    let world = World::new().await;
+    let first = world.stack("51af3dc0").await;
+    assert_eq!(world.tell(&first, "established", 0).await.0, 200);
+    let before = world.connections().await;
+
+    let second = Stack { stack_id: first.stack_id.replace("51af3dc0", "9999"), ..first.clone() };
+    for (kind, seconds, status, expected) in
+        [("established", 60, 403, "launch-used"), ("updated", 70, 403, "launch-used"), ("removed", 80, 404, "connection-unknown")]
+    {
+        let (given, body) = world.tell(&second, kind, seconds).await;
+        assert_eq!((given, code(&body)), (status, expected), "{kind}: {body}");
+    }
+    assert_eq!(world.connections().await, before);
+}
+
+/// F-1: a removal signed with another connection's token does not remove this one, whatever it names.
+#[tokio::test]
+async fn a_removal_removes_its_own_connection_only() {
+    let world = World::new().await;
+    let (first, second) = (world.stack("51af3dc0").await, world.stack("51af3dc1").await);
+    assert_eq!(world.tell(&first, "established", 0).await.0, 200);
+    assert_eq!(world.tell(&second, "established", 0).await.0, 200);
+    let fresh = world.stack("51af3dc2").await;
+    for key in [&second, &fresh] {
+        let crossed = Stack { stack_id: first.stack_id.clone(), ..key.clone() };
+        let (status, body) = world.tell(&crossed, "removed", 60).await;
+        assert_eq!((status, code(&body)), (403, "launch-used"), "{body}");
+    }
+    assert!(world.connections().await.iter().all(|connection| connection["state"] == "connected"));
+    assert_eq!(world.tell(&second, "removed", 61).await.0, 200);
+    let states: Vec<_> = world.connections().await.iter().map(|c| c["state"].clone()).collect();
+    assert_eq!(states, ["connected", "removed"]);
+}
+
+/// F-28: nothing to remove is 404, which the handler takes as done; and it stays 404 when asked again.
+#[tokio::test]
+async fn removing_what_is_not_known_is_done() {
+    let world = World::new().await;
+    let stack = world.stack("51af3dc0").await;
+    for _ in 0..2 {
+        let (status, body) = world.tell(&stack, "removed", 0).await;
+        assert_eq!((status, code(&body)), (404, "connection-unknown"), "{body}");
+    }
+    assert_eq!(world.sts.calls(), 1);
+    // The launch was not used up by it: the customer deploys again from the same link.
+    let again = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), ..stack.clone() };
+    assert_eq!(world.tell(&again, "established", 60).await.0, 200);
+    // Even that is not for strangers: without a proof nothing is remembered.
+    let stranger = world.stack("51af3dc3").await;
+    let mut event = stranger.prove(stranger.event("removed", NOW), world.now());
+    event["data"]["proof"]["headers"]["x-hawser-audience"] = json!("evil.example.com");
+    let request = stranger.sign(event["id"].as_str().unwrap(), &event.to_string(), world.now());
+    assert_eq!(world.post(request).await.0, 403);
+}
+
+/// F-29: the old stack's removal was lost, a new stack under a new launch takes over. F-12: what comes late from the old
+/// stack finds only the old connection.
+#[tokio::test]
+async fn a_new_stack_takes_over() {
+    let world = World::new().await;
+    let (old, new) = (world.stack("51af3dc0").await, world.stack("51af3dc1").await);
+    assert_eq!(world.tell(&old, "established", 0).await.0, 200);
+    let (status, answer) = world.tell(&new, "established", 3600).await;
+    assert_eq!(status, 200);
+    assert_eq!(answer["message"], "connected; an earlier stack with this connection name is shown as replaced");
+    let connections = world.connections().await;
+    assert_eq!((&connections[0]["state"], &connections[0]["replacedBy"]), (&json!("replaced"), &answer["connectionId"]));
+    assert_eq!((&connections[1]["state"], &connections[1]["replacedBy"]), (&json!("connected"), &json!(null)));
+
+    assert_eq!(world.tell(&old, "removed", 7200).await.0, 200);
+    let connections = world.connections().await;
+    assert_eq!((&connections[0]["state"], &connections[1]["state"]), (&json!("removed"), &json!("connected")));
+
+    // A connection of another name is nobody's replacement.
+    let other = Stack { connection_name: "staging".to_owned(), ..world.stack("51af3dc2").await };
+    assert_eq!(world.tell(&other, "established", 7300).await.1["message"], "connected");
+    assert_eq!(world.connections().await[1]["state"], "connected");
+}
+
+/// A stack updated with the parameters of a new launch link keeps its connection and changes its key.
+#[tokio::test]
+async fn a_stack_may_get_a_new_launch() {
+    let world = World::new().await;
+    let stack = world.stack("51af3dc0").await;
+    let (_, first) = world.tell(&stack, "established", 0).await;
+    let fresh = world.stack("51af3dc0").await;
+    let (status, second) = world.tell(&fresh, "updated", 60).await;
+    assert_eq!((status, &second["connectionId"]), (200, &first["connectionId"]));
+    assert_eq!(world.connections().await[0]["data"]["externalId"], fresh.external_id);
+    // The update is rolled back: the earlier parameters are the stack's own as well.
+    assert_eq!(world.tell(&stack, "updated", 120).await.0, 200);
+    let connections = world.connections().await;
+    assert_eq!((connections.len(), &connections[0]["data"]["externalId"]), (1, &json!(stack.external_id)));
+}
+
+#[tokio::test]
+async fn notices_at_the_same_moment_are_stored_once() {
+    let world = World::new().await;
+    let stack = world.stack("51af3dc0").await;
+    let send = || async { world.tell(&stack, "established", 0).await };
+    let (a, b, c, d) = tokio::join!(send(), send(), send(), send());
+    assert_eq!(a.0, 200, "{a:?}");
+    assert!(a == b && b == c && c == d, "{a:?} {b:?} {c:?} {d:?}");
+    assert_eq!(world.connections().await.len(), 1);
+
+    // Two stacks race for one launch: one gets it.
+    let first = world.stack("a1").await;
+    let second = Stack { stack_id: first.stack_id.replace("/a1", "/a2"), ..first.clone() };
+    let (a, b) = tokio::join!(world.tell(&first, "established", 0), world.tell(&second, "established", 0));
+    let mut statuses = [a.0, b.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 403], "{a:?} {b:?}");
+    assert_eq!(world.connections().await.len(), 2);
+}
+
+/// What was answered with 200 is there after a restart, and so is the memory of what was seen.
+#[tokio::test]
+async fn a_restart_forgets_nothing() {
+    let mut world = World::new().await;
+    let (stack, gone) = (world.stack("51af3dc0").await, world.stack("51af3dc1").await);
+    let first = world.tell(&stack, "established", 0).await;
+    assert_eq!(world.tell(&gone, "removed", 10).await.0, 404);
+    let before = world.connections().await;
+
+    world.console.store.close().await;
+    let (status, _) = world.post(stack.send(stack.event("updated", NOW), NOW)).await;
+    assert_eq!(status, 503, "a closed database is the vendor's trouble");
+    world.console.store = Store::open(&database_url(&world.directory)).await.unwrap();
+
+    assert_eq!(world.connections().await, before);
+    assert_eq!(world.tell(&stack, "established", 0).await, first);
+    // F-34: the Create that its Delete overtook comes in after the restart.
+    let (status, answer) = world.tell(&gone, "established", 5).await;
+    assert_eq!((status, answer["message"].as_str()), (200, Some("stored, but this stack has already been removed")));
+    assert_eq!(world.connections().await[1]["state"], "removed");
+    assert_eq!(world.sts.calls(), 3);
+}
+
+/// What is stored holds no proof: nothing in the database could be sent to STS, or tell a signature.
+#[tokio::test]
+async fn proofs_are_not_stored() {
+    let world = World::new().await;
+    let stack = world.stack("51af3dc0").await;
+    let event = stack.prove(stack.event("established", NOW), NOW);
+    let request = stack.sign(event["id"].as_str().unwrap(), &event.to_string(), NOW);
+    let webhook_signature = request.headers()["webhook-signature"].to_str().unwrap().trim_start_matches("v1,").to_owned();
+    assert_eq!(world.post(request).await.0, 200);
+    world.console.store.close().await;
+
+    let headers = &event["data"]["proof"]["headers"];
+    let proof_signature = headers["authorization"].as_str().unwrap().rsplit('=').next().unwrap();
+    let mut stored = Vec::new();
+    for file in std::fs::read_dir(world.directory.path()).unwrap() {
+        stored.extend(std::fs::read(file.unwrap().path()).unwrap());
+    }
+    let holds = |text: &str| stored.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds(&stack.token) && holds(REGION), "the search itself works");
+    for secret in [proof_signature, headers["x-amz-security-token"].as_str().unwrap(), &webhook_signature] {
+        assert!(!holds(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn public_routes_are_two() {
+    let world = World::new().await;
+    let public = || hawser_console::routes::public(world.console.clone());
+    use tower::ServiceExt;
+    for (request, status) in [
+        (Request::get("/healthz"), 200),
+        (Request::get("/connections"), 404),
+        (Request::post("/launches"), 404),
+        (Request::get("/notices"), 405),
+    ] {
+        let answer = public().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), status);
+    }
+}

@@ -1,0 +1,12 @@
+//! The console from outside: its decisions by table, its routes on a database of their own, its binary as a process.
+#![expect(clippy::unwrap_used, reason = "a panic is the test's failure")]
+
+mod binary;
+mod identities;
+mod lifecycle;
+mod operator;
+mod ordering;
+mod proofs;
+mod refusals;
+mod schema;
+mod support;

@@ -1,0 +1,106 @@
+//! The operator's routes.
+
+use axum::body::Body;
+use http::Request;
+use serde_json::{Value, json};
+
+use crate::support::{ACCOUNT, Stack, World};
+
+fn order(body: &str) -> Request<Body> {
+    Request::post("/launches").header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap()
+}
+
+#[tokio::test]
+async fn a_launch_is_made_and_used() {
+    let world = World::new().await;
+    let (status, launch) = world.operate(order("{\"accountId\":\"111122223333\",\"expiresInHours\":2}")).await;
+    assert_eq!(status, 201);
+    assert_eq!(launch["accountId"], ACCOUNT);
+    assert_eq!(launch["expiresAt"], "2026-11-22T12:00:00Z");
+    assert!(launch["token"].as_str().unwrap().starts_with("whsec_"));
+    let stack = Stack {
+        token: launch["token"].as_str().unwrap().to_owned(),
+        external_id: launch["externalId"].as_str().unwrap().to_owned(),
+        ..world.stack("51af3dc0").await
+    };
+    assert_eq!(world.tell(&stack, "established", 0).await.0, 200);
+    assert_eq!(world.connections().await[0]["launchId"], launch["launchId"]);
+    assert!(!Value::from(world.connections().await).to_string().contains("whsec_"));
+}
+
+#[tokio::test]
+async fn launches_are_all_different() {
+    let world = World::new().await;
+    let (mut tokens, mut ids) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        let (status, launch) = world.operate(order("{}")).await;
+        assert_eq!((status, &launch["accountId"], &launch["expiresAt"]), (201, &json!(null), &json!("2026-11-23T10:00:00Z")));
+        tokens.push(launch["token"].as_str().unwrap().to_owned());
+        ids.push(launch["externalId"].as_str().unwrap().to_owned());
+    }
+    for mut all in [tokens, ids] {
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 20);
+    }
+}
+
+#[tokio::test]
+async fn bad_orders() {
+    let world = World::new().await;
+    for (body, expected) in [
+        ("", 400),
+        ("[]", 400),
+        ("{\"account\":\"111122223333\"}", 400),
+        ("{\"accountId\":111122223333}", 400),
+        ("{\"accountId\":\"1111\"}", 422),
+        ("{\"expiresInHours\":0}", 422),
+        ("{\"expiresInHours\":169}", 422),
+    ] {
+        let (status, problem) = world.operate(order(body)).await;
+        assert_eq!(status, expected, "{body}: {problem}");
+    }
+    // A form of another web page cannot set the content type.
+    let form = Request::post("/launches").header("content-type", "text/plain").body(Body::from("{}")).unwrap();
+    assert_eq!(world.operate(form).await.0, 400);
+}
+
+#[tokio::test]
+async fn only_loopback_names_are_answered() {
+    let world = World::new().await;
+    for (host, expected) in [
+        ("127.0.0.1:8444", 200),
+        ("localhost:8444", 200),
+        ("[::1]:8444", 200),
+        ("rebound.example.com", 421),
+        ("127.0.0.1.example.com:8444", 421),
+    ] {
+        let request = Request::get("/connections").header("host", host).body(Body::empty()).unwrap();
+        assert_eq!(world.operate(request).await.0, expected, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn connections_come_in_pages() {
+    let world = World::new().await;
+    for number in 0..5 {
+        let stack = Stack { connection_name: format!("connection-{number}"), ..world.stack(&format!("5{number}")).await };
+        assert_eq!(world.tell(&stack, "established", 0).await.0, 200);
+    }
+    let (mut names, mut path) = (Vec::new(), "/connections?limit=2".to_owned());
+    for page in [2, 2, 1] {
+        let (_, body) = world.operate(Request::get(&path).body(Body::empty()).unwrap()).await;
+        let connections = body["connections"].as_array().unwrap();
+        assert_eq!(connections.len(), page);
+        names.extend(connections.iter().map(|c| c["data"]["connectionName"].as_str().unwrap().to_owned()));
+        path = format!("/connections?limit=2&after={}", body["next"]);
+        assert_eq!(body["next"].is_null(), page == 1);
+    }
+    assert_eq!(names, ["connection-0", "connection-1", "connection-2", "connection-3", "connection-4"]);
+    assert_eq!(world.operate(Request::get("/connections?limit=x").body(Body::empty()).unwrap()).await.0, 400);
+
+    let all = world.connections().await;
+    let path = format!("/connections/{}", all[3]["connectionId"].as_str().unwrap());
+    assert_eq!(world.operate(Request::get(path).body(Body::empty()).unwrap()).await, (200, all[3].clone()));
+    assert_eq!(world.operate(Request::get("/connections/con-0").body(Body::empty()).unwrap()).await.0, 404);
+}

@@ -1,0 +1,152 @@
+//! `docs/notice.schema.json` against `docs/examples/`, against what stacks send, and against the console's own parser.
+
+use hawser_console::notice::Notice;
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use crate::support::{NOW, Stack, launch};
+
+fn schema() -> Validator {
+    let schema: Value = serde_json::from_str(include_str!("../../../docs/notice.schema.json")).unwrap();
+    jsonschema::meta::validate(&schema).unwrap();
+    jsonschema::draft202012::new(&schema).unwrap()
+}
+
+fn example() -> Value {
+    serde_json::from_str(include_str!("../../../docs/examples/notice-established.json")).unwrap()
+}
+
+fn parses(event: &Value) -> bool {
+    Notice::parse(event.to_string().as_bytes(), event["id"].as_str().unwrap_or_default(), NOW).is_ok()
+}
+
+fn empty_removal(mut event: Value) -> Value {
+    event["type"] = json!("hawser.connection.removed");
+    for (name, empty) in [
+        ("roleArn", json!("")),
+        ("externalId", json!("")),
+        ("packs", json!({})),
+        ("regions", json!([])),
+        ("organization", json!({})),
+        ("billingExport", json!({})),
+    ] {
+        event["data"][name] = empty;
+    }
+    event
+}
+
+#[test]
+fn good_notices_are_valid() {
+    let schema = schema();
+    let stack = Stack::new(&launch(1, None), "51af3dc0", "https://sts.eu-west-1.amazonaws.com/");
+    let sent = |kind| stack.prove(stack.event(kind, NOW), NOW);
+    let mut role_only = example();
+    role_only["data"]["billingExport"] = json!({
+        "kind": "None", "name": "", "arn": "", "bucketName": "", "bucketArn": "", "bucketRegion": "", "prefix": "", "format": "",
+        "origin": "none", "decision": "none: not asked for", "firstDataDueBy": "", "backfill": "",
+    });
+    role_only["data"]["organization"] =
+        json!({"accountRole": "standalone", "managementAccountId": "", "organizationId": "", "featureSet": ""});
+    role_only["data"]["packs"] = json!({});
+    let mut long_lived_key = example();
+    long_lived_key["data"]["proof"]["headers"].as_object_mut().unwrap().remove("x-amz-security-token");
+    let good =
+        [example(), sent("established"), sent("updated"), sent("removed"), empty_removal(example()), role_only, long_lived_key];
+    for event in good {
+        let errors: Vec<String> = schema.iter_errors(&event).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        assert!(parses(&event), "{event}");
+    }
+}
+
+/// Schema and parser refuse the same forms. Where parts must agree with each other, only the parser can tell.
+#[test]
+fn bad_notices_are_not() {
+    type Change = fn(&mut Value);
+    let cases: &[(&str, Change)] = &[
+        ("another specification", |e| e["specversion"] = json!("0.3")),
+        ("an id that is too short", |e| e["id"] = json!("abc")),
+        ("an id in capitals", |e| e["id"] = json!("0123456789ABCDEF0123456789ABCDEF")),
+        ("an unknown type", |e| e["type"] = json!("hawser.connection.lost")),
+        ("a time with an offset", |e| e["time"] = json!("2026-11-22T10:00:00+01:00")),
+        ("a time that is a number", |e| e["time"] = json!(0)),
+        ("a source that is no stack", |e| {
+            e["source"] = json!("https://example.com");
+            e["data"]["stackId"] = json!("https://example.com");
+        }),
+        ("a subject that is no account", |e| {
+            e["subject"] = json!("1111");
+            e["data"]["accountId"] = json!("1111");
+        }),
+        ("another content type", |e| e["datacontenttype"] = json!("text/plain")),
+        ("something unknown", |e| e["extra"] = json!("x")),
+        ("something unknown in the data", |e| e["data"]["extra"] = json!("x")),
+        ("something unknown in the proof", |e| e["data"]["proof"]["extra"] = json!("x")),
+        ("an unknown partition", |e| e["data"]["partition"] = json!("aws-iso")),
+        ("a boolean mode", |e| e["data"]["packs"]["billing"] = json!(true)),
+        ("an unknown mode", |e| e["data"]["packs"]["billing"] = json!("Full")),
+        ("regions as text", |e| e["data"]["regions"] = json!("eu-west-1")),
+        ("an unknown account role", |e| e["data"]["organization"]["accountRole"] = json!("payer")),
+        ("something unknown in the organization", |e| e["data"]["organization"]["extra"] = json!("x")),
+        ("an unknown kind", |e| e["data"]["billingExport"]["kind"] = json!("Cur")),
+        ("an unknown format", |e| e["data"]["billingExport"]["format"] = json!("Orc")),
+        ("an unknown origin", |e| e["data"]["billingExport"]["origin"] = json!("found")),
+        ("something unknown in the export", |e| e["data"]["billingExport"]["extra"] = json!("x")),
+        ("no role when established", |e| e["data"]["roleArn"] = json!("")),
+        ("a role that is a user", |e| e["data"]["roleArn"] = json!("arn:aws:iam::111122223333:user/x")),
+        ("no facts when established", |e| e["data"]["organization"] = json!({})),
+        ("no export when updated", |e| {
+            e["type"] = json!("hawser.connection.updated");
+            e["data"]["billingExport"] = json!({});
+        }),
+    ];
+    let schema = schema();
+    for (name, change) in cases {
+        let mut event = example();
+        change(&mut event);
+        assert!(!schema.is_valid(&event), "the schema takes {name}");
+        assert!(!parses(&event), "the parser takes {name}");
+    }
+}
+
+/// Everything in the example is required: leave out any one, and it is not a notice.
+#[test]
+fn every_field_is_required() {
+    let schema = schema();
+    let mut left_out = 0;
+    for holder in ["", "/data", "/data/organization", "/data/billingExport", "/data/proof", "/data/proof/headers"] {
+        let names: Vec<String> = example().pointer(holder).unwrap().as_object().unwrap().keys().cloned().collect();
+        for name in names.iter().filter(|name| *name != "x-amz-security-token") {
+            let mut event = example();
+            event.pointer_mut(holder).unwrap().as_object_mut().unwrap().remove(name);
+            assert!(!schema.is_valid(&event), "{holder}/{name}");
+            // The proof's headers are the business of its own check.
+            assert!(holder.ends_with("headers") || !parses(&event), "{holder}/{name}");
+            left_out += 1;
+        }
+    }
+    assert_eq!(left_out, 8 + 14 + 4 + 12 + 4 + 6);
+}
+
+/// The schema also knows the proof's form, which the console checks in a step of its own.
+#[test]
+fn bad_proofs_are_not_valid() {
+    type Change = fn(&mut Value);
+    let cases: &[(&str, Change)] = &[
+        ("another method", |p| p["method"] = json!("GET")),
+        ("another body", |p| p["body"] = json!("Action=AssumeRole&Version=2011-06-15")),
+        ("plain text as URL", |p| p["url"] = json!("sts")),
+        ("an unknown header", |p| p["headers"]["accept"] = json!("*/*")),
+        ("a header in capitals", |p| p["headers"]["Host"] = json!("x")),
+        ("another content type", |p| p["headers"]["content-type"] = json!("application/json")),
+        ("a hash that is none", |p| p["headers"]["x-hawser-data-sha256"] = json!("abc")),
+        ("a date that is none", |p| p["headers"]["x-amz-date"] = json!("2026-11-22T10:00:00Z")),
+        ("another algorithm", |p| p["headers"]["authorization"] = json!("Bearer x")),
+    ];
+    let schema = schema();
+    for (name, change) in cases {
+        let mut event = example();
+        change(&mut event["data"]["proof"]);
+        assert!(!schema.is_valid(&event), "the schema takes {name}");
+    }
+}
