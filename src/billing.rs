@@ -339,7 +339,7 @@ pub(crate) fn first_data_due_by(created_at: &str) -> String {
 }
 
 /// The names of all attributes of this resource type. Every answer to Create and Update holds each of them (F-30).
-pub const ATTRIBUTES: [&str; 18] = [
+pub const ATTRIBUTES: [&str; 19] = [
     "Kind",
     "Name",
     "Arn",
@@ -358,6 +358,7 @@ pub const ATTRIBUTES: [&str; 18] = [
     "Backfill",
     "ReadableBucketArn",
     "ReadableObjectsArn",
+    "ReadableKeys",
 ];
 
 /// An attribute set with every name and no value.

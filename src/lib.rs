@@ -16,11 +16,14 @@
 //! 8. [`reply`]: the verdict as CloudFormation's response, at most 4,096 bytes.
 //! 9. [`error`]: the closed list of codes, each with what to do next.
 //! 10. [`ports`]: what is needed of AWS, the vendor, the mailbox and the clock, in our words. SDK types stop there.
-//! 11. `sim`: an account, a vendor and CloudFormation itself, in memory (feature `sim`).
+//! 11. `sim`: an account, a vendor and CloudFormation itself, in memory; and `dry_run`, the plan without its execution
+//!     (both feature `sim`).
 
 pub mod actions;
 pub mod billing;
 pub mod connection;
+#[cfg(feature = "sim")]
+pub mod dry_run;
 pub mod error;
 pub mod event;
 pub mod execute;

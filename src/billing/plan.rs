@@ -246,8 +246,7 @@ fn describe_nothing(attributes: &mut Attributes, origin: &Origin, export: &Expor
     // A policy needs a legal ARN even where there is nothing to read; no bucket can have this name for long enough to
     // matter, because the policy also demands that it be this account's.
     let bucket = format!("arn:{}:s3:::{}-{}-none", origin.stack.partition, export.prefix, origin.stack.account);
-    attributes.insert("ReadableObjectsArn", format!("{bucket}/{DATA_ROOT}*"));
-    attributes.insert("ReadableBucketArn", bucket);
+    readable(attributes, bucket, format!("{DATA_ROOT}*"));
     attributes.insert("Backfill", if export.backfill { "not possible: there is no export" } else { "" }.to_owned());
 }
 
@@ -263,7 +262,9 @@ fn describe(
     let partition = origin.stack.partition;
     let home = facts.region.as_ref().unwrap_or(&origin.stack.region);
     let bucket_arn = BucketName::existing(&report.bucket).arn(partition);
-    let objects = if report.prefix.is_empty() { format!("{bucket_arn}/*") } else { format!("{bucket_arn}/{}/*", report.prefix) };
+    // The report's own keys and no other's. Its name and prefix may hold `*`, which IAM would read as a pattern.
+    let keys = format!("{}/{}/", report.prefix, report.name).replace('*', "${*}");
+    readable(attributes, bucket_arn.clone(), format!("{keys}*"));
     let due = if report.last_delivery.is_some() { String::new() } else { first_data_due_by(created_at) };
     let backfill = if export.backfill {
         "open a case with AWS Support (Billing) and ask to backfill this report"
@@ -274,16 +275,21 @@ fn describe(
         ("Name", report.name.clone()),
         ("Arn", report.arn(partition, home, &origin.stack.account)),
         ("BucketName", report.bucket.clone()),
-        ("BucketArn", bucket_arn.clone()),
+        ("BucketArn", bucket_arn),
         ("BucketRegion", report.region.clone()),
         ("Prefix", report.prefix.clone()),
         ("Format", if report.format == "Parquet" { "Parquet" } else { "Csv" }.to_owned()),
         ("Origin", source.to_owned()),
         ("FirstDataDueBy", due),
         ("Backfill", backfill.to_owned()),
-        ("ReadableBucketArn", bucket_arn),
-        ("ReadableObjectsArn", objects),
     ]);
+}
+
+/// What a pack may grant to read: always legal in a policy, never more than one export's files.
+fn readable(attributes: &mut Attributes, bucket_arn: String, keys: String) {
+    attributes.insert("ReadableObjectsArn", format!("{bucket_arn}/{keys}"));
+    attributes.insert("ReadableBucketArn", bucket_arn);
+    attributes.insert("ReadableKeys", keys);
 }
 
 fn own_bucket(origin: &Origin, id: &Id) -> Result<BucketName, Failure> {
