@@ -5,5 +5,11 @@
 //! [`leaks`] searches everything that was written for secrets.
 
 pub mod account;
+pub mod certs;
+pub mod emulator;
 pub mod front;
+pub mod leaks;
+pub mod setting;
+pub mod stack;
+pub mod vendor;
 pub mod venv;

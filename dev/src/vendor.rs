@@ -1,0 +1,352 @@
+//! The vendor's side: the real one (`hawser-console`), and a scripted one that refuses, is down, redirects or is slow.
+//!
+//! Both speak TLS with the certificate of the run. The scripted one can also stand before the real one and relay to it, which
+//! is how the demo shows a notice as the vendor saw it.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::Response;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::certs::Certificates;
+use crate::emulator::Emulator;
+use crate::front::calls::lock;
+use crate::front::listen;
+
+/// Names another console than the one beside this program.
+const CONSOLE_VARIABLE: &str = "HAWSER_CONSOLE_BIN";
+
+/// The console binds two listeners and opens a database; this allows for a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a scripted vendor does with a notice.
+#[derive(Clone, Debug)]
+pub enum Script {
+    /// 200 with a connection id.
+    Accept,
+    /// `application/problem+json` with these words.
+    Refuse {
+        /// A 4xx status.
+        status: u16,
+        /// The vendor's own words.
+        detail: String,
+    },
+    /// This status and no body, for example 503.
+    Status(u16),
+    /// 302 to somewhere else.
+    Redirect(String),
+    /// Accepts, after this long.
+    Slow(Duration),
+    /// Hands the notice on to another vendor at this address, over TLS.
+    Relay(String),
+}
+
+/// A notice as it arrived.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// Header names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The CloudEvent.
+    pub event: Value,
+    /// What was answered.
+    pub status: u16,
+    /// The body of the answer.
+    pub answer: String,
+}
+
+impl Notice {
+    /// `hawser.connection.established` and so on.
+    pub fn kind(&self) -> &str {
+        self.event["type"].as_str().unwrap_or_default()
+    }
+
+    /// The notice without its secrets, for people: signature, proof, and the headers of the proof that sign.
+    pub fn redacted(&self) -> Value {
+        let mut event = self.event.clone();
+        if let Some(headers) = event.pointer_mut("/data/proof/headers").and_then(Value::as_object_mut) {
+            for name in ["authorization", "x-amz-security-token"] {
+                if let Some(value) = headers.get_mut(name) {
+                    *value = json!("(redacted)");
+                }
+            }
+        }
+        let headers: serde_json::Map<String, Value> = self
+            .headers
+            .iter()
+            .filter(|(name, _)| name.starts_with("webhook-") || name == "content-type" || name == "user-agent")
+            .map(|(name, value)| {
+                let shown = if name == "webhook-signature" { "(redacted)" } else { value.as_str() };
+                (name.clone(), json!(shown))
+            })
+            .collect();
+        json!({"headers": headers, "event": event})
+    }
+
+    /// The values that must not be printed: signature of the notice, and of the proof, and the session token in it.
+    pub fn secrets(&self) -> Vec<String> {
+        let signature = self.headers.iter().find(|(name, _)| name == "webhook-signature").map(|(_, value)| value.clone());
+        let headers = &self.event["data"]["proof"]["headers"];
+        let proof = ["authorization", "x-amz-security-token"].iter().filter_map(|name| headers[*name].as_str());
+        signature.into_iter().chain(proof.map(str::to_owned)).collect()
+    }
+}
+
+/// A vendor that does as it is told, over TLS. Dropping it stops it.
+#[derive(Debug)]
+pub struct ScriptedVendor {
+    port: u16,
+    state: Arc<State>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    script: Mutex<Script>,
+    notices: Mutex<Vec<Notice>>,
+    trust: Arc<ClientConfig>,
+}
+
+impl ScriptedVendor {
+    /// Listens on a free port with the run's certificate.
+    pub async fn start(certificates: &Certificates, script: Script) -> anyhow::Result<Self> {
+        let listener = listen().await?;
+        let port = listener.local_addr()?.port();
+        let acceptor = TlsAcceptor::from(Arc::new(certificates.server()?));
+        let state =
+            Arc::new(State { script: Mutex::new(script), notices: Mutex::default(), trust: Arc::new(certificates.client()?) });
+        let serving = tokio::spawn(accept(listener, acceptor, Arc::clone(&state)));
+        Ok(Self { port, state, serving })
+    }
+
+    /// `localhost:<port>`: what proofs name as their audience.
+    pub fn authority(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+
+    /// The address that a stack is given.
+    pub fn notice_url(&self) -> String {
+        format!("https://{}/notices", self.authority())
+    }
+
+    /// Does something else from the next notice on.
+    pub fn set_script(&self, script: Script) {
+        *lock(&self.state.script) = script;
+    }
+
+    /// The notices so far, the retried ones included.
+    pub fn notices(&self) -> Vec<Notice> {
+        lock(&self.state.notices).clone()
+    }
+}
+
+impl Drop for ScriptedVendor {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<State>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
+        tokio::spawn(async move {
+            // A failed handshake is the client's to report.
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let service = service_fn(|request| answer(Arc::clone(&state), request));
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let script = lock(&state.script).clone();
+    let accepted = || reply(200, "application/json", json!({"connectionId": "con-1", "message": "welcome"}).to_string());
+    let response = match script {
+        Script::Accept => accepted(),
+        Script::Refuse { status, detail } => {
+            let problem = json!({"type": "about:blank", "title": "refused", "status": status, "detail": detail});
+            reply(status, "application/problem+json", problem.to_string())
+        }
+        Script::Status(status) => reply(status, "text/plain", String::new()),
+        Script::Redirect(to) => {
+            let mut response = reply(302, "text/plain", String::new());
+            if let Ok(to) = to.parse() {
+                response.headers_mut().insert(http::header::LOCATION, to);
+            }
+            response
+        }
+        Script::Slow(pause) => {
+            tokio::time::sleep(pause).await;
+            accepted()
+        }
+        Script::Relay(to) => match relay(Arc::clone(&state.trust), &to, &parts, body.clone()).await {
+            Ok(response) => response,
+            Err(error) => reply(502, "text/plain", format!("{error:#}")),
+        },
+    };
+    let headers = parts.headers.iter();
+    let notice = Notice {
+        headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned())).collect(),
+        event: serde_json::from_slice(&body).unwrap_or_default(),
+        status: response.status().as_u16(),
+        answer: text_of(&response).await,
+    };
+    lock(&state.notices).push(notice);
+    Ok(response)
+}
+
+async fn text_of(response: &Response<Full<Bytes>>) -> String {
+    let body = response.body().clone().collect().await;
+    body.map_or_else(|never| match never {}, |body| String::from_utf8_lossy(&body.to_bytes()).into_owned())
+}
+
+async fn relay(
+    trust: Arc<ClientConfig>,
+    to: &str,
+    parts: &http::request::Parts,
+    body: Bytes,
+) -> anyhow::Result<Response<Full<Bytes>>> {
+    let stream = TcpStream::connect(to).await.with_context(|| format!("could not reach `{to}`"))?;
+    let stream = TlsConnector::from(trust).connect(ServerName::try_from("localhost")?, stream).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let mut request = http::Request::builder().method(parts.method.clone()).uri(parts.uri.clone());
+    for (name, value) in &parts.headers {
+        request = request.header(name, value);
+    }
+    let (head, body) = sender.send_request(request.body(Full::new(body))?).await?.into_parts();
+    Ok(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
+}
+
+fn reply(status: u16, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
+}
+
+/// The real vendor side: a `hawser-console` process. Dropping it ends the process.
+#[derive(Debug)]
+pub struct Console {
+    _child: Child,
+    listening: String,
+    admin: String,
+    notice_url: String,
+    log: PathBuf,
+}
+
+/// What the vendor puts into one launch link.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The stack's `LaunchToken`.
+    pub token: String,
+    /// The stack's `ExternalId`.
+    pub external_id: String,
+}
+
+impl Console {
+    /// Starts the console with the run's certificate; `authority` is the host and port that stacks are given, and
+    /// `localhost:0` means its own.
+    pub async fn start(emulator: &Emulator, authority: &str) -> anyhow::Result<Self> {
+        let certificates = emulator.certificates();
+        let log = emulator.folder().join("console.log");
+        let mut child = Command::new(console_binary()?)
+            .arg("serve")
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--authority", authority])
+            .arg("--tls-cert")
+            .arg(&certificates.certificate)
+            .arg("--tls-key")
+            .arg(&certificates.key)
+            .arg("--database")
+            .arg(format!("sqlite:{}", emulator.folder().join("console.db").display()))
+            .args(["--sts-endpoint", emulator.front().url()])
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&log)?)
+            .kill_on_drop(true)
+            .spawn()
+            .context("could not start `hawser-console`")?;
+        let stdout = child.stdout.take().context("no stdout")?;
+        let line = tokio::time::timeout(START_LIMIT, BufReader::new(stdout).lines().next_line())
+            .await
+            .context("`hawser-console` was not ready in time")??;
+        let Some(line) = line else {
+            bail!("`hawser-console` ended at once: {}", std::fs::read_to_string(&log).unwrap_or_default());
+        };
+        let told: Value = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
+        let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+        let listening = text("listening").trim_start_matches("https://").to_owned();
+        Ok(Self { _child: child, listening, admin: text("admin"), notice_url: text("noticeUrl"), log })
+    }
+
+    /// `127.0.0.1:<port>` of the public listener.
+    pub fn listening(&self) -> &str {
+        &self.listening
+    }
+
+    /// The address that a stack is given.
+    pub fn notice_url(&self) -> &str {
+        &self.notice_url
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// A launch for one account.
+    pub async fn launch(&self, account: &str) -> anyhow::Result<Launch> {
+        let asked = json!({"accountId": account}).to_string();
+        let request = http::Request::post(format!("{}/launches", self.admin))
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(asked)))?;
+        let launch = admin_json(request).await?;
+        let text = |name: &str| launch[name].as_str().map(str::to_owned).with_context(|| format!("no `{name}`"));
+        Ok(Launch { token: text("token")?, external_id: text("externalId")? })
+    }
+
+    /// All connections, as the console lists them.
+    pub async fn connections(&self) -> anyhow::Result<Vec<Value>> {
+        let request = http::Request::get(format!("{}/connections", self.admin)).body(Full::new(Bytes::new()))?;
+        Ok(admin_json(request).await?["connections"].as_array().cloned().unwrap_or_default())
+    }
+}
+
+async fn admin_json(request: http::Request<Full<Bytes>>) -> anyhow::Result<Value> {
+    let answer = crate::account::http_client().request(request).await.context("the console did not answer")?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    if !status.is_success() {
+        bail!("the console answered {status}: {}", String::from_utf8_lossy(&body));
+    }
+    Ok(serde_json::from_slice(&body)?)
+}
+
+/// Beside this program: cargo puts all binaries of a profile in one folder, and tests one below.
+fn console_binary() -> anyhow::Result<PathBuf> {
+    if let Some(named) = std::env::var_os(CONSOLE_VARIABLE) {
+        return Ok(PathBuf::from(named));
+    }
+    let program = std::env::current_exe()?;
+    let found = program.ancestors().skip(1).take(2).map(|folder| folder.join("hawser-console")).find(|path| path.is_file());
+    found.context("there is no `hawser-console` beside this program (hint: run `cargo build -p hawser-console`)")
+}

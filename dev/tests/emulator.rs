@@ -1,0 +1,21 @@
+//! `template.yaml` and the handler's zip, deployed by an emulator that nobody here wrote, behind the strict front.
+//!
+//! Each test has an emulator of its own, so they run in any order and beside each other. They need `.venv` (`make venv`) and
+//! the zip (`make build`), and say so when one is missing.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
+
+#[path = "emulator/billing.rs"]
+mod billing;
+#[path = "emulator/events.rs"]
+mod events;
+#[path = "emulator/front.rs"]
+mod front;
+#[path = "emulator/lifecycle.rs"]
+mod lifecycle;
+#[path = "emulator/permissions.rs"]
+mod permissions;
+#[path = "emulator/vendor.rs"]
+mod vendor;
+#[path = "emulator/world.rs"]
+mod world;
