@@ -62,7 +62,7 @@ pub async fn run(
         progress(&format!("first run of {}, not counted", handler.name.as_str()));
         // Brings its files into memory, and shows that it does the work before anything is measured.
         let number = run.number();
-        let mut session = Session::start(handler, ground).await?;
+        let mut session = Session::start(handler, ground, Duration::ZERO).await?;
         session.first(Workload::BillingExport, number, Duration::ZERO, false).await?;
         let number = run.number();
         session.again(Workload::AccountConnection, number, Duration::ZERO).await?;
@@ -110,7 +110,7 @@ impl Run<'_> {
             for way in [Way::Cold, Way::Cold128Mb] {
                 for handler in in_turn(self.handlers, cycle) {
                     let number = self.number();
-                    let mut session = Session::start(handler, self.ground).await?;
+                    let mut session = Session::start(handler, self.ground, self.plan.latency).await?;
                     let sample = session.first(workload, number, self.plan.latency, way == Way::Cold128Mb).await?;
                     session.end().await?;
                     self.keep(workload, way, handler.name, sample);

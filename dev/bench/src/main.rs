@@ -40,6 +40,9 @@ struct Args {
     /// Latency of every call where there is latency, in ms.
     #[arg(long, default_value_t = 30)]
     latency: u64,
+    /// How long each new connection waits before its TLS handshake, in ms. A network adds about two round trips there.
+    #[arg(long, default_value_t = 0)]
+    connecting: u64,
     /// Measure for about this many seconds.
     #[arg(long, default_value_t = 150)]
     seconds: u64,
@@ -89,7 +92,8 @@ async fn bench(args: &Args, start: Instant) -> Result<(), Error> {
     authority.write_bundle(&roots)?;
     let throttle = if args.signals { Throttle::Signals } else { Throttle::find() };
     say(start, &format!("the CPU of a 128 MB function: {}", throttle.describe()));
-    let ground = Ground { authority: &authority, roots: &roots, throttle: &throttle };
+    let connecting = Duration::from_millis(args.connecting);
+    let ground = Ground { authority: &authority, roots: &roots, throttle: &throttle, connecting };
     let time = if args.quick { QUICK } else { Duration::from_secs(args.seconds) };
     let plan = Plan { time, most_cycles: args.cycles, latency: Duration::from_millis(args.latency) };
     let mut progress = |line: &str| say(start, line);
@@ -99,8 +103,7 @@ async fn bench(args: &Args, start: Instant) -> Result<(), Error> {
     };
 
     let at = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
-    #[expect(clippy::cast_precision_loss, reason = "some milliseconds")]
-    let run = Run::here(at, cycles, args.latency as f64, throttle.describe(), authority.public_roots);
+    let run = Run::here(&ground, plan.latency, cycles, at);
     let published = fs::metadata(&args.zip).ok().map(|it| it.len());
     let results = Results::new(run, &handlers, published, &samples);
     write_json(&args.out, &results)?;

@@ -11,9 +11,9 @@ use crate::workload::Workload;
 pub fn render(results: &Results) -> String {
     let run = &results.run;
     let mut text = format!(
-        "{} cycles on {} cores of {}, kernel {}\n{} public TLS roots; {} ms added to every call where it says so\n\
+        "{} cycles on {} cores of {}, kernel {}\n{} public TLS roots; {} ms added to every call where it says so, {} ms to every new connection\n\
          128 MB: {}\nmedian [p10..p90], and its ratio to plain\n",
-        run.cycles, run.cores, run.processor, run.kernel, run.public_roots, run.latency_ms, run.throttle
+        run.cycles, run.cores, run.processor, run.kernel, run.public_roots, run.latency_ms, run.connecting_ms, run.throttle
     );
     for workload in Workload::ALL {
         let _ = write!(text, "\n{}, {}\n\n{}", workload.name(), workload.describe(), table(results, workload));

@@ -1,6 +1,7 @@
 //! What came out, as it is written to `result.json`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 use std::{fs, thread};
 
 use serde::Serialize;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use crate::budget::Line;
 use crate::cycle::{Samples, Way};
 use crate::handlers::{Handler, Name};
-use crate::session::Sample;
+use crate::session::{Ground, Sample, ms};
 use crate::stats::Summary;
 use crate::workload::Workload;
 
@@ -40,6 +41,8 @@ pub struct Run {
     pub cycles: usize,
     /// Added to every call where there is latency, ms.
     pub latency_ms: f64,
+    /// Added to the opening of every connection, ms.
+    pub connecting_ms: f64,
     /// How the CPU of the small function was made.
     pub throttle: String,
     /// Public roots that every handler had to load.
@@ -48,15 +51,23 @@ pub struct Run {
 
 impl Run {
     /// The machine's part filled in.
-    pub fn here(at: String, cycles: usize, latency_ms: f64, throttle: String, public_roots: usize) -> Self {
+    pub fn here(ground: &Ground<'_>, latency: Duration, cycles: usize, at: String) -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let processor = read("/proc/cpuinfo")
             .lines()
             .find_map(|it| it.strip_prefix("model name")?.split_once(':').map(|(_, it)| it.trim().to_owned()))
             .unwrap_or_else(|| "unknown".to_owned());
-        let cores = thread::available_parallelism().map_or(0, usize::from);
-        let kernel = read("/proc/sys/kernel/osrelease").trim().to_owned();
-        Self { at, processor, cores, kernel, cycles, latency_ms, throttle, public_roots }
+        Self {
+            at,
+            processor,
+            cores: thread::available_parallelism().map_or(0, usize::from),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            cycles,
+            latency_ms: ms(latency),
+            connecting_ms: ms(ground.connecting),
+            throttle: ground.throttle.describe(),
+            public_roots: ground.authority.public_roots,
+        }
     }
 }
 

@@ -59,12 +59,15 @@ pub struct Ground<'a> {
     pub roots: &'a Path,
     /// How processes are throttled.
     pub throttle: &'a Throttle,
+    /// Added to the opening of every connection.
+    pub connecting: Duration,
 }
 
 impl Session {
-    /// Starts a handler and waits for nothing.
-    pub async fn start(handler: &Handler, ground: &Ground<'_>) -> Result<Self, Error> {
-        let world = World::open(ground.authority).await?;
+    /// Starts a handler and waits for nothing. What it calls before its first event has `latency` too.
+    pub async fn start(handler: &Handler, ground: &Ground<'_>, latency: Duration) -> Result<Self, Error> {
+        let world = World::open(ground.authority, ground.connecting).await?;
+        world.inside().latency = latency;
         let api = RuntimeApi::start().await?;
         let process = Process::start(handler.command(&world, api.address, ground.roots))?;
         let leash = ground.throttle.attach(process.pid())?;
@@ -148,6 +151,7 @@ impl Session {
     }
 }
 
-fn ms(duration: Duration) -> f64 {
+/// In milliseconds.
+pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }

@@ -22,7 +22,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -109,15 +109,16 @@ impl Answer {
 }
 
 impl World {
-    /// Opens the doors.
-    pub async fn open(authority: &Authority) -> Result<Self, Error> {
+    /// Opens the doors; `connecting` is how long each new connection waits before its TLS handshake.
+    pub async fn open(authority: &Authority, connecting: Duration) -> Result<Self, Error> {
         let inside: Arc<Mutex<Inside>> = Arc::default();
         let acceptor = TlsAcceptor::from(Arc::clone(&authority.server));
         let (mut doors, mut servers) = (BTreeMap::new(), Vec::new());
         for service in Service::ALL {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.doing("listening for the stub")?;
             doors.insert(service, listener.local_addr().doing("asking for a door's port")?);
-            servers.push(tokio::spawn(keep_door(service, listener, acceptor.clone(), Arc::clone(&inside))));
+            let door = Door { service, acceptor: acceptor.clone(), connecting, inside: Arc::clone(&inside) };
+            servers.push(tokio::spawn(door.keep(listener)));
         }
         Ok(Self { inside, doors, servers })
     }
@@ -150,22 +151,37 @@ fn lock(inside: &Mutex<Inside>) -> MutexGuard<'_, Inside> {
     inside.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn keep_door(service: Service, listener: TcpListener, acceptor: TlsAcceptor, inside: Arc<Mutex<Inside>>) {
-    while let Ok((stream, _)) = listener.accept().await {
+#[derive(Clone)]
+struct Door {
+    service: Service,
+    acceptor: TlsAcceptor,
+    connecting: Duration,
+    inside: Arc<Mutex<Inside>>,
+}
+
+impl Door {
+    async fn keep(self, listener: TcpListener) {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(self.clone().serve(stream));
+        }
+    }
+
+    async fn serve(self, stream: TcpStream) {
+        let Self { service, acceptor, connecting, inside } = self;
         // Small answers must not wait for the peer's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
         lock(&inside).connections += 1;
-        let (acceptor, inside) = (acceptor.clone(), Arc::clone(&inside));
-        tokio::spawn(async move {
-            match acceptor.accept(stream).await {
-                Ok(stream) => {
-                    let service = service_fn(move |request| attend(service, Arc::clone(&inside), request));
-                    // A client that goes away between two requests is no fault.
-                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                }
-                Err(error) => lock(&inside).complaints.push(format!("{service}: the TLS handshake failed: {error}")),
+        if !connecting.is_zero() {
+            tokio::time::sleep(connecting).await;
+        }
+        match acceptor.accept(stream).await {
+            Ok(stream) => {
+                let answer = service_fn(move |request| attend(service, Arc::clone(&inside), request));
+                // A client that goes away between two requests is no fault.
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
             }
-        });
+            Err(error) => lock(&inside).complaints.push(format!("{service}: the TLS handshake failed: {error}")),
+        }
     }
 }
 
