@@ -1,4 +1,4 @@
--- Times are Unix nanoseconds. A notice's place in the order of its stack's notices is (time, kind, id).
+-- Times are Unix nanoseconds. A notice's place in the order of its stack's notices is its time, then its kind.
 
 CREATE TABLE launches (
     launch_id   TEXT PRIMARY KEY,

@@ -114,24 +114,22 @@ pub fn admit(notice: &Notice, known: &Known, now: OffsetDateTime) -> Result<Opti
 pub fn decide(notice: &Notice, verified_arn: &str, known: &Known) -> Decision {
     let mark = &notice.mark;
     let describes = mark.kind != Kind::Removed;
-    let (id, said) = (connection_id(notice.stack.as_str()), |text: &str| text.to_owned());
-    let connection = match (&known.connection, describes) {
-        (None, false) => return Decision { verdict: Verdict::Unknown, connection: None, binds_launch: false },
-        (Some(old), true) if *mark <= old.described => Connection { since: old.since.min(mark.time), ..old.clone() },
-        (Some(old), false) => Connection { latest: old.latest.clone().max(mark.clone()), ..old.clone() },
-        (old, true) => {
-            let last_word = old.as_ref().map(|old| &old.latest).or(known.removal.as_ref());
-            Connection {
-                id: id.clone(),
-                stack_id: said(notice.stack.as_str()),
-                launch_id: known.launch.id.clone(),
-                verified_arn: said(verified_arn),
-                since: old.as_ref().map_or(mark.time, |old| old.since.min(mark.time)),
-                described: mark.clone(),
-                latest: last_word.map_or(mark, |word| word.max(mark)).clone(),
-                data: notice.data.clone(),
-            }
-        }
+    let later_of = |old: &Mark| if mark.supersedes(old) { mark.clone() } else { old.clone() };
+    let (id, text) = (connection_id(notice.stack.as_str()), |text: &str| text.to_owned());
+    let connection = match &known.connection {
+        None if !describes => return Decision { verdict: Verdict::Unknown, connection: None, binds_launch: false },
+        Some(old) if !describes => Connection { latest: later_of(&old.latest), ..old.clone() },
+        Some(old) if !mark.supersedes(&old.described) => Connection { since: old.since.min(mark.time), ..old.clone() },
+        old => Connection {
+            id: id.clone(),
+            stack_id: text(notice.stack.as_str()),
+            launch_id: known.launch.id.clone(),
+            verified_arn: text(verified_arn),
+            since: old.as_ref().map_or(mark.time, |old| old.since.min(mark.time)),
+            described: mark.clone(),
+            latest: old.as_ref().map(|old| &old.latest).or(known.removal.as_ref()).map_or(mark.clone(), later_of),
+            data: notice.data.clone(),
+        },
     };
     let message = match (describes, connection.latest == *mark) {
         (true, true) if known.takes_over => "connected; an earlier stack with this connection name is shown as replaced",
@@ -141,7 +139,7 @@ pub fn decide(notice: &Notice, verified_arn: &str, known: &Known) -> Decision {
         (_, false) => "stored, but a newer notice of this stack counts",
     };
     Decision {
-        verdict: Verdict::Taken { connection_id: id, message: said(message) },
+        verdict: Verdict::Taken { connection_id: id, message: text(message) },
         connection: Some(connection),
         binds_launch: describes,
     }

@@ -74,8 +74,8 @@ impl Kind {
     }
 }
 
-/// A notice's place in the order of its stack's notices: by time, then by rank, then by id so that the order is total.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A notice's place in the order of its stack's notices.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// The event's `time`.
     pub time: OffsetDateTime,
@@ -83,6 +83,14 @@ pub struct Mark {
     pub kind: Kind,
     /// The event's `id`.
     pub id: String,
+}
+
+impl Mark {
+    /// Whether this one counts when both have arrived, this one last. By time, then by kind; two of one kind in one second
+    /// are told one after the other by their stack, which waits for each answer, so the later arrival is the later word.
+    pub fn supersedes(&self, earlier: &Self) -> bool {
+        (self.time, self.kind) >= (earlier.time, earlier.kind)
+    }
 }
 
 /// A verified form, not yet a verified origin: that takes the signature and the proof.

@@ -463,7 +463,8 @@ fn from_nanos(nanos: i64) -> Result<OffsetDateTime, StoreError> {
 /// Makes the file for its owner only: it holds the launch tokens. SQLite gives its side files the same mode.
 fn make_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt;
-    let in_memory = path.as_os_str().is_empty() || path.to_string_lossy().contains(":memory:");
+    // The name that sqlx gives to `sqlite::memory:`.
+    let in_memory = path.to_string_lossy().starts_with("file:sqlx-in-memory-");
     if !in_memory {
         std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     }

@@ -100,6 +100,22 @@ async fn two_notices_in_one_second() {
     assert_eq!(world.connections().await[0]["state"], "removed");
 }
 
+/// An update and its rollback in one second: the stack told them one after the other, so the later arrival counts.
+#[tokio::test]
+async fn an_update_and_its_rollback_in_one_second() {
+    let world = World::new().await;
+    let stack = world.stack("51af3dc0").await;
+    assert_eq!(world.tell(&stack, "established", 0).await.0, 200);
+    // Ids are hashes: whichever of these is the larger one, the second word is the last.
+    for (id, regions) in [("a", "eu-central-1"), ("b", "eu-north-1"), ("c", "eu-west-2"), ("0", "eu-west-3")] {
+        let mut event = stack.event("updated", NOW);
+        event["id"] = json!(format!("{id:0<32}"));
+        event["data"]["regions"] = json!([regions]);
+        assert_eq!(world.post(stack.send(event, NOW)).await.1["message"], "connected");
+        assert_eq!(world.connections().await[0]["data"]["regions"], json!([regions]));
+    }
+}
+
 /// F-1: a second stack from the same launch link fails, rolls back, and its removal leaves the first connection alone.
 #[tokio::test]
 async fn a_used_launch_and_its_rollback_touch_nothing() {
