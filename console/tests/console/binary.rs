@@ -13,7 +13,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::support::{Behaviour, REGION, SESSION_TOKEN, Stack, StsStub, database_url, error_xml};
+use crate::support::{Behaviour, REGION, SESSION_TOKEN, Stack, StsStub, code, database_url, error_xml};
 
 struct Running {
     child: Child,
@@ -23,24 +23,21 @@ struct Running {
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hawser-console"));
-    // The tests' own environment must not decide; only what TLS roots are found with stays.
+    // The tests' own environment must not decide.
     command.env_clear();
-    for name in ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
     // A filter that another program would take from here.
     command.env("RUST_LOG", "trace");
     command
 }
 
 impl Running {
-    fn start(directory: &tempfile::TempDir, sts: &StsStub) -> Self {
+    /// With the authorities in this file as the only ones that STS may have its certificate from.
+    fn start(directory: &tempfile::TempDir, sts: &StsStub, trusted: &str) -> Self {
         let file = |name: &str| directory.path().join(name);
         let mut child = command()
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--authority", "localhost:0"])
             .args(["--log", "debug", "--sts-endpoint", &sts.url, "--database", &database_url(directory)])
+            .env("SSL_CERT_FILE", file(trusted))
             .arg("--tls-cert")
             .arg(file("cert.pem"))
             .arg("--tls-key")
@@ -88,19 +85,21 @@ async fn send(client: &reqwest::Client, base: &str, request: Request<Body>) -> (
     (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
 }
 
-fn certificate(directory: &Path) -> Vec<u8> {
+fn certificate(directory: &Path, prefix: &str) -> Vec<u8> {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-    std::fs::write(directory.join("cert.pem"), certificate.pem()).unwrap();
-    std::fs::write(directory.join("key.pem"), key.serialize_pem()).unwrap();
+    std::fs::write(directory.join(format!("{prefix}cert.pem")), certificate.pem()).unwrap();
+    std::fs::write(directory.join(format!("{prefix}key.pem")), key.serialize_pem()).unwrap();
     certificate.pem().into_bytes()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vendor_runs_it() {
-    let (directory, sts) = (tempfile::tempdir().unwrap(), StsStub::start().await);
-    let root = certificate(directory.path());
-    let running = Running::start(&directory, &sts);
+    let directory = tempfile::tempdir().unwrap();
+    let root = certificate(directory.path(), "");
+    certificate(directory.path(), "other-");
+    let sts = StsStub::start_tls(directory.path()).await;
+    let running = Running::start(&directory, &sts, "cert.pem");
     let client =
         reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&root).unwrap()]).no_proxy().build().unwrap();
     let (address, admin) = (running.hello["listening"].as_str().unwrap(), running.hello["admin"].as_str().unwrap());
@@ -162,7 +161,7 @@ async fn a_vendor_runs_it() {
     let said = running.stop();
 
     // Again, on the same file: nothing is forgotten, and the same notice has the same answer.
-    let running = Running::start(&directory, &sts);
+    let running = Running::start(&directory, &sts, "other-cert.pem");
     let admin = running.hello["admin"].as_str().unwrap();
     let again = client.get(format!("{admin}/connections")).send().await.unwrap().text().await.unwrap();
     assert_eq!(again, connections);
@@ -172,6 +171,10 @@ async fn a_vendor_runs_it() {
     replayed["data"].as_object_mut().unwrap().remove("proof");
     let replay = moved.send(replayed, now());
     assert_eq!(send(&client, &base, replay).await, (200, connected));
+    // An STS that the trusted authorities do not know is not asked.
+    let calls = sts.calls();
+    let (status, body) = send(&client, &base, moved.send(moved.event("removed", at), now())).await;
+    assert_eq!((status, code(&body), sts.calls()), (503, "sts-unavailable", calls), "{body}");
     let said = said + &running.stop();
 
     let log = std::fs::read_to_string(directory.path().join("stderr")).unwrap();
@@ -195,7 +198,7 @@ async fn a_vendor_runs_it() {
 #[test]
 fn a_bad_start_is_told() {
     let directory = tempfile::tempdir().unwrap();
-    certificate(directory.path());
+    certificate(directory.path(), "");
     let (good, missing) = (directory.path().join("cert.pem"), directory.path().join("missing.pem"));
     let database = database_url(&directory);
     let text = |path: &Path| path.display().to_string();

@@ -7,6 +7,7 @@ mod lifecycle;
 mod operator;
 mod ordering;
 mod proofs;
+mod python;
 mod refusals;
 mod schema;
 mod support;

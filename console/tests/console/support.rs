@@ -1,6 +1,7 @@
 //! A customer's stack, and an STS that checks signatures: what the tests set against the console.
 
 use std::{
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
@@ -24,7 +25,7 @@ use hawser_console::{
     Console,
     launch::{Entropy, Launch},
     proof::{BODY, Trust},
-    routes,
+    routes, serve,
     store::Store,
     sts::Sts,
 };
@@ -201,6 +202,20 @@ impl StsStub {
         };
         let app = Router::new().fallback(any(answer)).with_state(stub.clone());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        stub
+    }
+
+    /// The same over TLS, with `cert.pem` and `key.pem` of a directory, as `localhost`.
+    pub(crate) async fn start_tls(directory: &Path) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stub = Self {
+            url: format!("https://localhost:{}/", listener.local_addr().unwrap().port()),
+            calls: Arc::default(),
+            behaviour: Arc::new(Mutex::new(Behaviour::Honest)),
+        };
+        let app = Router::new().fallback(any(answer)).with_state(stub.clone());
+        let tls = serve::tls(&directory.join("cert.pem"), &directory.join("key.pem")).unwrap();
+        tokio::spawn(serve::serve(listener, Some(tls), app, std::future::pending()));
         stub
     }
 

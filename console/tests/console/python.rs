@@ -1,0 +1,123 @@
+//! The Python example of `docs/notices.md` does what the page says it does: it is run, not only shown.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use time::Duration;
+
+use crate::support::{ACCOUNT, AUDIENCE, Behaviour, NOW, OTHER_ACCOUNT, Stack, StsStub, error_xml, identity_xml, launch};
+
+/// Reads cases as JSON on stdin: the name of a function of the example and its arguments. Prints one line for each: `null` and
+/// the result, or the error's class.
+const HARNESS: &str = r#"
+import sys
+def run(case):
+    name, args = case
+    if name == "verify_signature":
+        args[1] = args[1].encode()
+    try:
+        return [None, globals()[name](*args)]
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+for case in json.load(sys.stdin):
+    print(json.dumps(run(case)))
+"#;
+
+fn python(cases: &Value) -> Vec<Value> {
+    let page = include_str!("../../../docs/notices.md");
+    let (_, rest) = page.split_once("```python\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    assert!(example.contains(&format!("AUDIENCE = \"{AUDIENCE}\"")));
+    let mut child = Command::new("python3")
+        .args(["-c", &format!("{example}\n{HARNESS}")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(cases.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn signature_and_proof() {
+    let stack = Stack::new(&launch(1, None), "51af3dc0", "https://sts.eu-west-1.amazonaws.com/");
+    let mut event = stack.event("established", NOW);
+    event["data"]["connectionName"] = json!("Größe \u{1}\u{7f} \"€\" \u{1f600} </x>");
+    let event = stack.prove(event, NOW);
+    let request = stack.sign(event["id"].as_str().unwrap(), &event.to_string(), NOW);
+    let headers: serde_json::Map<String, Value> =
+        request.headers().iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().into())).collect();
+    let (now, late) = (NOW.unix_timestamp(), (NOW + Duration::minutes(16)).unix_timestamp());
+    let signature = |body: String, token: &str, now: i64| json!(["verify_signature", [headers, body, token, now]]);
+    let other = launch(2, None);
+    let mut cases = vec![
+        (true, "good", signature(event.to_string(), &stack.token, now)),
+        (false, "another body", signature(format!("{event} "), &stack.token, now)),
+        (false, "another token", signature(event.to_string(), other.token.expose(), now)),
+        (false, "late", signature(event.to_string(), &stack.token, late)),
+        (true, "good proof", json!(["verify_proof", [event["data"], now]])),
+        (false, "old proof", json!(["verify_proof", [event["data"], late]])),
+    ];
+    for (pointer, value) in [
+        ("/accountId", OTHER_ACCOUNT),
+        ("/region", "eu-west-1.example.com/"),
+        ("/proof/url", "https://sts.example.com/"),
+        ("/proof/url", "http://sts.eu-west-1.amazonaws.com/"),
+        ("/proof/method", "GET"),
+        ("/proof/body", "Action=AssumeRole&Version=2011-06-15"),
+        ("/proof/headers/host", "sts.example.com"),
+        ("/proof/headers/x-hawser-audience", "evil.example.com"),
+        ("/proof/headers/x-amz-security-token", "a\r\nb: c"),
+        ("/proof/headers/authorization", "AWS4-HMAC-SHA256 x"),
+    ] {
+        let mut data = event["data"].clone();
+        *data.pointer_mut(pointer).unwrap() = json!(value);
+        cases.push((false, pointer, json!(["verify_proof", [data, now]])));
+    }
+    let mut data = event["data"].clone();
+    data["proof"]["headers"]["accept"] = json!("application/json");
+    cases.push((false, "an extra header", json!(["verify_proof", [data, now]])));
+    let mut data = event["data"].clone();
+    let unsigned = data["proof"]["headers"]["authorization"].as_str().unwrap().replace(";x-hawser-audience", "");
+    data["proof"]["headers"]["authorization"] = json!(unsigned);
+    cases.push((false, "an unsigned header", json!(["verify_proof", [data, now]])));
+
+    let asked: Value = cases.iter().map(|(.., case)| case.clone()).collect();
+    let answers = python(&asked);
+    assert_eq!(answers.len(), cases.len());
+    for ((good, name, _), answer) in cases.iter().zip(answers) {
+        let expected = if *good { json!([null, null]) } else { json!(["PermissionError", answer[1]]) };
+        assert_eq!(answer, expected, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_question_to_sts() {
+    let (sts, elsewhere) = (StsStub::start().await, StsStub::start().await);
+    elsewhere.behave(Behaviour::Fixed(200, "text/xml", identity_xml(ACCOUNT)));
+    let stack = Stack::new(&launch(1, None), "51af3dc0", &sts.url);
+    let event = stack.prove(stack.event("established", NOW), NOW);
+    let ask = json!([["ask_sts", [event["data"]["proof"]]]]);
+    let answer = python(&ask);
+    assert_eq!((&answer[0][0], &answer[0][1]["Account"]), (&json!(null), &json!(ACCOUNT)), "{answer:?}");
+
+    let twice = identity_xml(ACCOUNT).replace("<Account>", "<Account>444455556666</Account><Account>");
+    for behaviour in [
+        Behaviour::Redirect(elsewhere.url.clone()),
+        Behaviour::Fixed(403, "text/xml", error_xml("ExpiredToken")),
+        Behaviour::Fixed(200, "text/xml", twice),
+        Behaviour::Fixed(200, "text/xml", format!("<!DOCTYPE x>{}", identity_xml(ACCOUNT))),
+        Behaviour::Fixed(200, "text/xml", "{}".to_owned()),
+        Behaviour::Fixed(200, "text/xml", identity_xml(ACCOUNT) + &" ".repeat(9000)),
+    ] {
+        sts.behave(behaviour);
+        let answer = python(&ask);
+        assert!(answer[0][0].is_string(), "{answer:?}");
+    }
+    assert_eq!(elsewhere.calls(), 0);
+}
