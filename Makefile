@@ -114,7 +114,7 @@ sam-venv: .venv/sam/.stamp ## The SAM command line and the runtime interface emu
 define install
 	@echo "-- installing $(2) into $(1)"
 	@$(PYTHON) -m venv $(1)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes $(foreach file,$(2),-r $(file))
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes $(foreach file,$(2),-r $(file))
 	@touch $@
 endef
 
