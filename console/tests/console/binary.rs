@@ -100,6 +100,7 @@ async fn a_vendor_runs_it() {
     certificate(directory.path(), "other-");
     let sts = StsStub::start_tls(directory.path()).await;
     let running = Running::start(&directory, &sts, "cert.pem");
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client =
         reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&root).unwrap()]).no_proxy().build().unwrap();
     let (address, admin) = (running.hello["listening"].as_str().unwrap(), running.hello["admin"].as_str().unwrap());
