@@ -1,0 +1,333 @@
+//! Every combination of request, organization, reports and buckets through `plan`, checked by an audit that was
+//! written from `docs/requirements.md` and knows nothing of how plans are made.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hawser::{
+    billing::{
+        ATTRIBUTES, Export, Format, Kind, Report, Retention, Reuse,
+        observe::{BucketSeen, Facts, Leftover, Ours, OwnBucket, Remains, Reports},
+        plan::{Plan, Step, plan, plan_removal},
+    },
+    error::{Code, Failure},
+    event::{Origin, RequestType},
+    organization::{AccountRole, Organization},
+    ports::{Fault, FaultKind},
+    sim::EPOCH,
+};
+
+const ACCOUNT: &str = "111122223333";
+
+fn origin(request_type: RequestType, physical_id: Option<String>) -> Origin {
+    Origin {
+        request_type,
+        stack: format!("arn:aws:cloudformation:eu-west-1:{ACCOUNT}:stack/acme/5e0c1b70").parse().unwrap(),
+        request_id: "request".to_owned(),
+        logical_id: "BillingExport".to_owned(),
+        physical_id,
+    }
+}
+
+fn report(name: &str, time_unit: &str) -> Report {
+    Report {
+        name: name.to_owned(),
+        time_unit: time_unit.to_owned(),
+        format: "Parquet".to_owned(),
+        compression: "Parquet".to_owned(),
+        elements: vec!["RESOURCES".to_owned()],
+        bucket: "theirs".to_owned(),
+        prefix: "p".to_owned(),
+        region: "us-east-1".to_owned(),
+        artifacts: Vec::new(),
+        versioning: "OVERWRITE_REPORT".to_owned(),
+        refresh_closed: true,
+        billing_view: None,
+        last_status: None,
+        last_delivery: None,
+    }
+}
+
+fn denied() -> Fault {
+    Fault { action: "cur:DescribeReportDefinitions", kind: FaultKind::Denied, code: "AccessDenied".to_owned(), message: String::new(), request_id: None }
+}
+
+/// What the customer has besides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Theirs {
+    Nothing,
+    Suitable,
+    Daily,
+    BucketGone,
+    OtherStacks,
+    TenDaily,
+    Unseen,
+}
+
+/// What stands under our name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Named {
+    Nothing,
+    Marked,
+    Unmarked,
+}
+
+fn roles() -> Vec<AccountRole> {
+    let organization = |payer: &str| Organization {
+        id: "o-example".to_owned(),
+        management_account: Some(payer.parse().unwrap()),
+        feature_set: "ALL".to_owned(),
+    };
+    vec![
+        AccountRole::Standalone,
+        AccountRole::Management(organization(ACCOUNT)),
+        AccountRole::Member(organization("999988887777")),
+        AccountRole::Unknown("denied".to_owned()),
+    ]
+}
+
+fn buckets() -> Vec<OwnBucket> {
+    let ours = r#"{"Version":"2012-10-17","Statement":[{"Sid":"HawserBillingWrite"},{"Sid":"Mine"}]}"#;
+    vec![
+        OwnBucket::Absent,
+        OwnBucket::Marked { policy: None },
+        OwnBucket::Marked { policy: Some(ours.to_owned()) },
+        OwnBucket::Marked { policy: Some("not a policy".to_owned()) },
+        OwnBucket::Unmarked,
+        OwnBucket::Hidden(denied()),
+    ]
+}
+
+fn exports() -> Vec<Export> {
+    let mut all = Vec::new();
+    for kind in [Kind::None, Kind::CostAndUsageReport] {
+        for format in [Format::Parquet, Format::Csv] {
+            for reuse in [Reuse::WhenSuitable, Reuse::Never] {
+                for retention in [Retention::Retain, Retention::Delete] {
+                    all.push(Export { kind, format, reuse, retention, prefix: "acme".parse().unwrap(), backfill: false });
+                }
+            }
+        }
+    }
+    all
+}
+
+fn facts(origin: &Origin, export: &Export, role: &AccountRole, bucket: &OwnBucket, theirs: Theirs, named: Named, at_home: bool) -> Facts {
+    let id = export.id(origin);
+    let mut reports: Vec<Report> = match theirs {
+        Theirs::Nothing | Theirs::Unseen => Vec::new(),
+        Theirs::Suitable | Theirs::BucketGone | Theirs::OtherStacks => vec![report("theirs", "HOURLY")],
+        Theirs::Daily => vec![report("theirs", "DAILY")],
+        Theirs::TenDaily => (0..10).map(|n| report(&format!("theirs-{n}"), "DAILY")).collect(),
+    };
+    if export.format == Format::Csv {
+        for report in &mut reports {
+            (report.format, report.compression) = ("textORcsv".to_owned(), "GZIP".to_owned());
+        }
+    }
+    if named != Named::Nothing {
+        reports.push(report(id.report().as_str(), "HOURLY"));
+    }
+    let seen = if theirs == Theirs::BucketGone { BucketSeen::Absent } else { BucketSeen::Here };
+    Facts {
+        region: at_home.then(|| "us-east-1".parse().unwrap()),
+        role: role.clone(),
+        reports: if theirs == Theirs::Unseen { Reports::Denied(denied()) } else { Reports::Seen(reports) },
+        ours: (named == Named::Marked && theirs != Theirs::Unseen).then(|| Ours { created_at: "2026-11-01T00:00:00Z".to_owned() }),
+        bucket: bucket.clone(),
+        candidate_buckets: BTreeMap::from([("theirs".to_owned(), seen)]),
+        other_stacks: if theirs == Theirs::OtherStacks { BTreeSet::from(["theirs".to_owned()]) } else { BTreeSet::new() },
+        leftover: None,
+        id,
+    }
+}
+
+/// The requirements on a plan for Create and Update.
+fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &Plan) -> Result<(), String> {
+    let leftover = facts.leftover.as_ref();
+    let may_touch_reports: Vec<String> = std::iter::once(facts.id.report().as_str().to_owned())
+        .chain(leftover.filter(|l| l.remains.report).map(|l| l.id.report().as_str().to_owned()))
+        .collect();
+    let own_bucket = facts.id.bucket(&origin.stack.account).unwrap();
+    let left_bucket = leftover.filter(|l| l.remains.bucket).map(|l| l.id.bucket(&origin.stack.account).unwrap());
+    let steps: Vec<&Step> = plan.rounds.iter().flatten().collect();
+    let mut created = false;
+    let mut allowed_by_now = false;
+    for round in &plan.rounds {
+        if round.is_empty() {
+            return Err("an empty round".to_owned());
+        }
+        let mut allowed_here = false;
+        for step in round {
+            match step {
+                // HW-O2, F-1: nothing without the mark is modified.
+                Step::EnsureBucket { bucket, tags } => {
+                    if *bucket != own_bucket || facts.bucket != OwnBucket::Absent {
+                        return Err("a bucket is made where one is".to_owned());
+                    }
+                    if tags.get("hawser:stack-id").map(String::as_str) != Some(origin.stack.as_str()) {
+                        return Err("a bucket without its mark".to_owned());
+                    }
+                    created = true;
+                }
+                Step::EnsurePublicAccessBlocked(bucket) | Step::EnsureEncryption(bucket) | Step::EnsureUploadsExpire(bucket) => {
+                    let ours = created || matches!(facts.bucket, OwnBucket::Marked { .. });
+                    if *bucket != own_bucket || !ours {
+                        return Err(format!("{step}: not ours"));
+                    }
+                    if named == Named::Marked {
+                        return Err(format!("{step}: settings are made once, then they are the customer's"));
+                    }
+                }
+                Step::EnsureDeliveryAllowed { bucket, policy } => {
+                    let ours = created || matches!(facts.bucket, OwnBucket::Marked { .. });
+                    if *bucket != own_bucket || !ours {
+                        return Err("a policy is written to a bucket that is not ours".to_owned());
+                    }
+                    let lost = matches!(&facts.bucket, OwnBucket::Marked { policy: Some(before) } if before.contains("Mine")) && !policy.contains("Mine");
+                    if lost {
+                        return Err("a statement of the customer's is lost".to_owned());
+                    }
+                    allowed_here = true;
+                }
+                Step::EnsureReport { report, tags } => {
+                    let set_up = allowed_by_now;
+                    if report.name != facts.id.report().as_str() || named != Named::Nothing || !set_up {
+                        return Err("a report is made too early, twice, or under another name".to_owned());
+                    }
+                    // HW-B2, F-22, F-23.
+                    if !matches!(facts.role, AccountRole::Standalone | AccountRole::Management(_)) || facts.region.is_none() {
+                        return Err("a report is made on a guess".to_owned());
+                    }
+                    if tags.get("hawser:stack-id").map(String::as_str) != Some(origin.stack.as_str()) {
+                        return Err("a report without its mark".to_owned());
+                    }
+                    // F-17.
+                    if report.prefix.is_empty() || report.prefix.ends_with(['/', '|', '.']) {
+                        return Err("a prefix that AWS refuses".to_owned());
+                    }
+                }
+                Step::RetireReport(name) => {
+                    if !may_touch_reports[1..].iter().any(|left| left == name.as_str()) {
+                        return Err("a report is removed that no failed replacement left".to_owned());
+                    }
+                }
+                Step::RetireData { bucket, .. } if export.retention == Retention::Retain => {
+                    return Err(format!("data in `{bucket}` is deleted although it is to be kept"));
+                }
+                Step::RetireData { bucket, .. } | Step::RetireEmptyBucket(bucket) => {
+                    if Some(bucket) != left_bucket.as_ref() {
+                        return Err("a bucket is removed that no failed replacement left".to_owned());
+                    }
+                }
+            }
+        }
+        allowed_by_now |= allowed_here;
+    }
+    if export.kind == Kind::None && !steps.iter().all(|s| matches!(s, Step::RetireReport(_) | Step::RetireData { .. } | Step::RetireEmptyBucket(_))) {
+        return Err("something is made though nothing is asked for".to_owned());
+    }
+    // HW-A6, F-30.
+    let (has, wants): (BTreeSet<&str>, BTreeSet<&str>) = (plan.attributes.keys().copied().collect(), ATTRIBUTES.into());
+    if has != wants {
+        return Err("attributes are missing".to_owned());
+    }
+    let origin_attribute = plan.attributes["Origin"].as_str();
+    let makes = steps.iter().any(|step| matches!(step, Step::EnsureReport { .. }));
+    match origin_attribute {
+        "created" if makes || named == Named::Marked => {}
+        "reused" if !makes && plan.attributes["Name"] == "theirs" => {}
+        "none" if !makes && plan.attributes["Name"].is_empty() => {}
+        other => return Err(format!("Origin is `{other}`")),
+    }
+    for name in ["ReadableBucketArn", "ReadableObjectsArn"] {
+        if !plan.attributes[name].starts_with("arn:aws:s3:::") {
+            return Err(format!("`{name}` is no ARN"));
+        }
+    }
+    if plan.attributes["Decision"].is_empty() {
+        return Err("no decision".to_owned());
+    }
+    Ok(())
+}
+
+/// The requirements on a refusal.
+fn audit_refusal(export: &Export, facts: &Facts, theirs: Theirs, named: Named, failure: &Failure) -> Result<(), String> {
+    let payer = matches!(facts.role, AccountRole::Standalone | AccountRole::Management(_));
+    let right = export.kind != Kind::None
+        && facts.region.is_some()
+        && match failure.code {
+            Code::BillingReportNotOurs => named == Named::Unmarked,
+            Code::BillingReportLimit => theirs == Theirs::TenDaily && named == Named::Nothing && payer,
+            Code::BillingBucketNotOurs => matches!(facts.bucket, OwnBucket::Unmarked | OwnBucket::Hidden(_)) && payer,
+            Code::BucketPolicyUnmergeable => matches!(&facts.bucket, OwnBucket::Marked { policy: Some(p) } if p == "not a policy"),
+            Code::AwsAccessDenied => theirs == Theirs::Unseen && payer,
+            _ => false,
+        };
+    if right { Ok(()) } else { Err(format!("refused without need: {failure}")) }
+}
+
+#[test]
+fn every_combination_is_planned_as_required() {
+    let (mut plans, mut refusals) = (0_u32, 0_u32);
+    let theirs_all = [Theirs::Nothing, Theirs::Suitable, Theirs::Daily, Theirs::BucketGone, Theirs::OtherStacks, Theirs::TenDaily, Theirs::Unseen];
+    for export in exports() {
+        for role in roles() {
+            for bucket in buckets() {
+                for theirs in theirs_all {
+                    for named in [Named::Nothing, Named::Marked, Named::Unmarked] {
+                        for at_home in [true, false] {
+                            for left in [None, Some(true), Some(false)] {
+                                let named = if theirs == Theirs::Unseen { Named::Nothing } else { named };
+                                let request_type = if left.is_some() { RequestType::Update } else { RequestType::Create };
+                                let origin = origin(request_type, None);
+                                let mut facts = facts(&origin, &export, &role, &bucket, theirs, named, at_home);
+                                let other = Format::Csv;
+                                facts.leftover = left.map(|report| Leftover {
+                                    id: Export { format: if export.format == other { Format::Parquet } else { other }, kind: Kind::CostAndUsageReport, ..export.clone() }.id(&origin),
+                                    remains: Remains { report, bucket: true },
+                                });
+                                let context = || format!("{export:?}\n{facts:#?}\n{theirs:?} {named:?}");
+                                match plan(&origin, &export, &facts, EPOCH) {
+                                    Ok(plan) => {
+                                        plans += 1;
+                                        audit(&origin, &export, &facts, named, &plan).unwrap_or_else(|what| panic!("{what}\n{plan:#?}\n{}", context()));
+                                    }
+                                    Err(failure) => {
+                                        refusals += 1;
+                                        audit_refusal(&export, &facts, theirs, named, &failure).unwrap_or_else(|what| panic!("{what}\n{}", context()));
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    println!("{plans} plans, {refusals} refusals");
+    assert!(plans > 20_000 && refusals > 2_000, "{plans} plans, {refusals} refusals");
+}
+
+#[test]
+fn removal_touches_what_is_marked_and_nothing_else() {
+    for export in exports() {
+        let origin = origin(RequestType::Delete, None);
+        let id = export.id(&origin);
+        for (report, bucket) in [(false, false), (true, false), (false, true), (true, true)] {
+            let plan = plan_removal(&origin, &id, export.retention, Remains { report, bucket }).unwrap();
+            let names: Vec<&str> = plan.rounds.iter().flatten().map(Step::name).collect();
+            let mut expected = Vec::new();
+            if report {
+                expected.push("RetireReport");
+            }
+            if bucket && export.retention == Retention::Delete {
+                expected.push("RetireData");
+            }
+            if bucket {
+                expected.push("RetireEmptyBucket");
+            }
+            assert_eq!(names, expected, "{export:?}");
+        }
+    }
+}
