@@ -1,17 +1,224 @@
-//! Create, Update, Delete.
+//! Create, Update, Delete: the stack as a customer lives with it.
 
-use crate::world::World;
+use hawser_dev::front::calls::rounds;
+use hawser_dev::setting::{CUSTOMER, STACK, STRANGER, VENDOR, may_assume, parameters};
+use hawser_dev::stack::Stack;
+use hawser_dev::vendor::{Console, Script};
+use serde_json::{Value, json};
 
+use crate::world::{World, describe};
+
+/// The whole life, with the real vendor side: it verifies the notice's signature and asks STS whose proof it is.
 #[tokio::test(flavor = "multi_thread")]
-async fn smoke() {
+async fn an_account_connects_changes_and_disconnects() {
+    let world = World::new("management").await;
+    let console = Console::start(&world.emulator, &world.vendor.authority()).await.unwrap();
+    world.vendor.set_script(Script::Relay(console.listening().to_owned()));
+    let launch = console.launch(CUSTOMER).await.unwrap();
+    let mut wanted = parameters(&world.vendor.notice_url(), &launch);
+
+    let created = Stack::create(&world.customer(), STACK, &world.template, &wanted, &mut |_| {}).await.unwrap();
+    let (mut stack, outcome) = created;
+    world.expect_status(&outcome, "CREATE_COMPLETE");
+    let outputs = stack.outputs().await.unwrap();
+    assert_eq!(outputs["AccountRole"], "management");
+    assert_eq!(world.report_names().await, [outputs["ReportName"].clone()]);
+
+    let connections = console.connections().await.unwrap();
+    assert_eq!(connections.len(), 1, "{connections:?}");
+    let connection = &connections[0];
+    assert_eq!(connection["state"], "connected");
+    assert_eq!(connection["connectionId"], *outputs["ConnectionId"]);
+    assert_eq!(connection["data"]["roleArn"], *outputs["RoleArn"]);
+    assert_eq!(connection["data"]["billingExport"]["bucketName"], *outputs["BucketName"]);
+    assert_eq!(connection["data"]["organization"]["managementAccountId"], CUSTOMER);
+    let handler = &stack.resources().await.unwrap()["HandlerRole"];
+    let arn = connection["verifiedArn"].as_str().unwrap();
+    assert!(arn.starts_with(&format!("arn:aws:sts::{CUSTOMER}:assumed-role/{handler}/")), "{arn}");
+
+    let role = &outputs["RoleArn"];
+    assert!(may_assume(&world.emulator, VENDOR, role, Some(&launch.external_id)).await.unwrap());
+    assert!(!may_assume(&world.emulator, VENDOR, role, Some("another-external-id")).await.unwrap());
+    assert!(!may_assume(&world.emulator, VENDOR, role, None).await.unwrap());
+    assert!(!may_assume(&world.emulator, STRANGER, role, Some(&launch.external_id)).await.unwrap());
+
+    wanted.insert("PackSecurityAudit".into(), "None".into());
+    wanted.insert("Regions".into(), "eu-west-1,eu-central-1".into());
+    let outcome = stack.update(&world.template, &wanted, &mut |_| {}).await.unwrap();
+    world.expect_status(&outcome, "UPDATE_COMPLETE");
+    assert_eq!(stack.outputs().await.unwrap()["BucketName"], outputs["BucketName"]);
+    let connection = &console.connections().await.unwrap()[0];
+    assert_eq!(connection["latestNotice"]["type"], "hawser.connection.updated");
+    assert_eq!(connection["data"]["regions"], json!(["eu-west-1", "eu-central-1"]));
+    assert_eq!(connection["data"]["packs"], json!({"billing": "ReadOnly"}));
+
+    world.deliver(&outputs["BucketName"], "hawser/1a2b3c4d/report.parquet").await;
+    let outcome = stack.delete(&mut |_| {}).await.unwrap();
+    world.expect_status(&outcome, "DELETE_COMPLETE");
+    assert_eq!(console.connections().await.unwrap()[0]["state"], "removed");
+    assert!(!may_assume(&world.emulator, VENDOR, role, Some(&launch.external_id)).await.unwrap());
+    assert_eq!(world.report_names().await, Vec::<String>::new());
+    world.assert_no_leaks();
+    let secrets = [("the launch token", launch.token.as_str())];
+    let texts = [("the console's log", console.log()), ("the handler's log", world.emulator.handler_log())];
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    assert_eq!(hawser_dev::leaks::search(&texts, &secrets), []);
+}
+
+/// F-27: the default keeps the data, and the stack goes all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_keeps_the_data() {
     let world = World::new("standalone").await;
     let mut stack = world.created(&[]).await;
-    println!("{:#?}", stack.outputs().await.unwrap());
-    println!("{:#?}", stack.resources().await.unwrap());
-    println!("{:#?}", world.emulator.front().calls().all().iter().map(crate::world::describe).collect::<Vec<_>>());
-    println!("{:#?}", world.vendor.notices().iter().map(|n| n.redacted()).collect::<Vec<_>>());
+    let bucket = stack.outputs().await.unwrap()["BucketName"].clone();
+    world.deliver(&bucket, "hawser/1a2b3c4d/report.parquet").await;
     world.deleted(&mut stack).await;
-    println!("{}", world.emulator.handler_log());
-    println!("{}", world.emulator.log());
+    assert!(world.keys(&bucket).await.contains(&"hawser/1a2b3c4d/report.parquet".to_owned()));
+    assert_eq!(world.report_names().await, Vec::<String>::new());
     world.assert_no_leaks();
+}
+
+/// `BillingRetention: Delete` removes every version of the data, and the bucket.
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_removes_the_data_when_asked_to() {
+    let world = World::new("standalone").await;
+    let mut stack = world.created(&[("BillingRetention", "Delete")]).await;
+    let outputs = stack.outputs().await.unwrap();
+    let bucket = &outputs["BucketName"];
+    let prefix = world.reports().await[0].s3_prefix().to_owned();
+    world.enable_versioning(bucket).await;
+    for key in ["a", "a", "b"] {
+        world.deliver(bucket, &format!("{prefix}/{key}")).await;
+    }
+    world.deleted(&mut stack).await;
+    assert_eq!(world.buckets().await, Vec::<String>::new());
+    world.assert_no_leaks();
+}
+
+/// The billing services are in us-east-1 whatever the stack's Region is (F-14), and independent calls are made together.
+#[tokio::test(flavor = "multi_thread")]
+async fn create_is_nine_calls_in_four_rounds_all_in_the_billing_region() {
+    let world = World::new("slow").await;
+    let mut stack = world.created(&[]).await;
+    let calls = world.emulator.front().calls().all();
+    let list: Vec<String> = calls.iter().map(describe).collect();
+    assert_eq!(calls.len(), 9, "{list:#?}");
+    assert_eq!(rounds(&calls), 4, "{list:#?}");
+    assert!(calls.iter().all(|call| call.region == "us-east-1" && call.principal == "role"), "{list:#?}");
+    world.deleted(&mut stack).await;
+    assert!(world.emulator.front().calls().all().iter().all(|call| call.region == "us-east-1"));
+}
+
+/// What is created, is created as the design says: private, encrypted, marked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_created_is_private_and_carries_the_mark() {
+    let world = World::new("standalone").await;
+    let mut stack = world.created(&[]).await;
+    let outputs = stack.outputs().await.unwrap();
+    let bucket = outputs["BucketName"].as_str();
+    let report = world.reports().await.remove(0);
+    assert_eq!(report.s3_bucket(), bucket);
+    assert!(report.s3_prefix().starts_with("hawser/"), "{}", report.s3_prefix());
+
+    let s3 = world.billing().s3();
+    let tags = s3.get_bucket_tagging().bucket(bucket).send().await.unwrap();
+    assert!(tags.tag_set().iter().any(|tag| tag.key() == "hawser:stack-id" && tag.value() == stack.id()));
+    let block = s3.get_public_access_block().bucket(bucket).send().await.unwrap();
+    let block = block.public_access_block_configuration().unwrap();
+    let blocked =
+        [block.block_public_acls(), block.ignore_public_acls(), block.block_public_policy(), block.restrict_public_buckets()];
+    assert_eq!(blocked, [Some(true); 4]);
+    let ownership = s3.get_bucket_ownership_controls().bucket(bucket).send().await.unwrap();
+    let rules = ownership.ownership_controls().unwrap().rules();
+    assert_eq!(rules[0].object_ownership().as_str(), "BucketOwnerEnforced");
+
+    let target = "AWSOrigamiServiceGatewayService.ListTagsForResource";
+    let (_, tags) = world.billing().json("cur", target, &json!({"ReportName": report.report_name()})).await.unwrap();
+    let marked = |tag: &Value| tag["Key"] == "hawser:stack-id" && tag["Value"] == stack.id();
+    assert!(tags["Tags"].as_array().unwrap().iter().any(marked), "{tags}");
+    world.deleted(&mut stack).await;
+}
+
+/// A customer's own statement in the bucket's policy survives an Update that mends ours (B4 of the AWS guide: the policy is
+/// replaced whole, so it must be merged).
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bucket_policy_is_merged_and_not_overwritten() {
+    let world = World::new("standalone").await;
+    let mut stack = world.created(&[]).await;
+    let bucket = stack.outputs().await.unwrap()["BucketName"].clone();
+    let s3 = world.billing().s3();
+    let theirs = json!({"Version": "2012-10-17", "Statement": [{
+        "Sid": "Auditors", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
+        "Action": "s3:ListBucket", "Resource": format!("arn:aws:s3:::{bucket}")}]});
+    s3.put_bucket_policy().bucket(&bucket).policy(theirs.to_string()).send().await.unwrap();
+
+    world.updated(&mut stack, &[("RequestBackfill", "true")]).await;
+    let policy = s3.get_bucket_policy().bucket(&bucket).send().await.unwrap();
+    let policy: Value = serde_json::from_str(policy.policy().unwrap()).unwrap();
+    let ids: Vec<&str> = policy["Statement"].as_array().unwrap().iter().filter_map(|one| one["Sid"].as_str()).collect();
+    assert!(ids.contains(&"Auditors"), "{ids:?}");
+    assert!(ids.len() > 1, "the delivery statements were not mended: {ids:?}");
+    world.deleted(&mut stack).await;
+}
+
+/// A change that cannot be made in place makes a new report, and the old one goes only when the update has succeeded.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_format_is_another_report() {
+    let world = World::new("standalone").await;
+    let mut stack = world.created(&[]).await;
+    let before = stack.outputs().await.unwrap();
+    world.updated(&mut stack, &[("BillingFormat", "Csv")]).await;
+    let after = stack.outputs().await.unwrap();
+    assert_ne!(before["ReportName"], after["ReportName"]);
+    assert_eq!(world.report_names().await, [after["ReportName"].clone()]);
+    assert_eq!(world.reports().await[0].format().as_str(), "textORcsv");
+    world.deleted(&mut stack).await;
+    assert_eq!(world.report_names().await, Vec::<String>::new());
+}
+
+/// A failed Update is rolled back: the replacement's report goes, the first one stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_update_leaves_the_account_as_it_was() {
+    let world = World::new("standalone").await;
+    let mut stack = world.created(&[]).await;
+    let before = stack.outputs().await.unwrap();
+    world.vendor.set_script(Script::Refuse { status: 403, detail: "the launch link is used up".into() });
+    let changes = world.with(&[("BillingFormat", "Csv")]);
+    let outcome = stack.update(&world.template, &changes, &mut |_| {}).await.unwrap();
+    assert!(outcome.first_failure().contains("the launch link is used up"), "{}", outcome.first_failure());
+    assert!(outcome.status.starts_with("UPDATE_ROLLBACK"), "{}", outcome.status);
+    assert_eq!(world.report_names().await, [before["ReportName"].clone()]);
+    world.vendor.set_script(Script::Accept);
+    world.deleted(&mut stack).await;
+    world.assert_no_leaks();
+}
+
+/// F-37, F-12: nothing has a fixed name, and another stack's report is not relied on.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_stacks_live_in_one_account() {
+    let world = World::new("standalone").await;
+    let mut first = world.created(&[]).await;
+    let (mut second, outcome) = world.create_named("hawser-two", &[]).await;
+    world.expect_status(&outcome, "CREATE_COMPLETE");
+    let outputs = [first.outputs().await.unwrap(), second.outputs().await.unwrap()];
+    assert_ne!(outputs[0]["ReportName"], outputs[1]["ReportName"]);
+    assert_ne!(outputs[0]["RoleArn"], outputs[1]["RoleArn"]);
+    world.deleted(&mut first).await;
+    assert_eq!(world.report_names().await, [outputs[1]["ReportName"].clone()]);
+    world.deleted(&mut second).await;
+    assert_eq!(world.report_names().await, Vec::<String>::new());
+}
+
+/// F-42: the declared log group holds the handler's log, and goes with the stack for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_group_holds_the_log_and_does_not_come_back() {
+    let world = World::new("standalone").await;
+    let mut stack = world.created(&[]).await;
+    let group = stack.resources().await.unwrap()["HandlerLogGroup"].clone();
+    let input = json!({"logGroupName": group});
+    let (_, streams) = world.customer().json("logs", "Logs_20140328.DescribeLogStreams", &input).await.unwrap();
+    assert!(!streams["logStreams"].as_array().unwrap().is_empty(), "{streams}");
+    world.deleted(&mut stack).await;
+    let (_, groups) = world.customer().json("logs", "Logs_20140328.DescribeLogGroups", &json!({})).await.unwrap();
+    assert_eq!(groups["logGroups"], json!([]));
 }

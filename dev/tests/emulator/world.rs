@@ -1,6 +1,7 @@
 //! An emulator, a scripted vendor and the packaged template: what every test begins with.
 
 use aws_sdk_costandusagereport::types::ReportDefinition;
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use hawser_dev::account::Account;
 use hawser_dev::emulator::Emulator;
 use hawser_dev::front::billing::BILLING_REGION;
@@ -140,6 +141,12 @@ impl World {
     pub(crate) async fn deliver(&self, bucket: &str, key: &str) {
         let body = b"line items".to_vec();
         self.billing().s3().put_object().bucket(bucket).key(key).body(body.into()).send().await.unwrap();
+    }
+
+    /// Keeps every version from now on.
+    pub(crate) async fn enable_versioning(&self, bucket: &str) {
+        let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        self.billing().s3().put_bucket_versioning().bucket(bucket).versioning_configuration(on).send().await.unwrap();
     }
 
     /// The keys of a bucket.

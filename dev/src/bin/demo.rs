@@ -1,0 +1,314 @@
+//! `make demo`: an account connects, changes and disconnects, before your eyes.
+//!
+//! `template.yaml` and the handler's zip are deployed by an emulator that nobody here wrote; the vendor's side is the real
+//! console, over TLS. Nothing is mocked on the way. Everything that is printed is kept, and searched for secrets at the end.
+
+#![expect(clippy::print_stdout, reason = "a demo is there to be read")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use hawser_dev::emulator::Emulator;
+use hawser_dev::front::billing::BILLING_REGION;
+use hawser_dev::front::scenario::Scenario;
+use hawser_dev::leaks;
+use hawser_dev::setting::{CUSTOMER, STACK, STACK_REGION, STRANGER, VENDOR, may_assume, parameters};
+use hawser_dev::stack::{Event, Outcome, Parameters, Stack, handler_zip, package, template};
+use hawser_dev::vendor::{Console, Launch, Script, ScriptedVendor};
+use serde_json::Value;
+
+/// A resource name and a status fit; reasons go on their own line.
+const STATUS_WIDTH: usize = 28;
+
+/// Reasons and decisions are longer than a screen is wide.
+const TEXT_WIDTH: usize = 110;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut demo = Demo::default();
+    let result = demo.run().await;
+    if let Err(error) = &result {
+        demo.say(&format!("\nThe demo failed: {error:#}"));
+    }
+    demo.summary();
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What was printed, and how each step ended.
+#[derive(Default)]
+struct Demo {
+    transcript: String,
+    steps: Vec<Step>,
+}
+
+struct Step {
+    name: &'static str,
+    took: Duration,
+    result: String,
+}
+
+/// Everything that runs.
+struct Running {
+    emulator: Emulator,
+    tap: ScriptedVendor,
+    console: Console,
+    launch: Launch,
+}
+
+impl Demo {
+    /// The story.
+    async fn run(&mut self) -> anyhow::Result<()> {
+        let running = self.prepare().await?;
+        let told = self.tell_the_story(&running).await;
+        // Also after a failure: what was printed until then must not hold a secret either.
+        let searched = self.search_for_secrets(&running);
+        told.and(searched)
+    }
+
+    async fn tell_the_story(&mut self, running: &Running) -> anyhow::Result<()> {
+        let (mut stack, template, wanted) = self.connect(running).await?;
+        self.show_the_connection(running, &stack).await?;
+        self.assume_the_role(running, &stack).await?;
+        self.change(running, &mut stack, &template, wanted).await?;
+        self.disconnect(running, &mut stack).await
+    }
+
+    async fn prepare(&mut self) -> anyhow::Result<Running> {
+        self.title("Start: an AWS of our own, and a vendor");
+        let started = Instant::now();
+        let zip = handler_zip()?;
+        self.say(&format!("handler    {} ({} kB)", zip.display(), std::fs::metadata(&zip)?.len() / 1024));
+        let emulator = Emulator::start(Scenario::named("management")?).await?;
+        self.say(&format!("emulator   {} (MiniStack, IAM enforced)", emulator.url()));
+        self.say(&format!("front      {} (the handler's AWS endpoint)", emulator.front().url()));
+        let tap = ScriptedVendor::start(emulator.certificates(), Script::Accept).await?;
+        let console = Console::start(&emulator, &tap.authority()).await?;
+        tap.set_script(Script::Relay(console.listening().to_owned()));
+        let launch = console.launch(CUSTOMER).await?;
+        self.say(&format!("vendor     {} (hawser-console, TLS by an authority made for this run)", tap.notice_url()));
+        self.say(&format!("launch     external id {}, token (redacted)", launch.external_id));
+        self.done("start", started, "emulator, front and vendor are up".into());
+        Ok(Running { emulator, tap, console, launch })
+    }
+
+    async fn connect(&mut self, running: &Running) -> anyhow::Result<(Stack, String, Parameters)> {
+        self.title(&format!("Create: stack `{STACK}` in {STACK_REGION}, account {CUSTOMER}; billing is in {BILLING_REGION}"));
+        let started = Instant::now();
+        let customer = running.emulator.root(CUSTOMER, STACK_REGION);
+        let template = package(&customer, &template()?, &handler_zip()?).await?;
+        let wanted = parameters(&running.tap.notice_url(), &running.launch);
+        let created = Stack::create(&customer, STACK, &template, &wanted, &mut |event| self.event(event)).await?;
+        let (stack, outcome) = created;
+        self.expect(&outcome, "CREATE_COMPLETE")?;
+        self.say("");
+        for (name, value) in stack.outputs().await? {
+            self.say(&format!("{name:<13} {value}"));
+        }
+        self.done("create", started, format!("CREATE_COMPLETE, {}", calls(running, 0)));
+        Ok((stack, template, wanted))
+    }
+
+    async fn show_the_connection(&mut self, running: &Running, stack: &Stack) -> anyhow::Result<()> {
+        self.title("The notice, as the vendor saw it");
+        let started = Instant::now();
+        let notices = running.tap.notices();
+        let notice = notices.last().context("the vendor saw no notice")?;
+        self.say(&serde_json::to_string_pretty(&notice.redacted())?);
+        ensure!(notice.status == 200, "the vendor answered {}: {}", notice.status, notice.answer);
+        self.say(&format!("answer: {} {}", notice.status, notice.answer));
+
+        self.title("What the vendor knows now");
+        let connection = the_connection(running).await?;
+        let verified = connection["verifiedArn"].as_str().context("no verified identity")?;
+        self.say(&format!("verified identity (by STS): {verified}"));
+        self.say(&serde_json::to_string_pretty(&connection)?);
+        let outputs = stack.outputs().await?;
+        let role = stack.resources().await?;
+        let handler_role = role.get("HandlerRole").context("no handler role")?;
+        ensure!(verified.contains(&format!("::{CUSTOMER}:assumed-role/{handler_role}/")), "another identity than the handler's");
+        ensure!(connection["state"] == "connected", "the connection is {}", connection["state"]);
+        ensure!(connection["data"]["roleArn"] == *outputs["RoleArn"], "the vendor was told another role");
+        ensure!(
+            connection["data"]["billingExport"]["bucketName"] == *outputs["BucketName"],
+            "the vendor was told another bucket"
+        );
+        self.done("verify", started, "signature and proof accepted".into());
+        Ok(())
+    }
+
+    async fn assume_the_role(&mut self, running: &Running, stack: &Stack) -> anyhow::Result<()> {
+        self.title("The role: only this vendor, and only with the external id");
+        let started = Instant::now();
+        let outputs = stack.outputs().await?;
+        let role = outputs.get("RoleArn").context("no role in the outputs")?;
+        let right = running.launch.external_id.as_str();
+        for (who, account, external_id, expected) in [
+            ("the vendor, right external id", VENDOR, Some(right), true),
+            ("the vendor, wrong external id", VENDOR, Some("not-the-external-id"), false),
+            ("the vendor, no external id", VENDOR, None, false),
+            ("somebody else, right external id", STRANGER, Some(right), false),
+        ] {
+            let allowed = may_assume(&running.emulator, account, role, external_id).await?;
+            self.say(&format!("{account}  {who:<33} {}", if allowed { "assumed" } else { "denied" }));
+            ensure!(allowed == expected, "{who}: this must not be so");
+        }
+        self.done("assume role", started, "1 allowed, 3 denied".into());
+        Ok(())
+    }
+
+    async fn change(
+        &mut self,
+        running: &Running,
+        stack: &mut Stack,
+        template: &str,
+        mut wanted: Parameters,
+    ) -> anyhow::Result<()> {
+        self.title("Update: the security audit pack goes, a Region comes");
+        let started = Instant::now();
+        let mark = running.emulator.front().calls().mark();
+        wanted.insert("PackSecurityAudit".into(), "None".into());
+        wanted.insert("Regions".into(), "eu-west-1,eu-central-1".into());
+        let outcome = stack.update(template, &wanted, &mut |event| self.event(event)).await?;
+        self.expect(&outcome, "UPDATE_COMPLETE")?;
+        let connection = the_connection(running).await?;
+        self.say(&format!("\npacks now: {}   Regions now: {}", connection["data"]["packs"], connection["data"]["regions"]));
+        ensure!(connection["data"]["packs"].get("security-audit").is_none(), "the vendor still has the pack");
+        self.done("update", started, format!("UPDATE_COMPLETE, {}", calls(running, mark)));
+        Ok(())
+    }
+
+    async fn disconnect(&mut self, running: &Running, stack: &mut Stack) -> anyhow::Result<()> {
+        self.title("Delete: the account disconnects, and its data stays");
+        let started = Instant::now();
+        let outputs = stack.outputs().await?;
+        let bucket = outputs.get("BucketName").context("no bucket in the outputs")?;
+        let role = outputs.get("RoleArn").context("no role in the outputs")?;
+        let billing = running.emulator.root(CUSTOMER, BILLING_REGION);
+        let key = format!(
+            "{}/delivered-by-aws.parquet",
+            the_connection(running).await?["data"]["billingExport"]["prefix"].as_str().context("no prefix")?
+        );
+        billing.s3().put_object().bucket(bucket).key(&key).body(b"line items".to_vec().into()).send().await?;
+        self.say(&format!("AWS delivered {key}\n"));
+        let mark = running.emulator.front().calls().mark();
+        let outcome = stack.delete(&mut |event| self.event(event)).await?;
+        self.expect(&outcome, "DELETE_COMPLETE")?;
+
+        billing.s3().head_object().bucket(bucket).key(&key).send().await.context("the data is gone")?;
+        self.say(&format!("\ns3://{bucket}/{key} is still there"));
+        let reports = billing.reports().describe_report_definitions().send().await?;
+        ensure!(reports.report_definitions().is_empty(), "the report is still there");
+        self.say("the report is gone");
+        ensure!(
+            !may_assume(&running.emulator, VENDOR, role, Some(&running.launch.external_id)).await?,
+            "the role is still there"
+        );
+        self.say("the vendor can no longer assume the role");
+        let state = the_connection(running).await?["state"].clone();
+        ensure!(state == "removed", "the vendor lists the connection as {state}");
+        self.say("the vendor lists the connection as removed");
+        self.done("delete", started, format!("DELETE_COMPLETE, {}", calls(running, mark)));
+        Ok(())
+    }
+
+    /// F-7, F-8: the launch token, signatures, session tokens and response URLs are in nothing that was written.
+    fn search_for_secrets(&mut self, running: &Running) -> anyhow::Result<()> {
+        self.title("Secrets");
+        let started = Instant::now();
+        let mut secrets = vec![("the launch token", running.launch.token.clone())];
+        secrets.extend(running.emulator.front().secrets().into_iter().map(|secret| ("a session token or signature", secret)));
+        for notice in running.tap.notices() {
+            secrets.extend(notice.secrets().into_iter().map(|secret| ("a signature of a notice", secret)));
+        }
+        let secrets: Vec<(&str, &str)> = secrets.iter().map(|(kind, secret)| (*kind, secret.as_str())).collect();
+        let (handler, emulator, console) = (running.emulator.handler_log(), running.emulator.log(), running.console.log());
+        ensure!(!handler.is_empty(), "the handler left no log to search");
+        let found = leaks::search(
+            &[
+                ("this output", self.transcript.as_str()),
+                ("the handler's log", &handler),
+                ("the emulator's log", &emulator),
+                ("the vendor's log", &console),
+            ],
+            &secrets,
+        );
+        self.say(&format!("{} secrets looked for in this output and in the logs of handler, emulator and vendor", secrets.len()));
+        for leak in &found {
+            self.say(&format!("LEAK: {} in {}, line {}", leak.kind, leak.place, leak.line));
+        }
+        self.done("secrets", started, if found.is_empty() { "none found".into() } else { format!("{} LEAKED", found.len()) });
+        ensure!(found.is_empty(), "a secret was printed or logged");
+        Ok(())
+    }
+
+    fn expect(&self, outcome: &Outcome, status: &str) -> anyhow::Result<()> {
+        if outcome.status != status {
+            bail!("the stack is {} and not {status}: {}", outcome.status, outcome.first_failure());
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Event) {
+        let line = format!("{}  {:<STATUS_WIDTH$} {:<34} {}", event.time, event.status, event.resource_type, event.logical_id);
+        self.say(&line);
+        if !event.reason.is_empty() {
+            self.say(&format!("          {}", wrapped(&event.reason)));
+        }
+    }
+
+    fn title(&mut self, title: &str) {
+        self.say(&format!("\n== {title}\n"));
+    }
+
+    fn done(&mut self, name: &'static str, started: Instant, result: String) {
+        self.steps.push(Step { name, took: started.elapsed(), result });
+    }
+
+    fn summary(&mut self) {
+        self.title("Summary");
+        let lines: Vec<String> = self
+            .steps
+            .iter()
+            .map(|step| format!("{:<12} {:>7.2} s   {}", step.name, step.took.as_secs_f64(), step.result))
+            .collect();
+        for line in lines {
+            self.say(&line);
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        println!("{text}");
+        self.transcript.push_str(text);
+        self.transcript.push('\n');
+    }
+}
+
+async fn the_connection(running: &Running) -> anyhow::Result<Value> {
+    let mut connections = running.console.connections().await?;
+    ensure!(connections.len() == 1, "the vendor lists {} connections", connections.len());
+    connections.pop().context("no connection")
+}
+
+/// `9 AWS calls`, of the handler's.
+fn calls(running: &Running, mark: usize) -> String {
+    let calls = running.emulator.front().calls().since(mark);
+    let count = calls.iter().filter(|call| call.service != "sts" && call.principal == "role").count();
+    format!("{count} AWS calls by the handler")
+}
+
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() || line.len() + word.len() < TEXT_WIDTH => {
+                if !line.is_empty() {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n          ")
+}
