@@ -1,4 +1,4 @@
-//! Which IAM actions each call needs: the handler's role holds exactly these, and a test compares.
+//! Which IAM actions each call needs: the handler's role holds exactly these (HW-S1), and a test compares.
 //!
 //! Source: Service Authorization Reference, "Actions, resources, and condition keys" of each service.
 

@@ -11,7 +11,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::{
     error::{Code, Failure},
     event::Origin,
-    names::{AccountId, BucketName, Key, NamePrefix, NameError, Partition, Region, ReportName, digest_hex},
+    names::{AccountId, BucketName, Key, NameError, NamePrefix, Partition, Region, ReportName, digest_hex},
     properties::Properties,
     reply::Attributes,
 };
@@ -27,7 +27,7 @@ pub const RESOURCE_TYPE: &str = "Custom::BillingExport";
 /// Tags by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// The mark of ownership: the stack's ARN. Nothing without this stack's mark is ever modified or deleted (F-1).
+/// The mark of ownership: the stack's ARN. Nothing without this stack's mark is ever modified or deleted (HW-O2, F-1).
 pub const TAG_STACK: &str = "hawser:stack-id";
 /// Which resource of the stack: two exports in one stack do not touch each other's things.
 pub const TAG_LOGICAL_ID: &str = "hawser:logical-id";
@@ -70,7 +70,7 @@ pub enum Reuse {
 /// What becomes of delivered data when the export is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retention {
-    /// It stays, with its bucket (F-27).
+    /// It stays, with its bucket (HW-O4, F-27).
     Retain,
     /// What was delivered for this export is deleted, and the bucket if nothing else is in it.
     Delete,
@@ -170,8 +170,8 @@ impl Export {
         Ok(export)
     }
 
-    /// The id of this export: derived from the request alone, so known before any call (F-2). What cannot be changed
-    /// in place (AWS::CUR::ReportDefinition marks name, granularity, elements and versioning create-only) makes
+    /// The id of this export: derived from the request alone, so known before any call (HW-L1, F-2). What cannot be changed
+    /// in place (HW-L3; AWS::CUR::ReportDefinition marks name, granularity, elements and versioning create-only) makes
     /// another id, so CloudFormation deletes the old one only after the update succeeded.
     pub fn id(&self, origin: &Origin) -> Id {
         Id { prefix: self.prefix.clone(), key: key(origin, self.kind, self.format), kind: self.kind }
@@ -237,12 +237,9 @@ impl fmt::Display for Id {
     }
 }
 
-/// The tags of what a request makes.
+/// The tags of what a request makes (HW-O1).
 pub fn mark(origin: &Origin) -> Tags {
-    Tags::from([
-        (TAG_STACK.to_owned(), origin.stack.as_str().to_owned()),
-        (TAG_LOGICAL_ID.to_owned(), origin.logical_id.clone()),
-    ])
+    Tags::from([(TAG_STACK.to_owned(), origin.stack.as_str().to_owned()), (TAG_LOGICAL_ID.to_owned(), origin.logical_id.clone())])
 }
 
 /// Whether tags carry this very resource's mark.

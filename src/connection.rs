@@ -90,9 +90,9 @@ impl Terms {
         let mut properties = Properties::new(properties);
         let url = properties.required("NoticeUrl")?;
         let terms = Self {
-            notice_url: url.parse().map_err(|why: NameError| {
-                Failure::new(Code::NoticeUrlRefused, format!("property `NoticeUrl` {why}"))
-            })?,
+            notice_url: url
+                .parse()
+                .map_err(|why: NameError| Failure::new(Code::NoticeUrlRefused, format!("property `NoticeUrl` {why}")))?,
             token: properties.required_parsed("LaunchToken")?,
             connection_name: properties.text("ConnectionName")?.unwrap_or_default(),
             role_arn: properties.required("RoleArn")?,
@@ -117,8 +117,13 @@ pub fn physical_id(origin: &Origin) -> String {
 ///
 /// # Errors
 /// On Create and Update, a vendor that refuses or cannot be reached. Never on Delete: the customer can always remove
-/// the stack (F-28).
-pub async fn fulfil(origin: &Origin, asked: &Asked, until: OffsetDateTime, ports: &Ports<'_>) -> Result<(Attributes, Vec<String>), Failure> {
+/// the stack (HW-C5, F-28).
+pub async fn fulfil(
+    origin: &Origin,
+    asked: &Asked,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<(Attributes, Vec<String>), Failure> {
     match asked {
         Asked::Have(terms) => {
             let kind = match origin.request_type {
@@ -183,7 +188,7 @@ pub enum Meaning {
     Refused(Failure),
 }
 
-/// Reads an answer: a total function over statuses.
+/// Reads an answer: a total function over statuses (HW-C4).
 pub fn meaning(kind: notice::Type, answer: &HttpAnswer) -> Meaning {
     match answer.status {
         200..=299 => match receipt(&answer.body) {
@@ -199,10 +204,9 @@ pub fn meaning(kind: notice::Type, answer: &HttpAnswer) -> Meaning {
             Code::VendorRedirected,
             format!("the vendor's address answered {} with a redirect", answer.status),
         )),
-        status => Meaning::Refused(Failure::new(
-            Code::VendorRefused,
-            format!("the vendor answered {status}{}", words(&answer.body)),
-        )),
+        status => {
+            Meaning::Refused(Failure::new(Code::VendorRefused, format!("the vendor answered {status}{}", words(&answer.body))))
+        }
     }
 }
 
@@ -212,7 +216,10 @@ fn receipt(body: &[u8]) -> Result<Receipt, String> {
     if receipt.connection_id.len() > CONNECTION_ID_BYTES_MAX {
         return Err(format!("the vendor's connection id is longer than {CONNECTION_ID_BYTES_MAX} bytes"));
     }
-    Ok(Receipt { connection_id: printable(&receipt.connection_id), message: shorten(&printable(&receipt.message), WORDS_BYTES_MAX) })
+    Ok(Receipt {
+        connection_id: printable(&receipt.connection_id),
+        message: shorten(&printable(&receipt.message), WORDS_BYTES_MAX),
+    })
 }
 
 /// The vendor's own words: `detail` or `title` of `application/problem+json` (RFC 9457).
@@ -228,7 +235,13 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-async fn tell(origin: &Origin, terms: &Terms, kind: notice::Type, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Told, Failure> {
+async fn tell(
+    origin: &Origin,
+    terms: &Terms,
+    kind: notice::Type,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<Told, Failure> {
     let now = ports.clock.now();
     let data = notice::data(origin, terms);
     let proof = ports.identity.prove(&data.proof_request(origin, &terms.notice_url, now)?).await?;
@@ -259,7 +272,12 @@ async fn tell(origin: &Origin, terms: &Terms, kind: notice::Type, until: OffsetD
         if ports.clock.now() + pause >= until {
             return Err(unreachable(terms, &last));
         }
-        info!(notice = notice.id, last, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "trying the vendor again");
+        info!(
+            notice = notice.id,
+            last,
+            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "trying the vendor again"
+        );
         ports.clock.sleep(pause).await;
         wait = (wait * 2).min(POST_WAIT_MAX);
     }

@@ -1,4 +1,4 @@
-//! The closed list of what can go wrong, and what to do about each.
+//! The closed list of what can go wrong, and what to do about each (HW-W1).
 //!
 //! A code is stable: the same word stands in the stack event, the log and `docs/errors.md`. See [`Failure`].
 

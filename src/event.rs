@@ -1,6 +1,6 @@
 //! Wire JSON to [`Envelope`] (lenient: whom to answer), then to [`Request`] (strict: what was asked).
 //!
-//! The order is the point (F-3): the envelope is read from plain JSON before anything can fail, so a slip in the
+//! The order is the point (HW-A1, F-3): the envelope is read from plain JSON before anything can fail, so a slip in the
 //! properties becomes a FAILED response and not a stack that hangs for an hour.
 
 use serde_json::{Map, Value};
@@ -41,7 +41,7 @@ impl Envelope {
     /// Reads whom to answer. Everything else about the event may be wrong.
     ///
     /// # Errors
-    /// [`Unanswerable`] if there is no usable `ResponseURL`.
+    /// [`Unanswerable`] if there is no usable `ResponseURL` (HW-A7).
     pub fn parse(event: &Value) -> Result<(Self, ResponseUrl), Unanswerable> {
         let unanswerable = |why| Unanswerable { why };
         let event = event.as_object().ok_or(unanswerable("is not a JSON object"))?;
@@ -145,9 +145,7 @@ impl Request {
                     RequestType::Create => billing::Asked::Have { export: Export::parse(properties)?, before: None },
                     RequestType::Update => billing::Asked::Have {
                         export: Export::parse(properties)?,
-                        before: Self::properties(event, "OldResourceProperties")
-                            .ok()
-                            .and_then(|old| Export::parse(old).ok()),
+                        before: Self::properties(event, "OldResourceProperties").ok().and_then(|old| Export::parse(old).ok()),
                     },
                 };
                 Ok(Self::Billing(origin, asked))

@@ -36,8 +36,8 @@ const DATA_RESERVE: time::Duration = time::Duration::seconds(15);
 /// Why a plan was not carried through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Halt {
-    /// Something the plan was to make is there already: another delivery of the same event, or another actor, was
-    /// faster. Observe and plan again.
+    /// Something the plan was to make is there already: another delivery of the same event (HW-L5), or another actor,
+    /// was faster. Observe and plan again.
     Raced(Failure),
     /// A step failed.
     Failed(Failure),
@@ -138,7 +138,7 @@ impl Run<'_> {
         }
     }
 
-    /// The report service reads the bucket's policy, which takes seconds to be seen everywhere (F-16, F-18).
+    /// The report service reads the bucket's policy, which takes seconds to be seen everywhere (HW-B6, F-16, F-18).
     async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<(), Halt> {
         let mut waits = PATIENCE.iter();
         let fault = loop {

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Kept free of work before the deadline: the upload of the response with several tries, of which the last still ends
-/// [`SAFETY`] before the function is stopped (F-3).
+/// [`SAFETY`] before the function is stopped (HW-A3, F-3).
 const REPLY_RESERVE: Duration = Duration::from_secs(12);
 
 /// A response leaves at least this long before the deadline.
@@ -68,7 +68,7 @@ pub enum Unanswered {
 /// Answers one event, exactly once, before `deadline`.
 ///
 /// # Errors
-/// [`Unanswered`], and only then: after a response was delivered an error would make Lambda run the event again.
+/// [`Unanswered`], and only then (HW-A5): after a response was delivered an error would make Lambda run the event again.
 pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Unanswered> {
     let started = ports.clock.now();
     let (envelope, response_url) = Envelope::parse(event)?;
@@ -100,7 +100,7 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
             let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
             Verdict::Success { physical_id, attributes, remark }
         }
-        // A failed Update keeps the id it came with: another one would have CloudFormation delete something (F-2).
+        // A failed Update keeps the id it came with (HW-L2): another one would have CloudFormation delete something (F-2).
         Err(failure) => Verdict::Failed { physical_id: envelope.physical_resource_id.clone().unwrap_or(physical_id), failure },
     };
     log(&envelope, request.as_ref().ok(), &verdict, ports.clock.now() - started);
@@ -131,7 +131,7 @@ async fn fulfil(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> 
             }
         }
         Request::Billing(origin, billing::Asked::Remove { retention }) => {
-            // Not an id this resource can have answered with: nothing of it exists (F-34).
+            // Not an id this resource can have answered with (HW-L6): nothing of it exists (F-34).
             let Some(id) = plan::removable(origin) else { return Ok(Done::default()) };
             let remains = observe_removal(origin, &id, ports).await?;
             let plan = plan::plan_removal(origin, &id, *retention, remains)?;
@@ -165,7 +165,7 @@ fn panicked() -> Failure {
     Failure::new(Code::Internal, "the handler met a condition it was not written for")
 }
 
-/// Uploads the response until it is stored or time runs out. Takes the URL, so that there is no second response.
+/// Uploads the response until it is stored or time runs out. Takes the URL, so that there is no second response (HW-A2).
 async fn deliver(url: ResponseUrl, body: &[u8], until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Unanswered> {
     let mut wait = UPLOAD_WAIT;
     loop {

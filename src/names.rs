@@ -108,7 +108,7 @@ impl Partition {
         }
     }
 
-    /// Where the Cost and Usage Report service lives, whatever Region the stack is in; `None` where it does not
+    /// Where the Cost and Usage Report service lives, whatever Region the stack is in (HW-B1); `None` where it does not
     /// exist (endpoint rules of the `cur` service; its host is built from the client's Region without a fallback).
     pub fn billing_region(self) -> Option<Region> {
         let code = match self {
@@ -324,7 +324,7 @@ pub(crate) fn digest_hex(parts: &[&str], bytes: usize) -> String {
     hex::encode(&hash.finalize()[..bytes])
 }
 
-/// Where the response goes: a presigned URL, which is a bearer capability (F-8). Printed it shows its host only.
+/// Where the response goes: a presigned URL, which is a bearer capability (HW-W2, F-8). Printed it shows its host only.
 ///
 /// It is not `Clone` and moves into the delivery, so that one run sends at most one response.
 pub struct ResponseUrl(Url);
@@ -397,7 +397,7 @@ impl FromStr for LaunchToken {
     }
 }
 
-/// The vendor's address for notices: `https`, a host, no user information and no fragment.
+/// The vendor's address for notices (HW-C1): `https`, a host, no user information and no fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoticeUrl(Url);
 

@@ -60,7 +60,7 @@ impl RoleName {
 
 impl AccountRole {
     /// Classifies the account from AWS's answer; `None` is `AWSOrganizationsNotInUseException`, the only answer that
-    /// means standalone. A denied call is [`AccountRole::Unknown`], never a guess (F-22).
+    /// means standalone (HW-B2). A denied call is [`AccountRole::Unknown`], never a guess (F-22).
     ///
     /// # Errors
     /// Throttling and outages after all retries: not a fact about the account, so the request fails and can be

@@ -47,12 +47,12 @@ pub trait Cloud: Send + Sync {
 
 /// The calls Hawser makes of AWS, named as the API operations they are.
 ///
-/// Every bucket call names the account that must own the bucket, so that a squatted name is refused by S3 itself.
+/// Every bucket call names the account that must own the bucket (HW-O5), so that a squatted name is refused by S3 itself.
 #[async_trait]
 pub trait Aws: Send + Sync {
     /// `organizations:DescribeOrganization`; `None` is `AWSOrganizationsNotInUseException`.
     async fn describe_organization(&self) -> Result<Option<Organization>, Fault>;
-    /// `cur:DescribeReportDefinitions`, every page.
+    /// `cur:DescribeReportDefinitions`, every page (HW-B4).
     async fn describe_reports(&self) -> Result<Vec<Report>, Fault>;
     /// `cur:ListTagsForResource`
     async fn report_tags(&self, report: &ReportName) -> Result<Tags, Fault>;
@@ -187,7 +187,13 @@ pub struct NoAnswer(pub String);
 #[async_trait]
 pub trait Vendor: Send + Sync {
     /// One POST, redirects not followed, ended after `limit`.
-    async fn post(&self, url: &Url, headers: &BTreeMap<&'static str, String>, body: &str, limit: Duration) -> Result<HttpAnswer, NoAnswer>;
+    async fn post(
+        &self,
+        url: &Url,
+        headers: &BTreeMap<&'static str, String>,
+        body: &str,
+        limit: Duration,
+    ) -> Result<HttpAnswer, NoAnswer>;
 }
 
 /// Where CloudFormation waits for responses.

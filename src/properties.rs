@@ -102,10 +102,7 @@ impl<'a> Properties<'a> {
         match text.to_ascii_lowercase().as_str() {
             "" | "false" => Ok(false),
             "true" => Ok(true),
-            _ => Err(invalid(
-                name,
-                &format!("is `{}`; legal are `true` and `false`", shorten(&text, VALUE_SHOWN_BYTES)),
-            )),
+            _ => Err(invalid(name, &format!("is `{}`; legal are `true` and `false`", shorten(&text, VALUE_SHOWN_BYTES)))),
         }
     }
 
@@ -116,7 +113,9 @@ impl<'a> Properties<'a> {
     pub fn list(&mut self, name: &'static str) -> Result<Vec<String>, Failure> {
         let items = match self.left.remove(name) {
             None | Some(Value::Null) => return Ok(Vec::new()),
-            Some(Value::String(text)) => return Ok(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()),
+            Some(Value::String(text)) => {
+                return Ok(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect());
+            }
             Some(Value::Array(items)) => items,
             Some(_) => return Err(invalid(name, "must be a list of strings")),
         };

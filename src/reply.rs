@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The whole body, in bytes of JSON (CloudFormation quota "Custom resource response size"). Over it, CloudFormation
-/// reports "Response object is too long." and hides the real error (F-33).
+/// reports "Response object is too long." and hides the real error (HW-A4, F-33).
 pub const RESPONSE_BYTES_MAX: usize = 4096;
 
 /// Longest reason: what a person reads in a stack event, and far from filling the response (F-6).
@@ -33,7 +33,7 @@ pub enum Verdict {
     Success {
         /// The resource's id.
         physical_id: String,
-        /// Every attribute of the resource type, on every request type (F-30); none on Delete.
+        /// Every attribute of the resource type, on every request type (HW-A6, F-30); none on Delete.
         attributes: Attributes,
         /// What the reader of the stack event should still know.
         remark: Option<String>,

@@ -141,13 +141,7 @@ impl World {
 
     /// The world as the handler sees it.
     pub fn ports(&self) -> Ports<'_> {
-        Ports {
-            cloud: &self.account,
-            identity: &self.signer,
-            vendor: &self.vendor,
-            mailbox: &self.mailbox,
-            clock: &self.clock,
-        }
+        Ports { cloud: &self.account, identity: &self.signer, vendor: &self.vendor, mailbox: &self.mailbox, clock: &self.clock }
     }
 }
 

@@ -10,12 +10,17 @@ use serde_json::Value;
 
 #[tokio::test(start_paused = true)]
 async fn every_case_plans_as_told() {
-    let mut folders: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut folders: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     folders.sort();
     for folder in &folders {
-        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_else(|why| panic!("{}/{name}: {why}", folder.display()));
+        let read =
+            |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_else(|why| panic!("{}/{name}: {why}", folder.display()));
         let event: Value = serde_json::from_str(&read("event.json")).unwrap();
-        let account: AccountFile = serde_json::from_str(&read("account.json")).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
+        let account: AccountFile =
+            serde_json::from_str(&read("account.json")).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
         let run = dry_run(&event, account).await;
         let plan = run.map_or_else(|failure| format!("FAILED\n  {failure}\n"), |run| run.to_string());
         insta::with_settings!({

@@ -1,11 +1,11 @@
-//! Any JSON at all is answered if it says where to, and never panics (HW-A1, F-3).
+//! Any JSON at all is answered once if it says where to, is refused clearly if not, and never panics (HW-A1, HW-A2,
+//! HW-A7, F-3).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::time::Duration;
 
 use hawser::{
     handler::{self, Unanswered},
-
     sim::{AccountFile, World},
 };
 use proptest::prelude::*;
@@ -19,7 +19,10 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         "\\PC{0,40}".prop_map(Value::from),
-        prop::sample::select(&["Create", "Update", "Delete", "Custom::BillingExport", "Custom::AccountConnection", "", "true"][..]).prop_map(Value::from),
+        prop::sample::select(
+            &["Create", "Update", "Delete", "Custom::BillingExport", "Custom::AccountConnection", "", "true"][..]
+        )
+        .prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 24, 6, |inner| {
         prop_oneof![
@@ -31,8 +34,22 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 const FIELDS: &[&str] = &[
-    "RequestType", "RequestId", "StackId", "ResourceType", "LogicalResourceId", "PhysicalResourceId", "ResourceProperties",
-    "OldResourceProperties", "Kind", "NamePrefix", "Format", "NoticeUrl", "LaunchToken", "Packs", "Regions", "other",
+    "RequestType",
+    "RequestId",
+    "StackId",
+    "ResourceType",
+    "LogicalResourceId",
+    "PhysicalResourceId",
+    "ResourceProperties",
+    "OldResourceProperties",
+    "Kind",
+    "NamePrefix",
+    "Format",
+    "NoticeUrl",
+    "LaunchToken",
+    "Packs",
+    "Regions",
+    "other",
 ];
 
 /// A good event with some fields replaced by anything.

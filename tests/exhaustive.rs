@@ -49,7 +49,13 @@ fn report(name: &str, time_unit: &str) -> Report {
 }
 
 fn denied() -> Fault {
-    Fault { action: "cur:DescribeReportDefinitions", kind: FaultKind::Denied, code: "AccessDenied".to_owned(), message: String::new(), request_id: None }
+    Fault {
+        action: "cur:DescribeReportDefinitions",
+        kind: FaultKind::Denied,
+        code: "AccessDenied".to_owned(),
+        message: String::new(),
+        request_id: None,
+    }
 }
 
 /// What the customer has besides.
@@ -112,7 +118,15 @@ fn exports() -> Vec<Export> {
     all
 }
 
-fn facts(origin: &Origin, export: &Export, role: &AccountRole, bucket: &OwnBucket, theirs: Theirs, named: Named, at_home: bool) -> Facts {
+fn facts(
+    origin: &Origin,
+    export: &Export,
+    role: &AccountRole,
+    bucket: &OwnBucket,
+    theirs: Theirs,
+    named: Named,
+    at_home: bool,
+) -> Facts {
     let id = export.id(origin);
     let mut reports: Vec<Report> = match theirs {
         Theirs::Nothing | Theirs::Unseen => Vec::new(),
@@ -133,7 +147,8 @@ fn facts(origin: &Origin, export: &Export, role: &AccountRole, bucket: &OwnBucke
         region: at_home.then(|| "us-east-1".parse().unwrap()),
         role: role.clone(),
         reports: if theirs == Theirs::Unseen { Reports::Denied(denied()) } else { Reports::Seen(reports) },
-        ours: (named == Named::Marked && theirs != Theirs::Unseen).then(|| Ours { created_at: "2026-11-01T00:00:00Z".to_owned() }),
+        ours: (named == Named::Marked && theirs != Theirs::Unseen)
+            .then(|| Ours { created_at: "2026-11-01T00:00:00Z".to_owned() }),
         bucket: bucket.clone(),
         candidate_buckets: BTreeMap::from([("theirs".to_owned(), seen)]),
         other_stacks: if theirs == Theirs::OtherStacks { BTreeSet::from(["theirs".to_owned()]) } else { BTreeSet::new() },
@@ -142,7 +157,7 @@ fn facts(origin: &Origin, export: &Export, role: &AccountRole, bucket: &OwnBucke
     }
 }
 
-/// The requirements on a plan for Create and Update.
+/// The requirements on a plan for Create and Update (HW-B3, HW-B5: a reused report has no step; HW-B6; HW-O1; HW-O3).
 fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &Plan) -> Result<(), String> {
     let leftover = facts.leftover.as_ref();
     let may_touch_reports: Vec<String> = std::iter::once(facts.id.report().as_str().to_owned())
@@ -184,7 +199,8 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
                     if *bucket != own_bucket || !ours {
                         return Err("a policy is written to a bucket that is not ours".to_owned());
                     }
-                    let lost = matches!(&facts.bucket, OwnBucket::Marked { policy: Some(before) } if before.contains("Mine")) && !policy.contains("Mine");
+                    let lost = matches!(&facts.bucket, OwnBucket::Marked { policy: Some(before) } if before.contains("Mine"))
+                        && !policy.contains("Mine");
                     if lost {
                         return Err("a statement of the customer's is lost".to_owned());
                     }
@@ -224,7 +240,9 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
         }
         allowed_by_now |= allowed_here;
     }
-    if export.kind == Kind::None && !steps.iter().all(|s| matches!(s, Step::RetireReport(_) | Step::RetireData { .. } | Step::RetireEmptyBucket(_))) {
+    if export.kind == Kind::None
+        && !steps.iter().all(|s| matches!(s, Step::RetireReport(_) | Step::RetireData { .. } | Step::RetireEmptyBucket(_)))
+    {
         return Err("something is made though nothing is asked for".to_owned());
     }
     // HW-A6, F-30.
@@ -260,7 +278,9 @@ fn audit_refusal(export: &Export, facts: &Facts, theirs: Theirs, named: Named, f
             Code::BillingReportNotOurs => named == Named::Unmarked,
             Code::BillingReportLimit => theirs == Theirs::TenDaily && named == Named::Nothing && payer,
             Code::BillingBucketNotOurs => matches!(facts.bucket, OwnBucket::Unmarked | OwnBucket::Hidden(_)) && payer,
-            Code::BucketPolicyUnmergeable => matches!(&facts.bucket, OwnBucket::Marked { policy: Some(p) } if p == "not a policy"),
+            Code::BucketPolicyUnmergeable => {
+                matches!(&facts.bucket, OwnBucket::Marked { policy: Some(p) } if p == "not a policy")
+            }
             Code::AwsAccessDenied => theirs == Theirs::Unseen && payer,
             _ => false,
         };
@@ -270,7 +290,15 @@ fn audit_refusal(export: &Export, facts: &Facts, theirs: Theirs, named: Named, f
 #[test]
 fn every_combination_is_planned_as_required() {
     let (mut plans, mut refusals) = (0_u32, 0_u32);
-    let theirs_all = [Theirs::Nothing, Theirs::Suitable, Theirs::Daily, Theirs::BucketGone, Theirs::OtherStacks, Theirs::TenDaily, Theirs::Unseen];
+    let theirs_all = [
+        Theirs::Nothing,
+        Theirs::Suitable,
+        Theirs::Daily,
+        Theirs::BucketGone,
+        Theirs::OtherStacks,
+        Theirs::TenDaily,
+        Theirs::Unseen,
+    ];
     for export in exports() {
         for role in roles() {
             for bucket in buckets() {
@@ -284,18 +312,25 @@ fn every_combination_is_planned_as_required() {
                                 let mut facts = facts(&origin, &export, &role, &bucket, theirs, named, at_home);
                                 let other = Format::Csv;
                                 facts.leftover = left.map(|report| Leftover {
-                                    id: Export { format: if export.format == other { Format::Parquet } else { other }, kind: Kind::CostAndUsageReport, ..export.clone() }.id(&origin),
+                                    id: Export {
+                                        format: if export.format == other { Format::Parquet } else { other },
+                                        kind: Kind::CostAndUsageReport,
+                                        ..export.clone()
+                                    }
+                                    .id(&origin),
                                     remains: Remains { report, bucket: true },
                                 });
                                 let context = || format!("{export:?}\n{facts:#?}\n{theirs:?} {named:?}");
                                 match plan(&origin, &export, &facts, EPOCH) {
                                     Ok(plan) => {
                                         plans += 1;
-                                        audit(&origin, &export, &facts, named, &plan).unwrap_or_else(|what| panic!("{what}\n{plan:#?}\n{}", context()));
+                                        audit(&origin, &export, &facts, named, &plan)
+                                            .unwrap_or_else(|what| panic!("{what}\n{plan:#?}\n{}", context()));
                                     }
                                     Err(failure) => {
                                         refusals += 1;
-                                        audit_refusal(&export, &facts, theirs, named, &failure).unwrap_or_else(|what| panic!("{what}\n{}", context()));
+                                        audit_refusal(&export, &facts, theirs, named, &failure)
+                                            .unwrap_or_else(|what| panic!("{what}\n{}", context()));
                                     }
                                 }
                             }
@@ -307,6 +342,19 @@ fn every_combination_is_planned_as_required() {
     }
     println!("{plans} plans, {refusals} refusals");
     assert!(plans > 20_000 && refusals > 2_000, "{plans} plans, {refusals} refusals");
+}
+
+/// HW-L1, HW-L3.
+#[test]
+fn the_id_changes_with_what_cannot_change_in_place_and_with_nothing_else() {
+    let origin = origin(RequestType::Create, None);
+    let of = |export: &Export| export.id(&origin).to_string();
+    for a in exports() {
+        for b in exports() {
+            let replaced = (a.kind, a.format) != (b.kind, b.format);
+            assert_eq!(of(&a) != of(&b), replaced, "{a:?} {b:?}");
+        }
+    }
 }
 
 #[test]

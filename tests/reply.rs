@@ -12,7 +12,10 @@ use serde_json::Value;
 
 fn envelope() -> Envelope {
     Envelope {
-        stack_id: format!("arn:aws:cloudformation:eu-west-1:111122223333:stack/{}/5e0c1b70-c7a1-11f1-8000-0a1b2c3d4e5f", "n".repeat(128)),
+        stack_id: format!(
+            "arn:aws:cloudformation:eu-west-1:111122223333:stack/{}/5e0c1b70-c7a1-11f1-8000-0a1b2c3d4e5f",
+            "n".repeat(128)
+        ),
         request_id: "7bfe2d54-5c3e-4d0c-9d5e-0d6a4d1f2b3c".to_owned(),
         logical_resource_id: "L".repeat(255),
         physical_resource_id: None,

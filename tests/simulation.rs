@@ -145,7 +145,8 @@ async fn live(life: &Life, twice: bool, spoil: impl Fn(&World)) -> Result<Lived,
 
 /// What holds for every request, whatever went wrong.
 fn check_exchanges(stack: &Stack<'_>, calls: &[String], world: &World) -> Result<(), String> {
-    let uploads_spoiled = calls.iter().filter(|call| *call == MAILBOX_CALL).count() != stack.exchanges.iter().map(|e| e.runs).sum::<usize>();
+    let uploads_spoiled =
+        calls.iter().filter(|call| *call == MAILBOX_CALL).count() != stack.exchanges.iter().map(|e| e.runs).sum::<usize>();
     for exchange in &stack.exchanges {
         let (kind, resource) = (&exchange.event["RequestType"], &exchange.event["LogicalResourceId"]);
         let fail = |what: &str| Err(format!("{kind} of {resource}: {what}\n{exchange:#?}"));
@@ -205,7 +206,7 @@ fn check_response(event: &Value, response: &Value, world: &World) -> Result<(), 
     Ok(())
 }
 
-/// After a life without mishaps on removal, only data is left.
+/// After a life without mishaps on removal, only data is left (HW-O4), also of replacements that failed (HW-L4).
 fn check_remains(life: &Life, lived: &Lived) -> Result<(), String> {
     let (reports, buckets) = marked(&lived.things);
     if !reports.is_empty() {
@@ -238,6 +239,7 @@ async fn without_mishaps_every_life_is_lived_to_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn every_event_delivered_twice_leaves_the_same_world() {
+    // HW-L5.
     for life in lives() {
         let once = live(&life, false, |_| {}).await.unwrap();
         let twice = live(&life, true, |_| {}).await.unwrap();

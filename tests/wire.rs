@@ -28,7 +28,8 @@ async fn serve(answer: String, flood: usize) -> (u16, tokio::task::JoinHandle<St
             request.extend_from_slice(&buffer[..read]);
             let text = String::from_utf8_lossy(&request).into_owned();
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+                let length =
+                    head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
                 if body.len() >= length.unwrap_or_default().parse().unwrap_or(0) {
                     socket.write_all(answer.as_bytes()).await.unwrap();
                     for _ in 0..flood / 1024 {
@@ -76,7 +77,8 @@ async fn the_upload_is_what_a_presigned_url_was_signed_for() {
 
 #[tokio::test]
 async fn a_redirect_is_reported_and_not_followed() {
-    let (port, served) = serve("HTTP/1.1 307 Away\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_owned(), 0).await;
+    let (port, served) =
+        serve("HTTP/1.1 307 Away\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_owned(), 0).await;
     let url = Url::parse(&format!("http://127.0.0.1:{port}/notices")).unwrap();
     let answer = web().post(&url, &BTreeMap::new(), "{}", LIMIT).await.unwrap();
     assert_eq!(answer.status, 307);

@@ -1,9 +1,12 @@
 //! Which export: ours first, then a suitable one of the customer's, then a new one. Pure, and the same facts always
-//! give the same choice.
+//! give the same choice (HW-B3).
 
 use std::fmt;
 
-use super::{Export, Format, Kind, Report, Reuse, observe::{BucketSeen, Facts, Reports}};
+use super::{
+    Export, Format, Kind, Report, Reuse,
+    observe::{BucketSeen, Facts, Reports},
+};
 use crate::{
     error::{Code, Failure},
     names::shorten,

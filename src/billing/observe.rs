@@ -10,10 +10,10 @@ use super::{Export, Id, Kind, Report, Reuse, TAG_CREATED_AT, TAG_STACK, Tags, ch
 use crate::{
     error::{Code, Failure},
     event::{Origin, RequestType},
+    execute::patiently,
     names::{BucketName, Region, ReportName},
     organization::AccountRole,
     ports::{Aws, Fault, FaultKind, Ports},
-    execute::patiently,
 };
 
 /// The account, as far as one billing export is concerned.
@@ -169,8 +169,7 @@ pub async fn observe_removal(origin: &Origin, id: &Id, ports: &Ports<'_>) -> Res
     };
     let aws = ports.cloud.at(&region);
     let bucket = own_bucket(origin, id)?;
-    let (reports, exists) =
-        tokio::join!(aws.describe_reports(), aws.bucket_exists(&bucket, &origin.stack.account));
+    let (reports, exists) = tokio::join!(aws.describe_reports(), aws.bucket_exists(&bucket, &origin.stack.account));
     remains(owned(origin, id, &reports?, exists, &*aws, ports).await?)
 }
 
@@ -185,7 +184,7 @@ fn remains(owned: Owned) -> Result<Remains, Failure> {
     }
 }
 
-/// The id under which a rolled-back replacement may have left things: the Update's own is the one CloudFormation
+/// The id under which a rolled-back replacement may have left things (HW-L4): the Update's own is the one CloudFormation
 /// knows, and the properties it comes from made another one. In a replacement that goes forward the two differ, and
 /// CloudFormation deletes the old id itself.
 fn left_behind(origin: &Origin, id: &Id, before: Option<&Export>) -> Option<Id> {
@@ -194,7 +193,13 @@ fn left_behind(origin: &Origin, id: &Id, before: Option<&Export>) -> Option<Id> 
     (in_place && other != *id && other.kind() != Kind::None && other.prefix() == id.prefix()).then_some(other)
 }
 
-async fn left(origin: &Origin, id: Option<Id>, reports: &[Report], aws: &dyn Aws, ports: &Ports<'_>) -> Result<Option<Leftover>, Failure> {
+async fn left(
+    origin: &Origin,
+    id: Option<Id>,
+    reports: &[Report],
+    aws: &dyn Aws,
+    ports: &Ports<'_>,
+) -> Result<Option<Leftover>, Failure> {
     let Some(id) = id else { return Ok(None) };
     let bucket = own_bucket(origin, &id)?;
     let exists = aws.bucket_exists(&bucket, &origin.stack.account).await;
@@ -248,11 +253,7 @@ async fn bucket_state(
         patiently(ports.clock, origin, || aws.bucket_tags(&bucket, owner)),
         patiently(ports.clock, origin, || aws.bucket_policy(&bucket, owner)),
     );
-    if is_marked(&tags?, origin) {
-        Ok(OwnBucket::Marked { policy: policy? })
-    } else {
-        Ok(OwnBucket::Unmarked)
-    }
+    if is_marked(&tags?, origin) { Ok(OwnBucket::Marked { policy: policy? }) } else { Ok(OwnBucket::Unmarked) }
 }
 
 type Candidates = (BTreeMap<String, BucketSeen>, BTreeSet<String>);

@@ -151,6 +151,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
     let mut rounds = Vec::new();
     match &choice.export {
         Chosen::Nothing => describe_nothing(&mut attributes, origin, export),
+        // No step: what the customer had is never changed (HW-B5).
         Chosen::Reuse(report) => describe(&mut attributes, origin, export, facts, report, "reused", ""),
         Chosen::Ours(report) => {
             let created_at = facts.ours.as_ref().map(|ours| ours.created_at.as_str()).unwrap_or_default();
@@ -266,11 +267,8 @@ fn describe(
     let keys = format!("{}/{}/", report.prefix, report.name).replace('*', "${*}");
     readable(attributes, bucket_arn.clone(), format!("{keys}*"));
     let due = if report.last_delivery.is_some() { String::new() } else { first_data_due_by(created_at) };
-    let backfill = if export.backfill {
-        "open a case with AWS Support (Billing) and ask to backfill this report"
-    } else {
-        "not requested"
-    };
+    let backfill =
+        if export.backfill { "open a case with AWS Support (Billing) and ask to backfill this report" } else { "not requested" };
     attributes.extend([
         ("Name", report.name.clone()),
         ("Arn", report.arn(partition, home, &origin.stack.account)),

@@ -69,7 +69,7 @@ fn statements(bucket: &BucketName, partition: Partition, account: &AccountId, bi
     ]
 }
 
-/// The policy a bucket should have: every statement it has that is not ours, in its order, then ours.
+/// The policy a bucket should have (HW-O3): every statement it has that is not ours, in its order, then ours.
 ///
 /// `None` if it already has exactly ours, so that nothing is written.
 ///

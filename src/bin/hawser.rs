@@ -9,7 +9,10 @@ use serde::de::DeserializeOwned;
 
 /// Connects AWS accounts to a vendor's product.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Exit codes: 0 done; 1 a file cannot be read; 2 the command line is wrong; 3 the stack would fail.")]
+#[command(
+    version,
+    after_help = "Exit codes: 0 done; 1 a file cannot be read; 2 the command line is wrong; 3 the stack would fail."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -18,7 +21,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print what the handler would do with an event, and why, without touching AWS.
-    #[command(after_help = "Example:\n  hawser plan --event events/billing-export-create.json --account tests/cases/standalone-creates/account.json")]
+    #[command(
+        after_help = "Example:\n  hawser plan --event events/billing-export-create.json --account tests/cases/standalone-creates/account.json"
+    )]
     Plan {
         /// A custom resource event, as CloudFormation sends it.
         #[arg(long, value_name = "FILE")]
@@ -65,7 +70,9 @@ async fn main() -> ExitCode {
         Err(failure) => {
             match output {
                 Output::Text => println!("the stack would fail\n  {failure}"),
-                Output::Json => println!("{}", serde_json::json!({ "code": failure.code.as_str(), "reason": failure.to_string() })),
+                Output::Json => {
+                    println!("{}", serde_json::json!({ "code": failure.code.as_str(), "reason": failure.to_string() }))
+                }
             }
             ExitCode::from(WOULD_FAIL)
         }

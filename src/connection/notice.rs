@@ -12,7 +12,7 @@ use crate::{
     billing::rfc3339,
     error::{Code, Failure},
     event::Origin,
-    names::{NoticeUrl, Region, Partition, digest_hex},
+    names::{NoticeUrl, Partition, Region, digest_hex},
 };
 
 /// The kind of notice: CloudEvents' `type`.
@@ -119,7 +119,7 @@ pub struct ProofRequest {
 }
 
 impl Data {
-    /// What has to be signed for these data. The digest is over their canonical form (RFC 8785), so that a vendor can
+    /// What has to be signed for these data (HW-C3). The digest is over their canonical form (RFC 8785), so that a vendor can
     /// compute it from the parsed notice in any language.
     ///
     /// # Errors
@@ -185,7 +185,7 @@ pub struct Notice {
     pub body: String,
 }
 
-/// The notice's id: SHA-256 over stack id and request id, 128 bits of it in hexadecimal.
+/// The notice's id (HW-C2): SHA-256 over stack id and request id, 128 bits of it in hexadecimal.
 pub fn id(origin: &Origin) -> String {
     digest_hex(&[origin.stack.as_str(), &origin.request_id], 16)
 }
@@ -194,7 +194,14 @@ pub fn id(origin: &Origin) -> String {
 ///
 /// # Errors
 /// [`Code::Internal`] if it cannot be written, which strings and maps of strings always can.
-pub fn seal(origin: &Origin, terms: &Terms, kind: Type, data: Data, proof: &Proof, now: OffsetDateTime) -> Result<Notice, Failure> {
+pub fn seal(
+    origin: &Origin,
+    terms: &Terms,
+    kind: Type,
+    data: Data,
+    proof: &Proof,
+    now: OffsetDateTime,
+) -> Result<Notice, Failure> {
     let broken = |why: String| Failure::new(Code::Internal, format!("the notice could not be written: {why}"));
     let id = id(origin);
     let event = CloudEvent {
@@ -209,7 +216,8 @@ pub fn seal(origin: &Origin, terms: &Terms, kind: Type, data: Data, proof: &Proo
     };
     let body = serde_json::to_string(&event).map_err(|why| broken(why.to_string()))?;
     let timestamp = now.unix_timestamp();
-    let key = standardwebhooks::Webhook::new(terms.token.expose()).map_err(|_| broken("the launch token is no key".to_owned()))?;
+    let key =
+        standardwebhooks::Webhook::new(terms.token.expose()).map_err(|_| broken("the launch token is no key".to_owned()))?;
     let signature = key.sign(&id, timestamp, body.as_bytes()).map_err(|why| broken(why.to_string()))?;
     let headers = BTreeMap::from([
         ("content-type", "application/cloudevents+json".to_owned()),

@@ -7,11 +7,7 @@ use aws_sdk_costandusagereport as cur;
 use aws_sdk_organizations as organizations;
 use aws_sdk_s3 as s3;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
-use aws_smithy_types::{
-    error::metadata::ProvideErrorMetadata,
-    retry::RetryConfig,
-    timeout::TimeoutConfig,
-};
+use aws_smithy_types::{error::metadata::ProvideErrorMetadata, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, request_id::RequestId as _};
 
 use super::{Aws, Fault, FaultKind, Version};
@@ -184,7 +180,8 @@ impl Aws for Clients {
 
     async fn encrypt_bucket(&self, bucket: &BucketName, owner: &AccountId) -> Result<(), Fault> {
         let action = "s3:PutEncryptionConfiguration";
-        let by_default = s3::types::ServerSideEncryptionByDefault::builder().sse_algorithm(s3::types::ServerSideEncryption::Aes256);
+        let by_default =
+            s3::types::ServerSideEncryptionByDefault::builder().sse_algorithm(s3::types::ServerSideEncryption::Aes256);
         let by_default = by_default.build().map_err(|_| unreadable(action))?;
         let rule = s3::types::ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(by_default).build();
         let configuration = s3::types::ServerSideEncryptionConfiguration::builder().rules(rule);

@@ -75,9 +75,8 @@ impl World {
         let partition = Partition::of_region(&own_region());
         let Some(region) = partition.billing_region() else { return };
         let suffix = partition.dns_suffix();
-        let origin = |service: &str, variable: &str| {
-            endpoint(variable).unwrap_or_else(|| format!("https://{service}.{region}.{suffix}/"))
-        };
+        let origin =
+            |service: &str, variable: &str| endpoint(variable).unwrap_or_else(|| format!("https://{service}.{region}.{suffix}/"));
         let mut origins = vec![
             origin("organizations", "AWS_ENDPOINT_URL_ORGANIZATIONS"),
             origin("cur", "AWS_ENDPOINT_URL_COST_AND_USAGE_REPORT_SERVICE"),
@@ -127,7 +126,8 @@ struct Signer;
 #[async_trait]
 impl Identity for Signer {
     async fn prove(&self, request: &ProofRequest) -> Result<Proof, Failure> {
-        let missing = |why: String| Failure::new(Code::CredentialsMissing, format!("the proof of identity could not be signed: {why}"));
+        let missing =
+            |why: String| Failure::new(Code::CredentialsMissing, format!("the proof of identity could not be signed: {why}"));
         let credentials = EnvironmentVariableCredentialsProvider::new().provide_credentials().await;
         let credentials = credentials.map_err(|why| missing(why.to_string()))?;
         let own = || format!("https://sts.{}.{}/", request.region, request.partition.dns_suffix());

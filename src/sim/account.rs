@@ -221,12 +221,7 @@ impl Account {
             (b.name, bucket)
         });
         let things = Things { reports: reports.collect(), buckets: buckets.collect() };
-        Self {
-            organization: file.organization,
-            report_limit: file.report_limit,
-            things: Arc::new(Mutex::new(things)),
-            script,
-        }
+        Self { organization: file.organization, report_limit: file.report_limit, things: Arc::new(Mutex::new(things)), script }
     }
 
     /// Everything in the account.
@@ -419,7 +414,13 @@ impl Aws for Account {
         self.bucket("s3:PutBucketPolicy", bucket, set).await
     }
 
-    async fn list_versions(&self, bucket: &BucketName, _owner: &AccountId, prefix: &str, max: u16) -> Result<Vec<Version>, Fault> {
+    async fn list_versions(
+        &self,
+        bucket: &BucketName,
+        _owner: &AccountId,
+        prefix: &str,
+        max: u16,
+    ) -> Result<Vec<Version>, Fault> {
         let version = |key: &String| Version { key: key.clone(), version_id: "null".to_owned() };
         let list = |bucket: &mut Bucket| {
             let below = bucket.objects.iter().filter(|key| key.starts_with(prefix));

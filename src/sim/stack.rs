@@ -260,7 +260,8 @@ impl<'w> Stack<'w> {
             tokio::time::sleep(wait).await;
             let started = ports.clock.now();
             // Lambda kills the function at its time-out; a handler that needs that has already failed.
-            let run = tokio::time::timeout(FUNCTION_TIMEOUT, handler::answer(&exchange.event, started + FUNCTION_TIMEOUT, &ports));
+            let run =
+                tokio::time::timeout(FUNCTION_TIMEOUT, handler::answer(&exchange.event, started + FUNCTION_TIMEOUT, &ports));
             let ended = run.await;
             exchange.runs += 1;
             exchange.took.push(Duration::try_from(ports.clock.now() - started).unwrap_or_default());

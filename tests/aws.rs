@@ -1,0 +1,267 @@
+//! Each call of AWS as it leaves the SDK: endpoint, Region, owner; and each kind of answer in our words.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+    orchestrator::{HttpRequest, HttpResponse},
+};
+use aws_smithy_types::{body::SdkBody, retry::RetryConfig};
+use aws_types::{SdkConfig, region::Region as SdkRegion};
+use hawser::{
+    billing::{Report, Tags},
+    names::{AccountId, BucketName, Partition, Region, ReportName},
+    ports::{Aws, FaultKind, Version, aws::Clients},
+};
+
+/// A connector that answers from a list and keeps what was sent.
+#[derive(Debug, Clone, Default)]
+struct Canned {
+    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
+    sent: Arc<Mutex<Vec<Sent>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Sent {
+    method: String,
+    uri: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Sent {
+    fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+}
+
+impl HttpConnector for Canned {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.sent.lock().unwrap().push(Sent {
+            method: request.method().to_owned(),
+            uri: request.uri().to_owned(),
+            headers: request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
+        });
+        let (status, body) = self.answers.lock().unwrap().pop_front().unwrap_or((200, String::new()));
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))))
+    }
+}
+
+impl Canned {
+    fn with(answers: &[(u16, &str)]) -> Self {
+        let canned = Self::default();
+        canned.answers.lock().unwrap().extend(answers.iter().map(|(status, body)| (*status, (*body).to_owned())));
+        canned
+    }
+
+    fn clients(&self, region: &Region) -> Clients {
+        let connector = SharedHttpConnector::new(self.clone());
+        let config = SdkConfig::builder()
+            .behavior_version(aws_config::BehaviorVersion::latest())
+            .region(SdkRegion::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("AKID", "secret", None)))
+            .retry_config(RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1)))
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .build();
+        Clients::new(&config, region)
+    }
+
+    fn sent(&self) -> Vec<Sent> {
+        self.sent.lock().unwrap().clone()
+    }
+}
+
+fn billing(partition: Partition) -> Region {
+    partition.billing_region().unwrap()
+}
+
+fn owner() -> AccountId {
+    "111122223333".parse().unwrap()
+}
+
+fn bucket() -> BucketName {
+    "acme-111122223333-0123456789abcdef".parse().unwrap()
+}
+
+fn report() -> Report {
+    Report {
+        name: "acme-0123456789abcdef".to_owned(),
+        time_unit: "HOURLY".to_owned(),
+        format: "Parquet".to_owned(),
+        compression: "Parquet".to_owned(),
+        elements: vec!["RESOURCES".to_owned()],
+        bucket: bucket().as_str().to_owned(),
+        prefix: "hawser/0a1b2c3d".to_owned(),
+        region: "us-east-1".to_owned(),
+        artifacts: vec!["ATHENA".to_owned()],
+        versioning: "OVERWRITE_REPORT".to_owned(),
+        refresh_closed: true,
+        billing_view: None,
+        last_status: None,
+        last_delivery: None,
+    }
+}
+
+#[tokio::test]
+async fn billing_lives_in_its_own_region_of_each_partition() {
+    // HW-B1, F-13, F-14: whatever Region the stack is in (here eu-west-1), and in no partition a host that does not exist.
+    for (partition, host) in [
+        (Partition::Aws, "cur.us-east-1.amazonaws.com"),
+        (Partition::AwsCn, "cur.cn-northwest-1.amazonaws.com.cn"),
+        (Partition::AwsEusc, "cur.eusc-de-east-1.amazonaws.eu"),
+    ] {
+        let canned = Canned::with(&[(200, "{}")]);
+        let region = billing(partition);
+        canned.clients(&region).describe_reports().await.unwrap();
+        let sent = canned.sent();
+        assert!(sent[0].uri.starts_with(&format!("https://{host}")), "{}", sent[0].uri);
+        assert!(sent[0].header("authorization").contains(&format!("/{region}/cur/aws4_request")));
+    }
+    assert_eq!(Partition::AwsUsGov.billing_region(), None, "F-25");
+}
+
+#[tokio::test]
+async fn every_page_of_reports_is_read() {
+    // HW-B4: a page holds five.
+    let page = |names: &[&str], next: &str| {
+        let reports: Vec<String> = names.iter().map(|name| format!(
+            r#"{{"ReportName":"{name}","TimeUnit":"HOURLY","Format":"Parquet","Compression":"Parquet","AdditionalSchemaElements":["RESOURCES","NEW"],"S3Bucket":"b","S3Prefix":"p","S3Region":"mars-1","ReportStatus":{{"lastStatus":"SUCCESS","lastDelivery":"20261121T080000Z"}}}}"#
+        )).collect();
+        format!(r#"{{"ReportDefinitions":[{}]{next}}}"#, reports.join(","))
+    };
+    let canned = Canned::with(&[(200, &page(&["a", "b", "c", "d", "e"], r#","NextToken":"more""#)), (200, &page(&["f"], ""))]);
+    let reports = canned.clients(&billing(Partition::Aws)).describe_reports().await.unwrap();
+    assert_eq!(reports.iter().map(|report| report.name.as_str()).collect::<String>(), "abcdef");
+    assert!(canned.sent()[1].body.contains("more"));
+    // What AWS adds after this SDK was built arrives as it is.
+    assert_eq!((reports[0].elements[1].as_str(), reports[0].region.as_str()), ("NEW", "mars-1"));
+    assert_eq!(reports[5].last_status.as_deref(), Some("SUCCESS"));
+}
+
+#[tokio::test]
+async fn every_bucket_call_names_the_owner_and_goes_by_path() {
+    // HW-O5.
+    let canned = Canned::with(&[(200, ""), (404, ""), (200, "<Tagging><TagSet/></Tagging>"), (200, r#"{"Version":"x"}"#)]);
+    let (clients, bucket, owner) = (canned.clients(&billing(Partition::Aws)), bucket(), owner());
+    assert!(clients.bucket_exists(&bucket, &owner).await.unwrap());
+    assert!(!clients.bucket_exists(&bucket, &owner).await.unwrap());
+    assert_eq!(clients.bucket_tags(&bucket, &owner).await.unwrap(), Tags::new());
+    assert_eq!(clients.bucket_policy(&bucket, &owner).await.unwrap().as_deref(), Some(r#"{"Version":"x"}"#));
+    clients.block_public_access(&bucket, &owner).await.unwrap();
+    clients.encrypt_bucket(&bucket, &owner).await.unwrap();
+    clients.expire_uploads(&bucket, &owner, 7).await.unwrap();
+    clients.put_bucket_policy(&bucket, &owner, "{}").await.unwrap();
+    clients.delete_bucket(&bucket, &owner).await.unwrap();
+    let version = Version { key: "k".to_owned(), version_id: "null".to_owned() };
+    canned.answers.lock().unwrap().push_back((200, "<DeleteResult/>".to_owned()));
+    clients.delete_versions(&bucket, &owner, &[version]).await.unwrap();
+    let sent = canned.sent();
+    assert_eq!(sent.len(), 10);
+    for sent in sent {
+        let at = "https://s3.us-east-1.amazonaws.com/acme-111122223333-0123456789abcdef";
+        assert!(sent.uri.starts_with(at), "{} {}", sent.method, sent.uri);
+        assert_eq!(sent.header("x-amz-expected-bucket-owner"), owner.as_str(), "{} {}", sent.method, sent.uri);
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_comes_into_being_with_its_mark() {
+    // HW-O1; and us-east-1 is where a bucket is made without a constraint.
+    let tags = Tags::from([("hawser:stack-id".to_owned(), "arn:aws:cloudformation:…".to_owned())]);
+    for (partition, constraint) in [(Partition::Aws, false), (Partition::AwsCn, true)] {
+        let canned = Canned::default();
+        canned.clients(&billing(partition)).create_bucket(&bucket(), &tags).await.unwrap();
+        let sent = &canned.sent()[0];
+        assert!(sent.body.contains("<Key>hawser:stack-id</Key>"), "{}", sent.body);
+        assert_eq!(sent.body.contains("<LocationConstraint>cn-northwest-1</LocationConstraint>"), constraint);
+        assert_eq!(sent.body.contains("us-east-1"), false);
+        assert_eq!(sent.header("x-amz-object-ownership"), "BucketOwnerEnforced");
+    }
+}
+
+#[tokio::test]
+async fn a_report_is_put_as_it_is_wanted_with_its_mark() {
+    let canned = Canned::with(&[(200, "{}")]);
+    let tags = Tags::from([("hawser:stack-id".to_owned(), "arn".to_owned())]);
+    canned.clients(&billing(Partition::Aws)).put_report(&report(), &tags).await.unwrap();
+    let body: serde_json::Value = serde_json::from_str(&canned.sent()[0].body).unwrap();
+    assert_eq!(body["ReportDefinition"]["AdditionalArtifacts"], serde_json::json!(["ATHENA"]));
+    assert_eq!(body["ReportDefinition"]["RefreshClosedReports"], true);
+    assert_eq!(body["Tags"], serde_json::json!([{ "Key": "hawser:stack-id", "Value": "arn" }]));
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart() {
+    let not_in_use = r#"{"__type":"AWSOrganizationsNotInUseException","Message":"no"}"#;
+    let denied = r#"{"__type":"AccessDeniedException","Message":"denied"}"#;
+    let scp =
+        r#"{"__type":"AccessDeniedException","Message":"not authorized with an explicit deny in a service control policy"}"#;
+    let canned = Canned::with(&[
+        (400, not_in_use),
+        (400, denied),
+        (400, scp),
+        (
+            200,
+            r#"{"Organization":{"Id":"o-1","MasterAccountId":"111122223333","MasterAccountEmail":"x@example.com","FeatureSet":"ALL"}}"#,
+        ),
+        (200, "{}"),
+    ]);
+    let clients = canned.clients(&billing(Partition::Aws));
+    // HW-B2, F-22: only this one means standalone.
+    assert_eq!(clients.describe_organization().await.unwrap(), None);
+    assert_eq!(clients.describe_organization().await.unwrap_err().kind, FaultKind::Denied);
+    assert_eq!(clients.describe_organization().await.unwrap_err().kind, FaultKind::DeniedByScp, "F-5");
+    let known = clients.describe_organization().await.unwrap().unwrap();
+    assert_eq!(known.management_account.unwrap(), owner());
+    assert_eq!(clients.describe_organization().await.unwrap_err().kind, FaultKind::Refused);
+}
+
+#[tokio::test]
+async fn a_report_that_is_gone_was_removed() {
+    let missing = r#"{"__type":"ValidationException","Message":"report does not exist"}"#;
+    let listed = r#"{"ReportDefinitions":[{"ReportName":"acme-0123456789abcdef","TimeUnit":"HOURLY","Format":"Parquet","Compression":"Parquet","AdditionalSchemaElements":[],"S3Bucket":"b","S3Prefix":"p","S3Region":"us-east-1"}]}"#;
+    let name = ReportName::existing("acme-0123456789abcdef");
+    let gone = Canned::with(&[(400, missing), (200, "{}")]);
+    gone.clients(&billing(Partition::Aws)).delete_report(&name).await.unwrap();
+    let there = Canned::with(&[(400, missing), (200, listed)]);
+    let fault = there.clients(&billing(Partition::Aws)).delete_report(&name).await.unwrap_err();
+    assert_eq!((fault.kind, fault.action), (FaultKind::Refused, "cur:DeleteReportDefinition"));
+}
+
+#[tokio::test]
+async fn old_regions_answer_with_no_constraint_or_with_eu() {
+    let answer = |constraint: &str| {
+        format!(r#"<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{constraint}</LocationConstraint>"#)
+    };
+    let canned = Canned::with(&[(200, &answer("")), (200, &answer("EU")), (200, &answer("ap-south-1"))]);
+    let clients = canned.clients(&billing(Partition::Aws));
+    for expected in ["us-east-1", "eu-west-1", "ap-south-1"] {
+        assert_eq!(clients.bucket_region(&bucket(), &owner()).await.unwrap().as_str(), expected);
+    }
+}
+
+#[tokio::test]
+async fn keys_that_could_not_be_deleted_are_a_fault_though_the_call_succeeded() {
+    let body = "<DeleteResult><Error><Key>k</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>";
+    let canned = Canned::with(&[(200, body)]);
+    let version = Version { key: "k".to_owned(), version_id: "null".to_owned() };
+    let fault = canned.clients(&billing(Partition::Aws)).delete_versions(&bucket(), &owner(), &[version]).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Denied);
+}
+
+#[tokio::test]
+async fn throttling_is_tried_again_and_then_said() {
+    // F-44.
+    let slow = r#"{"__type":"ThrottlingException","Message":"slow down"}"#;
+    let canned = Canned::with(&[(400, slow), (200, "{}"), (400, slow), (400, slow)]);
+    let clients = canned.clients(&billing(Partition::Aws));
+    assert_eq!(clients.describe_reports().await.unwrap(), Vec::new());
+    assert_eq!(clients.describe_reports().await.unwrap_err().kind, FaultKind::Throttled);
+}

@@ -1,0 +1,211 @@
+//! The notice as the vendor gets it, and what each of the vendor's answers does.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+
+use async_trait::async_trait;
+use hawser::{
+    connection::{self, Meaning, notice::Type},
+    error::Code,
+    event::Request,
+    handler,
+    ports::{HttpAnswer, NoAnswer, Ports, Vendor},
+    sim::{AccountFile, World},
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+const TOKEN: &str = "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==";
+const RESPONSE_URL: &str =
+    "https://cloudformation-custom-resource-response-euwest1.s3.eu-west-1.amazonaws.com/x?X-Amz-Signature=y";
+
+fn event(request_type: &str) -> Value {
+    json!({
+        "RequestType": request_type, "RequestId": "r-1", "ResponseURL": RESPONSE_URL, "LogicalResourceId": "Connection",
+        "StackId": "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70", "ResourceType": "Custom::AccountConnection",
+        "PhysicalResourceId": "hawser/account-connection/a", "ResourceProperties": {
+            "NoticeUrl": "https://vendor.example:8443/notices", "LaunchToken": TOKEN, "ConnectionName": "Zürich \"main\"",
+            "RoleArn": "arn:aws:iam::111122223333:role/vendor", "ExternalId": "ext-1", "Regions": ["eu-west-1", ""],
+            "Packs": { "billing": "ReadOnly", "ebs": "None" }, "TemplateVersion": "1",
+            "Organization": { "AccountRole": "standalone" }, "Billing": { "Kind": "None", "Origin": "none" },
+        },
+    })
+}
+
+/// A vendor that answers from a list and keeps what it got, and when.
+struct Listed {
+    answers: Mutex<Vec<Result<HttpAnswer, NoAnswer>>>,
+    got: Mutex<Vec<(BTreeMap<&'static str, String>, String)>>,
+}
+
+#[async_trait]
+impl Vendor for Listed {
+    async fn post(
+        &self,
+        _: &Url,
+        headers: &BTreeMap<&'static str, String>,
+        body: &str,
+        _: Duration,
+    ) -> Result<HttpAnswer, NoAnswer> {
+        self.got.lock().unwrap().push((headers.clone(), body.to_owned()));
+        let mut answers = self.answers.lock().unwrap();
+        if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() }
+    }
+}
+
+fn status(status: u16, body: &str) -> Result<HttpAnswer, NoAnswer> {
+    Ok(HttpAnswer { status, retry_after: None, body: body.as_bytes().to_vec() })
+}
+
+/// What came of one event: the response, the seconds it took, and what the vendor got.
+struct Outcome {
+    response: Value,
+    seconds: i64,
+    got: Vec<(BTreeMap<&'static str, String>, String)>,
+}
+
+fn answered(event: &Value, answers: Vec<Result<HttpAnswer, NoAnswer>>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let world = World::new(AccountFile::default());
+        let vendor = Listed { answers: Mutex::new(answers), got: Mutex::default() };
+        let ports = Ports { vendor: &vendor, ..world.ports() };
+        let started = ports.clock.now();
+        handler::answer(event, started + Duration::from_secs(120), &ports).await.unwrap();
+        let seconds = (ports.clock.now() - started).whole_seconds();
+        let response = world.mailbox.responses(RESPONSE_URL).remove(0);
+        Outcome { response, seconds, got: vendor.got.into_inner().unwrap() }
+    })
+}
+
+/// The id this stack's connection has, as a Delete carries it.
+fn own_id() -> String {
+    let Request::Connection(origin, _) = Request::parse(&event("Create")).unwrap() else { unreachable!() };
+    connection::physical_id(&origin)
+}
+
+fn delete() -> Value {
+    let mut delete = event("Delete");
+    delete["PhysicalResourceId"] = own_id().into();
+    delete
+}
+
+#[test]
+fn the_notice_is_signed_and_its_proof_vouches_for_its_data() {
+    // HW-C2, HW-C3.
+    let outcome = answered(&event("Create"), vec![status(200, r#"{"connectionId":"c-9","message":"hello"}"#)]);
+    assert_eq!(outcome.response["Data"]["ConnectionId"], "c-9");
+    assert_eq!(outcome.response["Data"]["Message"], "hello");
+    let (headers, body) = &outcome.got[0];
+    let timestamp: i64 = headers["webhook-timestamp"].parse().unwrap();
+    let key = standardwebhooks::Webhook::new(TOKEN).unwrap();
+    assert_eq!(headers["webhook-signature"], key.sign(&headers["webhook-id"], timestamp, body.as_bytes()).unwrap());
+    assert_eq!(headers["content-type"], "application/cloudevents+json");
+    let notice: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(notice["id"], headers["webhook-id"].as_str());
+    assert_eq!(notice["id"], outcome.response["Data"]["NoticeId"]);
+    assert_eq!(notice["type"], "hawser.connection.established");
+    assert_eq!(notice["time"], "2026-11-22T10:00:00Z");
+    let mut data = notice["data"].clone();
+    let proof = data.as_object_mut().unwrap().remove("proof").unwrap();
+    assert_eq!(proof["headers"]["x-hawser-audience"], "vendor.example:8443");
+    // The canonical form of maps of strings is sorted, compact JSON: what serde_json's own map gives.
+    let sorted: BTreeMap<String, Value> = serde_json::from_value(data.clone()).unwrap();
+    let digest = hex::encode(Sha256::digest(serde_json::to_vec(&sorted).unwrap()));
+    assert_eq!(proof["headers"]["x-hawser-data-sha256"], digest.as_str());
+    assert_eq!(data["packs"], json!({ "billing": "ReadOnly" }), "packs that are off are left out");
+    assert_eq!(data["regions"], json!(["eu-west-1"]), "an empty list arrives as one empty string");
+    assert_eq!(data["organization"]["managementAccountId"], "", "every field is there");
+}
+
+#[test]
+fn every_delivery_of_an_event_sends_the_same_id_and_each_request_its_own() {
+    let id = |event: &Value| answered(event, vec![status(200, "")]).got[0].0["webhook-id"].clone();
+    assert_eq!(id(&event("Create")), id(&event("Create")));
+    let mut other = event("Create");
+    other["RequestId"] = "r-2".into();
+    assert_ne!(id(&event("Create")), id(&other));
+}
+
+#[test]
+fn a_refusal_fails_the_stack_with_the_vendors_own_words() {
+    // HW-C4, F-6.
+    let problem = r#"{"title":"No","detail":"token\nalready used by stack `x`"}"#;
+    let outcome = answered(&event("Create"), vec![status(409, problem)]);
+    assert_eq!(outcome.got.len(), 1, "a refusal is not asked again");
+    let reason = outcome.response["Reason"].as_str().unwrap();
+    assert!(reason.starts_with("VENDOR_REFUSED: the vendor answered 409: token already used by stack `x`."), "{reason}");
+}
+
+#[test]
+fn what_may_pass_is_tried_again_at_the_pace_the_vendor_asks_for() {
+    let busy = Ok(HttpAnswer { status: 429, retry_after: Some(Duration::from_secs(9)), body: Vec::new() });
+    let outcome =
+        answered(&event("Update"), vec![status(503, ""), busy, Err(NoAnswer("no connection".to_owned())), status(204, "")]);
+    assert_eq!(outcome.response["Status"], "SUCCESS");
+    assert_eq!(outcome.got.len(), 4);
+    assert_eq!(outcome.seconds, 1 + 9 + 4, "1 s, then what Retry-After says, then 4 s");
+    assert!(outcome.got[0].1.contains("hawser.connection.updated"));
+}
+
+#[test]
+fn a_vendor_that_stays_away_fails_a_create_in_time_and_never_a_delete() {
+    // HW-C5, F-28.
+    let away = || vec![Err(NoAnswer("no connection".to_owned()))];
+    let create = answered(&event("Create"), away());
+    assert!(create.response["Reason"].as_str().unwrap().starts_with("VENDOR_UNREACHABLE: `vendor.example:8443`"));
+    assert!(create.seconds < 110, "{} s", create.seconds);
+    let gone = answered(&delete(), away());
+    assert_eq!(gone.response["Status"], "SUCCESS");
+    assert!(gone.seconds <= 30, "{} s", gone.seconds);
+    assert!(gone.response["Reason"].as_str().unwrap().contains("VENDOR_UNREACHABLE"));
+}
+
+#[test]
+fn a_delete_succeeds_whatever_the_vendor_says() {
+    for answer in [status(200, ""), status(404, ""), status(410, ""), status(403, "{}"), status(302, ""), status(500, "")] {
+        let outcome = answered(&delete(), vec![answer.clone()]);
+        assert_eq!(outcome.response["Status"], "SUCCESS", "{answer:?}");
+        assert!(outcome.got[0].1.contains("hawser.connection.removed"));
+    }
+}
+
+#[test]
+fn a_delete_under_another_id_tells_no_one() {
+    // HW-L6, F-34: CloudFormation's own id for a Create that was never answered.
+    let mut other = delete();
+    other["PhysicalResourceId"] = "acme-Connection-1A2B3C4D5E6F".into();
+    let outcome = answered(&other, vec![status(200, "")]);
+    assert_eq!((outcome.response["Status"].as_str(), outcome.got.len()), (Some("SUCCESS"), 0));
+}
+
+#[test]
+fn addresses_that_are_not_for_notices_are_refused_before_anything_is_sent() {
+    // HW-C1.
+    for url in
+        ["http://vendor.example/", "https://me@vendor.example/", "https://vendor.example/#x", "ftp://x/", "nonsense", "https://"]
+    {
+        let mut event = event("Create");
+        event["ResourceProperties"]["NoticeUrl"] = url.into();
+        let outcome = answered(&event, vec![status(200, "")]);
+        assert!(outcome.got.is_empty());
+        assert!(outcome.response["Reason"].as_str().unwrap().starts_with("NOTICE_URL_REFUSED"), "{url}: {}", outcome.response);
+    }
+}
+
+#[test]
+fn every_status_has_one_meaning() {
+    for code in 100..=599 {
+        for kind in [Type::Established, Type::Updated, Type::Removed] {
+            let answer = HttpAnswer { status: code, retry_after: None, body: b"{\"connectionId\":1}".to_vec() };
+            match (code, connection::meaning(kind, &answer)) {
+                (200..=299, Meaning::Accepted(_)) | (408 | 425 | 429 | 500..=599, Meaning::TryAgain(..)) => {}
+                (404 | 410, Meaning::Accepted(_)) => assert_eq!(kind, Type::Removed),
+                (300..=399, Meaning::Refused(failure)) => assert_eq!(failure.code, Code::VendorRedirected),
+                (_, Meaning::Refused(failure)) => assert_eq!(failure.code, Code::VendorRefused),
+                (code, meaning) => panic!("{code} means {meaning:?}"),
+            }
+        }
+    }
+}

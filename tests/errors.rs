@@ -1,0 +1,83 @@
+//! `docs/errors.md` is written from the code and is complete; codes are unique and used (HW-W1).
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{collections::BTreeSet, fmt::Write, fs, path::PathBuf};
+
+use hawser::error::{Blame, Code};
+
+fn source(path: &str) -> String {
+    fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// What each code means: its documentation comment in `src/error.rs`.
+fn meaning(code: Code) -> String {
+    let text = source("src/error.rs");
+    let lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| line.contains(&format!("= \"{code}\","))).unwrap();
+    let mut comment: Vec<&str> = lines[..at].iter().rev().map_while(|line| line.trim().strip_prefix("/// ")).collect();
+    comment.reverse();
+    comment.join(" ")
+}
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Errors\n\n\
+         Every failure begins with one of these codes, in the stack event, the log and the vendor's view alike:\n\
+         `CODE: what happened. What to do next. [aws request …]`. Codes never change their meaning; new ones may come.\n\n\
+         This page is written from `src/error.rs` (`make bless`).\n\n\
+         | code | meaning | who can mend it | next step |\n| --- | --- | --- | --- |\n",
+    );
+    for code in Code::ALL {
+        let who = match code.blame() {
+            Blame::Customer => "customer",
+            Blame::Vendor => "vendor",
+            Blame::Aws => "AWS",
+            Blame::Hawser => "Hawser",
+        };
+        writeln!(page, "| `{code}` | {} | {who} | {} |", meaning(*code), code.next_step()).unwrap();
+    }
+    page
+}
+
+#[test]
+fn the_page_says_what_the_code_says() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
+    if std::env::var_os("HAWSER_BLESS").is_some() {
+        fs::write(&path, page()).unwrap();
+    }
+    assert!(fs::read_to_string(&path).unwrap_or_default() == page(), "docs/errors.md is out of date: run `make bless`");
+}
+
+#[test]
+fn codes_are_unique_and_say_what_to_do() {
+    let codes: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(codes.len(), Code::ALL.len());
+    for code in Code::ALL {
+        assert!(code.as_str().chars().all(|c| c.is_ascii_uppercase() || c == '_'), "{code}");
+        assert!(code.next_step().ends_with('.'), "{code}");
+        assert!(!meaning(*code).is_empty(), "{code} has no meaning");
+    }
+}
+
+#[test]
+fn every_code_is_answered_with_by_some_line_of_code() {
+    let places = [
+        "src/billing.rs",
+        "src/billing/choice.rs",
+        "src/billing/observe.rs",
+        "src/billing/plan.rs",
+        "src/connection.rs",
+        "src/connection/notice.rs",
+        "src/event.rs",
+        "src/execute.rs",
+        "src/handler.rs",
+        "src/properties.rs",
+        "src/reply.rs",
+        "src/ports/real.rs",
+        "src/error.rs",
+    ];
+    let code: String = places.iter().map(|path| source(path)).collect();
+    for known in Code::ALL {
+        assert!(code.contains(&format!("Code::{known:?}")), "{known} is never used");
+    }
+}

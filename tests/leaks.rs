@@ -1,0 +1,108 @@
+//! Everything the handler logs, at the finest level, and everything that can be printed, searched for secrets
+//! (HW-W2, F-7, F-8).
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use hawser::{
+    connection::Proof,
+    event::{Envelope, Request},
+    names::{LaunchToken, ResponseUrl},
+    sim::{
+        AccountFile, Mishap, World,
+        parties::{MAILBOX_CALL, SIGNATURE, VENDOR_CALL},
+        stack::{Parameters, Stack},
+    },
+};
+use serde_json::json;
+use tracing_subscriber::{Layer, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt};
+
+const TOKEN: &str = "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==";
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Captured {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn assert_clean(text: &str, what: &str) {
+    for secret in [TOKEN, &TOKEN[6..30], SIGNATURE, "X-Amz-Signature", "%7C"] {
+        assert!(!text.contains(secret), "{what} holds `{secret}`:\n{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_log_line_of_any_life_holds_a_secret() {
+    let captured = Captured::default();
+    let layer = tracing_subscriber::fmt::layer().json().with_writer(captured.clone()).with_filter(LevelFilter::TRACE);
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let parameters = |name: &str| {
+        Parameters::from([
+            ("Kind", "CostAndUsageReport".to_owned()),
+            ("NamePrefix", "acme".to_owned()),
+            ("NoticeUrl", "https://vendor.example/notices".to_owned()),
+            ("LaunchToken", TOKEN.to_owned()),
+            ("ConnectionName", name.to_owned()),
+        ])
+    };
+    for call in [VENDOR_CALL, MAILBOX_CALL, "cur:PutReportDefinition", "none"] {
+        for mishap in Mishap::ALL {
+            let world = World::new(AccountFile::default());
+            world.script.spoil_all(call, mishap);
+            let mut stack = Stack::new(&world, "acme");
+            stack.create(parameters("first")).await;
+            stack.update(parameters("second")).await;
+            stack.delete().await;
+        }
+    }
+    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    assert!(log.lines().count() > 500, "only {} lines were captured", log.lines().count());
+    assert!(log.contains("cloudformation-custom-resource-response"), "the host alone may be logged, and is");
+    assert_clean(&log, "the log");
+}
+
+#[test]
+fn what_is_secret_prints_redacted() {
+    let event = json!({
+        "RequestType": "Create", "RequestId": "r", "LogicalResourceId": "Connection", "ResourceType": "Custom::AccountConnection",
+        "StackId": "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70",
+        "ResponseURL": format!("https://x.s3.amazonaws.com/a%7Cb?X-Amz-Signature={SIGNATURE}"),
+        "ResourceProperties": { "NoticeUrl": "https://vendor.example/", "LaunchToken": TOKEN, "RoleArn": "a", "ExternalId": "e" },
+    });
+    let (envelope, url) = Envelope::parse(&event).unwrap();
+    let request = Request::parse(&event).unwrap();
+    let token: LaunchToken = TOKEN.parse().unwrap();
+    let proof = Proof {
+        method: "POST".to_owned(),
+        url: "https://sts.eu-west-1.amazonaws.com/".to_owned(),
+        headers: [("authorization".to_owned(), SIGNATURE.to_owned()), ("x-amz-security-token".to_owned(), SIGNATURE.to_owned())]
+            .into(),
+        body: String::new(),
+    };
+    assert_clean(&format!("{envelope:?} {url:?} {request:#?} {token:?} {proof:#?}"), "Debug");
+    assert!(ResponseUrl::parse("not a url").is_none());
+}
+
+#[test]
+fn a_wrong_token_is_not_repeated() {
+    let slip = TOKEN.replace("whsec_", "whsec-");
+    let refused = slip.parse::<LaunchToken>().unwrap_err();
+    assert_clean(&refused.to_string(), "the error");
+}

@@ -1,0 +1,61 @@
+//! Every rule of `docs/requirements.md` is cited by code and by a test, and every citation names a rule.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Rule ids in a text: `HW-` with a capital letter and digits.
+fn rules_in(text: &str) -> BTreeSet<String> {
+    let id = |rest: &str| {
+        let digits = rest.get(1..)?.chars().take_while(char::is_ascii_digit).count();
+        (rest.starts_with(|c: char| c.is_ascii_uppercase()) && digits > 0).then(|| format!("HW-{}", &rest[..=digits]))
+    };
+    text.split("HW-").skip(1).filter_map(id).collect()
+}
+
+fn cited_below(places: &[&str]) -> BTreeSet<String> {
+    let mut cited = BTreeSet::new();
+    let mut left: Vec<PathBuf> = places.iter().map(|place| root().join(place)).collect();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|kind| ["rs", "py", "yaml"].iter().any(|known| kind == *known))
+            && !is_this_file(&path)
+        {
+            cited.extend(rules_in(&fs::read_to_string(&path).unwrap()));
+        }
+    }
+    cited
+}
+
+fn is_this_file(path: &Path) -> bool {
+    path.ends_with("tests/requirements.rs")
+}
+
+#[test]
+fn every_rule_is_obeyed_somewhere_and_tested_somewhere() {
+    let rules = rules_in(&fs::read_to_string(root().join("docs/requirements.md")).unwrap());
+    assert!(rules.len() >= 30, "rules went missing: {rules:?}");
+    let code = cited_below(&["src", "console/src", "template.yaml"]);
+    let tests = cited_below(&["tests", "console/tests", "dev/tests", "dev/sam"]);
+    let by_no_code: Vec<&String> = rules.difference(&code).collect();
+    let by_no_test: Vec<&String> = rules.difference(&tests).collect();
+    let unknown: Vec<&String> = code.union(&tests).filter(|rule| !rules.contains(*rule)).collect();
+    assert!(
+        by_no_code.is_empty() && by_no_test.is_empty() && unknown.is_empty(),
+        "cited by no code: {by_no_code:?}\ncited by no test: {by_no_test:?}\nnot a rule: {unknown:?}"
+    );
+}
+
+#[test]
+fn rule_ids_are_found_as_they_are_written() {
+    let found = rules_in("HW-A1, F-3; HW-B12. HW-x1 HW- HW-C");
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["HW-A1", "HW-B12"]);
+}
