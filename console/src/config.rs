@@ -82,7 +82,7 @@ impl Serve {
     }
 }
 
-/// How much to log of this program's own; other crates' lines only from `warn` on, since some of them show headers.
+/// How much to log of this program's own; other crates' lines only from `warn` on, since those may speak of requests and headers.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[expect(missing_docs, reason = "the names of log levels say it")]
 pub enum LogLevel {

@@ -43,6 +43,8 @@ fn anything_else_is_not() {
         ("no result", swap(result, "")),
         ("an account in the metadata", swap("<RequestId>", &format!("{other}<RequestId>")).replacen(&account, "", 1)),
         ("an account cut by a comment", swap(&account, "<Account>111122<!-- -->223333</Account>")),
+        ("an account with a comment behind it", swap(&account, "<Account>111122223333<!-- -->4</Account>")),
+        ("an account with an element behind it", swap(&account, "<Account>111122223333<b/></Account>")),
         ("an account with an element", swap(&account, "<Account><b/>111122223333</Account>")),
         ("an account that is too short", swap(&account, "<Account>11112222333</Account>")),
         ("an account with spaces", swap(&account, "<Account> 111122223333 </Account>")),

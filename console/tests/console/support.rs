@@ -179,6 +179,8 @@ pub(crate) enum Behaviour {
     Honest,
     /// Always this.
     Fixed(u16, &'static str, String),
+    /// Honest, after a while.
+    Slow(std::time::Duration),
     /// A redirect to another address.
     Redirect(String),
 }
@@ -231,12 +233,15 @@ impl StsStub {
 async fn answer(State(stub): State<StsStub>, headers: HeaderMap, body: Bytes) -> Response {
     stub.calls.fetch_add(1, Ordering::SeqCst);
     let behaviour = stub.behaviour.lock().unwrap().clone();
+    if let Behaviour::Slow(delay) = behaviour {
+        tokio::time::sleep(delay).await;
+    }
     match behaviour {
         Behaviour::Fixed(status, media_type, body) => {
             (StatusCode::from_u16(status).unwrap(), [("content-type", media_type)], body).into_response()
         }
         Behaviour::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [("location", to)], "").into_response(),
-        Behaviour::Honest => match signer(&stub.url, &headers, &body) {
+        Behaviour::Honest | Behaviour::Slow(_) => match signer(&stub.url, &headers, &body) {
             Some(account) => (StatusCode::OK, [("content-type", "text/xml")], identity_xml(&account)).into_response(),
             None => (StatusCode::FORBIDDEN, [("content-type", "text/xml")], error_xml("SignatureDoesNotMatch")).into_response(),
         },
