@@ -181,7 +181,7 @@ async fn a_bucket_comes_into_being_with_its_mark() {
         let sent = &canned.sent()[0];
         assert!(sent.body.contains("<Key>hawser:stack-id</Key>"), "{}", sent.body);
         assert_eq!(sent.body.contains("<LocationConstraint>cn-northwest-1</LocationConstraint>"), constraint);
-        assert_eq!(sent.body.contains("us-east-1"), false);
+        assert!(!sent.body.contains("us-east-1"));
         assert_eq!(sent.header("x-amz-object-ownership"), "BucketOwnerEnforced");
     }
 }

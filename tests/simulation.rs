@@ -2,7 +2,7 @@
 //!
 //! A failing run names its life, call and mishap; `make test ARGS='-E "test(=every_call_of_every_life_goes_wrong_once)"'`
 //! runs it again, the same way: there is no chance in it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on should stop, and says how much it did")]
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -47,7 +47,7 @@ pub enum Step {
     /// The report exists.
     EnsureReport {
         /// Its definition.
-        report: Report,
+        report: Box<Report>,
         /// Its tags.
         tags: Tags,
     },
@@ -172,7 +172,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
             describe(&mut attributes, origin, export, facts, &report, "created", &created_at);
             let mut tags = mark(origin);
             tags.insert(TAG_CREATED_AT.to_owned(), created_at);
-            rounds.push(vec![Step::EnsureReport { report, tags }]);
+            rounds.push(vec![Step::EnsureReport { report: Box::new(report), tags }]);
         }
     }
     attributes.insert("Decision", choice.sentence.clone());
