@@ -78,6 +78,7 @@ fn the_identity_must_be_the_notices() {
     let arn = |arn: &str| Identity::read(&good.replace(&session, arn)).unwrap();
     let refused = [
         identity_from(&identity_xml(OTHER_ACCOUNT)),
+        identity_from(&good.replace(&format!("<Account>{ACCOUNT}"), &format!("<Account>{OTHER_ACCOUNT}"))),
         arn(&format!("arn:aws:sts::{OTHER_ACCOUNT}:assumed-role/x/y")),
         arn("arn:aws-cn:sts::111122223333:assumed-role/x/y"),
         arn("arn:aws:iam::111122223333:user/someone"),
