@@ -52,7 +52,7 @@ pub fn compare(results: &Results) -> Vec<Line> {
         limit,
         measured: hawser(way).and_then(of),
     };
-    let zip = results.sizes.get(&Name::Hawser).map(|it| it.published_zip_bytes.unwrap_or(it.zip_bytes));
+    let zip = results.packages.get(&Name::Hawser).map(|it| it.published_zip_bytes.unwrap_or(it.zip_bytes));
     vec![
         ratio("start to response", 0.55, Way::Cold, |it| it.to_response_ms.ratio_to_plain),
         ratio("start to response, CPU of 128 MB", 0.4, Way::Cold128Mb, |it| it.to_response_ms.ratio_to_plain),

@@ -1,6 +1,6 @@
 //! The four handlers: where each is, how it is started, how big it is.
 
-use std::io::{Cursor, Seek, Write};
+use std::io::{Cursor, Read, Seek, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -8,7 +8,7 @@ use std::{fs, io};
 use serde::Serialize;
 use tokio::process::Command;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::error::{Doing, Error};
 use crate::record::Service;
@@ -75,10 +75,21 @@ pub struct Handler {
     program: PathBuf,
     args: Vec<String>,
     task_root: PathBuf,
-    /// What is uploaded to Lambda, zipped.
+    /// What of it is uploaded to Lambda.
+    pub package: Package,
+}
+
+/// Of what is uploaded.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Package {
+    /// Zipped by the bench, the same way for all.
     pub zip_bytes: u64,
-    /// With what Lambda's own runtime adds to it, where it does.
+    /// With what Lambda's own runtime brings.
     pub zip_bytes_with_sdk: Option<u64>,
+    /// Versions of what is not pinned by a lock file beside it.
+    pub versions: Option<String>,
+    /// The zip that is published, where there is one.
+    pub published_zip_bytes: Option<u64>,
 }
 
 impl Handler {
@@ -88,12 +99,14 @@ impl Handler {
             path.canonicalize().doing(format!("looking for the handler `{}` at `{}`", name.as_str(), path.display()))?;
         let task_root = program.parent().map(Path::to_owned).unwrap_or_default();
         let zip_bytes = zipped(&[(program.clone(), "bootstrap".to_owned())])?;
-        Ok(Self { name, program, args: Vec::new(), task_root, zip_bytes, zip_bytes_with_sdk: None })
+        let published_zip_bytes = published(&program)?;
+        let package = Package { zip_bytes, published_zip_bytes, ..Package::default() };
+        Ok(Self { name, program, args: Vec::new(), task_root, package })
     }
 
     /// `handler.py` in `folder`, run by Lambda's own Python runtime client, `awslambdaric`.
     pub fn python(interpreter: &Path, folder: &Path) -> Result<Self, Error> {
-        let packages = site_packages(interpreter)?;
+        let (packages, versions) = site_packages(interpreter)?;
         compile(interpreter, &packages)?;
         let task_root = folder.canonicalize().doing(format!("looking for `{}`", folder.display()))?;
         let mut files = vec![(task_root.join("handler.py"), "handler.py".to_owned())];
@@ -110,8 +123,7 @@ impl Handler {
             program: std::path::absolute(interpreter).doing(format!("looking for `{}`", interpreter.display()))?,
             args: ["-m", "awslambdaric", "handler.handler"].map(str::to_owned).to_vec(),
             task_root,
-            zip_bytes,
-            zip_bytes_with_sdk,
+            package: Package { zip_bytes, zip_bytes_with_sdk, versions: Some(versions), ..Package::default() },
         })
     }
 
@@ -151,6 +163,23 @@ impl Handler {
     }
 }
 
+/// The size of `<folder>-x86_64.zip` beside the program's folder, where `make build` puts what is published. None if it is
+/// not there; an error if it holds another program than the one to be measured.
+fn published(program: &Path) -> Result<Option<u64>, Error> {
+    let Some(folder) = program.parent().and_then(Path::to_str) else { return Ok(None) };
+    let path = format!("{folder}-x86_64.zip");
+    let Ok(file) = fs::File::open(&path) else { return Ok(None) };
+    let reading = || format!("reading `{path}`");
+    let size = file.metadata().doing(reading())?.len();
+    let mut archive = ZipArchive::new(file).map_err(io::Error::from).doing(reading())?;
+    let mut zipped = Vec::new();
+    archive.by_name("bootstrap").map_err(io::Error::from).and_then(|mut it| it.read_to_end(&mut zipped)).doing(reading())?;
+    if zipped != fs::read(program).doing(reading())? {
+        return Err(Error::Setup(format!("`{path}` holds another program than `{}`: run `make build`", program.display())));
+    }
+    Ok(Some(size))
+}
+
 /// boto3 and all it needs; Lambda's Python runtime brings them along.
 const SDK_PACKAGES: [&str; 7] = ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py"];
 
@@ -164,17 +193,28 @@ fn compile(interpreter: &Path, packages: &Path) -> Result<(), Error> {
     if status.success() { Ok(()) } else { Err(Error::Setup(format!("`{}` cannot be compiled", packages.display()))) }
 }
 
-fn site_packages(interpreter: &Path) -> Result<PathBuf, Error> {
-    let ask = "import awslambdaric, boto3, crhelper, os; print(os.path.dirname(os.path.dirname(boto3.__file__)))";
+/// Where the packages are, and in which versions.
+const ASK: &str = "
+import importlib.metadata, os, platform
+import awslambdaric, boto3, crhelper
+print(os.path.dirname(os.path.dirname(boto3.__file__)))
+packages = ', '.join(f'{it} {importlib.metadata.version(it)}' for it in ('crhelper', 'boto3', 'awslambdaric'))
+print(f'Python {platform.python_version()}, {packages}')
+";
+
+fn site_packages(interpreter: &Path) -> Result<(PathBuf, String), Error> {
     let output = std::process::Command::new(interpreter)
-        .args(["-c", ask])
+        .args(["-c", ASK])
         .output()
         .doing(format!("starting `{}`", interpreter.display()))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(Error::Setup(format!("`{}` lacks a package: {}", interpreter.display(), said.trim())));
+    let said = String::from_utf8_lossy(&output.stdout);
+    match said.trim().split_once('\n') {
+        Some((path, versions)) if output.status.success() => Ok((PathBuf::from(path), versions.to_owned())),
+        _ => {
+            let why = String::from_utf8_lossy(&output.stderr);
+            Err(Error::Setup(format!("`{}` lacks a package: {}", interpreter.display(), why.trim())))
+        }
     }
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 /// All files below `folder`, but not the bytecode that Python keeps there.
@@ -227,6 +267,27 @@ mod tests {
         fs::write(&path, vec![7_u8; 100_000]).unwrap();
         let size = zipped(&[(path, "bootstrap".to_owned())]).unwrap();
         assert!((50..2_000).contains(&size), "{size}");
+    }
+
+    #[test]
+    fn the_published_zip_must_hold_the_program_that_is_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("hawser/bootstrap");
+        fs::create_dir(folder.path().join("hawser")).unwrap();
+        fs::write(&program, "program").unwrap();
+        assert_eq!(published(&program).unwrap(), None, "not built");
+        let zip = |content: &str| {
+            let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+            archive.start_file("bootstrap", SimpleFileOptions::default()).unwrap();
+            archive.write_all(content.as_bytes()).unwrap();
+            let bytes = archive.finish().unwrap().into_inner();
+            fs::write(folder.path().join("hawser-x86_64.zip"), &bytes).unwrap();
+            bytes.len() as u64
+        };
+        let size = zip("program");
+        assert_eq!(published(&program).unwrap(), Some(size));
+        zip("another");
+        assert!(published(&program).is_err());
     }
 
     #[test]

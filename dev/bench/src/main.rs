@@ -19,12 +19,9 @@ use hawser_bench::tls::Authority;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// The handler as it is published.
+    /// The handler as it is published. The zip beside its folder is looked at too, if it is there.
     #[arg(long, default_value = "target/lambda/hawser/bootstrap")]
     handler: PathBuf,
-    /// The zip that is published, for its size. Looked at only if it is there.
-    #[arg(long, default_value = "target/lambda/hawser-x86_64.zip")]
-    zip: PathBuf,
     /// A Python with crhelper, boto3 and awslambdaric.
     #[arg(long, default_value = ".venv/bin/python")]
     python: PathBuf,
@@ -104,8 +101,7 @@ async fn bench(args: &Args, start: Instant) -> Result<(), Error> {
 
     let at = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
     let run = Run::here(&ground, plan.latency, cycles, at);
-    let published = fs::metadata(&args.zip).ok().map(|it| it.len());
-    let results = Results::new(run, &handlers, published, &samples);
+    let results = Results::new(run, &handlers, &samples);
     write_json(&args.out, &results)?;
     print(&report::render(&results));
     say(start, &format!("written to `{}`", args.out.display()));

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::cycle::Way;
-use crate::handlers::Name;
-use crate::results::{Measured, Measures, Results, Sizes};
+use crate::handlers::{Name, Package};
+use crate::results::{Measured, Measures, Results};
 use crate::workload::Workload;
 
 /// Everything, ready to be printed.
@@ -15,6 +15,11 @@ pub fn render(results: &Results) -> String {
          128 MB: {}\nmedian [p10..p90], and its ratio to plain\n",
         run.cycles, run.cores, run.processor, run.kernel, run.public_roots, run.latency_ms, run.connecting_ms, run.throttle
     );
+    for (name, package) in &results.packages {
+        if let Some(versions) = &package.versions {
+            let _ = writeln!(text, "{}: {versions}", name.as_str());
+        }
+    }
     for workload in Workload::ALL {
         let _ = write!(text, "\n{}, {}\n\n{}", workload.name(), workload.describe(), table(results, workload));
     }
@@ -41,7 +46,7 @@ fn table(results: &Results, workload: Workload) -> String {
             cell(cold, |it| it.cpu_ms, " ms", 0),
             cell(cold, |it| it.cpu_after_init_ms, " ms", 0),
             cell(cold, |it| it.peak_memory_mb, " MB", 1),
-            results.sizes.get(&name).map_or_else(dash, size),
+            results.packages.get(&name).map_or_else(dash, size),
         ]);
     }
     markdown(&rows)
@@ -63,12 +68,12 @@ fn plain_cell(measures: Option<&Measures>, of: fn(&Measures) -> Measured) -> Str
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a file size is far below 2^52")]
-fn size(sizes: &Sizes) -> String {
+fn size(package: &Package) -> String {
     let megabytes = |bytes: u64| format!("{:.2} MB", bytes as f64 / 1e6);
-    match (sizes.published_zip_bytes, sizes.zip_bytes_with_sdk) {
-        (Some(published), _) => format!("{} (published: {})", megabytes(sizes.zip_bytes), megabytes(published)),
-        (None, Some(whole)) => format!("{} ({} with the SDK)", megabytes(sizes.zip_bytes), megabytes(whole)),
-        (None, None) => megabytes(sizes.zip_bytes),
+    match (package.published_zip_bytes, package.zip_bytes_with_sdk) {
+        (Some(published), _) => format!("{} (published: {})", megabytes(package.zip_bytes), megabytes(published)),
+        (None, Some(whole)) => format!("{} ({} with the SDK)", megabytes(package.zip_bytes), megabytes(whole)),
+        (None, None) => megabytes(package.zip_bytes),
     }
 }
 

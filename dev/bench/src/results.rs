@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::budget::Line;
 use crate::cycle::{Samples, Way};
-use crate::handlers::{Handler, Name};
+use crate::handlers::{Handler, Name, Package};
 use crate::session::{Ground, Sample, ms};
 use crate::stats::Summary;
 use crate::workload::Workload;
@@ -19,7 +19,7 @@ pub struct Results {
     /// Where and how it was measured.
     pub run: Run,
     /// By handler.
-    pub sizes: BTreeMap<Name, Sizes>,
+    pub packages: BTreeMap<Name, Package>,
     /// By workload, way and handler.
     pub measured: BTreeMap<Workload, BTreeMap<Way, BTreeMap<Name, Measures>>>,
     /// The lines of the performance budget.
@@ -69,17 +69,6 @@ impl Run {
             public_roots: ground.authority.public_roots,
         }
     }
-}
-
-/// Of what is uploaded.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Sizes {
-    /// Zipped by the bench, the same way for all.
-    pub zip_bytes: u64,
-    /// With what Lambda's own runtime brings.
-    pub zip_bytes_with_sdk: Option<u64>,
-    /// The zip that is published, where there is one.
-    pub published_zip_bytes: Option<u64>,
 }
 
 /// One measure of one handler.
@@ -137,13 +126,10 @@ impl Measures {
 }
 
 impl Results {
-    /// Puts samples and sizes together; `published` is the size of the published zip.
-    pub fn new(run: Run, handlers: &[Handler], published: Option<u64>, samples: &Samples) -> Self {
-        let sizes = handlers.iter().map(|it| {
-            let published_zip_bytes = published.filter(|_| it.name == Name::Hawser);
-            (it.name, Sizes { zip_bytes: it.zip_bytes, zip_bytes_with_sdk: it.zip_bytes_with_sdk, published_zip_bytes })
-        });
-        let mut results = Self { run, sizes: sizes.collect(), measured: BTreeMap::new(), budget: Vec::new() };
+    /// Puts handlers and samples together.
+    pub fn new(run: Run, handlers: &[Handler], samples: &Samples) -> Self {
+        let packages = handlers.iter().map(|it| (it.name, it.package.clone())).collect();
+        let mut results = Self { run, packages, measured: BTreeMap::new(), budget: Vec::new() };
         for (&(workload, way, name), of_handler) in samples {
             let plain = samples.get(&(workload, way, Name::Plain)).map_or(&[][..], Vec::as_slice);
             if let Some(measures) = Measures::of(of_handler, plain) {
