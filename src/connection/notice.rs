@@ -4,12 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::Terms;
 use crate::{
     VERSION,
-    billing::rfc3339,
     error::{Code, Failure},
     event::Origin,
     names::{NoticeUrl, Partition, Region, digest_hex},
@@ -210,7 +209,8 @@ pub fn seal(
         source: origin.stack.as_str(),
         subject: origin.stack.account.as_str(),
         r#type: kind.as_str(),
-        time: rfc3339(now),
+        // Milliseconds, so that a vendor can order two notices of one second.
+        time: now.replace_millisecond(now.millisecond()).unwrap_or(now).format(&Rfc3339).map_err(|why| broken(why.to_string()))?,
         datacontenttype: "application/json",
         data: Sealed { data, proof },
     };
