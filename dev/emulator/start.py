@@ -227,8 +227,8 @@ def naming_the_denied_action(original):
 # --- 4. Logs ----------------------------------------------------------------------------------------------------------
 
 
-def may_write_logs(config: dict, group: str) -> bool:
-    """Whether the function's role may do what Lambda does to write logs to `group`."""
+def denied_log_actions(config: dict, group: str) -> list[str]:
+    """What Lambda would do to write logs to `group`, and the function's role does not allow."""
     from ministack.services import cloudwatch_logs
 
     function = config.get("FunctionArn", "").split(":")
@@ -238,8 +238,10 @@ def may_write_logs(config: dict, group: str) -> bool:
     needed = ["logs:CreateLogStream", "logs:PutLogEvents"]
     if group not in cloudwatch_logs._log_groups:
         needed.append("logs:CreateLogGroup")
-    return all(
-        iam_evaluator.evaluate(
+    return [
+        action
+        for action in needed
+        if iam_evaluator.evaluate(
             iam_evaluator.EvalContext(
                 principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/{function[6]}",
                 principal_type="AssumedRole",
@@ -252,21 +254,20 @@ def may_write_logs(config: dict, group: str) -> bool:
             ),
             policies,
         ).decision
-        == "Allow"
-        for action in needed
-    )
+        != "Allow"
+    ]
 
 
 def emitting_allowed_logs(original):
     def emit(func, request_id, log_text, *args, **kwargs):
         config = func.get("config") or func
         group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config.get('FunctionName')}"
-        allowed = may_write_logs(config, group)
+        denied = denied_log_actions(config, group)
         with _lock, open(HANDLER_LOG, "a", encoding="utf-8") as file:
             line = {"function": config.get("FunctionName"), "group": group, "requestId": request_id,
-                    "written": allowed, "lines": (log_text or "").splitlines()}
+                    "written": not denied, "denied": denied, "lines": (log_text or "").splitlines()}
             file.write(json.dumps(line) + "\n")
-        if allowed:
+        if not denied:
             original(func, request_id, log_text, *args, **kwargs)
 
     return emit

@@ -138,7 +138,6 @@ fn spawn(
         .env("PATH", "/usr/bin:/bin")
         .env("HOME", folder)
         .env("TMPDIR", folder)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("AUTH", "true")
         .env("BIND_HOST", "127.0.0.1")
         .env("MINISTACK_HOST", "127.0.0.1")

@@ -3,7 +3,7 @@
 //! Each test has an emulator of its own, so they run in any order and beside each other. They need `.venv` (`make venv`) and
 //! the zip (`make build`), and say so when one is missing.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 #[path = "emulator/billing.rs"]
 mod billing;

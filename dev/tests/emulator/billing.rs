@@ -1,5 +1,6 @@
 //! Where the account stands in its organization, and which report is chosen.
 
+use hawser_dev::front::scenario::{Fault, FaultAnswer, Scenario};
 use serde_json::json;
 
 use crate::world::World;
@@ -125,4 +126,31 @@ async fn none_means_no_billing_call() {
     let calls = world.emulator.front().calls().all();
     assert!(calls.iter().all(|call| call.service == "organizations"), "{calls:?}");
     world.deleted(&mut stack).await;
+}
+
+/// AWS is asked again when it throttles or fails for a moment (F-44).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_call_is_tried_again() {
+    let world = World::new("bad-moment").await;
+    let mut stack = world.created(&[]).await;
+    let calls = world.emulator.front().calls().all();
+    let errors: Vec<&str> = calls.iter().filter_map(|call| call.error.as_deref()).collect();
+    for expected in ["ThrottlingException", "SlowDown", "InternalErrorException"] {
+        assert!(errors.contains(&expected), "{errors:?}");
+    }
+    world.deleted(&mut stack).await;
+}
+
+/// F-3: when AWS does not answer in time, the stack gets an answer all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_hangs_is_answered_before_the_deadline() {
+    let world = World::with_little_time().await;
+    let hang =
+        Fault { service: "s3".into(), operation: "CreateBucket".into(), nth: None, answer: FaultAnswer::LatencyMs(60_000) };
+    world.emulator.front().set_scenario(Scenario { faults: vec![hang], ..Scenario::default() });
+    let (_, outcome) = world.create(&[]).await;
+    assert_eq!(outcome.status, "ROLLBACK_COMPLETE");
+    let reason = outcome.first_failure();
+    assert!(reason.contains("DEADLINE_EXCEEDED") || reason.contains("AWS_UNAVAILABLE"), "{reason}");
+    assert!(outcome.took.as_secs() < 60, "{:?}", outcome.took);
 }

@@ -1,1 +1,138 @@
-//! Later.
+//! Least privilege, proven: without any one of its actions the handler's role is not enough.
+//!
+//! The emulator decides by the role that `template.yaml` made. Each action is taken away in a copy of the template, and the same
+//! flow is run: a stack with a bucket of its own, an update, a delete with data in versions; then a stack that reuses a report.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt as _;
+use hawser_dev::setting::STACK;
+use hawser_dev::stack::{Outcome, template};
+use regex::Regex;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// Denied calls are tried again for some seconds, which is mostly waiting; more at a time than there are cores is well.
+const AT_A_TIME: usize = 6;
+
+/// Something nobody needs, in the place of what is taken away.
+const HARMLESS: &str = "sts:GetCallerIdentity";
+
+/// Actions that the flow cannot miss, and why.
+const NOT_NEEDED_HERE: &[(&str, &str)] = &[(
+    "s3:PutBucketTagging",
+    "CreateBucket with tags needs s3:TagResource only (Amazon S3 API Reference, CreateBucket), and no step calls PutBucketTagging",
+)];
+
+/// The actions in the handler's role, as `template.yaml` has them.
+fn actions(template: &str) -> BTreeSet<String> {
+    let action = Regex::new(r"\b(cur|logs|organizations|s3):[A-Z][A-Za-z]+\b").unwrap();
+    action.find_iter(handler_role(template)).map(|found| found.as_str().to_owned()).collect()
+}
+
+fn handler_role(template: &str) -> &str {
+    let start = template.find("\n  HandlerRole:").unwrap();
+    let end = template.find("\n  Handler:").unwrap();
+    // Comments may speak of actions; the statements begin with the policies.
+    &template[start..end]
+}
+
+fn without(template: &str, action: &str) -> String {
+    let role = handler_role(template);
+    let taken = Regex::new(&format!(r"\b{action}\b")).unwrap().replace_all(role, HARMLESS).into_owned();
+    template.replace(role, &taken)
+}
+
+/// The whole flow; the first thing that is not as it should be.
+async fn flow(template: &str) -> Result<(), String> {
+    let world = World::with_template("standalone", template).await;
+    own_bucket(&world).await?;
+    reuse(&world).await?;
+    logs(&world)
+}
+
+async fn own_bucket(world: &World) -> Result<(), String> {
+    let own = [("BillingReuse", "Never"), ("BillingRetention", "Delete")];
+    let (mut stack, outcome) = world.create(&own).await;
+    expect(&outcome, "CREATE_COMPLETE")?;
+    let outputs = stack.outputs().await.unwrap();
+    if outputs["AccountRole"] != "standalone" {
+        return Err(outputs["Decision"].clone());
+    }
+    let changed = world.with(&[("BillingReuse", "Never"), ("BillingRetention", "Delete"), ("RequestBackfill", "true")]);
+    let outcome = stack.update(&world.template, &changed, &mut |_| {}).await.unwrap();
+    expect(&outcome, "UPDATE_COMPLETE")?;
+    let (bucket, prefix) = (&outputs["BucketName"], world.reports().await[0].s3_prefix().to_owned());
+    world.enable_versioning(bucket).await;
+    for key in ["a", "a", "b"] {
+        world.deliver(bucket, &format!("{prefix}/{key}")).await;
+    }
+    let outcome = stack.delete(&mut |_| {}).await.unwrap();
+    expect(&outcome, "DELETE_COMPLETE")?;
+    match world.buckets().await.as_slice() {
+        [] => Ok(()),
+        left => Err(format!("the bucket is left: {left:?}; {}", world.emulator.handler_log())),
+    }
+}
+
+async fn reuse(world: &World) -> Result<(), String> {
+    world.customers_report("theirs", "theirs-111122223333", &[], true).await;
+    let (mut stack, outcome) = world.create_named(&format!("{STACK}-reusing"), &[]).await;
+    expect(&outcome, "CREATE_COMPLETE")?;
+    let outputs = stack.outputs().await.unwrap();
+    if outputs["ReportName"] != "theirs" {
+        return Err(outputs["Decision"].clone());
+    }
+    let outcome = stack.delete(&mut |_| {}).await.unwrap();
+    expect(&outcome, "DELETE_COMPLETE")
+}
+
+/// Lambda drops the log of a function that may not write it.
+fn logs(world: &World) -> Result<(), String> {
+    let log = world.emulator.handler_log();
+    let mut lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    match lines.find(|line| line["written"] != json!(true)) {
+        Some(line) => Err(format!("the role may not write the function's log: {}", line["denied"])),
+        None => Ok(()),
+    }
+}
+
+fn expect(outcome: &Outcome, status: &str) -> Result<(), String> {
+    if outcome.status == status { Ok(()) } else { Err(format!("{}: {}", outcome.status, outcome.first_failure())) }
+}
+
+/// With everything the template grants, nothing is missing: the other test would prove nothing otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_of_the_template_is_enough() {
+    assert_eq!(flow(&template().unwrap()).await, Ok(()));
+}
+
+/// Take one action away, and the flow fails and names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_action_of_the_role_can_be_missed() {
+    let template = template().unwrap();
+    let actions = actions(&template);
+    assert!(actions.len() > 20, "the handler's role was not read: {actions:?}");
+    for (action, why) in NOT_NEEDED_HERE {
+        assert!(actions.contains(*action), "`{action}` ({why}) is no longer in the template: take it out of the list");
+    }
+    let tried = actions.iter().filter(|action| NOT_NEEDED_HERE.iter().all(|(known, _)| known != action));
+    let results: Vec<(&String, Result<(), String>)> = futures::stream::iter(tried)
+        .map(|action| {
+            let template = without(&template, action);
+            async move { (action, flow(&template).await) }
+        })
+        .buffer_unordered(AT_A_TIME)
+        .collect()
+        .await;
+    let wrong: Vec<String> = results
+        .iter()
+        .filter_map(|(action, result)| match result {
+            Ok(()) => Some(format!("`{action}` is not missed")),
+            Err(reason) if reason.contains(action.as_str()) => None,
+            Err(reason) => Some(format!("without `{action}` the reason does not name it: {reason}")),
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -6,13 +6,6 @@ use hawser_dev::vendor::Script;
 
 use crate::world::World;
 
-/// The function tries until its time is nearly over; with the template's 120 s these tests would wait for most of it.
-async fn world_with_little_time() -> World {
-    let template = hawser_dev::stack::template().unwrap();
-    assert_eq!(template.matches(" Timeout: 120").count(), 1);
-    World::with_template("standalone", &template.replace(" Timeout: 120", " Timeout: 20")).await
-}
-
 /// Creates a stack that must fail, and leave nothing; returns the reason.
 async fn refused(world: &World) -> String {
     let (_, outcome) = world.create(&[]).await;
@@ -42,7 +35,7 @@ async fn a_refusal_fails_the_stack_with_the_vendors_words() {
 /// Down: retried within the function's time, with the same id each time, and then said.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_that_is_down_fails_the_stack() {
-    let world = world_with_little_time().await;
+    let world = World::with_little_time().await;
     world.vendor.set_script(Script::Status(503));
     let reason = refused(&world).await;
     assert!(reason.contains("VENDOR_UNREACHABLE"), "{reason}");
@@ -55,7 +48,7 @@ async fn a_vendor_that_is_down_fails_the_stack() {
 /// Nobody listens at the address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_that_is_not_there_fails_the_stack() {
-    let mut world = world_with_little_time().await;
+    let mut world = World::with_little_time().await;
     let unused = hawser_dev::front::listen().await.unwrap().local_addr().unwrap();
     world.parameters.insert("NoticeUrl".into(), format!("https://localhost:{}/notices", unused.port()));
     let reason = refused(&world).await;
@@ -76,7 +69,7 @@ async fn a_redirect_is_not_followed() {
 /// A certificate that no trusted authority signed is refused, though the vendor would accept.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_untrusted_certificate_is_refused() {
-    let mut world = world_with_little_time().await;
+    let mut world = World::with_little_time().await;
     let folder = tempfile::tempdir().unwrap();
     let others = hawser_dev::certs::Certificates::make(folder.path()).unwrap();
     let stranger = hawser_dev::vendor::ScriptedVendor::start(&others, Script::Accept).await.unwrap();
@@ -99,7 +92,7 @@ async fn a_slow_vendor_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_vendor_keeps_a_customer_from_deleting() {
     for script in [Script::Status(404), Script::Refuse { status: 403, detail: "no".into() }, Script::Status(503)] {
-        let world = world_with_little_time().await;
+        let world = World::with_little_time().await;
         let mut stack = world.created(&[]).await;
         world.vendor.set_script(script.clone());
         world.deleted(&mut stack).await;

@@ -41,6 +41,14 @@ impl World {
         Self { emulator, vendor, template, parameters }
     }
 
+    /// A function with 20 s: the handler tries until its time is nearly over, and with the template's 120 s a test would wait
+    /// for most of it.
+    pub(crate) async fn with_little_time() -> Self {
+        let template = template().unwrap();
+        assert_eq!(template.matches(" Timeout: 120").count(), 1);
+        Self::with_template("standalone", &template.replace(" Timeout: 120", " Timeout: 20")).await
+    }
+
     /// The customer's root in the stack's Region.
     pub(crate) fn customer(&self) -> Account {
         self.emulator.root(CUSTOMER, STACK_REGION)
