@@ -212,7 +212,7 @@ impl Demo {
         Ok(())
     }
 
-    /// F-7, F-8: the launch token, signatures, session tokens and response URLs are in nothing that was written.
+    /// HW-W2, F-7, F-8: the launch token, signatures, session tokens and response URLs are in nothing that was written.
     fn search_for_secrets(&mut self, running: &Running) -> anyhow::Result<()> {
         self.title("Secrets");
         let started = Instant::now();

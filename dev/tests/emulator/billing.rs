@@ -33,7 +33,7 @@ async fn a_standalone_account_gets_a_report() {
     world.deleted(&mut stack).await;
 }
 
-/// F-22: a denied look at the organization is not taken for "no organization": nothing is created on a guess.
+/// HW-B2, F-22: a denied look at the organization is not taken for "no organization": nothing is created on a guess.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_place_creates_nothing() {
     let world = World::new("organization-denied").await;
@@ -45,7 +45,7 @@ async fn an_unknown_place_creates_nothing() {
     world.deleted(&mut stack).await;
 }
 
-/// F-19: a suitable report of the customer's is used as it is, found on the second page, and never touched.
+/// HW-B3, HW-B4, HW-B5, F-19: a suitable report of the customer's is used as it is, found on the second page, and never touched.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suitable_report_is_reused_and_left_alone() {
     let world = World::new("standalone").await;
@@ -128,7 +128,7 @@ async fn none_means_no_billing_call() {
     world.deleted(&mut stack).await;
 }
 
-/// AWS is asked again when it throttles or fails for a moment (F-44).
+/// HW-B6: AWS is asked again when it throttles or fails for a moment (F-44).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_call_is_tried_again() {
     let world = World::new("bad-moment").await;
@@ -141,7 +141,7 @@ async fn a_throttled_call_is_tried_again() {
     world.deleted(&mut stack).await;
 }
 
-/// F-3: when AWS does not answer in time, the stack gets an answer all the same.
+/// HW-A3, F-3: when AWS does not answer in time, the stack gets an answer all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_hangs_is_answered_before_the_deadline() {
     let world = World::with_little_time().await;

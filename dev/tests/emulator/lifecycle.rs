@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::world::{World, describe};
 
-/// The whole life, with the real vendor side: it verifies the notice's signature and asks STS whose proof it is.
+/// HW-C2, HW-C3: the whole life, with the real vendor side, which verifies the notice's signature and asks STS whose proof it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_connects_changes_and_disconnects() {
     let world = World::new("management").await;
@@ -65,7 +65,7 @@ async fn an_account_connects_changes_and_disconnects() {
     assert_eq!(hawser_dev::leaks::search(&texts, &secrets), []);
 }
 
-/// F-27: the default keeps the data, and the stack goes all the same.
+/// HW-O4, F-27: the default keeps the data, and the stack goes all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_keeps_the_data() {
     let world = World::new("standalone").await;
@@ -95,7 +95,7 @@ async fn delete_removes_the_data_when_asked_to() {
     world.assert_no_leaks();
 }
 
-/// The billing services are in us-east-1 whatever the stack's Region is (F-14), and independent calls are made together.
+/// HW-B1: the billing services are in us-east-1 whatever the stack's Region is (F-14), and independent calls are made together.
 #[tokio::test(flavor = "multi_thread")]
 async fn create_is_nine_calls_in_four_rounds_all_in_the_billing_region() {
     let world = World::new("slow").await;
@@ -109,7 +109,7 @@ async fn create_is_nine_calls_in_four_rounds_all_in_the_billing_region() {
     assert!(world.emulator.front().calls().all().iter().all(|call| call.region == "us-east-1"));
 }
 
-/// What is created, is created as the design says: private, encrypted, marked.
+/// HW-O1, HW-O5: what is created is private and marked, and each call on a bucket names its owner.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_created_is_private_and_carries_the_mark() {
     let world = World::new("standalone").await;
@@ -137,9 +137,13 @@ async fn what_is_created_is_private_and_carries_the_mark() {
     let marked = |tag: &Value| tag["Key"] == "hawser:stack-id" && tag["Value"] == stack.id();
     assert!(tags["Tags"].as_array().unwrap().iter().any(marked), "{tags}");
     world.deleted(&mut stack).await;
+    for call in world.emulator.front().calls().all().iter().filter(|call| call.service == "s3") {
+        let owner = call.parameters["ExpectedBucketOwner"].as_str();
+        assert_eq!(owner, (call.operation != "CreateBucket").then_some(CUSTOMER), "{}", describe(call));
+    }
 }
 
-/// A customer's own statement in the bucket's policy survives an Update that mends ours (B4 of the AWS guide: the policy is
+/// HW-O3: a customer's own statement in the bucket's policy survives an Update that mends ours (B4 of the AWS guide: the policy is
 /// replaced whole, so it must be merged).
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bucket_policy_is_merged_and_not_overwritten() {
@@ -161,7 +165,7 @@ async fn the_bucket_policy_is_merged_and_not_overwritten() {
     world.deleted(&mut stack).await;
 }
 
-/// A change that cannot be made in place makes a new report, and the old one goes only when the update has succeeded.
+/// HW-L3: a change that cannot be made in place makes a new report, and the old one goes only when the update has succeeded.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_format_is_another_report() {
     let world = World::new("standalone").await;
@@ -176,7 +180,7 @@ async fn another_format_is_another_report() {
     assert_eq!(world.report_names().await, Vec::<String>::new());
 }
 
-/// A failed Update is rolled back: the replacement's report goes, the first one stays.
+/// HW-L2, HW-L4: a failed Update is rolled back: the replacement's report goes, the first one stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_update_leaves_the_account_as_it_was() {
     let world = World::new("standalone").await;
@@ -193,7 +197,7 @@ async fn a_failed_update_leaves_the_account_as_it_was() {
     world.assert_no_leaks();
 }
 
-/// F-37, F-12: nothing has a fixed name, and another stack's report is not relied on.
+/// HW-S3, F-37, F-12: nothing has a fixed name, and another stack's report is not relied on.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_stacks_live_in_one_account() {
     let world = World::new("standalone").await;
@@ -209,7 +213,7 @@ async fn two_stacks_live_in_one_account() {
     assert_eq!(world.report_names().await, Vec::<String>::new());
 }
 
-/// F-42: the declared log group holds the handler's log, and goes with the stack for good.
+/// HW-S4, F-42: the declared log group holds the handler's log, and goes with the stack for good.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_group_holds_the_log_and_does_not_come_back() {
     let world = World::new("standalone").await;

@@ -1,4 +1,4 @@
-//! Least privilege, proven: without any one of its actions the handler's role is not enough.
+//! HW-S1, least privilege, proven: without any one of its actions the handler's role is not enough.
 //!
 //! The emulator decides by the role that `template.yaml` made. Each action is taken away in a copy of the template, and the same
 //! flow is run: a stack with a bucket of its own, an update, a delete with data in versions; then a stack that reuses a report.

@@ -19,7 +19,7 @@ async fn refused(world: &World) -> String {
     outcome.first_failure().to_owned()
 }
 
-/// The vendor's own words are in the stack event (F-6).
+/// HW-C4, F-6: the vendor's own words are in the stack event.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_fails_the_stack_with_the_vendors_words() {
     let world = World::new("standalone").await;
@@ -32,7 +32,7 @@ async fn a_refusal_fails_the_stack_with_the_vendors_words() {
     assert!(!kinds[1..].contains(&"hawser.connection.established".to_owned()), "a refusal was retried: {kinds:?}");
 }
 
-/// Down: retried within the function's time, with the same id each time, and then said.
+/// HW-C4: down: retried within the function's time, with the same id each time, and then said.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_that_is_down_fails_the_stack() {
     let world = World::with_little_time().await;
@@ -55,7 +55,7 @@ async fn a_vendor_that_is_not_there_fails_the_stack() {
     assert!(reason.contains("VENDOR_UNREACHABLE"), "{reason}");
 }
 
-/// A redirect is never followed: the notice is for the address in the template.
+/// HW-C1: a redirect is never followed: the notice is for the address in the template.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_is_not_followed() {
     let world = World::new("standalone").await;
@@ -66,7 +66,7 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(count, 1);
 }
 
-/// A certificate that no trusted authority signed is refused, though the vendor would accept.
+/// HW-C1: a certificate that no trusted authority signed is refused, though the vendor would accept.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_untrusted_certificate_is_refused() {
     let mut world = World::with_little_time().await;
@@ -88,7 +88,7 @@ async fn a_slow_vendor_is_waited_for() {
     assert_eq!(stack.outputs().await.unwrap()["ConnectionId"], "con-1");
 }
 
-/// F-28: whatever the vendor answers to the end of a connection, the customer can remove the stack.
+/// HW-C5, F-28: whatever the vendor answers to the end of a connection, the customer can remove the stack.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_vendor_keeps_a_customer_from_deleting() {
     for script in [Script::Status(404), Script::Refuse { status: 403, detail: "no".into() }, Script::Status(503)] {

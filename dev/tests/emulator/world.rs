@@ -163,7 +163,7 @@ impl World {
         answer.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
     }
 
-    /// Nothing that was written holds a secret (F-7, F-8).
+    /// HW-W2, F-7, F-8: nothing that was written holds a secret.
     pub(crate) fn assert_no_leaks(&self) {
         let mut secrets: Vec<(&str, String)> = vec![("the launch token", TOKEN.to_owned())];
         secrets.extend(self.emulator.front().secrets().into_iter().map(|secret| ("a token or signature", secret)));
