@@ -187,6 +187,9 @@ pub fn faults(workload: Workload, depth: Depth, event: &Event, inside: &Inside) 
             Workload::AccountConnection => notice_faults(depth, inside, &mut faults),
         }
     }
+    if !faults.is_empty() {
+        faults.extend(inside.handshakes_failed.iter().cloned());
+    }
     faults
 }
 

@@ -60,6 +60,9 @@ pub struct Inside {
     pub probes: usize,
     /// TLS connections that were opened.
     pub connections: usize,
+    /// Connections that came to nothing. Other programs of the machine look for ports too, so alone they are no fault; where the
+    /// work was not done they may say why.
+    pub handshakes_failed: Vec<String>,
     /// What was wrong with requests.
     pub complaints: Vec<String>,
     /// The path and query that the response has to be put to.
@@ -170,17 +173,17 @@ impl Door {
         let Self { service, acceptor, connecting, inside } = self;
         // Small answers must not wait for the peer's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        lock(&inside).connections += 1;
         if !connecting.is_zero() {
             tokio::time::sleep(connecting).await;
         }
         match acceptor.accept(stream).await {
             Ok(stream) => {
+                lock(&inside).connections += 1;
                 let answer = service_fn(move |request| attend(service, Arc::clone(&inside), request));
                 // A client that goes away between two requests is no fault.
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
             }
-            Err(error) => lock(&inside).complaints.push(format!("{service}: the TLS handshake failed: {error}")),
+            Err(error) => lock(&inside).handshakes_failed.push(format!("{service}: the TLS handshake failed: {error}")),
         }
     }
 }
