@@ -210,7 +210,11 @@ pub fn seal(
         subject: origin.stack.account.as_str(),
         r#type: kind.as_str(),
         // Milliseconds, so that a vendor can order two notices of one second.
-        time: now.replace_millisecond(now.millisecond()).unwrap_or(now).format(&Rfc3339).map_err(|why| broken(why.to_string()))?,
+        time: now
+            .replace_millisecond(now.millisecond())
+            .unwrap_or(now)
+            .format(&Rfc3339)
+            .map_err(|why| broken(why.to_string()))?,
         datacontenttype: "application/json",
         data: Sealed { data, proof },
     };

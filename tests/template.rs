@@ -1,0 +1,355 @@
+//! `template.yaml` and the code say the same, and the template keeps its promises.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+
+use hawser::{
+    actions::{HANDLER_ACTIONS, Scope},
+    billing, connection,
+    event::Request,
+    sim::stack::FUNCTION_TIMEOUT,
+};
+use serde_json::{Map, Value, json};
+
+/// CloudFormation takes this much inline (CloudFormation quotas).
+const TEMPLATE_BYTES_MAX: usize = 51_200;
+/// Characters of a managed policy, and of all inline policies of a role, without white space (IAM quotas).
+const MANAGED_POLICY_CHARACTERS_MAX: usize = 6_144;
+const INLINE_POLICIES_CHARACTERS_MAX: usize = 10_240;
+/// Managed policies attached to one role (IAM quotas).
+const MANAGED_POLICIES_MAX: usize = 10;
+
+fn text() -> String {
+    fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("template.yaml")).unwrap()
+}
+
+/// The template with its short forms written out as CloudFormation's JSON has them: `!Ref X` as `{"Ref": "X"}`.
+fn template() -> Value {
+    fn plain(value: serde_norway::Value) -> Value {
+        match value {
+            serde_norway::Value::Tagged(tagged) => {
+                let tag = tagged.tag.to_string();
+                let name = tag.trim_start_matches('!');
+                let name = if ["Ref", "Condition"].contains(&name) { name.to_owned() } else { format!("Fn::{name}") };
+                let mut inner = plain(tagged.value);
+                if name == "Fn::GetAtt"
+                    && let Some((resource, attribute)) = inner.as_str().and_then(|path| path.split_once('.'))
+                {
+                    inner = json!([resource, attribute]);
+                }
+                json!({ name: inner })
+            }
+            serde_norway::Value::Sequence(items) => items.into_iter().map(plain).collect(),
+            serde_norway::Value::Mapping(pairs) => {
+                let pair = |(key, value): (serde_norway::Value, _)| (key.as_str().unwrap().to_owned(), plain(value));
+                Value::Object(pairs.into_iter().map(pair).collect())
+            }
+            other => serde_json::to_value(other).unwrap(),
+        }
+    }
+    plain(serde_norway::from_str(&text()).unwrap())
+}
+
+fn resources(template: &Value) -> Vec<(String, Value)> {
+    template["Resources"].as_object().unwrap().iter().map(|(name, resource)| (name.clone(), resource.clone())).collect()
+}
+
+fn of_type(template: &Value, kind: &str) -> Vec<(String, Value)> {
+    resources(template).into_iter().filter(|(_, resource)| resource["Type"].as_str().unwrap().starts_with(kind)).collect()
+}
+
+/// Every value in a document, from the outside in.
+fn walk<'a>(value: &'a Value, visit: &mut impl FnMut(&'a Value)) {
+    visit(value);
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| walk(item, visit)),
+        Value::Object(pairs) => pairs.values().for_each(|item| walk(item, visit)),
+        _ => {}
+    }
+}
+
+/// A string or a list of strings, as IAM and CloudFormation allow.
+fn strings(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn statements(policy: &Value) -> Vec<Value> {
+    policy["Statement"].as_array().unwrap().clone()
+}
+
+fn handler_statements(template: &Value) -> Vec<Value> {
+    let policies = template["Resources"]["HandlerRole"]["Properties"]["Policies"].as_array().unwrap();
+    policies.iter().flat_map(|policy| statements(&policy["PolicyDocument"])).collect()
+}
+
+#[test]
+fn the_handlers_role_holds_exactly_what_the_code_needs_on_exactly_what_it_needs() {
+    // HW-S1.
+    let template = template();
+    let granted: BTreeSet<(String, Scope)> = handler_statements(&template)
+        .iter()
+        .flat_map(|statement| {
+            let resource = match &statement["Resource"] {
+                Value::String(any) => any.clone(),
+                other => other["Fn::Sub"].as_str().map_or_else(|| other.to_string(), str::to_owned),
+            };
+            let scope = match resource.as_str() {
+                "*" => Scope::Any,
+                "arn:${AWS::Partition}:cur:*:${AWS::AccountId}:definition/*" => Scope::AnyReport,
+                "arn:${AWS::Partition}:cur:*:${AWS::AccountId}:definition/${NamePrefix}-*" => Scope::OwnReports,
+                "arn:${AWS::Partition}:s3:::*" => Scope::AnyBucket,
+                "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*" => Scope::OwnBuckets,
+                "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*/*" => Scope::OwnObjects,
+                other if other.contains("HandlerLogGroup") => Scope::OwnLogs,
+                other => panic!("`{other}` is a scope that the code does not know"),
+            };
+            strings(&statement["Action"]).into_iter().map(move |action| (action, scope)).collect::<Vec<_>>()
+        })
+        .collect();
+    let needed: BTreeSet<(String, Scope)> = HANDLER_ACTIONS.iter().map(|grant| (grant.action.to_owned(), grant.scope)).collect();
+    assert_eq!(granted, needed);
+    assert!(granted.iter().all(|(action, _)| !action.contains('*')), "no wildcard among actions");
+}
+
+#[test]
+fn every_call_of_the_code_is_among_its_actions() {
+    // The simulated account and the real one name the action of each call; both must be declared.
+    let declared: BTreeSet<&str> = HANDLER_ACTIONS.iter().map(|grant| grant.action).collect();
+    for file in ["src/ports/aws.rs", "src/sim/account.rs"] {
+        let code = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let named = code.split('"').filter(|word| {
+            let service = ["s3:", "cur:", "organizations:"].iter().find_map(|service| word.strip_prefix(service));
+            service.is_some_and(|action| action.starts_with(char::is_uppercase) && action.chars().all(char::is_alphanumeric))
+        });
+        let named: BTreeSet<&str> = named.collect();
+        assert!(named.len() >= 15, "{file}: {named:?}");
+        assert!(named.is_subset(&declared), "{file}: {:?}", named.difference(&declared));
+    }
+}
+
+#[test]
+fn the_template_is_flat_and_fits_inline() {
+    // HW-S2, F-10.
+    let (text, template) = (text(), template());
+    assert!(text.len() < TEMPLATE_BYTES_MAX, "{} bytes", text.len());
+    assert!(template.get("Transform").is_none());
+    walk(&template, &mut |value| assert!(value.get("Fn::Transform").is_none(), "{value}"));
+    assert!(of_type(&template, "AWS::CloudFormation::Stack").is_empty());
+}
+
+#[test]
+fn every_role_takes_a_boundary_and_a_path_and_nothing_has_a_fixed_name() {
+    // HW-S3, F-36, F-37.
+    let template = template();
+    let roles = of_type(&template, "AWS::IAM::Role");
+    assert_eq!(roles.len(), 2);
+    for (name, role) in roles {
+        let properties = &role["Properties"];
+        assert_eq!(properties["PermissionsBoundary"]["Fn::If"][0], "HasBoundary", "{name}");
+        assert_eq!(properties["Path"], json!({ "Ref": "RolePath" }), "{name}");
+    }
+    for (name, resource) in resources(&template) {
+        for fixed in ["RoleName", "ManagedPolicyName", "FunctionName", "LogGroupName", "BucketName", "Name"] {
+            let value = &resource["Properties"][fixed];
+            assert!(!value.is_string(), "{name}.{fixed} is fixed to {value}");
+        }
+    }
+}
+
+#[test]
+fn every_custom_resource_is_bounded_and_outlasts_the_function() {
+    // HW-S3, F-3: three runs of the function and Lambda's pauses between them fit into the time CloudFormation waits.
+    let template = template();
+    let handler = &template["Resources"]["Handler"]["Properties"];
+    let timeout = handler["Timeout"].as_u64().unwrap();
+    assert_eq!(Duration::from_secs(timeout), FUNCTION_TIMEOUT, "the simulation runs with the deployed time-out");
+    assert_eq!(handler["Runtime"], "provided.al2023", "F-41");
+    assert!(template["Resources"]["HandlerInvokeConfig"]["Properties"]["MaximumRetryAttempts"].as_u64() <= Some(2));
+    let custom = of_type(&template, "Custom::");
+    let types: BTreeSet<&str> = custom.iter().map(|(_, resource)| resource["Type"].as_str().unwrap()).collect();
+    assert_eq!(types, [billing::RESOURCE_TYPE, connection::RESOURCE_TYPE].into());
+    for (name, resource) in &custom {
+        assert_eq!(resource["Properties"]["ServiceToken"], json!({ "Fn::GetAtt": ["Handler", "Arn"] }), "{name}");
+        let patience = resource["Properties"]["ServiceTimeout"].as_u64().unwrap();
+        assert!(patience >= 3 * timeout + 180 && patience <= 3600, "{name}: {patience} s");
+    }
+}
+
+#[test]
+fn the_handler_keeps_permissions_and_log_until_the_last_delete() {
+    // HW-S4, F-42: policies live in the role, which the function needs; the log group is declared, and nothing re-creates it.
+    let template = template();
+    for (name, resource) in resources(&template) {
+        let separate = ["AWS::IAM::Policy", "AWS::IAM::RolePolicy"].contains(&resource["Type"].as_str().unwrap());
+        assert!(!separate, "{name} would be gone before the handler's last Delete");
+        if resource["Type"] == "AWS::IAM::ManagedPolicy" {
+            assert_eq!(resource["Properties"]["Roles"], json!([{ "Ref": "VendorRole" }]), "{name}");
+        }
+    }
+    for (name, resource) in of_type(&template, "Custom::") {
+        assert!(strings(&resource["DependsOn"]).contains(&"HandlerInvokeConfig".to_owned()), "{name}");
+    }
+    let handler = &template["Resources"]["Handler"]["Properties"];
+    assert_eq!(handler["Role"], json!({ "Fn::GetAtt": ["HandlerRole", "Arn"] }));
+    assert_eq!(handler["LoggingConfig"]["LogGroup"], json!({ "Ref": "HandlerLogGroup" }));
+    assert!(template["Resources"]["HandlerLogGroup"]["Properties"]["RetentionInDays"].is_u64());
+    assert!(!text().contains("logs:CreateLogGroup"));
+}
+
+#[test]
+fn arns_name_their_partition() {
+    // F-25.
+    walk(&template(), &mut |value| {
+        if let Some(arn) = value.as_str().filter(|text| text.starts_with("arn:")) {
+            assert!(arn.starts_with("arn:${AWS::Partition}:"), "{arn}");
+        }
+    });
+}
+
+#[test]
+fn attributes_that_are_read_are_attributes_that_are_answered() {
+    // HW-A6, F-30.
+    let template = template();
+    let mut read = BTreeSet::new();
+    walk(&template["Resources"], &mut |value| {
+        if let Some([resource, attribute]) = value.get("Fn::GetAtt").and_then(Value::as_array).map(Vec::as_slice) {
+            read.insert((resource.as_str().unwrap(), attribute.as_str().unwrap()));
+        }
+    });
+    walk(&template["Outputs"], &mut |value| {
+        if let Some([resource, attribute]) = value.get("Fn::GetAtt").and_then(Value::as_array).map(Vec::as_slice) {
+            read.insert((resource.as_str().unwrap(), attribute.as_str().unwrap()));
+        }
+    });
+    let of = |name: &str| read.iter().filter(|(resource, _)| *resource == name).map(|(_, a)| *a).collect::<BTreeSet<_>>();
+    assert!(of("BillingExport").is_subset(&billing::ATTRIBUTES.into()), "{:?}", of("BillingExport"));
+    assert!(of("Connection").is_subset(&connection::ATTRIBUTES.into()), "{:?}", of("Connection"));
+    assert!(of("BillingExport").len() >= 16 && of("Connection").contains("ConnectionId"));
+    let outputs: BTreeSet<&str> = template["Outputs"].as_object().unwrap().keys().map(String::as_str).collect();
+    for wanted in ["RoleArn", "ExternalId", "BucketName", "ReportName", "Decision", "AccountRole", "ConnectionId"] {
+        assert!(outputs.contains(wanted), "output {wanted}");
+    }
+}
+
+#[test]
+fn properties_that_are_passed_are_properties_that_are_read() {
+    // Every property of the template's own custom resources, with legal stand-ins, is accepted; PROPERTY_UNKNOWN would say so.
+    let template = template();
+    for (name, resource) in of_type(&template, "Custom::") {
+        let mut properties: Map<String, Value> = resource["Properties"].as_object().unwrap().clone();
+        for (property, value) in &mut properties {
+            *value = match property.as_str() {
+                "NoticeUrl" => "https://vendor.example/".into(),
+                "LaunchToken" => "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==".into(),
+                "NamePrefix" => template["Parameters"]["NamePrefix"]["Default"].clone(),
+                "Packs" | "Organization" | "Billing" => json!({}),
+                _ => match value.get("Ref").and_then(Value::as_str) {
+                    Some(parameter) => template["Parameters"][parameter]["Default"].clone(),
+                    None => "text".into(),
+                },
+            };
+        }
+        let event = json!({
+            "RequestType": "Create", "RequestId": "r", "LogicalResourceId": name, "ResourceType": resource["Type"],
+            "StackId": "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70", "ResourceProperties": properties,
+        });
+        Request::parse(&event).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+    }
+}
+
+#[test]
+fn words_that_a_parameter_allows_are_words_that_the_handler_takes() {
+    let template = template();
+    for (parameter, property) in [
+        ("BillingKind", "Kind"),
+        ("BillingFormat", "Format"),
+        ("BillingReuse", "Reuse"),
+        ("BillingRetention", "Retention"),
+        ("RequestBackfill", "RequestBackfill"),
+    ] {
+        let words = strings(&template["Parameters"][parameter]["AllowedValues"]);
+        assert!(words.len() >= 2, "{parameter}");
+        for word in words {
+            let mut properties = Map::from_iter([("NamePrefix".to_owned(), json!("acme"))]);
+            properties.insert(property.to_owned(), json!(word));
+            billing::Export::parse(Some(&properties)).unwrap_or_else(|failure| panic!("{parameter}={word}: {failure}"));
+        }
+    }
+}
+
+#[test]
+fn the_vendor_is_let_in_by_account_and_external_id_only() {
+    // F-39.
+    let trust = template()["Resources"]["VendorRole"]["Properties"]["AssumeRolePolicyDocument"].clone();
+    let [statement] = statements(&trust).try_into().unwrap();
+    assert_eq!(statement["Principal"], json!({ "AWS": { "Fn::Sub": "arn:${AWS::Partition}:iam::${VendorAccountId}:root" } }));
+    assert_eq!(statement["Action"], "sts:AssumeRole");
+    assert!(statement["Condition"]["StringEquals"].get("sts:ExternalId").is_some());
+}
+
+#[test]
+fn every_statement_of_every_pack_says_why_and_fits() {
+    // F-38.
+    let template = template();
+    let packs = of_type(&template, "AWS::IAM::ManagedPolicy");
+    assert!(packs.len() >= 2 && packs.len() < MANAGED_POLICIES_MAX);
+    let told = template["Resources"]["Connection"]["Properties"]["Packs"].as_object().unwrap();
+    for (name, pack) in packs {
+        let about = &pack["Metadata"]["Pack"];
+        let reasons: BTreeSet<String> = about["Why"].as_object().unwrap().keys().cloned().collect();
+        let policy = &pack["Properties"]["PolicyDocument"];
+        let sids: BTreeSet<String> = statements(policy).iter().map(|s| s["Sid"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(reasons, sids, "{name}");
+        assert!(about["Title"].is_string() && about["Purpose"].is_string(), "{name}");
+        assert!(told.contains_key(about["Name"].as_str().unwrap()), "{name}: the vendor is not told");
+        let size = policy.to_string().chars().filter(|c| !c.is_whitespace()).count();
+        assert!(size < MANAGED_POLICY_CHARACTERS_MAX, "{name}: {size}");
+        for statement in statements(policy).iter().filter(|s| s["Effect"] == "Allow") {
+            for action in strings(&statement["Action"]) {
+                assert!(!action.contains('*'), "{name}: {action}");
+                let reads_data = ["s3:GetObject", "logs:GetLogEvents", "secretsmanager:GetSecretValue", "ssm:GetParameter"]
+                    .contains(&action.as_str());
+                let billing_files = action == "s3:GetObject"
+                    && statement["Resource"] == json!({ "Fn::GetAtt": ["BillingExport", "ReadableObjectsArn"] });
+                assert!(!reads_data || billing_files, "{name}: {action} reads the customer's data");
+            }
+        }
+    }
+    let inline: usize =
+        handler_statements(&template).iter().map(|s| s.to_string().chars().filter(|c| !c.is_whitespace()).count()).sum();
+    assert!(inline < INLINE_POLICIES_CHARACTERS_MAX, "{inline}");
+}
+
+#[test]
+fn the_launch_token_is_not_hidden_where_hiding_would_drop_it() {
+    // Quick-create links ignore NoEcho parameters silently.
+    for (name, parameter) in template()["Parameters"].as_object().unwrap() {
+        assert!(parameter.get("NoEcho").is_none(), "{name}");
+    }
+}
+
+#[test]
+fn valid_events_have_the_shape_that_aws_lambda_events_knows() {
+    use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest as Wire;
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("events");
+    for resource in ["billing-export", "account-connection"] {
+        for request_type in ["create", "update", "delete"] {
+            let path = folder.join(format!("{resource}-{request_type}.json"));
+            let text = fs::read_to_string(&path).unwrap();
+            let wire: Wire<Value, Value> = serde_json::from_str(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+            let known = match &wire {
+                Wire::Create(_) => "create",
+                Wire::Update(_) => "update",
+                Wire::Delete(_) => "delete",
+                _ => "another",
+            };
+            assert_eq!(known, request_type);
+            Request::parse(&serde_json::from_str(&text).unwrap())
+                .unwrap_or_else(|failure| panic!("{}: {failure}", path.display()));
+        }
+    }
+}
