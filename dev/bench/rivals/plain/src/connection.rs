@@ -54,10 +54,6 @@ pub(crate) async fn create(clients: &Clients, event: &Value) -> Result<Done, Err
         .json()
         .await?;
     let said = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
-    let data = BTreeMap::from([
-        ("ConnectionId", said("connectionId")),
-        ("Message", said("message")),
-        ("NoticeId", id.clone()),
-    ]);
+    let data = BTreeMap::from([("ConnectionId", said("connectionId")), ("Message", said("message")), ("NoticeId", id.clone())]);
     Ok(Done { physical_id: format!("connection/{id}"), data })
 }
