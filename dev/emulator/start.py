@@ -18,7 +18,9 @@ import contextvars
 import json
 import os
 import random
+import signal
 import string
+import sys
 import threading
 from urllib.parse import quote
 
@@ -283,7 +285,14 @@ replace(iam_actions, "access_denied_response", naming_the_denied_action)
 replace(iam_evaluator, "enforce", tagging_on_create)
 replace(lambda_svc, "_emit_lambda_logs", emitting_allowed_logs)
 
+def end_with_the_starter() -> None:
+    """Waits for the end of standard input, then ends this process group: the emulator and its functions."""
+    sys.stdin.buffer.read()
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
 if __name__ == "__main__":
     from ministack.app import main
 
+    threading.Thread(target=end_with_the_starter, daemon=True).start()
     main()

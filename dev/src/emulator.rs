@@ -150,7 +150,8 @@ fn spawn(
         .env("HAWSER_RESPONSE_KEY", response_key)
         .env("HAWSER_HANDLER_LOG", handler_log(folder))
         .current_dir(folder)
-        .stdin(Stdio::null())
+        // Never written to: its end tells the emulator that we are gone, however we went.
+        .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
         .stderr(log)
         .process_group(0)

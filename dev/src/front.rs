@@ -438,7 +438,7 @@ impl Shared {
         }
         let sts = self.root("000000000000", billing::BILLING_REGION).sts();
         let answer = sts.get_access_key_info().access_key_id(access_key).send().await;
-        let account = answer.ok().and_then(|answer| answer.account).unwrap_or_default();
+        let Some(account) = answer.ok().and_then(|answer| answer.account) else { return String::new() };
         lock(&self.accounts).insert(access_key.to_owned(), account.clone());
         account
     }

@@ -1,9 +1,12 @@
 //! Who takes part, and where: the accounts, the Regions and the parameters of the demo and the emulator tests.
 
+use anyhow::Context as _;
+use aws_credential_types::Credentials;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use crate::account::Account;
 use crate::emulator::Emulator;
+use crate::front::billing::BILLING_REGION;
 use crate::stack::Parameters;
 use crate::vendor::Launch;
 
@@ -40,6 +43,18 @@ pub fn parameters(notice_url: &str, launch: &Launch) -> Parameters {
 
 /// Whether `account` may assume the role with this external id, or with none.
 pub async fn may_assume(emulator: &Emulator, account: &str, role_arn: &str, external_id: Option<&str>) -> anyhow::Result<bool> {
+    Ok(assume(emulator, account, role_arn, external_id).await?.is_some())
+}
+
+/// A session of the role, for the root of `account`; nothing when AssumeRole is denied.
+///
+/// The session goes through the front, which stands for AWS's TLS endpoints.
+pub async fn assume(
+    emulator: &Emulator,
+    account: &str,
+    role_arn: &str,
+    external_id: Option<&str>,
+) -> anyhow::Result<Option<Account>> {
     let sts = Account::root(emulator.url(), account, STACK_REGION).sts();
     let answer = sts
         .assume_role()
@@ -49,8 +64,13 @@ pub async fn may_assume(emulator: &Emulator, account: &str, role_arn: &str, exte
         .send()
         .await;
     match answer {
-        Ok(_) => Ok(true),
-        Err(error) if error.code() == Some("AccessDenied") => Ok(false),
+        Ok(answer) => {
+            let given = answer.credentials().context("a session without credentials")?;
+            let (key, secret) = (given.access_key_id(), given.secret_access_key());
+            let credentials = Credentials::new(key, secret, Some(given.session_token().into()), None, "AssumeRole");
+            Ok(Some(Account::with(emulator.front().url(), CUSTOMER, BILLING_REGION, credentials)))
+        }
+        Err(error) if error.code() == Some("AccessDenied") => Ok(None),
         Err(error) => Err(anyhow::Error::new(error).context("AssumeRole failed for another reason than a denial")),
     }
 }

@@ -13,7 +13,7 @@ use hawser_dev::emulator::Emulator;
 use hawser_dev::front::billing::BILLING_REGION;
 use hawser_dev::front::scenario::Scenario;
 use hawser_dev::leaks;
-use hawser_dev::setting::{CUSTOMER, STACK, STACK_REGION, STRANGER, VENDOR, may_assume, parameters};
+use hawser_dev::setting::{CUSTOMER, STACK, STACK_REGION, STRANGER, VENDOR, assume, may_assume, parameters};
 use hawser_dev::stack::{Event, Outcome, Parameters, Stack, handler_zip, package, template};
 use hawser_dev::vendor::{Console, Launch, Script, ScriptedVendor};
 use serde_json::Value;
@@ -185,18 +185,23 @@ impl Demo {
         let bucket = outputs.get("BucketName").context("no bucket in the outputs")?;
         let role = outputs.get("RoleArn").context("no role in the outputs")?;
         let billing = running.emulator.root(CUSTOMER, BILLING_REGION);
-        let key = format!(
-            "{}/delivered-by-aws.parquet",
-            the_connection(running).await?["data"]["billingExport"]["prefix"].as_str().context("no prefix")?
-        );
+        let report = outputs.get("ReportName").context("no report in the outputs")?;
+        let connection = the_connection(running).await?;
+        let prefix = connection["data"]["billingExport"]["prefix"].as_str().context("no prefix")?;
+        let key = format!("{prefix}/{report}/{report}/year=2026/month=11/{report}-00001.snappy.parquet");
         billing.s3().put_object().bucket(bucket).key(&key).body(b"line items".to_vec().into()).send().await?;
-        self.say(&format!("AWS delivered {key}\n"));
+        self.say(&format!("AWS delivers s3://{bucket}/{key}"));
+        let external_id = Some(running.launch.external_id.as_str());
+        let session =
+            assume(&running.emulator, VENDOR, role, external_id).await?.context("the vendor may not assume the role")?;
+        session.s3().get_object().bucket(bucket).key(&key).send().await.context("the vendor cannot read the data")?;
+        self.say("the vendor reads it with the role's billing pack\n");
         let mark = running.emulator.front().calls().mark();
         let outcome = stack.delete(&mut |event| self.event(event)).await?;
         self.expect(&outcome, "DELETE_COMPLETE")?;
 
         billing.s3().head_object().bucket(bucket).key(&key).send().await.context("the data is gone")?;
-        self.say(&format!("\ns3://{bucket}/{key} is still there"));
+        self.say("\nthe delivered data is still there");
         let reports = billing.reports().describe_report_definitions().send().await?;
         ensure!(reports.report_definitions().is_empty(), "the report is still there");
         self.say("the report is gone");

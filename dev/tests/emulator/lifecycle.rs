@@ -1,7 +1,8 @@
 //! Create, Update, Delete: the stack as a customer lives with it.
 
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use hawser_dev::front::calls::rounds;
-use hawser_dev::setting::{CUSTOMER, STACK, STRANGER, VENDOR, may_assume, parameters};
+use hawser_dev::setting::{CUSTOMER, STACK, STRANGER, VENDOR, assume, may_assume, parameters};
 use hawser_dev::stack::Stack;
 use hawser_dev::vendor::{Console, Script};
 use serde_json::{Value, json};
@@ -225,4 +226,40 @@ async fn the_log_group_holds_the_log_and_does_not_come_back() {
     world.deleted(&mut stack).await;
     let (_, groups) = world.customer().json("logs", "Logs_20140328.DescribeLogGroups", &json!({})).await.unwrap();
     assert_eq!(groups["logGroups"], json!([]));
+}
+
+/// With the billing pack alone the vendor's session reads the report's files, and nothing else in the account.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vendor_reads_the_billing_data_and_nothing_else() {
+    let world = World::new("standalone").await;
+    // AWS's SecurityAudit policy, of the other pack, may list any bucket.
+    let stack = world.created(&[("PackSecurityAudit", "None")]).await;
+    let outputs = stack.outputs().await.unwrap();
+    let (bucket, external_id) = (outputs["BucketName"].as_str(), world.parameters["ExternalId"].as_str());
+    let folder = format!("{}/{}", world.reports().await[0].s3_prefix(), outputs["ReportName"]);
+    let (data, other) = (format!("{folder}/20261101-20261201/report.parquet"), "elsewhere/report.parquet");
+    world.deliver(bucket, &data).await;
+    world.deliver(bucket, other).await;
+    world.billing().s3().create_bucket().bucket("private-111122223333").send().await.unwrap();
+    world.deliver("private-111122223333", &data).await;
+
+    let session = assume(&world.emulator, VENDOR, &outputs["RoleArn"], Some(external_id)).await.unwrap().unwrap();
+    let s3 = session.s3();
+    s3.get_object().bucket(bucket).key(&data).send().await.unwrap();
+    s3.list_objects_v2().bucket(bucket).prefix(format!("{folder}/")).send().await.unwrap();
+    session.reports().describe_report_definitions().send().await.unwrap();
+
+    let denied = "AccessDenied";
+    let read = s3.get_object().bucket(bucket).key(other).send().await;
+    assert_eq!(read.unwrap_err().code(), Some(denied));
+    let list = s3.list_objects_v2().bucket(bucket).send().await;
+    assert_eq!(list.unwrap_err().code(), Some(denied));
+    let read = s3.get_object().bucket("private-111122223333").key(&data).send().await;
+    assert_eq!(read.unwrap_err().code(), Some(denied));
+    let write = s3.put_object().bucket(bucket).key(&data).send().await;
+    assert_eq!(write.unwrap_err().code(), Some(denied));
+    let delete = s3.delete_object().bucket(bucket).key(&data).send().await;
+    assert_eq!(delete.unwrap_err().code(), Some(denied));
+    let delete = session.reports().delete_report_definition().report_name(&outputs["ReportName"]).send().await;
+    assert_eq!(delete.unwrap_err().code(), Some("AccessDeniedException"));
 }
