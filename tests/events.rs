@@ -1,0 +1,135 @@
+//! The files in `events/`: their shape, their expectations and their table say the same.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
+
+use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
+use hawser::{
+    billing, connection,
+    error::Code,
+    event::{Envelope, Request, RequestType},
+};
+use serde_json::Value;
+
+/// The expectations themselves.
+const EXPECTED: &str = "expected.json";
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("events")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(folder().join(name)).unwrap()
+}
+
+fn expected() -> BTreeMap<String, Value> {
+    serde_json::from_str(&read(EXPECTED)).unwrap()
+}
+
+/// The codes an event may end with; none is a success.
+fn codes(expectation: &Value) -> Vec<String> {
+    match &expectation["code"] {
+        Value::String(code) => vec![code.clone()],
+        Value::Array(codes) => codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The events that are answered with SUCCESS, by file.
+fn good() -> Vec<(String, Value)> {
+    let good = expected().into_iter().filter(|(_, expectation)| expectation["status"] == "SUCCESS");
+    good.map(|(name, _)| (name.clone(), serde_json::from_str(&read(&name)).unwrap())).collect()
+}
+
+#[test]
+fn files_expectations_and_table_name_the_same_events() {
+    let files: BTreeSet<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".json") && name != EXPECTED)
+        .collect();
+    assert_eq!(files, expected().into_keys().collect());
+
+    let table = read("README.md");
+    let rows: BTreeMap<&str, &str> =
+        table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).filter(|(name, _)| name.ends_with(".json")).collect();
+    assert_eq!(rows.keys().copied().collect::<BTreeSet<_>>(), files.iter().map(String::as_str).collect());
+    for (name, expectation) in expected() {
+        let status = expectation["status"].as_str().unwrap();
+        let says = rows[name.as_str()].rsplit('|').nth(1).unwrap();
+        let word = if status == "UNANSWERABLE" { "none" } else { status };
+        assert!(says.trim().starts_with(word), "{name}: {says}");
+        for code in codes(&expectation) {
+            assert!(says.contains(&format!("`{code}`")), "{name}: {says}");
+            assert!(Code::ALL.iter().any(|known| known.as_str() == code), "{name}: {code} is no code");
+        }
+        assert_eq!(status == "FAILED", !codes(&expectation).is_empty() && status != "UNANSWERABLE", "{name}");
+    }
+}
+
+#[test]
+fn every_good_event_has_cloudformations_shape() {
+    let mut seen = BTreeSet::new();
+    for (name, event) in good() {
+        let wire: CloudFormationCustomResourceRequest<Value, Value> =
+            serde_json::from_value(event.clone()).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let kind = match wire {
+            CloudFormationCustomResourceRequest::Create(_) => RequestType::Create,
+            CloudFormationCustomResourceRequest::Update(_) => RequestType::Update,
+            CloudFormationCustomResourceRequest::Delete(_) => RequestType::Delete,
+            other => panic!("{name}: {other:?}"),
+        };
+        let request = Request::parse(&event).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+        assert_eq!(request.origin().request_type, kind, "{name}");
+        seen.insert((event["ResourceType"].as_str().unwrap().to_owned(), kind));
+    }
+    assert_eq!(seen.len(), 6, "both resources, each of Create, Update and Delete: {seen:?}");
+}
+
+#[test]
+fn every_response_url_has_the_shape_of_a_presigned_one_and_opens_nothing() {
+    let mut urls = 0;
+    for name in expected().into_keys() {
+        let Ok(event) = serde_json::from_str::<Value>(&read(&name)) else { continue };
+        let Ok((_, url)) = Envelope::parse(&event) else { continue };
+        let raw = event["ResponseURL"].as_str().unwrap();
+        assert_eq!(url.expose().as_str(), raw, "{name}: the bytes change on the way");
+        for part in ["%3Acloudformation%3A", "%7C", "X-Amz-SignedHeaders=host", "X-Amz-Expires=7200", "X-Amz-Signature=example0"] {
+            assert!(raw.contains(part), "{name}: no {part}");
+        }
+        let familiar = event["StackId"].as_str().unwrap().split(':').nth(1) != Some("aws-iso");
+        assert_eq!(url.is_familiar(), familiar, "{name}: `{}`", url.host());
+        urls += 1;
+    }
+    assert!(urls >= 30, "{urls}");
+}
+
+#[test]
+fn physical_ids_in_events_are_ids_that_this_code_answers_with() {
+    for (name, event) in good() {
+        let request = Request::parse(&event).unwrap();
+        let origin = request.origin();
+        let given = event["PhysicalResourceId"].as_str();
+        let strange = name.contains("made-up-id") || name.contains("foreign-id");
+        let (recognised, answered) = match &request {
+            Request::Billing(origin, asked) => (
+                given.map(|id| billing::Id::recognise(origin, id).is_some()),
+                match asked {
+                    billing::Asked::Have { export, .. } => export.id(origin).to_string(),
+                    billing::Asked::Remove { .. } => given.unwrap().to_owned(),
+                },
+            ),
+            Request::Connection(origin, _) => {
+                let own = connection::physical_id(origin);
+                (given.map(|id| id == own), given.map_or(own, str::to_owned))
+            }
+        };
+        assert_eq!(recognised, given.map(|_| !strange), "{name}");
+        assert_eq!(expected()[&name]["physicalId"], answered, "{name}");
+        assert!(!origin.logical_id.is_empty(), "{name}");
+    }
+}
