@@ -19,7 +19,7 @@ HANDLER_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs' -o -type 
 WITH_ZIG := PATH="$(CURDIR)/.venv/build/bin:$$PATH"
 NEXTEST := cargo nextest run --cargo-quiet
 
-.PHONY: help demo test check build sam-test emulator-test bench events invoke advisories clean venv requirements \
+.PHONY: bless help demo test check build sam-test emulator-test bench events invoke advisories clean venv requirements \
 	lint-venv build-venv sam-venv programs nextest arm64
 
 ##@ See it
@@ -51,6 +51,9 @@ sam-test: build venv sam-venv programs ## Every file of events/ under `sam local
 
 bench: build venv ## Measure the handler beside three others doing the same work
 	@cargo run --quiet --release -p hawser-bench
+
+bless: ## Write docs/errors.md and the plans in tests/cases/ again; read the difference before you commit it
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features sim --test errors --test cases
 
 check: lint-venv ## Formatting, lints, documentation, licences, template
 	@echo "-- cargo fmt"

@@ -50,7 +50,6 @@ pub const HANDLER_ACTIONS: &[Grant] = &[
     grant("s3:GetBucketPolicy", Scope::OwnBuckets, "observe: GetBucketPolicy"),
     grant("s3:CreateBucket", Scope::OwnBuckets, "EnsureBucket"),
     grant("s3:TagResource", Scope::OwnBuckets, "EnsureBucket, which tags what it makes"),
-    grant("s3:PutBucketTagging", Scope::OwnBuckets, "EnsureBucket, which tags what it makes"),
     grant("s3:PutBucketOwnershipControls", Scope::OwnBuckets, "EnsureBucket, which enforces object ownership"),
     grant("s3:PutBucketPublicAccessBlock", Scope::OwnBuckets, "EnsurePublicAccessBlocked"),
     grant("s3:PutEncryptionConfiguration", Scope::OwnBuckets, "EnsureEncryption"),
