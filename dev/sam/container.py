@@ -144,6 +144,7 @@ class SamLocal:
         self._docker = docker
         self._sam = pathlib.Path(repository, ".venv/sam/bin/sam")
         self._folder = folder
+        self._endpoint = endpoint
         self._template = yaml_parse((repository / "template.yaml").read_text())
         function = self._template["Resources"]["Handler"]["Properties"]
         code = folder / "code"
@@ -165,6 +166,8 @@ class SamLocal:
             **passed_on,
             "AWS_ACCESS_KEY_ID": aws.ACCOUNT,
             "AWS_SECRET_ACCESS_KEY": aws.SECRET,
+            # `sam` asks whose account it is in, and waits long where nobody answers.
+            "AWS_ENDPOINT_URL_STS": self._endpoint,
             "SAM_CLI_TELEMETRY": "0",
         }
         command = [self._sam, "local", "invoke", "Handler", "--template", template, "--event", file, "--region", region]
