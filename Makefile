@@ -28,7 +28,7 @@ help: ## Show this list
 		/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: build venv programs ## Deploy the stack on an embedded AWS, update it, delete it
-	@cargo run --quiet -p hawser-dev --bin demo
+	@$(TARGET)/debug/demo
 
 invoke: build sam-venv ## One event under `sam local invoke`: make invoke EVENT=events/billing-export-create.json
 	@.venv/sam/bin/python -m dev.sam invoke $(or $(EVENT),$(error say which: make invoke EVENT=events/billing-export-create.json))
@@ -41,7 +41,7 @@ test: build venv programs nextest ## Everything that needs no Docker
 	@$(NEXTEST) --workspace --all-features
 
 emulator-test: build venv programs nextest ## Only the tests that deploy the stack on the emulator
-	@$(NEXTEST) -p hawser-dev --all-features
+	@$(NEXTEST) --workspace --all-features -E 'package(hawser-dev)'
 
 events: build venv sam-venv programs ## Every file of events/ through the handler, without Docker
 	@.venv/sam/bin/python -m dev.sam events
@@ -50,7 +50,7 @@ sam-test: build venv sam-venv programs ## Every file of events/ under `sam local
 	@.venv/sam/bin/python -m dev.sam sam-test
 
 bench: build venv ## Measure the handler beside three others doing the same work
-	@cargo run --quiet --release -p hawser-bench
+	@cargo run --quiet --profile tool -p hawser-bench
 
 bless: ## Write docs/errors.md and the plans in tests/cases/ again; read the difference before you commit it
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features sim --test errors --test cases
@@ -97,8 +97,10 @@ arm64:
 	@echo "arm64 is left out: its standard library is not installed (hint: rustup target add aarch64-unknown-linux-gnu)"
 endif
 
+# The same features as the tests are built with, so that nothing is compiled twice.
 programs:
-	@cargo build --quiet -p hawser-dev -p hawser-console --bins
+	@echo "-- building the programs"
+	@cargo build --quiet --workspace --all-features --bins
 
 nextest:
 	@cargo nextest --version >/dev/null 2>&1 || { echo "-- installing cargo-nextest"; cargo install --locked --quiet cargo-nextest; }

@@ -55,8 +55,11 @@ fn files_expectations_and_table_name_the_same_events() {
     assert_eq!(files, expected().into_keys().collect());
 
     let table = read("README.md");
-    let rows: BTreeMap<&str, &str> =
-        table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).filter(|(name, _)| name.ends_with(".json")).collect();
+    let rows: BTreeMap<&str, &str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .filter(|(name, _)| name.ends_with(".json"))
+        .collect();
     assert_eq!(rows.keys().copied().collect::<BTreeSet<_>>(), files.iter().map(String::as_str).collect());
     for (name, expectation) in expected() {
         let status = expectation["status"].as_str().unwrap();
@@ -98,7 +101,8 @@ fn every_response_url_has_the_shape_of_a_presigned_one_and_opens_nothing() {
         let Ok((_, url)) = Envelope::parse(&event) else { continue };
         let raw = event["ResponseURL"].as_str().unwrap();
         assert_eq!(url.expose().as_str(), raw, "{name}: the bytes change on the way");
-        for part in ["%3Acloudformation%3A", "%7C", "X-Amz-SignedHeaders=host", "X-Amz-Expires=7200", "X-Amz-Signature=example0"] {
+        for part in ["%3Acloudformation%3A", "%7C", "X-Amz-SignedHeaders=host", "X-Amz-Expires=7200", "X-Amz-Signature=example0"]
+        {
             assert!(raw.contains(part), "{name}: no {part}");
         }
         let familiar = event["StackId"].as_str().unwrap().split(':').nth(1) != Some("aws-iso");
