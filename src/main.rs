@@ -4,14 +4,14 @@ use hawser::{handler, ports::real::World};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use time::OffsetDateTime;
+use tracing::Level;
+use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_env_filter(log_filter()).init();
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(log_filter())).init();
     let world = World::from_env().await;
-    if let Ok(world) = &world {
-        world.warm_up().await;
-    }
     // Nothing fallible happens before the loop: a world that could not be built fails each event, clearly.
     let world = &world;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| -> Result<(), Error> {
@@ -27,6 +27,6 @@ async fn main() -> Result<(), Error> {
 }
 
 /// Our own lines at info, and only warnings of libraries: their debug lines may hold requests.
-fn log_filter() -> tracing_subscriber::EnvFilter {
-    tracing_subscriber::EnvFilter::new("warn,hawser=info")
+fn log_filter() -> Targets {
+    Targets::new().with_default(Level::WARN).with_target("hawser", Level::INFO)
 }

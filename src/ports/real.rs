@@ -15,7 +15,6 @@ use aws_sigv4::{
     sign::v4,
 };
 use aws_types::SdkConfig;
-use futures::future::join_all;
 use time::OffsetDateTime;
 
 use super::{Aws, Clock, Cloud, Identity, Ports, aws, web::Web};
@@ -24,14 +23,6 @@ use crate::{
     error::{Code, Failure},
     names::{Partition, Region},
 };
-
-/// How long the init phase may wait for connections: Lambda allows 10 s for all of it, and a network without a way
-/// out must not cost more than this.
-const WARM_LIMIT: Duration = Duration::from_millis(1500);
-
-/// Connections opened ahead: the first round asks each of these once, the settings round has the bucket service four
-/// times, two of which reuse what the first round left.
-const WARM_S3: usize = 2;
 
 /// The form body of `sts:GetCallerIdentity`.
 const CALLER_IDENTITY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
@@ -67,22 +58,6 @@ impl World {
             cloud.at(&billing);
         }
         Ok(Self { web, cloud, signer: Signer, clock: SystemClock })
-    }
-
-    /// Opens the connections that every billing request needs, while the init phase still runs at full speed. Whatever
-    /// fails here is silent: a request that needs it will say so and be answered.
-    pub async fn warm_up(&self) {
-        let partition = Partition::of_region(&own_region());
-        let Some(region) = partition.billing_region() else { return };
-        let suffix = partition.dns_suffix();
-        let origin =
-            |service: &str, variable: &str| endpoint(variable).unwrap_or_else(|| format!("https://{service}.{region}.{suffix}/"));
-        let mut origins = vec![
-            origin("organizations", "AWS_ENDPOINT_URL_ORGANIZATIONS"),
-            origin("cur", "AWS_ENDPOINT_URL_COST_AND_USAGE_REPORT_SERVICE"),
-        ];
-        origins.extend(std::iter::repeat_n(origin("s3", "AWS_ENDPOINT_URL_S3"), WARM_S3));
-        join_all(origins.iter().map(|origin| self.web.warm(origin, WARM_LIMIT))).await;
     }
 
     /// The world as the handler sees it.

@@ -71,11 +71,6 @@ impl Web {
         let connector = SharedHttpConnector::new(Connector(self.client.clone()));
         http_client_fn(move |_, _| connector.clone())
     }
-
-    /// Opens a connection to an origin and keeps it in the pool; whatever goes wrong will show when it is needed.
-    pub async fn warm(&self, origin: &str, limit: Duration) {
-        let _ = self.client.head(origin).timeout(limit).send().await;
-    }
 }
 
 #[async_trait]
