@@ -85,10 +85,6 @@ def run_all(world: World, runtime, all_events: list[events.Event]) -> Tally:
     attributes = attributes_read()
     tally = Tally()
     for event in all_events:
-        if event.skipped:
-            tally.skipped += 1
-            print(f"skip {runtime.name} {event.name:52} {event.skipped}", flush=True)
-            continue
         run = world.run(runtime, event)
         wrong = events.problems(event, run, attributes)
         code = " or ".join(events.codes(event.expected)) if "code" in event.expected else ""
@@ -143,8 +139,6 @@ def sam_test(all_events: list[events.Event]) -> int:
 def invoke(name: str) -> int:
     """One event, and the response as CloudFormation would get it."""
     event = events.load(REPOSITORY / "events", name)[0]
-    if event.skipped:
-        sys.exit(event.skipped)
     try:
         docker = container.Docker(REPOSITORY / ".cache/sam")
     except container.NoDocker as why:

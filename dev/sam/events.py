@@ -14,8 +14,6 @@ from .vendor import Notice
 VENDOR = "vendor.example"
 # How a signature in the files begins; a log that holds this has leaked one.
 EXAMPLE_SIGNATURE = "example0example0"
-# The only partition that the embedded AWS has.
-PARTITION = "aws"
 # How long the function may take where the expectation does not say: what template.yaml gives it.
 FUNCTION_TIMEOUT_SECONDS = 120
 # A response must leave this long before the function is stopped.
@@ -35,12 +33,6 @@ class Event:
     @property
     def timeout(self) -> int:
         return self.expected.get("functionTimeoutSeconds", FUNCTION_TIMEOUT_SECONDS)
-
-    @property
-    def skipped(self) -> str:
-        """Why the embedded AWS cannot serve this event; empty if it can."""
-        partition = self.expected.get("partition", PARTITION)
-        return "" if partition == PARTITION else f"the embedded AWS has the partition `{PARTITION}` only, not `{partition}`"
 
     @property
     def region(self) -> str:

@@ -295,7 +295,7 @@ impl Shared {
     /// A request of a validated service: Region, faults, AWS's own checks, the emulator, and AWS's view of its answer.
     async fn strictly(&self, request: &Request, asked: &Asked) -> Outcome {
         tokio::time::sleep(Duration::from_millis(self.scenario().latency_ms)).await;
-        if asked.service != "s3" && asked.region != billing::BILLING_REGION {
+        if !billing::lives_in(&asked.service, &asked.region) {
             return Outcome::Dropped;
         }
         if let Some(answer) = self.fault(asked).await {

@@ -11,8 +11,18 @@ use super::scenario::Organization;
 use super::wire::{Answer, AwsError, respond_json};
 use super::{Asked, Shared};
 
-/// The Region of the billing services in the partition `aws`, the only one the emulator has.
+/// The Region of the billing services in the partition `aws`, the only one the emulator has accounts of.
 pub const BILLING_REGION: &str = "us-east-1";
+
+/// Whether a service has an endpoint in a Region (AWS SDK `endpoints.json`; one home for each partition). In any other, the
+/// name does not exist.
+pub(super) fn lives_in(service: &str, region: &str) -> bool {
+    match service {
+        "cur" => [BILLING_REGION, "cn-northwest-1", "eusc-de-east-1"].contains(&region),
+        "organizations" => [BILLING_REGION, "cn-northwest-1", "eusc-de-east-1", "us-gov-west-1"].contains(&region),
+        _ => true,
+    }
+}
 
 /// `DescribeReportDefinitions` has pages of five, no more and no fewer.
 const PAGE: usize = 5;
