@@ -76,6 +76,7 @@ async fn delete_keeps_the_data() {
     world.deleted(&mut stack).await;
     assert!(world.keys(&bucket).await.contains(&"hawser/1a2b3c4d/report.parquet".to_owned()));
     assert_eq!(world.report_names().await, Vec::<String>::new());
+    world.assert_notices_fit_the_schema(&["established", "removed"]);
     world.assert_no_leaks();
 }
 
@@ -195,6 +196,7 @@ async fn a_failed_update_leaves_the_account_as_it_was() {
     assert_eq!(world.report_names().await, [before["ReportName"].clone()]);
     world.vendor.set_script(Script::Accept);
     world.deleted(&mut stack).await;
+    world.assert_notices_fit_the_schema(&["established", "updated"]);
     world.assert_no_leaks();
 }
 

@@ -177,6 +177,21 @@ impl World {
         let texts = [("the emulator's log", emulator.as_str()), ("the handler's log", &handler), ("the calls", &calls)];
         assert_eq!(leaks::search(&texts, &secrets), []);
     }
+
+    /// Every notice that the real binary sent is what `docs/notice.schema.json` says to vendors.
+    pub(crate) fn assert_notices_fit_the_schema(&self, kinds: &[&str]) {
+        let text = std::fs::read_to_string(hawser_dev::venv::repository().join("docs/notice.schema.json")).unwrap();
+        let schema = jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap();
+        let notices = self.vendor.notices();
+        for notice in &notices {
+            let wrong: Vec<String> =
+                schema.iter_errors(&notice.event).map(|why| format!("{}: {why}", why.instance_path())).collect();
+            assert!(wrong.is_empty(), "{}: {wrong:#?}", notice.kind());
+        }
+        for kind in kinds {
+            assert!(notices.iter().any(|notice| notice.kind() == format!("hawser.connection.{kind}")), "no notice `{kind}`");
+        }
+    }
 }
 
 /// One call, on one line.
