@@ -315,15 +315,6 @@ impl Report {
     }
 }
 
-/// Where the attributes' export comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// Hawser made it.
-    Created,
-    /// The customer had it.
-    Reused,
-}
-
 /// RFC 3339 in UTC, whole seconds.
 pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
     at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()

@@ -1,6 +1,6 @@
 """Starts MiniStack and closes the gaps that only its own process can close.
 
-MiniStack (https://pypi.org/project/ministack/) keeps the state and takes the decisions: CloudFormation, Lambda, IAM, S3,
+MiniStack (PyPI package `ministack`) keeps the state and takes the decisions: CloudFormation, Lambda, IAM, S3,
 STS, CUR. This file adds four things that AWS documents and this version does not do. Everything that can be seen on the
 wire is closed by the strict front instead (`dev/src/front/`). `docs/emulator.md` lists both.
 

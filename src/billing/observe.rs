@@ -306,6 +306,7 @@ async fn tags_of(origin: &Origin, name: &ReportName, aws: &dyn Aws, ports: &Port
     }
 }
 
-fn own_bucket(origin: &Origin, id: &Id) -> Result<BucketName, Failure> {
+/// The bucket of an id, which its checked prefix always makes legal.
+pub(super) fn own_bucket(origin: &Origin, id: &Id) -> Result<BucketName, Failure> {
     id.bucket(&origin.stack.account).map_err(|why| Failure::new(Code::Internal, why.to_string()))
 }

@@ -8,7 +8,7 @@ use super::{
     Asked, DATA_ROOT, Export, Id, Kind, Report, Retention, TAG_CREATED_AT, Tags,
     choice::{Chosen, choose},
     first_data_due_by, mark, no_attributes,
-    observe::{Facts, OwnBucket, Remains},
+    observe::{Facts, OwnBucket, Remains, own_bucket},
     policy, rfc3339,
 };
 use crate::{
@@ -288,10 +288,6 @@ fn readable(attributes: &mut Attributes, bucket_arn: String, keys: String) {
     attributes.insert("ReadableObjectsArn", format!("{bucket_arn}/{keys}"));
     attributes.insert("ReadableBucketArn", bucket_arn);
     attributes.insert("ReadableKeys", keys);
-}
-
-fn own_bucket(origin: &Origin, id: &Id) -> Result<BucketName, Failure> {
-    id.bucket(&origin.stack.account).map_err(|why| Failure::new(Code::Internal, why.to_string()))
 }
 
 /// The id a request's resource has, so that it is known before any call: the same for success, for failure and for

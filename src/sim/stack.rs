@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value, json};
 
-use super::{EPOCH, World};
+use super::World;
 use crate::{billing, connection, handler};
 
 /// The function's time-out, as `template.yaml` has it.
@@ -288,9 +288,4 @@ impl<'w> Stack<'w> {
             attributes: response["Data"].as_object().cloned().unwrap_or_default(),
         })
     }
-}
-
-/// Seconds since the simulated world began, for transcripts.
-pub fn seconds(world: &World) -> i64 {
-    (world.ports().clock.now() - EPOCH).whole_seconds()
 }
