@@ -19,6 +19,8 @@ pub enum Scope {
     OwnObjects,
     /// The function's own log group.
     OwnLogs,
+    /// The stack the function is in.
+    OwnStack,
 }
 
 /// One action, on what, for which calls.
@@ -38,6 +40,8 @@ const fn grant(action: &'static str, scope: Scope, needed_by: &'static str) -> G
 
 /// Everything the handler's role may do.
 pub const HANDLER_ACTIONS: &[Grant] = &[
+    grant("cloudformation:DescribeStacks", Scope::OwnStack, "an Update of the connection: is the stack rolling back"),
+    grant("cloudformation:DescribeStackResources", Scope::OwnStack, "after a Create, and on Delete: is the resource going"),
     grant("organizations:DescribeOrganization", Scope::Any, "observe: DescribeOrganization"),
     grant("cur:DescribeReportDefinitions", Scope::Any, "observe: DescribeReportDefinitions"),
     grant("cur:ListTagsForResource", Scope::AnyReport, "observe: ListTagsForResource"),

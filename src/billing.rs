@@ -131,14 +131,20 @@ pub enum Asked {
     Remove {
         /// What becomes of the data.
         retention: Retention,
+        /// The beginning of the names, where it can be read.
+        prefix: Option<NamePrefix>,
     },
 }
 
 const RETENTIONS: [(&str, Retention); 2] = [("Retain", Retention::Retain), ("Delete", Retention::Delete)];
 
-/// The retention of a Delete. Properties that cannot be read mean `Retain`: nothing is lost by a slip.
-pub fn retention(properties: Option<&Map<String, Value>>) -> Retention {
-    Properties::new(properties).choice("Retention", &RETENTIONS).unwrap_or(Retention::Retain)
+/// What a Delete asks. Properties that cannot be read are no failure, and mean `Retain`: nothing is lost by a slip.
+pub fn removal(properties: Option<&Map<String, Value>>) -> Asked {
+    let mut properties = Properties::new(properties);
+    Asked::Remove {
+        retention: properties.choice("Retention", &RETENTIONS).unwrap_or(Retention::Retain),
+        prefix: properties.parsed("NamePrefix").unwrap_or_default(),
+    }
 }
 
 impl Export {
@@ -190,7 +196,7 @@ pub struct Id {
     kind: Kind,
 }
 
-/// What every id of this resource type begins with.
+/// What every id of this resource type begins with; [`crate::lifecycle::ID_ROOT`] first.
 const ID_ROOT: &str = "hawser/billing-export/";
 
 impl Id {
@@ -200,10 +206,13 @@ impl Id {
         let name = physical_id.strip_prefix(ID_ROOT)?;
         let (prefix, given) = name.rsplit_once('-')?;
         let prefix: NamePrefix = prefix.parse().ok()?;
+        Self::all(origin, &prefix).find(|id| id.key.as_str() == given)
+    }
+
+    /// Every id that this resource of this stack can ever have answered with.
+    pub fn all(origin: &Origin, prefix: &NamePrefix) -> impl Iterator<Item = Self> {
         let all = Kind::ALL.into_iter().flat_map(|kind| Format::ALL.map(|format| (kind, format)));
-        all.map(|(kind, format)| (kind, key(origin, kind, format)))
-            .find(|(_, key)| key.as_str() == given)
-            .map(|(kind, key)| Self { prefix, key, kind })
+        all.map(move |(kind, format)| Self { prefix: prefix.clone(), key: key(origin, kind, format), kind })
     }
 
     /// The prefix every name begins with.

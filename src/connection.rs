@@ -13,8 +13,9 @@ use tracing::{info, warn};
 use crate::{
     error::{Code, Failure},
     event::{Origin, RequestType},
+    lifecycle::{Fate, is_made_up, is_rolling_back},
     names::{Key, LaunchToken, NameError, NoticeUrl, shorten},
-    ports::{HttpAnswer, Ports},
+    ports::{Fault, FaultKind, HttpAnswer, Ports},
     properties::Properties,
     reply::Attributes,
 };
@@ -38,8 +39,9 @@ const POST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait between tries, whoever asks for it: waiting longer than this costs more tries than it saves.
 const POST_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// On Delete, how long the vendor may keep the customer waiting before the stack goes without it (F-28).
-const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
+/// On Delete and on the way back from a failed Update, how long the vendor may keep the customer waiting before the stack
+/// goes on without it (F-28).
+const PASSING_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many of the vendor's own words reach the stack event.
 const WORDS_BYTES_MAX: usize = 600;
@@ -116,8 +118,8 @@ pub fn physical_id(origin: &Origin) -> String {
 /// Tells the vendor and reads its answer.
 ///
 /// # Errors
-/// On Create and Update, a vendor that refuses or cannot be reached. Never on Delete: the customer can always remove
-/// the stack (HW-C5, F-28).
+/// On Create and Update, a vendor that refuses or cannot be reached. Never on Delete, and never while the stack is rolling
+/// back: the customer can always remove the stack, and always have it back as it was (HW-C5, HW-C6, F-28).
 pub async fn fulfil(
     origin: &Origin,
     asked: &Asked,
@@ -125,28 +127,72 @@ pub async fn fulfil(
     ports: &Ports<'_>,
 ) -> Result<(Attributes, Vec<String>), Failure> {
     match asked {
+        Asked::Have(terms) if origin.request_type == RequestType::Update => {
+            let rolling_back = rolling_back(origin, ports).await;
+            let until = if rolling_back { until.min(ports.clock.now() + PASSING_LIMIT) } else { until };
+            match tell(origin, terms, (notice::Type::Updated, notice::id(origin)), until, ports).await {
+                // What is undone here is what the vendor refused or never heard of.
+                Err(failure) if rolling_back => {
+                    warn!(code = failure.code.as_str(), "the stack rolls back without the vendor's agreement: {failure}");
+                    let told = Told { notice_id: notice::id(origin), receipt: Receipt::default() };
+                    Ok((told.attributes(), vec![format!("rolled back, but the vendor was not told: {failure}")]))
+                }
+                told => Ok((told?.attributes(), Vec::new())),
+            }
+        }
         Asked::Have(terms) => {
-            let kind = match origin.request_type {
-                RequestType::Update => notice::Type::Updated,
-                RequestType::Create | RequestType::Delete => notice::Type::Established,
-            };
-            let told = tell(origin, terms, kind, until, ports).await?;
+            let told = tell(origin, terms, (notice::Type::Established, notice::id(origin)), until, ports).await?;
             Ok((told.attributes(), Vec::new()))
         }
-        // Not an id of ours: the Create was refused before anyone was told (F-34).
-        Asked::Remove(_) if origin.physical_id.as_deref() != Some(&physical_id(origin)) => Ok(Default::default()),
-        Asked::Remove(Err(failure)) => Ok((Attributes::new(), vec![format!("the vendor was not told: {failure}")])),
-        Asked::Remove(Ok(terms)) => {
-            let until = until.min(ports.clock.now() + REMOVAL_LIMIT);
-            let remark = match tell(origin, terms, notice::Type::Removed, until, ports).await {
-                Ok(_) => None,
-                Err(failure) => {
-                    warn!(code = failure.code.as_str(), "the stack is removed without the vendor's agreement: {failure}");
-                    Some(format!("removed, but the vendor was not told: {failure}"))
-                }
+        Asked::Remove(terms) => {
+            if !may_have_been_told(origin, ports).await? {
+                return Ok(Default::default());
+            }
+            let remark = match terms {
+                Err(failure) => Some(format!("the vendor was not told: {failure}")),
+                Ok(terms) => take_leave(origin, terms, notice::id(origin), until, ports).await,
             };
             Ok((Attributes::new(), remark.into_iter().collect()))
         }
+    }
+}
+
+/// Takes back what a Create told the vendor, because the stack did not wait for it (HW-L7, F-34).
+pub async fn withdraw(origin: &Origin, terms: &Terms, until: OffsetDateTime, ports: &Ports<'_>) {
+    take_leave(origin, terms, notice::withdrawal_id(origin), until, ports).await;
+}
+
+/// Tells the vendor that the connection ends, and what the reader of the stack event should know if that failed.
+async fn take_leave(origin: &Origin, terms: &Terms, id: String, until: OffsetDateTime, ports: &Ports<'_>) -> Option<String> {
+    let until = until.min(ports.clock.now() + PASSING_LIMIT);
+    let failure = tell(origin, terms, (notice::Type::Removed, id), until, ports).await.err()?;
+    warn!(code = failure.code.as_str(), "the stack is removed without the vendor's agreement: {failure}");
+    Some(format!("removed, but the vendor was not told: {failure}"))
+}
+
+/// Whether the stack is on its way back from a failed Update. If CloudFormation does not say, it is not.
+async fn rolling_back(origin: &Origin, ports: &Ports<'_>) -> bool {
+    match ports.cloud.at(&origin.stack.region).stack_status(&origin.stack).await {
+        Ok(status) => is_rolling_back(&status),
+        Err(fault) => {
+            warn!(action = fault.action, code = fault.code, "it is not known whether the stack is rolling back");
+            false
+        }
+    }
+}
+
+/// Whether the vendor can know of the connection that a Delete names. Under our own id it can. Under an id that
+/// CloudFormation made up it can if the resource is going: then a Create told it and was never answered (F-34).
+async fn may_have_been_told(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
+    let id = origin.physical_id.as_deref().unwrap_or_default();
+    if id == physical_id(origin) || !is_made_up(id) {
+        return Ok(id == physical_id(origin));
+    }
+    match ports.cloud.at(&origin.stack.region).stack_resource(&origin.stack, &origin.logical_id).await {
+        Ok(resource) => Ok(Fate::of(resource.as_ref(), id) == Fate::Going),
+        // A role that may not ask must not keep the stack from going; a vendor that never heard of it answers 404.
+        Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => Ok(true),
+        Err(fault) => Err(fault),
     }
 }
 
@@ -238,14 +284,14 @@ fn printable(text: &str) -> String {
 async fn tell(
     origin: &Origin,
     terms: &Terms,
-    kind: notice::Type,
+    (kind, id): (notice::Type, String),
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<Told, Failure> {
     let now = ports.clock.now();
     let data = notice::data(origin, terms);
     let proof = ports.identity.prove(&data.proof_request(origin, &terms.notice_url, now)?).await?;
-    let notice = notice::seal(origin, terms, kind, data, &proof, now)?;
+    let notice = notice::seal(origin, terms, (kind, id), data, &proof, now)?;
     let mut wait = POST_WAIT;
     let mut last = "there was no time left to try".to_owned();
     loop {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     billing::{
         self,
-        observe::{observe, observe_removal},
+        observe::{doomed, observe, observe_removal},
         plan,
     },
     connection::{self, notice},
@@ -67,14 +67,15 @@ pub async fn dry_run(event: &Value, account: AccountFile) -> Result<DryRun, Fail
             let id = plan::physical_id(origin, asked);
             Ok(run(id, Some(facts.role.name().as_str()), plan.sentence.clone(), steps(&plan), plan.attributes))
         }
-        Request::Billing(_, asked @ billing::Asked::Remove { retention }) => {
+        Request::Billing(_, asked @ billing::Asked::Remove { retention, prefix }) => {
             let id = plan::physical_id(origin, asked);
-            let Some(own) = plan::removable(origin) else {
+            let doomed = doomed(origin, prefix.as_ref(), &ports).await?;
+            if doomed.ids.is_empty() {
                 let decision = "nothing of this stack's has this physical id".to_owned();
                 return Ok(run(id, None, decision, Vec::new(), Attributes::new()));
-            };
-            let remains = observe_removal(origin, &own, &ports).await?;
-            let plan = plan::plan_removal(origin, &own, *retention, remains)?;
+            }
+            let remains = observe_removal(origin, doomed.ids, &ports).await?;
+            let plan = plan::plan_removal(origin, &remains, *retention)?;
             Ok(run(id, None, plan.sentence.clone(), steps(&plan), plan.attributes))
         }
         Request::Connection(_, asked) => {

@@ -123,6 +123,9 @@ codes! {
     /// What would be returned does not fit CloudFormation's 4,096 bytes.
     ResponseTooLarge = "RESPONSE_TOO_LARGE", Hawser,
         "Shorten the names in the stack; if they are short, report it to the vendor.";
+    /// A repetition of an old Delete: the stack has the thing and keeps it.
+    RequestOutdated = "REQUEST_OUTDATED", Aws,
+        "Nothing was removed; if you are deleting this stack, delete it again.";
     /// The work was not done in time.
     DeadlineExceeded = "DEADLINE_EXCEEDED", Aws,
         "Try again; if it stays, check that the function can reach the internet.";

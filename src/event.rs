@@ -141,7 +141,7 @@ impl Request {
         match need("ResourceType")? {
             billing::RESOURCE_TYPE => {
                 let asked = match request_type {
-                    RequestType::Delete => billing::Asked::Remove { retention: billing::retention(properties) },
+                    RequestType::Delete => billing::removal(properties),
                     RequestType::Create => billing::Asked::Have { export: Export::parse(properties)?, before: None },
                     RequestType::Update => billing::Asked::Have {
                         export: Export::parse(properties)?,

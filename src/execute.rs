@@ -10,7 +10,7 @@ use crate::{
     billing::{
         Report, Tags,
         choice::limit_reached,
-        plan::{Plan, Step, UPLOAD_DAYS_MAX},
+        plan::{Plan, PolicySeen, Step, UPLOAD_DAYS_MAX},
         policy,
     },
     error::{Code, Failure},
@@ -21,7 +21,7 @@ use crate::{
 
 /// Waits between tries of a call that eventual consistency can refuse: 7 s in all. IAM and S3 settle within seconds,
 /// and the stack's patience is `ServiceTimeout`, not ours.
-const PATIENCE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+pub(crate) const PATIENCE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// `DeleteObjects` takes at most 1,000 keys (Amazon S3 API Reference).
 const VERSIONS_PER_DELETE: u16 = 1000;
@@ -64,9 +64,18 @@ where
     Fut: Future<Output = Result<T, Fault>>,
 {
     let fresh_role = origin.request_type == RequestType::Create;
+    let may_pass = |kind| kind == FaultKind::Conflict || (fresh_role && kind == FaultKind::Denied);
+    patiently_while(clock, may_pass, call).await
+}
+
+async fn patiently_while<T, F, Fut>(clock: &dyn Clock, may_pass: impl Fn(FaultKind) -> bool, call: F) -> Result<T, Fault>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<T, Fault>>,
+{
     for wait in PATIENCE {
         match call().await {
-            Err(fault) if fault.kind == FaultKind::Conflict || (fresh_role && fault.kind == FaultKind::Denied) => {
+            Err(fault) if may_pass(fault.kind) => {
                 info!(action = fault.action, code = fault.code, wait_s = wait.as_secs(), "trying again");
                 clock.sleep(wait).await;
             }
@@ -110,15 +119,13 @@ impl Run<'_> {
         match step {
             Step::EnsureBucket { bucket, tags } => self.ensure_bucket(bucket, tags).await?,
             Step::EnsurePublicAccessBlocked(bucket) => {
-                self.patiently(|| self.aws.block_public_access(bucket, self.owner)).await?;
+                self.on_bucket(|| self.aws.block_public_access(bucket, self.owner)).await?;
             }
-            Step::EnsureEncryption(bucket) => self.patiently(|| self.aws.encrypt_bucket(bucket, self.owner)).await?,
+            Step::EnsureEncryption(bucket) => self.on_bucket(|| self.aws.encrypt_bucket(bucket, self.owner)).await?,
             Step::EnsureUploadsExpire(bucket) => {
-                self.patiently(|| self.aws.expire_uploads(bucket, self.owner, UPLOAD_DAYS_MAX)).await?;
+                self.on_bucket(|| self.aws.expire_uploads(bucket, self.owner, UPLOAD_DAYS_MAX)).await?;
             }
-            Step::EnsureDeliveryAllowed { bucket, policy } => {
-                self.patiently(|| self.aws.put_bucket_policy(bucket, self.owner, policy)).await?;
-            }
+            Step::EnsureDeliveryAllowed { bucket, policy, from } => self.ensure_delivery_allowed(bucket, policy, from).await?,
             Step::EnsureReport { report, tags } => self.ensure_report(report, tags).await?,
             Step::RetireReport(report) => self.patiently(|| self.aws.delete_report(report)).await?,
             Step::RetireData { bucket, prefix } => return self.retire_data(bucket, prefix).await,
@@ -136,6 +143,17 @@ impl Run<'_> {
             }
             answer => Ok(answer?),
         }
+    }
+
+    /// A policy is written whole, so a statement that somebody added since the plan was made would be lost (HW-O3).
+    async fn ensure_delivery_allowed(&self, bucket: &BucketName, policy: &str, from: &PolicySeen) -> Result<(), Halt> {
+        if let PolicySeen::Was(seen) = from
+            && self.patiently(|| self.aws.bucket_policy(bucket, self.owner)).await? != *seen
+        {
+            let cause = format!("the policy of bucket `{bucket}` keeps changing");
+            return Err(Halt::Raced(Failure::new(Code::BucketPolicyUnmergeable, cause)));
+        }
+        Ok(self.on_bucket(|| self.aws.put_bucket_policy(bucket, self.owner, policy)).await?)
     }
 
     /// The report service reads the bucket's policy, which takes seconds to be seen everywhere (HW-B6, F-16, F-18).
@@ -208,6 +226,17 @@ impl Run<'_> {
             Err(fault) if fault.kind == FaultKind::NotEmpty => kept(),
             answer => Ok(answer.map(|()| None)?),
         }
+    }
+
+    /// A bucket that was made a moment ago is not known to all of S3 at once (Amazon S3 User Guide, "Amazon S3 data
+    /// consistency model": bucket configurations are eventually consistent).
+    async fn on_bucket<F, Fut>(&self, call: F) -> Result<(), Fault>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<(), Fault>>,
+    {
+        let missing_yet = |kind| kind == FaultKind::Missing;
+        patiently_while(self.clock, missing_yet, || self.patiently(&call)).await
     }
 
     async fn patiently<T, F, Fut>(&self, call: F) -> Result<T, Fault>

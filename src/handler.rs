@@ -13,15 +13,16 @@ use tracing::{error, info, warn};
 
 use crate::{
     billing::{
-        self,
-        observe::{observe, observe_removal},
+        self, Id, Retention,
+        observe::{Doomed, doomed, observe, observe_removal},
         plan,
     },
     connection,
     error::{Blame, Code, Failure},
-    event::{Envelope, Origin, Request, Unanswerable},
-    execute::{Halt, execute},
-    names::ResponseUrl,
+    event::{Envelope, Origin, Request, RequestType, Unanswerable},
+    execute::{Halt, execute, patiently},
+    lifecycle::is_going,
+    names::{NamePrefix, ResponseUrl},
     ports::Ports,
     reply::{Attributes, Verdict, nothing_made_id, render},
 };
@@ -104,7 +105,11 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
         Err(failure) => Verdict::Failed { physical_id: envelope.physical_resource_id.clone().unwrap_or(physical_id), failure },
     };
     log(&envelope, request.as_ref().ok(), &verdict, ports.clock.now() - started);
-    deliver(response_url, &render(&envelope, &verdict), reply_until, ports).await
+    deliver(response_url, &render(&envelope, &verdict), reply_until, ports).await?;
+    if let Ok(request) = &request {
+        take_back_if_cancelled(request, reply_until, ports).await;
+    }
+    Ok(())
 }
 
 /// A request that was fulfilled.
@@ -130,22 +135,80 @@ async fn fulfil(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> 
                 }
             }
         }
-        Request::Billing(origin, billing::Asked::Remove { retention }) => {
-            // Not an id this resource can have answered with (HW-L6): nothing of it exists (F-34).
-            let Some(id) = plan::removable(origin) else { return Ok(Done::default()) };
-            let remains = observe_removal(origin, &id, ports).await?;
-            let plan = plan::plan_removal(origin, &id, *retention, remains)?;
-            info!(decision = plan.sentence, "decided");
-            match execute(&plan, origin, until, ports).await {
-                Ok(remarks) => Ok(Done { attributes: plan.attributes, remarks }),
-                Err(Halt::Raced(failure) | Halt::Failed(failure)) => Err(failure),
-            }
+        Request::Billing(origin, billing::Asked::Remove { retention, prefix }) => {
+            remove(origin, *retention, prefix.as_ref(), until, ports).await
         }
         Request::Connection(origin, asked) => {
             let (attributes, remarks) = connection::fulfil(origin, asked, until, ports).await?;
             Ok(Done { attributes, remarks })
         }
     }
+}
+
+async fn remove(
+    origin: &Origin,
+    retention: Retention,
+    prefix: Option<&NamePrefix>,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<Done, Failure> {
+    let Doomed { ids, remark } = doomed(origin, prefix, ports).await?;
+    let remarks = remove_all(origin, ids, retention, until, ports).await?;
+    Ok(Done { attributes: Attributes::new(), remarks: remark.into_iter().chain(remarks).collect() })
+}
+
+async fn remove_all(
+    origin: &Origin,
+    ids: Vec<Id>,
+    retention: Retention,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<Vec<String>, Failure> {
+    let remains = observe_removal(origin, ids, ports).await?;
+    let plan = plan::plan_removal(origin, &remains, retention)?;
+    info!(decision = plan.sentence, "decided");
+    execute(&plan, origin, until, ports).await.map_err(|(Halt::Raced(failure) | Halt::Failed(failure))| failure)
+}
+
+/// After a Create: a stack that was cancelled meanwhile has sent its Delete already, and nobody else will ever remove
+/// what was made since (HW-L7, F-34).
+///
+/// The order makes it sure: the resource is condemned before its Delete is sent. If it was not when this looked, its
+/// Delete comes later and finds everything. The answer is delivered by now, so this costs the stack no time, and its
+/// failure is only logged.
+async fn take_back_if_cancelled(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) {
+    if request.origin().request_type != RequestType::Create {
+        return;
+    }
+    let work = AssertUnwindSafe(take_back(request, until, ports)).catch_unwind();
+    let limit = Duration::try_from(until - ports.clock.now()).unwrap_or_default();
+    let outcome = tokio::select! {
+        biased;
+        outcome = work => outcome.unwrap_or_else(|_| Err(panicked())),
+        () = ports.clock.sleep(limit) => Err(Failure::new(Code::DeadlineExceeded, "the function's time ran out")),
+    };
+    if let Err(failure) = outcome {
+        warn!(code = failure.code.as_str(), "it is not known whether the stack still waits, or what it left: {failure}");
+    }
+}
+
+async fn take_back(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Failure> {
+    let origin = request.origin();
+    let aws = ports.cloud.at(&origin.stack.region);
+    let resource = patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await?;
+    if !resource.is_some_and(|resource| is_going(&resource)) {
+        return Ok(());
+    }
+    info!("the stack did not wait for this resource; what it made is removed");
+    match request {
+        Request::Billing(_, billing::Asked::Have { export, .. }) => {
+            let ids = Id::all(origin, &export.prefix).collect();
+            remove_all(origin, ids, export.retention, until, ports).await?;
+        }
+        Request::Connection(_, connection::Asked::Have(terms)) => connection::withdraw(origin, terms, until, ports).await,
+        Request::Billing(_, billing::Asked::Remove { .. }) | Request::Connection(_, connection::Asked::Remove(_)) => {}
+    }
+    Ok(())
 }
 
 /// The id a request's resource has; derived from the request alone.

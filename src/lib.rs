@@ -15,8 +15,9 @@
 //! 7. [`execute`]: a plan's steps through the ports, in order.
 //! 8. [`reply`]: the verdict as CloudFormation's response, at most 4,096 bytes.
 //! 9. [`error`]: the closed list of codes, each with what to do next.
-//! 10. [`ports`]: what is needed of AWS, the vendor, the mailbox and the clock, in our words. SDK types stop there.
-//! 11. `sim`: an account, a vendor and CloudFormation itself, in memory; and `dry_run`, the plan without its execution
+//! 10. [`lifecycle`]: whether CloudFormation still wants what a request asks.
+//! 11. [`ports`]: what is needed of AWS, the vendor, the mailbox and the clock, in our words. SDK types stop there.
+//! 12. `sim`: an account, a vendor and CloudFormation itself, in memory; and `dry_run`, the plan without its execution
 //!     (both feature `sim`).
 
 pub mod actions;
@@ -28,6 +29,7 @@ pub mod error;
 pub mod event;
 pub mod execute;
 pub mod handler;
+pub mod lifecycle;
 pub mod names;
 pub mod organization;
 pub mod ports;

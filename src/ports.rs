@@ -13,7 +13,7 @@ use crate::{
     billing::{Report, Tags},
     connection::{Proof, ProofRequest},
     error::Failure,
-    names::{AccountId, BucketName, Region, ReportName},
+    names::{AccountId, BucketName, Region, ReportName, StackId},
     organization::Organization,
 };
 
@@ -85,6 +85,20 @@ pub trait Aws: Send + Sync {
     async fn delete_versions(&self, bucket: &BucketName, owner: &AccountId, versions: &[Version]) -> Result<(), Fault>;
     /// `s3:DeleteBucket`; one that is gone already is success, one with data is [`FaultKind::NotEmpty`].
     async fn delete_bucket(&self, bucket: &BucketName, owner: &AccountId) -> Result<(), Fault>;
+    /// `cloudformation:DescribeStacks`: the stack's `StackStatus`. Asked in the stack's own Region.
+    async fn stack_status(&self, stack: &StackId) -> Result<String, Fault>;
+    /// `cloudformation:DescribeStackResources` of one resource; `None` if CloudFormation knows no such stack or resource.
+    /// Asked in the stack's own Region. Stacks that were deleted are known for 90 days.
+    async fn stack_resource(&self, stack: &StackId, logical_id: &str) -> Result<Option<StackResource>, Fault>;
+}
+
+/// A resource of a stack as CloudFormation knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackResource {
+    /// `ResourceStatus`, such as `CREATE_IN_PROGRESS`.
+    pub status: String,
+    /// The id the resource answered with last; empty before the first answer.
+    pub physical_id: String,
 }
 
 /// One version of one object, or a delete marker.

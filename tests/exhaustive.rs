@@ -8,7 +8,7 @@ use hawser::{
     billing::{
         ATTRIBUTES, Export, Format, Kind, Report, Retention, Reuse,
         observe::{BucketSeen, Facts, Leftover, Ours, OwnBucket, Remains, Reports},
-        plan::{Plan, Step, plan, plan_removal},
+        plan::{Plan, PolicySeen, Step, plan, plan_removal},
     },
     error::{Code, Failure},
     event::{Origin, RequestType},
@@ -194,7 +194,14 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
                         return Err(format!("{step}: settings are made once, then they are the customer's"));
                     }
                 }
-                Step::EnsureDeliveryAllowed { bucket, policy } => {
+                Step::EnsureDeliveryAllowed { bucket, policy, from } => {
+                    let seen = match &facts.bucket {
+                        OwnBucket::Marked { policy } => PolicySeen::Was(policy.clone()),
+                        _ => PolicySeen::NewBucket,
+                    };
+                    if *from != seen {
+                        return Err("a policy is written without knowing which one it replaces".to_owned());
+                    }
                     let ours = created || matches!(facts.bucket, OwnBucket::Marked { .. });
                     if *bucket != own_bucket || !ours {
                         return Err("a policy is written to a bucket that is not ours".to_owned());
@@ -363,7 +370,7 @@ fn removal_touches_what_is_marked_and_nothing_else() {
         let origin = origin(RequestType::Delete, None);
         let id = export.id(&origin);
         for (report, bucket) in [(false, false), (true, false), (false, true), (true, true)] {
-            let plan = plan_removal(&origin, &id, export.retention, Remains { report, bucket }).unwrap();
+            let plan = plan_removal(&origin, &[(id.clone(), Remains { report, bucket })], export.retention).unwrap();
             let names: Vec<&str> = plan.rounds.iter().flatten().map(Step::name).collect();
             let mut expected = Vec::new();
             if report {

@@ -105,6 +105,7 @@ fn the_handlers_role_holds_exactly_what_the_code_needs_on_exactly_what_it_needs(
                 "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*" => Scope::OwnBuckets,
                 "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*/*" => Scope::OwnObjects,
                 other if other.contains("HandlerLogGroup") => Scope::OwnLogs,
+                other if other.contains("AWS::StackId") => Scope::OwnStack,
                 other => panic!("`{other}` is a scope that the code does not know"),
             };
             strings(&statement["Action"]).into_iter().map(move |action| (action, scope)).collect::<Vec<_>>()
@@ -122,7 +123,8 @@ fn every_call_of_the_code_is_among_its_actions() {
     for file in ["src/ports/aws.rs", "src/sim/account.rs"] {
         let code = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         let named = code.split('"').filter(|word| {
-            let service = ["s3:", "cur:", "organizations:"].iter().find_map(|service| word.strip_prefix(service));
+            let service =
+                ["s3:", "cur:", "organizations:", "cloudformation:"].iter().find_map(|service| word.strip_prefix(service));
             service.is_some_and(|action| action.starts_with(char::is_uppercase) && action.chars().all(char::is_alphanumeric))
         });
         let named: BTreeSet<&str> = named.collect();

@@ -5,13 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join_all, try_join_all};
+use tracing::warn;
 
 use super::{Export, Id, Kind, Report, Reuse, TAG_CREATED_AT, TAG_STACK, Tags, choice, is_marked};
 use crate::{
     error::{Code, Failure},
     event::{Origin, RequestType},
-    execute::patiently,
-    names::{BucketName, Region, ReportName},
+    execute::{PATIENCE, patiently},
+    lifecycle::{Fate, is_made_up},
+    names::{BucketName, NamePrefix, Region, ReportName},
     organization::AccountRole,
     ports::{Aws, Fault, FaultKind, Ports},
 };
@@ -159,18 +161,88 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     Ok(facts)
 }
 
-/// Reads what an id owns, for a Delete.
+/// The ids whose things a Delete is to remove.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Doomed {
+    /// The ids.
+    pub ids: Vec<Id>,
+    /// What the reader of the stack event should know about others.
+    pub remark: Option<String>,
+}
+
+/// Asks CloudFormation how far a Delete reaches. While the whole resource goes, that is every id it can ever have had:
+/// also one that was never answered (F-34), and one whose clean-up failed three times (HW-L9). Else it is the id that the
+/// Delete names and no other, and not even that if the stack still has it (HW-L8).
+///
+/// # Errors
+/// [`Code::RequestOutdated`], and outages while nothing but CloudFormation can tell what is meant.
+pub async fn doomed(origin: &Origin, prefix: Option<&NamePrefix>, ports: &Ports<'_>) -> Result<Doomed, Failure> {
+    let physical_id = origin.physical_id.as_deref().unwrap_or_default();
+    let own = Id::recognise(origin, physical_id);
+    // Another resource's id, or that of a request which could not even be read: nothing was made (HW-L6).
+    if own.is_none() && !is_made_up(physical_id) {
+        return Ok(Doomed::default());
+    }
+    let fate = match fate(origin, physical_id, ports).await {
+        Ok(fate) => fate,
+        Err(fault) if own.is_some() => {
+            warn!(action = fault.action, code = fault.code, "only the id that the request names is looked at");
+            Fate::Unsaid
+        }
+        // A role that may not ask must not keep the stack from going.
+        Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => {
+            let remark = format!("what an unanswered Create may have made was not looked for: {fault}");
+            return Ok(Doomed { ids: Vec::new(), remark: Some(remark) });
+        }
+        Err(fault) => return Err(fault.into()),
+    };
+    let ids: Vec<Id> = match (fate, prefix.or(own.as_ref().map(Id::prefix))) {
+        (Fate::Live, _) => {
+            let cause = format!("the stack has `{physical_id}` and is not removing it, so this Delete is an old one");
+            return Err(Failure::new(Code::RequestOutdated, cause));
+        }
+        (Fate::Going, Some(prefix)) => Id::all(origin, prefix).collect(),
+        _ => own.into_iter().collect(),
+    };
+    Ok(Doomed { ids, remark: None })
+}
+
+/// Asks again while the answer is that the stack keeps what it was told to remove: that may be an answer from a moment ago.
+async fn fate(origin: &Origin, physical_id: &str, ports: &Ports<'_>) -> Result<Fate, Fault> {
+    let aws = ports.cloud.at(&origin.stack.region);
+    let mut waits = PATIENCE.iter();
+    loop {
+        let resource = aws.stack_resource(&origin.stack, &origin.logical_id).await?;
+        match (Fate::of(resource.as_ref(), physical_id), waits.next()) {
+            (Fate::Live, Some(wait)) => ports.clock.sleep(*wait).await,
+            (fate, _) => return Ok(fate),
+        }
+    }
+}
+
+/// Reads what each id owns, for a Delete.
 ///
 /// # Errors
 /// What AWS refused or could not answer, after all tries.
-pub async fn observe_removal(origin: &Origin, id: &Id, ports: &Ports<'_>) -> Result<Remains, Failure> {
-    let Some(region) = origin.stack.partition.billing_region() else {
-        return Ok(Remains::default());
+pub async fn observe_removal(origin: &Origin, mut ids: Vec<Id>, ports: &Ports<'_>) -> Result<Vec<(Id, Remains)>, Failure> {
+    // Of that kind nothing is ever made.
+    ids.retain(|id| id.kind() != Kind::None);
+    let Some(region) = origin.stack.partition.billing_region().filter(|_| !ids.is_empty()) else {
+        return Ok(Vec::new());
     };
     let aws = ports.cloud.at(&region);
-    let bucket = own_bucket(origin, id)?;
-    let (reports, exists) = tokio::join!(aws.describe_reports(), aws.bucket_exists(&bucket, &origin.stack.account));
-    remains(owned(origin, id, &reports?, exists, &*aws, ports).await?)
+    let buckets: Vec<BucketName> = ids.iter().map(|id| own_bucket(origin, id)).collect::<Result<_, _>>()?;
+    let exist = join_all(buckets.iter().map(|bucket| aws.bucket_exists(bucket, &origin.stack.account)));
+    let (reports, exist) = tokio::join!(aws.describe_reports(), exist);
+    let reports = reports?;
+    let all = ids.into_iter().zip(exist).map(|(id, exists)| {
+        let (aws, reports) = (&*aws, &reports);
+        async move {
+            let remains = remains(owned(origin, &id, reports, exists, aws, ports).await?)?;
+            Ok((id, remains))
+        }
+    });
+    join_all(all).await.into_iter().collect()
 }
 
 /// What there is to remove. A bucket that may not be looked at is another account's, as far as anyone can tell, and so
@@ -253,6 +325,10 @@ async fn bucket_state(
         patiently(ports.clock, origin, || aws.bucket_tags(&bucket, owner)),
         patiently(ports.clock, origin, || aws.bucket_policy(&bucket, owner)),
     );
+    // Removed since it was asked for.
+    if tags.as_ref().is_err_and(|fault| fault.kind == FaultKind::Missing) {
+        return Ok(OwnBucket::Absent);
+    }
     if is_marked(&tags?, origin) { Ok(OwnBucket::Marked { policy: policy? }) } else { Ok(OwnBucket::Unmarked) }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use time::OffsetDateTime;
 
 use super::{
-    Asked, DATA_ROOT, Export, Id, Kind, Report, Retention, TAG_CREATED_AT, Tags,
+    Asked, DATA_ROOT, Export, Id, Report, Retention, TAG_CREATED_AT, Tags,
     choice::{Chosen, choose},
     first_data_due_by, mark, no_attributes,
     observe::{Facts, OwnBucket, Remains, own_bucket},
@@ -43,6 +43,8 @@ pub enum Step {
         bucket: BucketName,
         /// The whole merged policy.
         policy: String,
+        /// What it was merged from: it replaces this policy and no other.
+        from: PolicySeen,
     },
     /// The report exists.
     EnsureReport {
@@ -62,6 +64,15 @@ pub enum Step {
     },
     /// The bucket does not exist, unless it holds data. Planned only with our mark on it.
     RetireEmptyBucket(BucketName),
+}
+
+/// The policy that a merged one was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicySeen {
+    /// None: the plan makes the bucket.
+    NewBucket,
+    /// As S3 held it, if it held one. Somebody may change it until ours is written, so it is looked at again.
+    Was(Option<String>),
 }
 
 impl Step {
@@ -158,8 +169,9 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
             describe(&mut attributes, origin, export, facts, report, "created", created_at);
             // Only the delivery policy is mended: everything else about the bucket may have become the customer's.
             if let OwnBucket::Marked { policy } = &facts.bucket {
+                let from = PolicySeen::Was(policy.clone());
                 let policy = merged(origin, facts, &bucket, policy.as_deref())?;
-                rounds.extend(policy.map(|policy| vec![Step::EnsureDeliveryAllowed { bucket, policy }]));
+                rounds.extend(policy.map(|policy| vec![Step::EnsureDeliveryAllowed { bucket, policy, from }]));
             }
         }
         Chosen::Create => {
@@ -186,8 +198,11 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
 ///
 /// # Errors
 /// None in practice.
-pub fn plan_removal(origin: &Origin, id: &Id, retention: Retention, remains: Remains) -> Result<Plan, Failure> {
-    let rounds = removal_rounds(origin, id, retention, remains)?;
+pub fn plan_removal(origin: &Origin, remains: &[(Id, Remains)], retention: Retention) -> Result<Plan, Failure> {
+    let mut rounds = Vec::new();
+    for (id, remains) in remains {
+        rounds.extend(removal_rounds(origin, id, retention, *remains)?);
+    }
     let sentence = if rounds.is_empty() { "nothing of this stack's is left" } else { "what this stack made is removed" };
     Ok(Plan { rounds, attributes: Attributes::new(), sentence: sentence.to_owned() })
 }
@@ -210,7 +225,7 @@ fn removal_rounds(origin: &Origin, id: &Id, retention: Retention, remains: Remai
 /// The bucket and its settings, for a report that is about to be made.
 fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<Vec<Vec<Step>>, Failure> {
     let mut rounds = Vec::new();
-    let policy = match &facts.bucket {
+    let from = match &facts.bucket {
         OwnBucket::Unmarked => {
             let cause = format!("bucket `{bucket}` exists and does not carry this stack's mark");
             return Err(Failure::new(Code::BillingBucketNotOurs, cause));
@@ -221,9 +236,13 @@ fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<
         }
         OwnBucket::Absent => {
             rounds.push(vec![Step::EnsureBucket { bucket: bucket.clone(), tags: mark(origin) }]);
-            None
+            PolicySeen::NewBucket
         }
-        OwnBucket::Marked { policy } => policy.as_deref(),
+        OwnBucket::Marked { policy } => PolicySeen::Was(policy.clone()),
+    };
+    let policy = match &from {
+        PolicySeen::NewBucket => None,
+        PolicySeen::Was(policy) => policy.as_deref(),
     };
     let mut settings = Vec::new();
     if !policy::was_set_up(policy) {
@@ -232,7 +251,7 @@ fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<
         settings.push(Step::EnsureUploadsExpire(bucket.clone()));
     }
     let policy = merged(origin, facts, bucket, policy)?;
-    settings.extend(policy.map(|policy| Step::EnsureDeliveryAllowed { bucket: bucket.clone(), policy }));
+    settings.extend(policy.map(|policy| Step::EnsureDeliveryAllowed { bucket: bucket.clone(), policy, from }));
     rounds.extend((!settings.is_empty()).then_some(settings));
     Ok(rounds)
 }
@@ -297,10 +316,4 @@ pub fn physical_id(origin: &Origin, asked: &Asked) -> String {
         (Asked::Have { export, .. }, _) => export.id(origin).to_string(),
         (Asked::Remove { .. }, id) => id.clone().unwrap_or_default(),
     }
-}
-
-/// Whether a Delete has anything to look for.
-pub fn removable(origin: &Origin) -> Option<Id> {
-    let id = Id::recognise(origin, origin.physical_id.as_deref()?)?;
-    (id.kind() != Kind::None).then_some(id)
 }

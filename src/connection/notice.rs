@@ -189,6 +189,11 @@ pub fn id(origin: &Origin) -> String {
     digest_hex(&[origin.stack.as_str(), &origin.request_id], 16)
 }
 
+/// The id of the notice that takes back what a cancelled Create told (HW-L7). The Create's own id is spent.
+pub fn withdrawal_id(origin: &Origin) -> String {
+    digest_hex(&[origin.stack.as_str(), &origin.request_id, "withdrawn"], 16)
+}
+
 /// Writes and signs the notice.
 ///
 /// # Errors
@@ -196,13 +201,12 @@ pub fn id(origin: &Origin) -> String {
 pub fn seal(
     origin: &Origin,
     terms: &Terms,
-    kind: Type,
+    (kind, id): (Type, String),
     data: Data,
     proof: &Proof,
     now: OffsetDateTime,
 ) -> Result<Notice, Failure> {
     let broken = |why: String| Failure::new(Code::Internal, format!("the notice could not be written: {why}"));
-    let id = id(origin);
     let event = CloudEvent {
         specversion: "1.0",
         id: &id,

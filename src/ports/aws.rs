@@ -3,6 +3,7 @@
 use std::{error::Error as StdError, time::Duration};
 
 use async_trait::async_trait;
+use aws_sdk_cloudformation as cloudformation;
 use aws_sdk_costandusagereport as cur;
 use aws_sdk_organizations as organizations;
 use aws_sdk_s3 as s3;
@@ -10,10 +11,10 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::{error::metadata::ProvideErrorMetadata, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, request_id::RequestId as _};
 
-use super::{Aws, Fault, FaultKind, Version};
+use super::{Aws, Fault, FaultKind, StackResource, Version};
 use crate::{
     billing::{Report, Tags},
-    names::{AccountId, BucketName, Region, ReportName},
+    names::{AccountId, BucketName, Region, ReportName, StackId},
     organization::Organization,
 };
 
@@ -34,6 +35,7 @@ pub fn patience() -> (RetryConfig, TimeoutConfig) {
 /// The clients of one account in one Region.
 #[derive(Debug)]
 pub struct Clients {
+    cloudformation: cloudformation::Client,
     organizations: organizations::Client,
     cur: cur::Client,
     s3: s3::Client,
@@ -45,6 +47,7 @@ impl Clients {
     pub fn new(config: &SdkConfig, region: &Region) -> Self {
         let config = config.to_builder().region(aws_types::region::Region::new(region.as_str().to_owned())).build();
         Self {
+            cloudformation: cloudformation::Client::new(&config),
             organizations: organizations::Client::new(&config),
             cur: cur::Client::new(&config),
             // Path style: all buckets share one host and so one set of connections, and a bucket of a customer's may
@@ -250,6 +253,29 @@ impl Aws for Clients {
             Err(fault) if fault.kind != FaultKind::Missing => Err(fault),
             _ => Ok(()),
         }
+    }
+
+    async fn stack_status(&self, stack: &StackId) -> Result<String, Fault> {
+        let action = "cloudformation:DescribeStacks";
+        let answer = self.cloudformation.describe_stacks().stack_name(stack.as_str()).send().await;
+        let stacks = answer.map_err(|why| fault(action, why))?.stacks.unwrap_or_default();
+        let status = stacks.into_iter().find_map(|known| known.stack_status);
+        status.map(|status| status.as_str().to_owned()).ok_or_else(|| unreadable(action))
+    }
+
+    async fn stack_resource(&self, stack: &StackId, logical_id: &str) -> Result<Option<StackResource>, Fault> {
+        let request = self.cloudformation.describe_stack_resources().stack_name(stack.as_str());
+        let answer = match request.logical_resource_id(logical_id).send().await {
+            Ok(answer) => answer,
+            // The API has no code of its own for a stack or a resource that it does not know.
+            Err(why) if why.code() == Some("ValidationError") => return Ok(None),
+            Err(why) => return Err(fault("cloudformation:DescribeStackResources", why)),
+        };
+        let known = answer.stack_resources.unwrap_or_default().into_iter().next();
+        Ok(known.map(|known| StackResource {
+            status: known.resource_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+            physical_id: known.physical_resource_id.unwrap_or_default(),
+        }))
     }
 }
 
