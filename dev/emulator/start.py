@@ -1,11 +1,14 @@
 """Starts MiniStack and closes the gaps that only its own process can close.
 
 MiniStack (PyPI package `ministack`) keeps the state and takes the decisions: CloudFormation, Lambda, IAM, S3,
-STS, CUR. This file adds four things that AWS documents and this version does not do. Everything that can be seen on the
-wire is closed by the strict front instead (`dev/src/front/`). `docs/emulator.md` lists both.
+STS, CUR. This file adds what AWS documents and this version does not do. Everything that can be seen on the wire is closed by
+the strict front instead (`dev/src/front/`). `docs/emulator.md` lists both.
 
 1. The response URL of a custom resource is a presigned S3 upload at the front, in the shape CloudFormation gives it.
-2. A custom resource whose Create failed is deleted by the rollback, with the id of the FAILED answer.
+   Its function is invoked asynchronously: a run that ends with an error is followed by others with the same event.
+2. A custom resource whose Create failed is deleted by the rollback, with the id of the FAILED answer, or with one that
+   CloudFormation makes up when no answer came. A replacement that is rolled back is updated back before it is deleted;
+   a clean-up Delete is tried three times; and the stack says when it cleans up.
 3. Calls that need more than one permission need all of them, and billing calls are checked on the report they name.
 4. A function whose role may not write logs leaves none (MiniStack writes them whatever the role says).
 
@@ -22,6 +25,7 @@ import signal
 import string
 import sys
 import threading
+import time
 from urllib.parse import quote
 
 from botocore.auth import S3SigV4QueryAuth
@@ -30,19 +34,27 @@ from botocore.credentials import Credentials
 from defusedxml.ElementTree import ParseError, fromstring
 
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import lambda_svc
+from ministack.services import cloudformation, lambda_svc
 from ministack.services.cloudformation import custom_resource, stacks
 
 # Taken out of the environment at once: the handler inherits what is left of it.
 FRONT_URL = os.environ.pop("HAWSER_FRONT_URL").rstrip("/")
 RESPONSE_KEY = os.environ.pop("HAWSER_RESPONSE_KEY")
 HANDLER_LOG = os.environ.pop("HAWSER_HANDLER_LOG")
+REQUEST_LOG = os.environ.pop("HAWSER_REQUEST_LOG")
 
 # CloudFormation's response URLs are good for two hours.
 RESPONSE_EXPIRES_SECONDS = 7200
 RESPONSE_ACCESS_KEY = "AKIACLOUDFORMATION00"
 # The random end of the ids that CloudFormation makes up when a resource gave none.
 MADE_UP_ID_LENGTH = 13
+# Lambda delivers an event that ended with an error twice more, after one minute and after two; here nobody waits.
+REDELIVERY_SECONDS = 0.05
+REDELIVERIES = 2
+# "CloudFormation attempts to delete the old resource up to three times" in the clean-up of an update.
+CLEANUP_TRIES = 3
+# What CloudFormation waits for an answer when the resource does not say.
+SERVICE_TIMEOUT_SECONDS = 3600
 
 
 def replace(module, name: str, make) -> None:
@@ -72,17 +84,52 @@ def response_url(event: dict) -> str:
     return request.url
 
 
-def with_response_url(original):
+def invoking_asynchronously(original):
+    """CloudFormation's requests go to Lambda's queue of events; all other invocations stay as they are.
+
+    MiniStack's CloudFormation goes on when the answer is there and the queue is done with the event, so that the function's
+    log is complete; it gives up after ServiceTimeout, whatever the function is still doing.
+    """
+
     def execute(record, event):
         own = event.get("ResponseURL", "") if isinstance(event, dict) else ""
-        if "/_ministack/cfn-response/" in own:
-            with _lock:
-                _token_of_request[event["RequestId"]] = own.rsplit("/", 1)[1]
-                _request_of_resource[(event["StackId"], event["LogicalResourceId"])] = event["RequestId"]
-            event = {**event, "ResponseURL": response_url(event)}
-        return original(record, event)
+        if "/_ministack/cfn-response/" not in own:
+            return original(record, event)
+        token = own.rsplit("/", 1)[1]
+        with _lock:
+            _token_of_request[event["RequestId"]] = token
+            _request_of_resource[(event["StackId"], event["LogicalResourceId"])] = event["RequestId"]
+        event = {**event, "ResponseURL": response_url(event)}
+        timeout = float(event["ResourceProperties"].get("ServiceTimeout", SERVICE_TIMEOUT_SECONDS))
+        until = time.monotonic() + timeout
+        context = contextvars.copy_context()
+        runs = threading.Thread(target=context.run, args=(deliver, original, record, event), daemon=True)
+        runs.start()
+        runs.join(timeout)
+        answered = custom_resource._pending[token]["event"]
+        answered.wait(max(0.0, until - time.monotonic()))
+        # Whoever waits now is told that nothing came; MiniStack would wait for ServiceTimeout once more.
+        answered.set()
+        return {}
 
     return execute
+
+
+def deliver(invoke, record, event) -> None:
+    """One event of Lambda's queue: delivered again while it ends with an error, as often as the function's settings say."""
+    settings = lambda_svc._event_invoke_config(record, "$LATEST") or {}
+    for run in range(1 + settings.get("MaximumRetryAttempts", REDELIVERIES)):
+        if run > 0:
+            time.sleep(REDELIVERY_SECONDS)
+        result = invoke(record, event)
+        failed = bool(result.get("error"))
+        why = (result.get("body") or {}).get("errorMessage", "") if failed else ""
+        line = {"request": event["RequestId"], "type": event["RequestType"], "stack": event["StackId"],
+                "resource": event["LogicalResourceId"], "id": event.get("PhysicalResourceId", ""), "run": run + 1, "error": why}
+        with _lock, open(REQUEST_LOG, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if not failed:
+            return
 
 
 def by_request_id(original):
@@ -102,6 +149,22 @@ def by_request_id(original):
 # --- 2. Delete after a failed Create ----------------------------------------------------------------------------------
 
 _failed_creates: dict[tuple[str, str], dict] = {}
+
+
+def trying_clean_up_again(original):
+    """An old resource is not given up at the first failure, once the update itself has succeeded."""
+
+    def invoke(request_type, logical_id, props, stack_name, *args, **kwargs):
+        cleaning_up = (cloudformation._stacks.get(stack_name) or {}).get("StackStatus", "").endswith("_CLEANUP_IN_PROGRESS")
+        tries = CLEANUP_TRIES if request_type == "Delete" and cleaning_up else 1
+        for _ in range(tries - 1):
+            try:
+                return original(request_type, logical_id, props, stack_name, *args, **kwargs)
+            except (RuntimeError, TimeoutError):
+                pass
+        return original(request_type, logical_id, props, stack_name, *args, **kwargs)
+
+    return invoke
 
 
 def remembering_failed_creates(original):
@@ -150,6 +213,52 @@ def deleting_failed_creates(original):
         return await original(stack_name, stack_id, stack, operation, *args, **kwargs)
 
     return roll_back
+
+
+def updating_replacements_back(original):
+    """A custom resource that was replaced is asked to go back, as any other, before the replacement is deleted."""
+
+    async def roll_back(stack_name, stack_id, stack, operation, *args, **kwargs):
+        previous = (operation.get("previous_stack") or {}).get("_resources", {}) if operation.get("is_update") else {}
+        failed = {}
+        for logical_id in operation.get("created") or []:
+            made, before = stack["_resources"].get(logical_id), previous.get(logical_id)
+            if not made or not before or not made["ResourceType"].startswith("Custom::"):
+                continue
+            if made["PhysicalResourceId"] == before["PhysicalResourceId"]:
+                continue
+            stack["StackStatus"] = "UPDATE_ROLLBACK_IN_PROGRESS"
+            kind, made_id, attributes = made["ResourceType"], made["PhysicalResourceId"], made["Attributes"]
+            try:
+                await stacks._revert_update(stack_id, stack_name, logical_id, kind, made_id, made["Properties"],
+                                            before["Properties"], attributes, before)
+            except Exception:  # MiniStack has written the event; its own reverts go on in the same way.
+                failed[logical_id] = {"PhysicalResourceId": made_id, "ResourceType": kind, "Attributes": attributes,
+                                      "RevertFrom": made["Properties"], "RevertTo": before["Properties"]}
+        await original(stack_name, stack_id, stack, operation, *args, **kwargs)
+        if failed:
+            stack["StackStatus"] = "UPDATE_ROLLBACK_FAILED"
+            stack["_rollback_failed"] = {**stack.get("_rollback_failed", {}), **failed}
+            reason = stacks._rollback_failure_reason(stack["_rollback_failed"])
+            stacks._add_event(stack_id, stack_name, stack_name, "AWS::CloudFormation::Stack", "UPDATE_ROLLBACK_FAILED",
+                              reason, stack_id)
+
+    return roll_back
+
+
+def showing_the_clean_up(original):
+    """After the last resource of an update CloudFormation says so, and only then deletes what was replaced or removed."""
+
+    def resolve(outputs, conditions, resources, parameters, mappings, stack_name, stack_id):
+        resolved = original(outputs, conditions, resources, parameters, mappings, stack_name, stack_id)
+        stack = cloudformation._stacks.get(stack_name) or {}
+        if stack.get("StackStatus") == "UPDATE_IN_PROGRESS":
+            stack["StackStatus"] = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
+            stacks._add_event(stack_id, stack_name, stack_name, "AWS::CloudFormation::Stack",
+                              "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", physical_id=stack_id)
+        return resolved
+
+    return resolve
 
 
 # --- 3. Permissions ---------------------------------------------------------------------------------------------------
@@ -275,10 +384,13 @@ def emitting_allowed_logs(original):
     return emit
 
 
-replace(lambda_svc, "_execute_function_with_config_scope", with_response_url)
+replace(lambda_svc, "_execute_function_with_config_scope", invoking_asynchronously)
 replace(custom_resource, "deliver_response", by_request_id)
 replace(custom_resource, "invoke_custom_resource", remembering_failed_creates)
+replace(custom_resource, "invoke_custom_resource", trying_clean_up_again)
 replace(stacks, "_roll_back_operation", deleting_failed_creates)
+replace(stacks, "_roll_back_operation", updating_replacements_back)
+replace(stacks, "_resolve_stack_outputs", showing_the_clean_up)
 replace(iam_actions, "extract_resource_arn", report_resource)
 replace(iam_actions, "s3_additional_checks", more_s3_checks)
 replace(iam_actions, "access_denied_response", naming_the_denied_action)

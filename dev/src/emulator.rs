@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -25,6 +26,29 @@ const START_TRIES: usize = 3;
 
 /// Keeps the folder of a run (logs, certificates) when set.
 const KEEP_VARIABLE: &str = "HAWSER_KEEP";
+
+/// The start script writes a line to it for each run of a custom resource's function.
+const REQUEST_LOG: &str = "requests.jsonl";
+
+/// One run of a custom resource's function, as Lambda's queue of events saw it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Run {
+    /// The `RequestId`.
+    pub request: String,
+    /// `Create`, `Update` or `Delete`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The `StackId`.
+    pub stack: String,
+    /// The `LogicalResourceId`.
+    pub resource: String,
+    /// The `PhysicalResourceId` of the request, empty for a Create.
+    pub id: String,
+    /// 1 for the first delivery of the event.
+    pub run: usize,
+    /// Why it ended with an error, empty when it did not.
+    pub error: String,
+}
 
 /// A running emulator. Dropping it ends the process, its functions and the front.
 #[derive(Debug)]
@@ -102,6 +126,12 @@ impl Emulator {
         std::fs::read_to_string(self.folder.path().join("emulator.log")).unwrap_or_default()
     }
 
+    /// The runs of custom resources' functions that have ended, in that order.
+    pub fn runs(&self) -> Vec<Run> {
+        let log = std::fs::read_to_string(self.folder.path().join(REQUEST_LOG)).unwrap_or_default();
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     /// What the handler printed so far: one JSON line for each invocation.
     pub fn handler_log(&self) -> String {
         std::fs::read_to_string(handler_log(self.folder.path())).unwrap_or_default()
@@ -149,6 +179,7 @@ fn spawn(
         .env("HAWSER_FRONT_URL", front_url)
         .env("HAWSER_RESPONSE_KEY", response_key)
         .env("HAWSER_HANDLER_LOG", handler_log(folder))
+        .env("HAWSER_REQUEST_LOG", folder.join(REQUEST_LOG))
         .current_dir(folder)
         // Never written to: its end tells the emulator that we are gone, however we went.
         .stdin(Stdio::piped())

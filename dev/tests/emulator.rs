@@ -15,6 +15,8 @@ mod front;
 mod lifecycle;
 #[path = "emulator/permissions.rs"]
 mod permissions;
+#[path = "emulator/status.rs"]
+mod status;
 #[path = "emulator/vendor.rs"]
 mod vendor;
 #[path = "emulator/world.rs"]

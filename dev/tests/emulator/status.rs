@@ -1,0 +1,150 @@
+//! A handler that asks CloudFormation how its own stack is doing gets the truth at every moment.
+//!
+//! The stack here is a probe: a custom resource whose function calls DescribeStacks with its role's credentials and answers
+//! with what it was told. The same answers are what Hawser's handler goes by.
+
+use hawser_dev::emulator::Emulator;
+use hawser_dev::front::scenario::Scenario;
+use hawser_dev::setting::{CUSTOMER, STACK_REGION};
+use hawser_dev::stack::{Parameters, Stack};
+
+/// `Watched` gets another id with each generation; `After` fails when it is told to.
+const TEMPLATE: &str = r#"
+AWSTemplateFormatVersion: "2010-09-09"
+Parameters:
+  Generation: { Type: String }
+  Fail: { Type: String, Default: "" }
+Resources:
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Version: "2012-10-17"
+        Statement: [{ Effect: Allow, Principal: { Service: lambda.amazonaws.com }, Action: sts:AssumeRole }]
+      Policies:
+        - PolicyName: Probe
+          PolicyDocument:
+            Version: "2012-10-17"
+            Statement: [{ Effect: Allow, Action: ACTION, Resource: !Sub RESOURCE }]
+  Probe:
+    Type: AWS::Lambda::Function
+    Properties:
+      Runtime: python3.11
+      Handler: index.handler
+      Timeout: 20
+      Role: !GetAtt Role.Arn
+      Code:
+        ZipFile: |
+          import json, os, urllib.request
+          import botocore.exceptions, botocore.session
+
+          def handler(event, context):
+              asked, properties = event["RequestType"], event["ResourceProperties"]
+              session = botocore.session.get_session()
+              client = session.create_client("cloudformation", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+              try:
+                  told = client.describe_stacks(StackName=event["StackId"])["Stacks"][0]["StackStatus"]
+              except botocore.exceptions.ClientError as error:
+                  told = error.response["Error"]["Message"]
+              fails = asked == properties.get("Fail")
+              answer = {
+                  "Status": "FAILED" if fails else "SUCCESS", "Reason": "as told",
+                  "PhysicalResourceId": event.get("PhysicalResourceId", "") if asked == "Delete" or fails and asked == "Update"
+                      else "probe-" + properties.get("Generation", "after"),
+                  "StackId": event["StackId"], "RequestId": event["RequestId"],
+                  "LogicalResourceId": event["LogicalResourceId"], "Data": {"Asked": asked, "Told": told},
+              }
+              url = urllib.request.Request(event["ResponseURL"], json.dumps(answer).encode(), {"Content-Type": ""}, method="PUT")
+              urllib.request.urlopen(url)
+  Watched:
+    Type: Custom::Probe
+    Properties: { ServiceToken: !GetAtt Probe.Arn, ServiceTimeout: 30, Generation: !Ref Generation }
+  After:
+    Type: Custom::Probe
+    DependsOn: Watched
+    Properties: { ServiceToken: !GetAtt Probe.Arn, ServiceTimeout: 30, Fail: !Ref Fail }
+"#;
+
+struct Probe {
+    emulator: Emulator,
+    template: String,
+    seen: usize,
+}
+
+impl Probe {
+    async fn new(action: &str, resource: &str) -> Self {
+        let emulator = Emulator::start(Scenario::default()).await.unwrap();
+        let template = TEMPLATE.replace("ACTION", action).replace("RESOURCE", &format!("{resource:?}"));
+        Self { emulator, template, seen: 0 }
+    }
+
+    async fn create(&mut self, fail: &str) -> (Stack, String) {
+        let account = self.emulator.root(CUSTOMER, STACK_REGION);
+        let created = Stack::create(&account, "probe", &self.template, &parameters("1", fail), &mut |_| {}).await;
+        let (stack, outcome) = created.unwrap();
+        (stack, outcome.status)
+    }
+
+    async fn update(&mut self, stack: &mut Stack, generation: &str, fail: &str) -> String {
+        stack.update(&self.template, &parameters(generation, fail), &mut |_| {}).await.unwrap().status
+    }
+
+    /// What the handler was told since the last look: resource, request, status.
+    fn told(&mut self) -> Vec<String> {
+        let uploads = self.emulator.front().uploads().split_off(self.seen);
+        self.seen += uploads.len();
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let line = |upload: &hawser_dev::front::upload::Upload| {
+            let data = &upload.body["Data"];
+            format!("{} {} {}", upload.logical_id, text(&data["Asked"]), text(&data["Told"]))
+        };
+        uploads.iter().map(line).collect()
+    }
+}
+
+fn parameters(generation: &str, fail: &str) -> Parameters {
+    [("Generation", generation), ("Fail", fail)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stacks_status_is_right_at_every_moment() {
+    let mut probe = Probe::new("cloudformation:DescribeStacks", "${AWS::StackId}").await;
+    let (mut stack, status) = probe.create("").await;
+    assert_eq!(status, "CREATE_COMPLETE");
+    assert_eq!(probe.told(), ["Watched Create CREATE_IN_PROGRESS", "After Create CREATE_IN_PROGRESS"]);
+
+    assert_eq!(probe.update(&mut stack, "2", "").await, "UPDATE_COMPLETE");
+    let replaced = ["Watched Update UPDATE_IN_PROGRESS", "Watched Delete UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"];
+    assert_eq!(probe.told(), replaced);
+
+    assert_eq!(probe.update(&mut stack, "3", "Update").await, "UPDATE_ROLLBACK_COMPLETE");
+    // Both go back to their earlier properties; the id of the failed attempt goes last.
+    let told = probe.told();
+    assert_eq!(told[..2], ["Watched Update UPDATE_IN_PROGRESS", "After Update UPDATE_IN_PROGRESS"]);
+    assert_eq!(told[2..4], ["Watched Update UPDATE_ROLLBACK_IN_PROGRESS", "After Update UPDATE_ROLLBACK_IN_PROGRESS"]);
+    assert_eq!(told[4..], ["Watched Delete UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"]);
+
+    stack.delete(&mut |_| {}).await.unwrap();
+    assert_eq!(probe.told(), ["After Delete DELETE_IN_PROGRESS", "Watched Delete DELETE_IN_PROGRESS"]);
+
+    let (_, status) = probe.create("Create").await;
+    assert_eq!(status, "ROLLBACK_COMPLETE");
+    let told = probe.told();
+    assert_eq!(told[..2], ["Watched Create CREATE_IN_PROGRESS", "After Create CREATE_IN_PROGRESS"]);
+    assert_eq!(told[2..], ["After Delete ROLLBACK_IN_PROGRESS", "Watched Delete ROLLBACK_IN_PROGRESS"]);
+    let calls = probe.emulator.front().calls().all();
+    let asked = calls.iter().filter(|call| call.name() == "cloudformation:DescribeStacks");
+    assert!(asked.clone().count() > 10 && asked.clone().all(|call| call.principal == "role"), "{calls:?}");
+}
+
+/// The role needs the action for it, and for its own stack.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_without_the_permission() {
+    let other = "arn:aws:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/other/*";
+    for (action, resource) in [("cloudformation:ListStacks", "${AWS::StackId}"), ("cloudformation:DescribeStacks", other)] {
+        let mut probe = Probe::new(action, resource).await;
+        probe.create("").await;
+        let told = probe.told().remove(0);
+        assert!(told.contains("not authorized to perform: cloudformation:DescribeStacks"), "{told}");
+    }
+}
