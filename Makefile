@@ -52,8 +52,8 @@ sam-test: build venv sam-venv programs ## Every file of events/ under `sam local
 bench: build venv ## Measure the handler beside three others doing the same work
 	@cargo run --quiet --profile tool -p hawser-bench
 
-bless: ## Write docs/errors.md and the plans in tests/cases/ again; read the difference before you commit it
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features sim --test errors --test cases
+bless: ## Write docs/errors.md, docs/failures.md and the plans in tests/cases/ again; read the difference before you commit it
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features sim --test errors --test failures --test cases
 
 check: lint-venv ## Formatting, lints, documentation, licences, template
 	@echo "-- cargo fmt"

@@ -52,6 +52,7 @@ fn the_page_says_what_the_code_says() {
     assert!(fs::read_to_string(&path).unwrap_or_default() == page(), "docs/errors.md is out of date: run `make bless`");
 }
 
+/// F-6.
 #[test]
 fn codes_are_unique_and_say_what_to_do() {
     let codes: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();

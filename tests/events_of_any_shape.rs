@@ -81,6 +81,7 @@ fn answered(event: &Value) -> Result<Value, Unanswered> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
+    // F-3.
     #[test]
     fn a_good_event_with_anything_in_some_fields_is_answered(
         replaced in prop::collection::vec((prop::sample::select(FIELDS), any_json()), 1..4)

@@ -294,6 +294,7 @@ fn audit_refusal(export: &Export, facts: &Facts, theirs: Theirs, named: Named, f
     if right { Ok(()) } else { Err(format!("refused without need: {failure}")) }
 }
 
+/// F-1, F-17, F-18, F-20, F-22, F-23, F-30, F-32: what the audit above asks of each plan.
 #[test]
 fn every_combination_is_planned_as_required() {
     let (mut plans, mut refusals) = (0_u32, 0_u32);
@@ -351,7 +352,7 @@ fn every_combination_is_planned_as_required() {
     assert!(plans > 20_000 && refusals > 2_000, "{plans} plans, {refusals} refusals");
 }
 
-/// HW-L1, HW-L3.
+/// HW-L1, HW-L3, F-2.
 #[test]
 fn the_id_changes_with_what_cannot_change_in_place_and_with_nothing_else() {
     let origin = origin(RequestType::Create, None);

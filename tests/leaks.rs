@@ -48,6 +48,7 @@ fn assert_clean(text: &str, what: &str) {
     }
 }
 
+/// F-7, F-8.
 #[tokio::test(start_paused = true)]
 async fn no_log_line_of_any_life_holds_a_secret() {
     let captured = Captured::default();
@@ -78,6 +79,7 @@ async fn no_log_line_of_any_life_holds_a_secret() {
     assert_clean(&log, "the log");
 }
 
+/// F-7, F-8.
 #[test]
 fn what_is_secret_prints_redacted() {
     let event = json!({

@@ -30,6 +30,7 @@ fn parsed(body: &[u8]) -> Value {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
+    // F-6, F-33.
     #[test]
     fn a_failure_of_any_length_keeps_code_next_step_and_request_id(
         code in prop::sample::select(Code::ALL),
@@ -44,6 +45,7 @@ proptest! {
         prop_assert!(reason.starts_with(code.as_str()), "{}", reason);
     }
 
+    // F-6.
     #[test]
     fn a_plain_failure_of_any_length_keeps_its_end(cause in "[a-z ]{0,6000}") {
         let failure = Failure { code: Code::AwsRefused, cause, aws_request_id: Some("aws-request".to_owned()) };
@@ -54,6 +56,7 @@ proptest! {
         prop_assert!(reason.contains(Code::AwsRefused.next_step()));
     }
 
+    // F-33.
     #[test]
     fn a_success_keeps_every_name_and_shortens_words_only(
         decision in prop_oneof!["\\PC{0,6000}", "\"{0,4000}"],

@@ -169,7 +169,6 @@ fn every_custom_resource_is_bounded_and_outlasts_the_function() {
     let handler = &template["Resources"]["Handler"]["Properties"];
     let timeout = handler["Timeout"].as_u64().unwrap();
     assert_eq!(Duration::from_secs(timeout), FUNCTION_TIMEOUT, "the simulation runs with the deployed time-out");
-    assert_eq!(handler["Runtime"], "provided.al2023", "F-41");
     assert!(template["Resources"]["HandlerInvokeConfig"]["Properties"]["MaximumRetryAttempts"].as_u64() <= Some(2));
     let custom = of_type(&template, "Custom::");
     let types: BTreeSet<&str> = custom.iter().map(|(_, resource)| resource["Type"].as_str().unwrap()).collect();
@@ -179,6 +178,53 @@ fn every_custom_resource_is_bounded_and_outlasts_the_function() {
         let patience = resource["Properties"]["ServiceTimeout"].as_u64().unwrap();
         assert!(patience >= 3 * timeout + 180 && patience <= 3600, "{name}: {patience} s");
     }
+}
+
+/// F-41: a binary and an operating system; no language runtime that comes to its end.
+#[test]
+fn the_function_needs_no_language_runtime() {
+    let template = template();
+    let functions = of_type(&template, "AWS::Lambda::Function");
+    assert_eq!(functions.len(), 1);
+    for (name, function) in functions {
+        let properties = &function["Properties"];
+        assert_eq!((&properties["Runtime"], &properties["Handler"]), (&json!("provided.al2023"), &json!("bootstrap")), "{name}");
+        assert!(properties.get("Layers").is_none(), "{name}");
+    }
+}
+
+/// F-13, F-26, F-32: only types that every Region and every partition has, so no report definition of CloudFormation's own, no
+/// topic, and no bucket whose notifications could be replaced.
+#[test]
+fn every_type_is_there_in_every_region() {
+    let template = template();
+    let all = resources(&template);
+    let types: BTreeSet<&str> = all.iter().map(|(_, resource)| resource["Type"].as_str().unwrap()).collect();
+    let everywhere = [
+        "AWS::IAM::ManagedPolicy",
+        "AWS::IAM::Role",
+        "AWS::Lambda::EventInvokeConfig",
+        "AWS::Lambda::Function",
+        "AWS::Logs::LogGroup",
+        billing::RESOURCE_TYPE,
+        connection::RESOURCE_TYPE,
+    ];
+    assert_eq!(types, everywhere.into(), "look whether a new type is there in every Region before you add it here");
+}
+
+/// F-35: CloudFormation makes the role and every pack before the vendor is told, because the notice is made of them.
+#[test]
+fn the_vendor_is_told_after_role_and_packs_are_made() {
+    let template = template();
+    let connection = &template["Resources"]["Connection"];
+    assert_eq!(connection["Properties"]["RoleArn"], json!({ "Fn::GetAtt": ["VendorRole", "Arn"] }));
+    let mut named = BTreeSet::new();
+    walk(&connection["Properties"]["Packs"], &mut |value| {
+        let text = value.get("Fn::Sub").and_then(Value::as_str).unwrap_or_default();
+        named.extend(text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())));
+    });
+    let packs: BTreeSet<String> = of_type(&template, "AWS::IAM::ManagedPolicy").into_iter().map(|(name, _)| name).collect();
+    assert!(!packs.is_empty() && packs.is_subset(&named), "{packs:?} are not all among {named:?}");
 }
 
 #[test]

@@ -95,6 +95,7 @@ async fn an_endless_answer_is_read_no_further_than_it_is_looked_at() {
     served.await.unwrap();
 }
 
+/// F-3, F-8.
 #[tokio::test]
 async fn silence_ends_at_the_limit_and_its_error_holds_no_url() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

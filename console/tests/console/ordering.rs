@@ -23,6 +23,7 @@ const INTERLEAVED: [Told; 5] =
 /// Notices carry seconds, and everything may happen in one.
 const AT_ONCE: [Told; 4] = [(0, "established", 0), (0, "updated", 0), (0, "removed", 0), (1, "established", 0)];
 
+/// F-12, F-34.
 #[tokio::test]
 async fn what_remains_does_not_depend_on_the_order() {
     // In memory: thousands of commits to a disk would take half a minute.

@@ -182,7 +182,7 @@ async fn another_format_is_another_report() {
     assert_eq!(world.report_names().await, Vec::<String>::new());
 }
 
-/// HW-L2, HW-L4: a failed Update is rolled back: the replacement's report goes, the first one stays.
+/// HW-L2, HW-L4, F-2: a failed Update is rolled back: the replacement's report goes, the first one stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_update_leaves_the_account_as_it_was() {
     let world = World::new("standalone").await;

@@ -102,7 +102,7 @@ async fn the_role_of_the_template_is_enough() {
     assert_eq!(flow(&template().unwrap()).await, Ok(()));
 }
 
-/// Take one action away, and the flow fails and names it.
+/// F-4, F-38: take one action away, and the flow fails and names it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_action_of_the_role_can_be_missed() {
     let template = template().unwrap();
