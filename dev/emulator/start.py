@@ -8,7 +8,7 @@ the strict front instead (`dev/src/front/`). `docs/emulator.md` lists both.
    Its function is invoked asynchronously: a run that ends with an error is followed by others with the same event.
 2. A custom resource whose Create failed is deleted by the rollback, with the id of the FAILED answer, or with one that
    CloudFormation makes up when no answer came. A replacement that is rolled back is updated back before it is deleted;
-   a clean-up Delete is tried three times; and the stack says when it cleans up.
+   a clean-up Delete is tried three times; and stack and resources show what CloudFormation is doing with them.
 3. Calls that need more than one permission need all of them, and billing calls are checked on the report they name.
 4. A function whose role may not write logs leaves none (MiniStack writes them whatever the role says).
 
@@ -34,8 +34,9 @@ from botocore.credentials import Credentials
 from defusedxml.ElementTree import ParseError, fromstring
 
 from ministack.core import iam_actions, iam_evaluator
+from ministack.core.responses import now_iso
 from ministack.services import cloudformation, lambda_svc
-from ministack.services.cloudformation import custom_resource, stacks
+from ministack.services.cloudformation import custom_resource, handlers, stacks
 
 # Taken out of the environment at once: the handler inherits what is left of it.
 FRONT_URL = os.environ.pop("HAWSER_FRONT_URL").rstrip("/")
@@ -63,6 +64,13 @@ def replace(module, name: str, make) -> None:
     if original is None:
         raise SystemExit(f"this MiniStack has no {module.__name__}.{name}: the pinned version has changed")
     setattr(module, name, make(original))
+
+
+def replace_action(name: str, make) -> None:
+    """The same for an operation of CloudFormation."""
+    if name not in handlers._ACTION_HANDLERS:
+        raise SystemExit(f"this MiniStack has no CloudFormation operation {name}: the pinned version has changed")
+    handlers._ACTION_HANDLERS[name] = make(handlers._ACTION_HANDLERS[name])
 
 
 # --- 1. Response URLs -------------------------------------------------------------------------------------------------
@@ -261,6 +269,41 @@ def showing_the_clean_up(original):
     return resolve
 
 
+_shown: dict[tuple[str, str], dict] = {}  # (StackId, LogicalResourceId) -> how CloudFormation shows the resource
+
+
+def showing_resources_by_events(original):
+    """MiniStack knows a resource between its creation and its deletion only; CloudFormation at all times."""
+
+    def add(stack_id, stack_name, logical_id, resource_type, status, reason="", physical_id="", *args, **kwargs):
+        shown = _shown.setdefault((stack_id, logical_id), {"ResourceType": resource_type, "PhysicalResourceId": ""})
+        # Of a replaced resource two ids are alive, and the deletion of one is not that of the resource.
+        other = physical_id and shown["PhysicalResourceId"] not in ("", physical_id)
+        if not (other and status.startswith("DELETE_")):
+            physical_id_now = physical_id or shown["PhysicalResourceId"]
+            shown.update(ResourceStatus=status, PhysicalResourceId=physical_id_now, Timestamp=now_iso())
+        return original(stack_id, stack_name, logical_id, resource_type, status, reason, physical_id, *args, **kwargs)
+
+    return add
+
+
+def describing_resources_by_events(original):
+    def describe(params):
+        stack = handlers._resolve_stack(handlers._p(params, "StackName"))
+        if stack is None:
+            return original(params)
+        kept, stack_id = stack.get("_resources", {}), stack["StackId"]
+        shown = {name: shown for (of, name), shown in _shown.items() if of == stack_id and name != stack["StackName"]}
+        # Requests are handled one at a time, so nobody else sees this.
+        stack["_resources"] = {name: {**kept.get(name, {}), **resource} for name, resource in shown.items()}
+        try:
+            return original(params)
+        finally:
+            stack["_resources"] = kept
+
+    return describe
+
+
 # --- 3. Permissions ---------------------------------------------------------------------------------------------------
 
 _denied_action: contextvars.ContextVar[str] = contextvars.ContextVar("denied_action", default="")
@@ -391,6 +434,8 @@ replace(custom_resource, "invoke_custom_resource", trying_clean_up_again)
 replace(stacks, "_roll_back_operation", deleting_failed_creates)
 replace(stacks, "_roll_back_operation", updating_replacements_back)
 replace(stacks, "_resolve_stack_outputs", showing_the_clean_up)
+replace(stacks, "_add_event", showing_resources_by_events)
+replace_action("DescribeStackResources", describing_resources_by_events)
 replace(iam_actions, "extract_resource_arn", report_resource)
 replace(iam_actions, "s3_additional_checks", more_s3_checks)
 replace(iam_actions, "access_denied_response", naming_the_denied_action)

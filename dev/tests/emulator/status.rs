@@ -1,6 +1,6 @@
-//! A handler that asks CloudFormation how its own stack is doing gets the truth at every moment.
+//! A handler that asks CloudFormation how its own stack and its own resource are doing gets the truth at every moment.
 //!
-//! The stack here is a probe: a custom resource whose function calls DescribeStacks with its role's credentials and answers
+//! The stack here is a probe: a custom resource whose function calls DescribeStacks and DescribeStackResources with its role's credentials and answers
 //! with what it was told. The same answers are what Hawser's handler goes by.
 
 use hawser_dev::emulator::Emulator;
@@ -25,7 +25,7 @@ Resources:
         - PolicyName: Probe
           PolicyDocument:
             Version: "2012-10-17"
-            Statement: [{ Effect: Allow, Action: ACTION, Resource: !Sub RESOURCE }]
+            Statement: [{ Effect: Allow, Action: [ACTIONS], Resource: !Sub RESOURCE }]
   Probe:
     Type: AWS::Lambda::Function
     Properties:
@@ -43,7 +43,10 @@ Resources:
               session = botocore.session.get_session()
               client = session.create_client("cloudformation", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
               try:
-                  told = client.describe_stacks(StackName=event["StackId"])["Stacks"][0]["StackStatus"]
+                  stack = client.describe_stacks(StackName=event["StackId"])["Stacks"][0]["StackStatus"]
+                  resource = client.describe_stack_resources(
+                      StackName=event["StackId"], LogicalResourceId=event["LogicalResourceId"])["StackResources"][0]
+                  told = stack + " " + resource["ResourceStatus"] + " " + resource.get("PhysicalResourceId", "")
               except botocore.exceptions.ClientError as error:
                   told = error.response["Error"]["Message"]
               fails = asked == properties.get("Fail")
@@ -72,9 +75,9 @@ struct Probe {
 }
 
 impl Probe {
-    async fn new(action: &str, resource: &str) -> Self {
+    async fn new(actions: &str, resource: &str) -> Self {
         let emulator = Emulator::start(Scenario::default()).await.unwrap();
-        let template = TEMPLATE.replace("ACTION", action).replace("RESOURCE", &format!("{resource:?}"));
+        let template = TEMPLATE.replace("ACTIONS", actions).replace("RESOURCE", &format!("{resource:?}"));
         Self { emulator, template, seen: 0 }
     }
 
@@ -106,45 +109,80 @@ fn parameters(generation: &str, fail: &str) -> Parameters {
     [("Generation", generation), ("Fail", fail)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
+const BOTH: &str = "cloudformation:DescribeStacks, cloudformation:DescribeStackResources";
+
+/// HW-L7, HW-L8, HW-L9, HW-C6 go by these.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stacks_status_is_right_at_every_moment() {
-    let mut probe = Probe::new("cloudformation:DescribeStacks", "${AWS::StackId}").await;
+async fn a_stack_and_its_resources_say_the_truth_at_every_moment() {
+    let mut probe = Probe::new(BOTH, "${AWS::StackId}").await;
     let (mut stack, status) = probe.create("").await;
     assert_eq!(status, "CREATE_COMPLETE");
-    assert_eq!(probe.told(), ["Watched Create CREATE_IN_PROGRESS", "After Create CREATE_IN_PROGRESS"]);
+    assert_eq!(
+        probe.told(),
+        ["Watched Create CREATE_IN_PROGRESS CREATE_IN_PROGRESS ", "After Create CREATE_IN_PROGRESS CREATE_IN_PROGRESS "]
+    );
 
     assert_eq!(probe.update(&mut stack, "2", "").await, "UPDATE_COMPLETE");
-    let replaced = ["Watched Update UPDATE_IN_PROGRESS", "Watched Delete UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"];
-    assert_eq!(probe.told(), replaced);
+    assert_eq!(
+        probe.told(),
+        [
+            "Watched Update UPDATE_IN_PROGRESS UPDATE_IN_PROGRESS probe-1",
+            "Watched Delete UPDATE_COMPLETE_CLEANUP_IN_PROGRESS UPDATE_COMPLETE probe-2",
+        ]
+    );
 
-    assert_eq!(probe.update(&mut stack, "3", "Update").await, "UPDATE_ROLLBACK_COMPLETE");
     // Both go back to their earlier properties; the id of the failed attempt goes last.
-    let told = probe.told();
-    assert_eq!(told[..2], ["Watched Update UPDATE_IN_PROGRESS", "After Update UPDATE_IN_PROGRESS"]);
-    assert_eq!(told[2..4], ["Watched Update UPDATE_ROLLBACK_IN_PROGRESS", "After Update UPDATE_ROLLBACK_IN_PROGRESS"]);
-    assert_eq!(told[4..], ["Watched Delete UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"]);
+    assert_eq!(probe.update(&mut stack, "3", "Update").await, "UPDATE_ROLLBACK_COMPLETE");
+    assert_eq!(
+        probe.told(),
+        [
+            "Watched Update UPDATE_IN_PROGRESS UPDATE_IN_PROGRESS probe-2",
+            "After Update UPDATE_IN_PROGRESS UPDATE_IN_PROGRESS probe-after",
+            "Watched Update UPDATE_ROLLBACK_IN_PROGRESS UPDATE_IN_PROGRESS probe-3",
+            "After Update UPDATE_ROLLBACK_IN_PROGRESS UPDATE_IN_PROGRESS probe-after",
+            "Watched Delete UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS UPDATE_COMPLETE probe-2",
+        ]
+    );
 
     stack.delete(&mut |_| {}).await.unwrap();
-    assert_eq!(probe.told(), ["After Delete DELETE_IN_PROGRESS", "Watched Delete DELETE_IN_PROGRESS"]);
+    assert_eq!(
+        probe.told(),
+        [
+            "After Delete DELETE_IN_PROGRESS DELETE_IN_PROGRESS probe-after",
+            "Watched Delete DELETE_IN_PROGRESS DELETE_IN_PROGRESS probe-2",
+        ]
+    );
 
     let (_, status) = probe.create("Create").await;
     assert_eq!(status, "ROLLBACK_COMPLETE");
-    let told = probe.told();
-    assert_eq!(told[..2], ["Watched Create CREATE_IN_PROGRESS", "After Create CREATE_IN_PROGRESS"]);
-    assert_eq!(told[2..], ["After Delete ROLLBACK_IN_PROGRESS", "Watched Delete ROLLBACK_IN_PROGRESS"]);
+    assert_eq!(
+        probe.told(),
+        [
+            "Watched Create CREATE_IN_PROGRESS CREATE_IN_PROGRESS ",
+            "After Create CREATE_IN_PROGRESS CREATE_IN_PROGRESS ",
+            "After Delete ROLLBACK_IN_PROGRESS DELETE_IN_PROGRESS probe-after",
+            "Watched Delete ROLLBACK_IN_PROGRESS DELETE_IN_PROGRESS probe-1",
+        ]
+    );
     let calls = probe.emulator.front().calls().all();
-    let asked = calls.iter().filter(|call| call.name() == "cloudformation:DescribeStacks");
-    assert!(asked.clone().count() > 10 && asked.clone().all(|call| call.principal == "role"), "{calls:?}");
+    assert!(
+        calls.len() > 20 && calls.iter().all(|call| call.service == "cloudformation" && call.principal == "role"),
+        "{calls:?}"
+    );
 }
 
 /// The role needs the action for it, and for its own stack.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_told_without_the_permission() {
-    let other = "arn:aws:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/other/*";
-    for (action, resource) in [("cloudformation:ListStacks", "${AWS::StackId}"), ("cloudformation:DescribeStacks", other)] {
-        let mut probe = Probe::new(action, resource).await;
+    let (own, other) = ("${AWS::StackId}", "arn:aws:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/other/*");
+    for (actions, resource, missing) in [
+        ("cloudformation:DescribeStackResources", own, "cloudformation:DescribeStacks"),
+        ("cloudformation:DescribeStacks", own, "cloudformation:DescribeStackResources"),
+        (BOTH, other, "cloudformation:DescribeStacks"),
+    ] {
+        let mut probe = Probe::new(actions, resource).await;
         probe.create("").await;
         let told = probe.told().remove(0);
-        assert!(told.contains("not authorized to perform: cloudformation:DescribeStacks"), "{told}");
+        assert!(told.contains(&format!("not authorized to perform: {missing} ")), "{told}");
     }
 }
