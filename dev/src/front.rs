@@ -18,10 +18,8 @@ use bytes::Bytes;
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -36,9 +34,11 @@ pub mod upload;
 mod wire;
 
 use crate::account::Account;
+use crate::faults::{self, Faults, Refusal};
+use crate::serve::{Ending, Peer, serve};
 use calls::{Call, CallLog, lock};
 use model::Model;
-use scenario::{FaultAnswer, Scenario};
+use scenario::Scenario;
 use upload::Upload;
 use wire::{Answer, AwsError, Request, Scope, respond_json};
 
@@ -73,11 +73,11 @@ struct Shared {
     response_key: String,
     models: BTreeMap<&'static str, Model>,
     scenario: Mutex<Scenario>,
+    faults: Faults,
     log: CallLog,
     uploads: Mutex<Vec<Upload>>,
     secrets: Mutex<BTreeSet<String>>,
     accounts: Mutex<BTreeMap<String, String>>,
-    counts: Mutex<BTreeMap<String, usize>>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -91,13 +91,6 @@ struct Asked {
     input: Value,
 }
 
-/// What becomes of a request.
-enum Outcome {
-    Answer(Answer),
-    /// The connection is closed without an answer, as when the name of the endpoint does not exist.
-    Dropped,
-}
-
 impl Front {
     /// Serves on a listener that is bound already, because the emulator has to know the front's address at its own start.
     pub fn serve(listener: TcpListener, settings: Settings) -> anyhow::Result<Self> {
@@ -106,17 +99,19 @@ impl Front {
             models.insert(service, Model::load(&settings.botocore, service)?);
         }
         let url = format!("http://{}", listener.local_addr()?);
+        let faults = Faults::default();
+        faults.set(&settings.scenario);
         let shared = Arc::new(Shared {
             emulator: settings.emulator,
             python: settings.python,
             response_key: settings.response_key,
             models,
             scenario: Mutex::new(settings.scenario),
+            faults,
             log: CallLog::default(),
             uploads: Mutex::default(),
             secrets: Mutex::default(),
             accounts: Mutex::default(),
-            counts: Mutex::default(),
             client: crate::account::http_client(),
         });
         let serving = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -140,8 +135,8 @@ impl Front {
 
     /// Changes the circumstances from the next request on.
     pub fn set_scenario(&self, scenario: Scenario) {
+        self.shared.faults.set(&scenario);
         *lock(&self.shared.scenario) = scenario;
-        lock(&self.shared.counts).clear();
     }
 
     /// Session tokens and signatures that went through. They are kept for one purpose: to look for them in what was printed.
@@ -166,22 +161,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            let service = service_fn(|request| serve_one(Arc::clone(&shared), request));
-            // An error here is a client that went away, or a connection that was dropped on purpose.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
+        tokio::spawn(serve(stream, move |peer, request| serve_one(Arc::clone(&shared), peer, request)));
     }
 }
 
-/// The reason hyper is given when a connection is dropped on purpose.
-#[derive(Debug, thiserror::Error)]
-#[error("dropped")]
-struct Dropped;
-
-async fn serve_one(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result<Answer, Dropped> {
+async fn serve_one(shared: Arc<Shared>, peer: Peer, request: http::Request<Incoming>) -> Result<Answer, Ending> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    let body = body.collect().await.map_err(|_| Ending::Close)?.to_bytes();
     let request = Request {
         method: parts.method,
         path: parts.uri.path().to_owned(),
@@ -194,16 +180,13 @@ async fn serve_one(shared: Arc<Shared>, request: http::Request<Incoming>) -> Res
         return Ok(respond_json(&json!(shared.log.all())));
     }
     if request.path.starts_with(upload::BUCKET) {
-        return Ok(upload::receive(&shared, &request).await);
+        return upload::receive(shared, peer, request).await;
     }
     // The handler opens its connections before it needs them; that is no call of AWS's.
     if request.method == http::Method::HEAD && request.path == "/" {
         return Ok(shared.forward(&request).await);
     }
-    match shared.call(&request).await {
-        Outcome::Answer(answer) => Ok(answer),
-        Outcome::Dropped => Err(Dropped),
-    }
+    shared.call(peer, request).await
 }
 
 impl Shared {
@@ -216,40 +199,64 @@ impl Shared {
     }
 
     /// One AWS call, logged.
-    async fn call(&self, request: &Request) -> Outcome {
+    async fn call(self: Arc<Self>, peer: Peer, request: Request) -> Result<Answer, Ending> {
         let started = self.log.now();
-        let scope = Scope::of(request);
+        let scope = Scope::of(&request);
         let account = self.account_of(&scope.access_key).await;
-        let asked = self.understand(request, &scope, &account);
+        let asked = self.understand(&request, &scope, &account);
         let (operation, parameters) = match &asked {
             Ok(Some(asked)) => (asked.operation.clone(), asked.input.clone()),
-            _ => (operation_name(request, &scope.service), Value::Null),
+            _ => (operation_name(&request, &scope.service), Value::Null),
         };
-        let outcome = match asked {
-            Ok(Some(asked)) => self.strictly(request, &asked).await,
-            Ok(None) => Outcome::Answer(self.forward(request).await),
-            Err(error) => Outcome::Answer(written(&scope.service, &error)),
-        };
-        let (status, error, outcome) = match outcome {
-            Outcome::Answer(answer) => {
-                let (status, error, answer) = look_at(answer).await;
-                (status, error, Outcome::Answer(answer))
-            }
-            Outcome::Dropped => (0, Some("EndpointDoesNotExist".to_owned()), Outcome::Dropped),
-        };
-        self.log.push(Call {
+        let mut call = Call {
             service: scope.service,
             operation,
             region: scope.region,
             principal: if scope.access_key == account { "root" } else { "role" },
             account,
-            status,
-            error,
+            status: 0,
+            error: None,
+            fault: None,
             parameters,
             started_ms: millis(started),
-            ended_ms: millis(self.log.now()),
+            ended_ms: 0,
+        };
+        if asked.is_ok() {
+            if !billing::lives_in(&call.service, &call.region) {
+                // As when the name of the endpoint does not exist.
+                self.log.push(Call { error: Some("EndpointDoesNotExist".to_owned()), ended_ms: millis(self.log.now()), ..call });
+                return Err(Ending::Close);
+            }
+            call.fault = self.faults.next(&call.service, &call.operation);
+        }
+        let fault = call.fault;
+        let refuse = |refusal| written(&call.service, &refused(&call.service, &call.operation, refusal));
+        if let Some(instead) = faults::before(fault, peer, refuse).await {
+            return match instead {
+                Ok(answer) => Ok(self.logged(call, answer).await),
+                Err(ending) => {
+                    self.log.push(Call { ended_ms: millis(self.log.now()), ..call });
+                    Err(ending)
+                }
+            };
+        }
+        // In a task of its own: what has begun is finished, and logged, even when the client goes.
+        let made = tokio::spawn(async move {
+            let answer = match asked {
+                Ok(Some(asked)) => self.strictly(&request, &asked).await,
+                Ok(None) => self.forward(&request).await,
+                Err(error) => written(&call.service, &error),
+            };
+            self.logged(call, answer).await
         });
-        outcome
+        faults::after(fault, peer, made.await.map_err(|_| Ending::Close)?).await
+    }
+
+    /// Writes a call down with its answer.
+    async fn logged(&self, call: Call, answer: Answer) -> Answer {
+        let (status, error, answer) = look_at(answer).await;
+        self.log.push(Call { status, error, ended_ms: millis(self.log.now()), ..call });
+        answer
     }
 
     /// The members of a request of a validated service; nothing for all other services.
@@ -292,31 +299,25 @@ impl Shared {
         Ok(Some(asked(operation.to_owned(), input)))
     }
 
-    /// A request of a validated service: Region, faults, AWS's own checks, the emulator, and AWS's view of its answer.
-    async fn strictly(&self, request: &Request, asked: &Asked) -> Outcome {
+    /// A request of a validated service: AWS's own checks, the emulator, and AWS's view of its answer.
+    async fn strictly(&self, request: &Request, asked: &Asked) -> Answer {
         tokio::time::sleep(Duration::from_millis(self.scenario().latency_ms)).await;
-        if !billing::lives_in(&asked.service, &asked.region) {
-            return Outcome::Dropped;
-        }
-        if let Some(answer) = self.fault(asked).await {
-            return Outcome::Answer(written(&asked.service, &answer));
-        }
         let checked = if asked.service == "s3" { self.check_bucket(asked).await } else { billing::before(self, asked).await };
         if let Err(error) = checked {
-            return Outcome::Answer(written(&asked.service, &error));
+            return written(&asked.service, &error);
         }
         let answer = self.forward(request).await;
         if asked.service == "s3" || !answer.status().is_success() {
-            return Outcome::Answer(answer);
+            return answer;
         }
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.map_or_else(|never: Infallible| match never {}, |body| body.to_bytes());
         let value = serde_json::from_slice(&body).unwrap_or_default();
-        Outcome::Answer(match billing::after(self, asked, &value).await {
+        match billing::after(self, asked, &value).await {
             Ok(Some(answer)) => answer,
             Ok(None) => Response::from_parts(parts, Full::new(body)),
             Err(error) => written(&asked.service, &error),
-        })
+        }
     }
 
     /// S3's checks that the emulator leaves out.
@@ -352,40 +353,6 @@ impl Shared {
             Ok((403, _)) => Some(false),
             Ok(_) => Some(true),
         }
-    }
-
-    /// The first fault of the scenario that meets this call.
-    async fn fault(&self, asked: &Asked) -> Option<AwsError> {
-        let count = {
-            let mut counts = lock(&self.counts);
-            let count = counts.entry(format!("{}:{}", asked.service, asked.operation)).or_default();
-            *count += 1;
-            *count
-        };
-        let scenario = self.scenario();
-        let fault = scenario.faults.iter().find(|fault| {
-            fault.service == asked.service && fault.operation == asked.operation && fault.nth.is_none_or(|nth| nth == count)
-        })?;
-        let s3 = asked.service == "s3";
-        Some(match fault.answer {
-            FaultAnswer::LatencyMs(ms) => {
-                tokio::time::sleep(Duration::from_millis(ms)).await;
-                return None;
-            }
-            FaultAnswer::Throttle if s3 => AwsError::new(503, "SlowDown", "Please reduce your request rate."),
-            FaultAnswer::Throttle => AwsError::new(400, "ThrottlingException", "Rate exceeded"),
-            FaultAnswer::ServerError if s3 => AwsError::new(500, "InternalError", "We encountered an internal error."),
-            FaultAnswer::ServerError => AwsError::new(500, "InternalErrorException", "Internal error"),
-            FaultAnswer::Deny => {
-                let code = if s3 { "AccessDenied" } else { "AccessDeniedException" };
-                let text = format!(
-                    "User: arn:aws:sts::{}:assumed-role/handler is not authorized to perform: {}:{} with an explicit deny in \
-                     a service control policy",
-                    asked.account, asked.service, asked.operation
-                );
-                AwsError::new(if s3 { 403 } else { 400 }, code, text)
-            }
-        })
     }
 
     /// The request as it came, `Host` included, because the signature covers it.
@@ -458,7 +425,36 @@ impl Shared {
 
 /// An error in the service's own shape.
 fn written(service: &str, error: &AwsError) -> Answer {
-    if service == "s3" { error.xml() } else { error.json() }
+    match service {
+        "s3" => error.xml(),
+        "cloudformation" | "sts" => error.query(),
+        _ => error.json(),
+    }
+}
+
+/// A fault's refusal, as the service says it.
+fn refused(service: &str, operation: &str, refusal: Refusal) -> AwsError {
+    let (status, code, message) = match (service, refusal) {
+        ("s3", Refusal::Throttled) => (503, "SlowDown", "Please reduce your request rate."),
+        ("cloudformation" | "sts", Refusal::Throttled) => (400, "Throttling", "Rate exceeded"),
+        (_, Refusal::Throttled) => (400, "ThrottlingException", "Rate exceeded"),
+        ("s3", Refusal::Failed) => (500, "InternalError", "We encountered an internal error."),
+        ("cloudformation" | "sts", Refusal::Failed) => (500, "InternalFailure", "Internal failure"),
+        (_, Refusal::Failed) => (500, "InternalErrorException", "Internal error"),
+        (_, Refusal::Denied) => {
+            let text = format!(
+                "User: arn:aws:sts::111122223333:assumed-role/handler is not authorized to perform: {service}:{operation} with \
+                 an explicit deny in a service control policy"
+            );
+            let json = !matches!(service, "s3" | "cloudformation" | "sts");
+            return AwsError::new(
+                if json { 400 } else { 403 },
+                if json { "AccessDeniedException" } else { "AccessDenied" },
+                text,
+            );
+        }
+    };
+    AwsError::new(status, code, message)
 }
 
 /// Status and error code of an answer, for the log.

@@ -2,13 +2,16 @@
 //!
 //! [`emulator`] starts MiniStack and, in front of it, the strict [`front`]; [`stack`] packages `template.yaml` and drives
 //! CloudFormation; [`vendor`] starts the vendor's side over TLS, with the authority that [`certs`] makes for the run;
-//! [`leaks`] searches everything that was written for secrets.
+//! [`front::scenario`] says what goes wrong in a run, towards AWS, the vendor and the upload of responses alike; `faults` and
+//! `serve` make it so; [`leaks`] searches everything that was written for secrets.
 
 pub mod account;
 pub mod certs;
 pub mod emulator;
+mod faults;
 pub mod front;
 pub mod leaks;
+mod serve;
 pub mod setting;
 pub mod stack;
 pub mod vendor;

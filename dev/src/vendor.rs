@@ -3,7 +3,6 @@
 //! Both speak TLS with the certificate of the run. The scripted one can also stand before the real one and relay to it, which
 //! is how the demo shows a notice as the vendor saw it.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -14,7 +13,6 @@ use bytes::Bytes;
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -26,8 +24,11 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::certs::Certificates;
 use crate::emulator::Emulator;
+use crate::faults::{self, Faults, Refusal};
 use crate::front::calls::lock;
 use crate::front::listen;
+use crate::front::scenario::{FaultAnswer, Scenario};
+use crate::serve::{Answer, Ending, Peer, serve};
 
 /// Names another console than the one beside this program.
 const CONSOLE_VARIABLE: &str = "HAWSER_CONSOLE_BIN";
@@ -53,6 +54,16 @@ pub enum Script {
     Redirect(String),
     /// Accepts, after this long.
     Slow(Duration),
+    /// Accepts with a body that is no JSON.
+    WrongJson,
+    /// Accepts with a body of this many bytes, the receipt first.
+    Long(usize),
+    /// Accepts with a body that never ends.
+    Endless,
+    /// Accepts, a byte at a time.
+    Drip,
+    /// Takes the connection and never says a word, so that the TLS handshake does not end.
+    Deaf,
     /// Hands the notice on to another vendor at this address, over TLS.
     Relay(String),
 }
@@ -64,16 +75,23 @@ pub struct Notice {
     pub headers: Vec<(String, String)>,
     /// The CloudEvent.
     pub event: Value,
-    /// What was answered.
+    /// What was decided, whether or not the handler heard of it.
     pub status: u16,
     /// The body of the answer.
     pub answer: String,
+    /// The fault that met the answer.
+    pub fault: Option<FaultAnswer>,
 }
 
 impl Notice {
     /// `hawser.connection.established` and so on.
     pub fn kind(&self) -> &str {
         self.event["type"].as_str().unwrap_or_default()
+    }
+
+    /// The stack that it speaks of.
+    pub fn stack_id(&self) -> &str {
+        self.event["data"]["stackId"].as_str().unwrap_or_default()
     }
 
     /// The notice without its secrets, for people: signature, proof, and the headers of the proof that sign.
@@ -118,6 +136,7 @@ pub struct ScriptedVendor {
 #[derive(Debug)]
 struct State {
     script: Mutex<Script>,
+    faults: Faults,
     notices: Mutex<Vec<Notice>>,
     trust: Arc<ClientConfig>,
 }
@@ -128,8 +147,12 @@ impl ScriptedVendor {
         let listener = listen().await?;
         let port = listener.local_addr()?.port();
         let acceptor = TlsAcceptor::from(Arc::new(certificates.server()?));
-        let state =
-            Arc::new(State { script: Mutex::new(script), notices: Mutex::default(), trust: Arc::new(certificates.client()?) });
+        let state = Arc::new(State {
+            script: Mutex::new(script),
+            faults: Faults::default(),
+            notices: Mutex::default(),
+            trust: Arc::new(certificates.client()?),
+        });
         let serving = tokio::spawn(accept(listener, acceptor, Arc::clone(&state)));
         Ok(Self { port, state, serving })
     }
@@ -149,7 +172,12 @@ impl ScriptedVendor {
         *lock(&self.state.script) = script;
     }
 
-    /// The notices so far, the retried ones included.
+    /// From the next notice on, the scenario's faults of `vendor` meet them.
+    pub fn set_faults(&self, scenario: &Scenario) {
+        self.state.faults.set(scenario);
+    }
+
+    /// The notices so far that were read, the retried ones included.
     pub fn notices(&self) -> Vec<Notice> {
         lock(&self.state.notices).clone()
     }
@@ -166,21 +194,71 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<State>)
         let Ok((stream, _)) = listener.accept().await else { continue };
         let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
         tokio::spawn(async move {
+            if matches!(*lock(&state.script), Script::Deaf) {
+                return deaf(stream).await;
+            }
             // A failed handshake is the client's to report.
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            let service = service_fn(|request| answer(Arc::clone(&state), request));
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            serve(stream, move |peer, request| answer(Arc::clone(&state), peer, request)).await;
         });
     }
 }
 
-async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// Listens for as long as the client speaks, and does not answer.
+async fn deaf(mut stream: TcpStream) {
+    let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+}
+
+async fn answer(state: Arc<State>, peer: Peer, request: http::Request<Incoming>) -> Result<Answer, Ending> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let event: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let kind = event["type"].as_str().and_then(|kind| kind.rsplit('.').next()).unwrap_or_default();
+    let fault = state.faults.next("vendor", kind);
+    let instead = faults::before(fault, peer, refused).await;
+    let made = instead.is_none();
+    let outcome = match instead {
+        Some(instead) => instead,
+        None => by_script(&state, &parts, &body).await,
+    };
+    let headers = parts.headers.iter();
+    let notice = Notice {
+        headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned())).collect(),
+        event,
+        status: match &outcome {
+            Ok(response) => response.status().as_u16(),
+            Err(_) if made => 200,
+            Err(_) => 0,
+        },
+        answer: match &outcome {
+            Ok(response) => text_of(response).await,
+            Err(_) => String::new(),
+        },
+        fault,
+    };
+    lock(&state.notices).push(notice);
+    if made { faults::after(fault, peer, outcome?).await } else { outcome }
+}
+
+fn refused(refusal: Refusal) -> Answer {
+    match refusal {
+        Refusal::Throttled => {
+            let mut response = reply(429, "text/plain", String::new());
+            response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+            response
+        }
+        Refusal::Denied => reply(403, "text/plain", String::new()),
+        Refusal::Failed => reply(500, "text/plain", String::new()),
+    }
+}
+
+/// What the script says: an ending is an acceptance that does not arrive in one piece.
+async fn by_script(state: &State, parts: &http::request::Parts, body: &Bytes) -> Result<Answer, Ending> {
     let script = lock(&state.script).clone();
-    let accepted = || reply(200, "application/json", json!({"connectionId": "con-1", "message": "welcome"}).to_string());
-    let response = match script {
-        Script::Accept => accepted(),
+    let receipt = || json!({"connectionId": "con-1", "message": "welcome"}).to_string();
+    let accepted = || reply(200, "application/json", receipt());
+    Ok(match script {
+        Script::Accept | Script::Deaf => accepted(),
         Script::Refuse { status, detail } => {
             let problem = json!({"type": "about:blank", "title": "refused", "status": status, "detail": detail});
             reply(status, "application/problem+json", problem.to_string())
@@ -197,33 +275,23 @@ async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<R
             tokio::time::sleep(pause).await;
             accepted()
         }
-        Script::Relay(to) => match relay(Arc::clone(&state.trust), &to, &parts, body.clone()).await {
+        Script::WrongJson => reply(200, "application/json", r#"[{"connectionId": 7}, "message": "\ud800""#.to_owned()),
+        Script::Long(bytes) => reply(200, "application/json", format!("{:bytes$}", receipt())),
+        Script::Endless => return Err(Ending::endless()),
+        Script::Drip => return Err(Ending::drip(accepted()).await),
+        Script::Relay(to) => match relay(Arc::clone(&state.trust), &to, parts, body.clone()).await {
             Ok(response) => response,
             Err(error) => reply(502, "text/plain", format!("{error:#}")),
         },
-    };
-    let headers = parts.headers.iter();
-    let notice = Notice {
-        headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned())).collect(),
-        event: serde_json::from_slice(&body).unwrap_or_default(),
-        status: response.status().as_u16(),
-        answer: text_of(&response).await,
-    };
-    lock(&state.notices).push(notice);
-    Ok(response)
+    })
 }
 
-async fn text_of(response: &Response<Full<Bytes>>) -> String {
+async fn text_of(response: &Answer) -> String {
     let body = response.body().clone().collect().await;
     body.map_or_else(|never| match never {}, |body| String::from_utf8_lossy(&body.to_bytes()).into_owned())
 }
 
-async fn relay(
-    trust: Arc<ClientConfig>,
-    to: &str,
-    parts: &http::request::Parts,
-    body: Bytes,
-) -> anyhow::Result<Response<Full<Bytes>>> {
+async fn relay(trust: Arc<ClientConfig>, to: &str, parts: &http::request::Parts, body: Bytes) -> anyhow::Result<Answer> {
     let stream = TcpStream::connect(to).await.with_context(|| format!("could not reach `{to}`"))?;
     let stream = TlsConnector::from(trust).connect(ServerName::try_from("localhost")?, stream).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -236,7 +304,7 @@ async fn relay(
     Ok(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
 }
 
-fn reply(status: u16, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+fn reply(status: u16, content_type: &'static str, body: String) -> Answer {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::scenario::FaultAnswer;
+
 /// One call that went through the front. It never holds an `Authorization` header, a token or a response URL.
 #[derive(Clone, Debug, Serialize)]
 pub struct Call {
@@ -19,10 +21,12 @@ pub struct Call {
     pub account: String,
     /// `root` or `role`.
     pub principal: &'static str,
-    /// HTTP status; 0 when the connection was dropped.
+    /// HTTP status of the service, whether or not the caller heard of it; 0 when the call was not made.
     pub status: u16,
     /// The error code, when it failed.
     pub error: Option<String>,
+    /// The fault that met it.
+    pub fault: Option<FaultAnswer>,
     /// Request members of the validated services.
     pub parameters: Value,
     /// Milliseconds since the front started.
@@ -108,6 +112,7 @@ mod tests {
             principal: "role",
             status: 200,
             error: None,
+            fault: None,
             parameters: Value::Null,
             started_ms,
             ended_ms,

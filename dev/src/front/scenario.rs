@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// AWS documents ten reports for an account (the error text says five; the larger number is the published quota).
 const REPORT_LIMIT: usize = 10;
@@ -28,6 +29,8 @@ pub struct Scenario {
     pub latency_ms: u64,
     /// Calls that do not go as asked.
     pub faults: Vec<Fault>,
+    /// Others, by chance.
+    pub chaos: Option<Chaos>,
 }
 
 impl Default for Scenario {
@@ -39,6 +42,7 @@ impl Default for Scenario {
             report_status: BTreeMap::new(),
             latency_ms: 0,
             faults: Vec::new(),
+            chaos: None,
         }
     }
 }
@@ -95,9 +99,9 @@ pub struct ReportStatus {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The signing name: `cur`, `organizations`, `s3`.
+    /// The signing name (`cur`, `organizations`, `s3`, `cloudformation`), `vendor`, or `upload` for the response.
     pub service: String,
-    /// The API operation.
+    /// The API operation; of the vendor `established`, `updated` or `removed`; of an upload the resource's logical id.
     pub operation: String,
     /// Which call of this operation fails, from 1; absent: every one.
     pub nth: Option<usize>,
@@ -105,18 +109,59 @@ pub struct Fault {
     pub answer: FaultAnswer,
 }
 
+impl Fault {
+    /// Whether it meets the `nth` call of an operation.
+    pub fn meets(&self, service: &str, operation: &str, nth: usize) -> bool {
+        self.service == service && self.operation == operation && self.nth.is_none_or(|wanted| wanted == nth)
+    }
+}
+
 /// What happens instead of the call.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultAnswer {
-    /// The service's throttling error; the call is not made.
+    /// The service's throttling error (the vendor's: 429 with `Retry-After`); the call is not made.
     Throttle,
-    /// An explicit deny in a service control policy; the call is not made.
+    /// An explicit deny in a service control policy (the vendor's: 403); the call is not made.
     Deny,
     /// An internal error; the call is not made.
     ServerError,
-    /// The call is made after this many milliseconds.
+    /// The call is made after this many milliseconds, unless the caller has gone by then.
     LatencyMs(u64),
+    /// The connection is reset; the call is not made.
+    Reset,
+    /// The call is made, and its answer comes this many milliseconds later.
+    LateMs(u64),
+    /// The call is made, and its answer ends half-way.
+    Truncate,
+    /// The call is made, and the connection closes without an answer.
+    Lost,
+    /// The function is killed; the call is not made.
+    KillBefore,
+    /// The call is made, and the function is killed before it hears of it.
+    KillAfter,
+}
+
+/// Faults by chance: each call meets one, or none, by its seed, its operation and how many there were of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chaos {
+    /// The same seed gives the same faults.
+    pub seed: u64,
+    /// How many calls of a hundred meet a fault.
+    pub percent: u8,
+    /// Which, with equal chances; one that is listed twice has twice the chance.
+    pub answers: Vec<FaultAnswer>,
+}
+
+impl Chaos {
+    /// What meets the `nth` call of an operation.
+    pub fn roll(&self, service: &str, operation: &str, nth: usize) -> Option<FaultAnswer> {
+        let hash = Sha256::digest(format!("{} {service} {operation} {nth}", self.seed));
+        let (chance, which) = (u64::from(hash[0]) * 100 / 256, usize::from(hash[1]));
+        let met = chance < u64::from(self.percent);
+        met.then(|| self.answers.get(which % self.answers.len().max(1)).copied())?
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Answers of custom resources, as CloudFormation takes them: an upload to a presigned S3 URL first, and only then a JSON
 //! document that CloudFormation reads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -12,7 +13,13 @@ use time::macros::format_description;
 
 use super::Shared;
 use super::calls::lock;
+use super::scenario::FaultAnswer;
 use super::wire::{Answer, AwsError, Request, decode, respond};
+use crate::faults;
+use crate::serve::{Ending, Peer};
+
+/// What a scenario calls the upload.
+const SERVICE: &str = "upload";
 
 /// How the bucket of CloudFormation's response URLs begins; the Region without dashes follows.
 pub(super) const BUCKET: &str = "/cloudformation-custom-resource-response-";
@@ -41,36 +48,66 @@ pub struct Upload {
     pub problem: Option<String>,
     /// The document; null when it is no JSON or was not stored.
     pub body: Value,
+    /// Whether CloudFormation goes by it: the first that was stored for its request.
+    pub accepted: bool,
+    /// The fault that met it.
+    pub fault: Option<FaultAnswer>,
 }
 
-/// Takes an upload: S3's checks, CloudFormation's checks, and on to the emulator.
-pub(super) async fn receive(shared: &Shared, request: &Request) -> Answer {
+/// Takes an upload, unless a fault meets it.
+pub(super) async fn receive(shared: Arc<Shared>, peer: Peer, request: Request) -> Result<Answer, Ending> {
+    let mut upload = named(&request);
+    upload.fault = shared.faults.next(SERVICE, &upload.logical_id);
+    let fault = upload.fault;
+    if let Some(instead) = faults::before(fault, peer, |refusal| super::refused("s3", "PutObject", refusal).xml()).await {
+        upload.status = instead.as_ref().map_or(0, |answer| answer.status().as_u16());
+        lock(&shared.uploads).push(upload);
+        return instead;
+    }
+    // In a task of its own: what has begun is finished even when the client goes.
+    let taken = tokio::spawn(async move { take(&shared, &request, upload).await }).await;
+    faults::after(fault, peer, taken.map_err(|_| Ending::Close)?).await
+}
+
+/// Which request it answers, by the URL's key.
+fn named(request: &Request) -> Upload {
     let key = decode(&request.path).splitn(3, '/').nth(2).unwrap_or_default().to_owned();
     let mut parts = key.split('|').map(str::to_owned);
     let mut part = || parts.next().unwrap_or_default();
-    let mut upload =
-        Upload { stack_id: part(), logical_id: part(), request_id: part(), status: 200, problem: None, body: Value::Null };
-    let answer = match stored(&shared.response_key, request, OffsetDateTime::now_utc()) {
-        Err(error) => {
-            upload.status = error.status;
-            upload.problem = Some(error.code.clone());
-            error.xml()
-        }
-        Ok(()) => {
-            let document = document(&upload, &request.body);
-            if let Err(problem) = &document {
-                upload.problem = Some(problem.clone());
-            }
-            upload.body = serde_json::from_slice(&request.body).unwrap_or_default();
-            let physical_id = upload.body["PhysicalResourceId"].as_str().unwrap_or_default().to_owned();
-            let handed_on = document
-                .unwrap_or_else(|problem| json!({"Status": "FAILED", "Reason": problem, "PhysicalResourceId": physical_id}));
-            shared.hand_on_answer(&upload.request_id, &handed_on).await;
-            respond(200, "application/xml", "")
-        }
-    };
-    lock(&shared.uploads).push(upload);
-    answer
+    Upload {
+        stack_id: part(),
+        logical_id: part(),
+        request_id: part(),
+        status: 200,
+        problem: None,
+        body: Value::Null,
+        accepted: false,
+        fault: None,
+    }
+}
+
+/// S3's checks, CloudFormation's checks, and on to the emulator.
+async fn take(shared: &Shared, request: &Request, mut upload: Upload) -> Answer {
+    if let Err(error) = stored(&shared.response_key, request, OffsetDateTime::now_utc()) {
+        upload.status = error.status;
+        upload.problem = Some(error.code.clone());
+        lock(&shared.uploads).push(upload);
+        return error.xml();
+    }
+    let document = document(&upload, &request.body);
+    upload.problem = document.as_ref().err().cloned();
+    upload.body = serde_json::from_slice(&request.body).unwrap_or_default();
+    let physical_id = upload.body["PhysicalResourceId"].as_str().unwrap_or_default().to_owned();
+    let handed_on =
+        document.unwrap_or_else(|problem| json!({"Status": "FAILED", "Reason": problem, "PhysicalResourceId": physical_id}));
+    let request_id = upload.request_id.clone();
+    {
+        let mut uploads = lock(&shared.uploads);
+        upload.accepted = !uploads.iter().any(|earlier| earlier.accepted && earlier.request_id == request_id);
+        uploads.push(upload);
+    }
+    shared.hand_on_answer(&request_id, &handed_on).await;
+    respond(200, "application/xml", "")
 }
 
 /// S3's side: signature over the bytes of the URL, expiry, length, and no content type.
@@ -225,7 +262,7 @@ mod tests {
     #[test]
     fn cloudformation_refuses_what_it_refuses() {
         let [stack_id, logical_id, request_id] = IDS.map(str::to_owned);
-        let upload = Upload { stack_id, logical_id, request_id, status: 200, problem: None, body: Value::Null };
+        let upload = Upload { stack_id, logical_id, request_id, ..named(&put()) };
         let good = json!({"Status": "SUCCESS", "PhysicalResourceId": "id", "StackId": IDS[0],
                           "LogicalResourceId": IDS[1], "RequestId": IDS[2]});
         let with = |name: &str, value: Value| {

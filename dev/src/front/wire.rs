@@ -6,8 +6,7 @@ use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-/// What every handler of the front returns.
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) use crate::serve::Answer;
 
 /// A request, read whole.
 #[derive(Debug)]
@@ -93,6 +92,16 @@ impl AwsError {
     pub(crate) fn json(&self) -> Answer {
         let body = json!({"__type": self.code, "Message": self.message}).to_string();
         respond(self.status, "application/x-amz-json-1.1", body)
+    }
+
+    /// As the services of the query protocol write it.
+    pub(crate) fn query(&self) -> Answer {
+        let body = format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{}</Code><Message>{}</Message></Error></ErrorResponse>",
+            escape(&self.code),
+            escape(&self.message)
+        );
+        respond(self.status, "text/xml", body)
     }
 
     /// As S3 writes it.
