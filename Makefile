@@ -18,9 +18,11 @@ HANDLER_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs' -o -type 
 # cargo-lambda finds zig through the first python3 on PATH, so that must be the one that has ziglang.
 WITH_ZIG := PATH="$(CURDIR)/.venv/build/bin:$$PATH"
 NEXTEST := cargo nextest run --cargo-quiet
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 60
 
 .PHONY: bless help demo test check build sam-test emulator-test bench events invoke advisories clean venv requirements \
-	lint-venv build-venv sam-venv programs nextest arm64
+	lint-venv build-venv sam-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants
 
 ##@ See it
 help: ## Show this list
@@ -52,12 +54,30 @@ sam-test: build venv sam-venv programs ## Every file of events/ under `sam local
 bench: build venv ## Measure the handler beside three others doing the same work
 	@cargo run --quiet --profile tool -p hawser-bench
 
+# $(1) the target, $(2) its longest input in bytes, $(3) where it starts from besides its corpus. No sanitizer: the core has
+# no unsafe code, and without one the stable toolchain will do.
+define fuzz
+	@echo "-- fuzz $(1), $(FUZZ_SECONDS) s"
+	@mkdir -p .cache/fuzz/$(1)
+	@cargo fuzz run --sanitizer none $(1) .cache/fuzz/$(1) fuzz/corpus/$(1) $(3) -- \
+		-max_total_time=$(FUZZ_SECONDS) -max_len=$(2) -timeout=10 -print_final_stats=1 -verbosity=0
+endef
+
+fuzz: cargo-fuzz ## Make up events, policies and verdicts and see what breaks: make fuzz FUZZ_SECONDS=600
+	$(call fuzz,event,8192,events tests/cases)
+	$(call fuzz,policy,24576,fuzz/seeds/policy)
+	$(call fuzz,reply,8192,fuzz/seeds/reply)
+
+mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [FILE=src/reply.rs]
+	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --file ,$(FILE))
+
 bless: ## Write docs/errors.md, docs/failures.md and the plans in tests/cases/ again; read the difference before you commit it
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features sim --test errors --test failures --test cases
 
 check: lint-venv ## Formatting, lints, documentation, licences, template
 	@echo "-- cargo fmt"
 	@cargo fmt --all --check
+	@cargo fmt --manifest-path fuzz/Cargo.toml --check
 	@echo "-- cargo clippy"
 	@cargo clippy --quiet --workspace --all-features --all-targets -- -D warnings
 	@echo "-- cargo doc"
@@ -104,6 +124,9 @@ programs:
 
 nextest:
 	@cargo nextest --version >/dev/null 2>&1 || { echo "-- installing cargo-nextest"; cargo install --locked --quiet cargo-nextest; }
+
+cargo-fuzz cargo-mutants:
+	@cargo $(@:cargo-%=%) --version >/dev/null 2>&1 || { echo "-- installing $@"; cargo install --locked --quiet $@; }
 
 clean: ## Remove what was built; .venv/ and .cache/ stay
 	@cargo clean --quiet

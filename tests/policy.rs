@@ -1,0 +1,265 @@
+//! The bucket's policy, in every shape IAM's grammar allows: what is not ours stays, in its order, or nothing is written
+//! and the failure says so (HW-O3, HW-L5; F-15).
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
+use hawser::{
+    billing::policy::{POLICY_BYTES_MAX, PolicyError, merge, was_set_up},
+    dry_run::dry_run,
+    names::{AccountId, BucketName, Partition, Region},
+};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+#[path = "fuzzed/policy.rs"]
+mod fuzzed;
+
+use fuzzed::{OURS, check, is_ours, merged, parsed, statements};
+
+// IAM's grammar (IAM User Guide, "Grammar of the IAM JSON policy language"): nearly everything may be one value or a list.
+
+/// One text, or a list of them.
+fn texts(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    prop_oneof![
+        prop::sample::select(words).prop_map(Value::from),
+        prop::collection::vec(prop::sample::select(words), 1..4).prop_map(Value::from),
+    ]
+}
+
+fn principal() -> impl Strategy<Value = Value> {
+    let kinds = &["AWS", "Service", "Federated", "CanonicalUser"][..];
+    let ids = &["*", "111122223333", "arn:aws:iam::444455556666:role/reader", "logging.s3.amazonaws.com", "79a59df900b9"][..];
+    prop_oneof![
+        Just(json!("*")),
+        prop::collection::btree_map(prop::sample::select(kinds), texts(ids), 1..3).prop_map(|map| json!(map)),
+    ]
+}
+
+fn condition() -> impl Strategy<Value = Value> {
+    let operators = &["StringEquals", "ArnLike", "Bool", "NumericLessThan", "ForAnyValue:StringLike", "Null"][..];
+    let keys = &["aws:SourceAccount", "aws:SecureTransport", "s3:max-keys", "aws:PrincipalOrgID"][..];
+    let single = prop_oneof![
+        "\\PC{0,12}".prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (-4000..4000).prop_map(|quarters| Value::from(f64::from(quarters) / 4.0)),
+        any::<bool>().prop_map(Value::from),
+    ];
+    let values = prop_oneof![single.clone(), prop::collection::vec(single, 0..3).prop_map(Value::from)];
+    let of_operator = prop::collection::btree_map(prop::sample::select(keys), values, 1..3);
+    prop::collection::btree_map(prop::sample::select(operators), of_operator, 1..3).prop_map(|map| json!(map))
+}
+
+/// A statement of the customer's, or one that has the id of one of ours and other content.
+fn statement() -> impl Strategy<Value = Value> {
+    let sids = &["Stmt1335892150622", "PublicRead", "hawserBillingWrite", "HawserBillingWrite2", "HawserBillingWrite"][..];
+    let sid = prop::option::of(prop_oneof![prop::sample::select(sids).prop_map(str::to_owned), "[A-Za-z0-9]{0,20}"]);
+    let actions = &["s3:*", "s3:GetObject", "s3:ListBucket", "s3:PutObject"][..];
+    let resources = &["arn:aws:s3:::acme-111122223333-5a3786aa0a9f623d", "arn:aws:s3:::acme-111122223333-5a3786aa0a9f623d/*"][..];
+    (
+        sid,
+        prop::sample::select(&["Allow", "Deny"][..]),
+        (prop::sample::select(&["Principal", "NotPrincipal"][..]), principal()),
+        (prop::sample::select(&["Action", "NotAction"][..]), texts(actions)),
+        (prop::sample::select(&["Resource", "NotResource"][..]), texts(resources)),
+        prop::option::of(condition()),
+    )
+        .prop_map(|(sid, effect, principal, action, resource, condition)| {
+            let mut statement = json!({ "Effect": effect, principal.0: principal.1, action.0: action.1, resource.0: resource.1 });
+            if let Some(sid) = sid {
+                statement["Sid"] = sid.into();
+            }
+            if let Some(condition) = condition {
+                statement["Condition"] = condition;
+            }
+            statement
+        })
+}
+
+/// One of our own, as a merge writes it.
+fn own_statement() -> impl Strategy<Value = Value> {
+    prop::sample::select(ours())
+}
+
+fn policy() -> impl Strategy<Value = Map<String, Value>> {
+    let any_statement = prop_oneof![4 => statement(), 1 => own_statement()];
+    let list = prop::collection::vec(any_statement.clone(), 0..6).prop_map(Value::from);
+    (
+        prop::option::of(prop::sample::select(&["2008-10-17", "2012-10-17"][..])),
+        prop::option::of("[A-Za-z0-9-]{0,40}"),
+        prop::option::weighted(0.95, prop_oneof![4 => list, 1 => any_statement]),
+    )
+        .prop_map(|(version, id, statement)| {
+            let version = version.map(|version| ("Version".to_owned(), version.into()));
+            let id = id.map(|id| ("Id".to_owned(), id.into()));
+            let statement = statement.map(|statement| ("Statement".to_owned(), statement));
+            [version, id, statement].into_iter().flatten().collect()
+        })
+}
+
+fn ours() -> Vec<Value> {
+    statements(&parsed(&merged(None).unwrap().unwrap()))
+}
+
+fn theirs(policy: &Map<String, Value>) -> Vec<Value> {
+    statements(policy).into_iter().filter(|statement| !is_ours(statement)).collect()
+}
+
+/// The policy with one more statement, as long as it takes for the merged policy to have exactly `bytes` bytes.
+fn filled(mut policy: Map<String, Value>, bytes: usize) -> Map<String, Value> {
+    let mut list = statements(&policy);
+    list.retain(|statement| !is_ours(statement));
+    list.push(json!({ "Sid": "Filler", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "" }));
+    policy.insert("Statement".to_owned(), list.into());
+    let short = merged(Some(&json!(policy).to_string())).unwrap().unwrap().len();
+    let filler = policy["Statement"].as_array_mut().unwrap().last_mut().unwrap();
+    filler["Resource"] = "x".repeat(bytes - short).into();
+    policy
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_not_ours_stays_in_its_order(policy in policy()) {
+        let text = json!(policy).to_string();
+        check(text.as_bytes());
+        let after = merged(Some(&text)).unwrap().map_or_else(|| policy.clone(), |text| parsed(&text));
+        prop_assert_eq!(theirs(&after), theirs(&policy));
+        prop_assert_eq!(after.get("Version"), policy.get("Version"), "the language's version is the customer's choice");
+        prop_assert_eq!(after.get("Id"), policy.get("Id"));
+        let own: Vec<Value> = statements(&after).into_iter().filter(is_ours).collect();
+        prop_assert_eq!(own, ours());
+        prop_assert_eq!(merged(Some(&json!(after).to_string())), Ok(None), "merging twice is not merging once");
+    }
+
+    #[test]
+    fn a_policy_at_the_limit_fits_and_one_byte_more_is_refused_whole(policy in policy()) {
+        let full = json!(filled(policy.clone(), POLICY_BYTES_MAX)).to_string();
+        check(full.as_bytes());
+        let after = merged(Some(&full)).unwrap().unwrap();
+        prop_assert_eq!(after.len(), 20_480);
+        prop_assert_eq!(theirs(&parsed(&after)), theirs(&parsed(&full)));
+        prop_assert_eq!(merged(Some(&after)), Ok(None), "a full policy that is right is left as it is");
+        let over = json!(filled(policy, POLICY_BYTES_MAX + 1)).to_string();
+        let refused = merged(Some(&over)).unwrap_err();
+        prop_assert!(matches!(refused, PolicyError::TooLarge { bytes: 20_481, .. }), "{}", refused);
+        prop_assert!(refused.to_string().contains("20481 bytes; S3 allows 20480"), "{}", refused);
+    }
+}
+
+#[test]
+fn an_empty_bucket_gets_what_the_user_guides_ask_for() {
+    // Cost and Usage Reports User Guide, "Setting up an Amazon S3 bucket for Cost and Usage Reports"; Data Exports User
+    // Guide, "Setting up an Amazon S3 bucket for data exports". F-15: both services, the account by equality, the
+    // definition by pattern and never by equality with a `*` in it, writing allowed at the bucket's root.
+    let text = merged(None).unwrap().unwrap();
+    let bucket = "arn:aws:s3:::acme-111122223333-5a3786aa0a9f623d";
+    let objects = format!("{bucket}/*");
+    let services = json!({ "Service": ["billingreports.amazonaws.com", "bcm-data-exports.amazonaws.com"] });
+    let condition = json!({
+        "StringEquals": { "aws:SourceAccount": "111122223333" },
+        "ArnLike": { "aws:SourceArn": [
+            "arn:aws:cur:us-east-1:111122223333:definition/*", "arn:aws:bcm-data-exports:us-east-1:111122223333:export/*",
+        ] },
+    });
+    let wanted = json!({ "Version": "2012-10-17", "Statement": [
+        { "Sid": "HawserBillingCheck", "Effect": "Allow", "Principal": services, "Resource": bucket, "Condition": condition,
+          "Action": ["s3:GetBucketAcl", "s3:GetBucketPolicy"] },
+        { "Sid": "HawserBillingWrite", "Effect": "Allow", "Principal": services, "Resource": objects, "Condition": condition,
+          "Action": "s3:PutObject" },
+        { "Sid": "HawserTlsOnly", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [bucket, objects],
+          "Condition": { "Bool": { "aws:SecureTransport": "false" } } },
+    ] });
+    assert_eq!(Value::Object(parsed(&text)), wanted);
+}
+
+#[test]
+fn in_each_partition_the_policy_names_that_partitions_own_billing_region() {
+    // F-14, F-15: a Region or a partition too many, and delivery stops without a word.
+    for (partition, region) in
+        [(Partition::Aws, "us-east-1"), (Partition::AwsCn, "cn-northwest-1"), (Partition::AwsEusc, "eusc-de-east-1")]
+    {
+        assert_eq!(partition.billing_region(), Some(region.parse().unwrap()));
+        let bucket: BucketName = "acme-0".parse().unwrap();
+        let account: AccountId = "999988887777".parse().unwrap();
+        let region: Region = region.parse().unwrap();
+        let policy = parsed(&merge(None, &bucket, partition, &account, &region).unwrap().unwrap());
+        let sources = json!([
+            format!("arn:{partition}:cur:{region}:999988887777:definition/*"),
+            format!("arn:{partition}:bcm-data-exports:{region}:999988887777:export/*"),
+        ]);
+        for statement in statements(&policy) {
+            assert!(statement["Resource"].to_string().contains(&format!("arn:{partition}:s3:::acme-0")), "{statement}");
+            if statement["Effect"] == "Allow" {
+                assert_eq!(statement["Condition"]["ArnLike"]["aws:SourceArn"], sources);
+                assert_eq!(statement["Condition"]["StringEquals"]["aws:SourceAccount"], "999988887777");
+            }
+        }
+    }
+    assert_eq!(Partition::AwsUsGov.billing_region(), None);
+}
+
+#[test]
+fn statements_under_our_ids_with_other_content_are_put_right_and_stand_once() {
+    let mine = |sid: &str| json!({ "Sid": sid, "Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": "*" });
+    let theirs_first = mine("First");
+    let theirs_last = json!({ "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*" });
+    let mut list = vec![theirs_first.clone()];
+    list.extend(OURS.map(mine));
+    list.extend(ours());
+    list.extend([theirs_last.clone(), theirs_last.clone()]);
+    let after = merged(Some(&json!({ "Version": "2008-10-17", "Statement": list }).to_string())).unwrap().unwrap();
+    let mut wanted = vec![theirs_first, theirs_last.clone(), theirs_last];
+    wanted.extend(ours());
+    assert_eq!(statements(&parsed(&after)), wanted, "even a statement that stands there twice is the customer's");
+}
+
+#[test]
+fn only_our_exact_ids_make_a_bucket_one_that_was_set_up_before() {
+    let with = |sid: Value| json!({ "Statement": [{ "Sid": "Theirs" }, { "Sid": sid }] }).to_string();
+    for sid in OURS {
+        assert!(was_set_up(Some(&with(sid.into()))), "{sid}");
+    }
+    for sid in
+        [json!("hawserTlsOnly"), json!("HawserTlsOnly2"), json!("Hawser"), json!(""), json!(null), json!(["HawserTlsOnly"])]
+    {
+        assert!(!was_set_up(Some(&with(sid.clone()))), "{sid}");
+    }
+    assert!(!was_set_up(None));
+    assert!(!was_set_up(Some("{}")));
+    assert!(!was_set_up(Some("HawserTlsOnly")));
+}
+
+#[test]
+fn what_is_no_policy_is_refused_and_its_bucket_named() {
+    let deep = format!("{{\"Statement\":{}{}}}", "[".repeat(300), "]".repeat(300));
+    for text in ["", "null", "[]", "\"*\"", "{", "{\"Statement\":1}", "{\"Statement\":\"Allow\"}", "{\"Statement\":null}", &deep]
+    {
+        let refused = merged(Some(text)).unwrap_err();
+        assert!(matches!(refused, PolicyError::Unreadable { .. }), "{text}");
+        assert!(refused.to_string().contains("`acme-111122223333-5a3786aa0a9f623d`"), "{refused}");
+    }
+}
+
+/// A Create that finds its own bucket made, with a policy of the customer's on it.
+async fn created(policy: Value) -> Result<String, String> {
+    let event = json!({
+        "RequestType": "Create", "RequestId": "r", "LogicalResourceId": "BillingExport", "ResourceType": "Custom::BillingExport",
+        "StackId": "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70-c7a1-11f1-8000-0a1b2c3d4e5f",
+        "ResourceProperties": { "Kind": "CostAndUsageReport", "NamePrefix": "acme" },
+    });
+    let tags = json!({ "hawser:stack-id": event["StackId"], "hawser:logical-id": "BillingExport" });
+    let bucket = json!({ "name": "acme-111122223333-5a3786aa0a9f623d", "tags": tags, "policy": policy });
+    let account = serde_json::from_value(json!({ "buckets": [bucket] })).unwrap();
+    dry_run(&event, account).await.map(|run| run.to_string()).map_err(|failure| failure.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_policy_fails_the_create_with_its_own_code_and_nothing_is_planned() {
+    let empty = Map::from_iter([("Version".to_owned(), json!("2012-10-17"))]);
+    let fits = created(filled(empty.clone(), POLICY_BYTES_MAX).into()).await.unwrap();
+    assert!(fits.contains("ensure AWS may deliver to"), "{fits}");
+    let refused = created(filled(empty, POLICY_BYTES_MAX + 1).into()).await.unwrap_err();
+    assert!(refused.starts_with("BUCKET_POLICY_UNMERGEABLE: "), "{refused}");
+    assert!(refused.contains("20481 bytes; S3 allows 20480. Shorten"), "{refused}");
+}
