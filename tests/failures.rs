@@ -76,6 +76,9 @@ enum Citer {
     Line(usize),
 }
 
+/// What cites which row.
+type Citations = BTreeSet<(u32, Citer)>;
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -109,7 +112,7 @@ fn function(line: &str) -> Option<&str> {
 
 /// Every citation of a Rust file. What stands in the comments, the attributes or the body of a test function is cited by that
 /// test; rustfmt puts the brace that ends a function below its beginning.
-fn citations(text: &str) -> BTreeSet<(u32, Citer)> {
+fn citations(text: &str) -> Citations {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = BTreeSet::new();
     let (mut head, mut at) = (0, 0);
@@ -140,7 +143,7 @@ fn citations(text: &str) -> BTreeSet<(u32, Citer)> {
 }
 
 /// All citations of the repository, by path from its root.
-fn all_citations() -> BTreeMap<String, BTreeSet<(u32, Citer)>> {
+fn all_citations() -> BTreeMap<String, Citations> {
     let mut all = BTreeMap::new();
     let mut left: Vec<PathBuf> = PLACES.iter().map(|place| root().join(place)).collect();
     while let Some(path) = left.pop() {
@@ -157,7 +160,7 @@ fn all_citations() -> BTreeMap<String, BTreeSet<(u32, Citer)>> {
 }
 
 /// How a file's citations are read, if it is one that may have some.
-fn reader(path: &Path) -> Option<fn(&str) -> BTreeSet<(u32, Citer)>> {
+fn reader(path: &Path) -> Option<fn(&str) -> Citations> {
     let story: fn(&str) -> _ = |text| cited_in(text).into_iter().map(|row| (row, Citer::Test(String::new()))).collect();
     let plain: fn(&str) -> _ = |text| {
         let line = |(at, line): (usize, &str)| cited_in(line).into_iter().map(move |row| (row, Citer::Line(at + 1)));
@@ -172,7 +175,7 @@ fn reader(path: &Path) -> Option<fn(&str) -> BTreeSet<(u32, Citer)>> {
 }
 
 /// The tests that cite each row, as links from `docs/`.
-fn proofs(all: &BTreeMap<String, BTreeSet<(u32, Citer)>>) -> BTreeMap<u32, BTreeSet<String>> {
+fn proofs(all: &BTreeMap<String, Citations>) -> BTreeMap<u32, BTreeSet<String>> {
     let mut proofs: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
     for (path, citations) in all.iter().filter(|(path, _)| !EQUIPMENT.iter().any(|equipment| path.starts_with(equipment))) {
         for (row, citer) in citations {
