@@ -140,7 +140,7 @@ impl Stack {
         name: &str,
         template: &str,
         parameters: &Parameters,
-        on_event: &mut dyn FnMut(&Event),
+        on_event: &mut (dyn FnMut(&Event) + Send),
     ) -> anyhow::Result<(Self, Outcome)> {
         let started = Instant::now();
         let answer = account
@@ -164,7 +164,7 @@ impl Stack {
         &mut self,
         template: &str,
         parameters: &Parameters,
-        on_event: &mut dyn FnMut(&Event),
+        on_event: &mut (dyn FnMut(&Event) + Send),
     ) -> anyhow::Result<Outcome> {
         let started = Instant::now();
         self.account
@@ -181,7 +181,7 @@ impl Stack {
     }
 
     /// Deletes the stack and waits for the end of it.
-    pub async fn delete(&mut self, on_event: &mut dyn FnMut(&Event)) -> anyhow::Result<Outcome> {
+    pub async fn delete(&mut self, on_event: &mut (dyn FnMut(&Event) + Send)) -> anyhow::Result<Outcome> {
         let started = Instant::now();
         self.account
             .cloudformation()
@@ -226,7 +226,7 @@ impl Stack {
             .collect())
     }
 
-    async fn wait(&mut self, started: Instant, on_event: &mut dyn FnMut(&Event)) -> anyhow::Result<Outcome> {
+    async fn wait(&mut self, started: Instant, on_event: &mut (dyn FnMut(&Event) + Send)) -> anyhow::Result<Outcome> {
         let mut events = Vec::new();
         loop {
             // The status first: when it is final, the events read after it are complete.

@@ -9,10 +9,16 @@
 mod billing;
 #[path = "emulator/events.rs"]
 mod events;
+#[path = "emulator/faults.rs"]
+mod faults;
 #[path = "emulator/front.rs"]
 mod front;
+#[path = "emulator/kills.rs"]
+mod kills;
 #[path = "emulator/lifecycle.rs"]
 mod lifecycle;
+#[path = "emulator/lives.rs"]
+mod lives;
 #[path = "emulator/permissions.rs"]
 mod permissions;
 #[path = "emulator/status.rs"]

@@ -102,13 +102,16 @@ async fn delete_removes_the_data_when_asked_to() {
 async fn create_is_nine_calls_in_four_rounds_all_in_the_billing_region() {
     let world = World::new("slow").await;
     let mut stack = world.created(&[]).await;
-    let calls = world.emulator.front().calls().all();
+    let mut calls = world.emulator.front().calls().all();
     let list: Vec<String> = calls.iter().map(describe).collect();
-    assert_eq!(calls.len(), 9, "{list:#?}");
+    // After its answer, which nobody waits for, each Create looks whether the stack still wants it.
+    let looks = calls.split_off(9);
+    assert!(looks.len() == 2 && looks.iter().all(|call| call.operation == "DescribeStackResources"), "{list:#?}");
     assert_eq!(rounds(&calls), 4, "{list:#?}");
     assert!(calls.iter().all(|call| call.region == "us-east-1" && call.principal == "role"), "{list:#?}");
     world.deleted(&mut stack).await;
-    assert!(world.emulator.front().calls().all().iter().all(|call| call.region == "us-east-1"));
+    let calls = world.emulator.front().calls().all();
+    assert!(calls.iter().all(|call| call.region == "us-east-1" || call.service == "cloudformation"), "{calls:#?}");
 }
 
 /// HW-O1, HW-O5: what is created is private and marked, and each call on a bucket names its owner.
@@ -192,7 +195,7 @@ async fn a_failed_update_leaves_the_account_as_it_was() {
     let changes = world.with(&[("BillingFormat", "Csv")]);
     let outcome = stack.update(&world.template, &changes, &mut |_| {}).await.unwrap();
     assert!(outcome.first_failure().contains("the launch link is used up"), "{}", outcome.first_failure());
-    assert!(outcome.status.starts_with("UPDATE_ROLLBACK"), "{}", outcome.status);
+    world.expect_status(&outcome, "UPDATE_ROLLBACK_COMPLETE");
     assert_eq!(world.report_names().await, [before["ReportName"].clone()]);
     world.vendor.set_script(Script::Accept);
     world.deleted(&mut stack).await;

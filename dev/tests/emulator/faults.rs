@@ -1,0 +1,20 @@
+//! HW-L5, HW-A5, HW-C4, F-44: a call, a notice or an upload that goes wrong once does not keep a stack from succeeding.
+
+use hawser_dev::front::scenario::FaultAnswer::{Lost, Reset, ServerError, Throttle, Truncate};
+
+use crate::lives::{clean, each, live_all, lives};
+
+/// Mostly waiting: for the tries after the first.
+const LANES: usize = 3;
+
+/// Each call of a create, an update and a delete, each notice and each upload: done, but the answer is lost or cut off; or not
+/// done, because the connection is reset; or refused for the moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_thing_that_goes_wrong_is_made_good() {
+    let (lane, clean) = clean().await;
+    let (all, some) = ([Lost, Truncate, Reset], [Lost]);
+    let mut create = each(&clean.create, &all);
+    create.extend(each(&clean.create[..1], &[Throttle, ServerError]));
+    let lives = lives(create, each(&clean.update, &some), each(&clean.delete, &some));
+    live_all("faults::", lane, clean, lives, LANES).await;
+}
