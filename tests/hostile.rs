@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -213,6 +213,10 @@ impl<'a> MakeWriter<'a> for Log {
 
 impl Log {
     fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        // With one subscriber in the process, `tracing` asks the thread that meets a line first whether anybody wants it, and that
+        // may be another test's. With two it asks each time.
+        static SECOND: LazyLock<tracing::Dispatch> = LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+        LazyLock::force(&SECOND);
         let log = Self::default();
         let filter = Targets::new().with_default(tracing::Level::WARN).with_target("hawser", tracing::Level::INFO);
         let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(log.clone());

@@ -94,10 +94,15 @@ async fn create(world: &World, stack: &Stack) -> Value {
     made
 }
 
+/// Every call so far, in order.
+fn calls(world: &World) -> Vec<String> {
+    world.script.calls().iter().map(ToString::to_string).collect()
+}
+
 /// The account's billing calls, without what else the handler looks at.
 fn billing_calls(world: &World) -> Vec<String> {
     let of_billing = |call: &String| ["organizations:", "cur:", "s3:"].iter().any(|service| call.starts_with(service));
-    world.script.calls().into_iter().filter(of_billing).collect()
+    calls(world).into_iter().filter(of_billing).collect()
 }
 
 /// A report that others made, with its bucket.
@@ -236,7 +241,7 @@ enum Seen {
 
 /// Makes the account show `seen` from the moment the policy is written.
 async fn spoil_policy(world: &World, seen: Seen) {
-    while !world.script.calls().iter().any(|call| call == "s3:PutBucketPolicy")
+    while !calls(world).iter().any(|call| call == "s3:PutBucketPolicy")
         || world.account.things().buckets.values().all(|bucket| bucket.policy.is_none())
     {
         tokio::task::yield_now().await;
@@ -267,7 +272,7 @@ async fn a_bucket_that_aws_does_not_accept_is_tried_again_and_then_explained() {
         let world = World::new(AccountFile::default());
         let event = here().event("Create", "create", None);
         let (response, ()) = tokio::join!(biased; answer(&world, &event), spoil_policy(&world, seen));
-        let puts = world.script.calls().iter().filter(|call| *call == "cur:PutReportDefinition").count();
+        let puts = calls(&world).iter().filter(|call| *call == "cur:PutReportDefinition").count();
         assert!(puts > 1, "{seen:?}: put {puts} times");
         match words {
             None => assert_eq!(response["Status"], "SUCCESS", "{response}"),
@@ -284,7 +289,7 @@ async fn a_bucket_that_aws_does_not_accept_is_tried_again_and_then_explained() {
 async fn the_report_is_the_last_thing_made() {
     let world = World::new(AccountFile::default());
     create(&world, &here()).await;
-    let calls = world.script.calls();
+    let calls = calls(&world);
     let report = calls.iter().position(|call| call == "cur:PutReportDefinition").unwrap();
     let written = |call: &&String| ["s3:Put", "s3:Create"].iter().any(|write| call.starts_with(write));
     assert_eq!(calls[..report].iter().filter(written).count(), 5, "{calls:?}");
@@ -453,7 +458,7 @@ async fn a_reused_bucket_is_left_as_it_is() {
     }
     assert_eq!(world.account.things(), before);
     let writes = ["s3:Put", "s3:Create", "s3:Delete", "cur:Put", "cur:Delete", "cur:Tag"];
-    let calls = world.script.calls();
+    let calls = calls(&world);
     assert!(!calls.iter().any(|call| writes.iter().any(|write| call.starts_with(write))), "{calls:?}");
 }
 

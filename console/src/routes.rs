@@ -15,7 +15,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     Console,
@@ -162,17 +162,28 @@ async fn list_connections(State(console): State<Console>, page: Result<Query<Pag
     };
     let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     match console.store.connections(page.after.unwrap_or(0), limit).await {
-        Ok((connections, next)) => Json(json!({"connections": connections, "next": next})).into_response(),
+        Ok((connections, next)) => shown(&json!({"connections": connections, "next": next})),
         Err(error) => storage_problem(&error),
     }
 }
 
 async fn show_connection(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
     match console.store.connection(&connection_id).await {
-        Ok(Some(connection)) => Json(connection).into_response(),
+        Ok(Some(connection)) => shown(&json!(connection)),
         Ok(None) => operator_problem(StatusCode::NOT_FOUND, "no connection has this id"),
         Err(error) => storage_problem(&error),
     }
+}
+
+/// JSON that a terminal can show: names are the customer's. JSON escapes the control characters below U+0020 and no other, and
+/// U+009B begins a terminal's escape sequence as ESC does.
+fn shown(what: &Value) -> Response {
+    let mut text = String::new();
+    for c in what.to_string().chars() {
+        // Outside of texts JSON is plain ASCII, so this is always inside one.
+        if c.is_control() { text.extend(format!("\\u{:04x}", u32::from(c)).chars()) } else { text.push(c) }
+    }
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 async fn only_loopback_host(request: Request, next: Next) -> Response {

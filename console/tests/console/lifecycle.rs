@@ -296,3 +296,39 @@ async fn public_routes_are_two() {
         assert_eq!(answer.status(), status);
     }
 }
+
+/// F-9: a stack in each of two Regions of one account, each with its own launch: both connect, and each is a connection of its own.
+#[tokio::test]
+async fn an_account_may_have_a_stack_in_every_region() {
+    let world = World::new().await;
+    let mut stacks = Vec::new();
+    for (at, region) in [(0, "eu-west-1"), (60, "us-east-1"), (120, "ap-southeast-2")] {
+        let stack = world.stack(&format!("51af3dc{at}")).await;
+        let stack = Stack { connection_name: region.to_owned(), stack_id: stack.stack_id.replace(REGION, region), ..stack };
+        let (status, answer) = world.tell(&stack, "established", at).await;
+        assert_eq!((status, &answer["message"]), (200, &json!("connected")), "{region}: {answer}");
+        stacks.push(stack);
+    }
+    let states = |connections: &[serde_json::Value]| connections.iter().map(|c| c["state"].clone()).collect::<Vec<_>>();
+    assert_eq!(states(&world.connections().await), ["connected", "connected", "connected"]);
+    assert_eq!(world.tell(&stacks[1], "removed", 180).await.0, 200);
+    assert_eq!(states(&world.connections().await), ["connected", "removed", "connected"]);
+}
+
+/// F-9: the same launch in every Region, as a StackSet passes it on: one stack gets it, and every other is told why it does not, in
+/// words that say what to do. Nothing of that reaches the first one.
+#[tokio::test]
+async fn one_launch_in_every_region_connects_one_stack_and_tells_the_others() {
+    let world = World::new().await;
+    let first = world.stack("51af3dc0").await;
+    assert_eq!(world.tell(&first, "established", 0).await.0, 200);
+    let before = world.connections().await;
+    for region in ["us-east-1", "ap-southeast-2"] {
+        let other = Stack { stack_id: first.stack_id.replace(REGION, region), ..first.clone() };
+        let (status, body) = world.tell(&other, "established", 60).await;
+        assert_eq!((status, code(&body)), (403, "launch-used"), "{body}");
+        assert!(body["detail"].as_str().unwrap().contains("ask the vendor for a new one, each connects one stack"), "{body}");
+        assert_eq!(world.tell(&other, "removed", 70).await.0, 404);
+    }
+    assert_eq!(world.connections().await, before);
+}

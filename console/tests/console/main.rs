@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is the test's failure")]
 
 mod binary;
+mod hostile;
 mod identities;
 mod lifecycle;
 mod operator;

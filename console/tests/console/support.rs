@@ -69,6 +69,11 @@ impl Stack {
         }
     }
 
+    /// Where the stack is, as its ARN says.
+    pub(crate) fn region(&self) -> &str {
+        self.stack_id.split(':').nth(3).unwrap()
+    }
+
     /// The event without its proof. The id depends on everything that makes a request of its own.
     pub(crate) fn event(&self, kind: &str, time: OffsetDateTime) -> Value {
         let account = &self.account;
@@ -78,7 +83,7 @@ impl Stack {
             "type": format!("hawser.connection.{kind}"), "time": time.format(&Rfc3339).unwrap(),
             "datacontenttype": "application/json",
             "data": {
-                "accountId": account, "partition": "aws", "region": REGION, "stackId": self.stack_id,
+                "accountId": account, "partition": "aws", "region": self.region(), "stackId": self.stack_id,
                 "connectionName": self.connection_name, "roleArn": format!("arn:aws:iam::{account}:role/hawser-VendorRole-1A2B3C"),
                 "externalId": self.external_id, "packs": {"billing": "ReadOnly", "security-audit": "ReadOnly"},
                 "regions": ["eu-west-1", "us-east-1"],
@@ -103,6 +108,7 @@ impl Stack {
         let canonical = serde_json_canonicalizer::to_vec(&event["data"]).unwrap();
         event["data"]["proof"] = proof(&Proving {
             account: &self.account,
+            region: self.region(),
             url: &self.sts_url,
             audience: &self.audience,
             data_sha256: &hex::encode(Sha256::digest(canonical)),
@@ -133,6 +139,7 @@ impl Stack {
 
 pub(crate) struct Proving<'a> {
     pub(crate) account: &'a str,
+    pub(crate) region: &'a str,
     pub(crate) url: &'a str,
     pub(crate) audience: &'a str,
     pub(crate) data_sha256: &'a str,
@@ -148,19 +155,24 @@ pub(crate) fn proof(proving: &Proving<'_>) -> Value {
         ("x-hawser-audience", proving.audience),
         ("x-hawser-data-sha256", proving.data_sha256),
     ];
-    let mut all = signature_headers(proving.account, proving.url, &headers, proving.at);
+    let mut all = signature_headers((proving.account, proving.region), proving.url, &headers, proving.at);
     all.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let all: serde_json::Map<String, Value> = all.into_iter().map(|(name, value)| (name, value.into())).collect();
     json!({"method": "POST", "url": proving.url, "headers": all, "body": BODY})
 }
 
 /// What SigV4 adds: date, session token, authorization. AWS's own implementation.
-fn signature_headers(account: &str, url: &str, headers: &[(&str, &str)], at: OffsetDateTime) -> Vec<(String, String)> {
+fn signature_headers(
+    (account, region): (&str, &str),
+    url: &str,
+    headers: &[(&str, &str)],
+    at: OffsetDateTime,
+) -> Vec<(String, String)> {
     let key_id = format!("ASIA{account}");
     let identity = Credentials::new(key_id, SECRET_KEY, Some(SESSION_TOKEN.to_owned()), None, "tests").into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
-        .region(REGION)
+        .region(region)
         .name("sts")
         .time(SystemTime::from(at))
         .settings(SigningSettings::default())
@@ -252,7 +264,8 @@ async fn answer(State(stub): State<StsStub>, headers: HeaderMap, body: Bytes) ->
 fn signer(url: &str, headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     let authorization = text("authorization")?;
-    let account = authorization.split_once("Credential=ASIA")?.1.split('/').next()?;
+    let mut scope = authorization.split_once("Credential=ASIA")?.1.split('/');
+    let (account, region) = (scope.next()?, scope.nth(1)?);
     let signed = authorization.split_once("SignedHeaders=")?.1.split(',').next()?;
     let signed: Vec<(&str, &str)> = signed
         .split(';')
@@ -261,7 +274,7 @@ fn signer(url: &str, headers: &HeaderMap, body: &[u8]) -> Option<String> {
         .collect::<Option<_>>()?;
     let form = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
     let at = PrimitiveDateTime::parse(text("x-amz-date")?, form).ok()?.assume_utc();
-    let again = signature_headers(account, url, &signed, at);
+    let again = signature_headers((account, region), url, &signed, at);
     let same = again.iter().all(|(name, value)| text(name) == Some(value));
     (same && body == BODY.as_bytes()).then(|| account.to_owned())
 }
