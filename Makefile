@@ -68,8 +68,8 @@ fuzz: cargo-fuzz ## Make up events, policies and verdicts and see what breaks: m
 	$(call fuzz,policy,24576,fuzz/seeds/policy)
 	$(call fuzz,reply,8192,fuzz/seeds/reply)
 
-mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [FILE=src/reply.rs]
-	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --file ,$(FILE))
+mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [MATCH=src/reply.rs]
+	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
 bless: ## Write docs/errors.md, docs/failures.md and the plans in tests/cases/ again; read the difference before you commit it
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features sim --test errors --test failures --test cases

@@ -1,14 +1,17 @@
 //! Whatever happened, the response fits, and says what to do (HW-A4, F-6, F-33).
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
 
 use hawser::{
     billing::ATTRIBUTES,
     error::{Code, Failure},
     event::Envelope,
-    reply::{Attributes, RESPONSE_BYTES_MAX, Verdict, render},
+    reply::{Attributes, RESPONSE_BYTES_MAX, Verdict, nothing_made_id, render},
 };
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+#[path = "fuzzed/reply.rs"]
+mod fuzzed;
 
 fn envelope() -> Envelope {
     Envelope {
@@ -75,6 +78,87 @@ proptest! {
         let said = data["Decision"].as_str().unwrap();
         prop_assert!(decision.starts_with(said.trim_end_matches('…')));
     }
+}
+
+/// A text of any length, most often of a length that matters somewhere: near the reason's limit or the response's.
+fn any_text() -> impl Strategy<Value = Value> {
+    let unit = prop::sample::select(&["x", " ", "ü", "🚢", "\"", "\\", "\u{1}", "ab\n"][..]);
+    let times = prop_oneof![0..40_u32, 700..1100_u32, 1900..4200_u32];
+    let long = (unit, times).prop_map(|(unit, times)| json!({ "repeat": unit, "times": times }));
+    prop_oneof!["\\PC{0,60}".prop_map(Value::from), long]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_verdict_gives_up_no_more_than_it_must(
+        failed in prop::option::of((prop::sample::select(Code::ALL), any_text(), prop::option::of("[0-9a-f-]{0,60}"))),
+        attributes in prop::collection::btree_map(prop::sample::select(&ATTRIBUTES[..]), any_text(), 0..4),
+        all_attributes in any::<bool>(),
+        remark in prop::option::of(any_text()),
+        stack_name in 1..=128_usize,
+        logical_resource_id in 1..=255_usize,
+        physical_id in 1..=512_usize,
+    ) {
+        let mut described = json!({
+            "stackId": format!("arn:aws:cloudformation:eu-west-1:111122223333:stack/{}/5e0c1b70", "n".repeat(stack_name)),
+            "requestId": "r", "logicalResourceId": "L".repeat(logical_resource_id), "physicalId": "i\"".repeat(physical_id),
+        });
+        match failed {
+            Some((code, cause, id)) => {
+                (described["code"], described["cause"]) = (code.as_str().into(), cause);
+                described["awsRequestId"] = id.into();
+            }
+            None => {
+                let none = |name: &&'static str| (*name, Value::from(""));
+                let base = ATTRIBUTES.iter().map(none).filter(|_| all_attributes);
+                described["attributes"] = json!(base.chain(attributes).collect::<std::collections::BTreeMap<_, _>>());
+                if let Some(remark) = remark {
+                    described["remark"] = remark;
+                }
+            }
+        }
+        fuzzed::check(described.to_string().as_bytes());
+    }
+}
+
+/// A success with so much to say that, with its remark, it has exactly `bytes` bytes.
+fn success_of(bytes: usize, remark: &str) -> (Attributes, Value) {
+    let said = |decision: usize, remark: Option<&str>| {
+        let mut attributes: Attributes = ATTRIBUTES.into_iter().map(|name| (name, String::new())).collect();
+        attributes.insert("Decision", "d".repeat(decision));
+        let verdict =
+            Verdict::Success { physical_id: "id".to_owned(), attributes: attributes.clone(), remark: remark.map(str::to_owned) };
+        (attributes, render(&envelope(), &verdict))
+    };
+    let least = said(0, Some(remark)).1.len();
+    let (attributes, body) = said(bytes - least, Some(remark));
+    (attributes, parsed(&body))
+}
+
+#[test]
+fn what_fits_to_the_byte_is_left_as_it_is_and_a_byte_more_costs_the_remark_and_nothing_else() {
+    let (attributes, response) = success_of(RESPONSE_BYTES_MAX, "removed");
+    assert_eq!(
+        (response["Reason"].as_str(), response["Data"]["Decision"].as_str()),
+        (Some("removed"), attributes.get("Decision").map(String::as_str))
+    );
+    assert_eq!(response.to_string().len(), RESPONSE_BYTES_MAX);
+    let (attributes, response) = success_of(RESPONSE_BYTES_MAX + 1, "removed");
+    assert_eq!(response.get("Reason"), None);
+    assert_eq!(response["Data"], json!(attributes));
+}
+
+#[test]
+fn an_id_that_says_nothing_was_made_is_the_resources_own_and_no_exports() {
+    // HW-L6: a later Delete takes it for what it is.
+    let id = nothing_made_id(&envelope());
+    assert!(id.starts_with("hawser/nothing-made/") && id.len() < 64, "{id}");
+    let other = Envelope { logical_resource_id: "Other".to_owned(), ..envelope() };
+    assert_ne!(nothing_made_id(&other), id);
+    let again = Envelope { request_id: "another".to_owned(), ..envelope() };
+    assert_eq!(nothing_made_id(&again), id, "every delivery gives the same id");
 }
 
 #[test]

@@ -25,6 +25,15 @@ const WORDS: [&str; 3] = ["Decision", "Message", "Backfill"];
 /// What a cut text ends in.
 const CUT: &str = "…";
 
+/// A request id of AWS's that is longer may itself be cut.
+const ROOM_FOR_WORDS: usize = 200;
+
+/// Beside ids of so many bytes a reason of the longest kind has room.
+const SHELL_WITH_ROOM: usize = RESPONSE_BYTES_MAX - REASON_BYTES_MAX - CUT.len();
+
+/// One character more or less, in its longest escape, on each of the ids' and the reason's ends.
+const SLACK: usize = 64;
+
 /// Longer than any text AWS or a vendor is let to say.
 const TEXT_BYTES_MAX: usize = 20_000;
 
@@ -111,15 +120,21 @@ fn failed(shell: &Shell<'_>, failure: &Failure, response: &Map<String, Value>, b
         assert_eq!(reason, whole, "it was cut without need");
         return;
     }
-    // The next step and AWS's request id outlive the cause, unless even without a cause there is no room for them.
-    let short = Failure { cause: CUT.to_owned(), ..failure.clone() }.to_string();
-    let roomy = shell.bytes("FAILED", Some(&"\u{1}".repeat(REASON_BYTES_MAX)), &Attributes::new()) <= RESPONSE_BYTES_MAX;
-    if roomy && short.len() <= REASON_BYTES_MAX {
+    // The next step and AWS's request id outlive the cause, where nothing in the way needs JSON's escapes.
+    let plain = |text: &str| text.len() <= ROOM_FOR_WORDS && Value::from(text).to_string().len() == text.len() + 2;
+    let id = failure.aws_request_id.as_deref().unwrap_or_default();
+    let shell_bytes = shell.bytes("FAILED", Some(""), &Attributes::new());
+    if Value::from(whole.as_str()).to_string().len() == whole.len() + 2 && plain(id) && shell_bytes < SHELL_WITH_ROOM {
         assert!(reason.len() <= REASON_BYTES_MAX, "{} bytes of reason", reason.len());
         assert!(reason.contains(failure.code.next_step()), "`{reason}` does not say what to do");
-        let id = failure.aws_request_id.as_deref().unwrap_or_default();
         assert!(reason.contains(id), "`{reason}` has lost `{id}`");
     }
+    // Escapes or not, what is left out is at most about half of what would have had room.
+    assert!(
+        reason.len() >= REASON_BYTES_MAX / 2 - CUT.len() || bytes >= RESPONSE_BYTES_MAX / 2 - SLACK,
+        "{bytes} bytes with a reason of {}: too much was cut",
+        reason.len()
+    );
 }
 
 fn success(shell: &Shell<'_>, wanted: &Attributes, remark: Option<&str>, response: &Map<String, Value>, bytes: usize) {
@@ -152,6 +167,9 @@ fn success(shell: &Shell<'_>, wanted: &Attributes, remark: Option<&str>, respons
         None => assert!(remark.is_none() || all(wanted, remark) > RESPONSE_BYTES_MAX, "the remark is left out without need"),
     }
     assert!(!cut || all(wanted, None) > RESPONSE_BYTES_MAX, "words are cut without need");
+    // Escaped or wider characters may leave some room that no shorter cut would have filled.
+    let plain = wanted.values().all(|value| Value::from(value.as_str()).to_string().len() == value.len() + 2 && value.is_ascii());
+    assert!(!(cut && plain) || bytes + CUT.len() >= RESPONSE_BYTES_MAX, "{bytes} bytes: more is cut than must be");
 }
 
 /// An attribute with as little as may be left of it.
