@@ -159,6 +159,42 @@ def by_request_id(original):
 _failed_creates: dict[tuple[str, str], dict] = {}
 
 
+_not_deleted: set[tuple[str, str]] = set()  # (stack name, LogicalResourceId)
+
+
+def keeping_what_is_needed(original):
+    """What a resource depends on is deleted after it, and so not at all while the resource cannot be deleted."""
+
+    def delete(resource_type, physical_id, props, stack_name=None, logical_id=None, *args, **kwargs):
+        stack = cloudformation._stacks.get(stack_name) or {}
+        if stack.get("StackStatus") not in ("DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"):
+            return original(resource_type, physical_id, props, stack_name, logical_id, *args, **kwargs)
+        definitions = (stack.get("_template") or {}).get("Resources", {})
+        waiting = [other for name, other in _not_deleted if name == stack_name and other != logical_id]
+        if logical_id in stacks._with_dependencies(waiting, definitions, set(definitions)):
+            _not_deleted.add((stack_name, logical_id))
+            raise RuntimeError(f"{logical_id} is still needed")
+        _not_deleted.add((stack_name, logical_id))
+        result = original(resource_type, physical_id, props, stack_name, logical_id, *args, **kwargs)
+        _not_deleted.discard((stack_name, logical_id))
+        return result
+
+    return delete
+
+
+def keeping_what_a_rollback_could_not_delete(original):
+    """It stays in the stack, so that DeleteStack finds it."""
+
+    async def roll_back(stack_name, stack_id, stack, operation, *args, **kwargs):
+        await original(stack_name, stack_id, stack, operation, *args, **kwargs)
+        if stack["StackStatus"] == "ROLLBACK_FAILED":
+            for logical_id, record in stack.get("_rollback_failed", {}).items():
+                stack["_resources"][logical_id] = {"LogicalResourceId": logical_id, "Attributes": {}, **record,
+                                                   "ResourceStatus": "DELETE_FAILED"}
+
+    return roll_back
+
+
 def trying_clean_up_again(original):
     """An old resource is not given up at the first failure, once the update itself has succeeded."""
 
@@ -433,6 +469,8 @@ replace(custom_resource, "invoke_custom_resource", remembering_failed_creates)
 replace(custom_resource, "invoke_custom_resource", trying_clean_up_again)
 replace(stacks, "_roll_back_operation", deleting_failed_creates)
 replace(stacks, "_roll_back_operation", updating_replacements_back)
+replace(stacks, "_roll_back_operation", keeping_what_a_rollback_could_not_delete)
+replace(stacks, "_delete_resource", keeping_what_is_needed)
 replace(stacks, "_resolve_stack_outputs", showing_the_clean_up)
 replace(stacks, "_add_event", showing_resources_by_events)
 replace_action("DescribeStackResources", describing_resources_by_events)

@@ -60,7 +60,7 @@ pub(crate) async fn before(
         FaultAnswer::ServerError => Ok(refuse(Refusal::Failed)),
         FaultAnswer::Reset => Err(Ending::Reset),
         FaultAnswer::KillBefore => {
-            peer.kill().await;
+            peer.kill();
             Err(Ending::Close)
         }
         FaultAnswer::LatencyMs(ms) => {
@@ -77,7 +77,7 @@ pub(crate) async fn after(fault: Option<FaultAnswer>, peer: Peer, answer: Answer
         Some(FaultAnswer::Truncate) => Err(Ending::cut(answer).await),
         Some(FaultAnswer::Lost) => Err(Ending::Close),
         Some(FaultAnswer::KillAfter) => {
-            peer.kill().await;
+            peer.kill();
             Err(Ending::Close)
         }
         Some(FaultAnswer::LateMs(ms)) => {

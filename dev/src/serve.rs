@@ -25,9 +25,6 @@ const DRIP_PAUSE: Duration = Duration::from_secs(1);
 /// One write of an endless answer.
 const ENDLESS_CHUNK: [u8; 4096] = [b' '; 4096];
 
-/// A killed process is gone in microseconds; this allows for a busy machine.
-const KILL_LIMIT: Duration = Duration::from_secs(5);
-
 /// How a connection ends when no whole answer is given.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the connection ends without an answer")]
@@ -154,17 +151,12 @@ impl Peer {
         Some(Self { here: stream.local_addr().ok()?, there: stream.peer_addr().ok()? })
     }
 
-    /// Kills the function that made this connection, as SIGKILL does it, and waits until it is gone. Whoever is no function is
-    /// spared: a test that calls the front itself, or the console.
-    pub(crate) async fn kill(self) {
-        let Some(pid) = self.process().filter(|pid| is_function(*pid)) else { return };
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        let gone = async {
-            while is_function(pid) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let _ = tokio::time::timeout(KILL_LIMIT, gone).await;
+    /// Kills the function that made this connection, as SIGKILL does it. Whoever is no function is spared: a test that calls
+    /// the front itself, or the console. It waits for nothing: the end of the connection would end whoever waits.
+    pub(crate) fn kill(self) {
+        if let Some(pid) = self.process().filter(|pid| is_function(*pid)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
     }
 
     /// The process that has the other end open: by its socket in `/proc/net/tcp`, and the descriptors of all processes.
@@ -183,7 +175,7 @@ impl Peer {
     }
 }
 
-/// Whether the process runs a function's `bootstrap`; a killed one has no program any more.
+/// Whether the process runs a function's `bootstrap`.
 fn is_function(pid: rustix::process::Pid) -> bool {
     let program = std::fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero()));
     program.is_ok_and(|program| program.file_name().is_some_and(|name| name == "bootstrap"))
@@ -249,7 +241,7 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         let peer = Peer::of(&stream).unwrap();
         assert_eq!(peer.process(), Some(rustix::process::getpid()));
-        peer.kill().await;
+        peer.kill();
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub enum Script {
     Slow(Duration),
     /// Accepts with a body that is no JSON.
     WrongJson,
-    /// Accepts with a body of this many bytes, the receipt first.
+    /// Accepts with a body of a receipt and this many bytes more.
     Long(usize),
     /// Accepts with a body that never ends.
     Endless,
@@ -276,7 +276,7 @@ async fn by_script(state: &State, parts: &http::request::Parts, body: &Bytes) ->
             accepted()
         }
         Script::WrongJson => reply(200, "application/json", r#"[{"connectionId": 7}, "message": "\ud800""#.to_owned()),
-        Script::Long(bytes) => reply(200, "application/json", format!("{:bytes$}", receipt())),
+        Script::Long(bytes) => reply(200, "application/json", receipt() + &" ".repeat(bytes)),
         Script::Endless => return Err(Ending::endless()),
         Script::Drip => return Err(Ending::drip(accepted()).await),
         Script::Relay(to) => match relay(Arc::clone(&state.trust), &to, parts, body.clone()).await {

@@ -7,12 +7,16 @@
 
 #[path = "emulator/billing.rs"]
 mod billing;
+#[path = "emulator/chaos.rs"]
+mod chaos;
 #[path = "emulator/events.rs"]
 mod events;
 #[path = "emulator/faults.rs"]
 mod faults;
 #[path = "emulator/front.rs"]
 mod front;
+#[path = "emulator/hostile.rs"]
+mod hostile;
 #[path = "emulator/kills.rs"]
 mod kills;
 #[path = "emulator/lifecycle.rs"]

@@ -14,7 +14,7 @@ use crate::world::World;
 const EXPIRES: Duration = Duration::from_secs(7200);
 
 /// A request of the stack's `BillingExport`, as CloudFormation would send it.
-fn event(world: &World, stack: &Stack, request: &str, kind: &str, physical_id: Option<&str>) -> Value {
+pub(crate) fn event(world: &World, stack: &Stack, request: &str, kind: &str, physical_id: Option<&str>) -> Value {
     let mut event = json!({
         "RequestType": kind,
         "RequestId": request,
@@ -35,7 +35,7 @@ fn event(world: &World, stack: &Stack, request: &str, kind: &str, physical_id: O
 }
 
 /// Runs the stack's function with an event, and returns what came to the response URL since.
-async fn invoke(world: &World, stack: &Stack, event: &Value) -> Vec<Upload> {
+pub(crate) async fn invoke(world: &World, stack: &Stack, event: &Value) -> Vec<Upload> {
     let before = world.emulator.front().uploads().len();
     let function = &stack.resources().await.unwrap()["Handler"];
     let path = format!("/2015-03-31/functions/{function}/invocations");

@@ -1,13 +1,16 @@
 //! HW-S1, least privilege, proven: without any one of its actions the handler's role is not enough.
 //!
 //! The emulator decides by the role that `template.yaml` made. Each action is taken away in a copy of the template, and the same
-//! flow is run: a stack with a bucket of its own, an update, a delete with data in versions; then a stack that reuses a report.
+//! flow is run: a stack with a bucket of its own, an update, one that the vendor refuses, a delete with data in versions; then a
+//! stack that reuses a report, and one whose Create is never answered.
 
 use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
+use hawser_dev::front::scenario::{Fault, FaultAnswer, Scenario};
 use hawser_dev::setting::STACK;
 use hawser_dev::stack::{Outcome, template};
+use hawser_dev::vendor::Script;
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -16,12 +19,15 @@ use crate::world::World;
 /// Denied calls are tried again for some seconds, which is mostly waiting; more at a time than there are cores is well.
 const AT_A_TIME: usize = 6;
 
+/// Nothing but the Create that is never answered takes so long: denied calls are tried again for 7 s.
+const SERVICE_TIMEOUT_SECONDS: u64 = 15;
+
 /// Something nobody needs, in the place of what is taken away.
 const HARMLESS: &str = "sts:GetCallerIdentity";
 
 /// The actions in the handler's role, as `template.yaml` has them.
 fn actions(template: &str) -> BTreeSet<String> {
-    let action = Regex::new(r"\b(cur|logs|organizations|s3):[A-Z][A-Za-z]+\b").unwrap();
+    let action = Regex::new(r"\b(cloudformation|cur|logs|organizations|s3):[A-Z][A-Za-z]+\b").unwrap();
     action.find_iter(handler_role(template)).map(|found| found.as_str().to_owned()).collect()
 }
 
@@ -40,9 +46,11 @@ fn without(template: &str, action: &str) -> String {
 
 /// The whole flow; the first thing that is not as it should be.
 async fn flow(template: &str) -> Result<(), String> {
-    let world = World::with_template("standalone", template).await;
+    let hasty = template.replace("ServiceTimeout: 600", &format!("ServiceTimeout: {SERVICE_TIMEOUT_SECONDS}"));
+    let world = World::with_template("standalone", &hasty).await;
     own_bucket(&world).await?;
     reuse(&world).await?;
+    never_answered(&world).await?;
     logs(&world)
 }
 
@@ -57,6 +65,11 @@ async fn own_bucket(world: &World) -> Result<(), String> {
     let changed = world.with(&[("BillingReuse", "Never"), ("BillingRetention", "Delete"), ("RequestBackfill", "true")]);
     let outcome = stack.update(&world.template, &changed, &mut |_| {}).await.unwrap();
     expect(&outcome, "UPDATE_COMPLETE")?;
+    world.vendor.set_script(Script::Refuse { status: 403, detail: "not now".into() });
+    let refused = world.with(&[("BillingReuse", "Never"), ("BillingRetention", "Delete"), ("ConnectionName", "another")]);
+    let outcome = stack.update(&world.template, &refused, &mut |_| {}).await.unwrap();
+    expect(&outcome, "UPDATE_ROLLBACK_COMPLETE").map_err(|why| format!("{why}; {}", world.emulator.handler_log()))?;
+    world.vendor.set_script(Script::Accept);
     let (bucket, prefix) = (&outputs["BucketName"], world.reports().await[0].s3_prefix().to_owned());
     world.enable_versioning(bucket).await;
     for key in ["a", "a", "b"] {
@@ -80,6 +93,20 @@ async fn reuse(world: &World) -> Result<(), String> {
     }
     let outcome = stack.delete(&mut |_| {}).await.unwrap();
     expect(&outcome, "DELETE_COMPLETE")
+}
+
+async fn never_answered(world: &World) -> Result<(), String> {
+    let killed = |nth| {
+        let (service, operation) = ("upload".to_owned(), "BillingExport".to_owned());
+        Fault { service, operation, nth: Some(nth), answer: FaultAnswer::KillBefore }
+    };
+    world.emulator.front().set_scenario(Scenario { faults: [1, 2, 3].map(killed).into(), ..Scenario::default() });
+    let (_, outcome) = world.create_named(&format!("{STACK}-silent"), &[("BillingReuse", "Never")]).await;
+    expect(&outcome, "ROLLBACK_COMPLETE")?;
+    match world.report_names().await.as_slice() {
+        [theirs] if theirs == "theirs" => Ok(()),
+        left => Err(format!("a report is left: {left:?}; {}", world.emulator.handler_log())),
+    }
 }
 
 /// Lambda drops the log of a function that may not write it.
