@@ -107,7 +107,7 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
     log(&envelope, request.as_ref().ok(), &verdict, ports.clock.now() - started);
     deliver(response_url, &render(&envelope, &verdict), reply_until, ports).await?;
     if let Ok(request) = &request {
-        take_back_if_cancelled(request, reply_until, ports).await;
+        take_back_if_unwanted(request, reply_until, ports).await;
     }
     Ok(())
 }
@@ -170,14 +170,14 @@ async fn remove_all(
     execute(&plan, origin, until, ports).await.map_err(|(Halt::Raced(failure) | Halt::Failed(failure))| failure)
 }
 
-/// After a Create: a stack that was cancelled meanwhile has sent its Delete already, and nobody else will ever remove
-/// what was made since (HW-L7, F-34).
+/// After a Create or an Update: a stack that gave up meanwhile has sent its Delete already, and nobody else will ever
+/// remove what was made since (HW-L7, F-34).
 ///
 /// The order makes it sure: the resource is condemned before its Delete is sent. If it was not when this looked, its
 /// Delete comes later and finds everything. The answer is delivered by now, so this costs the stack no time, and its
 /// failure is only logged.
-async fn take_back_if_cancelled(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) {
-    if request.origin().request_type != RequestType::Create {
+async fn take_back_if_unwanted(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) {
+    if request.origin().request_type == RequestType::Delete {
         return;
     }
     let work = AssertUnwindSafe(take_back(request, until, ports)).catch_unwind();

@@ -1,10 +1,12 @@
-//! An account, a vendor and CloudFormation itself, in memory, with faults by call.
+//! An account, a vendor, Lambda and CloudFormation itself, in memory, with faults by call.
 //!
 //! Everything that the handler meets through [`crate::ports`] is here again, small enough to read and strict enough to
 //! catch a handler that relies on kindness. `hawser plan` uses the account alone.
+//!
+//! Read [`script`] (what goes wrong), [`account`], [`actors`] and [`parties`] (whom the handler meets), [`stack`] (CloudFormation and
+//! Lambda), [`life`] (what happens to stacks), [`model`] (what must hold), [`random`] (lives by seed).
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,102 +18,31 @@ use tokio::time::Instant;
 use crate::ports::{Clock, Ports};
 
 pub mod account;
+pub mod actors;
+pub mod coverage;
+pub mod life;
+pub mod model;
 pub mod parties;
+pub mod random;
+pub mod script;
 pub mod stack;
+pub mod systematic;
 
 pub use account::{Account, AccountFile};
 pub use parties::{Signer, SimMailbox, SimVendor};
-
-/// What goes wrong with one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mishap {
-    /// Denied by the account's policies.
-    Denied,
-    /// Denied by a service control policy.
-    DeniedByScp,
-    /// Throttled until the client gave up.
-    Throttled,
-    /// 5xx until the client gave up; on the vendor and the mailbox, status 503.
-    Unavailable,
-    /// The connection broke before anything happened.
-    Broken,
-    /// The effect was done, the answer lost.
-    AnswerLost,
-    /// No answer until long after every deadline.
-    Silent,
-    /// The code that makes the call panics.
-    Panic,
-    /// Status 403: the vendor refuses, the mailbox's signature has expired.
-    Forbidden,
-    /// Status 302.
-    Redirected,
-}
-
-impl Mishap {
-    /// Every mishap.
-    pub const ALL: [Self; 10] = [
-        Self::Denied,
-        Self::DeniedByScp,
-        Self::Throttled,
-        Self::Unavailable,
-        Self::Broken,
-        Self::AnswerLost,
-        Self::Silent,
-        Self::Panic,
-        Self::Forbidden,
-        Self::Redirected,
-    ];
-}
+use script::Run;
+pub use script::{Mishap, Script};
+use stack::CloudFormation;
 
 /// Longer than any deadline in the simulation.
 pub(crate) const FOREVER: Duration = Duration::from_secs(3 * 3600);
-
-/// Which calls go wrong: by name and by how often that name was called before. Shared by all parties, so that one
-/// place counts every call.
-#[derive(Debug, Default)]
-pub struct Script {
-    mishaps: Mutex<BTreeMap<(String, usize), Mishap>>,
-    calls: Mutex<Vec<String>>,
-}
-
-impl Script {
-    /// Lets the `nth` call (from 0) of that name go wrong.
-    pub fn spoil(&self, call: &str, nth: usize, mishap: Mishap) {
-        locked(&self.mishaps).insert((call.to_owned(), nth), mishap);
-    }
-
-    /// Lets every call of that name go wrong.
-    pub fn spoil_all(&self, call: &str, mishap: Mishap) {
-        self.spoil(call, usize::MAX, mishap);
-    }
-
-    /// Ends all mishaps; what was called stays on record.
-    pub fn heal(&self) {
-        locked(&self.mishaps).clear();
-    }
-
-    /// Every call so far, in order.
-    pub fn calls(&self) -> Vec<String> {
-        locked(&self.calls).clone()
-    }
-
-    /// Records a call and says what goes wrong with it.
-    pub(crate) fn enter(&self, call: &str) -> Option<Mishap> {
-        let mut calls = locked(&self.calls);
-        let nth = calls.iter().filter(|earlier| *earlier == call).count();
-        calls.push(call.to_owned());
-        let mishaps = locked(&self.mishaps);
-        let exactly = mishaps.get(&(call.to_owned(), nth));
-        exactly.or_else(|| mishaps.get(&(call.to_owned(), usize::MAX))).copied()
-    }
-}
 
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One simulated world.
-#[derive(Debug)]
+/// One simulated world. A clone is the same world.
+#[derive(Debug, Clone)]
 pub struct World {
     /// Which calls go wrong.
     pub script: Arc<Script>,
@@ -121,6 +52,8 @@ pub struct World {
     pub vendor: SimVendor,
     /// CloudFormation's bucket for responses.
     pub mailbox: SimMailbox,
+    /// What CloudFormation knows of the account's stacks.
+    pub cloudformation: Arc<CloudFormation>,
     signer: Signer,
     clock: SimClock,
 }
@@ -129,13 +62,29 @@ impl World {
     /// A world around an account; must be made inside a tokio runtime, whose clock it shows.
     pub fn new(file: AccountFile) -> Self {
         let script = Arc::new(Script::default());
+        let cloudformation = Arc::new(CloudFormation::default());
+        let clock = SimClock { started: Instant::now() };
+        let account = Account::new(file, Arc::clone(&script), Arc::clone(&cloudformation));
+        let vendor = SimVendor::new(Arc::clone(&script));
         Self {
-            account: Account::new(file, Arc::clone(&script)),
-            vendor: SimVendor::new(Arc::clone(&script)),
-            mailbox: SimMailbox::new(Arc::clone(&script)),
-            signer: Signer,
-            clock: SimClock { started: Instant::now() },
+            mailbox: SimMailbox::new(account.clone(), vendor.clone(), Arc::clone(&script), clock.clone()),
+            account,
+            vendor,
+            cloudformation,
+            signer: Signer { script: Arc::clone(&script), run: None },
+            clock,
             script,
+        }
+    }
+
+    /// The same world, whose calls are made by a run of the function.
+    pub(crate) fn for_run(&self, run: &Arc<Run>) -> Self {
+        Self {
+            account: self.account.for_run(Arc::clone(run)),
+            vendor: self.vendor.for_run(Arc::clone(run)),
+            mailbox: self.mailbox.for_run(Arc::clone(run)),
+            signer: Signer { script: Arc::clone(&self.script), run: Some(Arc::clone(run)) },
+            ..self.clone()
         }
     }
 
@@ -143,14 +92,19 @@ impl World {
     pub fn ports(&self) -> Ports<'_> {
         Ports { cloud: &self.account, identity: &self.signer, vendor: &self.vendor, mailbox: &self.mailbox, clock: &self.clock }
     }
+
+    /// Simulated time.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
 }
 
 /// When every simulated world begins.
 pub const EPOCH: OffsetDateTime = datetime!(2026-11-22 10:00:00 UTC);
 
 /// Tokio's clock, paused in tests, shown as a date.
-#[derive(Debug)]
-struct SimClock {
+#[derive(Debug, Clone)]
+pub struct SimClock {
     started: Instant,
 }
 

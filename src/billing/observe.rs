@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join_all, try_join_all};
-use tracing::warn;
 
 use super::{Export, Id, Kind, Report, Reuse, TAG_CREATED_AT, TAG_STACK, Tags, choice, is_marked};
 use crate::{
@@ -175,7 +174,7 @@ pub struct Doomed {
 /// Delete names and no other, and not even that if the stack still has it (HW-L8).
 ///
 /// # Errors
-/// [`Code::RequestOutdated`], and outages while nothing but CloudFormation can tell what is meant.
+/// [`Code::RequestOutdated`], and outages: nothing is removed on a guess.
 pub async fn doomed(origin: &Origin, prefix: Option<&NamePrefix>, ports: &Ports<'_>) -> Result<Doomed, Failure> {
     let physical_id = origin.physical_id.as_deref().unwrap_or_default();
     let own = Id::recognise(origin, physical_id);
@@ -185,14 +184,10 @@ pub async fn doomed(origin: &Origin, prefix: Option<&NamePrefix>, ports: &Ports<
     }
     let fate = match fate(origin, physical_id, ports).await {
         Ok(fate) => fate,
-        Err(fault) if own.is_some() => {
-            warn!(action = fault.action, code = fault.code, "only the id that the request names is looked at");
-            Fate::Unsaid
-        }
         // A role that may not ask must not keep the stack from going.
         Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => {
-            let remark = format!("what an unanswered Create may have made was not looked for: {fault}");
-            return Ok(Doomed { ids: Vec::new(), remark: Some(remark) });
+            let remark = format!("only what the request itself names was looked for: {fault}");
+            return Ok(Doomed { ids: own.into_iter().collect(), remark: Some(remark) });
         }
         Err(fault) => return Err(fault.into()),
     };

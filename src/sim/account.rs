@@ -2,14 +2,23 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::{FOREVER, Mishap, Script, locked};
+use super::{
+    FOREVER, Mishap, Script,
+    actors::{Actor, Promises},
+    locked,
+    parties::{killed, note},
+    script::Run,
+    stack::CloudFormation,
+};
 use crate::{
     billing::{Report, Tags},
     execute::TEST_OBJECT,
@@ -108,6 +117,23 @@ pub struct ReportFile {
 }
 
 impl ReportFile {
+    /// A report that would suit, without tags and without a delivery yet.
+    pub fn hourly(name: &str, bucket: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            bucket: bucket.to_owned(),
+            prefix: Self::prefix(),
+            region: Self::region(),
+            time_unit: Self::time_unit(),
+            format: Self::format(),
+            compression: Self::format(),
+            elements: Self::elements(),
+            billing_view: None,
+            last_status: None,
+            last_delivery: None,
+            tags: Tags::new(),
+        }
+    }
     fn prefix() -> String {
         "billing".to_owned()
     }
@@ -178,18 +204,56 @@ pub struct Things {
     pub buckets: BTreeMap<String, Bucket>,
 }
 
+/// How long AWS takes to show everywhere what was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lags {
+    /// Every call takes this long.
+    pub call: Duration,
+    /// A new role is denied everything.
+    pub role: Duration,
+    /// A new bucket takes no settings.
+    pub bucket: Duration,
+    /// The report service does not see a new policy.
+    pub policy: Duration,
+}
+
 /// The account.
 #[derive(Debug, Clone)]
 pub struct Account {
-    organization: OrganizationFile,
     report_limit: usize,
-    things: Arc<Mutex<Things>>,
+    inner: Arc<Mutex<Inner>>,
     script: Arc<Script>,
+    cloudformation: Arc<CloudFormation>,
+    run: Option<Arc<Run>>,
 }
+
+#[derive(Debug, Default)]
+struct Inner {
+    things: Things,
+    organization: OrganizationFile,
+    lags: Lags,
+    /// Until when the handler's role is too new.
+    role_ready: Option<Instant>,
+    made: BTreeMap<String, Instant>,
+    policy_written: BTreeMap<String, Instant>,
+    /// Which run asked for which bucket.
+    asked: BTreeSet<(u64, String)>,
+    /// Changes by stack.
+    writes: BTreeMap<String, u64>,
+    /// What no handler may ever do.
+    offences: Vec<String>,
+    runs_at_work: usize,
+    actor: Option<Actor>,
+    promises: Promises,
+}
+
+/// Calls of the settings of a bucket, which a bucket that was just made may not take yet.
+const SETTINGS: [&str; 4] =
+    ["s3:PutBucketPublicAccessBlock", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutBucketPolicy"];
 
 impl Account {
     /// An account as a file describes it.
-    pub fn new(file: AccountFile, script: Arc<Script>) -> Self {
+    pub fn new(file: AccountFile, script: Arc<Script>, cloudformation: Arc<CloudFormation>) -> Self {
         let reports = file.reports.into_iter().map(|r| {
             let report = Report {
                 name: r.name.clone(),
@@ -221,31 +285,105 @@ impl Account {
             (b.name, bucket)
         });
         let things = Things { reports: reports.collect(), buckets: buckets.collect() };
-        Self { organization: file.organization, report_limit: file.report_limit, things: Arc::new(Mutex::new(things)), script }
+        let promises = Promises::of(&things);
+        let inner = Inner { things, organization: file.organization, promises, ..Inner::default() };
+        Self { report_limit: file.report_limit, inner: Arc::new(Mutex::new(inner)), script, cloudformation, run: None }
+    }
+
+    pub(crate) fn for_run(&self, run: Arc<Run>) -> Self {
+        Self { run: Some(run), ..self.clone() }
     }
 
     /// Everything in the account.
     pub fn things(&self) -> Things {
-        locked(&self.things).clone()
+        locked(&self.inner).things.clone()
     }
 
     /// Changes something, as the customer or AWS would.
     pub fn change(&self, change: impl FnOnce(&mut Things)) {
-        change(&mut locked(&self.things));
+        change(&mut locked(&self.inner).things);
+    }
+
+    /// Sets how slowly AWS shows what was done.
+    pub fn set_lags(&self, lags: Lags) {
+        locked(&self.inner).lags = lags;
+    }
+
+    /// Lets others act in the account, by chance.
+    pub fn let_act(&self, actor: Actor) {
+        locked(&self.inner).actor = Some(actor);
+    }
+
+    /// Ends the acts of others. What was promised to them stays promised.
+    pub fn let_rest(&self) {
+        locked(&self.inner).actor = None;
+    }
+
+    /// What others own or were promised, and must still have.
+    pub fn promises(&self) -> Promises {
+        locked(&self.inner).promises.clone()
+    }
+
+    /// What was done that must never be done.
+    pub fn offences(&self) -> Vec<String> {
+        locked(&self.inner).offences.clone()
+    }
+
+    /// AWS delivers to every report's bucket.
+    pub fn deliver(&self) {
+        let mut inner = locked(&self.inner);
+        let Inner { things, promises, .. } = &mut *inner;
+        promises.deliver(things);
+    }
+
+    /// The stack makes the handler's role, which takes a while to be known everywhere.
+    pub(crate) fn make_role(&self) {
+        let mut inner = locked(&self.inner);
+        inner.role_ready = Some(Instant::now() + inner.lags.role);
+    }
+
+    pub(crate) fn run_begins(&self, stack: &str) -> u64 {
+        let mut inner = locked(&self.inner);
+        inner.runs_at_work += 1;
+        inner.changes_of(stack)
+    }
+
+    pub(crate) fn run_ends(&self) {
+        locked(&self.inner).runs_at_work -= 1;
+    }
+
+    /// Whether anybody but the run itself changed things since it began.
+    pub(crate) fn was_disturbed(&self, run: &Run) -> bool {
+        locked(&self.inner).changes_of(&run.stack) != run.began_at + run.writes.load(Ordering::Relaxed)
     }
 
     /// One call: recorded, perhaps spoiled, else done.
-    async fn call<T>(&self, action: &'static str, effect: impl FnOnce(&mut Things) -> Result<T, Fault>) -> Result<T, Fault> {
+    async fn call<T>(&self, action: &'static str, effect: impl FnOnce(&mut Inner) -> Result<T, Fault>) -> Result<T, Fault> {
         // Every call takes a moment, so that nothing relies on being done at once.
-        tokio::task::yield_now().await;
-        let mishap = self.script.enter(action);
+        let lag = locked(&self.inner).lags.call;
+        if lag.is_zero() {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(lag).await;
+        }
+        let run = self.run.as_deref();
+        let mishap = self.script.enter(run, action);
+        note(&self.script, run, action, mishap);
+        let act = locked(&self.inner).others_act(action);
+        if let Some(act) = act {
+            self.script.note(|| format!("      (meanwhile: {act})"));
+        }
         match mishap {
-            None => effect(&mut locked(&self.things)),
+            None => self.done(action, effect),
             Some(Mishap::AnswerLost) => {
-                let _ = effect(&mut locked(&self.things));
+                let _ = self.done(action, effect);
                 Err(fault(action, FaultKind::Unavailable, "NoConnection"))
             }
-            Some(Mishap::Denied | Mishap::Forbidden) => Err(fault(action, FaultKind::Denied, "AccessDenied")),
+            Some(Mishap::HalfAnswer) => {
+                let _ = self.done(action, effect);
+                Err(fault(action, FaultKind::Refused, "Unreadable"))
+            }
+            Some(Mishap::Denied) => Err(fault(action, FaultKind::Denied, "AccessDenied")),
             Some(Mishap::DeniedByScp) => Err(fault(action, FaultKind::DeniedByScp, "AccessDenied")),
             Some(Mishap::Throttled) => Err(fault(action, FaultKind::Throttled, "Throttling")),
             Some(Mishap::Unavailable | Mishap::Broken | Mishap::Redirected) => {
@@ -255,9 +393,33 @@ impl Account {
                 tokio::time::sleep(FOREVER).await;
                 Err(fault(action, FaultKind::Unavailable, "TimedOut"))
             }
+            Some(Mishap::KilledBefore) => {
+                killed(run).await;
+                Err(fault(action, FaultKind::Unavailable, "Killed"))
+            }
+            Some(Mishap::KilledAfter) => {
+                let answer = self.done(action, effect);
+                killed(run).await;
+                answer
+            }
             #[expect(clippy::panic, reason = "the mishap that is asked for")]
             Some(Mishap::Panic) => panic!("{action} panics, as the script says"),
         }
+    }
+
+    /// The effect of a call, and who has changed something by it.
+    fn done<T>(&self, action: &'static str, effect: impl FnOnce(&mut Inner) -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut inner = locked(&self.inner);
+        if inner.role_ready.is_some_and(|ready| Instant::now() < ready) {
+            return Err(fault(action, FaultKind::Denied, "AccessDenied"));
+        }
+        let answer = effect(&mut inner);
+        let writes = ["Put", "Create", "Delete"].iter().any(|verb| action.split(':').nth(1).is_some_and(|a| a.starts_with(verb)));
+        if let (true, true, Some(run)) = (writes, answer.is_ok(), &self.run) {
+            *inner.writes.entry(run.stack.clone()).or_default() += 1;
+            run.writes.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
     }
 
     async fn bucket<T>(
@@ -266,12 +428,29 @@ impl Account {
         name: &BucketName,
         effect: impl FnOnce(&mut Bucket) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.call(action, |things| match things.buckets.get_mut(name.as_str()) {
-            None => Err(fault(action, FaultKind::Missing, "NoSuchBucket")),
-            Some(bucket) if bucket.owner.is_some() => Err(fault(action, FaultKind::Denied, "AccessDenied")),
-            Some(bucket) => effect(bucket),
+        self.call(action, |inner| {
+            let too_new = inner.made.get(name.as_str()).is_some_and(|made| Instant::now() < *made + inner.lags.bucket);
+            match inner.things.buckets.get_mut(name.as_str()) {
+                None => Err(fault(action, FaultKind::Missing, "NoSuchBucket")),
+                Some(_) if too_new && SETTINGS.contains(&action) => Err(fault(action, FaultKind::Missing, "NoSuchBucket")),
+                Some(bucket) if bucket.owner.is_some() => Err(fault(action, FaultKind::Denied, "AccessDenied")),
+                Some(bucket) => effect(bucket),
+            }
         })
         .await
+    }
+}
+
+impl Inner {
+    /// Changes that concern a stack: its own and those of others who are no stack.
+    fn changes_of(&self, stack: &str) -> u64 {
+        self.writes.get(stack).copied().unwrap_or_default() + self.promises.acts
+    }
+
+    fn others_act(&mut self, action: &str) -> Option<String> {
+        let Inner { things, organization, actor, promises, runs_at_work, .. } = self;
+        let act = actor.as_mut()?.strike(action, *runs_at_work, things, organization, promises)?;
+        Some(act.to_string())
     }
 }
 
@@ -289,7 +468,7 @@ impl Cloud for Account {
 impl Aws for Account {
     async fn describe_organization(&self) -> Result<Option<Organization>, Fault> {
         let action = "organizations:DescribeOrganization";
-        self.call(action, |_| match &self.organization {
+        self.call(action, |inner| match &inner.organization {
             OrganizationFile::None => Ok(None),
             OrganizationFile::Denied => Err(fault(action, FaultKind::Denied, "AccessDeniedException")),
             OrganizationFile::Member { id, management_account, feature_set } => Ok(Some(Organization {
@@ -302,13 +481,13 @@ impl Aws for Account {
     }
 
     async fn describe_reports(&self) -> Result<Vec<Report>, Fault> {
-        let all = |things: &mut Things| Ok(things.reports.values().map(|(report, _)| report.clone()).collect());
+        let all = |inner: &mut Inner| Ok(inner.things.reports.values().map(|(report, _)| report.clone()).collect());
         self.call("cur:DescribeReportDefinitions", all).await
     }
 
     async fn report_tags(&self, report: &ReportName) -> Result<Tags, Fault> {
         let action = "cur:ListTagsForResource";
-        self.call(action, |things| match things.reports.get(report.as_str()) {
+        self.call(action, |inner| match inner.things.reports.get(report.as_str()) {
             Some((_, tags)) => Ok(tags.clone()),
             None => Err(fault(action, FaultKind::Missing, "ResourceNotFoundException")),
         })
@@ -317,7 +496,9 @@ impl Aws for Account {
 
     async fn put_report(&self, report: &Report, tags: &Tags) -> Result<(), Fault> {
         let action = "cur:PutReportDefinition";
-        self.call(action, |things| {
+        self.call(action, |inner| {
+            let seen = inner.policy_written.get(&report.bucket).is_none_or(|at| Instant::now() >= *at + inner.lags.policy);
+            let things = &mut inner.things;
             if things.reports.contains_key(&report.name) {
                 return Err(fault(action, FaultKind::Exists, "DuplicateReportNameException"));
             }
@@ -326,7 +507,7 @@ impl Aws for Account {
             }
             let bucket = things.buckets.get_mut(&report.bucket).filter(|bucket| bucket.owner.is_none());
             let allows = |bucket: &Bucket| bucket.policy.as_ref().is_some_and(|p| p.contains("billingreports.amazonaws.com"));
-            let Some(bucket) = bucket.filter(|bucket| allows(bucket)) else {
+            let Some(bucket) = bucket.filter(|bucket| seen && allows(bucket)) else {
                 return Err(fault(action, FaultKind::BucketUnverified, "ValidationException"));
             };
             bucket.objects.insert(TEST_OBJECT.to_owned());
@@ -337,8 +518,8 @@ impl Aws for Account {
     }
 
     async fn delete_report(&self, report: &ReportName) -> Result<(), Fault> {
-        let remove = |things: &mut Things| {
-            things.reports.remove(report.as_str());
+        let remove = |inner: &mut Inner| {
+            inner.things.reports.remove(report.as_str());
             Ok(())
         };
         self.call("cur:DeleteReportDefinition", remove).await
@@ -346,10 +527,14 @@ impl Aws for Account {
 
     async fn bucket_exists(&self, bucket: &BucketName, _owner: &AccountId) -> Result<bool, Fault> {
         let action = "s3:ListBucket";
-        self.call(action, |things| match things.buckets.get(bucket.as_str()) {
-            None => Ok(false),
-            Some(bucket) if bucket.owner.is_some() => Err(fault(action, FaultKind::Denied, "HTTP 403")),
-            Some(_) => Ok(true),
+        self.call(action, |inner| {
+            let run = self.run.as_ref().map_or(0, |run| run.number);
+            inner.asked.insert((run, bucket.as_str().to_owned()));
+            match inner.things.buckets.get(bucket.as_str()) {
+                None => Ok(false),
+                Some(bucket) if bucket.owner.is_some() => Err(fault(action, FaultKind::Denied, "HTTP 403")),
+                Some(_) => Ok(true),
+            }
         })
         .await
     }
@@ -370,13 +555,20 @@ impl Aws for Account {
 
     async fn create_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), Fault> {
         let action = "s3:CreateBucket";
-        self.call(action, |things| match things.buckets.get(bucket.as_str()) {
-            Some(known) if known.owner.is_some() => Err(fault(action, FaultKind::Taken, "BucketAlreadyExists")),
-            Some(_) => Err(fault(action, FaultKind::Exists, "BucketAlreadyOwnedByYou")),
-            None => {
-                let made = Bucket { region: "us-east-1".to_owned(), tags: tags.clone(), ..Bucket::default() };
-                things.buckets.insert(bucket.as_str().to_owned(), made);
-                Ok(())
+        self.call(action, |inner| {
+            let name = bucket.as_str().to_owned();
+            if !inner.asked.contains(&(self.run.as_ref().map_or(0, |run| run.number), name.clone())) {
+                inner.offences.push(format!("bucket `{name}` is made without asking whether it is there"));
+            }
+            match inner.things.buckets.get(&name) {
+                Some(known) if known.owner.is_some() => Err(fault(action, FaultKind::Taken, "BucketAlreadyExists")),
+                Some(_) => Err(fault(action, FaultKind::Exists, "BucketAlreadyOwnedByYou")),
+                None => {
+                    let made = Bucket { region: "us-east-1".to_owned(), tags: tags.clone(), ..Bucket::default() };
+                    inner.made.insert(name.clone(), Instant::now());
+                    inner.things.buckets.insert(name, made);
+                    Ok(())
+                }
             }
         })
         .await
@@ -411,7 +603,9 @@ impl Aws for Account {
             bucket.policy = Some(policy.to_owned());
             Ok(())
         };
-        self.bucket("s3:PutBucketPolicy", bucket, set).await
+        self.bucket("s3:PutBucketPolicy", bucket, set).await?;
+        locked(&self.inner).policy_written.insert(bucket.as_str().to_owned(), Instant::now());
+        Ok(())
     }
 
     async fn list_versions(
@@ -439,23 +633,28 @@ impl Aws for Account {
 
     async fn delete_bucket(&self, bucket: &BucketName, _owner: &AccountId) -> Result<(), Fault> {
         let action = "s3:DeleteBucket";
-        self.call(action, |things| match things.buckets.get(bucket.as_str()) {
+        self.call(action, |inner| match inner.things.buckets.get(bucket.as_str()) {
             None => Ok(()),
             Some(known) if known.owner.is_some() => Err(fault(action, FaultKind::Denied, "AccessDenied")),
             Some(known) if !known.objects.is_empty() => Err(fault(action, FaultKind::NotEmpty, "BucketNotEmpty")),
             Some(_) => {
-                things.buckets.remove(bucket.as_str());
+                inner.things.buckets.remove(bucket.as_str());
                 Ok(())
             }
         })
         .await
     }
 
-    async fn stack_status(&self, _stack: &StackId) -> Result<String, Fault> {
-        self.call("cloudformation:DescribeStacks", |_| Ok("UPDATE_IN_PROGRESS".to_owned())).await
+    async fn stack_status(&self, stack: &StackId) -> Result<String, Fault> {
+        let action = "cloudformation:DescribeStacks";
+        let status = |_: &mut Inner| {
+            self.cloudformation.status(stack.as_str()).ok_or_else(|| fault(action, FaultKind::Refused, "ValidationError"))
+        };
+        self.call(action, status).await
     }
 
-    async fn stack_resource(&self, _stack: &StackId, _logical_id: &str) -> Result<Option<StackResource>, Fault> {
-        self.call("cloudformation:DescribeStackResources", |_| Ok(None)).await
+    async fn stack_resource(&self, stack: &StackId, logical_id: &str) -> Result<Option<StackResource>, Fault> {
+        let known = |_: &mut Inner| Ok(self.cloudformation.resource(stack.as_str(), logical_id));
+        self.call("cloudformation:DescribeStackResources", known).await
     }
 }

@@ -1,0 +1,221 @@
+//! Every step x every mishap x every life: no chance in it.
+
+use std::time::Duration;
+
+use super::{
+    account::{AccountFile, BucketFile, Lags, ReportFile},
+    coverage::Coverage,
+    life::{Life, Lived, Op, StackLife, live_alone},
+    model,
+    random::{names, parameters},
+    script::{Label, Mishap, Step},
+    stack::{BILLING, CONNECTION, Cut, Deliveries, Delivery, WITHOUT},
+};
+use crate::billing::Format;
+
+/// A mishap in one life.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// Which life, by its place in [`lives`].
+    pub life: usize,
+    /// Which step, and how often it was taken before in that life. `usize::MAX` is every time.
+    pub step: (Step, usize),
+    /// What happens.
+    pub mishap: Mishap,
+}
+
+fn create(changes: &[(&'static str, &str)]) -> Op {
+    Op::Create(parameters(changes), None)
+}
+
+fn update(changes: &[(&'static str, &str)]) -> Op {
+    Op::Update(parameters(changes), None)
+}
+
+fn cut(resource: &'static str, milliseconds: u64) -> Option<Cut> {
+    Some(Cut { resource, after: Duration::from_millis(milliseconds) })
+}
+
+fn slow(mut life: Life) -> Life {
+    life.lags = Lags { call: Duration::from_millis(20), ..Lags::default() };
+    life
+}
+
+fn with_deliveries(mut life: Life, deliveries: Deliveries) -> Life {
+    for stack in &mut life.stacks {
+        stack.deliveries = deliveries.clone();
+    }
+    life
+}
+
+fn customers_report() -> AccountFile {
+    let policy = serde_json::json!({ "Version": "2012-10-17", "Statement": { "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "*" } });
+    let bucket = BucketFile {
+        name: "finance-data".to_owned(),
+        region: "us-east-1".to_owned(),
+        owner: None,
+        tags: Default::default(),
+        policy: Some(policy),
+        objects: vec!["billing/finance/1.parquet".to_owned(), "notes.txt".to_owned()],
+    };
+    AccountFile { reports: vec![ReportFile::hourly("finance", "finance-data")], buckets: vec![bucket], ..AccountFile::default() }
+}
+
+/// The lives that things go wrong in. Together they take every step there is.
+pub fn lives() -> Vec<Life> {
+    let again = |request, resource, seconds| {
+        Deliveries::One(
+            Label { resource, request },
+            Delivery { again: Some(Duration::from_secs(seconds)), ..Delivery::default() },
+        )
+    };
+    let late = |request, resource, seconds| {
+        Deliveries::One(Label { resource, request }, Delivery { late: Duration::from_secs(seconds), ..Delivery::default() })
+    };
+    let lost = |request, resource| Deliveries::One(Label { resource, request }, Delivery { lost: true, ..Delivery::default() });
+    let there_and_back = || vec![create(&[]), update(&[("Format", "Csv")]), update(&[]), Op::Rest];
+    let mut reuse = Life::of_one(
+        "the customer's report is reused, then one of our own is asked for",
+        vec![create(&[]), update(&[("Reuse", "Never")]), update(&[])],
+    );
+    reuse.account = customers_report();
+    let mut slow_aws = Life::of_one("AWS shows late what was done", vec![create(&[]), update(&[("Format", "Csv")])]);
+    slow_aws.lags = Lags {
+        call: Duration::from_millis(20),
+        role: Duration::from_secs(3),
+        bucket: Duration::from_secs(3),
+        policy: Duration::from_secs(4),
+    };
+    let mut unmarked = Life::of_one("somebody else has our names", vec![create(&[])]);
+    if let Some((report, bucket)) = names("acme", Format::Parquet) {
+        let mut file = customers_report();
+        file.reports = vec![ReportFile::hourly(&report, "finance-data")];
+        file.buckets.push(BucketFile { name: bucket, ..file.buckets[0].clone() });
+        unmarked.account = file;
+    }
+    let second = StackLife {
+        name: "beta".to_owned(),
+        ops: vec![create(&[("ConnectionName", "beta")]), update(&[("Format", "Csv")])],
+        deliveries: Deliveries::Plain,
+    };
+    let mut two = Life::of_one("two stacks in one account", vec![create(&[]), update(&[("Kind", "None")])]);
+    two.stacks.push(second);
+    vec![
+        Life::of_one(
+            "a report is made, renamed for the vendor, replaced by another format",
+            vec![create(&[]), update(&[("ConnectionName", "second")]), update(&[("Format", "Csv")])],
+        ),
+        reuse,
+        Life::of_one(
+            "data was delivered and is kept",
+            vec![create(&[]), Op::Deliver, update(&[("Kind", "None")]), update(&[]), Op::Deliver],
+        ),
+        Life::of_one(
+            "data was delivered and is deleted on request",
+            vec![
+                create(&[("Retention", "Delete")]),
+                Op::Deliver,
+                update(&[("Retention", "Delete"), ("Format", "Csv")]),
+                Op::Deliver,
+            ],
+        ),
+        Life::of_one(
+            "an Update is refused and rolled back",
+            vec![create(&[]), update(&[("Format", "Csv"), ("NoticeUrl", "http://vendor.example/")])],
+        ),
+        Life::of_one(
+            "the connection leaves the template and comes back",
+            vec![create(&[]), update(&[(WITHOUT, CONNECTION)]), update(&[])],
+        ),
+        Life::of_one(
+            "the export leaves the template and comes back",
+            vec![create(&[]), update(&[(WITHOUT, BILLING)]), update(&[])],
+        ),
+        slow(Life::of_one("the export's Create is cancelled at once", vec![Op::Create(parameters(&[]), cut(BILLING, 0))])),
+        slow(Life::of_one(
+            "the export's Create is cancelled when its bucket is made",
+            vec![Op::Create(parameters(&[]), cut(BILLING, 50))],
+        )),
+        slow(Life::of_one(
+            "the export's Create is cancelled before its report is made",
+            vec![Op::Create(parameters(&[("Retention", "Delete")]), cut(BILLING, 70))],
+        )),
+        slow(Life::of_one("the connection's Create is cancelled at once", vec![Op::Create(parameters(&[]), cut(CONNECTION, 0))])),
+        slow(Life::of_one(
+            "an Update is cancelled while its export is made",
+            vec![create(&[]), Op::Update(parameters(&[("Format", "Csv")]), cut(BILLING, 70))],
+        )),
+        with_deliveries(Life::of_one("the export's Create is never answered", vec![create(&[])]), lost("Create", BILLING)),
+        with_deliveries(Life::of_one("the connection's Create is never answered", vec![create(&[])]), lost("Create", CONNECTION)),
+        with_deliveries(
+            Life::of_one("the Creates arrive when the stack has given up", vec![create(&[])]),
+            late("Create", BILLING, 650),
+        ),
+        with_deliveries(
+            Life::of_one("the connection's Create arrives when the stack has given up", vec![create(&[])]),
+            late("Create", CONNECTION, 650),
+        ),
+        with_deliveries(
+            Life::of_one("the export's Update arrives when the stack is gone", vec![create(&[]), update(&[("Format", "Csv")])]),
+            late("Update", BILLING, 1300),
+        ),
+        with_deliveries(
+            Life::of_one(
+                "the connection's Update arrives when the stack is gone",
+                vec![create(&[]), update(&[("ConnectionName", "second")])],
+            ),
+            late("Update", CONNECTION, 1300),
+        ),
+        with_deliveries(Life::of_one("the export's Create comes twice", there_and_back()), again("Create", BILLING, 5)),
+        with_deliveries(
+            Life::of_one("the export's Update comes again when there was another one", there_and_back()),
+            again("Update", BILLING, 30),
+        ),
+        with_deliveries(
+            Life::of_one(
+                "the clean-up comes again when its export is back",
+                vec![create(&[]), update(&[("Format", "Csv")]), update(&[]), Op::Wait(Duration::from_secs(60)), Op::Rest],
+            ),
+            again("Delete", BILLING, 40),
+        ),
+        slow_aws,
+        unmarked,
+        two,
+    ]
+}
+
+/// The steps of a life in which nothing goes wrong, each with how often it is taken.
+///
+/// # Errors
+/// If the life breaks a rule as it is.
+pub fn plainly(life: &Life) -> Result<Lived, String> {
+    let lived = live_alone(life, |_| {}).map_err(|why| why.to_string())?;
+    model::check(life, &lived).map_err(|what| format!("life `{}`: {what}", life.name))?;
+    Ok(lived)
+}
+
+/// Every mishap of every step of a life, once at each time it is taken and once at all of them.
+pub fn cases(number: usize, lived: &Lived) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (step, times) in lived.world.script.steps() {
+        for mishap in Mishap::ALL.into_iter().filter(|mishap| mishap.can_meet(step.1)) {
+            cases.extend((0..times).chain([usize::MAX]).map(|nth| Case { life: number, step: (step, nth), mishap }));
+        }
+    }
+    cases
+}
+
+/// Lives one case and checks it.
+///
+/// # Errors
+/// Which rule is broken, and how to see it again.
+pub fn run(lives: &[Life], case: &Case, coverage: &mut Coverage) -> Result<(), String> {
+    let life = lives.get(case.life).ok_or("there is no such life")?;
+    let ((label, call), nth) = case.step;
+    let lived = live_alone(life, |script| script.spoil_step((label, call), nth, case.mishap)).map_err(|why| why.to_string())?;
+    coverage.add(&lived.world.script);
+    model::check(life, &lived).map_err(|what| {
+        let time = if nth == usize::MAX { "every time".to_owned() } else { format!("time {nth}") };
+        format!("life {} `{}`, {:?} at {call} for {label}, {time}: {what}", case.life, life.name, case.mishap)
+    })
+}
