@@ -2,6 +2,8 @@
 //!
 //! `HAWSER_CHAOS_SEEDS=50` lives more of them, `HAWSER_CHAOS_SEED=7` that one again.
 
+#![expect(clippy::print_stderr, reason = "the seeds are printed, so that any of them can be lived again")]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hawser_dev::front::scenario::FaultAnswer::{
