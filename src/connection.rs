@@ -128,7 +128,7 @@ pub async fn fulfil(
 ) -> Result<(Attributes, Vec<String>), Failure> {
     match asked {
         Asked::Have(terms) if origin.request_type == RequestType::Update => {
-            let rolling_back = rolling_back(origin, ports).await;
+            let rolling_back = is_on_its_way_back(origin, ports).await;
             let until = if rolling_back { until.min(ports.clock.now() + PASSING_LIMIT) } else { until };
             match tell(origin, terms, (notice::Type::Updated, notice::id(origin)), until, ports).await {
                 // What is undone here is what the vendor refused or never heard of.
@@ -159,7 +159,7 @@ pub async fn fulfil(
 
 /// Takes back what a Create told the vendor, because the stack did not wait for it (HW-L7, F-34).
 pub async fn withdraw(origin: &Origin, terms: &Terms, until: OffsetDateTime, ports: &Ports<'_>) {
-    take_leave(origin, terms, notice::withdrawal_id(origin), until, ports).await;
+    take_leave(origin, terms, notice::withdrawal_id(origin, ports.clock.now()), until, ports).await;
 }
 
 /// Tells the vendor that the connection ends, and what the reader of the stack event should know if that failed.
@@ -171,7 +171,7 @@ async fn take_leave(origin: &Origin, terms: &Terms, id: String, until: OffsetDat
 }
 
 /// Whether the stack is on its way back from a failed Update. If CloudFormation does not say, it is not.
-async fn rolling_back(origin: &Origin, ports: &Ports<'_>) -> bool {
+pub(crate) async fn is_on_its_way_back(origin: &Origin, ports: &Ports<'_>) -> bool {
     match ports.cloud.at(&origin.stack.region).stack_status(&origin.stack).await {
         Ok(status) => is_rolling_back(&status),
         Err(fault) => {

@@ -43,6 +43,14 @@ pub enum Halt {
     Failed(Failure),
 }
 
+impl From<Halt> for Failure {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Raced(failure) | Halt::Failed(failure) => failure,
+        }
+    }
+}
+
 impl From<Failure> for Halt {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
@@ -203,7 +211,10 @@ impl Run<'_> {
             if self.clock.now() + DATA_RESERVE > self.until {
                 return Ok(Some(format!("bucket `{bucket}` still holds data: there was too much to delete in time")));
             }
-            self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
+            match self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await {
+                Err(fault) if fault.kind == FaultKind::Missing => return Ok(None),
+                answer => answer?,
+            }
         }
     }
 
@@ -217,7 +228,11 @@ impl Run<'_> {
         match page.as_slice() {
             [] => {}
             [only] if only.key == TEST_OBJECT => {
-                self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
+                match self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await {
+                    // Another run was faster.
+                    Err(fault) if fault.kind == FaultKind::Missing => return Ok(None),
+                    answer => answer?,
+                }
             }
             _ => return kept(),
         }

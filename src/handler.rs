@@ -13,8 +13,8 @@ use tracing::{error, info, warn};
 
 use crate::{
     billing::{
-        self, Id, Retention,
-        observe::{Doomed, doomed, observe, observe_removal},
+        self, Export, Id, Retention,
+        observe::{Doomed, Facts, doomed, observe, observe_removal},
         plan,
     },
     connection,
@@ -126,12 +126,12 @@ async fn fulfil(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> 
             let mut races = 0;
             loop {
                 let facts = observe(origin, export, before.as_ref(), ports).await?;
-                let plan = plan::plan(origin, export, &facts, ports.clock.now())?;
-                info!(decision = plan.sentence, account_role = facts.role.name().as_str(), "decided");
-                match execute(&plan, origin, until, ports).await {
-                    Ok(remarks) => return Ok(Done { attributes: plan.attributes, remarks }),
+                match have(origin, export, &facts, until, ports).await {
+                    Ok(done) => return Ok(done),
                     Err(Halt::Raced(_)) if races < RACES_MAX => races += 1,
-                    Err(Halt::Raced(failure) | Halt::Failed(failure)) => return Err(failure),
+                    Err(Halt::Raced(failure) | Halt::Failed(failure)) => {
+                        return go_back_without(origin, export, &facts, failure, until, ports).await;
+                    }
                 }
             }
         }
@@ -143,6 +143,34 @@ async fn fulfil(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> 
             Ok(Done { attributes, remarks })
         }
     }
+}
+
+async fn have(origin: &Origin, export: &Export, facts: &Facts, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Done, Halt> {
+    let plan = plan::plan(origin, export, facts, ports.clock.now())?;
+    info!(decision = plan.sentence, account_role = facts.role.name().as_str(), "decided");
+    let remarks = execute(&plan, origin, until, ports).await?;
+    Ok(Done { attributes: plan.attributes, remarks })
+}
+
+/// The account may have changed since the stack was as it is to be again, so that it cannot be had: ten reports by now, a
+/// mark that was taken away. A stack that cannot go back is stuck, so it goes back without an export (HW-B7). What may pass
+/// is a failure as ever: the rollback can be continued.
+async fn go_back_without(
+    origin: &Origin,
+    export: &Export,
+    facts: &Facts,
+    failure: Failure,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<Done, Failure> {
+    let lasting = failure.code.blame() == Blame::Customer && origin.request_type == RequestType::Update;
+    if !lasting || !connection::is_on_its_way_back(origin, ports).await {
+        return Err(failure);
+    }
+    let plan = plan::plan_without(origin, export, facts, &failure)?;
+    let remarks = execute(&plan, origin, until, ports).await.map_err(Failure::from)?;
+    let remarks = std::iter::once(format!("rolled back without a billing export: {failure}")).chain(remarks).collect();
+    Ok(Done { attributes: plan.attributes, remarks })
 }
 
 async fn remove(
@@ -167,7 +195,7 @@ async fn remove_all(
     let remains = observe_removal(origin, ids, ports).await?;
     let plan = plan::plan_removal(origin, &remains, retention)?;
     info!(decision = plan.sentence, "decided");
-    execute(&plan, origin, until, ports).await.map_err(|(Halt::Raced(failure) | Halt::Failed(failure))| failure)
+    execute(&plan, origin, until, ports).await.map_err(Failure::from)
 }
 
 /// After a Create or an Update: a stack that gave up meanwhile has sent its Delete already, and nobody else will ever

@@ -148,16 +148,7 @@ pub fn refuse_impossible(origin: &Origin, export: &Export) -> Result<(), Failure
 /// What [`choose`] refuses, [`Code::BillingBucketNotOurs`], or [`Code::BucketPolicyUnmergeable`].
 pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime) -> Result<Plan, Failure> {
     let choice = choose(export, facts)?;
-    let mut attributes = no_attributes();
-    attributes.insert("Kind", export.kind.as_str().to_owned());
-    attributes.insert("Origin", "none".to_owned());
-    attributes.insert("AccountRole", facts.role.name().as_str().to_owned());
-    if let Some(organization) = facts.role.organization() {
-        let payer = organization.management_account.as_ref().map(|id| id.as_str().to_owned());
-        attributes.insert("ManagementAccountId", payer.unwrap_or_default());
-        attributes.insert("OrganizationId", organization.id.clone());
-        attributes.insert("FeatureSet", organization.feature_set.clone());
-    }
+    let mut attributes = of_the_account(export, facts);
     let bucket = own_bucket(origin, &facts.id)?;
     let mut rounds = Vec::new();
     match &choice.export {
@@ -167,11 +158,15 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
         Chosen::Ours(report) => {
             let created_at = facts.ours.as_ref().map(|ours| ours.created_at.as_str()).unwrap_or_default();
             describe(&mut attributes, origin, export, facts, report, "created", created_at);
-            // Only the delivery policy is mended: everything else about the bucket may have become the customer's.
-            if let OwnBucket::Marked { policy } = &facts.bucket {
-                let from = PolicySeen::Was(policy.clone());
-                let policy = merged(origin, facts, &bucket, policy.as_deref())?;
-                rounds.extend(policy.map(|policy| vec![Step::EnsureDeliveryAllowed { bucket, policy, from }]));
+            match &facts.bucket {
+                // Only the delivery policy is mended: everything else about the bucket may have become the customer's.
+                OwnBucket::Marked { policy } => {
+                    let from = PolicySeen::Was(policy.clone());
+                    let policy = merged(origin, facts, &bucket, policy.as_deref())?;
+                    rounds.extend(policy.map(|policy| vec![Step::EnsureDeliveryAllowed { bucket, policy, from }]));
+                }
+                // Without its bucket the report delivers nothing: it was deleted, or two runs crossed.
+                OwnBucket::Absent | OwnBucket::Unmarked | OwnBucket::Hidden(_) => rounds = bucket_rounds(origin, facts, &bucket)?,
             }
         }
         Chosen::Create => {
@@ -192,6 +187,38 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
         rounds.extend(removal_rounds(origin, &leftover.id, export.retention, leftover.remains)?);
     }
     Ok(Plan { rounds, attributes, sentence: choice.sentence })
+}
+
+/// Plans the way back from a failed Update when the export to go back to cannot be had any more: nothing is set up, the
+/// answer says why, and the stack is not stuck (HW-B7). What the failed Update left is removed all the same.
+///
+/// # Errors
+/// None in practice.
+pub fn plan_without(origin: &Origin, export: &Export, facts: &Facts, why: &Failure) -> Result<Plan, Failure> {
+    let mut attributes = of_the_account(export, facts);
+    describe_nothing(&mut attributes, origin, export);
+    let sentence = format!("no billing export, because the earlier one cannot be had any more: {}: {}", why.code, why.cause);
+    attributes.insert("Decision", sentence.clone());
+    let rounds = match &facts.leftover {
+        Some(leftover) => removal_rounds(origin, &leftover.id, export.retention, leftover.remains)?,
+        None => Vec::new(),
+    };
+    Ok(Plan { rounds, attributes, sentence })
+}
+
+/// What holds whatever is chosen.
+fn of_the_account(export: &Export, facts: &Facts) -> Attributes {
+    let mut attributes = no_attributes();
+    attributes.insert("Kind", export.kind.as_str().to_owned());
+    attributes.insert("Origin", "none".to_owned());
+    attributes.insert("AccountRole", facts.role.name().as_str().to_owned());
+    if let Some(organization) = facts.role.organization() {
+        let payer = organization.management_account.as_ref().map(|id| id.as_str().to_owned());
+        attributes.insert("ManagementAccountId", payer.unwrap_or_default());
+        attributes.insert("OrganizationId", organization.id.clone());
+        attributes.insert("FeatureSet", organization.feature_set.clone());
+    }
+    attributes
 }
 
 /// Plans a Delete: only what carries our mark, only what the retention allows.

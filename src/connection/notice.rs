@@ -189,9 +189,11 @@ pub fn id(origin: &Origin) -> String {
     digest_hex(&[origin.stack.as_str(), &origin.request_id], 16)
 }
 
-/// The id of the notice that takes back what a cancelled Create told (HW-L7). The Create's own id is spent.
-pub fn withdrawal_id(origin: &Origin) -> String {
-    digest_hex(&[origin.stack.as_str(), &origin.request_id, "withdrawn"], 16)
+/// The id of the notice that takes back what a request told (HW-L7). The request's own id is spent, and so is that of an
+/// earlier withdrawal, if a late delivery of the event told the vendor once more: hence the time.
+pub fn withdrawal_id(origin: &Origin, now: OffsetDateTime) -> String {
+    let now = now.unix_timestamp_nanos().to_string();
+    digest_hex(&[origin.stack.as_str(), &origin.request_id, "withdrawn", &now], 16)
 }
 
 /// Writes and signs the notice.

@@ -50,9 +50,8 @@ pub fn unreachable(label: Label, call: &str) -> Option<&'static str> {
     match (label.resource, label.request) {
         _ if call.starts_with("logs:") => Some("Lambda writes the log, not the handler"),
         (BILLING, _) if alike(VENDOR_CALL) || alike(IDENTITY_CALL) => Some("the billing export tells nobody"),
-        (BILLING, _) if alike("cloudformation:DescribeStacks") => Some("only the connection's Update asks for the stack"),
-        (CONNECTION, "Create" | "Delete") if alike("cloudformation:DescribeStacks") => {
-            Some("only the connection's Update asks for the stack")
+        (_, "Create" | "Delete") if alike("cloudformation:DescribeStacks") => {
+            Some("only an Update can be the way back from another")
         }
         (CONNECTION, _) if ["s3:", "cur:", "organizations:"].iter().any(|service| call.starts_with(service)) => {
             Some("the connection is told about the account by its properties")

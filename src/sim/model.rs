@@ -42,7 +42,11 @@ pub fn check(life: &Life, lived: &Lived) -> Result<(), String> {
     for stack in &lived.stacks {
         for exchange in &stack.exchanges {
             let context = || format!("{} ({}) of {}", exchange.label, exchange.event["RequestId"], stack.id);
-            check_exchange(exchange, &uploads, lived).map_err(|what| format!("{}: {what}", context()))?;
+            let overtaken = stack.exchanges.iter().any(|other| {
+                let alone = matches!(other.closed, Closed::Answered(_)) && other.runs.iter().all(|run| !run.too_late);
+                other.label.resource == exchange.label.resource && !alone
+            });
+            check_exchange(exchange, &uploads, overtaken, lived).map_err(|what| format!("{}: {what}", context()))?;
         }
         check_alive(stack, lived).map_err(|what| format!("{}: {what}", stack.id))?;
         check_end(stack, lived).map_err(|what| format!("{}: {what}", stack.id))?;
@@ -60,7 +64,12 @@ fn by_run(uploads: &[Upload]) -> BTreeMap<u64, Vec<Upload>> {
 }
 
 /// What holds for every request, whatever went wrong.
-fn check_exchange(exchange: &Exchange, uploads: &BTreeMap<u64, Vec<Upload>>, lived: &Lived) -> Result<(), String> {
+fn check_exchange(
+    exchange: &Exchange,
+    uploads: &BTreeMap<u64, Vec<Upload>>,
+    overtaken: bool,
+    lived: &Lived,
+) -> Result<(), String> {
     for run in &exchange.runs {
         let none = Vec::new();
         check_run(run, uploads.get(&run.number).unwrap_or(&none), lived)?;
@@ -83,7 +92,9 @@ fn check_exchange(exchange: &Exchange, uploads: &BTreeMap<u64, Vec<Upload>>, liv
         let response: Value = serde_json::from_slice(&stored.body).map_err(|why| why.to_string())?;
         check_response(&exchange.event, &response)?;
         ids.insert(response["PhysicalResourceId"].as_str().unwrap_or_default().to_owned());
-        if heard && nth == 0 && !stored.disturbed && response["Status"] == "SUCCESS" {
+        // Where another run for the same resource went on after its request was closed, it may have had the last word.
+        let disturbed = stored.disturbed || (overtaken && exchange.label.resource == CONNECTION);
+        if heard && nth == 0 && !disturbed && response["Status"] == "SUCCESS" {
             check_claim(&exchange.event, &response, stored)?;
         }
     }
