@@ -14,7 +14,7 @@ use crate::{
     error::{Code, Failure},
     event::{Origin, RequestType},
     lifecycle::{Fate, is_made_up, is_rolling_back},
-    names::{Key, LaunchToken, NameError, NoticeUrl, shorten},
+    names::{Key, LaunchToken, NameError, NoticeUrl, one_line, shorten},
     ports::{Fault, FaultKind, HttpAnswer, Ports},
     properties::Properties,
     reply::Attributes,
@@ -33,7 +33,7 @@ pub const ATTRIBUTES: [&str; 3] = ["ConnectionId", "Message", "NoticeId"];
 /// The longest one POST may take: the vendor verifies the proof with STS meanwhile.
 const POST_LIMIT: Duration = Duration::from_secs(15);
 
-/// First wait between tries, doubled each time, unless the vendor says `Retry-After`.
+/// First wait between tries, doubled each time, unless the vendor says `Retry-After`; and the shortest there is, whatever it says.
 const POST_WAIT: Duration = Duration::from_secs(1);
 
 /// Longest wait between tries, whoever asks for it: waiting longer than this costs more tries than it saves.
@@ -263,8 +263,8 @@ fn receipt(body: &[u8]) -> Result<Receipt, String> {
         return Err(format!("the vendor's connection id is longer than {CONNECTION_ID_BYTES_MAX} bytes"));
     }
     Ok(Receipt {
-        connection_id: printable(&receipt.connection_id),
-        message: shorten(&printable(&receipt.message), WORDS_BYTES_MAX),
+        connection_id: one_line(&receipt.connection_id),
+        message: shorten(&one_line(&receipt.message), WORDS_BYTES_MAX),
     })
 }
 
@@ -273,12 +273,7 @@ fn words(body: &[u8]) -> String {
     let problem: Option<Value> = serde_json::from_slice(body).ok();
     let word = |name: &str| problem.as_ref()?.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let said = word("detail").or_else(|| word("title"));
-    said.map_or_else(String::new, |said| format!(": {}", shorten(&printable(&said), WORDS_BYTES_MAX)))
-}
-
-/// One line without control characters: a vendor's words end in stack events and logs.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    said.map_or_else(String::new, |said| format!(": {}", shorten(&one_line(&said), WORDS_BYTES_MAX)))
 }
 
 async fn tell(
@@ -310,7 +305,7 @@ async fn tell(
                 Meaning::Refused(failure) => return Err(failure),
                 Meaning::TryAgain(why, after) => {
                     last = why;
-                    pause = after.unwrap_or(wait).min(POST_WAIT_MAX);
+                    pause = after.unwrap_or(wait).clamp(POST_WAIT, POST_WAIT_MAX);
                 }
             },
             Err(why) => last = why.to_string(),

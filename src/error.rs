@@ -4,7 +4,10 @@
 
 use std::fmt;
 
-use crate::ports::{Fault, FaultKind};
+use crate::{
+    names::one_line,
+    ports::{Fault, FaultKind},
+};
 
 /// Who can mend it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,12 +162,12 @@ pub struct Failure {
 impl Failure {
     /// A failure that no AWS answer caused.
     pub fn new(code: Code, cause: impl Into<String>) -> Self {
-        Self { code, cause: cause.into(), aws_request_id: None }
+        Self { code, cause: one_line(&cause.into()), aws_request_id: None }
     }
 
     /// The same failure under a code and cause that say more.
     pub fn explained(fault: &Fault, code: Code, cause: impl Into<String>) -> Self {
-        Self { code, cause: cause.into(), aws_request_id: fault.request_id.clone() }
+        Self { code, cause: one_line(&cause.into()), aws_request_id: fault.request_id.as_deref().map(one_line) }
     }
 }
 

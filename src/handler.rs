@@ -22,7 +22,7 @@ use crate::{
     event::{Envelope, Origin, Request, RequestType, Unanswerable},
     execute::{Halt, execute, patiently},
     lifecycle::is_going,
-    names::{NamePrefix, ResponseUrl},
+    names::{NamePrefix, ResponseUrl, one_line},
     ports::Ports,
     reply::{Attributes, Verdict, nothing_made_id, render},
 };
@@ -282,12 +282,13 @@ fn log(envelope: &Envelope, request: Option<&Request>, verdict: &Verdict, took: 
     let origin: Option<&Origin> = request.map(Request::origin);
     let request_type = origin.map(|origin| origin.request_type.as_str()).unwrap_or_default();
     let duration_ms = i64::try_from(took.whole_milliseconds()).unwrap_or(i64::MAX);
-    let (stack, request, resource) = (&envelope.stack_id, &envelope.request_id, &envelope.logical_resource_id);
+    let ids = [&envelope.stack_id, &envelope.request_id, &envelope.logical_resource_id, physical_id_of(verdict)];
+    let [stack, request, resource, physical_id] = ids.map(|id| one_line(id));
     match verdict {
-        Verdict::Success { physical_id, remark, .. } => {
+        Verdict::Success { remark, .. } => {
             info!(stack, request, resource, request_type, physical_id, remark, duration_ms, "SUCCESS");
         }
-        Verdict::Failed { physical_id, failure } => {
+        Verdict::Failed { failure, .. } => {
             let code = failure.code.as_str();
             if failure.code.blame() == Blame::Hawser {
                 error!(stack, request, resource, request_type, physical_id, code, duration_ms, "FAILED {failure}");
@@ -295,5 +296,11 @@ fn log(envelope: &Envelope, request: Option<&Request>, verdict: &Verdict, took: 
                 warn!(stack, request, resource, request_type, physical_id, code, duration_ms, "FAILED {failure}");
             }
         }
+    }
+}
+
+fn physical_id_of(verdict: &Verdict) -> &String {
+    match verdict {
+        Verdict::Success { physical_id, .. } | Verdict::Failed { physical_id, .. } => physical_id,
     }
 }

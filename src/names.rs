@@ -440,3 +440,8 @@ pub(crate) fn shorten(text: &str, bytes_max: usize) -> String {
     let end = text.floor_char_boundary(bytes_max.saturating_sub('…'.len_utf8()));
     format!("{}…", &text[..end])
 }
+
+/// One line without control characters: words of others, and names among them, end in stack events, logs and terminals.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

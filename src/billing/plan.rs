@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Code, Failure},
     event::Origin,
-    names::{BucketName, ReportName},
+    names::{BucketName, ReportName, one_line},
     reply::Attributes,
 };
 
@@ -182,11 +182,13 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
             rounds.push(vec![Step::EnsureReport { report: Box::new(report), tags }]);
         }
     }
-    attributes.insert("Decision", choice.sentence.clone());
+    // Names of the customer's reports are in it.
+    let sentence = one_line(&choice.sentence);
+    attributes.insert("Decision", sentence.clone());
     if let Some(leftover) = &facts.leftover {
         rounds.extend(removal_rounds(origin, &leftover.id, export.retention, leftover.remains)?);
     }
-    Ok(Plan { rounds, attributes, sentence: choice.sentence })
+    Ok(Plan { rounds, attributes, sentence })
 }
 
 /// Plans the way back from a failed Update when the export to go back to cannot be had any more: nothing is set up, the
