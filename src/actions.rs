@@ -59,7 +59,7 @@ pub const HANDLER_ACTIONS: &[Grant] = &[
     grant("s3:PutEncryptionConfiguration", Scope::OwnBuckets, "EnsureEncryption"),
     grant("s3:PutLifecycleConfiguration", Scope::OwnBuckets, "EnsureUploadsExpire"),
     grant("s3:PutBucketPolicy", Scope::OwnBuckets, "EnsureDeliveryAllowed"),
-    grant("s3:ListBucketVersions", Scope::OwnBuckets, "RetireData, RetireEmptyBucket"),
+    grant("s3:ListBucketVersions", Scope::OwnBuckets, "observe: was a bucket ever used; RetireData, RetireEmptyBucket"),
     grant("s3:DeleteObject", Scope::OwnObjects, "RetireData, RetireEmptyBucket"),
     grant("s3:DeleteObjectVersion", Scope::OwnObjects, "RetireData, RetireEmptyBucket"),
     grant("s3:DeleteBucket", Scope::OwnBuckets, "RetireEmptyBucket"),

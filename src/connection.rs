@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::{
     error::{Code, Failure},
     event::{Origin, RequestType},
+    execute::patiently,
     lifecycle::{Fate, is_made_up, is_rolling_back},
     names::{Key, LaunchToken, NameError, NoticeUrl, one_line, shorten},
     ports::{Fault, FaultKind, HttpAnswer, Ports},
@@ -188,7 +189,8 @@ async fn may_have_been_told(origin: &Origin, ports: &Ports<'_>) -> Result<bool, 
     if id == physical_id(origin) || !is_made_up(id) {
         return Ok(id == physical_id(origin));
     }
-    match ports.cloud.at(&origin.stack.region).stack_resource(&origin.stack, &origin.logical_id).await {
+    let aws = ports.cloud.at(&origin.stack.region);
+    match patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await {
         Ok(resource) => Ok(Fate::of(resource.as_ref(), id) == Fate::Going),
         // A role that may not ask must not keep the stack from going; a vendor that never heard of it answers 404.
         Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => Ok(true),

@@ -64,14 +64,14 @@ impl From<Fault> for Halt {
 }
 
 /// Tries a call again while eventual consistency may be the cause: a conflict with an operation under way, and, on
-/// Create only, a denial, because the role and its policies are seconds old (AWS IAM User Guide, "Changes that I make
-/// are not always immediately visible"). A service control policy's denial is final.
+/// Create and on the Delete that may follow at once, a denial, because the role and its policies can be seconds old (AWS
+/// IAM User Guide, "Changes that I make are not always immediately visible"). A service control policy's denial is final.
 pub(crate) async fn patiently<T, F, Fut>(clock: &dyn Clock, origin: &Origin, call: F) -> Result<T, Fault>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T, Fault>>,
 {
-    let fresh_role = origin.request_type == RequestType::Create;
+    let fresh_role = origin.request_type != RequestType::Update;
     let may_pass = |kind| kind == FaultKind::Conflict || (fresh_role && kind == FaultKind::Denied);
     patiently_while(clock, may_pass, call).await
 }
@@ -200,7 +200,7 @@ impl Run<'_> {
 
     async fn retire_data(&self, bucket: &BucketName, prefix: &str) -> Result<Option<String>, Halt> {
         loop {
-            let page = self.aws.list_versions(bucket, self.owner, prefix, VERSIONS_PER_DELETE).await;
+            let page = self.patiently(|| self.aws.list_versions(bucket, self.owner, prefix, VERSIONS_PER_DELETE)).await;
             let page = match page {
                 Err(fault) if fault.kind == FaultKind::Missing => return Ok(None),
                 page => page?,
@@ -220,7 +220,7 @@ impl Run<'_> {
 
     async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Option<String>, Halt> {
         // Two are enough to tell "only AWS's test object" from "data".
-        let page: Vec<Version> = match self.aws.list_versions(bucket, self.owner, "", 2).await {
+        let page: Vec<Version> = match self.patiently(|| self.aws.list_versions(bucket, self.owner, "", 2)).await {
             Err(fault) if fault.kind == FaultKind::Missing => return Ok(None),
             page => page?,
         };

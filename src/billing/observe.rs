@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join_all, try_join_all};
+use tracing::warn;
 
 use super::{Export, Id, Kind, Report, Reuse, TAG_CREATED_AT, TAG_STACK, Tags, choice, is_marked};
 use crate::{
@@ -65,6 +66,9 @@ pub enum OwnBucket {
     Marked {
         /// The bucket policy.
         policy: Option<String>,
+        /// Something is in it, if only the object that the report service tests a bucket with: so it was wholly set up,
+        /// because the report is made last. Looked at only where there is no report of ours.
+        in_use: bool,
     },
     /// It is there and does not carry our mark.
     Unmarked,
@@ -105,6 +109,8 @@ pub struct Remains {
 struct Owned {
     ours: Option<Ours>,
     bucket: OwnBucket,
+    /// The report was listed, and is gone.
+    gone: bool,
 }
 
 /// Reads the account for a Create or an Update.
@@ -153,10 +159,25 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     let owned = owned(origin, &id, seen, exists, &*aws, ports);
     let (owned, candidates, leftover) =
         tokio::join!(owned, candidates(origin, export, &id, seen, &*aws, ports), left(origin, leftover, seen, &*aws, ports));
-    let owned = owned?;
-    (facts.ours, facts.bucket) = (owned.ours, owned.bucket);
-    (facts.candidate_buckets, facts.other_stacks) = candidates?;
+    let (owned, candidates) = (owned?, candidates?);
+    (facts.candidate_buckets, facts.other_stacks) = (candidates.buckets, candidates.other_stacks);
     facts.leftover = leftover?;
+    // Removed since they were listed, such as by another stack that goes: nothing to choose.
+    if let Reports::Seen(reports) = &mut facts.reports {
+        let own = id.report();
+        reports.retain(|r| !candidates.gone.contains(&r.name) && !(owned.gone && r.name == own.as_str()));
+    }
+    (facts.ours, facts.bucket) = (owned.ours, owned.bucket);
+    // A bucket that is marked and empty, without its report, may be one that was only half made.
+    if let (None, OwnBucket::Marked { in_use, .. }) = (&facts.ours, &mut facts.bucket) {
+        let bucket = own_bucket(origin, &id)?;
+        let first = patiently(ports.clock, origin, || aws.list_versions(&bucket, &origin.stack.account, "", 1)).await;
+        *in_use = match first {
+            Ok(first) => !first.is_empty(),
+            Err(fault) if fault.kind == FaultKind::Missing => false,
+            Err(fault) => return Err(fault.into()),
+        };
+    }
     Ok(facts)
 }
 
@@ -207,7 +228,7 @@ async fn fate(origin: &Origin, physical_id: &str, ports: &Ports<'_>) -> Result<F
     let aws = ports.cloud.at(&origin.stack.region);
     let mut waits = PATIENCE.iter();
     loop {
-        let resource = aws.stack_resource(&origin.stack, &origin.logical_id).await?;
+        let resource = patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await?;
         match (Fate::of(resource.as_ref(), physical_id), waits.next()) {
             (Fate::Live, Some(wait)) => ports.clock.sleep(*wait).await,
             (fate, _) => return Ok(fate),
@@ -225,13 +246,15 @@ pub async fn observe_removal(origin: &Origin, mut ids: Vec<Id>, ports: &Ports<'_
     let Some(region) = origin.stack.partition.billing_region().filter(|_| !ids.is_empty()) else {
         return Ok(Vec::new());
     };
-    let aws = ports.cloud.at(&region);
+    let aws = &*ports.cloud.at(&region);
     let buckets: Vec<BucketName> = ids.iter().map(|id| own_bucket(origin, id)).collect::<Result<_, _>>()?;
-    let exist = join_all(buckets.iter().map(|bucket| aws.bucket_exists(bucket, &origin.stack.account)));
-    let (reports, exist) = tokio::join!(aws.describe_reports(), exist);
+    let owner = &origin.stack.account;
+    let exists = |bucket| patiently(ports.clock, origin, move || aws.bucket_exists(bucket, owner));
+    let exist = join_all(buckets.iter().map(exists));
+    let (reports, exist) = tokio::join!(patiently(ports.clock, origin, || aws.describe_reports()), exist);
     let reports = reports?;
     let all = ids.into_iter().zip(exist).map(|(id, exists)| {
-        let (aws, reports) = (&*aws, &reports);
+        let reports = &reports;
         async move {
             let remains = remains(owned(origin, &id, reports, exists, aws, ports).await?)?;
             Ok((id, remains))
@@ -271,7 +294,20 @@ async fn left(
     let bucket = own_bucket(origin, &id)?;
     let exists = aws.bucket_exists(&bucket, &origin.stack.account).await;
     let remains = remains(owned(origin, &id, reports, exists, aws, ports).await?)?;
-    Ok((remains != Remains::default()).then_some(Leftover { id, remains }))
+    let is_left = remains != Remains::default() && is_current(origin, ports).await;
+    Ok(is_left.then_some(Leftover { id, remains }))
+}
+
+/// Whether an Update is about what the stack has now. A late repetition of an old one is not: what was a leftover then may
+/// be the stack's own by now (HW-L8). If CloudFormation cannot be asked, nothing is removed; that is done with the stack (HW-L9).
+async fn is_current(origin: &Origin, ports: &Ports<'_>) -> bool {
+    match ports.cloud.at(&origin.stack.region).stack_resource(&origin.stack, &origin.logical_id).await {
+        Ok(resource) => resource.is_none_or(|resource| origin.physical_id.as_ref() == Some(&resource.physical_id)),
+        Err(fault) => {
+            warn!(action = fault.action, code = fault.code, "what a failed replacement may have left stays until the stack goes");
+            false
+        }
+    }
 }
 
 async fn role(origin: &Origin, aws: &dyn Aws, ports: &Ports<'_>) -> Result<AccountRole, Failure> {
@@ -290,14 +326,15 @@ async fn owned(
     let name = id.report();
     let ours = async {
         if !reports.iter().any(|report| report.name == name.as_str()) {
-            return Ok::<_, Failure>(None);
+            return Ok::<_, Failure>((None, false));
         }
-        let tags = tags_of(origin, &name, aws, ports).await?;
+        let Some(tags) = tags_of(origin, &name, aws, ports).await? else { return Ok((None, true)) };
         let created_at = tags.get(TAG_CREATED_AT).cloned().unwrap_or_default();
-        Ok(is_marked(&tags, origin).then_some(Ours { created_at }))
+        Ok((is_marked(&tags, origin).then_some(Ours { created_at }), false))
     };
     let (ours, bucket) = tokio::join!(ours, bucket_state(origin, id, bucket_exists, aws, ports));
-    Ok(Owned { ours: ours?, bucket: bucket? })
+    let (ours, gone) = ours?;
+    Ok(Owned { ours, bucket: bucket?, gone })
 }
 
 async fn bucket_state(
@@ -324,10 +361,16 @@ async fn bucket_state(
     if tags.as_ref().is_err_and(|fault| fault.kind == FaultKind::Missing) {
         return Ok(OwnBucket::Absent);
     }
-    if is_marked(&tags?, origin) { Ok(OwnBucket::Marked { policy: policy? }) } else { Ok(OwnBucket::Unmarked) }
+    if is_marked(&tags?, origin) { Ok(OwnBucket::Marked { policy: policy?, in_use: true }) } else { Ok(OwnBucket::Unmarked) }
 }
 
-type Candidates = (BTreeMap<String, BucketSeen>, BTreeSet<String>);
+/// What is known of the customer's reports that could serve.
+#[derive(Default)]
+struct Candidates {
+    buckets: BTreeMap<String, BucketSeen>,
+    other_stacks: BTreeSet<String>,
+    gone: BTreeSet<String>,
+}
 
 async fn candidates(
     origin: &Origin,
@@ -360,19 +403,25 @@ async fn candidates(
     });
     let others = possible.iter().map(|report| async move {
         let name = ReportName::existing(&report.name);
-        let tags = tags_of(origin, &name, aws, ports).await?;
-        Ok::<_, Failure>(tags.contains_key(TAG_STACK).then(|| report.name.clone()))
+        Ok::<_, Failure>((report.name.clone(), tags_of(origin, &name, aws, ports).await?))
     });
     let (buckets, others) = tokio::join!(try_join_all(buckets), join_all(others));
-    let others: Result<Vec<Option<String>>, Failure> = others.into_iter().collect();
-    Ok((buckets?.into_iter().collect(), others?.into_iter().flatten().collect()))
+    let mut candidates = Candidates { buckets: buckets?.into_iter().collect(), ..Candidates::default() };
+    for other in others {
+        match other? {
+            (name, None) => drop(candidates.gone.insert(name)),
+            (name, Some(tags)) if tags.contains_key(TAG_STACK) => drop(candidates.other_stacks.insert(name)),
+            (_, Some(_)) => {}
+        }
+    }
+    Ok(candidates)
 }
 
-async fn tags_of(origin: &Origin, name: &ReportName, aws: &dyn Aws, ports: &Ports<'_>) -> Result<Tags, Failure> {
+/// A report's tags; `None` if it was removed since it was listed.
+async fn tags_of(origin: &Origin, name: &ReportName, aws: &dyn Aws, ports: &Ports<'_>) -> Result<Option<Tags>, Failure> {
     match patiently(ports.clock, origin, || aws.report_tags(name)).await {
-        Ok(tags) => Ok(tags),
-        // Removed since it was listed: then it carries no mark.
-        Err(fault) if fault.kind == FaultKind::Missing => Ok(Tags::new()),
+        Ok(tags) => Ok(Some(tags)),
+        Err(fault) if fault.kind == FaultKind::Missing => Ok(None),
         Err(fault) => Err(fault.into()),
     }
 }

@@ -160,7 +160,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
             describe(&mut attributes, origin, export, facts, report, "created", created_at);
             match &facts.bucket {
                 // Only the delivery policy is mended: everything else about the bucket may have become the customer's.
-                OwnBucket::Marked { policy } => {
+                OwnBucket::Marked { policy, .. } => {
                     let from = PolicySeen::Was(policy.clone());
                     let policy = merged(origin, facts, &bucket, policy.as_deref())?;
                     rounds.extend(policy.map(|policy| vec![Step::EnsureDeliveryAllowed { bucket, policy, from }]));
@@ -254,7 +254,7 @@ fn removal_rounds(origin: &Origin, id: &Id, retention: Retention, remains: Remai
 /// The bucket and its settings, for a report that is about to be made.
 fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<Vec<Vec<Step>>, Failure> {
     let mut rounds = Vec::new();
-    let from = match &facts.bucket {
+    let (from, set_up) = match &facts.bucket {
         OwnBucket::Unmarked => {
             let cause = format!("bucket `{bucket}` exists and does not carry this stack's mark");
             return Err(Failure::new(Code::BillingBucketNotOurs, cause));
@@ -265,16 +265,17 @@ fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<
         }
         OwnBucket::Absent => {
             rounds.push(vec![Step::EnsureBucket { bucket: bucket.clone(), tags: mark(origin) }]);
-            PolicySeen::NewBucket
+            (PolicySeen::NewBucket, false)
         }
-        OwnBucket::Marked { policy } => PolicySeen::Was(policy.clone()),
+        OwnBucket::Marked { policy, in_use } => (PolicySeen::Was(policy.clone()), *in_use),
     };
     let policy = match &from {
         PolicySeen::NewBucket => None,
         PolicySeen::Was(policy) => policy.as_deref(),
     };
     let mut settings = Vec::new();
-    if !policy::was_set_up(policy) {
+    // Made once, while the bucket is new: afterwards a KMS key or a lifecycle rule may be the customer's.
+    if !set_up {
         settings.push(Step::EnsurePublicAccessBlocked(bucket.clone()));
         settings.push(Step::EnsureEncryption(bucket.clone()));
         settings.push(Step::EnsureUploadsExpire(bucket.clone()));

@@ -638,6 +638,7 @@ impl Aws for Account {
             Some(known) if known.owner.is_some() => Err(fault(action, FaultKind::Denied, "AccessDenied")),
             Some(known) if !known.objects.is_empty() => Err(fault(action, FaultKind::NotEmpty, "BucketNotEmpty")),
             Some(_) => {
+                inner.promises.statements.retain(|(name, _)| name != bucket.as_str());
                 inner.things.buckets.remove(bucket.as_str());
                 Ok(())
             }
