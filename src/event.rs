@@ -137,7 +137,10 @@ impl Request {
                 RequestType::Update | RequestType::Delete => Some(need("PhysicalResourceId")?.to_owned()),
             },
         };
-        let properties = Self::properties(event, "ResourceProperties")?;
+        let properties = match Self::properties(event, "ResourceProperties") {
+            Err(_) if request_type == RequestType::Delete => None,
+            properties => properties?,
+        };
         match need("ResourceType")? {
             billing::RESOURCE_TYPE => {
                 let asked = match request_type {

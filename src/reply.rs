@@ -96,19 +96,22 @@ pub fn render(envelope: &Envelope, verdict: &Verdict) -> Vec<u8> {
 }
 
 fn failed(envelope: &Envelope, physical_id: &str, failure: &Failure) -> Vec<u8> {
+    let code = failure.code.as_str();
     let mut reason = failure.to_string();
     if reason.len() > REASON_BYTES_MAX {
         // The next step and the request id stand at the end, so the cause is what gives way.
-        let room = REASON_BYTES_MAX.saturating_sub(reason.len() - failure.cause.len());
-        reason = Failure { cause: shorten(&failure.cause, room), ..failure.clone() }.to_string();
+        let cause = failure.cause.trim_end_matches('.');
+        let room = REASON_BYTES_MAX.saturating_sub(reason.len() - cause.len());
+        reason = Failure { cause: shorten(cause, room), ..failure.clone() }.to_string();
     }
     loop {
         let body = body(envelope, physical_id, "FAILED", Some(&reason), Attributes::new());
-        if body.len() <= RESPONSE_BYTES_MAX || reason.len() <= failure.code.as_str().len() {
+        if body.len() <= RESPONSE_BYTES_MAX || reason == code {
             return body;
         }
-        // Escapes make JSON longer than the text: halving ends in a few rounds whatever the text.
-        reason = shorten(&reason, (reason.len() / 2).max(failure.code.as_str().len()));
+        // Escapes make JSON longer than the text: halving ends in a few rounds whatever the text. The code is never cut.
+        let half = reason.len() / 2;
+        reason = if half > code.len() + '…'.len_utf8() { shorten(&reason, half) } else { code.to_owned() };
     }
 }
 

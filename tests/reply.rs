@@ -169,3 +169,30 @@ fn names_that_cannot_fit_are_a_failure_that_says_so() {
     assert_eq!(response["Status"], "FAILED");
     assert!(response["Reason"].as_str().unwrap().starts_with("RESPONSE_TOO_LARGE"));
 }
+
+#[test]
+fn a_code_stands_whole_wherever_the_ids_leave_room_for_it() {
+    // The ids are CloudFormation's and repeated as they came; what is left may be a few bytes or none.
+    for code in [Code::Internal, Code::AwsRefused, Code::BucketPolicyUnmergeable] {
+        for length in 3850..3990 {
+            let described = json!({
+                "stackId": { "repeat": "n", "times": length }, "requestId": "r", "logicalResourceId": "L", "physicalId": "i",
+                "code": code.as_str(), "cause": { "repeat": "c", "times": 2000 },
+            });
+            fuzzed::check(described.to_string().as_bytes());
+        }
+    }
+}
+
+#[test]
+fn a_cause_that_ends_in_stops_loses_the_stops_and_not_itself() {
+    let cause = format!("it is said twice{}", ".".repeat(3000));
+    let failure = Failure { code: Code::VendorRefused, cause, aws_request_id: None };
+    let response = parsed(&render(&envelope(), &Verdict::Failed { physical_id: "id".to_owned(), failure }));
+    let next = Code::VendorRefused.next_step();
+    assert_eq!(response["Reason"], format!("VENDOR_REFUSED: it is said twice. {next}"));
+    let failure = Failure::new(Code::VendorRefused, format!("{}{}", "x".repeat(1500), ".".repeat(3000)));
+    let response = parsed(&render(&envelope(), &Verdict::Failed { physical_id: "id".to_owned(), failure }));
+    let reason = response["Reason"].as_str().unwrap();
+    assert!(reason.starts_with("VENDOR_REFUSED: xxx") && reason.ends_with(&format!("x…. {next}")), "{reason}");
+}
