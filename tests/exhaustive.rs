@@ -96,9 +96,10 @@ fn buckets() -> Vec<OwnBucket> {
     let ours = r#"{"Version":"2012-10-17","Statement":[{"Sid":"HawserBillingWrite"},{"Sid":"Mine"}]}"#;
     vec![
         OwnBucket::Absent,
-        OwnBucket::Marked { policy: None },
-        OwnBucket::Marked { policy: Some(ours.to_owned()) },
-        OwnBucket::Marked { policy: Some("not a policy".to_owned()) },
+        OwnBucket::Marked { policy: None, in_use: false },
+        OwnBucket::Marked { policy: Some(ours.to_owned()), in_use: false },
+        OwnBucket::Marked { policy: Some(ours.to_owned()), in_use: true },
+        OwnBucket::Marked { policy: Some("not a policy".to_owned()), in_use: true },
         OwnBucket::Unmarked,
         OwnBucket::Hidden(denied()),
     ]
@@ -190,13 +191,17 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
                     if *bucket != own_bucket || !ours {
                         return Err(format!("{step}: not ours"));
                     }
-                    if named == Named::Marked {
+                    let made_before = match &facts.bucket {
+                        OwnBucket::Marked { in_use, .. } => *in_use || named == Named::Marked,
+                        _ => false,
+                    };
+                    if made_before {
                         return Err(format!("{step}: settings are made once, then they are the customer's"));
                     }
                 }
                 Step::EnsureDeliveryAllowed { bucket, policy, from } => {
                     let seen = match &facts.bucket {
-                        OwnBucket::Marked { policy } => PolicySeen::Was(policy.clone()),
+                        OwnBucket::Marked { policy, .. } => PolicySeen::Was(policy.clone()),
                         _ => PolicySeen::NewBucket,
                     };
                     if *from != seen {
@@ -206,7 +211,7 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
                     if *bucket != own_bucket || !ours {
                         return Err("a policy is written to a bucket that is not ours".to_owned());
                     }
-                    let lost = matches!(&facts.bucket, OwnBucket::Marked { policy: Some(before) } if before.contains("Mine"))
+                    let lost = matches!(&facts.bucket, OwnBucket::Marked { policy: Some(before), .. } if before.contains("Mine"))
                         && !policy.contains("Mine");
                     if lost {
                         return Err("a statement of the customer's is lost".to_owned());
@@ -284,9 +289,12 @@ fn audit_refusal(export: &Export, facts: &Facts, theirs: Theirs, named: Named, f
         && match failure.code {
             Code::BillingReportNotOurs => named == Named::Unmarked,
             Code::BillingReportLimit => theirs == Theirs::TenDaily && named == Named::Nothing && payer,
-            Code::BillingBucketNotOurs => matches!(facts.bucket, OwnBucket::Unmarked | OwnBucket::Hidden(_)) && payer,
+            // Also beside our report: it would deliver to a stranger.
+            Code::BillingBucketNotOurs => {
+                matches!(facts.bucket, OwnBucket::Unmarked | OwnBucket::Hidden(_)) && (payer || named == Named::Marked)
+            }
             Code::BucketPolicyUnmergeable => {
-                matches!(&facts.bucket, OwnBucket::Marked { policy: Some(p) } if p == "not a policy")
+                matches!(&facts.bucket, OwnBucket::Marked { policy: Some(p), .. } if p == "not a policy")
             }
             Code::AwsAccessDenied => theirs == Theirs::Unseen && payer,
             _ => false,
