@@ -22,7 +22,7 @@ NEXTEST := cargo nextest run --cargo-quiet
 FUZZ_SECONDS ?= 60
 
 .PHONY: bless help demo test check build sam-test emulator-test bench events invoke advisories clean venv requirements \
-	lint-venv build-venv sam-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants
+	lint-venv build-venv sam-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay
 
 ##@ See it
 help: ## Show this list
@@ -62,6 +62,15 @@ define fuzz
 	@cargo fuzz run --sanitizer none $(1) .cache/fuzz/$(1) fuzz/corpus/$(1) $(3) -- \
 		-max_total_time=$(FUZZ_SECONDS) -max_len=$(2) -timeout=10 -print_final_stats=1 -verbosity=0
 endef
+
+sim: ## Live lives of stacks by the thousand and check each: every step x every mishap, then make sim SEEDS=100000 by seed
+	@echo "-- building the simulation"
+	@cargo build --quiet --profile tool --features cli --bin simulate
+	@$(TARGET)/tool/simulate --seeds $(or $(SEEDS),10000) --from $(or $(FROM),0)
+
+replay: ## Tell one life by seed, call by call: make replay SEED=642
+	@cargo build --quiet --profile tool --features cli --bin simulate
+	@$(TARGET)/tool/simulate --replay $(or $(SEED),$(error say which: make replay SEED=642))
 
 fuzz: cargo-fuzz ## Make up events, policies and verdicts and see what breaks: make fuzz FUZZ_SECONDS=600
 	$(call fuzz,event,8192,events tests/cases)

@@ -20,7 +20,7 @@ use crate::{
     connection,
     error::{Blame, Code, Failure},
     event::{Envelope, Origin, Request, RequestType, Unanswerable},
-    execute::{Halt, execute, patiently},
+    execute::{Halt, PATIENCE, execute, patiently},
     lifecycle::is_going,
     names::{NamePrefix, ResponseUrl, one_line},
     ports::Ports,
@@ -181,21 +181,11 @@ async fn remove(
     ports: &Ports<'_>,
 ) -> Result<Done, Failure> {
     let Doomed { ids, remark } = doomed(origin, prefix, ports).await?;
-    let remarks = remove_all(origin, ids, retention, until, ports).await?;
-    Ok(Done { attributes: Attributes::new(), remarks: remark.into_iter().chain(remarks).collect() })
-}
-
-async fn remove_all(
-    origin: &Origin,
-    ids: Vec<Id>,
-    retention: Retention,
-    until: OffsetDateTime,
-    ports: &Ports<'_>,
-) -> Result<Vec<String>, Failure> {
     let remains = observe_removal(origin, ids, ports).await?;
     let plan = plan::plan_removal(origin, &remains, retention)?;
     info!(decision = plan.sentence, "decided");
-    execute(&plan, origin, until, ports).await.map_err(Failure::from)
+    let remarks = execute(&plan, origin, until, ports).await?;
+    Ok(Done { attributes: Attributes::new(), remarks: remark.into_iter().chain(remarks).collect() })
 }
 
 /// After a Create or an Update: a stack that gave up meanwhile has sent its Delete already, and nobody else will ever
@@ -208,11 +198,21 @@ async fn take_back_if_unwanted(request: &Request, until: OffsetDateTime, ports: 
     if request.origin().request_type == RequestType::Delete {
         return;
     }
-    let work = AssertUnwindSafe(take_back(request, until, ports)).catch_unwind();
+    let work = async {
+        let mut waits = PATIENCE.iter();
+        loop {
+            let outcome = AssertUnwindSafe(take_back(request, until, ports)).catch_unwind().await;
+            match (outcome.unwrap_or_else(|_| Err(panicked())), waits.next()) {
+                // Nobody comes after this run, so it tries again itself.
+                (Err(_), Some(wait)) => ports.clock.sleep(*wait).await,
+                (outcome, _) => return outcome,
+            }
+        }
+    };
     let limit = Duration::try_from(until - ports.clock.now()).unwrap_or_default();
     let outcome = tokio::select! {
         biased;
-        outcome = work => outcome.unwrap_or_else(|_| Err(panicked())),
+        outcome = work => outcome,
         () = ports.clock.sleep(limit) => Err(Failure::new(Code::DeadlineExceeded, "the function's time ran out")),
     };
     if let Err(failure) = outcome {
@@ -222,21 +222,29 @@ async fn take_back_if_unwanted(request: &Request, until: OffsetDateTime, ports: 
 
 async fn take_back(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Failure> {
     let origin = request.origin();
-    let aws = ports.cloud.at(&origin.stack.region);
-    let resource = patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await?;
-    if !resource.is_some_and(|resource| is_going(&resource)) {
+    if !is_unwanted(origin, ports).await? {
         return Ok(());
     }
     info!("the stack did not wait for this resource; what it made is removed");
     match request {
         Request::Billing(_, billing::Asked::Have { export, .. }) => {
-            let ids = Id::all(origin, &export.prefix).collect();
-            remove_all(origin, ids, export.retention, until, ports).await?;
+            let remains = observe_removal(origin, Id::all(origin, &export.prefix).collect(), ports).await?;
+            let plan = plan::plan_removal(origin, &remains, export.retention)?;
+            // Asked once more, because a stack that got over it may already be making the same again.
+            if !plan.rounds.is_empty() && is_unwanted(origin, ports).await? {
+                execute(&plan, origin, until, ports).await?;
+            }
         }
         Request::Connection(_, connection::Asked::Have(terms)) => connection::withdraw(origin, terms, until, ports).await,
         Request::Billing(_, billing::Asked::Remove { .. }) | Request::Connection(_, connection::Asked::Remove(_)) => {}
     }
     Ok(())
+}
+
+async fn is_unwanted(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Failure> {
+    let aws = ports.cloud.at(&origin.stack.region);
+    let resource = patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await?;
+    Ok(resource.is_some_and(|resource| is_going(&resource)))
 }
 
 /// The id a request's resource has; derived from the request alone.

@@ -12,7 +12,7 @@ use super::{
     actors::is_anyones,
     life::{Life, Lived, StackLived},
     parties::{SIGNATURE, Stored, Upload, VENDOR_CALL},
-    script::Mishap,
+    script::{Label, Mishap},
     stack::{BILLING, CONNECTION, Closed, Deliveries, Ended, Exchange, FUNCTION_TIMEOUT, Ran, Status},
 };
 use crate::{
@@ -233,8 +233,15 @@ fn check_alive(stack: &StackLived, lived: &Lived) -> Result<(), String> {
     let blind = lived.world.script.met().keys().any(|((label, call), mishap)| {
         label.request == "Delete" && *call == "cloudformation:DescribeStackResources" && DENIALS.contains(mishap)
     });
+    // A run that took things back crossed one that made the same again: between its last look and its call lies one moment.
+    let was_cut = stack.exchanges.iter().any(|exchange| exchange.closed == Closed::Cut);
+    let crossed = was_cut
+        && ["Create", "Update"].iter().any(|request| {
+            let label = Label { resource: BILLING, request };
+            lived.world.script.steps().contains_key(&(label, "cur:DeleteReportDefinition"))
+        });
     // A resource that a person skipped is what the person says it is.
-    if blind || !settled || text("Origin") != "created" || !stack.healed.is_empty() {
+    if blind || crossed || !settled || text("Origin") != "created" || !stack.healed.is_empty() {
         return Ok(());
     }
     let (report, bucket) = (text("Name"), text("BucketName"));
@@ -288,13 +295,20 @@ fn remains_are_explained(stack: &StackLived, resource: &str, lived: &Lived) -> b
     let of_resource: Vec<&Exchange> = stack.exchanges.iter().filter(|exchange| exchange.label.resource == resource).collect();
     // A run that the stack did not wait for, and that met a mishap, perhaps just where it would have taken things back.
     let late_and_spoiled = of_resource.iter().any(|exchange| {
-        let unheard = !matches!(exchange.closed, Closed::Answered(_));
-        exchange.label.request != "Delete"
-            && exchange.runs.iter().any(|run| (run.too_late || unheard) && spoiled.contains(&run.number))
+        let heard = match exchange.closed {
+            Closed::Answered(_) => exchange.stored.first().map(|stored| stored.run),
+            _ => None,
+        };
+        let unheard = |run: &Ran| run.too_late || heard != Some(run.number);
+        exchange.label.request != "Delete" && exchange.runs.iter().any(|run| unheard(run) && spoiled.contains(&run.number))
     });
-    // CloudFormation gave up on its Delete and forgot it: three clean-ups failed.
+    // CloudFormation gave up on its Delete and forgot it: three clean-ups failed, and no later one knows that prefix.
     let last_delete = of_resource.iter().rev().find(|exchange| exchange.label.request == "Delete");
-    let forgotten = last_delete.is_some_and(|exchange| !succeeded(exchange));
+    let prefix = |exchange: &Exchange| exchange.event["ResourceProperties"]["NamePrefix"].clone();
+    let forgotten = last_delete.is_some_and(|last| {
+        let mut deletes = of_resource.iter().filter(|exchange| exchange.label.request == "Delete");
+        !succeeded(last) || deletes.any(|exchange| !succeeded(exchange) && prefix(exchange) != prefix(last))
+    });
     if resource == CONNECTION {
         // HW-C5: the stack goes although the vendor did not hear, and says so.
         let said = last_delete.is_some_and(|exchange| match &exchange.closed {
