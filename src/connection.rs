@@ -14,7 +14,7 @@ use crate::{
     error::{Code, Failure},
     event::{Origin, RequestType},
     execute::patiently,
-    lifecycle::{Fate, is_made_up, is_rolling_back},
+    lifecycle::{Fate, is_made_up, is_on_its_way_back},
     names::{Key, LaunchToken, NameError, NoticeUrl, one_line, shorten},
     ports::{Fault, FaultKind, HttpAnswer, Ports},
     properties::Properties,
@@ -169,17 +169,6 @@ async fn take_leave(origin: &Origin, terms: &Terms, id: String, until: OffsetDat
     let failure = tell(origin, terms, (notice::Type::Removed, id), until, ports).await.err()?;
     warn!(code = failure.code.as_str(), "the stack is removed without the vendor's agreement: {failure}");
     Some(format!("removed, but the vendor was not told: {failure}"))
-}
-
-/// Whether the stack is on its way back from a failed Update. If CloudFormation does not say, it is not.
-pub(crate) async fn is_on_its_way_back(origin: &Origin, ports: &Ports<'_>) -> bool {
-    match ports.cloud.at(&origin.stack.region).stack_status(&origin.stack).await {
-        Ok(status) => is_rolling_back(&status),
-        Err(fault) => {
-            warn!(action = fault.action, code = fault.code, "it is not known whether the stack is rolling back");
-            false
-        }
-    }
 }
 
 /// Whether the vendor can know of the connection that a Delete names. Under our own id it can. Under an id that

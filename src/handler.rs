@@ -20,8 +20,8 @@ use crate::{
     connection,
     error::{Blame, Code, Failure},
     event::{Envelope, Origin, Request, RequestType, Unanswerable},
-    execute::{Halt, PATIENCE, execute, patiently},
-    lifecycle::is_going,
+    execute::{Halt, PATIENCE, execute},
+    lifecycle::{is_on_its_way_back, is_unwanted},
     names::{NamePrefix, ResponseUrl, one_line},
     ports::Ports,
     reply::{Attributes, Verdict, nothing_made_id, render},
@@ -164,7 +164,7 @@ async fn go_back_without(
     ports: &Ports<'_>,
 ) -> Result<Done, Failure> {
     let lasting = failure.code.blame() == Blame::Customer && origin.request_type == RequestType::Update;
-    if !lasting || !connection::is_on_its_way_back(origin, ports).await {
+    if !lasting || !is_on_its_way_back(origin, ports).await {
         return Err(failure);
     }
     let plan = plan::plan_without(origin, export, facts, &failure)?;
@@ -239,12 +239,6 @@ async fn take_back(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) 
         Request::Billing(_, billing::Asked::Remove { .. }) | Request::Connection(_, connection::Asked::Remove(_)) => {}
     }
     Ok(())
-}
-
-async fn is_unwanted(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Failure> {
-    let aws = ports.cloud.at(&origin.stack.region);
-    let resource = patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await?;
-    Ok(resource.is_some_and(|resource| is_going(&resource)))
 }
 
 /// The id a request's resource has; derived from the request alone.

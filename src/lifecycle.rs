@@ -1,11 +1,17 @@
-//! What CloudFormation itself says of the stack and the resource that a request is about. Pure.
+//! What CloudFormation itself says of the stack and the resource that a request is about.
 //!
 //! A request does not say whether it is still wanted: a Create may have been cancelled while it ran, a Delete may be
 //! a late repetition, an Update may be the way back from a failed one (F-34). CloudFormation knows, and can be asked.
 //!
 //! Source: AWS CloudFormation API Reference, `StackStatus` of `Stack` and `ResourceStatus` of `StackResource`.
 
-use crate::ports::StackResource;
+use tracing::warn;
+
+use crate::{
+    event::Origin,
+    execute::{PATIENCE, patiently},
+    ports::{Fault, Ports, StackResource},
+};
 
 /// What becomes of the thing that a Delete names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +53,56 @@ pub const ID_ROOT: &str = "hawser/";
 /// Whether CloudFormation made an id up.
 pub fn is_made_up(physical_id: &str) -> bool {
     !physical_id.starts_with(ID_ROOT)
+}
+
+/// What becomes of the id that a Delete names. Asks again while the answer is that the stack keeps what it was told to
+/// remove: that may be an answer from a moment ago.
+///
+/// # Errors
+/// What CloudFormation refused or could not answer, after all tries.
+pub async fn fate(origin: &Origin, physical_id: &str, ports: &Ports<'_>) -> Result<Fate, Fault> {
+    let aws = ports.cloud.at(&origin.stack.region);
+    let mut waits = PATIENCE.iter();
+    loop {
+        let resource = patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await?;
+        match (Fate::of(resource.as_ref(), physical_id), waits.next()) {
+            (Fate::Live, Some(wait)) => ports.clock.sleep(*wait).await,
+            (fate, _) => return Ok(fate),
+        }
+    }
+}
+
+/// Whether an Update is about what the stack has now. A late repetition of an old one is not: what was a leftover then may
+/// be the stack's own by now (HW-L8). If CloudFormation cannot be asked, nothing is removed; that is done with the stack (HW-L9).
+pub async fn is_current(origin: &Origin, ports: &Ports<'_>) -> bool {
+    match ports.cloud.at(&origin.stack.region).stack_resource(&origin.stack, &origin.logical_id).await {
+        Ok(resource) => resource.is_none_or(|resource| origin.physical_id.as_ref() == Some(&resource.physical_id)),
+        Err(fault) => {
+            warn!(action = fault.action, code = fault.code, "what a failed replacement may have left stays until the stack goes");
+            false
+        }
+    }
+}
+
+/// Whether the stack is removing, or has removed, the resource that a Create or an Update is for.
+///
+/// # Errors
+/// What CloudFormation refused or could not answer, after all tries.
+pub async fn is_unwanted(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
+    let aws = ports.cloud.at(&origin.stack.region);
+    let resource = patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await?;
+    Ok(resource.is_some_and(|resource| is_going(&resource)))
+}
+
+/// Whether the stack is on its way back from a failed Update. If CloudFormation does not say, it is not.
+pub async fn is_on_its_way_back(origin: &Origin, ports: &Ports<'_>) -> bool {
+    match ports.cloud.at(&origin.stack.region).stack_status(&origin.stack).await {
+        Ok(status) => is_rolling_back(&status),
+        Err(fault) => {
+            warn!(action = fault.action, code = fault.code, "it is not known whether the stack is rolling back");
+            false
+        }
+    }
 }
 
 #[cfg(test)]

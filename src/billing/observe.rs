@@ -5,14 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join_all, try_join_all};
-use tracing::warn;
 
 use super::{Export, Id, Kind, Report, Reuse, TAG_CREATED_AT, TAG_STACK, Tags, choice, is_marked};
 use crate::{
     error::{Code, Failure},
     event::{Origin, RequestType},
-    execute::{PATIENCE, patiently},
-    lifecycle::{Fate, is_made_up},
+    execute::patiently,
+    lifecycle::{Fate, fate, is_current, is_made_up},
     names::{BucketName, NamePrefix, Region, ReportName},
     organization::AccountRole,
     ports::{Aws, Fault, FaultKind, Ports},
@@ -165,7 +164,8 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     // Removed since they were listed, such as by another stack that goes: nothing to choose.
     if let Reports::Seen(reports) = &mut facts.reports {
         let own = id.report();
-        reports.retain(|r| !candidates.gone.contains(&r.name) && !(owned.gone && r.name == own.as_str()));
+        let is_gone = |name: &str| candidates.gone.contains(name) || (owned.gone && name == own.as_str());
+        reports.retain(|report| !is_gone(&report.name));
     }
     (facts.ours, facts.bucket) = (owned.ours, owned.bucket);
     // A bucket that is marked and empty, without its report, may be one that was only half made.
@@ -221,19 +221,6 @@ pub async fn doomed(origin: &Origin, prefix: Option<&NamePrefix>, ports: &Ports<
         _ => own.into_iter().collect(),
     };
     Ok(Doomed { ids, remark: None })
-}
-
-/// Asks again while the answer is that the stack keeps what it was told to remove: that may be an answer from a moment ago.
-async fn fate(origin: &Origin, physical_id: &str, ports: &Ports<'_>) -> Result<Fate, Fault> {
-    let aws = ports.cloud.at(&origin.stack.region);
-    let mut waits = PATIENCE.iter();
-    loop {
-        let resource = patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await?;
-        match (Fate::of(resource.as_ref(), physical_id), waits.next()) {
-            (Fate::Live, Some(wait)) => ports.clock.sleep(*wait).await,
-            (fate, _) => return Ok(fate),
-        }
-    }
 }
 
 /// Reads what each id owns, for a Delete.
@@ -296,18 +283,6 @@ async fn left(
     let remains = remains(owned(origin, &id, reports, exists, aws, ports).await?)?;
     let is_left = remains != Remains::default() && is_current(origin, ports).await;
     Ok(is_left.then_some(Leftover { id, remains }))
-}
-
-/// Whether an Update is about what the stack has now. A late repetition of an old one is not: what was a leftover then may
-/// be the stack's own by now (HW-L8). If CloudFormation cannot be asked, nothing is removed; that is done with the stack (HW-L9).
-async fn is_current(origin: &Origin, ports: &Ports<'_>) -> bool {
-    match ports.cloud.at(&origin.stack.region).stack_resource(&origin.stack, &origin.logical_id).await {
-        Ok(resource) => resource.is_none_or(|resource| origin.physical_id.as_ref() == Some(&resource.physical_id)),
-        Err(fault) => {
-            warn!(action = fault.action, code = fault.code, "what a failed replacement may have left stays until the stack goes");
-            false
-        }
-    }
 }
 
 async fn role(origin: &Origin, aws: &dyn Aws, ports: &Ports<'_>) -> Result<AccountRole, Failure> {
