@@ -1,5 +1,6 @@
 //! Lives of stacks, simulated by the thousand: `make sim SEEDS=100000`, and one of them told: `make replay SEED=7`.
 #![expect(clippy::print_stdout, reason = "a command line prints")]
+#![expect(clippy::disallowed_methods, reason = "it measures how fast it is; the lives themselves have a clock of their own")]
 
 use std::{
     process::ExitCode,
