@@ -16,8 +16,8 @@ use aws_smithy_types::{body::SdkBody, retry::RetryConfig};
 use aws_types::{SdkConfig, region::Region as SdkRegion};
 use hawser::{
     billing::{Report, Tags},
-    names::{AccountId, BucketName, Partition, Region, ReportName},
-    ports::{Aws, FaultKind, Version, aws::Clients},
+    names::{AccountId, BucketName, Partition, Region, ReportName, StackId},
+    ports::{Aws, FaultKind, StackResource, Version, aws::Clients},
 };
 
 /// A connector that answers from a list and keeps what was sent.
@@ -264,4 +264,49 @@ async fn throttling_is_tried_again_and_then_said() {
     let clients = canned.clients(&billing(Partition::Aws));
     assert_eq!(clients.describe_reports().await.unwrap(), Vec::new());
     assert_eq!(clients.describe_reports().await.unwrap_err().kind, FaultKind::Throttled);
+}
+
+fn stack() -> StackId {
+    "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70".parse().unwrap()
+}
+
+/// HW-C6, HW-L8: the stack's own words, asked by its ARN in its own Region.
+#[tokio::test]
+async fn a_stack_is_asked_by_its_id_where_it_is() {
+    let status = r#"<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>acme</StackName>
+        <CreationTime>2026-11-22T10:00:00Z</CreationTime><StackStatus>UPDATE_ROLLBACK_IN_PROGRESS</StackStatus></member></Stacks>
+        </DescribeStacksResult></DescribeStacksResponse>"#;
+    let resources = r#"<DescribeStackResourcesResponse><DescribeStackResourcesResult><StackResources><member>
+        <LogicalResourceId>BillingExport</LogicalResourceId><PhysicalResourceId>hawser/a</PhysicalResourceId><Timestamp>2026-11-22T10:00:00Z</Timestamp>
+        <ResourceType>Custom::BillingExport</ResourceType><ResourceStatus>DELETE_IN_PROGRESS</ResourceStatus></member></StackResources>
+        </DescribeStackResourcesResult></DescribeStackResourcesResponse>"#;
+    let canned = Canned::with(&[(200, status), (200, resources)]);
+    let clients = canned.clients(&stack().region);
+    assert_eq!(clients.stack_status(&stack()).await.unwrap(), "UPDATE_ROLLBACK_IN_PROGRESS");
+    let known = clients.stack_resource(&stack(), "BillingExport").await.unwrap();
+    assert_eq!(known, Some(StackResource { status: "DELETE_IN_PROGRESS".to_owned(), physical_id: "hawser/a".to_owned() }));
+    for sent in canned.sent() {
+        assert!(sent.uri.starts_with("https://cloudformation.eu-west-1.amazonaws.com"), "{}", sent.uri);
+        assert!(
+            sent.body.contains("StackName=arn%3Aaws%3Acloudformation%3Aeu-west-1%3A111122223333%3Astack%2Facme%2F5e0c1b70"),
+            "{}",
+            sent.body
+        );
+    }
+    assert!(canned.sent()[1].body.contains("LogicalResourceId=BillingExport"), "{}", canned.sent()[1].body);
+}
+
+/// HW-L6: a stack that CloudFormation does not know, such as that of an event written by hand, is no fault.
+#[tokio::test]
+async fn an_unknown_stack_is_known_as_such_and_a_denial_as_one() {
+    let error = |code: &str| {
+        format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>Stack with id x does not exist</Message></Error></ErrorResponse>"
+        )
+    };
+    let canned = Canned::with(&[(400, &error("ValidationError")), (403, &error("AccessDenied"))]);
+    let clients = canned.clients(&stack().region);
+    assert_eq!(clients.stack_resource(&stack(), "BillingExport").await.unwrap(), None);
+    let fault = clients.stack_status(&stack()).await.unwrap_err();
+    assert_eq!((fault.kind, fault.action), (FaultKind::Denied, "cloudformation:DescribeStacks"));
 }

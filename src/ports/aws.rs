@@ -374,7 +374,8 @@ fn kind(code: &str, message: &str, status: Option<u16>) -> FaultKind {
         "OperationAborted" | "ConcurrentModificationException" => FaultKind::Conflict,
         "ValidationException" if message.contains("verify customer bucket permission") => FaultKind::BucketUnverified,
         "InternalErrorException" | "InternalError" | "ServiceException" | "ServiceUnavailable" => FaultKind::Unavailable,
-        _ if status.is_some_and(|status| status >= 500) => FaultKind::Unavailable,
+        // A success that cannot be read is half an answer.
+        _ if status.is_some_and(|status| status >= 500 || (200..300).contains(&status)) => FaultKind::Unavailable,
         _ => FaultKind::Refused,
     }
 }
@@ -400,6 +401,7 @@ mod tests {
             ("BucketNotEmpty", "", Some(409), FaultKind::NotEmpty),
             ("OperationAborted", "", Some(409), FaultKind::Conflict),
             ("WhoKnows", "", Some(503), FaultKind::Unavailable),
+            ("HTTP 200", "", Some(200), FaultKind::Unavailable),
             ("WhoKnows", "", Some(400), FaultKind::Refused),
         ];
         for (code, message, status, expected) in cases {
