@@ -8,7 +8,7 @@ use hawser::{
     billing::{
         ATTRIBUTES, Export, Format, Kind, Report, Retention, Reuse,
         observe::{BucketSeen, Facts, Leftover, Ours, OwnBucket, Remains, Reports},
-        plan::{Plan, PolicySeen, Step, plan, plan_removal},
+        plan::{Plan, PolicySeen, Step, plan, plan_removal, plan_without},
     },
     error::{Code, Failure},
     event::{Origin, RequestType},
@@ -303,6 +303,34 @@ fn audit_refusal(export: &Export, facts: &Facts, theirs: Theirs, named: Named, f
 }
 
 /// F-1, F-17, F-18, F-20, F-22, F-23, F-30, F-32: what the audit above asks of each plan.
+/// The requirements on going back without the export that was refused (HW-B7): nothing is made, the reason is said, and what
+/// the failed Update left is removed all the same (HW-L4).
+fn audit_without(origin: &Origin, export: &Export, facts: &Facts, failure: &Failure) -> Result<(), String> {
+    let plan = plan_without(origin, export, facts, failure).map_err(|why| why.to_string())?;
+    let names: Vec<&str> = plan.rounds.iter().flatten().map(Step::name).collect();
+    let (mut expected, left) = (Vec::new(), facts.leftover.as_ref().map(|leftover| leftover.remains));
+    if left.is_some_and(|left| left.report) {
+        expected.push("RetireReport");
+    }
+    if left.is_some_and(|left| left.bucket) {
+        expected.extend((export.retention == Retention::Delete).then_some("RetireData"));
+        expected.push("RetireEmptyBucket");
+    }
+    if names != expected {
+        return Err(format!("going back without it takes the steps {names:?}"));
+    }
+    let has: BTreeSet<&str> = plan.attributes.keys().copied().collect();
+    let says = |name: &str, text: &str| plan.attributes.get(name).is_some_and(|value| value.contains(text));
+    let told = says("Decision", failure.code.as_str()) && says("Decision", &failure.cause) && says("Origin", "none");
+    let role = plan.attributes.get("AccountRole").map(String::as_str) == Some(facts.role.name().as_str());
+    let nothing = plan.attributes.get("Name").is_some_and(String::is_empty) && says("ReadableBucketArn", "-none");
+    if has == BTreeSet::from(ATTRIBUTES) && told && role && nothing && plan.sentence == plan.attributes["Decision"] {
+        Ok(())
+    } else {
+        Err(format!("going back without it answers {:?}", plan.attributes))
+    }
+}
+
 #[test]
 fn every_combination_is_planned_as_required() {
     let (mut plans, mut refusals) = (0_u32, 0_u32);
@@ -346,6 +374,7 @@ fn every_combination_is_planned_as_required() {
                                     Err(failure) => {
                                         refusals += 1;
                                         audit_refusal(&export, &facts, theirs, named, &failure)
+                                            .and_then(|()| audit_without(&origin, &export, &facts, &failure))
                                             .unwrap_or_else(|what| panic!("{what}\n{}", context()));
                                     }
                                 }
