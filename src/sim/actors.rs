@@ -96,12 +96,7 @@ impl fmt::Display for Act {
 
 /// Before these calls nothing of ours has been looked at yet in a run. What is done to our own things afterwards is not
 /// seen by anybody: S3 and the report service know no conditional writes.
-const NOT_LOOKED_AT_YET: [&str; 4] = [
-    "organizations:DescribeOrganization",
-    "cur:DescribeReportDefinitions",
-    "s3:ListBucket",
-    "cloudformation:DescribeStackResources",
-];
+const NOT_LOOKED_AT_YET: [&str; 3] = ["organizations:DescribeOrganization", "cur:DescribeReportDefinitions", "s3:ListBucket"];
 
 /// Before these calls a policy may change too: it is looked at once more before ours is written (HW-O3).
 const POLICY_STILL_SEEN: [&str; 3] = ["s3:GetBucketTagging", "cur:ListTagsForResource", "cur:PutReportDefinition"];
