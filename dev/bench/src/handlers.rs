@@ -12,7 +12,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::error::{Doing, Error};
 use crate::record::Service;
-use crate::stub::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, World};
+use crate::stub::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, STACK_REGION, World};
 use crate::throttle::MEMORY_MB;
 use crate::workload::Depth;
 
@@ -148,13 +148,14 @@ impl Handler {
             .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/hawser")
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef")
             .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
-            .env("AWS_REGION", "eu-west-1")
-            .env("AWS_DEFAULT_REGION", "eu-west-1")
+            .env("AWS_REGION", STACK_REGION)
+            .env("AWS_DEFAULT_REGION", STACK_REGION)
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             .env("AWS_SESSION_TOKEN", SESSION_TOKEN)
             .env("AWS_ENDPOINT_URL", world.url(Service::S3))
             .env("AWS_ENDPOINT_URL_S3", world.url(Service::S3))
+            .env("AWS_ENDPOINT_URL_CLOUDFORMATION", world.url(Service::CloudFormation))
             .env("AWS_ENDPOINT_URL_ORGANIZATIONS", world.url(Service::Organizations))
             .env("AWS_ENDPOINT_URL_COST_AND_USAGE_REPORT_SERVICE", world.url(Service::Cur))
             .env("SSL_CERT_FILE", roots)

@@ -1,7 +1,7 @@
 //! Measures the published handler beside three others that do the same work on the same stub.
 //!
-//! One *session* is one handler process with a world of its own: a Lambda Runtime API and five TLS doors (Organizations,
-//! Cost and Usage Reports, S3, the response mailbox, the vendor). The world records every call with its start and end, checks
+//! One *session* is one handler process with a world of its own: a Lambda Runtime API and six TLS doors (Organizations,
+//! Cost and Usage Reports, S3, CloudFormation, the response mailbox, the vendor). The world records every call with its start and end, checks
 //! that the work was really done, and adds the same latency to each call. A *cycle* measures every handler once in
 //! each way; cycles repeat until the time is up, so that whatever slows the machine slows all handlers alike.
 //!

@@ -16,6 +16,8 @@ pub enum Service {
     Cur,
     /// Amazon S3.
     S3,
+    /// AWS CloudFormation.
+    CloudFormation,
     /// CloudFormation's presigned response URL.
     Mailbox,
     /// The vendor's notice URL.
@@ -24,7 +26,7 @@ pub enum Service {
 
 impl Service {
     /// All of them, one door each.
-    pub const ALL: [Self; 5] = [Self::Organizations, Self::Cur, Self::S3, Self::Mailbox, Self::Vendor];
+    pub const ALL: [Self; 6] = [Self::Organizations, Self::Cur, Self::S3, Self::CloudFormation, Self::Mailbox, Self::Vendor];
 }
 
 impl fmt::Display for Service {
@@ -33,6 +35,7 @@ impl fmt::Display for Service {
             Self::Organizations => "organizations",
             Self::Cur => "cur",
             Self::S3 => "s3",
+            Self::CloudFormation => "cloudformation",
             Self::Mailbox => "mailbox",
             Self::Vendor => "vendor",
         })

@@ -29,8 +29,18 @@ pub fn render(results: &Results) -> String {
 
 fn table(results: &Results, workload: Workload) -> String {
     let latency = format!("{} ms", results.run.latency_ms);
-    let head = ["handler", "start to response", "with the CPU of 128 MB", &format!("warm, {latency}"), "warm, 0 ms", "rounds"];
-    let more = ["connections", "CPU time, cold", "of it after init", "peak memory", "zip"];
+    let head = ["handler", "start to response", "with the CPU of 128 MB", &format!("warm, {latency}"), "rounds"];
+    let until_done = format!("until done, {latency}");
+    let more = [
+        &until_done,
+        "until done, 0 ms",
+        "rounds after",
+        "connections",
+        "CPU time, cold",
+        "of it after init",
+        "peak memory",
+        "zip",
+    ];
     let mut rows = vec![head.into_iter().chain(more).map(str::to_owned).collect::<Vec<_>>()];
     for name in Name::ALL {
         let of = |way| results.of(workload, way, name);
@@ -39,9 +49,11 @@ fn table(results: &Results, workload: Workload) -> String {
             name.describe().to_owned(),
             cell(cold, |it| it.to_response_ms, " ms", 0),
             cell(small, |it| it.to_response_ms, " ms", 0),
+            cell(warm, |it| it.to_response_ms, " ms", 0),
+            plain_cell(warm, |it| it.rounds),
             cell(warm, |it| it.to_done_ms, " ms", 0),
             cell(quick, |it| it.to_done_ms, " ms", 1),
-            plain_cell(warm, |it| it.rounds),
+            plain_cell(warm, |it| it.rounds_after),
             plain_cell(cold, |it| it.connections),
             cell(cold, |it| it.cpu_ms, " ms", 0),
             cell(cold, |it| it.cpu_after_init_ms, " ms", 0),

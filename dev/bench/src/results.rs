@@ -98,6 +98,8 @@ pub struct Measures {
     pub peak_memory_mb: Measured,
     /// See [`Sample::rounds`].
     pub rounds: Measured,
+    /// See [`Sample::rounds_after`].
+    pub rounds_after: Measured,
     /// See [`Sample::connections`].
     pub connections: Measured,
     /// See [`Sample::probes`].
@@ -119,6 +121,7 @@ impl Measures {
             cpu_after_init_ms: measure(|it| it.cpu_after_init_ms)?,
             peak_memory_mb: measure(|it| it.peak_memory_mb)?,
             rounds: measure(|it| it.rounds)?,
+            rounds_after: measure(|it| it.rounds_after)?,
             connections: measure(|it| it.connections)?,
             probes: measure(|it| it.probes)?,
         })

@@ -33,8 +33,10 @@ pub struct Sample {
     pub cpu_after_init_ms: f64,
     /// The most memory the process ever held, MB.
     pub peak_memory_mb: f64,
-    /// Longest chain of calls that did not overlap.
+    /// Longest chain of calls that did not overlap, up to the response.
     pub rounds: f64,
+    /// The same of the calls after it: nobody waits for those.
+    pub rounds_after: f64,
     /// TLS connections opened since that start.
     pub connections: f64,
     /// Requests that only opened a connection ahead of need; they count in no round.
@@ -98,12 +100,13 @@ impl Session {
         };
         let event = Event::new(workload, number, &self.world);
         if cold.is_none() {
-            self.world.reset(latency, event.response_path.clone(), event.launch_token.clone());
-        } else {
-            // Not a reset: connections that were opened during init count.
+            self.world.reset();
+        }
+        // No reset before the first event: connections that were opened during init count.
+        {
             let mut inside = self.world.inside();
-            (inside.latency, inside.response_path, inside.launch_token) =
-                (latency, event.response_path.clone(), event.launch_token.clone());
+            inside.latency = latency;
+            event.announce(&mut inside);
         }
         let asked = tokio::select! {
             asked = self.api.asked() => asked,
@@ -133,6 +136,7 @@ impl Session {
             Some(_) => (self.process.started, Duration::ZERO),
             None => (handed_over, cpu_before),
         };
+        let calls = |after| inside.calls.iter().filter(move |it| (it.start > responded) == after).map(|it| (it.start, it.end));
         Ok(Sample {
             to_response_ms: ms(responded - start),
             to_done_ms: ms(outcome.at - start),
@@ -142,7 +146,9 @@ impl Session {
             #[expect(clippy::cast_precision_loss, reason = "a size in kilobytes is far below 2^52")]
             peak_memory_mb: self.process.peak_memory_kb()? as f64 / 1024.0,
             #[expect(clippy::cast_precision_loss, reason = "about ten")]
-            rounds: rounds::<Instant>(inside.calls.iter().map(|it| (it.start, it.end))) as f64,
+            rounds: rounds::<Instant>(calls(false)) as f64,
+            #[expect(clippy::cast_precision_loss, reason = "about ten")]
+            rounds_after: rounds::<Instant>(calls(true)) as f64,
             #[expect(clippy::cast_precision_loss, reason = "about ten")]
             connections: inside.connections as f64,
             #[expect(clippy::cast_precision_loss, reason = "about ten")]

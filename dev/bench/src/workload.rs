@@ -7,12 +7,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::record::{Service, tally};
-use crate::stub::{ACCOUNT, Inside, World};
+use crate::stub::{ACCOUNT, Inside, STACK_REGION, World};
 
 /// What S3 leaves as it is in the path of a presigned URL.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Signs the notices of the run; made up, and known to nobody else's world.
 const LAUNCH_TOKEN: &str = "whsec_YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2g=";
+
+/// Whether the stack still wants what was made: asked after the answer, by Hawser only.
+const LOOK_AFTERWARDS: &str = "cloudformation:DescribeStackResources";
 
 /// A thing to do, for the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -31,7 +34,7 @@ pub enum Depth {
     OnlyAnswers,
     /// All calls.
     Works,
-    /// All calls, and the proof of identity in the notice.
+    /// All calls, the proof of identity in the notice, and a look at the stack after the answer.
     Proves,
 }
 
@@ -80,11 +83,11 @@ impl Workload {
 pub struct Event {
     /// The event's JSON.
     pub json: String,
-    /// Path and query of its response URL.
-    pub response_path: String,
-    /// The secret of its connection.
-    pub launch_token: String,
-    ids: [(&'static str, String); 3],
+    response_path: String,
+    resource_type: &'static str,
+    stack_id: String,
+    request_id: String,
+    logical_id: &'static str,
 }
 
 impl Event {
@@ -92,7 +95,7 @@ impl Event {
     pub fn new(workload: Workload, number: u64, world: &World) -> Self {
         let uuid = format!("{number:08x}-0000-4000-8000-00000000beec");
         let request = format!("{number:08x}-1111-4111-8111-11111111beec");
-        let stack = format!("arn:aws:cloudformation:eu-west-1:{ACCOUNT}:stack/hawser-bench/{uuid}");
+        let stack = format!("arn:aws:cloudformation:{STACK_REGION}:{ACCOUNT}:stack/hawser-bench/{uuid}");
         let logical = match workload {
             Workload::BillingExport => "BillingExport",
             Workload::AccountConnection => "Connection",
@@ -118,8 +121,16 @@ impl Event {
             "ResourceProperties": properties,
         })
         .to_string();
-        let ids = [("StackId", stack), ("RequestId", request), ("LogicalResourceId", logical.to_owned())];
-        Self { json, response_path, launch_token: LAUNCH_TOKEN.to_owned(), ids }
+        Self { json, response_path, resource_type: workload.name(), stack_id: stack, request_id: request, logical_id: logical }
+    }
+
+    /// Tells the world what it has to know of the event.
+    pub fn announce(&self, inside: &mut Inside) {
+        inside.stack_id.clone_from(&self.stack_id);
+        self.logical_id.clone_into(&mut inside.logical_id);
+        inside.resource_type = self.resource_type;
+        inside.response_path.clone_from(&self.response_path);
+        LAUNCH_TOKEN.clone_into(&mut inside.launch_token);
     }
 }
 
@@ -159,7 +170,8 @@ pub fn faults(workload: Workload, depth: Depth, event: &Event, inside: &Inside) 
     let mut faults = inside.complaints.clone();
     let expected: BTreeMap<String, usize> = match depth {
         Depth::OnlyAnswers => BTreeMap::from([("mailbox:PutResponse".to_owned(), 1)]),
-        Depth::Works | Depth::Proves => workload.calls().iter().map(|&it| (it.to_owned(), 1)).collect(),
+        Depth::Works => workload.calls().iter().map(|&it| (it.to_owned(), 1)).collect(),
+        Depth::Proves => workload.calls().iter().chain([&LOOK_AFTERWARDS]).map(|&it| (it.to_owned(), 1)).collect(),
     };
     let called = tally(&inside.calls);
     if called != expected {
@@ -174,9 +186,10 @@ pub fn faults(workload: Workload, depth: Depth, event: &Event, inside: &Inside) 
             if response["PhysicalResourceId"].as_str().is_none_or(str::is_empty) {
                 faults.push("the response has no `PhysicalResourceId`".to_owned());
             }
-            for (key, expected) in &event.ids {
-                if response[*key] != **expected {
-                    faults.push(format!("the response's `{key}` is {}", response[*key]));
+            let ids = [("StackId", &*event.stack_id), ("RequestId", &event.request_id), ("LogicalResourceId", event.logical_id)];
+            for (key, expected) in ids {
+                if response[key] != expected {
+                    faults.push(format!("the response's `{key}` is {}", response[key]));
                 }
             }
         }

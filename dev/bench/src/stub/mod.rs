@@ -6,6 +6,7 @@
 
 mod account;
 mod aws_json;
+mod cloudformation;
 mod mailbox;
 mod s3;
 mod vendor;
@@ -33,6 +34,10 @@ use crate::tls::Authority;
 
 /// The account that everything happens in.
 pub const ACCOUNT: &str = "111122223333";
+/// Where the stack and the function are.
+pub const STACK_REGION: &str = "eu-west-1";
+/// Where billing is, in the partition `aws`.
+const BILLING_REGION: &str = "us-east-1";
 /// The credentials that the handlers are given; the stub checks the two parts that travel.
 pub const ACCESS_KEY: &str = "ASIAEXAMPLEEXAMPLE00";
 /// See [`ACCESS_KEY`].
@@ -65,6 +70,12 @@ pub struct Inside {
     pub handshakes_failed: Vec<String>,
     /// What was wrong with requests.
     pub complaints: Vec<String>,
+    /// The event's stack, resource and type, as CloudFormation knows them.
+    pub stack_id: String,
+    /// See [`Self::stack_id`].
+    pub logical_id: String,
+    /// See [`Self::stack_id`].
+    pub resource_type: &'static str,
     /// The path and query that the response has to be put to.
     pub response_path: String,
     /// When the response had arrived.
@@ -137,8 +148,8 @@ impl World {
     }
 
     /// A new event: an empty account, nothing recorded, the connections that are open stay open.
-    pub fn reset(&self, latency: Duration, response_path: String, launch_token: String) {
-        *self.inside() = Inside { latency, response_path, launch_token, ..Inside::default() };
+    pub fn reset(&self) {
+        *self.inside() = Inside::default();
     }
 }
 
@@ -223,10 +234,12 @@ fn respond(service: Service, inside: &mut Inside, asked: &Asked) -> Answer {
         return Answer::new(PROBE, StatusCode::FORBIDDEN, "text/plain", "");
     }
     let answered = match service {
-        Service::Organizations | Service::Cur | Service::S3 => check_signature(asked, service).and_then(|()| match service {
-            Service::S3 => s3::answer(&mut inside.account, asked),
-            _ => aws_json::answer(service, &mut inside.account, asked),
-        }),
+        Service::Organizations | Service::Cur | Service::S3 | Service::CloudFormation => check_signature(asked, service)
+            .and_then(|()| match service {
+                Service::S3 => s3::answer(&mut inside.account, asked),
+                Service::CloudFormation => cloudformation::answer(inside, asked),
+                _ => aws_json::answer(service, &mut inside.account, asked),
+            }),
         Service::Mailbox => mailbox::answer(inside, asked),
         Service::Vendor => vendor::answer(inside, asked),
     };
@@ -237,7 +250,7 @@ fn respond(service: Service, inside: &mut Inside, asked: &Asked) -> Answer {
     })
 }
 
-/// That the request is signed for the billing Region and this service, with the credentials given (not the signature itself).
+/// That the request is signed for the service's Region and this service, with the credentials given (not the signature itself).
 fn check_signature(asked: &Asked, service: Service) -> Result<(), String> {
     let authorization = asked.header("authorization").ok_or("not signed")?;
     let scope = authorization
@@ -245,8 +258,9 @@ fn check_signature(asked: &Asked, service: Service) -> Result<(), String> {
         .and_then(|it| it.split(',').next())
         .ok_or("not signed by SigV4")?;
     let parts: Vec<&str> = scope.split('/').collect();
+    let region = if service == Service::CloudFormation { STACK_REGION } else { BILLING_REGION };
     match parts.as_slice() {
-        [ACCESS_KEY, _, "us-east-1", signed_for, "aws4_request"] if *signed_for == service.to_string() => {}
+        [ACCESS_KEY, _, at, signed_for, "aws4_request"] if *at == region && *signed_for == service.to_string() => {}
         _ => return Err(format!("signed for `{}`", parts.get(1..).unwrap_or_default().join("/"))),
     }
     if asked.header("x-amz-security-token") != Some(SESSION_TOKEN) {

@@ -193,6 +193,47 @@ fn the_mailbox_takes_one_response_at_the_exact_url() {
     assert_eq!(ask(&mut inside, Service::Mailbox, &put(path, &length)).0, 400, "a second response");
 }
 
+fn look(stack: &str, resource: &str) -> Asked {
+    let authorization = scope("cloudformation").replace("us-east-1", "eu-west-1");
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("x-amz-security-token", SESSION_TOKEN),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let form = format!("Action=DescribeStackResources&Version=2010-05-15&StackName={stack}&LogicalResourceId={resource}");
+    asked(Method::POST, "/", &headers, &form)
+}
+
+#[test]
+fn the_stack_still_waits_when_it_is_asked_after_the_response() {
+    let stack = format!("arn:aws:cloudformation:eu-west-1:{ACCOUNT}:stack/hawser-bench/0");
+    let announced = || Inside {
+        stack_id: stack.clone(),
+        logical_id: "BillingExport".to_owned(),
+        resource_type: "Custom::BillingExport",
+        ..Inside::default()
+    };
+    let encoded = stack.replace(':', "%3A").replace('/', "%2F");
+    let mut inside = announced();
+    assert_eq!(ask(&mut inside, Service::CloudFormation, &look(&encoded, "BillingExport")).0, 400);
+    assert!(inside.complaints[0].contains("before the response"), "{:?}", inside.complaints);
+    inside = Inside { responded: Some(Instant::now()), ..announced() };
+    let (status, operation, body) = ask(&mut inside, Service::CloudFormation, &look(&encoded, "BillingExport"));
+    assert_eq!((status, operation), (200, "DescribeStackResources"), "{:?}", inside.complaints);
+    let document = roxmltree::Document::parse(&body).unwrap();
+    let text = |name: &str| document.descendants().find(|it| it.tag_name().name() == name).and_then(|it| it.text());
+    assert_eq!(text("ResourceStatus"), Some("CREATE_IN_PROGRESS"));
+    assert_eq!((text("StackId"), text("StackName")), (Some(&*stack), Some("hawser-bench")));
+    for (call, expected) in [
+        (look("another", "BillingExport"), "`StackName`"),
+        (look(&encoded, "Another"), "`LogicalResourceId`"),
+        (asked(Method::POST, "/", &[("authorization", &scope("cloudformation"))], ""), "signed for"),
+    ] {
+        assert_eq!(ask(&mut inside, Service::CloudFormation, &call).0, 400, "{expected}");
+        assert!(inside.complaints.iter().any(|it| it.contains(expected)), "{expected}: {:?}", inside.complaints);
+    }
+}
+
 #[test]
 fn the_vendor_takes_a_signed_notice_only() {
     let token = "whsec_YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2g=";

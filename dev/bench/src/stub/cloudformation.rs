@@ -1,0 +1,49 @@
+//! CloudFormation in the stack's own Region: Query protocol, the operation in `Action`, the answer in XML. Hawser looks once
+//! after its answer whether the stack still wants the resource; here it always does.
+
+use std::collections::BTreeMap;
+
+use http::{Method, StatusCode};
+use url::form_urlencoded;
+
+use super::{Answer, Asked, Inside};
+
+const XML: &str = "text/xml";
+const FORM: &str = "application/x-www-form-urlencoded";
+const NAMESPACE: &str = "http://cloudformation.amazonaws.com/doc/2010-05-15/";
+
+pub(super) fn answer(inside: &Inside, asked: &Asked) -> Result<Answer, String> {
+    if asked.head.method != Method::POST || asked.header("content-type") != Some(FORM) {
+        return Err(format!("not a POST of `{FORM}`"));
+    }
+    let input: BTreeMap<_, _> = form_urlencoded::parse(&asked.body).into_owned().collect();
+    for (key, expected) in [
+        ("Version", "2010-05-15"),
+        ("Action", "DescribeStackResources"),
+        ("StackName", &inside.stack_id),
+        ("LogicalResourceId", &inside.logical_id),
+    ] {
+        let is = input.get(key).map(String::as_str);
+        if is != Some(expected) {
+            return Err(format!("`{key}` is {is:?}, not `{expected}`"));
+        }
+    }
+    // Asked earlier it would cost the stack time, and could not say what became of the answer.
+    if inside.responded.is_none() {
+        return Err("asked before the response was there".to_owned());
+    }
+    let (stack, logical, resource_type) = (&inside.stack_id, &inside.logical_id, &inside.resource_type);
+    let name = stack.split('/').nth(1).unwrap_or_default();
+    // The shape of the API reference's example; CloudFormation takes a moment to read a response that has arrived.
+    let body = format!(
+        "<DescribeStackResourcesResponse xmlns=\"{NAMESPACE}\"><DescribeStackResourcesResult><StackResources><member>\
+         <StackId>{stack}</StackId><StackName>{name}</StackName><LogicalResourceId>{logical}</LogicalResourceId>\
+         <ResourceType>{resource_type}</ResourceType><Timestamp>2026-11-22T10:00:00.000Z</Timestamp>\
+         <ResourceStatus>CREATE_IN_PROGRESS</ResourceStatus>\
+         <DriftInformation><StackResourceDriftStatus>NOT_CHECKED</StackResourceDriftStatus></DriftInformation>\
+         </member></StackResources></DescribeStackResourcesResult>\
+         <ResponseMetadata><RequestId>00000000-0000-4000-8000-000000000000</RequestId></ResponseMetadata>\
+         </DescribeStackResourcesResponse>"
+    );
+    Ok(Answer::new("DescribeStackResources", StatusCode::OK, XML, body))
+}
