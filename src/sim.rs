@@ -3,8 +3,8 @@
 //! Everything that the handler meets through [`crate::ports`] is here again, small enough to read and strict enough to
 //! catch a handler that relies on kindness. `hawser plan` uses the account alone.
 //!
-//! Read [`script`] (what goes wrong), [`account`], [`actors`] and [`parties`] (whom the handler meets), [`stack`] (CloudFormation and
-//! Lambda), [`life`] (what happens to stacks), [`model`] (what must hold), [`random`] (lives by seed).
+//! Read [`script`] (what goes wrong), [`account`], [`actors`] and [`parties`] (whom the handler meets), [`stack`] and [`lambda`]
+//! (CloudFormation, Lambda), [`life`] (what happens to stacks), [`model`] (what must hold), [`random`] (lives by seed).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,8 +18,10 @@ use tokio::time::Instant;
 use crate::ports::{Clock, Ports};
 
 pub mod account;
+pub mod account_file;
 pub mod actors;
 pub mod coverage;
+pub mod lambda;
 pub mod life;
 pub mod model;
 pub mod parties;

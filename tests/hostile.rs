@@ -4,6 +4,8 @@
 //! Every run is bounded in time and memory, ends in the right code, and prints no secret (HW-A3, HW-C1, HW-C4, HW-C5, HW-W2).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod captured;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -15,6 +17,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use captured::Captured;
 use futures::future::join_all;
 use hawser::{
     connection,
@@ -33,7 +36,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::Instant,
 };
-use tracing_subscriber::{Layer, filter::Targets, fmt::MakeWriter, layer::SubscriberExt};
+use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt};
 use url::Url;
 
 const TOKEN: &str = "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==";
@@ -192,24 +195,7 @@ fn ok(body: impl AsRef<[u8]>) -> Does {
 
 /// The log of everything that happens on this thread, as the function writes it: JSON, our own lines from info on.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
+struct Log(Captured);
 
 impl Log {
     fn start() -> (Self, tracing::subscriber::DefaultGuard) {
@@ -219,13 +205,13 @@ impl Log {
         LazyLock::force(&SECOND);
         let log = Self::default();
         let filter = Targets::new().with_default(tracing::Level::WARN).with_target("hawser", tracing::Level::INFO);
-        let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(log.clone());
+        let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(log.0.clone());
         let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.with_filter(filter)));
         (log, guard)
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        self.0.text()
     }
 
     /// Each line is one JSON object of ours: nothing that was said by others begins a line or ends one.

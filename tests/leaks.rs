@@ -2,11 +2,9 @@
 //! (HW-W2, F-7, F-8).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+mod captured;
 
+use captured::Captured;
 use hawser::{
     connection::Proof,
     event::{Envelope, Request},
@@ -18,29 +16,9 @@ use hawser::{
     },
 };
 use serde_json::json;
-use tracing_subscriber::{Layer, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt};
+use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt};
 
 const TOKEN: &str = "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==";
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Captured {
-    type Writer = Self;
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 fn assert_clean(text: &str, what: &str) {
     for secret in [TOKEN, &TOKEN[6..30], SIGNATURE, "X-Amz-Signature", "%7C"] {
@@ -73,7 +51,7 @@ async fn no_log_line_of_any_life_holds_a_secret() {
             stack.delete().await;
         }
     }
-    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let log = captured.text();
     assert!(log.lines().count() > 500, "only {} lines were captured", log.lines().count());
     assert!(log.contains("cloudformation-custom-resource-response"), "the host alone may be logged, and is");
     assert_clean(&log, "the log");

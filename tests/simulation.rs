@@ -5,29 +5,28 @@
 //! that `make test` stays short. A failing seed is told by `make replay SEED=…`.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on should stop, and says how much it did")]
 
-use std::{
-    collections::BTreeSet,
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod captured;
 
+use std::{collections::BTreeSet, time::Duration};
+
+use captured::Captured;
 use hawser::{
     billing::{Format, TAG_STACK},
     sim::{
         Mishap, World,
         account::AccountFile,
         coverage::{self, Coverage},
+        lambda::{Deliveries, Delivery},
         life::{Life, Lived, Op, live_alone},
         model,
         parties::SIGNATURE,
         random::{self, TOKEN, parameters},
         script::Label,
-        stack::{BILLING, CONNECTION, Closed, Cut, Deliveries, Delivery, Stack, Status, WITHOUT},
+        stack::{BILLING, CONNECTION, Closed, Cut, Stack, Status, WITHOUT},
         systematic,
     },
 };
-use tracing_subscriber::{Layer, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt};
+use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt};
 
 /// Seeds that `make test` lives; `make sim` lives more, elsewhere.
 const SEEDS: u64 = 1500;
@@ -141,27 +140,6 @@ fn every_step_goes_wrong_in_every_way() {
     assert!(run > 1000 && met * 10 > coverage::pairs().len() * 6, "{run} cases, {met} pairs");
 }
 
-/// What the handler logs, at the finest level.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Captured {
-    type Writer = Self;
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 /// HW-W2, F-7, F-8: lives by seed; no secret is in their logs and transcripts.
 #[test]
 fn lives_by_seed_end_well() {
@@ -183,7 +161,7 @@ fn lives_by_seed_end_well() {
         model::check(&life, &lived).unwrap_or_else(|what| panic!("{what}\n  to see it: make replay SEED={seed}"));
         ops += life.stacks.iter().map(|stack| stack.ops.len() + 1).sum::<usize>();
         unwell += lived.stacks.iter().flat_map(|stack| &stack.statuses).filter(|status| **status != Status::Complete).count();
-        let said = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap() + &lived.world.script.transcript().join("\n");
+        let said = captured.text() + &lived.world.script.transcript().join("\n");
         for secret in [TOKEN, &TOKEN[6..30], SIGNATURE] {
             assert!(!said.contains(secret), "seed {seed}: `{secret}` was logged");
         }

@@ -7,7 +7,7 @@ use hawser::{
     actions::{HANDLER_ACTIONS, Scope},
     billing, connection,
     event::Request,
-    sim::stack::FUNCTION_TIMEOUT,
+    sim::lambda::FUNCTION_TIMEOUT,
 };
 use serde_json::{Map, Value, json};
 

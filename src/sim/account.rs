@@ -7,10 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::time::Instant;
 
+pub use super::account_file::{AccountFile, BucketFile, OrganizationFile, ReportFile};
 use super::{
     FOREVER, Mishap, Script,
     actors::{Actor, Promises},
@@ -26,153 +25,6 @@ use crate::{
     organization::Organization,
     ports::{Aws, Cloud, Fault, FaultKind, StackResource, Version},
 };
-
-/// An account as a file describes it: the input of `hawser plan` and of the cases in `tests/cases`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AccountFile {
-    /// The account's place in its organization.
-    #[serde(default)]
-    pub organization: OrganizationFile,
-    /// Its Cost and Usage Reports.
-    #[serde(default)]
-    pub reports: Vec<ReportFile>,
-    /// Buckets, its own and other accounts'.
-    #[serde(default)]
-    pub buckets: Vec<BucketFile>,
-    /// How many reports AWS allows; the documentation says 10, the API's error text says 5.
-    #[serde(default = "report_limit")]
-    pub report_limit: usize,
-}
-
-fn report_limit() -> usize {
-    10
-}
-
-impl Default for AccountFile {
-    fn default() -> Self {
-        Self { organization: OrganizationFile::None, reports: Vec::new(), buckets: Vec::new(), report_limit: report_limit() }
-    }
-}
-
-/// What `DescribeOrganization` answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "lowercase", deny_unknown_fields)]
-pub enum OrganizationFile {
-    /// In no organization.
-    #[default]
-    None,
-    /// In one.
-    #[serde(rename_all = "camelCase")]
-    Member {
-        /// `o-…`
-        id: String,
-        /// The account that pays; the account's own id makes it the management account.
-        management_account: Option<String>,
-        /// `ALL` or `CONSOLIDATED_BILLING`
-        feature_set: String,
-    },
-    /// The account may not ask.
-    Denied,
-}
-
-/// A report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ReportFile {
-    /// Its name.
-    pub name: String,
-    /// Where it delivers.
-    pub bucket: String,
-    /// Below which key.
-    #[serde(default = "ReportFile::prefix")]
-    pub prefix: String,
-    /// The bucket's Region.
-    #[serde(default = "ReportFile::region")]
-    pub region: String,
-    /// `HOURLY`, `DAILY` or `MONTHLY`.
-    #[serde(default = "ReportFile::time_unit")]
-    pub time_unit: String,
-    /// `Parquet` or `textORcsv`.
-    #[serde(default = "ReportFile::format")]
-    pub format: String,
-    /// `Parquet`, `GZIP` or `ZIP`.
-    #[serde(default = "ReportFile::format")]
-    pub compression: String,
-    /// Additional schema elements.
-    #[serde(default = "ReportFile::elements")]
-    pub elements: Vec<String>,
-    /// For a Billing Conductor view.
-    #[serde(default)]
-    pub billing_view: Option<String>,
-    /// The last delivery's status.
-    #[serde(default)]
-    pub last_status: Option<String>,
-    /// When data was last delivered.
-    #[serde(default)]
-    pub last_delivery: Option<String>,
-    /// Its tags.
-    #[serde(default)]
-    pub tags: Tags,
-}
-
-impl ReportFile {
-    /// A report that would suit, without tags and without a delivery yet.
-    pub fn hourly(name: &str, bucket: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            bucket: bucket.to_owned(),
-            prefix: Self::prefix(),
-            region: Self::region(),
-            time_unit: Self::time_unit(),
-            format: Self::format(),
-            compression: Self::format(),
-            elements: Self::elements(),
-            billing_view: None,
-            last_status: None,
-            last_delivery: None,
-            tags: Tags::new(),
-        }
-    }
-    fn prefix() -> String {
-        "billing".to_owned()
-    }
-    fn region() -> String {
-        "us-east-1".to_owned()
-    }
-    fn time_unit() -> String {
-        "HOURLY".to_owned()
-    }
-    fn format() -> String {
-        "Parquet".to_owned()
-    }
-    fn elements() -> Vec<String> {
-        vec!["RESOURCES".to_owned()]
-    }
-}
-
-/// A bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BucketFile {
-    /// Its name.
-    pub name: String,
-    /// Its Region.
-    #[serde(default = "ReportFile::region")]
-    pub region: String,
-    /// Another account's, if given.
-    #[serde(default)]
-    pub owner: Option<String>,
-    /// Its tags.
-    #[serde(default)]
-    pub tags: Tags,
-    /// Its policy document.
-    #[serde(default)]
-    pub policy: Option<Value>,
-    /// Keys of its objects.
-    #[serde(default)]
-    pub objects: Vec<String>,
-}
 
 /// A bucket as it is now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use super::{
     World,
     account::{AccountFile, Lags, Things},
     actors::{Actor, Promises},
+    lambda::Deliveries,
     script::Script,
-    stack::{BILLING, Cut, Deliveries, Exchange, Parameters, Stack, Status},
+    stack::{BILLING, Cut, Exchange, Parameters, Stack, Status},
 };
 
 /// One thing that happens.

@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::{
     actors::is_anyones,
+    lambda::{Deliveries, Ended, FUNCTION_TIMEOUT, Ran},
     life::{Life, Lived, StackLived},
     parties::{SIGNATURE, Stored, Upload, VENDOR_CALL},
     script::{Label, Mishap},
-    stack::{BILLING, CONNECTION, Closed, Deliveries, Ended, Exchange, FUNCTION_TIMEOUT, Ran, Status},
+    stack::{BILLING, CONNECTION, Closed, Exchange, Status},
 };
 use crate::{
     billing::{self, TAG_STACK, Tags},

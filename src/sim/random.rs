@@ -8,9 +8,10 @@ use fastrand::Rng;
 use super::{
     account::{AccountFile, BucketFile, Lags, OrganizationFile, ReportFile},
     actors::Actor,
+    lambda::Deliveries,
     life::{Life, Op, StackLife},
     script::Script,
-    stack::{ACCOUNT, BILLING, CONNECTION, Cut, Deliveries, Parameters, WITHOUT},
+    stack::{ACCOUNT, BILLING, CONNECTION, Cut, Parameters, WITHOUT},
 };
 use crate::{
     billing::{Export, Format, Id, Kind, Retention, Reuse},

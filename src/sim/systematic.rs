@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::{
     account::{AccountFile, BucketFile, Lags, ReportFile},
     coverage::Coverage,
+    lambda::{Deliveries, Delivery},
     life::{Life, Lived, Op, StackLife, live_alone},
     model,
     random::{names, parameters},
     script::{Label, Mishap, Step},
-    stack::{BILLING, CONNECTION, Cut, Deliveries, Delivery, WITHOUT},
+    stack::{BILLING, CONNECTION, Cut, WITHOUT},
 };
 use crate::billing::Format;
 
