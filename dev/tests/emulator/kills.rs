@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hawser_dev::emulator::Run;
 use hawser_dev::front::scenario::FaultAnswer::{self, KillAfter, KillBefore, LatencyMs};
 use hawser_dev::front::scenario::{Fault, Scenario};
 use hawser_dev::stack::{Outcome, Stack};
@@ -73,19 +74,42 @@ async fn a_create_that_is_never_answered_leaves_nothing() {
     lane.world.assert_no_leaks();
 }
 
+/// Enough for a Delete whose answer is late, also on a busy machine.
+const NOT_LONG_SECONDS: u64 = 6;
+
+/// When the Delete has looked already; shorter than one try of the handler's clients (8 s).
+const TOO_LONG_MS: u64 = 7_000;
+
+/// The answer to the Delete comes after what is made too late: before it the rollback does not take the function's role away.
+/// Shorter than one try of the upload (5 s).
+const LATE_ANSWER_MS: u64 = 4_500;
+
 /// HW-L7: a Create that its stack did not wait for is still at work while the Delete of it comes and goes. When it is done it
 /// sees that nobody wants it, and takes back what it made and what it told.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_that_nobody_waits_for_takes_itself_back() {
-    let lane = Lane::new(World::with_template("standalone", &hasty_template(2)).await).await;
-    // Longer than ServiceTimeout and the rollback, shorter than one try of the handler's clients.
+    let lane = Lane::new(World::with_template("standalone", &hasty_template(NOT_LONG_SECONDS)).await).await;
     let slow = |service: &str, operation: &str| {
-        let fault = Fault { service: service.into(), operation: operation.into(), nth: Some(1), answer: LatencyMs(4_000) };
-        Scenario { faults: vec![fault], ..Scenario::default() }
+        let fault = |service: &str, operation: &str, late| Fault {
+            service: service.into(),
+            operation: operation.into(),
+            nth: Some(1),
+            answer: LatencyMs(late),
+        };
+        // The first answer is the Delete's.
+        let faults = vec![fault(service, operation, TOO_LONG_MS), fault("upload", "BillingExport", LATE_ANSWER_MS)];
+        Scenario { faults, ..Scenario::default() }
     };
     for (number, (service, operation)) in [("s3", "CreateBucket"), ("cur", "PutReportDefinition")].into_iter().enumerate() {
+        let mark = lane.mark();
         let (stack, _) = never_answered(&lane, &format!("late-{number}"), &slow(service, operation)).await;
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        let is_late_create = |run: &Run| run.resource == "BillingExport" && run.kind == "Create";
+        let ended = async {
+            while !lane.runs(mark).iter().any(is_late_create) {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
         assert_eq!(lane.marked(&stack).await, [""; 0], "{service}:{operation} came late, and stayed");
     }
     lane.world.assert_no_leaks();
