@@ -11,10 +11,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use captured::Captured;
 use hawser::{
-    billing::{Format, TAG_STACK},
+    billing::{Format, TAG_LOGICAL_ID, TAG_STACK},
     sim::{
         Mishap, World,
-        account::AccountFile,
+        account::{AccountFile, Lags, Things},
         coverage::{self, Coverage},
         lambda::{Deliveries, Delivery},
         life::{Life, Lived, Op, live_alone},
@@ -289,6 +289,220 @@ fn what_failed_clean_ups_left_goes_with_the_stack() {
     let (report, _) = random::names("acme", Format::Parquet).unwrap();
     assert!(lived.stacks[0].alive.things.reports.contains_key(&report), "the clean-ups did not fail");
     assert_eq!(marked(&lived), Vec::<String>::new());
+}
+
+/// HW-L8: the way back from a failed Update, come again when the stack has gone forward after all, removes nothing.
+#[test]
+fn an_old_way_back_spares_what_the_stack_has() {
+    let label = Label { resource: BILLING, request: "Update" };
+    let again = Delivery { again: Some(Duration::from_secs(40)), ..Delivery::default() };
+    let (soon, later) = (Op::Wait(Duration::from_secs(20)), Op::Wait(Duration::from_secs(30)));
+    let csv = || update(&[("Format", "Csv")]);
+    let mut life = Life::of_one("forward after all", vec![create(&[]), csv(), soon, csv(), later, Op::Deliver]);
+    life.stacks[0].deliveries = Deliveries::One(label, again);
+    // The way back is sent, and comes again, only when the Update before it is done.
+    life.lags.call = Duration::from_millis(20);
+    let step = (label, "cur:PutReportDefinition");
+    let lived = live_alone(&life, |script| script.spoil_step(step, 0, Mishap::Unavailable)).unwrap();
+    model::check(&life, &lived).unwrap();
+    let stack = &lived.stacks[0];
+    assert_eq!(stack.statuses, [Status::Complete, Status::RolledBack, Status::Complete, Status::Complete]);
+    let mut updates = stack.exchanges.iter().filter(|exchange| exchange.label == label);
+    assert!(updates.nth(1).unwrap().runs.iter().any(|run| run.too_late), "the way back came once only");
+    let (report, bucket) = random::names("acme", Format::Csv).unwrap();
+    let things = &stack.alive.things;
+    assert!(things.reports.contains_key(&report) && things.buckets.contains_key(&bucket), "{things:?}");
+    // It was never away either: what AWS delivers then goes where the stack says.
+    assert_eq!(things.reports[&report].0.prefix, stack.alive.export["Prefix"], "the report was made anew");
+}
+
+/// HW-L7: a late Create that told the vendor once more takes that back too, under a notice id of its own.
+#[test]
+fn every_late_create_is_withdrawn() {
+    let label = Label { resource: CONNECTION, request: "Create" };
+    let late = Delivery { late: Duration::from_secs(650), again: Some(Duration::from_secs(200)), lost: false };
+    let mut life = Life::of_one("too late, twice", vec![create(&[])]);
+    // Things go wrong as long as any stack lives.
+    let mut other = life.stacks[0].clone();
+    other.name = "beta".to_owned();
+    other.ops = vec![create(&[(WITHOUT, CONNECTION)]), Op::Wait(Duration::from_secs(1000))];
+    life.stacks.push(other);
+    life.stacks[0].deliveries = Deliveries::One(label, late);
+    // The first one is refused, and withdraws what the vendor never heard of; the second one is heard.
+    let lived = live_alone(&life, |script| script.spoil_step((label, "vendor:POST"), 0, Mishap::Denied)).unwrap();
+    model::check(&life, &lived).unwrap();
+    let kinds: Vec<String> = lived.world.vendor.notices().iter().map(|notice| notice["type"].to_string()).collect();
+    assert!(kinds.iter().any(|kind| kind.contains("established")), "{kinds:?}");
+    assert!(lived.world.vendor.connected().is_empty(), "{kinds:?}");
+}
+
+/// HW-B7, HW-O2: a report of ours whose bucket is not ours any more is not said to be had.
+#[test]
+fn a_report_without_our_bucket_is_not_had() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let world = World::new(AccountFile::default());
+        let mut stack = Stack::new(&world, "acme");
+        assert_eq!(stack.create(parameters(&[])).await, Status::Complete);
+        world.account.change(|things| things.buckets.values_mut().for_each(|bucket| bucket.tags.clear()));
+        let before = world.account.things().buckets;
+        assert_eq!(stack.update(parameters(&[("Retention", "Delete")])).await, Status::RolledBack);
+        stack.come_to_rest().await;
+        let refused = stack
+            .exchanges()
+            .iter()
+            .flat_map(|exchange| exchange.stored.clone())
+            .any(|stored| String::from_utf8_lossy(&stored.body).contains("BILLING_BUCKET_NOT_OURS"));
+        assert!(refused, "the Update said that it has an export");
+        assert_eq!(stack.attributes(BILLING)["Origin"], "none");
+        assert_eq!(stack.delete().await, Status::Complete);
+        assert_eq!(world.account.things().buckets, before, "the customer's bucket");
+    });
+}
+
+/// HW-O2, F-1: our names under another stack's mark, or another resource's, are not ours to remove.
+#[test]
+fn a_delete_leaves_what_carries_another_mark() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    for (tag, value) in [(TAG_STACK, "arn:aws:cloudformation:eu-west-1:111122223333:stack/other/1"), (TAG_LOGICAL_ID, "Another")]
+    {
+        runtime.block_on(async {
+            let world = World::new(AccountFile::default());
+            let mut stack = Stack::new(&world, "acme");
+            assert_eq!(stack.create(parameters(&[("Retention", "Delete")])).await, Status::Complete);
+            world.account.change(|things| {
+                let reports = things.reports.values_mut().map(|(_, tags)| tags);
+                for tags in reports.chain(things.buckets.values_mut().map(|bucket| &mut bucket.tags)) {
+                    tags.insert(tag.to_owned(), value.to_owned());
+                }
+            });
+            let before = world.account.things();
+            assert_eq!(stack.delete().await, Status::Complete);
+            assert_eq!(world.account.things(), before, "{tag}");
+            assert_eq!(before.reports.len() + before.buckets.len(), 2);
+        });
+    }
+}
+
+/// HW-L5: of two runs of one Delete, the slower one finds the bucket gone under its hands, which is what it wants.
+#[test]
+fn a_delete_that_another_run_overtakes_succeeds() {
+    let label = Label { resource: BILLING, request: "Delete" };
+    let lives = [vec![create(&[])], vec![create(&[("Retention", "Delete")]), Op::Deliver]];
+    for ops in lives {
+        let mut life = Life::of_one("twice at once", ops);
+        life.stacks[0].deliveries = Deliveries::One(label, Delivery { again: Some(Duration::ZERO), ..Delivery::default() });
+        let lived = live_alone(&life, |script| script.spoil_step((label, "s3:DeleteObject"), 1, Mishap::Denied)).unwrap();
+        model::check(&life, &lived).unwrap();
+        assert!(!lived.world.script.met().is_empty(), "neither run was held up");
+        let stored = lived.stacks[0].exchanges.iter().filter(|exchange| exchange.label == label).flat_map(|e| &e.stored);
+        let answers: Vec<_> = stored.map(|stored| String::from_utf8_lossy(&stored.body)).collect();
+        assert!(answers.len() == 2 && answers.iter().all(|answer| answer.contains("SUCCESS")), "{answers:?}");
+    }
+}
+
+/// HW-O1, F-34: a Create that is killed at any moment after its bucket is there is finished by
+/// the next one: every setting is made.
+#[test]
+fn a_bucket_that_was_half_made_is_wholly_set_up() {
+    let label = Label { resource: BILLING, request: "Create" };
+    for call in [
+        "s3:CreateBucket",
+        "s3:PutBucketPublicAccessBlock",
+        "s3:PutEncryptionConfiguration",
+        "s3:PutLifecycleConfiguration",
+        "s3:PutBucketPolicy",
+    ] {
+        let life = Life::of_one("half made", vec![create(&[])]);
+        let lived = live_alone(&life, |script| script.spoil_step((label, call), 0, Mishap::KilledAfter)).unwrap();
+        model::check(&life, &lived).unwrap();
+        assert_eq!(lived.stacks[0].statuses, [Status::Complete, Status::Complete], "{call}");
+        let (_, bucket) = random::names("acme", Format::Parquet).unwrap();
+        let bucket = &lived.stacks[0].alive.things.buckets[&bucket];
+        assert!(bucket.public_access_blocked && bucket.encrypted && bucket.upload_days.is_some(), "{call}: {bucket:?}");
+    }
+}
+
+/// What somebody does a moment after an Update was sent, between the calls of the handler, which take 20 ms each.
+async fn update_while(world: &World, stack: &mut Stack, milliseconds: u64, act: impl FnOnce(&mut Things)) -> Status {
+    world.account.set_lags(Lags { call: Duration::from_millis(20), ..Lags::default() });
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        world.account.change(act);
+    };
+    tokio::join!(stack.update(parameters(&[("Retention", "Delete")])), meanwhile).0
+}
+
+/// HW-O3: somebody writes the policy between our look and our write: nobody's statements are lost.
+#[test]
+fn a_policy_that_changes_before_it_is_written_is_merged_with_again() {
+    let policy = |sids: &[&str]| {
+        let statement = |sid: &&str| {
+            serde_json::json!({
+                "Sid": sid, "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "*",
+            })
+        };
+        let statements: Vec<_> = sids.iter().map(statement).collect();
+        Some(serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string())
+    };
+    let write =
+        |things: &mut Things, policy: Option<String>| things.buckets.values_mut().for_each(|b| b.policy.clone_from(&policy));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let world = World::new(AccountFile::default());
+        let mut stack = Stack::new(&world, "acme");
+        assert_eq!(stack.create(parameters(&[])).await, Status::Complete);
+        // Ours is lost, so that there is something to write.
+        world.account.change(|things| write(things, policy(&["Theirs"])));
+        let status = update_while(&world, &mut stack, 50, |things| write(things, policy(&["Theirs", "Added"]))).await;
+        assert_eq!(status, Status::Complete);
+        let (_, bucket) = random::names("acme", Format::Parquet).unwrap();
+        let policy = world.account.things().buckets[&bucket].policy.clone().unwrap();
+        for sid in ["Theirs", "Added", "HawserBillingWrite"] {
+            assert!(policy.contains(sid), "`{sid}` is not in {policy}");
+        }
+    });
+}
+
+/// HW-B3: a report that goes between being listed and being looked at is neither reused nor in the way.
+#[test]
+fn a_report_that_goes_while_it_is_looked_at_is_not_chosen() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let (report, _) = random::names("acme", Format::Parquet).unwrap();
+    for goes in ["finance", &report] {
+        runtime.block_on(async {
+            let world = World::new(AccountFile::default());
+            let mut stack = Stack::new(&world, "acme");
+            let kind = if goes == report { "CostAndUsageReport" } else { "None" };
+            assert_eq!(stack.create(parameters(&[("Kind", kind)])).await, Status::Complete);
+            if goes != report {
+                world.account.change(|things| *things = World::new(systematic::lives()[1].account.clone()).account.things());
+                assert!(world.account.things().reports.contains_key(goes), "the account has no report of the customer's");
+            }
+            let status = update_while(&world, &mut stack, 30, |things| drop(things.reports.remove(goes))).await;
+            assert_eq!(status, Status::Complete, "{goes}");
+            assert_eq!(stack.attributes(BILLING)["Origin"], "created", "{goes}");
+            assert!(world.account.things().reports.contains_key(&report), "{goes}");
+        });
+    }
+}
+
+/// F-35: a role that is seconds old is denied now and then: the next try counts, on a Delete as on a Create.
+#[test]
+fn a_denial_that_passes_fails_no_create_and_no_delete() {
+    let life = Life::of_one("a fresh role", vec![create(&[("Retention", "Delete")]), Op::Deliver]);
+    let steps = systematic::plainly(&life).unwrap().world.script.steps();
+    let of_aws =
+        steps.keys().filter(|(_, call)| ["cloudformation:", "organizations:", "cur:", "s3:"].iter().any(|s| call.starts_with(s)));
+    let mut denied = 0;
+    for step in of_aws {
+        let lived = live_alone(&life, |script| script.spoil_step(*step, 0, Mishap::Denied)).unwrap();
+        model::check(&life, &lived).unwrap();
+        assert_eq!(lived.stacks[0].statuses, [Status::Complete, Status::Complete], "{step:?}");
+        assert_eq!(marked(&lived), Vec::<String>::new(), "{step:?}");
+        denied += 1;
+    }
+    assert!(denied > 15, "only {denied} calls were denied");
 }
 
 /// HW-B7: the account had room for the report when the stack was made, and has none when it rolls back.
