@@ -19,11 +19,13 @@ use super::{
 use crate::{
     billing::{self, TAG_STACK, Tags},
     connection,
-    reply::RESPONSE_BYTES_MAX,
 };
 
 /// A response leaves at least this long before the deadline (HW-A3).
 const SAFETY: Duration = Duration::from_secs(2);
+
+/// CloudFormation's quota for a response, in its own number and not in the handler's.
+pub(super) const RESPONSE_BYTES_MAX: usize = 4096;
 
 /// Longest physical id (CloudFormation, custom resource response objects).
 const PHYSICAL_ID_BYTES_MAX: usize = 1024;

@@ -20,10 +20,11 @@ use super::{
     World,
     lambda::{Deliveries, Ran, invoke},
     locked,
+    model::RESPONSE_BYTES_MAX,
     parties::{SIGNATURE, Stored},
     script::Label,
 };
-use crate::{billing, connection, ports::StackResource, reply::RESPONSE_BYTES_MAX};
+use crate::{billing, connection, ports::StackResource};
 
 /// `ServiceTimeout`, as `template.yaml` has it: so long CloudFormation waits for an answer.
 pub const SERVICE_TIMEOUT: Duration = Duration::from_secs(600);
