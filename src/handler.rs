@@ -203,8 +203,11 @@ async fn take_back_if_unwanted(request: &Request, until: OffsetDateTime, ports: 
         loop {
             let outcome = AssertUnwindSafe(take_back(request, until, ports)).catch_unwind().await;
             match (outcome.unwrap_or_else(|_| Err(panicked())), waits.next()) {
-                // Nobody comes after this run, so it tries again itself.
-                (Err(_), Some(wait)) => ports.clock.sleep(*wait).await,
+                // Nobody comes after this run, so it tries again itself; a denial was waited for already.
+                (Err(failure), Some(wait)) if failure.code != Code::AwsAccessDenied => {
+                    info!(code = failure.code.as_str(), "trying again");
+                    ports.clock.sleep(*wait).await;
+                }
                 (outcome, _) => return outcome,
             }
         }

@@ -176,10 +176,11 @@ fn report(coverage: &Coverage) -> Result<(), String> {
     if let Some(step) = coverage.impossible().first() {
         return Err(format!("{} for {} was said to be unreachable", step.1, step.0));
     }
-    match missed.first() {
-        None => Ok(()),
-        Some(((label, call), mishap)) => {
-            Err(format!("{} pairs were not met, the first is {mishap:?} at {call} for {label}", missed.len()))
-        }
+    if missed.is_empty() {
+        return Ok(());
     }
+    for ((label, call), mishap) in &missed {
+        println!("not met: {mishap:?} at {call} for {label}");
+    }
+    Err(format!("{} pairs of step and mishap were not met", missed.len()))
 }

@@ -192,6 +192,8 @@ async fn drive(world: &World, life: &StackLife) -> Driven {
     }
     let alive = Alive { status: stack.status(), export: stack.attributes(BILLING), things: world.account.things() };
     statuses.push(stack.delete().await);
+    // What comes late comes while things still go wrong.
+    stack.come_to_rest().await;
     Driven { stack, statuses, healed, alive }
 }
 

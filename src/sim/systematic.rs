@@ -80,6 +80,13 @@ pub fn lives() -> Vec<Life> {
         vec![create(&[]), update(&[("Reuse", "Never")]), update(&[])],
     );
     reuse.account = customers_report();
+    let mut found =
+        Life::of_one("an export is asked for later, and the customer has one", vec![create(&[("Kind", "None")]), update(&[])]);
+    found.account = customers_report();
+    let mut full = Life::of_one("an export is asked for when there is no room", vec![create(&[("Kind", "None")]), update(&[])]);
+    full.account = customers_report();
+    full.account.report_limit = 1;
+    full.account.reports[0].time_unit = "DAILY".to_owned();
     let mut slow_aws = Life::of_one("AWS shows late what was done", vec![create(&[]), update(&[("Format", "Csv")])]);
     slow_aws.lags = Lags {
         call: Duration::from_millis(20),
@@ -179,6 +186,8 @@ pub fn lives() -> Vec<Life> {
             ),
             again("Delete", BILLING, 40),
         ),
+        found,
+        full,
         slow_aws,
         unmarked,
         two,
