@@ -16,7 +16,7 @@ use crate::{
     execute::patiently,
     lifecycle::{Fate, is_made_up, is_on_its_way_back},
     names::{Key, LaunchToken, NameError, NoticeUrl, one_line, shorten},
-    ports::{Fault, FaultKind, HttpAnswer, Ports},
+    ports::{Fault, HttpAnswer, Ports},
     properties::Properties,
     reply::Attributes,
 };
@@ -182,7 +182,7 @@ async fn may_have_been_told(origin: &Origin, ports: &Ports<'_>) -> Result<bool, 
     match patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await {
         Ok(resource) => Ok(Fate::of(resource.as_ref(), id) == Fate::Going),
         // A role that may not ask must not keep the stack from going; a vendor that never heard of it answers 404.
-        Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => Ok(true),
+        Err(fault) if fault.is_denial() => Ok(true),
         Err(fault) => Err(fault),
     }
 }

@@ -211,10 +211,7 @@ impl Run<'_> {
             if self.clock.now() + DATA_RESERVE > self.until {
                 return Ok(Some(format!("bucket `{bucket}` still holds data: there was too much to delete in time")));
             }
-            match self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await {
-                Err(fault) if fault.kind == FaultKind::Missing => return Ok(None),
-                answer => answer?,
-            }
+            self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
         }
     }
 
@@ -228,11 +225,7 @@ impl Run<'_> {
         match page.as_slice() {
             [] => {}
             [only] if only.key == TEST_OBJECT => {
-                match self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await {
-                    // Another run was faster.
-                    Err(fault) if fault.kind == FaultKind::Missing => return Ok(None),
-                    answer => answer?,
-                }
+                self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
             }
             _ => return kept(),
         }

@@ -85,15 +85,7 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
     let request = catch_unwind(|| Request::parse(event)).unwrap_or_else(|_| Err(panicked()));
     let physical_id = request.as_ref().map_or_else(|_| kept_id(&envelope), physical_id);
     let outcome = match &request {
-        Ok(request) => {
-            let work = AssertUnwindSafe(fulfil(request, work_until, ports)).catch_unwind();
-            let limit = ports.clock.sleep(left - reserve);
-            tokio::select! {
-                biased;
-                outcome = work => outcome.unwrap_or_else(|_| Err(panicked())),
-                () = limit => Err(Failure::new(Code::DeadlineExceeded, "the work was not done before the function's time ran out")),
-            }
-        }
+        Ok(request) => within(left - reserve, fulfil(request, work_until, ports), ports).await,
         Err(failure) => Err(failure.clone()),
     };
     let verdict = match outcome {
@@ -110,6 +102,17 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
         take_back_if_unwanted(request, reply_until, ports).await;
     }
     Ok(())
+}
+
+/// Whatever becomes of the work, it ends: a panic is a failure, and so is the end of its time (HW-A3).
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>, ports: &Ports<'_>) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        outcome = AssertUnwindSafe(work).catch_unwind() => outcome.unwrap_or_else(|_| Err(panicked())),
+        () = ports.clock.sleep(limit) => {
+            Err(Failure::new(Code::DeadlineExceeded, "the work was not done before the function's time ran out"))
+        }
+    }
 }
 
 /// A request that was fulfilled.
@@ -213,12 +216,7 @@ async fn take_back_if_unwanted(request: &Request, until: OffsetDateTime, ports: 
         }
     };
     let limit = Duration::try_from(until - ports.clock.now()).unwrap_or_default();
-    let outcome = tokio::select! {
-        biased;
-        outcome = work => outcome,
-        () = ports.clock.sleep(limit) => Err(Failure::new(Code::DeadlineExceeded, "the function's time ran out")),
-    };
-    if let Err(failure) = outcome {
+    if let Err(failure) = within(limit, work, ports).await {
         warn!(code = failure.code.as_str(), "it is not known whether the stack still waits, or what it left: {failure}");
     }
 }

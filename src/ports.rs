@@ -81,7 +81,7 @@ pub trait Aws: Send + Sync {
     async fn put_bucket_policy(&self, bucket: &BucketName, owner: &AccountId, policy: &str) -> Result<(), Fault>;
     /// `s3:ListObjectVersions`, one page of at most `max`: object versions and delete markers.
     async fn list_versions(&self, bucket: &BucketName, owner: &AccountId, prefix: &str, max: u16) -> Result<Vec<Version>, Fault>;
-    /// `s3:DeleteObjects`, at most 1,000 at once.
+    /// `s3:DeleteObjects`, at most 1,000 at once; in a bucket that is gone already it is success.
     async fn delete_versions(&self, bucket: &BucketName, owner: &AccountId, versions: &[Version]) -> Result<(), Fault>;
     /// `s3:DeleteBucket`; one that is gone already is success, one with data is [`FaultKind::NotEmpty`].
     async fn delete_bucket(&self, bucket: &BucketName, owner: &AccountId) -> Result<(), Fault>;
@@ -152,6 +152,13 @@ pub struct Fault {
     pub message: String,
     /// AWS's request id.
     pub request_id: Option<String>,
+}
+
+impl Fault {
+    /// Whether AWS denied the call, by whatever policy.
+    pub fn is_denial(&self) -> bool {
+        matches!(self.kind, FaultKind::Denied | FaultKind::DeniedByScp)
+    }
 }
 
 impl fmt::Display for Fault {

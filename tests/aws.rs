@@ -256,6 +256,18 @@ async fn keys_that_could_not_be_deleted_are_a_fault_though_the_call_succeeded() 
     assert_eq!(fault.kind, FaultKind::Denied);
 }
 
+/// HW-L5: another run was faster.
+#[tokio::test]
+async fn keys_in_a_bucket_that_is_gone_are_deleted() {
+    let gone = "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
+    let canned = Canned::with(&[(404, gone), (403, "<Error><Code>AccessDenied</Code></Error>")]);
+    let clients = canned.clients(&billing(Partition::Aws));
+    let version = Version { key: "k".to_owned(), version_id: "null".to_owned() };
+    clients.delete_versions(&bucket(), &owner(), std::slice::from_ref(&version)).await.unwrap();
+    let fault = clients.delete_versions(&bucket(), &owner(), &[version]).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Denied);
+}
+
 #[tokio::test]
 async fn throttling_is_tried_again_and_then_said() {
     // F-44.

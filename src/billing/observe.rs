@@ -148,7 +148,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     facts.role = role?;
     facts.reports = match reports {
         Ok(reports) => Reports::Seen(reports),
-        Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => Reports::Denied(fault),
+        Err(fault) if fault.is_denial() => Reports::Denied(fault),
         Err(fault) => return Err(fault.into()),
     };
     let seen: &[Report] = match &facts.reports {
@@ -206,7 +206,7 @@ pub async fn doomed(origin: &Origin, prefix: Option<&NamePrefix>, ports: &Ports<
     let fate = match fate(origin, physical_id, ports).await {
         Ok(fate) => fate,
         // A role that may not ask must not keep the stack from going.
-        Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => {
+        Err(fault) if fault.is_denial() => {
             let remark = format!("only what the request itself names was looked for: {fault}");
             return Ok(Doomed { ids: own.into_iter().collect(), remark: Some(remark) });
         }
@@ -323,7 +323,7 @@ async fn bucket_state(
     match exists {
         Ok(false) => return Ok(OwnBucket::Absent),
         Ok(true) => {}
-        Err(fault) if matches!(fault.kind, FaultKind::Denied | FaultKind::DeniedByScp) => {
+        Err(fault) if fault.is_denial() => {
             return Ok(OwnBucket::Hidden(fault));
         }
         Err(fault) => return Err(fault.into()),

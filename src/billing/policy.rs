@@ -108,7 +108,7 @@ pub fn merge(
     Ok(Some(text))
 }
 
-/// Whether a policy holds any statement of ours: then the bucket's settings were made before.
+/// Whether a policy holds any statement of ours: what was written to the bucket once.
 pub fn was_set_up(policy: Option<&str>) -> bool {
     let policy: Option<Value> = policy.and_then(|text| serde_json::from_str(text).ok());
     let statements = policy.as_ref().and_then(|policy| policy.get("Statement")).and_then(Value::as_array);

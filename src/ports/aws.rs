@@ -236,7 +236,10 @@ impl Aws for Clients {
         let delete = s3::types::Delete::builder().set_objects(Some(objects)).quiet(true);
         let delete = delete.build().map_err(|_| unreadable(action))?;
         let request = self.s3.delete_objects().bucket(bucket.as_str()).expected_bucket_owner(owner.as_str());
-        let answer = request.delete(delete).send().await.map_err(|why| fault(action, why))?;
+        let answer = match request.delete(delete).send().await.map_err(|why| fault(action, why)) {
+            Err(fault) if fault.kind == FaultKind::Missing => return Ok(()),
+            answer => answer?,
+        };
         // The call succeeds even when single keys were refused.
         match answer.errors.unwrap_or_default().into_iter().next() {
             None => Ok(()),

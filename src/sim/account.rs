@@ -106,25 +106,7 @@ const SETTINGS: [&str; 4] =
 impl Account {
     /// An account as a file describes it.
     pub fn new(file: AccountFile, script: Arc<Script>, cloudformation: Arc<CloudFormation>) -> Self {
-        let reports = file.reports.into_iter().map(|r| {
-            let report = Report {
-                name: r.name.clone(),
-                time_unit: r.time_unit,
-                format: r.format,
-                compression: r.compression,
-                elements: r.elements,
-                bucket: r.bucket,
-                prefix: r.prefix,
-                region: r.region,
-                artifacts: Vec::new(),
-                versioning: "OVERWRITE_REPORT".to_owned(),
-                refresh_closed: true,
-                billing_view: r.billing_view,
-                last_status: r.last_status,
-                last_delivery: r.last_delivery,
-            };
-            (r.name, (report, r.tags))
-        });
+        let reports = file.reports.into_iter().map(|report| (report.name.clone(), report.into_report()));
         let buckets = file.buckets.into_iter().map(|b| {
             let bucket = Bucket {
                 region: b.region,
@@ -480,7 +462,10 @@ impl Aws for Account {
             bucket.objects.retain(|key| !versions.iter().any(|version| version.key == *key));
             Ok(())
         };
-        self.bucket("s3:DeleteObject", bucket, remove).await
+        match self.bucket("s3:DeleteObject", bucket, remove).await {
+            Err(fault) if fault.kind == FaultKind::Missing => Ok(()),
+            answer => answer,
+        }
     }
 
     async fn delete_bucket(&self, bucket: &BucketName, _owner: &AccountId) -> Result<(), Fault> {

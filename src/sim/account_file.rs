@@ -1,9 +1,9 @@
 //! An account as a file describes it: the input of `hawser plan`, and of the stories in `tests/cases`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::billing::Tags;
+use crate::billing::{Report, Tags};
 
 /// An account as a file describes it: the input of `hawser plan` and of the cases in `tests/cases`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +95,27 @@ pub struct ReportFile {
 }
 
 impl ReportFile {
+    /// The report and its tags, as they stand in an account.
+    pub(super) fn into_report(self) -> (Report, Tags) {
+        let report = Report {
+            name: self.name,
+            time_unit: self.time_unit,
+            format: self.format,
+            compression: self.compression,
+            elements: self.elements,
+            bucket: self.bucket,
+            prefix: self.prefix,
+            region: self.region,
+            artifacts: Vec::new(),
+            versioning: "OVERWRITE_REPORT".to_owned(),
+            refresh_closed: true,
+            billing_view: self.billing_view,
+            last_status: self.last_status,
+            last_delivery: self.last_delivery,
+        };
+        (report, self.tags)
+    }
+
     /// A report that would suit, without tags and without a delivery yet.
     pub fn hourly(name: &str, bucket: &str) -> Self {
         Self {
@@ -150,4 +171,19 @@ pub struct BucketFile {
     /// Keys of its objects.
     #[serde(default)]
     pub objects: Vec<String>,
+}
+
+impl BucketFile {
+    /// A bucket of the customer's, with data and with a policy of its own.
+    pub fn customers(name: &str) -> Self {
+        let deny = json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "*" });
+        Self {
+            name: name.to_owned(),
+            region: ReportFile::region(),
+            owner: None,
+            tags: Tags::new(),
+            policy: Some(json!({ "Version": "2012-10-17", "Statement": deny })),
+            objects: vec!["billing/finance/1.parquet".to_owned(), "notes.txt".to_owned()],
+        }
+    }
 }

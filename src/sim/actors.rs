@@ -7,8 +7,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::account::{Bucket, OrganizationFile, Things};
-use crate::billing::{Report, TAG_STACK, Tags};
+use super::account::{Bucket, OrganizationFile, ReportFile, Things};
+use crate::billing::{TAG_STACK, Tags};
 
 /// What is promised to the owners of the account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -171,25 +171,11 @@ fn apply(act: &Act, things: &mut Things, organization: &mut OrganizationFile, pr
         }
         Act::MakeReport(name) => {
             let bucket = format!("{name}-bucket");
-            let report = Report {
-                name: name.clone(),
-                time_unit: if promises.acts.is_multiple_of(2) { "HOURLY" } else { "DAILY" }.to_owned(),
-                format: "Parquet".to_owned(),
-                compression: "Parquet".to_owned(),
-                elements: vec!["RESOURCES".to_owned()],
-                bucket: bucket.clone(),
-                prefix: "billing".to_owned(),
-                region: "us-east-1".to_owned(),
-                artifacts: Vec::new(),
-                versioning: "OVERWRITE_REPORT".to_owned(),
-                refresh_closed: true,
-                billing_view: None,
-                last_status: None,
-                last_delivery: None,
-            };
+            let time_unit = if promises.acts.is_multiple_of(2) { "HOURLY" } else { "DAILY" }.to_owned();
+            let report = ReportFile { time_unit, ..ReportFile::hourly(name, &bucket) }.into_report();
             let made = Bucket { region: "us-east-1".to_owned(), ..Bucket::default() };
             for owner in [things, &mut promises.theirs] {
-                owner.reports.insert(name.clone(), (report.clone(), Tags::new()));
+                owner.reports.insert(name.clone(), report.clone());
                 owner.buckets.insert(bucket.clone(), made.clone());
             }
         }

@@ -143,16 +143,7 @@ fn lags(random: &mut Rng) -> Lags {
 }
 
 fn account(random: &mut Rng, stacks: &[StackLife]) -> AccountFile {
-    let bucket = |name: &str| BucketFile {
-        name: name.to_owned(),
-        region: "us-east-1".to_owned(),
-        owner: None,
-        tags: Default::default(),
-        policy: Some(
-            serde_json::json!({ "Version": "2012-10-17", "Statement": { "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "*" } }),
-        ),
-        objects: vec!["billing/1.parquet".to_owned(), "notes.txt".to_owned()],
-    };
+    let bucket = BucketFile::customers;
     let report = |name: &str, bucket: &str, time_unit: &str| ReportFile {
         time_unit: time_unit.to_owned(),
         ..ReportFile::hourly(name, bucket)

@@ -172,9 +172,11 @@ pub struct Stack {
 }
 
 enum Answer {
-    Success(Known),
-    /// As success, but an attribute is missing that the template reads.
-    Lacking(Known),
+    Success {
+        known: Known,
+        /// Every attribute is there that the template reads; else what depends on them fails.
+        whole: bool,
+    },
     Failed {
         physical_id: String,
     },
@@ -329,15 +331,10 @@ impl Stack {
         let properties = self.properties(name);
         self.set_resource(name, "CREATE_IN_PROGRESS", Some(""));
         match self.request("Create", name, None, properties.clone(), None, cut).await {
-            Answer::Success(known) => {
+            Answer::Success { known, whole } => {
                 self.set_resource(name, "CREATE_COMPLETE", Some(&known.physical_id));
                 self.resources.insert(name, known);
-                true
-            }
-            Answer::Lacking(known) => {
-                self.set_resource(name, "CREATE_COMPLETE", Some(&known.physical_id));
-                self.resources.insert(name, known);
-                false
+                whole
             }
             Answer::Failed { physical_id } => {
                 self.set_resource(name, "CREATE_FAILED", Some(&physical_id));
@@ -366,15 +363,10 @@ impl Stack {
     async fn change(&mut self, name: &'static str, known: &Known, wanted: Value, old: Value, cut: Option<Cut>) -> bool {
         self.set_resource(name, "UPDATE_IN_PROGRESS", None);
         match self.request("Update", name, Some(&known.physical_id), wanted, Some(old), cut).await {
-            Answer::Success(known) => {
+            Answer::Success { known, whole } => {
                 self.set_resource(name, "UPDATE_COMPLETE", Some(&known.physical_id));
                 self.resources.insert(name, known);
-                true
-            }
-            Answer::Lacking(known) => {
-                self.set_resource(name, "UPDATE_COMPLETE", Some(&known.physical_id));
-                self.resources.insert(name, known);
-                false
+                whole
             }
             Answer::Failed { .. } => {
                 self.set_resource(name, "UPDATE_FAILED", None);
@@ -433,7 +425,7 @@ impl Stack {
                 self.set_resource(name, "DELETE_IN_PROGRESS", None);
             }
             let answer = self.request("Delete", name, Some(&old.physical_id), old.properties.clone(), None, None).await;
-            let done = matches!(answer, Answer::Success(_) | Answer::Lacking(_));
+            let done = matches!(answer, Answer::Success { .. });
             if whole {
                 self.set_resource(name, if done { "DELETE_COMPLETE" } else { "DELETE_FAILED" }, None);
             }
@@ -550,9 +542,9 @@ impl Stack {
         }
         let attributes = response["Data"].as_object().cloned().unwrap_or_default();
         let read: &[&str] = if resource == BILLING { &billing::ATTRIBUTES } else { &connection::ATTRIBUTES };
-        let lacking = event["RequestType"] != "Delete" && read.iter().any(|name| !attributes.contains_key(*name));
+        let whole = event["RequestType"] == "Delete" || read.iter().all(|name| attributes.contains_key(*name));
         let known = Known { physical_id: answered, properties: event["ResourceProperties"].clone(), attributes };
-        if lacking { Answer::Lacking(known) } else { Answer::Success(known) }
+        Answer::Success { known, whole }
     }
 }
 

@@ -50,16 +50,8 @@ fn with_deliveries(mut life: Life, deliveries: Deliveries) -> Life {
 }
 
 fn customers_report() -> AccountFile {
-    let policy = serde_json::json!({ "Version": "2012-10-17", "Statement": { "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "*" } });
-    let bucket = BucketFile {
-        name: "finance-data".to_owned(),
-        region: "us-east-1".to_owned(),
-        owner: None,
-        tags: Default::default(),
-        policy: Some(policy),
-        objects: vec!["billing/finance/1.parquet".to_owned(), "notes.txt".to_owned()],
-    };
-    AccountFile { reports: vec![ReportFile::hourly("finance", "finance-data")], buckets: vec![bucket], ..AccountFile::default() }
+    let (report, bucket) = (ReportFile::hourly("finance", "finance-data"), BucketFile::customers("finance-data"));
+    AccountFile { reports: vec![report], buckets: vec![bucket], ..AccountFile::default() }
 }
 
 /// The lives that things go wrong in. Together they take every step there is.
