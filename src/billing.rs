@@ -17,6 +17,7 @@ use crate::{
 };
 
 pub mod choice;
+pub mod export;
 pub mod observe;
 pub mod plan;
 pub mod policy;

@@ -10,7 +10,10 @@ use time::OffsetDateTime;
 use url::Url;
 
 use crate::{
-    billing::{Report, Tags},
+    billing::{
+        Report, Tags,
+        export::{DataExport, ExportSummary, Table},
+    },
     connection::{Proof, ProofRequest},
     error::Failure,
     names::{AccountId, BucketName, Region, ReportName, StackId},
@@ -45,11 +48,47 @@ pub trait Cloud: Send + Sync {
     fn at(&self, region: &Region) -> Arc<dyn Aws>;
 }
 
+/// The calls of Data Exports (`bcm-data-exports`).
+#[async_trait]
+pub trait Exports: Send + Sync {
+    /// `bcm-data-exports:ListExports`, every page (HW-B4).
+    async fn list_exports(&self) -> Result<Vec<ExportSummary>, Fault>;
+    /// `bcm-data-exports:GetExport`
+    async fn get_export(&self, arn: &str) -> Result<DataExport, Fault>;
+    /// `bcm-data-exports:ListTagsForResource`, every page.
+    async fn export_tags(&self, arn: &str) -> Result<Tags, Fault>;
+    /// `bcm-data-exports:CreateExport`; the new export's ARN. The service knows no idempotency token.
+    async fn create_export(&self, export: &DataExport, tags: &Tags) -> Result<String, Fault>;
+    /// `bcm-data-exports:UpdateExport`, which takes the whole definition.
+    async fn update_export(&self, export: &DataExport) -> Result<(), Fault>;
+    /// `bcm-data-exports:DeleteExport`; one that is gone already is success.
+    async fn delete_export(&self, arn: &str) -> Result<(), Fault>;
+    /// `bcm-data-exports:ListTables`, every page.
+    async fn list_tables(&self) -> Result<Vec<Table>, Fault>;
+    /// `bcm-data-exports:GetTable`: the names of the columns that a table has in the given configuration.
+    async fn table_columns(&self, table: &str, properties: &BTreeMap<String, String>) -> Result<Vec<String>, Fault>;
+    /// `bcm-data-exports:ListExecutions`: the newest execution of an export; `None` before the first.
+    async fn last_execution(&self, arn: &str) -> Result<Option<Execution>, Fault>;
+}
+
+/// The calls of AWS Support. Each can be [`FaultKind::NoSubscription`].
+#[async_trait]
+pub trait Support: Send + Sync {
+    /// `support:DescribeServices`: what a case can be about.
+    async fn support_services(&self) -> Result<Vec<SupportService>, Fault>;
+    /// `support:DescribeSeverityLevels`: the codes, as AWS orders them.
+    async fn support_severities(&self) -> Result<Vec<String>, Fault>;
+    /// `support:DescribeCases`, every page, resolved ones as well, those opened after the given time.
+    async fn support_cases(&self, after: OffsetDateTime) -> Result<Vec<SupportCase>, Fault>;
+    /// `support:CreateCase`; the new case's id. The service knows no idempotency token.
+    async fn open_case(&self, case: &NewCase) -> Result<String, Fault>;
+}
+
 /// The calls Hawser makes of AWS, named as the API operations they are.
 ///
 /// Every bucket call names the account that must own the bucket (HW-O5), so that a squatted name is refused by S3 itself.
 #[async_trait]
-pub trait Aws: Send + Sync {
+pub trait Aws: Exports + Support {
     /// `organizations:DescribeOrganization`; `None` is `AWSOrganizationsNotInUseException`.
     async fn describe_organization(&self) -> Result<Option<Organization>, Fault>;
     /// `cur:DescribeReportDefinitions`, every page (HW-B4).
@@ -60,6 +99,17 @@ pub trait Aws: Send + Sync {
     async fn put_report(&self, report: &Report, tags: &Tags) -> Result<(), Fault>;
     /// `cur:DeleteReportDefinition`; one that is gone already is success.
     async fn delete_report(&self, report: &ReportName) -> Result<(), Fault>;
+    /// `organizations:ListDelegatedServicesForAccount`, every page: what the account administers for its organization.
+    async fn delegated_services(&self, account: &AccountId) -> Result<Vec<String>, Fault>;
+    /// `organizations:ListOutboundResponsibilityTransfers` or its inbound sister, every page, of type `BILLING`.
+    async fn billing_transfers(&self, direction: Direction) -> Result<Vec<BillingTransfer>, Fault>;
+    /// `s3:GetBucketEncryption`: the KMS key that new objects are encrypted with, as the bucket names it; `None` where S3's
+    /// own keys or the account's default key for S3 do it.
+    async fn bucket_key(&self, bucket: &BucketName, owner: &AccountId) -> Result<Option<String>, Fault>;
+    /// `s3:ListObjectsV2` with `/` as the delimiter, every page up to [`OBJECTS_LISTED_MAX`]: one level of a bucket.
+    async fn list_level(&self, bucket: &BucketName, owner: &AccountId, prefix: &str) -> Result<Level, Fault>;
+    /// `s3:GetObject`, at most the first `max` bytes.
+    async fn read_object(&self, bucket: &BucketName, owner: &AccountId, key: &str, max: usize) -> Result<Vec<u8>, Fault>;
     /// `s3:HeadBucket`: `true` if the owner has it, `false` if nobody has it; another owner's is [`FaultKind::Denied`].
     async fn bucket_exists(&self, bucket: &BucketName, owner: &AccountId) -> Result<bool, Fault>;
     /// `s3:GetBucketLocation`
@@ -110,6 +160,95 @@ pub struct Version {
     pub version_id: String,
 }
 
+/// One level of a bucket's keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Level {
+    /// The objects directly below the prefix.
+    pub objects: Vec<Object>,
+    /// What looks like folders below it: whole keys that end in `/`.
+    pub folders: Vec<String>,
+}
+
+/// Objects and folders of one level, at most: ten pages. A month of the largest reports has some hundred files.
+pub const OBJECTS_LISTED_MAX: usize = 10_000;
+
+/// An object as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// `LastModified`.
+    pub modified: OffsetDateTime,
+}
+
+/// One run of an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// `ExecutionStatusCode`, such as `DELIVERY_SUCCESS` or `QUERY_FAILURE`.
+    pub code: String,
+    /// `ExecutionStatusReason`, such as `INSUFFICIENT_PERMISSION`.
+    pub reason: Option<String>,
+}
+
+/// Which way a bill is transferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// This organization's bill goes to another one's management account.
+    Outbound,
+    /// Another organization's bill comes here.
+    Inbound,
+}
+
+/// A transfer of the responsibility for a bill (AWS Organizations API Reference, `ResponsibilityTransfer`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BillingTransfer {
+    /// `ACCEPTED` or another status.
+    pub status: String,
+    /// The other organization's management account.
+    pub other: Option<AccountId>,
+    /// From when on.
+    pub start: Option<OffsetDateTime>,
+    /// Until when; open where absent.
+    pub end: Option<OffsetDateTime>,
+}
+
+/// A service that AWS Support takes cases about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupportService {
+    /// Its code.
+    pub code: String,
+    /// Its name.
+    pub name: String,
+    /// Its categories: code and name.
+    pub categories: Vec<(String, String)>,
+}
+
+/// A case as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupportCase {
+    /// What a person calls it by; the longer id where there is none.
+    pub display_id: String,
+    /// Its subject.
+    pub subject: String,
+}
+
+/// A case to open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCase {
+    /// From [`Aws::support_services`].
+    pub service: String,
+    /// From [`Aws::support_services`].
+    pub category: String,
+    /// From [`Aws::support_severities`].
+    pub severity: String,
+    /// The subject.
+    pub subject: String,
+    /// At most 8,000 characters.
+    pub body: String,
+}
+
 /// Why a call failed, as far as Hawser decides by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
@@ -127,8 +266,10 @@ pub enum FaultKind {
     Exists,
     /// The name belongs to another account.
     Taken,
-    /// `ReportLimitReachedException`
+    /// `ReportLimitReachedException`, or `ServiceQuotaExceededException` of Data Exports.
     LimitReached,
+    /// `SubscriptionRequiredException`: the account's plan with AWS Support has no API.
+    NoSubscription,
     /// `ValidationException: Failed to verify customer bucket permission.` (F-16)
     BucketUnverified,
     /// `BucketNotEmpty`

@@ -3,20 +3,25 @@
 use std::{error::Error as StdError, time::Duration};
 
 use async_trait::async_trait;
+use aws_sdk_bcmdataexports as exports;
 use aws_sdk_cloudformation as cloudformation;
 use aws_sdk_costandusagereport as cur;
 use aws_sdk_organizations as organizations;
 use aws_sdk_s3 as s3;
+use aws_sdk_support as support;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::{error::metadata::ProvideErrorMetadata, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, request_id::RequestId as _};
 
-use super::{Aws, Fault, FaultKind, StackResource, Version};
+use super::{Aws, BillingTransfer, Direction, Fault, FaultKind, Level, OBJECTS_LISTED_MAX, Object, StackResource, Version};
 use crate::{
     billing::{Report, Tags},
     names::{AccountId, BucketName, Region, ReportName, StackId},
     organization::Organization,
 };
+
+mod data_exports;
+mod cases;
 
 /// Tries of one call before its fault counts (F-44).
 const TRIES_MAX: u32 = 4;
@@ -36,9 +41,11 @@ pub fn patience() -> (RetryConfig, TimeoutConfig) {
 #[derive(Debug)]
 pub struct Clients {
     cloudformation: cloudformation::Client,
+    exports: exports::Client,
     organizations: organizations::Client,
     cur: cur::Client,
     s3: s3::Client,
+    support: support::Client,
     region: Region,
 }
 
@@ -48,11 +55,13 @@ impl Clients {
         let config = config.to_builder().region(aws_types::region::Region::new(region.as_str().to_owned())).build();
         Self {
             cloudformation: cloudformation::Client::new(&config),
+            exports: exports::Client::new(&config),
             organizations: organizations::Client::new(&config),
             cur: cur::Client::new(&config),
             // Path style: all buckets share one host and so one set of connections, and a bucket of a customer's may
             // have a name that no host can (upper case and `_` were legal in us-east-1).
             s3: s3::Client::from_conf(s3::config::Builder::from(&config).force_path_style(true).build()),
+            support: support::Client::new(&config),
             region: region.clone(),
         }
     }
@@ -258,6 +267,85 @@ impl Aws for Clients {
         }
     }
 
+    async fn delegated_services(&self, account: &AccountId) -> Result<Vec<String>, Fault> {
+        let request = self.organizations.list_delegated_services_for_account().account_id(account.as_str());
+        let mut pages = request.into_paginator().items().send();
+        let mut services = Vec::new();
+        while let Some(service) = pages.next().await {
+            let service = service.map_err(|why| fault("organizations:ListDelegatedServicesForAccount", why))?;
+            services.extend(service.service_principal);
+        }
+        Ok(services)
+    }
+
+    async fn billing_transfers(&self, direction: Direction) -> Result<Vec<BillingTransfer>, Fault> {
+        let billing = organizations::types::ResponsibilityTransferType::Billing;
+        let (mut transfers, mut token) = (Vec::new(), None);
+        loop {
+            let page;
+            (page, token) = match direction {
+                Direction::Outbound => {
+                    let request = self.organizations.list_outbound_responsibility_transfers().r#type(billing.clone());
+                    let answer = request.set_next_token(token).send().await;
+                    let answer = answer.map_err(|why| fault("organizations:ListOutboundResponsibilityTransfers", why))?;
+                    (answer.responsibility_transfers, answer.next_token)
+                }
+                Direction::Inbound => {
+                    let request = self.organizations.list_inbound_responsibility_transfers().r#type(billing.clone());
+                    let answer = request.set_next_token(token).send().await;
+                    let answer = answer.map_err(|why| fault("organizations:ListInboundResponsibilityTransfers", why))?;
+                    (answer.responsibility_transfers, answer.next_token)
+                }
+            };
+            transfers.extend(page.unwrap_or_default().into_iter().map(|known| transfer(known, direction)));
+            if token.is_none() {
+                return Ok(transfers);
+            }
+        }
+    }
+
+    async fn bucket_key(&self, bucket: &BucketName, owner: &AccountId) -> Result<Option<String>, Fault> {
+        let request = self.s3.get_bucket_encryption().bucket(bucket.as_str()).expected_bucket_owner(owner.as_str());
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(why) if why.code() == Some("ServerSideEncryptionConfigurationNotFoundError") => return Ok(None),
+            Err(why) => return Err(fault("s3:GetEncryptionConfiguration", why)),
+        };
+        let rules = answer.server_side_encryption_configuration.map(|configuration| configuration.rules).unwrap_or_default();
+        Ok(rules.into_iter().find_map(|rule| rule.apply_server_side_encryption_by_default?.kms_master_key_id))
+    }
+
+    async fn list_level(&self, bucket: &BucketName, owner: &AccountId, prefix: &str) -> Result<Level, Fault> {
+        let request = self.s3.list_objects_v2().bucket(bucket.as_str()).expected_bucket_owner(owner.as_str());
+        let mut pages = request.prefix(prefix).delimiter("/").into_paginator().send();
+        let mut level = Level::default();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|why| fault("s3:ListBucket", why))?;
+            level.objects.extend(page.contents.unwrap_or_default().into_iter().filter_map(object));
+            level.folders.extend(page.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix));
+            if level.objects.len() + level.folders.len() >= OBJECTS_LISTED_MAX {
+                break;
+            }
+        }
+        Ok(level)
+    }
+
+    async fn read_object(&self, bucket: &BucketName, owner: &AccountId, key: &str, max: usize) -> Result<Vec<u8>, Fault> {
+        let action = "s3:GetObject";
+        let request = self.s3.get_object().bucket(bucket.as_str()).expected_bucket_owner(owner.as_str());
+        let mut body = request.key(key).send().await.map_err(|why| fault(action, why))?.body;
+        let mut read = Vec::new();
+        while read.len() < max {
+            match body.next().await {
+                None => break,
+                Some(Ok(bytes)) => read.extend_from_slice(&bytes),
+                Some(Err(_)) => return Err(Fault { kind: FaultKind::Unavailable, ..unreadable(action) }),
+            }
+        }
+        read.truncate(max);
+        Ok(read)
+    }
+
     async fn stack_status(&self, stack: &StackId) -> Result<String, Fault> {
         let action = "cloudformation:DescribeStacks";
         let answer = self.cloudformation.describe_stacks().stack_name(stack.as_str()).send().await;
@@ -280,6 +368,29 @@ impl Aws for Clients {
             physical_id: known.physical_resource_id.unwrap_or_default(),
         }))
     }
+}
+
+fn object(known: s3::types::Object) -> Option<Object> {
+    let size = known.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+    Some(Object { key: known.key?, size, modified: when(&known.last_modified?)? })
+}
+
+fn transfer(known: organizations::types::ResponsibilityTransfer, direction: Direction) -> BillingTransfer {
+    let other = match direction {
+        Direction::Outbound => known.target,
+        Direction::Inbound => known.source,
+    };
+    BillingTransfer {
+        status: known.status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        other: other.and_then(|other| other.management_account_id?.parse().ok()),
+        start: known.start_timestamp.as_ref().and_then(when),
+        end: known.end_timestamp.as_ref().and_then(when),
+    }
+}
+
+/// A time of the SDK's; `None` where it is none that a calendar has.
+fn when(time: &aws_smithy_types::DateTime) -> Option<time::OffsetDateTime> {
+    time::OffsetDateTime::from_unix_timestamp(time.secs()).ok()
 }
 
 fn report(known: cur::types::ReportDefinition) -> Report {
@@ -369,18 +480,28 @@ fn kind(code: &str, message: &str, status: Option<u16>) -> FaultKind {
         "Throttling" | "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" | "SlowDown" => {
             FaultKind::Throttled
         }
-        "NoSuchBucket" | "NotFound" | "ResourceNotFoundException" | "HTTP 404" => FaultKind::Missing,
+        "NoSuchBucket" | "NoSuchKey" | "NotFound" | "ResourceNotFoundException" | "HTTP 404" => FaultKind::Missing,
         "DuplicateReportNameException" | "BucketAlreadyOwnedByYou" => FaultKind::Exists,
         "BucketAlreadyExists" => FaultKind::Taken,
-        "ReportLimitReachedException" => FaultKind::LimitReached,
+        "ReportLimitReachedException" | "ServiceQuotaExceededException" => FaultKind::LimitReached,
+        "SubscriptionRequiredException" => FaultKind::NoSubscription,
         "BucketNotEmpty" => FaultKind::NotEmpty,
         "OperationAborted" | "ConcurrentModificationException" => FaultKind::Conflict,
-        "ValidationException" if message.contains("verify customer bucket permission") => FaultKind::BucketUnverified,
-        "InternalErrorException" | "InternalError" | "ServiceException" | "ServiceUnavailable" => FaultKind::Unavailable,
+        "ValidationException" if says_bucket_unverified(message) => FaultKind::BucketUnverified,
+        // Data Exports models no code of its own for a name that is taken.
+        "ValidationException" if message.contains("already exist") => FaultKind::Exists,
+        "InternalErrorException" | "InternalServerException" | "InternalServerError" | "InternalError" | "ServiceException" | "ServiceUnavailable" => FaultKind::Unavailable,
         // A success that cannot be read is half an answer.
         _ if status.is_some_and(|status| status >= 500 || (200..300).contains(&status)) => FaultKind::Unavailable,
         _ => FaultKind::Refused,
     }
+}
+
+/// Whether a billing service says that it may not write to the bucket. The report service says so in fixed words; those of
+/// Data Exports are not documented.
+fn says_bucket_unverified(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("bucket") && ["permission", "verify", "policy", "access"].iter().any(|word| message.contains(word))
 }
 
 #[cfg(test)]

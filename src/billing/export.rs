@@ -1,0 +1,83 @@
+//! A Data Export as the service `bcm-data-exports` holds it, in its own words so that nothing is lost in translation.
+//!
+//! Source: AWS Billing and Cost Management Data Exports API Reference, `Export`, `ExportStatus` and `Table`.
+
+use std::collections::BTreeMap;
+
+/// Table configurations: by table, by property. Every value is a string, also `TRUE` and `FALSE`.
+pub type TableConfigurations = BTreeMap<String, BTreeMap<String, String>>;
+
+/// An export's definition and health.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DataExport {
+    /// `arn:…:export/<name>-<uuid>`; empty before it is created.
+    pub arn: String,
+    /// Its name, which AWS does not promise to be unique.
+    pub name: String,
+    /// What a person reads in the console.
+    pub description: String,
+    /// `SELECT …  FROM <table>`.
+    pub query: String,
+    /// How its table is configured.
+    pub tables: TableConfigurations,
+    /// Where data is delivered.
+    pub bucket: String,
+    /// Whose bucket it is; the export's own account when absent.
+    pub bucket_owner: Option<String>,
+    /// Below which key.
+    pub prefix: String,
+    /// The bucket's Region.
+    pub region: String,
+    /// `CUSTOM`, `ATHENA` or `REDSHIFT`.
+    pub output_type: String,
+    /// `PARQUET` or `TEXT_OR_CSV`.
+    pub format: String,
+    /// `PARQUET`, `GZIP` or `ZIP`.
+    pub compression: String,
+    /// `OVERWRITE_REPORT` or `CREATE_NEW_REPORT`.
+    pub overwrite: String,
+    /// How it fares; read only.
+    pub status: ExportStatus,
+}
+
+/// How an export fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExportStatus {
+    /// `HEALTHY` or `UNHEALTHY`; healthy from the start, before any data.
+    pub code: String,
+    /// `INSUFFICIENT_PERMISSION`, `BILL_OWNER_CHANGED`, `INTERNAL_FAILURE` or `DEPRECATED`.
+    pub reason: Option<String>,
+    /// RFC 3339.
+    pub created_at: Option<String>,
+    /// RFC 3339; absent until the first data.
+    pub last_refreshed_at: Option<String>,
+}
+
+/// An export as `ListExports` names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExportSummary {
+    /// Its ARN.
+    pub arn: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A table that can be exported.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Table {
+    /// Such as `COST_AND_USAGE_REPORT`.
+    pub name: String,
+    /// Its properties.
+    pub properties: Vec<TableProperty>,
+}
+
+/// What can be configured about a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableProperty {
+    /// Such as `TIME_GRANULARITY`.
+    pub name: String,
+    /// Its legal values; any, where AWS names none.
+    pub valid_values: Vec<String>,
+    /// What holds when it is left out.
+    pub default: Option<String>,
+}
