@@ -1,7 +1,8 @@
 //! `Custom::BillingExport`: one billing export that the vendor can read, chosen, reused or made.
 //!
-//! [`observe`] reads the account, [`choice`] decides which export, [`plan`] says what to do about it, [`policy`]
-//! merges the bucket policy. All but the first are pure.
+//! [`observe`] reads the account, [`candidate`] says what could serve, [`choice`] decides which export, [`query`] words it for
+//! Data Exports, [`plan`] says what to do about it, [`policy`] merges the bucket policy, [`backfill`] asks for past months.
+//! All but the first are pure.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -9,18 +10,21 @@ use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    error::{Code, Failure},
+    error::Failure,
     event::Origin,
     names::{AccountId, BucketName, Key, NameError, NamePrefix, Partition, Region, ReportName, digest_hex},
-    properties::Properties,
+    properties::{Properties, invalid},
     reply::Attributes,
 };
 
+pub mod backfill;
+pub mod candidate;
 pub mod choice;
 pub mod export;
 pub mod observe;
 pub mod plan;
 pub mod policy;
+pub mod query;
 
 /// The resource type in the template.
 pub const RESOURCE_TYPE: &str = "Custom::BillingExport";
@@ -48,6 +52,10 @@ pub enum Kind {
     None,
     /// The legacy Cost and Usage Report (service `cur`).
     CostAndUsageReport,
+    /// CUR 2.0, of Data Exports (service `bcm-data-exports`).
+    CostAndUsageReport2,
+    /// FOCUS 1.x, of Data Exports.
+    Focus,
 }
 
 /// File format of the data.
@@ -68,6 +76,29 @@ pub enum Reuse {
     Never,
 }
 
+/// Whose costs the export is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Everything on the bill that this account receives; nothing, if another account receives it.
+    Payer,
+    /// Whatever this account can have, be it its own costs only (F-24).
+    Account,
+}
+
+/// What the customer brings in place of an export that Hawser finds or makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Existing {
+    /// A report or an export, by its name or its ARN.
+    Named(String),
+    /// A bucket into which something else delivers.
+    Bucket {
+        /// The bucket.
+        bucket: BucketName,
+        /// Below which key; everything in the bucket if empty.
+        prefix: String,
+    },
+}
+
 /// What becomes of delivered data when the export is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retention {
@@ -78,19 +109,38 @@ pub enum Retention {
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::None, Self::CostAndUsageReport];
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::None, Self::CostAndUsageReport, Self::CostAndUsageReport2, Self::Focus];
 
     /// The property's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "None",
             Self::CostAndUsageReport => "CostAndUsageReport",
+            Self::CostAndUsageReport2 => "CostAndUsageReport2",
+            Self::Focus => "Focus",
         }
+    }
+
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::None => "nothing",
+            Self::CostAndUsageReport => "Cost and Usage Report",
+            Self::CostAndUsageReport2 => "CUR 2.0 export",
+            Self::Focus => "FOCUS export",
+        }
+    }
+
+    /// Whether Data Exports delivers it.
+    pub fn is_data_export(self) -> bool {
+        matches!(self, Self::CostAndUsageReport2 | Self::Focus)
     }
 }
 
 impl Format {
-    const ALL: [Self; 2] = [Self::Parquet, Self::Csv];
+    /// Every format.
+    pub const ALL: [Self; 2] = [Self::Parquet, Self::Csv];
 
     /// The property's word.
     pub fn as_str(self) -> &'static str {
@@ -110,6 +160,10 @@ pub struct Export {
     pub format: Format,
     /// Whether the customer's own may serve.
     pub reuse: Reuse,
+    /// Whose costs.
+    pub scope: Scope,
+    /// What the customer brings.
+    pub existing: Option<Existing>,
     /// What becomes of the data on removal.
     pub retention: Retention,
     /// The beginning of every name.
@@ -130,6 +184,8 @@ pub enum Asked {
     },
     /// Delete.
     Remove {
+        /// Which kind the properties ask for, where they can be read.
+        kind: Option<Kind>,
         /// What becomes of the data.
         retention: Retention,
         /// The beginning of the names, where it can be read.
@@ -137,12 +193,21 @@ pub enum Asked {
     },
 }
 
+/// The words of `Kind`, the default first.
+const KINDS: [(&str, Kind); 4] = [
+    ("CostAndUsageReport", Kind::CostAndUsageReport),
+    ("None", Kind::None),
+    ("CostAndUsageReport2", Kind::CostAndUsageReport2),
+    ("Focus", Kind::Focus),
+];
+
 const RETENTIONS: [(&str, Retention); 2] = [("Retain", Retention::Retain), ("Delete", Retention::Delete)];
 
 /// What a Delete asks. Properties that cannot be read are no failure, and mean `Retain`: nothing is lost by a slip.
 pub fn removal(properties: Option<&Map<String, Value>>) -> Asked {
     let mut properties = Properties::new(properties);
     Asked::Remove {
+        kind: properties.choice("Kind", &KINDS).ok(),
         retention: properties.choice("Retention", &RETENTIONS).unwrap_or(Retention::Retain),
         prefix: properties.parsed("NamePrefix").unwrap_or_default(),
     }
@@ -152,38 +217,94 @@ impl Export {
     /// Reads the properties.
     ///
     /// # Errors
-    /// [`Code::KindUnsupported`] for the Data Exports kinds, else what [`Properties`] says.
+    /// What [`Properties`] says, and [`Code::PropertyInvalid`] for properties that contradict each other.
     pub fn parse(properties: Option<&Map<String, Value>>) -> Result<Self, Failure> {
         let mut properties = Properties::new(properties);
-        let kinds = [
-            ("CostAndUsageReport", Some(Kind::CostAndUsageReport)),
-            ("None", Some(Kind::None)),
-            ("CostAndUsageReport2", None),
-            ("Focus", None),
-        ];
-        let unsupported = || {
-            let cause = "property `Kind` asks for a Data Exports kind, which this version does not offer";
-            Failure::new(Code::KindUnsupported, cause)
-        };
         let export = Self {
-            kind: properties.choice("Kind", &kinds)?.ok_or_else(unsupported)?,
+            kind: properties.choice("Kind", &KINDS)?,
             format: properties.choice("Format", &[("Parquet", Format::Parquet), ("Csv", Format::Csv)])?,
             reuse: properties.choice("Reuse", &[("WhenSuitable", Reuse::WhenSuitable), ("Never", Reuse::Never)])?,
+            scope: properties.choice("Scope", &[("Payer", Scope::Payer), ("Account", Scope::Account)])?,
+            existing: Existing::parse(&mut properties)?,
             retention: properties.choice("Retention", &RETENTIONS)?,
             prefix: properties.required_parsed("NamePrefix")?,
             backfill: properties.flag("RequestBackfill")?,
         };
         properties.finish()?;
+        if let (Kind::None, Some(existing)) = (export.kind, &export.existing) {
+            return Err(invalid(existing.property(), "is given although `Kind` is `None`"));
+        }
         Ok(export)
     }
 
     /// The id of this export: derived from the request alone, so known before any call (HW-L1, F-2). What cannot be changed
-    /// in place (HW-L3; AWS::CUR::ReportDefinition marks name, granularity, elements and versioning create-only) makes
-    /// another id, so CloudFormation deletes the old one only after the update succeeded.
+    /// in place (HW-L3; AWS::CUR::ReportDefinition marks name, granularity, elements and versioning create-only; files of two
+    /// formats or tables below one key are no readable data) makes another id, so CloudFormation deletes the old one only after
+    /// the update succeeded, and the old export delivers until then.
     pub fn id(&self, origin: &Origin) -> Id {
-        Id { prefix: self.prefix.clone(), key: key(origin, self.kind, self.format), kind: self.kind }
+        match &self.existing {
+            Some(_) => Id::of_existing(origin, &self.prefix),
+            None => Id { prefix: self.prefix.clone(), key: key(origin, self.kind, self.format), kind: self.kind },
+        }
     }
 }
+
+/// Longest `ExistingExport`: an ARN with the longest name.
+const EXISTING_BYTES_MAX: usize = 400;
+
+/// Longest key of an S3 object (Amazon S3 User Guide, "Naming Amazon S3 objects").
+const KEY_BYTES_MAX: usize = 1024;
+
+/// Whether text can stand in a key, in a policy and in JSON as it is: what AWS allows in a report's name and prefix
+/// (`ReportDefinition`, Cost and Usage Reports API Reference), and `:` for ARNs.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!-_.*'()/:".contains(&byte))
+}
+
+impl Existing {
+    fn parse(properties: &mut Properties<'_>) -> Result<Option<Self>, Failure> {
+        let text = |value: Option<String>| value.filter(|text| !text.is_empty());
+        let named = text(properties.text("ExistingExport")?);
+        let bucket: Option<BucketName> = text(properties.text("ExistingBucket")?).map(|name| BucketName::existing(&name));
+        let prefix = text(properties.text("ExistingPrefix")?);
+        for (name, value, most) in [
+            ("ExistingExport", named.as_deref(), EXISTING_BYTES_MAX),
+            ("ExistingBucket", bucket.as_ref().map(BucketName::as_str), BUCKET_BYTES_MAX),
+            ("ExistingPrefix", prefix.as_deref(), KEY_BYTES_MAX),
+        ] {
+            if value.is_some_and(|value| value.len() > most || !is_plain(value)) {
+                return Err(invalid(name, &format!("must be at most {most} letters, digits and ! - _ . * ' ( ) / :")));
+            }
+        }
+        if bucket
+            .as_ref()
+            .is_some_and(|bucket| !bucket.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)))
+        {
+            return Err(invalid("ExistingBucket", "must be the name of a bucket: letters, digits and . _ -"));
+        }
+        match (named, bucket, prefix) {
+            (None, None, None) => Ok(None),
+            (Some(named), None, None) => Ok(Some(Self::Named(named))),
+            (None, Some(bucket), prefix) => {
+                let prefix = prefix.unwrap_or_default().trim_end_matches('/').to_owned();
+                Ok(Some(Self::Bucket { bucket, prefix }))
+            }
+            (None, None, Some(_)) => Err(invalid("ExistingPrefix", "needs `ExistingBucket`")),
+            (Some(_), ..) => Err(invalid("ExistingExport", "cannot be given together with `ExistingBucket` or `ExistingPrefix`")),
+        }
+    }
+
+    fn property(&self) -> &'static str {
+        match self {
+            Self::Named(_) => "ExistingExport",
+            Self::Bucket { .. } => "ExistingBucket",
+        }
+    }
+}
+
+/// Longest name of a bucket that may still exist: us-east-1 once allowed 255 (Amazon S3 User Guide, "General purpose bucket
+/// naming rules").
+const BUCKET_BYTES_MAX: usize = 255;
 
 fn key(origin: &Origin, kind: Kind, format: Format) -> Key {
     Key::derive(&[origin.stack.as_str(), &origin.logical_id, kind.as_str(), format.as_str()])
@@ -213,7 +334,14 @@ impl Id {
     /// Every id that this resource of this stack can ever have answered with.
     pub fn all(origin: &Origin, prefix: &NamePrefix) -> impl Iterator<Item = Self> {
         let all = Kind::ALL.into_iter().flat_map(|kind| Format::ALL.map(|format| (kind, format)));
-        all.map(move |(kind, format)| Self { prefix: prefix.clone(), key: key(origin, kind, format), kind })
+        let made = all.map(move |(kind, format)| Self { prefix: prefix.clone(), key: key(origin, kind, format), kind });
+        made.chain(std::iter::once(Self::of_existing(origin, prefix)))
+    }
+
+    /// What the customer brings: nothing is made under this id, so whichever thing it is can change in place.
+    fn of_existing(origin: &Origin, prefix: &NamePrefix) -> Self {
+        let key = Key::derive(&[origin.stack.as_str(), &origin.logical_id, "Existing"]);
+        Self { prefix: prefix.clone(), key, kind: Kind::None }
     }
 
     /// The prefix every name begins with.
@@ -221,12 +349,12 @@ impl Id {
         &self.prefix
     }
 
-    /// Which kind of export the id stands for.
+    /// Which kind of export can be made under the id; [`Kind::None`] if none.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The report's name.
+    /// The name of the report or the export.
     pub fn report(&self) -> ReportName {
         ReportName::new(&self.prefix, &self.key)
     }
@@ -290,7 +418,16 @@ pub struct Report {
     pub last_delivery: Option<String>,
 }
 
+/// The element that an account may not be opted in to.
+const SPLIT_ELEMENT: &str = "SPLIT_COST_ALLOCATION_DATA";
+
 impl Report {
+    /// The same without split cost allocation data, if it asks for them.
+    pub fn without_split(&self) -> Option<Self> {
+        let elements: Vec<String> = self.elements.iter().filter(|element| *element != SPLIT_ELEMENT).cloned().collect();
+        (elements.len() < self.elements.len()).then(|| Self { elements, ..self.clone() })
+    }
+
     /// The definition Hawser makes: the most granular one there is, in the asked format.
     ///
     /// The S3 prefix differs by request, because re-creating an OVERWRITE_REPORT with the same name, bucket and prefix
@@ -306,7 +443,7 @@ impl Report {
             time_unit: "HOURLY".to_owned(),
             format: file_format.to_owned(),
             compression: compression.to_owned(),
-            elements: vec!["RESOURCES".to_owned(), "SPLIT_COST_ALLOCATION_DATA".to_owned()],
+            elements: vec!["RESOURCES".to_owned(), SPLIT_ELEMENT.to_owned()],
             bucket: bucket.as_str().to_owned(),
             prefix: format!("{DATA_ROOT}{}", digest_hex(&[request_id], 4)),
             region: region.as_str().to_owned(),
@@ -337,7 +474,7 @@ pub(crate) fn first_data_due_by(created_at: &str) -> String {
 }
 
 /// The names of all attributes of this resource type. Every answer to Create and Update holds each of them (F-30).
-pub const ATTRIBUTES: [&str; 19] = [
+pub const ATTRIBUTES: [&str; 21] = [
     "Kind",
     "Name",
     "Arn",
@@ -357,6 +494,8 @@ pub const ATTRIBUTES: [&str; 19] = [
     "ReadableBucketArn",
     "ReadableObjectsArn",
     "ReadableKeys",
+    "KmsKeyArn",
+    "DecryptableKeyArn",
 ];
 
 /// An attribute set with every name and no value.

@@ -72,9 +72,6 @@ codes! {
     /// A property was changed that stays as it was at creation.
     PropertyImmutable = "PROPERTY_IMMUTABLE", Customer,
         "Keep the earlier value, or create a second stack with the new one.";
-    /// The kind of billing export is known but not offered yet.
-    KindUnsupported = "KIND_UNSUPPORTED", Customer,
-        "Set Kind to CostAndUsageReport or None.";
     /// The stack is in a partition that Hawser does not support.
     PartitionUnsupported = "PARTITION_UNSUPPORTED", Customer,
         "Launch the stack in an account of aws, aws-cn, aws-us-gov or aws-eusc.";
@@ -99,9 +96,21 @@ codes! {
     /// The account has as many reports as AWS allows.
     BillingReportLimit = "BILLING_REPORT_LIMIT", Customer,
         "Delete a report that nobody needs, or set Reuse=WhenSuitable.";
-    /// A report with the derived name exists and is not this stack's.
+    /// The account has as many Data Exports of this kind as AWS allows.
+    BillingExportQuota = "BILLING_EXPORT_QUOTA", Customer,
+        "Delete an export that nobody needs, set Reuse=WhenSuitable, or ask AWS to raise the quota.";
+    /// The report or export that the customer names is not in the account.
+    BillingExportNotFound = "BILLING_EXPORT_NOT_FOUND", Customer,
+        "Correct ExistingExport, or leave it empty.";
+    /// The report, export or bucket that the customer names cannot serve.
+    BillingExportUnusable = "BILLING_EXPORT_UNUSABLE", Customer,
+        "Mend what the cause says, name another one, or leave ExistingExport and ExistingBucket empty.";
+    /// AWS offers no table for the asked kind, or none that a query can name.
+    BillingTableMissing = "BILLING_TABLE_MISSING", Customer,
+        "Set Kind to CostAndUsageReport, or ask AWS why Data Exports does not offer the table to this account.";
+    /// A report or an export with the derived name exists and is not this stack's.
     BillingReportNotOurs = "BILLING_REPORT_NOT_OURS", Customer,
-        "Delete that report or restore its hawser tags, then try again.";
+        "Delete that report or export, or restore its hawser tags, then try again.";
     /// The report service does not accept the bucket (F-16).
     BillingBucketRejected = "BILLING_BUCKET_REJECTED", Customer,
         "Look for a policy of the organization that changes bucket policies or blocks service principals, then try again.";

@@ -3,20 +3,24 @@
 use std::{future::Future, time::Duration};
 
 use futures::future::join_all;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::info;
 
 use crate::{
     billing::{
         Report, Tags,
-        choice::limit_reached,
-        plan::{Plan, PolicySeen, Step, UPLOAD_DAYS_MAX},
+        backfill::{Backfill, Outcome},
+        choice::{limit_reached, quota_reached},
+        export::DataExport,
+        plan::{Plan, PolicySeen, Step, UPLOAD_DAYS_MAX, plain},
         policy,
+        query::SPLIT_PROPERTY,
     },
     error::{Code, Failure},
     event::{Origin, RequestType},
     names::{AccountId, BucketName},
     ports::{Aws, Clock, Fault, FaultKind, Ports, Version},
+    reply::Attributes,
 };
 
 /// Waits between tries of a call that eventual consistency can refuse: 7 s in all. IAM and S3 settle within seconds,
@@ -93,25 +97,68 @@ where
     call().await
 }
 
-/// Carries a plan through, a round at a time, and returns what the reader of the stack event should still know.
+/// What a plan's steps brought to light.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// What the reader of the stack event should still know.
+    pub remarks: Vec<String>,
+    /// Attributes that are known only now.
+    pub attributes: Attributes,
+}
+
+impl Journal {
+    fn remark(remark: String) -> Self {
+        Self { remarks: vec![remark], ..Self::default() }
+    }
+
+    fn attribute(name: &'static str, value: String) -> Self {
+        Self { attributes: Attributes::from([(name, value)]), ..Self::default() }
+    }
+}
+
+/// Carries a plan through, a round at a time.
 ///
 /// A failed step does not cancel the others of its round: each ends as it would alone, so that what was half made is
 /// the same whatever the timing.
 ///
 /// # Errors
 /// [`Halt`]; what was made by then stays for the next request to find.
-pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Vec<String>, Halt> {
+pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Journal, Halt> {
     let region = origin.stack.partition.billing_region().unwrap_or_else(|| origin.stack.region.clone());
     let aws = ports.cloud.at(&region);
-    let run = Run { aws: &*aws, origin, owner: &origin.stack.account, until, clock: ports.clock };
-    let mut remarks = Vec::new();
+    let run = Run { aws: &*aws, origin, owner: &origin.stack.account, until, clock: ports.clock, ports };
+    let mut journal = Journal::default();
     for round in &plan.rounds {
         for (step, outcome) in round.iter().zip(join_all(round.iter().map(|step| run.step(step))).await) {
             info!(step = step.name(), ok = outcome.is_ok(), "{step}");
-            remarks.extend(outcome?);
+            let Journal { remarks, attributes } = outcome?;
+            journal.remarks.extend(remarks);
+            journal.attributes.extend(attributes);
         }
     }
-    Ok(remarks)
+    Ok(journal)
+}
+
+/// How far our clock and AWS Support's may differ.
+const CASE_CLOCK_SKEW: time::Duration = time::Duration::hours(1);
+
+/// Whether a definition itself was refused, and not for its bucket, its name or the room there is.
+fn is_refused(fault: &Fault) -> bool {
+    fault.kind == FaultKind::Refused && fault.code == "ValidationException"
+}
+
+/// The same export without split cost allocation data, if it asks for them.
+fn less_split(export: &DataExport) -> Option<DataExport> {
+    let mut less = export.clone();
+    let properties = less.tables.values_mut().find(|properties| properties.get(SPLIT_PROPERTY).is_some_and(|v| v == "TRUE"))?;
+    properties.insert(SPLIT_PROPERTY.to_owned(), "FALSE".to_owned());
+    Some(less)
+}
+
+/// An account has these data only if it is opted in to them (Cost and Usage Reports User Guide, "Enabling split cost allocation
+/// data").
+fn without_split(fault: &Fault) -> Journal {
+    Journal::remark(format!("split cost allocation data are left out, because AWS does not accept them here: {fault}"))
 }
 
 struct Run<'a> {
@@ -120,10 +167,11 @@ struct Run<'a> {
     owner: &'a AccountId,
     until: OffsetDateTime,
     clock: &'a dyn Clock,
+    ports: &'a Ports<'a>,
 }
 
 impl Run<'_> {
-    async fn step(&self, step: &Step) -> Result<Option<String>, Halt> {
+    async fn step(&self, step: &Step) -> Result<Journal, Halt> {
         match step {
             Step::EnsureBucket { bucket, tags } => self.ensure_bucket(bucket, tags).await?,
             Step::EnsurePublicAccessBlocked(bucket) => {
@@ -134,12 +182,19 @@ impl Run<'_> {
                 self.on_bucket(|| self.aws.expire_uploads(bucket, self.owner, UPLOAD_DAYS_MAX)).await?;
             }
             Step::EnsureDeliveryAllowed { bucket, policy, from } => self.ensure_delivery_allowed(bucket, policy, from).await?,
-            Step::EnsureReport { report, tags } => self.ensure_report(report, tags).await?,
+            Step::EnsureReport { report, tags } => return self.ensure_report(report, tags).await,
+            Step::EnsureExport { export, tags } => return self.ensure_export(export, tags).await,
+            Step::EnsureExportCurrent(export) => return self.ensure_export_current(export).await,
+            Step::AskForBackfill(wish) => {
+                let outcome = self.ask_for_backfill(wish).await;
+                return Ok(Journal::attribute("Backfill", plain(&wish.told(&outcome))));
+            }
             Step::RetireReport(report) => self.patiently(|| self.aws.delete_report(report)).await?,
+            Step::RetireExport(arn) => self.patiently(|| self.aws.delete_export(arn)).await?,
             Step::RetireData { bucket, prefix } => return self.retire_data(bucket, prefix).await,
             Step::RetireEmptyBucket(bucket) => return self.retire_empty_bucket(bucket).await,
         }
-        Ok(None)
+        Ok(Journal::default())
     }
 
     async fn ensure_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), Halt> {
@@ -164,26 +219,111 @@ impl Run<'_> {
         Ok(self.on_bucket(|| self.aws.put_bucket_policy(bucket, self.owner, policy)).await?)
     }
 
-    /// The report service reads the bucket's policy, which takes seconds to be seen everywhere (HW-B6, F-16, F-18).
-    async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<(), Halt> {
-        let mut waits = PATIENCE.iter();
-        let fault = loop {
-            let Err(fault) = self.patiently(|| self.aws.put_report(report, tags)).await else { return Ok(()) };
-            match (fault.kind, waits.next()) {
-                (FaultKind::BucketUnverified, Some(wait)) => self.clock.sleep(*wait).await,
-                _ => break fault,
+    /// Tries again while the billing service does not see the bucket's policy, which takes seconds to be seen everywhere
+    /// (HW-B6, F-16, F-18).
+    async fn until_bucket_is_seen<T, F, Fut>(&self, call: F) -> Result<T, Fault>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, Fault>>,
+    {
+        let unseen = |kind| kind == FaultKind::BucketUnverified;
+        patiently_while(self.clock, unseen, || self.patiently(&call)).await
+    }
+
+    async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<Journal, Halt> {
+        let whole = self.until_bucket_is_seen(|| self.aws.put_report(report, tags)).await;
+        let fault = match (whole, report.without_split()) {
+            (Ok(()), _) => return Ok(Journal::default()),
+            (Err(fault), Some(less)) if is_refused(&fault) => {
+                let answer = self.until_bucket_is_seen(|| self.aws.put_report(&less, tags)).await;
+                match answer {
+                    Ok(()) => return Ok(without_split(&fault)),
+                    Err(_) => fault,
+                }
             }
+            (Err(fault), _) => fault,
         };
         match fault.kind {
             FaultKind::Exists => Err(Halt::Raced(fault.into())),
             FaultKind::LimitReached => Err(limit_reached(&self.aws.describe_reports().await?).into()),
-            FaultKind::BucketUnverified => {
-                let bucket = BucketName::existing(&report.bucket);
-                let found = self.what_is_wrong_with(&bucket).await;
-                let cause = format!("AWS does not accept bucket `{bucket}` for the report ({}); {found}", fault.message);
-                Err(Failure::explained(&fault, Code::BillingBucketRejected, cause).into())
-            }
+            FaultKind::BucketUnverified => Err(self.bucket_rejected(&report.bucket, &fault).await),
             _ => Err(fault.into()),
+        }
+    }
+
+    /// `CreateExport` knows no idempotency token, so it is never repeated blindly: an answer that was lost sends the handler to
+    /// look again (HW-B10).
+    async fn ensure_export(&self, export: &DataExport, tags: &Tags) -> Result<Journal, Halt> {
+        let made = |arn: String| Journal::attribute("Arn", arn);
+        let whole = self.until_bucket_is_seen(|| self.aws.create_export(export, tags)).await;
+        let fault = match (whole, less_split(export)) {
+            (Ok(arn), _) => return Ok(made(arn)),
+            (Err(fault), Some(less)) if is_refused(&fault) => {
+                let answer = self.until_bucket_is_seen(|| self.aws.create_export(&less, tags)).await;
+                match answer {
+                    Ok(arn) => return Ok(Journal { remarks: without_split(&fault).remarks, ..made(arn) }),
+                    Err(_) => fault,
+                }
+            }
+            (Err(fault), _) => fault,
+        };
+        match fault.kind {
+            FaultKind::Exists | FaultKind::Unavailable | FaultKind::Throttled => Err(Halt::Raced(fault.into())),
+            FaultKind::LimitReached => {
+                let all = self.aws.list_exports().await?;
+                let names: Vec<&str> = all.iter().map(|export| export.name.as_str()).collect();
+                Err(quota_reached(&fault, &names).into())
+            }
+            FaultKind::BucketUnverified => Err(self.bucket_rejected(&export.bucket, &fault).await),
+            _ => Err(fault.into()),
+        }
+    }
+
+    /// Our export delivers as it is: that it could not be brought up to its table is worth a remark and no failure.
+    async fn ensure_export_current(&self, export: &DataExport) -> Result<Journal, Halt> {
+        match self.patiently(|| self.aws.update_export(export)).await {
+            Ok(()) => Ok(Journal::default()),
+            Err(fault) if fault.kind == FaultKind::Missing => Err(Halt::Raced(fault.into())),
+            Err(fault) => Ok(Journal::remark(format!("export `{}` stays as it was: {fault}", export.name))),
+        }
+    }
+
+    async fn bucket_rejected(&self, bucket: &str, fault: &Fault) -> Halt {
+        let bucket = BucketName::existing(bucket);
+        let found = self.what_is_wrong_with(&bucket).await;
+        let cause = format!("AWS does not accept bucket `{bucket}` for the export ({}); {found}", fault.message);
+        Failure::explained(fault, Code::BillingBucketRejected, cause).into()
+    }
+
+    /// Asks once. What was asked before is looked for first, and again if the answer was lost, because `CreateCase` knows no
+    /// idempotency token (HW-B12). Nothing here fails a stack.
+    async fn ask_for_backfill(&self, wish: &Backfill) -> Outcome {
+        let support = self.ports.cloud.at(&self.origin.stack.partition.support_region());
+        let since = OffsetDateTime::parse(&wish.since, &Rfc3339).unwrap_or_else(|_| self.clock.now());
+        let failed = |fault: Fault| match fault.kind {
+            FaultKind::NoSubscription => Outcome::NoPlan,
+            _ => Outcome::Failed(fault.to_string()),
+        };
+        let asked_already = || async {
+            let cases = support.support_cases(since - CASE_CLOCK_SKEW).await?;
+            Ok::<_, Fault>(wish.case_among(&cases).map(|case| Outcome::Case(case.display_id.clone())))
+        };
+        match asked_already().await {
+            Ok(None) => {}
+            Ok(Some(case)) => return case,
+            Err(fault) => return failed(fault),
+        }
+        let case = match tokio::try_join!(support.support_services(), support.support_severities()) {
+            Ok((services, severities)) => wish.case(&services, &severities),
+            Err(fault) => return failed(fault),
+        };
+        let Some(case) = case else { return Outcome::Failed("AWS Support names no service for billing".to_owned()) };
+        match support.open_case(&case).await {
+            Ok(id) => Outcome::Case(id),
+            Err(fault) if fault.kind == FaultKind::Unavailable => {
+                asked_already().await.ok().flatten().unwrap_or_else(|| failed(fault))
+            }
+            Err(fault) => failed(fault),
         }
     }
 
@@ -198,30 +338,31 @@ impl Run<'_> {
         }
     }
 
-    async fn retire_data(&self, bucket: &BucketName, prefix: &str) -> Result<Option<String>, Halt> {
+    async fn retire_data(&self, bucket: &BucketName, prefix: &str) -> Result<Journal, Halt> {
         loop {
             let page = self.patiently(|| self.aws.list_versions(bucket, self.owner, prefix, VERSIONS_PER_DELETE)).await;
             let page = match page {
-                Err(fault) if fault.kind == FaultKind::Missing => return Ok(None),
+                Err(fault) if fault.kind == FaultKind::Missing => return Ok(Journal::default()),
                 page => page?,
             };
             if page.is_empty() {
-                return Ok(None);
+                return Ok(Journal::default());
             }
             if self.clock.now() + DATA_RESERVE > self.until {
-                return Ok(Some(format!("bucket `{bucket}` still holds data: there was too much to delete in time")));
+                let remark = format!("bucket `{bucket}` still holds data: there was too much to delete in time");
+                return Ok(Journal::remark(remark));
             }
             self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
         }
     }
 
-    async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Option<String>, Halt> {
+    async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Journal, Halt> {
         // Two are enough to tell "only AWS's test object" from "data".
         let page: Vec<Version> = match self.patiently(|| self.aws.list_versions(bucket, self.owner, "", 2)).await {
-            Err(fault) if fault.kind == FaultKind::Missing => return Ok(None),
+            Err(fault) if fault.kind == FaultKind::Missing => return Ok(Journal::default()),
             page => page?,
         };
-        let kept = || Ok(Some(format!("bucket `{bucket}` was kept, because it holds data")));
+        let kept = || Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it holds data")));
         match page.as_slice() {
             [] => {}
             [only] if only.key == TEST_OBJECT => {
@@ -232,7 +373,7 @@ impl Run<'_> {
         match self.patiently(|| self.aws.delete_bucket(bucket, self.owner)).await {
             // S3 itself is the judge: an object that arrived since the look keeps its bucket.
             Err(fault) if fault.kind == FaultKind::NotEmpty => kept(),
-            answer => Ok(answer.map(|()| None)?),
+            answer => Ok(answer.map(|()| Journal::default())?),
         }
     }
 

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     billing::{
-        self, Export, Id, Retention,
+        self, Export, Id, Kind, Retention,
         observe::{Doomed, Facts, doomed, observe, observe_removal},
         plan,
     },
@@ -138,8 +138,8 @@ async fn fulfil(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> 
                 }
             }
         }
-        Request::Billing(origin, billing::Asked::Remove { retention, prefix }) => {
-            remove(origin, *retention, prefix.as_ref(), until, ports).await
+        Request::Billing(origin, billing::Asked::Remove { kind, retention, prefix }) => {
+            remove(origin, *kind, *retention, prefix.as_ref(), until, ports).await
         }
         Request::Connection(origin, asked) => {
             let (attributes, remarks) = connection::fulfil(origin, asked, until, ports).await?;
@@ -151,8 +151,9 @@ async fn fulfil(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> 
 async fn have(origin: &Origin, export: &Export, facts: &Facts, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Done, Halt> {
     let plan = plan::plan(origin, export, facts, ports.clock.now())?;
     info!(decision = plan.sentence, account_role = facts.role.name().as_str(), "decided");
-    let remarks = execute(&plan, origin, until, ports).await?;
-    Ok(Done { attributes: plan.attributes, remarks })
+    let journal = execute(&plan, origin, until, ports).await?;
+    let attributes = plan.attributes.into_iter().chain(journal.attributes).collect();
+    Ok(Done { attributes, remarks: journal.remarks })
 }
 
 /// The account may have changed since the stack was as it is to be again, so that it cannot be had: ten reports by now, a
@@ -171,24 +172,27 @@ async fn go_back_without(
         return Err(failure);
     }
     let plan = plan::plan_without(origin, export, facts, &failure)?;
-    let remarks = execute(&plan, origin, until, ports).await.map_err(Failure::from)?;
-    let remarks = std::iter::once(format!("rolled back without a billing export: {failure}")).chain(remarks).collect();
+    let journal = execute(&plan, origin, until, ports).await.map_err(Failure::from)?;
+    let remarks = std::iter::once(format!("rolled back without a billing export: {failure}")).chain(journal.remarks).collect();
     Ok(Done { attributes: plan.attributes, remarks })
 }
 
 async fn remove(
     origin: &Origin,
+    kind: Option<Kind>,
     retention: Retention,
     prefix: Option<&NamePrefix>,
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<Done, Failure> {
     let Doomed { ids, remark } = doomed(origin, prefix, ports).await?;
-    let remains = observe_removal(origin, ids, ports).await?;
-    let plan = plan::plan_removal(origin, &remains, retention)?;
+    let named = origin.physical_id.as_deref().and_then(|id| Id::recognise(origin, id)).map(|id| id.kind());
+    let sure: Vec<Kind> = kind.into_iter().chain(named).collect();
+    let found = observe_removal(origin, ids, &sure, ports).await?;
+    let plan = plan::plan_removal(origin, &found.remains, retention)?;
     info!(decision = plan.sentence, "decided");
-    let remarks = execute(&plan, origin, until, ports).await?;
-    Ok(Done { attributes: Attributes::new(), remarks: remark.into_iter().chain(remarks).collect() })
+    let journal = execute(&plan, origin, until, ports).await?;
+    Ok(Done { attributes: Attributes::new(), remarks: remark.into_iter().chain(found.remarks).chain(journal.remarks).collect() })
 }
 
 /// After a Create or an Update: a stack that gave up meanwhile has sent its Delete already, and nobody else will ever
@@ -229,8 +233,8 @@ async fn take_back(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) 
     info!("the stack did not wait for this resource; what it made is removed");
     match request {
         Request::Billing(_, billing::Asked::Have { export, .. }) => {
-            let remains = observe_removal(origin, Id::all(origin, &export.prefix).collect(), ports).await?;
-            let plan = plan::plan_removal(origin, &remains, export.retention)?;
+            let found = observe_removal(origin, Id::all(origin, &export.prefix).collect(), &[export.kind], ports).await?;
+            let plan = plan::plan_removal(origin, &found.remains, export.retention)?;
             // Asked once more, because a stack that got over it may already be making the same again.
             if !plan.rounds.is_empty() && is_unwanted(origin, ports).await? {
                 execute(&plan, origin, until, ports).await?;

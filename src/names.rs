@@ -120,6 +120,17 @@ impl Partition {
         Some(Region(code.to_owned()))
     }
 
+    /// Where AWS Support answers (`support` in the SDK's endpoint rules).
+    pub fn support_region(self) -> Region {
+        let code = match self {
+            Self::Aws => "us-east-1",
+            Self::AwsCn => "cn-north-1",
+            Self::AwsUsGov => "us-gov-west-1",
+            Self::AwsEusc => "eusc-de-east-1",
+        };
+        Region(code.to_owned())
+    }
+
     /// The partition a Region belongs to, by the patterns of the SDK's `partitions.json`; the commercial one for
     /// Regions newer than this table.
     pub fn of_region(region: &str) -> Self {
@@ -168,6 +179,11 @@ impl StackId {
     /// The ARN as CloudFormation sent it.
     pub fn as_str(&self) -> &str {
         &self.raw
+    }
+
+    /// The stack's name.
+    pub fn name(&self) -> &str {
+        self.raw.split('/').nth(1).unwrap_or_default()
     }
 }
 

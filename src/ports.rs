@@ -214,6 +214,13 @@ pub struct BillingTransfer {
     pub end: Option<OffsetDateTime>,
 }
 
+impl BillingTransfer {
+    /// Whether it decides who receives the bill at a time.
+    pub fn is_in_force(&self, at: OffsetDateTime) -> bool {
+        self.status == "ACCEPTED" && self.start.is_none_or(|start| start <= at) && self.end.is_none_or(|end| at < end)
+    }
+}
+
 /// A service that AWS Support takes cases about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SupportService {

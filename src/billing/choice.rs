@@ -1,23 +1,23 @@
 //! Which export: ours first, then a suitable one of the customer's, then a new one. Pure, and the same facts always
 //! give the same choice (HW-B3).
 
-use std::fmt;
-
 use super::{
-    Export, Format, Kind, Report, Reuse,
-    observe::{BucketSeen, Facts, Reports},
+    Existing, Export, Kind, Report, Reuse, Scope,
+    candidate::Candidate,
+    observe::{BucketSeen, Exports, Facts, Reports},
 };
 use crate::{
     error::{Code, Failure},
-    names::shorten,
+    names::{BucketName, shorten},
     organization::AccountRole,
+    ports::Fault,
 };
 
 /// More reports than this no account can have: AWS's documentation says 10, the API's error text says 5. Between the
 /// two AWS itself decides, by `ReportLimitReachedException`.
 pub const REPORTS_MAX: usize = 10;
 
-/// How much of the reports' names an error repeats.
+/// How much of the names of reports and exports an error repeats.
 const NAMES_SHOWN_BYTES: usize = 500;
 
 /// The chosen export and the sentence that says why.
@@ -33,167 +33,270 @@ pub struct Choice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chosen {
     /// This stack's own, made by an earlier request.
-    Ours(Report),
+    Ours(Candidate),
     /// One of the customer's.
-    Reuse(Report),
+    Reuse(Candidate),
+    /// A bucket into which something else delivers.
+    Bucket {
+        /// The bucket.
+        bucket: BucketName,
+        /// Below which key.
+        prefix: String,
+    },
     /// A new one.
     Create,
     /// None, for the reason in the sentence.
     Nothing,
 }
 
-/// Why one of the customer's reports cannot serve.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unsuitable {
-    /// Coarser than hourly.
-    Granularity(String),
-    /// Without resource ids.
-    NoResourceIds,
-    /// Not the asked format, or a compression that does not go with it.
-    Format(String),
-    /// For one Billing Conductor group only.
-    BillingView,
-    /// AWS could not deliver it the last time.
-    Delivery(String),
-    /// Its bucket is gone, another account's, or not visible to the handler.
-    Bucket(BucketSeen),
-    /// Marked by another Hawser stack, which may delete it.
-    OtherStack,
-}
-
-impl fmt::Display for Unsuitable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Granularity(unit) => write!(f, "it is {}", unit.to_lowercase()),
-            Self::NoResourceIds => f.write_str("it has no resource ids"),
-            Self::Format(format) => write!(f, "its format is {format}"),
-            Self::BillingView => f.write_str("it covers one billing view only"),
-            Self::Delivery(status) => write!(f, "its last delivery was {status}"),
-            Self::Bucket(BucketSeen::Absent) => f.write_str("its bucket does not exist"),
-            Self::Bucket(BucketSeen::Hidden(why)) => write!(f, "its bucket could not be seen: {why}"),
-            Self::Bucket(BucketSeen::Here) => f.write_str("its bucket is in another Region than it says"),
-            Self::OtherStack => f.write_str("another stack made it and may remove it"),
-        }
-    }
-}
-
-/// What can be said of a report without looking at its bucket. The observer asks for the buckets of those that pass.
-pub fn suitable_by_definition(report: &Report, format: Format) -> Result<(), Unsuitable> {
-    if report.time_unit != "HOURLY" {
-        return Err(Unsuitable::Granularity(report.time_unit.clone()));
-    }
-    if !report.elements.iter().any(|element| element == "RESOURCES") {
-        return Err(Unsuitable::NoResourceIds);
-    }
-    let readable: &[(&str, &str)] = match format {
-        Format::Parquet => &[("Parquet", "Parquet")],
-        Format::Csv => &[("textORcsv", "GZIP"), ("textORcsv", "ZIP")],
-    };
-    if !readable.contains(&(report.format.as_str(), report.compression.as_str())) {
-        return Err(Unsuitable::Format(format!("{}/{}", report.format, report.compression)));
-    }
-    if report.billing_view.is_some() {
-        return Err(Unsuitable::BillingView);
-    }
-    match report.last_status.as_deref() {
-        None | Some("SUCCESS") => Ok(()),
-        Some(status) => Err(Unsuitable::Delivery(status.to_owned())),
-    }
-}
-
-fn suitable(report: &Report, export: &Export, facts: &Facts) -> Result<(), Unsuitable> {
-    suitable_by_definition(report, export.format)?;
-    if facts.other_stacks.contains(&report.name) {
-        return Err(Unsuitable::OtherStack);
-    }
-    match facts.candidate_buckets.get(&report.bucket) {
-        Some(BucketSeen::Here) => Ok(()),
-        Some(seen) => Err(Unsuitable::Bucket(seen.clone())),
-        None => Err(Unsuitable::Bucket(BucketSeen::Hidden("it was not looked at".to_owned()))),
-    }
-}
-
 /// Chooses.
 ///
 /// # Errors
 /// [`Code::BillingReportNotOurs`] if the derived name belongs to a report without this stack's mark,
-/// [`Code::BillingReportLimit`] if there is no room for a new one, or the fault that hid the account's reports.
+/// [`Code::BillingReportLimit`] if there is no room for a new one, [`Code::BillingExportNotFound`] and
+/// [`Code::BillingExportUnusable`] for what the customer names, or the fault that hid the account's reports or exports.
 pub fn choose(export: &Export, facts: &Facts) -> Result<Choice, Failure> {
     if export.kind == Kind::None {
         return Ok(nothing("no billing export, because Kind is None"));
     }
+    if let Some(Existing::Bucket { bucket, prefix }) = &export.existing {
+        return existing_bucket(bucket, prefix, facts);
+    }
     let Some(region) = &facts.region else {
         return Ok(nothing(
-            "no billing export, because this partition has no Cost and Usage Report service; its charges are in the \
+            "no billing export, because this partition has no service for billing exports; its charges are in the \
              report of the paired commercial account: launch the stack there",
         ));
     };
-    let reports = match &facts.reports {
-        Reports::Seen(reports) => reports.as_slice(),
-        // A member may be forbidden to look (organizations can deny it), which changes nothing for it (F-24).
-        Reports::Denied(fault) => match facts.role {
-            AccountRole::Member(_) | AccountRole::Unknown(_) => &[],
-            AccountRole::Management(_) | AccountRole::Standalone => return Err(fault.clone().into()),
-        },
-    };
-    // Ours first, whatever the organization looks like by now: what this stack made is never abandoned by an Update.
-    if let Some(ours) = reports.iter().find(|report| report.name == facts.id.report().as_str()) {
-        if facts.ours.is_none() {
-            return Err(Failure::new(
-                Code::BillingReportNotOurs,
-                format!("report `{}` exists and does not carry this stack's mark", ours.name),
-            ));
-        }
-        let broken = ours.last_status.as_deref().filter(|status| *status != "SUCCESS");
-        let health = broken.map_or_else(String::new, |status| format!("; its last delivery was {status}"));
-        return Ok(Choice {
-            export: Chosen::Ours(ours.clone()),
-            sentence: format!("this stack's own report `{}`{health}", ours.name),
-        });
+    if let Some(Existing::Named(named)) = &export.existing {
+        return existing_export(named, export, facts);
     }
+    // Ours first, whatever the organization looks like by now: what this stack made is never abandoned by an Update.
+    if let Some(ours) = ours(export, facts)? {
+        let health = ours.ailment().map_or_else(String::new, |status| format!("; its last delivery was {status}"));
+        let sentence = format!("this stack's own {} `{}`{health}", noun(&ours), ours.name());
+        return Ok(Choice { export: Chosen::Ours(ours), sentence });
+    }
+    let payer = export.scope == Scope::Payer;
+    let mut remarks = Vec::new();
     match &facts.role {
         AccountRole::Member(organization) => {
-            let payer = organization.management_account.as_ref().map_or("unknown", |id| id.as_str());
-            return Ok(nothing(&format!(
-                "no billing export, because this account is a member of organization {} and account {payer} receives \
-                 its bill: launch the stack there for the costs of all accounts",
-                organization.id
-            )));
+            let receiver = organization.management_account.as_ref().map_or("unknown", |id| id.as_str());
+            let whose =
+                format!("this account is a member of organization {} and account {receiver} receives its bill", organization.id);
+            let administers = administers(facts);
+            if payer {
+                return Ok(nothing(&format!(
+                    "no billing export, because {whose}{administers}: launch the stack there for the costs of all accounts (if \
+                     that account is a reseller's, only the reseller can), or set Scope to Account for the costs of this one"
+                )));
+            }
+            remarks.push(format!("it holds the costs of this account only, because {whose}{administers}"));
         }
         AccountRole::Unknown(why) => {
-            return Ok(nothing(&format!(
-                "no billing export, because it is not known whose bill this account's costs are on: {why}"
-            )));
+            if payer {
+                return Ok(nothing(&format!(
+                    "no billing export, because it is not known whose bill this account's costs are on: {why}"
+                )));
+            }
+            remarks.push(format!("it may hold the costs of this account only, because its organization is not known: {why}"));
         }
-        AccountRole::Management(_) | AccountRole::Standalone => {}
-    }
-    let mut rejected = Vec::new();
-    if export.reuse == Reuse::WhenSuitable {
-        let mut candidates: Vec<&Report> = reports.iter().collect();
-        // By name: AWS promises no order, and nothing about a report that changes by itself may change the choice.
-        candidates.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut found = None;
-        for report in candidates {
-            match suitable(report, export, facts) {
-                Ok(()) if found.is_none() => found = Some(report),
-                Ok(()) => rejected.push(format!("`{}` would do as well", report.name)),
-                Err(why) => rejected.push(format!("not `{}`: {why}", report.name)),
+        AccountRole::Management(_) | AccountRole::Standalone => {
+            if let Some(receiver) = &facts.bill_goes_to {
+                if payer {
+                    return Ok(nothing(&format!(
+                        "no billing export, because the bill of this organization is transferred to account {receiver} (billing \
+                         transfer): launch the stack there, or set Scope to Account for what this account may still export"
+                    )));
+                }
+                remarks.push(format!(
+                    "the bill of this organization is transferred to account {receiver}, so it may end or stay empty"
+                ));
+            }
+            if !facts.bills_received.is_empty() {
+                let senders: Vec<&str> = facts.bills_received.iter().map(|id| id.as_str()).collect();
+                remarks.push(format!(
+                    "it does not hold the bills that were transferred from account {}, which need an export of their billing view",
+                    senders.join(", ")
+                ));
             }
         }
-        if let Some(report) = found {
-            return Ok(Choice {
-                export: Chosen::Reuse(report.clone()),
-                sentence: with_rejected(&format!("the existing report `{}`", report.name), &rejected),
-            });
-        }
-    } else if !reports.is_empty() {
-        rejected.push("existing reports were not looked at, because Reuse is Never".to_owned());
     }
-    if reports.len() >= REPORTS_MAX {
+    let (reports, exports) = (seen_reports(export, facts)?, seen_exports(export, facts)?);
+    if export.reuse == Reuse::WhenSuitable {
+        let (found, rejected) = find(export, facts, reports, exports);
+        let unseen = unseen(export, facts);
+        remarks.splice(0..0, rejected.into_iter().chain(unseen));
+        if let Some(found) = found {
+            let sentence = with_remarks(&format!("the existing {} `{}`", noun(&found), found.name()), &remarks);
+            return Ok(Choice { export: Chosen::Reuse(found), sentence });
+        }
+    } else if !reports.is_empty() || !exports.is_empty() {
+        remarks.insert(0, "existing reports and exports were not looked at, because Reuse is Never".to_owned());
+    }
+    if export.kind == Kind::CostAndUsageReport && reports.len() >= REPORTS_MAX {
         return Err(limit_reached(reports));
     }
-    let sentence = format!("a new report `{}` in {region}", facts.id.report());
-    Ok(Choice { export: Chosen::Create, sentence: with_rejected(&sentence, &rejected) })
+    let noun = if export.kind.is_data_export() { export.kind.title() } else { "report" };
+    let sentence = format!("a new {noun} `{}` in {region}", facts.id.report());
+    Ok(Choice { export: Chosen::Create, sentence: with_remarks(&sentence, &remarks) })
+}
+
+/// A delegated administrator is often taken for the payer (F-23).
+fn administers(facts: &Facts) -> String {
+    if facts.administers.is_empty() {
+        return String::new();
+    }
+    format!(" (that it administers {} for the organization changes nothing about the bill)", facts.administers.join(", "))
+}
+
+/// What this stack made under the request's own name.
+fn ours(export: &Export, facts: &Facts) -> Result<Option<Candidate>, Failure> {
+    let name = facts.id.report();
+    let not_ours = |what: &str| {
+        let cause = format!("{what} `{name}` exists and does not carry this stack's mark");
+        Err(Failure::new(Code::BillingReportNotOurs, cause))
+    };
+    if export.kind.is_data_export() {
+        let Exports::Seen(exports) = &facts.exports else { return Ok(None) };
+        let own = facts.ours.as_ref().and_then(|ours| exports.iter().find(|export| export.arn == ours.arn));
+        return match own {
+            Some(own) => Ok(Some(Candidate::Export(own.clone()))),
+            None if exports.iter().any(|export| export.name == name.as_str()) => not_ours("export"),
+            None => Ok(None),
+        };
+    }
+    let Reports::Seen(reports) = &facts.reports else { return Ok(None) };
+    match reports.iter().find(|report| report.name == name.as_str()) {
+        Some(_) if facts.ours.is_none() => not_ours("report"),
+        report => Ok(report.cloned().map(Candidate::Report)),
+    }
+}
+
+/// Whether what an account may not look at matters to the request: a member that is to have nothing may be forbidden to look
+/// (organizations can deny it), and the other service only has names to tell.
+fn seen_reports<'a>(export: &Export, facts: &'a Facts) -> Result<&'a [Report], Failure> {
+    match &facts.reports {
+        Reports::Seen(reports) => Ok(reports),
+        Reports::Denied(fault) if !export.kind.is_data_export() => Err(fault.clone().into()),
+        Reports::Denied(_) => Ok(&[]),
+    }
+}
+
+fn seen_exports<'a>(export: &Export, facts: &'a Facts) -> Result<&'a [super::export::DataExport], Failure> {
+    match &facts.exports {
+        Exports::Seen(exports) => Ok(exports),
+        Exports::Unseen(fault) if export.kind.is_data_export() => Err(fault.clone().into()),
+        Exports::Unseen(_) => Ok(&[]),
+    }
+}
+
+/// The service that is not asked for, if it did not answer: its exports are not named (F-21).
+fn unseen(export: &Export, facts: &Facts) -> Option<String> {
+    let not_named = |what: &str, fault: &Fault| format!("{what} are not named here: {fault}");
+    match (&facts.reports, &facts.exports) {
+        (_, Exports::Unseen(fault)) if !export.kind.is_data_export() => Some(not_named("Data Exports", fault)),
+        (Reports::Denied(fault), _) if export.kind.is_data_export() => Some(not_named("Cost and Usage Reports", fault)),
+        _ => None,
+    }
+}
+
+/// The best of what suits, and what there is to say about each other one.
+fn find(
+    export: &Export,
+    facts: &Facts,
+    reports: &[Report],
+    exports: &[super::export::DataExport],
+) -> (Option<Candidate>, Vec<String>) {
+    let all = reports.iter().cloned().map(Candidate::Report).chain(exports.iter().cloned().map(Candidate::Export));
+    let mut all: Vec<Candidate> = all.collect();
+    // AWS promises no order.
+    all.sort_by_key(|candidate| (candidate.kind() != Some(export.kind), candidate.rank()));
+    let mut found = None;
+    let mut rejected = Vec::new();
+    for candidate in all {
+        let named = match &candidate {
+            Candidate::Report(report) => format!("`{}`", report.name),
+            Candidate::Export(export) => format!("export `{}`", export.name),
+        };
+        let why_not = candidate.shortcomings(export).into_iter().next().or_else(|| candidate.defect(facts));
+        match why_not {
+            None if found.is_none() => found = Some(candidate),
+            None => rejected.push(format!("{named} would do as well")),
+            Some(why) => rejected.push(format!("not {named}: {why}")),
+        }
+    }
+    (found, rejected)
+}
+
+/// What the customer names serves, unless nobody could read it. Where it falls short of what was asked for, that is said, and the
+/// vendor, who is told, decides.
+fn existing_export(named: &str, export: &Export, facts: &Facts) -> Result<Choice, Failure> {
+    let reports = match &facts.reports {
+        Reports::Seen(reports) => reports.as_slice(),
+        Reports::Denied(_) => &[],
+    };
+    let exports = match &facts.exports {
+        Exports::Seen(exports) => exports.as_slice(),
+        Exports::Unseen(_) => &[],
+    };
+    let all = reports.iter().cloned().map(Candidate::Report).chain(exports.iter().cloned().map(Candidate::Export));
+    let matching = |candidate: &Candidate| is_named(candidate, named);
+    let mut matching: Vec<Candidate> = all.filter(matching).collect();
+    // The asked kind first: a report and an export may share a name.
+    matching.sort_by_key(|candidate| (candidate.kind() != Some(export.kind), candidate.rank()));
+    let Some(found) = matching.into_iter().next() else {
+        if let (Reports::Denied(fault), _) | (_, Exports::Unseen(fault)) = (&facts.reports, &facts.exports) {
+            return Err(fault.clone().into());
+        }
+        let names = reports.iter().map(|report| &report.name).chain(exports.iter().map(|export| &export.name));
+        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        let there = if names.is_empty() { "there is none".to_owned() } else { format!("there are {}", names.join(", ")) };
+        let cause = format!("this account has no report and no export `{named}`; {}", shorten(&there, NAMES_SHOWN_BYTES));
+        return Err(Failure::new(Code::BillingExportNotFound, cause));
+    };
+    if let Some(defect) = found.defect(facts) {
+        let cause = format!("{} `{}` cannot serve: {defect}", noun(&found), found.name());
+        return Err(Failure::new(Code::BillingExportUnusable, cause));
+    }
+    if found.format().is_none() || found.kind().is_none() {
+        let why: Vec<String> = found.shortcomings(export).iter().map(ToString::to_string).collect();
+        let cause = format!("{} `{}` cannot serve: {}", noun(&found), found.name(), why.join(", "));
+        return Err(Failure::new(Code::BillingExportUnusable, cause));
+    }
+    let short: Vec<String> = found.shortcomings(export).iter().map(|why| format!("but {why}")).collect();
+    let sentence = with_remarks(&format!("the existing {} `{}`, as ExistingExport asks", noun(&found), found.name()), &short);
+    Ok(Choice { export: Chosen::Reuse(found), sentence })
+}
+
+/// Whether a candidate is the one that a name or an ARN means.
+pub(super) fn is_named(candidate: &Candidate, named: &str) -> bool {
+    let by_arn = named.rsplit_once("definition/").map(|(_, name)| name);
+    match candidate {
+        Candidate::Report(report) => report.name == named || (named.starts_with("arn:") && by_arn == Some(report.name.as_str())),
+        Candidate::Export(export) => export.name == named || export.arn == named,
+    }
+}
+
+fn existing_bucket(bucket: &BucketName, prefix: &str, facts: &Facts) -> Result<Choice, Failure> {
+    let why = match facts.candidate_buckets.get(bucket.as_str()) {
+        Some(BucketSeen::Here) => {
+            let place = if prefix.is_empty() { String::new() } else { format!(" below `{prefix}`") };
+            let sentence =
+                format!("the existing bucket `{bucket}`{place}, as ExistingBucket asks; what delivers to it is not known");
+            return Ok(Choice { export: Chosen::Bucket { bucket: bucket.clone(), prefix: prefix.to_owned() }, sentence });
+        }
+        Some(BucketSeen::Hidden(why)) => format!("cannot be seen: {why}"),
+        Some(BucketSeen::Absent) | None => "does not exist".to_owned(),
+    };
+    Err(Failure::new(Code::BillingExportUnusable, format!("bucket `{bucket}` {why}")))
+}
+
+fn noun(candidate: &Candidate) -> &'static str {
+    match candidate {
+        Candidate::Report(_) => "report",
+        Candidate::Export(_) => candidate.kind().map_or("export", Kind::title),
+    }
 }
 
 /// The failure of an account without room for another report: it names those that are there.
@@ -203,10 +306,19 @@ pub fn limit_reached(reports: &[Report]) -> Failure {
     Failure::new(Code::BillingReportLimit, format!("this account already has {} reports ({names})", reports.len()))
 }
 
+/// The failure of an account without room for another export of a kind.
+pub fn quota_reached(fault: &Fault, names: &[&str]) -> Failure {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let names = shorten(&names.join(", "), NAMES_SHOWN_BYTES);
+    let cause =
+        format!("this account has as many exports of this kind as AWS allows; its exports are {names} ({})", fault.message);
+    Failure::explained(fault, Code::BillingExportQuota, cause)
+}
+
 fn nothing(sentence: &str) -> Choice {
     Choice { export: Chosen::Nothing, sentence: sentence.to_owned() }
 }
 
-fn with_rejected(sentence: &str, rejected: &[String]) -> String {
-    if rejected.is_empty() { sentence.to_owned() } else { format!("{sentence}; {}", rejected.join("; ")) }
+fn with_remarks(sentence: &str, remarks: &[String]) -> String {
+    if remarks.is_empty() { sentence.to_owned() } else { format!("{sentence}; {}", remarks.join("; ")) }
 }

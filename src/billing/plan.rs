@@ -5,16 +5,19 @@ use std::fmt;
 use time::OffsetDateTime;
 
 use super::{
-    Asked, DATA_ROOT, Export, Id, Report, Retention, TAG_CREATED_AT, Tags,
+    Asked, DATA_ROOT, Export, Format, Id, Kind, Report, Retention, TAG_CREATED_AT, Tags,
+    backfill::{self, Backfill},
+    candidate::Candidate,
     choice::{Chosen, choose},
+    export::DataExport,
     first_data_due_by, mark, no_attributes,
     observe::{Facts, OwnBucket, Remains, own_bucket},
-    policy, rfc3339,
+    policy, query, rfc3339,
 };
 use crate::{
     error::{Code, Failure},
     event::Origin,
-    names::{BucketName, ReportName, one_line},
+    names::{BucketName, Region, ReportName, one_line},
     reply::Attributes,
 };
 
@@ -53,8 +56,21 @@ pub enum Step {
         /// Its tags.
         tags: Tags,
     },
+    /// The Data Export exists.
+    EnsureExport {
+        /// Its definition.
+        export: Box<DataExport>,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// The Data Export, which is ours, asks for every column that its table has by now.
+    EnsureExportCurrent(Box<DataExport>),
+    /// AWS Support was asked for past months, once.
+    AskForBackfill(Box<Backfill>),
     /// The report does not exist. Planned only with our mark on it.
     RetireReport(ReportName),
+    /// The Data Export, by ARN, does not exist. Planned only with our mark on it.
+    RetireExport(String),
     /// Nothing delivered for this export is in the bucket.
     RetireData {
         /// The bucket, with our mark.
@@ -85,7 +101,11 @@ impl Step {
             Self::EnsureUploadsExpire(_) => "EnsureUploadsExpire",
             Self::EnsureDeliveryAllowed { .. } => "EnsureDeliveryAllowed",
             Self::EnsureReport { .. } => "EnsureReport",
+            Self::EnsureExport { .. } => "EnsureExport",
+            Self::EnsureExportCurrent(_) => "EnsureExportCurrent",
+            Self::AskForBackfill(_) => "AskForBackfill",
             Self::RetireReport(_) => "RetireReport",
+            Self::RetireExport(_) => "RetireExport",
             Self::RetireData { .. } => "RetireData",
             Self::RetireEmptyBucket(_) => "RetireEmptyBucket",
         }
@@ -105,7 +125,14 @@ impl fmt::Display for Step {
             Self::EnsureReport { report, .. } => {
                 write!(f, "ensure report `{}` to `{}/{}`", report.name, report.bucket, report.prefix)
             }
+            Self::EnsureExport { export, .. } => {
+                let table = export.tables.keys().next().map_or("", String::as_str);
+                write!(f, "ensure export `{}` of {table} to `{}/{}`", export.name, export.bucket, export.prefix)
+            }
+            Self::EnsureExportCurrent(export) => write!(f, "ensure export `{}` has every column of its table", export.name),
+            Self::AskForBackfill(backfill) => write!(f, "ask AWS Support once to backfill `{}`", backfill.name),
             Self::RetireReport(report) => write!(f, "retire report `{report}`"),
+            Self::RetireExport(arn) => write!(f, "retire export `{arn}`"),
             Self::RetireData { bucket, prefix } => write!(f, "retire the data below `{bucket}/{prefix}`"),
             Self::RetireEmptyBucket(bucket) => write!(f, "retire bucket `{bucket}` if it holds no data"),
         }
@@ -151,13 +178,24 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
     let mut attributes = of_the_account(export, facts);
     let bucket = own_bucket(origin, &facts.id)?;
     let mut rounds = Vec::new();
-    match &choice.export {
-        Chosen::Nothing => describe_nothing(&mut attributes, origin, export),
+    let mut remarks = Vec::new();
+    let made = match &choice.export {
+        Chosen::Nothing => {
+            describe_nothing(&mut attributes, origin, export);
+            None
+        }
         // No step: what the customer had is never changed (HW-B5).
-        Chosen::Reuse(report) => describe(&mut attributes, origin, export, facts, report, "reused", ""),
-        Chosen::Ours(report) => {
-            let created_at = facts.ours.as_ref().map(|ours| ours.created_at.as_str()).unwrap_or_default();
-            describe(&mut attributes, origin, export, facts, report, "created", created_at);
+        Chosen::Reuse(candidate) => {
+            describe(&mut attributes, origin, facts, candidate, "reused", "");
+            None
+        }
+        Chosen::Bucket { bucket, prefix } => {
+            describe_bucket(&mut attributes, origin, export, facts, bucket, prefix);
+            None
+        }
+        Chosen::Ours(ours) => {
+            let known = facts.ours.clone().unwrap_or_default();
+            describe(&mut attributes, origin, facts, ours, "created", &known.created_at);
             match &facts.bucket {
                 // Only the delivery policy is mended: everything else about the bucket may have become the customer's.
                 OwnBucket::Marked { policy, .. } => {
@@ -168,27 +206,149 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
                 // Without its bucket the report delivers nothing: it was deleted, or two runs crossed.
                 OwnBucket::Absent | OwnBucket::Unmarked | OwnBucket::Hidden(_) => rounds = bucket_rounds(origin, facts, &bucket)?,
             }
+            rounds.extend(current(export, facts, ours).map(|step| vec![step]));
+            rounds.extend((!known.twins.is_empty()).then(|| known.twins.into_iter().map(Step::RetireExport).collect()));
+            Some((ours.clone(), known.created_at))
         }
         Chosen::Create => {
             let Some(region) = &facts.region else {
-                return Err(Failure::new(Code::Internal, "a report was chosen where there is no report service"));
+                return Err(Failure::new(Code::Internal, "an export was chosen where there is no service for it"));
+            };
+            let created_at = rfc3339(now);
+            let mut tags = mark(origin);
+            tags.insert(TAG_CREATED_AT.to_owned(), created_at.clone());
+            let (candidate, step) = if export.kind.is_data_export() {
+                let wanted = wanted_export(origin, export, facts, &bucket, region)?;
+                remarks.extend(columns_missing(export.kind, facts));
+                (Candidate::Export(wanted.clone()), Step::EnsureExport { export: Box::new(wanted), tags })
+            } else {
+                let report = Report::wanted(&facts.id, export.format, &bucket, region, &origin.request_id);
+                (Candidate::Report(report.clone()), Step::EnsureReport { report: Box::new(report), tags })
             };
             rounds = bucket_rounds(origin, facts, &bucket)?;
-            let report = Report::wanted(&facts.id, export.format, &bucket, region, &origin.request_id);
-            let created_at = rfc3339(now);
-            describe(&mut attributes, origin, export, facts, &report, "created", &created_at);
-            let mut tags = mark(origin);
-            tags.insert(TAG_CREATED_AT.to_owned(), created_at);
-            rounds.push(vec![Step::EnsureReport { report: Box::new(report), tags }]);
+            describe(&mut attributes, origin, facts, &candidate, "created", &created_at);
+            rounds.push(vec![step]);
+            Some((candidate, created_at))
         }
+    };
+    match made {
+        Some((made, created_at)) if export.backfill => {
+            let asked = wish(origin, &made, &created_at);
+            if is_recent(&created_at, now) {
+                rounds.push(vec![Step::AskForBackfill(Box::new(asked))]);
+            } else {
+                attributes.insert("Backfill", "not asked for: the export is older than AWS Support remembers cases".to_owned());
+            }
+        }
+        Some(_) => drop(attributes.insert("Backfill", "not requested".to_owned())),
+        None => {}
     }
+    match &choice.export {
+        Chosen::Reuse(candidate) if export.backfill => drop(attributes.insert("Backfill", not_ours(origin, candidate))),
+        Chosen::Bucket { .. } if export.backfill => {
+            attributes.insert("Backfill", "not possible: what delivers to the bucket is not known".to_owned());
+        }
+        _ => {}
+    }
+    remarks.extend(key_by_alias(facts, &attributes));
+    let sentence = std::iter::once(choice.sentence).chain(remarks).collect::<Vec<_>>().join("; ");
     // Names of the customer's reports are in it.
-    let sentence = one_line(&choice.sentence);
+    let sentence = plain(&sentence);
     attributes.insert("Decision", sentence.clone());
     if let Some(leftover) = &facts.leftover {
-        rounds.extend(removal_rounds(origin, &leftover.id, export.retention, leftover.remains)?);
+        rounds.extend(removal_rounds(origin, &leftover.id, export.retention, &leftover.remains)?);
     }
     Ok(Plan { rounds, attributes, sentence })
+}
+
+/// Attributes pass through the template into JSON text, where these would end a string (HW-A8).
+pub(crate) fn plain(text: &str) -> String {
+    one_line(text).replace('"', "'").replace('\\', "/")
+}
+
+/// The Data Export that Hawser makes: every column that the table has, in the asked format.
+///
+/// The S3 prefix differs by request, as a report's does.
+fn wanted_export(
+    origin: &Origin,
+    export: &Export,
+    facts: &Facts,
+    bucket: &BucketName,
+    region: &Region,
+) -> Result<DataExport, Failure> {
+    let source = match &facts.source {
+        Some(Ok(source)) => source,
+        Some(Err(failure)) => return Err(failure.clone()),
+        None => return Err(Failure::new(Code::Internal, "an export was chosen whose table was not looked at")),
+    };
+    let (format, compression) = match export.format {
+        Format::Parquet => ("PARQUET", "PARQUET"),
+        Format::Csv => ("TEXT_OR_CSV", "GZIP"),
+    };
+    Ok(DataExport {
+        name: facts.id.report().as_str().to_owned(),
+        description: format!("Made by stack {}", origin.stack.name()),
+        query: query::statement(source)?,
+        tables: [(source.configured.table.clone(), source.configured.properties.clone())].into(),
+        bucket: bucket.as_str().to_owned(),
+        prefix: Report::wanted(&facts.id, export.format, bucket, region, &origin.request_id).prefix,
+        region: region.as_str().to_owned(),
+        output_type: "CUSTOM".to_owned(),
+        format: format.to_owned(),
+        compression: compression.to_owned(),
+        overwrite: "OVERWRITE_REPORT".to_owned(),
+        ..DataExport::default()
+    })
+}
+
+/// Brings our own export up to its table: the columns that AWS added since, and no others (HW-B9). In place, because neither
+/// the path nor the format of its files changes.
+fn current(export: &Export, facts: &Facts, ours: &Candidate) -> Option<Step> {
+    let (Candidate::Export(ours), Some(Ok(source))) = (ours, &facts.source) else { return None };
+    if !export.kind.is_data_export() {
+        return None;
+    }
+    let wanted = DataExport {
+        query: query::statement(source).ok()?,
+        tables: [(source.configured.table.clone(), source.configured.properties.clone())].into(),
+        ..ours.clone()
+    };
+    (wanted != *ours).then(|| Step::EnsureExportCurrent(Box::new(wanted)))
+}
+
+/// What the vendor relies on and AWS does not offer: no failure, but said.
+fn columns_missing(kind: Kind, facts: &Facts) -> Option<String> {
+    let Some(Ok(source)) = &facts.source else { return None };
+    let missing = query::lacking(kind, &source.columns);
+    (!missing.is_empty()).then(|| format!("AWS's table has no {}", missing.join(", ")))
+}
+
+fn wish(origin: &Origin, made: &Candidate, since: &str) -> Backfill {
+    let (bucket, _, prefix) = made.place();
+    Backfill {
+        kind: made.kind().unwrap_or(Kind::None),
+        name: made.name().to_owned(),
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        account: origin.stack.account.clone(),
+        partition: origin.stack.partition,
+        since: since.to_owned(),
+    }
+}
+
+fn is_recent(created_at: &str, now: OffsetDateTime) -> bool {
+    let created = OffsetDateTime::parse(created_at, &time::format_description::well_known::Rfc3339);
+    created.is_ok_and(|created| now - created <= backfill::WITHIN)
+}
+
+/// A case about an export of the customer's is the customer's to open: AWS would write into its bucket (HW-B5).
+fn not_ours(origin: &Origin, candidate: &Candidate) -> String {
+    let wish = wish(origin, candidate, "");
+    format!(
+        "not asked for, because the export is yours; its past months come if you open a case at {} and write: {}",
+        wish.link(),
+        wish.body()
+    )
 }
 
 /// Plans the way back from a failed Update when the export to go back to cannot be had any more: nothing is set up, the
@@ -200,9 +360,10 @@ pub fn plan_without(origin: &Origin, export: &Export, facts: &Facts, why: &Failu
     let mut attributes = of_the_account(export, facts);
     describe_nothing(&mut attributes, origin, export);
     let sentence = format!("no billing export, because the earlier one cannot be had any more: {}: {}", why.code, why.cause);
+    let sentence = plain(&sentence);
     attributes.insert("Decision", sentence.clone());
     let rounds = match &facts.leftover {
-        Some(leftover) => removal_rounds(origin, &leftover.id, export.retention, leftover.remains)?,
+        Some(leftover) => removal_rounds(origin, &leftover.id, export.retention, &leftover.remains)?,
         None => Vec::new(),
     };
     Ok(Plan { rounds, attributes, sentence })
@@ -230,17 +391,20 @@ fn of_the_account(export: &Export, facts: &Facts) -> Attributes {
 pub fn plan_removal(origin: &Origin, remains: &[(Id, Remains)], retention: Retention) -> Result<Plan, Failure> {
     let mut rounds = Vec::new();
     for (id, remains) in remains {
-        rounds.extend(removal_rounds(origin, id, retention, *remains)?);
+        rounds.extend(removal_rounds(origin, id, retention, remains)?);
     }
     let sentence = if rounds.is_empty() { "nothing of this stack's is left" } else { "what this stack made is removed" };
     Ok(Plan { rounds, attributes: Attributes::new(), sentence: sentence.to_owned() })
 }
 
-fn removal_rounds(origin: &Origin, id: &Id, retention: Retention, remains: Remains) -> Result<Vec<Vec<Step>>, Failure> {
+fn removal_rounds(origin: &Origin, id: &Id, retention: Retention, remains: &Remains) -> Result<Vec<Vec<Step>>, Failure> {
     let bucket = own_bucket(origin, id)?;
     let mut rounds = Vec::new();
     if remains.report {
         rounds.push(vec![Step::RetireReport(id.report())]);
+    }
+    if !remains.exports.is_empty() {
+        rounds.push(remains.exports.iter().cloned().map(Step::RetireExport).collect());
     }
     if remains.bucket {
         if retention == Retention::Delete {
@@ -297,38 +461,58 @@ fn describe_nothing(attributes: &mut Attributes, origin: &Origin, export: &Expor
     // matter, because the policy also demands that it be this account's.
     let bucket = format!("arn:{}:s3:::{}-{}-none", origin.stack.partition, export.prefix, origin.stack.account);
     readable(attributes, bucket, format!("{DATA_ROOT}*"));
+    decryptable(attributes, origin, None);
     attributes.insert("Backfill", if export.backfill { "not possible: there is no export" } else { "" }.to_owned());
 }
 
-fn describe(
+fn describe(attributes: &mut Attributes, origin: &Origin, facts: &Facts, chosen: &Candidate, source: &str, created_at: &str) {
+    let partition = origin.stack.partition;
+    let home = facts.region.as_ref().unwrap_or(&origin.stack.region);
+    let (bucket, region, prefix) = chosen.place();
+    let bucket_arn = BucketName::existing(bucket).arn(partition);
+    // The export's own keys and no other's. Its name and prefix may hold `*`, which IAM would read as a pattern.
+    let keys = format!("{prefix}/{}/", chosen.name()).replace('*', "${*}");
+    readable(attributes, bucket_arn.clone(), format!("{keys}*"));
+    decryptable(attributes, origin, facts.bucket_keys.get(bucket).map(|key| (key.as_str(), region)));
+    let due = if chosen.has_delivered() { String::new() } else { first_data_due_by(created_at) };
+    let format = chosen.format().map(Format::as_str).unwrap_or_default();
+    attributes.extend([
+        ("Kind", chosen.kind().unwrap_or(Kind::None).as_str().to_owned()),
+        ("Name", chosen.name().to_owned()),
+        ("Arn", chosen.arn(partition, home, &origin.stack.account)),
+        ("BucketName", bucket.to_owned()),
+        ("BucketArn", bucket_arn),
+        ("BucketRegion", region.to_owned()),
+        ("Prefix", prefix.to_owned()),
+        ("Format", format.to_owned()),
+        ("Origin", source.to_owned()),
+        ("FirstDataDueBy", due),
+        ("Backfill", "not requested".to_owned()),
+    ]);
+}
+
+/// A bucket that the customer brings: what delivers to it has no name here.
+fn describe_bucket(
     attributes: &mut Attributes,
     origin: &Origin,
     export: &Export,
     facts: &Facts,
-    report: &Report,
-    source: &str,
-    created_at: &str,
+    bucket: &BucketName,
+    prefix: &str,
 ) {
-    let partition = origin.stack.partition;
-    let home = facts.region.as_ref().unwrap_or(&origin.stack.region);
-    let bucket_arn = BucketName::existing(&report.bucket).arn(partition);
-    // The report's own keys and no other's. Its name and prefix may hold `*`, which IAM would read as a pattern.
-    let keys = format!("{}/{}/", report.prefix, report.name).replace('*', "${*}");
-    readable(attributes, bucket_arn.clone(), format!("{keys}*"));
-    let due = if report.last_delivery.is_some() { String::new() } else { first_data_due_by(created_at) };
-    let backfill =
-        if export.backfill { "open a case with AWS Support (Billing) and ask to backfill this report" } else { "not requested" };
+    let bucket_arn = bucket.arn(origin.stack.partition);
+    let keys = if prefix.is_empty() { "*".to_owned() } else { format!("{}/*", prefix.replace('*', "${*}")) };
+    readable(attributes, bucket_arn.clone(), keys);
+    let region = facts.bucket_regions.get(bucket.as_str()).cloned().unwrap_or_default();
+    decryptable(attributes, origin, facts.bucket_keys.get(bucket.as_str()).map(|key| (key.as_str(), region.as_str())));
     attributes.extend([
-        ("Name", report.name.clone()),
-        ("Arn", report.arn(partition, home, &origin.stack.account)),
-        ("BucketName", report.bucket.clone()),
+        ("BucketName", bucket.as_str().to_owned()),
         ("BucketArn", bucket_arn),
-        ("BucketRegion", report.region.clone()),
-        ("Prefix", report.prefix.clone()),
-        ("Format", if report.format == "Parquet" { "Parquet" } else { "Csv" }.to_owned()),
-        ("Origin", source.to_owned()),
-        ("FirstDataDueBy", due),
-        ("Backfill", backfill.to_owned()),
+        ("BucketRegion", region),
+        ("Prefix", prefix.to_owned()),
+        ("Format", export.format.as_str().to_owned()),
+        ("Origin", "reused".to_owned()),
+        ("Backfill", "not requested".to_owned()),
     ]);
 }
 
@@ -337,6 +521,28 @@ fn readable(attributes: &mut Attributes, bucket_arn: String, keys: String) {
     attributes.insert("ReadableObjectsArn", format!("{bucket_arn}/{keys}"));
     attributes.insert("ReadableBucketArn", bucket_arn);
     attributes.insert("ReadableKeys", keys);
+}
+
+/// The key that a pack may grant to decrypt with: the one the bucket names, with its Region, or one that nobody has.
+fn decryptable(attributes: &mut Attributes, origin: &Origin, key: Option<(&str, &str)>) {
+    let (partition, account) = (origin.stack.partition, &origin.stack.account);
+    let arn = key.and_then(|(key, region)| match key {
+        arn if arn.starts_with("arn:") => arn.contains(":key/").then(|| arn.to_owned()),
+        alias if alias.starts_with("alias/") => None,
+        id => Some(format!("arn:{partition}:kms:{region}:{account}:key/{id}")),
+    });
+    let none = format!("arn:{partition}:kms:{}:{account}:key/none", origin.stack.region);
+    attributes.insert("DecryptableKeyArn", arn.clone().unwrap_or(none));
+    attributes.insert("KmsKeyArn", arn.unwrap_or_default());
+}
+
+/// IAM grants a key by its ARN and not by its alias, so a bucket that names an alias of the customer's cannot be read yet.
+fn key_by_alias(facts: &Facts, attributes: &Attributes) -> Option<String> {
+    let key = facts.bucket_keys.get(attributes.get("BucketName")?)?;
+    let alias = key.contains("alias/") && !key.ends_with("alias/aws/s3");
+    alias.then(|| {
+        format!("its bucket names its KMS key as `{key}`: name it by its ARN, so that the role can be granted to decrypt")
+    })
 }
 
 /// The id a request's resource has, so that it is known before any call: the same for success, for failure and for

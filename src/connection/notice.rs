@@ -62,7 +62,7 @@ const ORGANIZATION_FIELDS: [(&str, &str); 4] = [
     ("featureSet", "FeatureSet"),
 ];
 
-const BILLING_FIELDS: [(&str, &str); 12] = [
+const BILLING_FIELDS: [(&str, &str); 13] = [
     ("kind", "Kind"),
     ("name", "Name"),
     ("arn", "Arn"),
@@ -75,6 +75,7 @@ const BILLING_FIELDS: [(&str, &str); 12] = [
     ("decision", "Decision"),
     ("firstDataDueBy", "FirstDataDueBy"),
     ("backfill", "Backfill"),
+    ("kmsKeyArn", "KmsKeyArn"),
 ];
 
 /// Every field the vendor's schema names is there, whatever the template passed on.

@@ -20,8 +20,8 @@ use crate::{
     organization::Organization,
 };
 
-mod data_exports;
 mod cases;
+mod data_exports;
 
 /// Tries of one call before its fault counts (F-44).
 const TRIES_MAX: u32 = 4;
@@ -490,7 +490,12 @@ fn kind(code: &str, message: &str, status: Option<u16>) -> FaultKind {
         "ValidationException" if says_bucket_unverified(message) => FaultKind::BucketUnverified,
         // Data Exports models no code of its own for a name that is taken.
         "ValidationException" if message.contains("already exist") => FaultKind::Exists,
-        "InternalErrorException" | "InternalServerException" | "InternalServerError" | "InternalError" | "ServiceException" | "ServiceUnavailable" => FaultKind::Unavailable,
+        "InternalErrorException"
+        | "InternalServerException"
+        | "InternalServerError"
+        | "InternalError"
+        | "ServiceException"
+        | "ServiceUnavailable" => FaultKind::Unavailable,
         // A success that cannot be read is half an answer.
         _ if status.is_some_and(|status| status >= 500 || (200..300).contains(&status)) => FaultKind::Unavailable,
         _ => FaultKind::Refused,

@@ -1,9 +1,10 @@
 //! AWS Support through the SDK.
 
 use async_trait::async_trait;
+use aws_smithy_types::retry::RetryConfig;
 use time::OffsetDateTime;
 
-use super::{Clients, fault, unreadable};
+use super::{Clients, fault, support, unreadable};
 use crate::{
     billing::rfc3339,
     ports::{Fault, NewCase, Support, SupportCase, SupportService},
@@ -51,7 +52,10 @@ impl Support for Clients {
         let action = "support:CreateCase";
         let request = self.support.create_case().issue_type(ISSUE_TYPE).language("en");
         let request = request.service_code(&case.service).category_code(&case.category).severity_code(&case.severity);
-        let answer = request.subject(&case.subject).communication_body(&case.body).send().await;
+        // Never repeated by the SDK: AWS would open a second case.
+        let once = support::Config::builder().retry_config(RetryConfig::disabled());
+        let request = request.subject(&case.subject).communication_body(&case.body);
+        let answer = request.customize().config_override(once).send().await;
         answer.map_err(|why| fault(action, why))?.case_id.ok_or_else(|| unreadable(action))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use aws_smithy_types::error::operation::BuildError;
+use aws_smithy_types::{error::operation::BuildError, retry::RetryConfig};
 
 use super::{Clients, exports, fault, unreadable, when};
 use crate::{
@@ -52,7 +52,10 @@ impl Exports for Clients {
         let tag = |(key, value): (&String, &String)| exports::types::ResourceTag::builder().key(key).value(value).build();
         let tags = tags.iter().map(tag).collect::<Result<Vec<_>, _>>().map_err(|_| unreadable(action))?;
         let definition = definition(export).map_err(|_| unreadable(action))?;
-        let answer = self.exports.create_export().export(definition).set_resource_tags(Some(tags)).send().await;
+        // Never repeated by the SDK: the service would make a second export.
+        let once = exports::Config::builder().retry_config(RetryConfig::disabled());
+        let request = self.exports.create_export().export(definition).set_resource_tags(Some(tags));
+        let answer = request.customize().config_override(once).send().await;
         answer.map_err(|why| fault(action, why))?.export_arn.ok_or_else(|| unreadable(action))
     }
 
@@ -64,7 +67,8 @@ impl Exports for Clients {
     }
 
     async fn delete_export(&self, arn: &str) -> Result<(), Fault> {
-        match self.exports.delete_export().export_arn(arn).send().await.map_err(|why| fault("bcm-data-exports:DeleteExport", why)) {
+        match self.exports.delete_export().export_arn(arn).send().await.map_err(|why| fault("bcm-data-exports:DeleteExport", why))
+        {
             Err(fault) if fault.kind != FaultKind::Missing => Err(fault),
             _ => Ok(()),
         }

@@ -1,0 +1,262 @@
+//! What the account has already, and whether it can serve: reports of the one service, exports of the other. Pure.
+
+use std::fmt;
+
+use super::{
+    Export, Format, Kind, Report,
+    export::DataExport,
+    is_plain,
+    observe::{BucketSeen, Facts},
+    query::{self, kind_of},
+};
+use crate::names::{AccountId, Partition, Region};
+
+/// Something that delivers billing data, in whichever service it is defined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Candidate {
+    /// A Cost and Usage Report.
+    Report(Report),
+    /// A Data Export.
+    Export(DataExport),
+}
+
+/// Why it cannot serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unsuitable {
+    /// Another kind of data than is asked for.
+    Kind(String),
+    /// Coarser than hourly.
+    Granularity(String),
+    /// Without resource ids.
+    NoResourceIds,
+    /// Not the asked format, or a compression that does not go with it.
+    Format(String),
+    /// For one billing view only, such as a Billing Conductor group.
+    BillingView,
+    /// Its query leaves rows out.
+    Filtered,
+    /// Its query cannot be read.
+    Query,
+    /// Its query leaves columns out that a vendor relies on.
+    Columns(String),
+    /// AWS could not deliver it the last time.
+    Delivery(String),
+    /// It delivers to a bucket of another account.
+    OtherAccount(String),
+    /// Its bucket is gone, another account's, or not visible to the handler.
+    Bucket(BucketSeen),
+    /// Its prefix cannot stand in a policy as it is.
+    Prefix,
+    /// Marked by another Hawser stack, which may delete it.
+    OtherStack,
+}
+
+impl fmt::Display for Unsuitable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind(kind) => write!(f, "it is a {kind}"),
+            Self::Granularity(unit) => write!(f, "it is {}", unit.to_lowercase()),
+            Self::NoResourceIds => f.write_str("it has no resource ids"),
+            Self::Format(format) => write!(f, "its format is {format}"),
+            Self::BillingView => f.write_str("it covers one billing view only"),
+            Self::Filtered => f.write_str("its query leaves costs out"),
+            Self::Query => f.write_str("its query is not a plain list of columns"),
+            Self::Columns(columns) => write!(f, "its query lacks {columns}"),
+            Self::Delivery(status) => write!(f, "its last delivery was {status}"),
+            Self::OtherAccount(owner) => write!(f, "it delivers to account {owner}"),
+            Self::Bucket(BucketSeen::Absent) => f.write_str("its bucket does not exist"),
+            Self::Bucket(BucketSeen::Hidden(why)) => write!(f, "its bucket could not be seen: {why}"),
+            Self::Bucket(BucketSeen::Here) => f.write_str("its bucket is in another Region than it says"),
+            Self::Prefix => f.write_str("its prefix has characters that a policy would misread"),
+            Self::OtherStack => f.write_str("another stack made it and may remove it"),
+        }
+    }
+}
+
+/// How many missing columns are named; the first says enough.
+const COLUMNS_NAMED: usize = 3;
+
+impl Candidate {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Report(report) => &report.name,
+            Self::Export(export) => &export.name,
+        }
+    }
+
+    /// What tells it from every other: a report's name, an export's ARN.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Report(report) => &report.name,
+            Self::Export(export) => &export.arn,
+        }
+    }
+
+    /// Its bucket's name, Region, and the key below which its data are.
+    pub fn place(&self) -> (&str, &str, &str) {
+        match self {
+            Self::Report(report) => (&report.bucket, &report.region, &report.prefix),
+            Self::Export(export) => (&export.bucket, &export.region, &export.prefix),
+        }
+    }
+
+    /// What kind of data it holds; `None` for tables that are no costs, such as recommendations.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Report(_) => Some(Kind::CostAndUsageReport),
+            Self::Export(export) => export.tables.keys().find_map(|table| kind_of(table)).or_else(|| {
+                let asked = query::read(&export.query)?;
+                kind_of(&asked.table)
+            }),
+        }
+    }
+
+    /// The format of its files, as far as it is one of the two that Hawser offers.
+    pub fn format(&self) -> Option<Format> {
+        let (format, compression) = match self {
+            Self::Report(report) => (report.format.as_str(), report.compression.as_str()),
+            Self::Export(export) => (export.format.as_str(), export.compression.as_str()),
+        };
+        match (format, compression) {
+            ("Parquet", "Parquet") | ("PARQUET", "PARQUET") => Some(Format::Parquet),
+            ("textORcsv" | "TEXT_OR_CSV", "GZIP" | "ZIP") => Some(Format::Csv),
+            _ => None,
+        }
+    }
+
+    /// Its ARN.
+    pub fn arn(&self, partition: Partition, region: &Region, account: &AccountId) -> String {
+        match self {
+            Self::Report(report) => report.arn(partition, region, account),
+            Self::Export(export) => export.arn.clone(),
+        }
+    }
+
+    /// Whether data were ever delivered.
+    pub fn has_delivered(&self) -> bool {
+        match self {
+            Self::Report(report) => report.last_delivery.is_some(),
+            Self::Export(export) => export.status.last_refreshed_at.is_some(),
+        }
+    }
+
+    /// AWS's own word for what is wrong with its delivery.
+    pub fn ailment(&self) -> Option<String> {
+        match self {
+            Self::Report(report) => report.last_status.clone().filter(|status| status != "SUCCESS"),
+            Self::Export(export) if export.status.code == "UNHEALTHY" => {
+                Some(export.status.reason.clone().unwrap_or_else(|| export.status.code.clone()))
+            }
+            Self::Export(_) => None,
+        }
+    }
+
+    /// What makes it less than what was asked for, from its definition alone; the worst first. What the customer names
+    /// may fall short of it.
+    pub fn shortcomings(&self, export: &Export) -> Vec<Unsuitable> {
+        let mut all = Vec::new();
+        if self.kind() != Some(export.kind) {
+            let kind = match (self.kind(), self) {
+                (Some(kind), _) => kind.title().to_owned(),
+                (None, Self::Export(other)) => {
+                    format!("export of {}", other.tables.keys().next().map_or("no known table", String::as_str))
+                }
+                (None, Self::Report(_)) => String::new(),
+            };
+            return vec![Unsuitable::Kind(kind)];
+        }
+        match self {
+            Self::Report(report) => {
+                if report.time_unit != "HOURLY" {
+                    all.push(Unsuitable::Granularity(report.time_unit.clone()));
+                }
+                if !report.elements.iter().any(|element| element == "RESOURCES") {
+                    all.push(Unsuitable::NoResourceIds);
+                }
+                all.extend(self.other_format(export.format));
+                all.extend(report.billing_view.as_deref().filter(|view| !is_primary(view)).map(|_| Unsuitable::BillingView));
+            }
+            Self::Export(known) => {
+                let properties = known.tables.values().next();
+                let property = |name: &str| properties.and_then(|properties| properties.get(name)).map(String::as_str);
+                // FOCUS 1.0 has no such property and is hourly.
+                if let Some(unit) = property("TIME_GRANULARITY").filter(|unit| *unit != "HOURLY") {
+                    all.push(Unsuitable::Granularity(unit.to_owned()));
+                }
+                if export.kind == Kind::CostAndUsageReport2 {
+                    // Left out, the dictionary's defaults hold: hourly, and no resources.
+                    all.extend((property("INCLUDE_RESOURCES") != Some("TRUE")).then_some(Unsuitable::NoResourceIds));
+                }
+                all.extend(self.other_format(export.format));
+                all.extend(property("BILLING_VIEW_ARN").filter(|view| !is_primary(view)).map(|_| Unsuitable::BillingView));
+                all.extend(query_falls_short(export.kind, &known.query));
+            }
+        }
+        all
+    }
+
+    fn other_format(&self, asked: Format) -> Option<Unsuitable> {
+        let (format, compression) = match self {
+            Self::Report(report) => (&report.format, &report.compression),
+            Self::Export(export) => (&export.format, &export.compression),
+        };
+        (self.format() != Some(asked)).then(|| Unsuitable::Format(format!("{format}/{compression}")))
+    }
+
+    /// What makes it of no use, whoever asks for it.
+    pub fn defect(&self, facts: &Facts) -> Option<Unsuitable> {
+        let (bucket, _, prefix) = self.place();
+        let owner = match self {
+            Self::Report(_) => None,
+            Self::Export(export) => export.bucket_owner.as_deref().filter(|owner| *owner != facts.account.as_str()),
+        };
+        if let Some(owner) = owner {
+            return Some(Unsuitable::OtherAccount(owner.to_owned()));
+        }
+        if let Some(ailment) = self.ailment() {
+            return Some(Unsuitable::Delivery(ailment));
+        }
+        if facts.other_stacks.contains(self.key()) {
+            return Some(Unsuitable::OtherStack);
+        }
+        if !is_plain(prefix) || !is_plain(self.name()) {
+            return Some(Unsuitable::Prefix);
+        }
+        match facts.candidate_buckets.get(bucket) {
+            Some(BucketSeen::Here) => None,
+            Some(seen) => Some(Unsuitable::Bucket(seen.clone())),
+            None => Some(Unsuitable::Bucket(BucketSeen::Hidden("it was not looked at".to_owned()))),
+        }
+    }
+
+    /// The order of preference among those that suit, best first. Only what changes by somebody's hand counts, so that the
+    /// choice is stable (HW-B3): more detail, then the older, which has more history, then the name.
+    pub fn rank(&self) -> (bool, String, String) {
+        match self {
+            Self::Report(report) => (report.without_split().is_none(), String::new(), report.name.clone()),
+            Self::Export(export) => {
+                let split =
+                    export.tables.values().any(|properties| properties.get(query::SPLIT_PROPERTY).is_some_and(|v| v == "TRUE"));
+                (!split, export.status.created_at.clone().unwrap_or_default(), export.arn.clone())
+            }
+        }
+    }
+}
+
+/// The whole bill of the account, be it named as a view.
+fn is_primary(view: &str) -> bool {
+    view.ends_with("billingview/primary")
+}
+
+fn query_falls_short(kind: Kind, text: &str) -> Option<Unsuitable> {
+    let Some(asked) = query::read(text) else { return Some(Unsuitable::Query) };
+    if asked.filtered {
+        return Some(Unsuitable::Filtered);
+    }
+    let missing = query::lacking(kind, &asked.columns?);
+    let named: Vec<String> = missing.iter().take(COLUMNS_NAMED).map(|column| format!("`{column}`")).collect();
+    let more = missing.len().saturating_sub(COLUMNS_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!missing.is_empty()).then(|| Unsuitable::Columns(format!("{}{more}", named.join(", "))))
+}

@@ -1,0 +1,318 @@
+//! What a Data Export asks for: its table, the table's configuration, its columns. Pure.
+//!
+//! Nothing of AWS's table dictionary is copied here but what a vendor can rely on: a query names the columns that the
+//! dictionary has today, so that a column which AWS adds or takes away is no failure (HW-B9).
+//!
+//! Sources: Data Exports User Guide, "Data query" and "Data Exports table dictionary"; FOCUS specification 1.0, "Columns".
+
+use std::collections::BTreeMap;
+
+use super::{Kind, export::Table};
+use crate::error::{Code, Failure};
+
+/// The table of CUR 2.0.
+pub const CUR_TABLE: &str = "COST_AND_USAGE_REPORT";
+
+/// Whether CUR 2.0 splits the costs of shared compute; an account may not be opted in to it.
+pub const SPLIT_PROPERTY: &str = "INCLUDE_SPLIT_COST_ALLOCATION_DATA";
+
+/// Longest query (`QueryStatement`, Data Exports API Reference).
+pub const QUERY_BYTES_MAX: usize = 36_000;
+
+/// The most granular form of a table. A property that the dictionary does not know, or not with this value, is left out.
+/// Who acted (`INCLUDE_IAM_PRINCIPAL_DATA`) is nobody's cost and is left at its default.
+const WANTED: [(&str, &str); 4] = [
+    ("TIME_GRANULARITY", "HOURLY"),
+    ("INCLUDE_RESOURCES", "TRUE"),
+    (SPLIT_PROPERTY, "TRUE"),
+    ("INCLUDE_CAPACITY_RESERVATION_DATA", "TRUE"),
+];
+
+/// Columns that a vendor can rely on in CUR 2.0, whoever made the export. An export of the customer's without one of them is
+/// not reused.
+pub const CUR2_COLUMNS: [&str; 30] = [
+    "bill_bill_type",
+    "bill_billing_entity",
+    "bill_billing_period_end_date",
+    "bill_billing_period_start_date",
+    "bill_invoice_id",
+    "bill_payer_account_id",
+    "identity_line_item_id",
+    "identity_time_interval",
+    "line_item_currency_code",
+    "line_item_line_item_description",
+    "line_item_line_item_type",
+    "line_item_operation",
+    "line_item_product_code",
+    "line_item_resource_id",
+    "line_item_unblended_cost",
+    "line_item_unblended_rate",
+    "line_item_usage_account_id",
+    "line_item_usage_amount",
+    "line_item_usage_end_date",
+    "line_item_usage_start_date",
+    "line_item_usage_type",
+    "pricing_public_on_demand_cost",
+    "pricing_term",
+    "pricing_unit",
+    "product",
+    "product_region_code",
+    "reservation_effective_cost",
+    "reservation_reservation_a_r_n",
+    "resource_tags",
+    "savings_plan_savings_plan_effective_cost",
+];
+
+/// Columns that a vendor can rely on in FOCUS: those that version 1.0 has and later 1.x keep.
+pub const FOCUS_COLUMNS: [&str; 28] = [
+    "BilledCost",
+    "BillingAccountId",
+    "BillingCurrency",
+    "BillingPeriodEnd",
+    "BillingPeriodStart",
+    "ChargeCategory",
+    "ChargeClass",
+    "ChargeDescription",
+    "ChargePeriodEnd",
+    "ChargePeriodStart",
+    "CommitmentDiscountId",
+    "ConsumedQuantity",
+    "ConsumedUnit",
+    "ContractedCost",
+    "EffectiveCost",
+    "InvoiceIssuerName",
+    "ListCost",
+    "PricingQuantity",
+    "PricingUnit",
+    "ProviderName",
+    "PublisherName",
+    "RegionId",
+    "ResourceId",
+    "ServiceCategory",
+    "ServiceName",
+    "SkuId",
+    "SubAccountId",
+    "Tags",
+];
+
+/// Columns that a vendor can rely on in the legacy report: those that are there whatever the account uses. Names as in a CSV
+/// file; Parquet writes `lineItem/UsageAmount` as `line_item_usage_amount`.
+///
+/// Source: Cost and Usage Reports User Guide, "Data dictionary".
+pub const REPORT_COLUMNS: [&str; 19] = [
+    "identity/LineItemId",
+    "identity/TimeInterval",
+    "bill/BillType",
+    "bill/BillingEntity",
+    "bill/BillingPeriodEndDate",
+    "bill/BillingPeriodStartDate",
+    "bill/InvoiceId",
+    "bill/PayerAccountId",
+    "lineItem/CurrencyCode",
+    "lineItem/LineItemDescription",
+    "lineItem/LineItemType",
+    "lineItem/Operation",
+    "lineItem/ProductCode",
+    "lineItem/ResourceId",
+    "lineItem/UnblendedCost",
+    "lineItem/UsageAccountId",
+    "lineItem/UsageAmount",
+    "lineItem/UsageStartDate",
+    "lineItem/UsageType",
+];
+
+/// The columns of a kind that a vendor can rely on.
+pub fn guaranteed(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::None => &[],
+        Kind::CostAndUsageReport => &REPORT_COLUMNS,
+        Kind::CostAndUsageReport2 => &CUR2_COLUMNS,
+        Kind::Focus => &FOCUS_COLUMNS,
+    }
+}
+
+/// Which kind of data a table holds.
+pub fn kind_of(table: &str) -> Option<Kind> {
+    if table == CUR_TABLE {
+        return Some(Kind::CostAndUsageReport2);
+    }
+    focus_version(table).map(|_| Kind::Focus)
+}
+
+/// The minor version of a FOCUS 1.x table, such as 2 of `FOCUS_1_2_AWS`. A later major version would be another contract.
+fn focus_version(table: &str) -> Option<u32> {
+    table.strip_prefix("FOCUS_1_")?.strip_suffix("_AWS")?.parse().ok()
+}
+
+/// A table and how it is to be configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configured {
+    /// Its name.
+    pub table: String,
+    /// Property to value.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// A configured table and the columns that it has then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The table.
+    pub configured: Configured,
+    /// Its columns, in AWS's order.
+    pub columns: Vec<String>,
+}
+
+/// The table for a kind: the one named, where an export is to stay on its table, else the newest. In its most granular form.
+///
+/// # Errors
+/// [`Code::BillingTableMissing`] if the account is offered no such table.
+pub fn configure(kind: Kind, tables: &[Table], stay: Option<&str>) -> Result<Configured, Failure> {
+    let fits = |table: &&Table| match stay {
+        Some(stay) => table.name == stay,
+        None => kind_of(&table.name) == Some(kind),
+    };
+    let Some(table) = tables.iter().filter(fits).max_by_key(|table| focus_version(&table.name)) else {
+        let cause = format!("AWS offers this account no table for a {}", kind.title());
+        return Err(Failure::new(Code::BillingTableMissing, cause));
+    };
+    let wanted = |(name, value): (&str, &str)| {
+        let property = table.properties.iter().find(|property| property.name == name)?;
+        let legal = property.valid_values.is_empty() || property.valid_values.iter().any(|legal| legal == value);
+        legal.then(|| (name.to_owned(), value.to_owned()))
+    };
+    Ok(Configured { table: table.name.clone(), properties: WANTED.into_iter().filter_map(wanted).collect() })
+}
+
+/// The query for every column that the table has.
+///
+/// # Errors
+/// [`Code::BillingTableMissing`] if the dictionary names no column, or more than fit a query.
+pub fn statement(source: &Source) -> Result<String, Failure> {
+    let Source { configured: Configured { table, .. }, columns } = source;
+    let statement = format!("SELECT {} FROM {table}", columns.join(", "));
+    if columns.is_empty() || statement.len() > QUERY_BYTES_MAX {
+        let cause = format!("AWS's dictionary names {} columns of table {table}, which make no query", columns.len());
+        return Err(Failure::new(Code::BillingTableMissing, cause));
+    }
+    Ok(statement)
+}
+
+/// The guaranteed columns that a table lacks.
+pub fn lacking<'a>(kind: Kind, columns: &[String]) -> Vec<&'a str> {
+    guaranteed(kind).iter().copied().filter(|column| !columns.iter().any(|known| known.eq_ignore_ascii_case(column))).collect()
+}
+
+/// What a query of the customer's asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The table.
+    pub table: String,
+    /// Its columns; `None` for `*`.
+    pub columns: Option<Vec<String>>,
+    /// Whether rows are left out.
+    pub filtered: bool,
+}
+
+/// Reads a query: columns by their own names, one table, perhaps a filter. `None` for what is none of that, such as an
+/// expression in place of a column: what it delivers under a column's name is not known.
+pub fn read(query: &str) -> Option<Asked> {
+    let words: Vec<&str> = query.split_whitespace().collect();
+    let is = |word: &str, keyword: &str| word.eq_ignore_ascii_case(keyword);
+    let (first, rest) = words.split_first()?;
+    let from = rest.iter().position(|word| is(word, "FROM"))?;
+    let (columns, rest) = rest.split_at(from);
+    let table = rest.get(1)?.trim_end_matches(';').trim_matches('"');
+    let after = rest.get(2..).unwrap_or_default();
+    if !is(first, "SELECT") || after.first().is_some_and(|word| !is(word, "WHERE") && *word != ";") {
+        return None;
+    }
+    let columns = columns.join(" ");
+    let columns = if columns.trim() == "*" { None } else { Some(columns.split(',').map(column).collect::<Option<Vec<_>>>()?) };
+    Some(Asked { table: table.to_owned(), columns, filtered: after.first().is_some_and(|word| is(word, "WHERE")) })
+}
+
+/// The name a selected column is delivered under: itself, or a part of a map column given a name of its own.
+fn column(text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let name = match words.as_slice() {
+        [name] => name,
+        [_, keyword, name] if keyword.eq_ignore_ascii_case("AS") => name,
+        _ => return None,
+    };
+    let name = name.trim_matches('"');
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));
+    is_name.then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::billing::export::TableProperty;
+
+    #[test]
+    fn queries_of_customers_are_read() {
+        let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        let asked = |columns, filtered| Some(Asked { table: CUR_TABLE.to_owned(), columns, filtered });
+        for (query, expected) in [
+            ("SELECT a, b FROM COST_AND_USAGE_REPORT", asked(names(&["a", "b"]), false)),
+            ("select a,b\n from COST_AND_USAGE_REPORT ;", asked(names(&["a", "b"]), false)),
+            ("SELECT * FROM COST_AND_USAGE_REPORT", asked(None, false)),
+            ("SELECT a FROM COST_AND_USAGE_REPORT WHERE b = 'c'", asked(names(&["a"]), true)),
+            ("SELECT product.region AS r, \"b\" FROM \"COST_AND_USAGE_REPORT\"", asked(names(&["r", "b"]), false)),
+            ("SELECT a + 1 FROM COST_AND_USAGE_REPORT", None),
+            ("SELECT concat(a) AS a b FROM COST_AND_USAGE_REPORT", None),
+            ("SELECT a FROM COST_AND_USAGE_REPORT GROUP BY a", None),
+            ("SELECT FROM COST_AND_USAGE_REPORT", None),
+            ("SELECT a", None),
+            ("", None),
+        ] {
+            assert_eq!(read(query), expected, "{query}");
+        }
+    }
+
+    fn table(name: &str, properties: &[(&str, &[&str])]) -> Table {
+        let property = |(name, values): &(&str, &[&str])| TableProperty {
+            name: (*name).to_owned(),
+            valid_values: values.iter().map(|value| (*value).to_owned()).collect(),
+            default: None,
+        };
+        Table { name: name.to_owned(), properties: properties.iter().map(property).collect() }
+    }
+
+    /// HW-B9: the dictionary decides, not this file.
+    #[test]
+    fn only_what_the_dictionary_knows_is_configured() {
+        let cur = table(
+            CUR_TABLE,
+            &[("TIME_GRANULARITY", &["DAILY", "HOURLY"]), ("INCLUDE_RESOURCES", &[]), (SPLIT_PROPERTY, &["FALSE"])],
+        );
+        let configured = configure(Kind::CostAndUsageReport2, &[cur], None).map(|configured| configured.properties);
+        let expected = BTreeMap::from([("INCLUDE_RESOURCES", "TRUE"), ("TIME_GRANULARITY", "HOURLY")]);
+        let expected = expected.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        assert_eq!(configured, Ok(expected));
+    }
+
+    #[test]
+    fn the_newest_focus_is_taken_and_an_export_stays_on_its_table() {
+        let tables =
+            ["FOCUS_1_0_AWS", "FOCUS_1_10_AWS", "FOCUS_1_2_AWS", "FOCUS_2_0_AWS", CUR_TABLE].map(|name| table(name, &[]));
+        let chosen = |stay| configure(Kind::Focus, &tables, stay).map(|configured| configured.table);
+        assert_eq!(chosen(None), Ok("FOCUS_1_10_AWS".to_owned()));
+        assert_eq!(chosen(Some("FOCUS_1_0_AWS")), Ok("FOCUS_1_0_AWS".to_owned()));
+        assert_eq!(chosen(Some("FOCUS_1_1_AWS")).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
+        assert_eq!(configure(Kind::Focus, &[], None).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
+    }
+
+    #[test]
+    fn a_query_names_every_column_once() {
+        let configured = Configured { table: CUR_TABLE.to_owned(), properties: BTreeMap::new() };
+        let source = |columns: &[&str]| Source {
+            configured: configured.clone(),
+            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+        };
+        assert_eq!(statement(&source(&["a", "b"])), Ok("SELECT a, b FROM COST_AND_USAGE_REPORT".to_owned()));
+        assert_eq!(statement(&source(&[])).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
+        let many = "c".repeat(QUERY_BYTES_MAX);
+        assert_eq!(statement(&source(&[&many])).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
+    }
+}
