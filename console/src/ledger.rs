@@ -3,12 +3,16 @@
 //! A stack's notices may overtake each other (a Delete while the Create still runs, F-34; a move between
 //! organizational units, F-12). So a connection keeps two places in their order: which notice described it last, and
 //! which was the last word of all. Each only moves forward. A connection is removed when its last word is a removal.
+//!
+//! A billing status may describe, and is never a word of that second kind: it comes by a schedule that may outlive the
+//! connection by moments, and a late removal must still count.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
+    billing::{Heard, Status},
     launch::Launch,
     notice::{Kind, Mark, Notice},
     refusal::Refusal,
@@ -29,7 +33,7 @@ pub struct Connection {
     pub since: OffsetDateTime,
     /// The newest notice that described it.
     pub described: Mark,
-    /// The newest notice of all.
+    /// The newest of all that CloudFormation had told.
     pub latest: Mark,
     /// The description: the notice's data without the proof.
     pub data: Value,
@@ -44,6 +48,8 @@ pub struct Known {
     pub prior: Option<Prior>,
     /// The stack's connection.
     pub connection: Option<Connection>,
+    /// What was heard of the connection's billing data.
+    pub heard: Option<Heard>,
     /// The newest removal of this stack that came while it had no connection.
     pub removal: Option<Mark>,
     /// Whether another stack of the account has a connection of this name that said nothing since.
@@ -81,6 +87,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The connection as it is from now on, when there is one.
     pub connection: Option<Connection>,
+    /// What was heard of its billing data, when this is what the notice brought.
+    pub heard: Option<Heard>,
     /// Whether the launch now belongs to this stack.
     pub binds_launch: bool,
 }
@@ -94,30 +102,41 @@ pub fn admit(notice: &Notice, known: &Known, now: OffsetDateTime) -> Result<Opti
     if let Some(prior) = &known.prior {
         return if prior.fingerprint == notice.fingerprint { Ok(Some(prior.verdict.clone())) } else { Err(Refusal::IdReused) };
     }
-    let removal = notice.mark.kind == Kind::Removed;
-    if removal && known.connection.is_none() {
+    let (removal, status) = (notice.mark.kind == Kind::Removed, notice.mark.kind == Kind::BillingStatus);
+    match &known.connection {
         // Also for a stack that failed because its launch was used: its rollback's removal names its own stack, finds
         // nothing, and leaves the connection of the first stack alone (F-1).
-        return Ok(None);
+        None if removal => return Ok(None),
+        None if status => return Err(Refusal::StatusOfUnknown),
+        _ => {}
     }
     if notice.external_id != known.launch.external_id && !(removal && notice.external_id.is_empty()) {
         return Err(Refusal::ExternalId);
     }
-    if removal && known.launch.stack_id.as_deref() != Some(notice.stack.as_str()) {
+    // Neither makes a launch this stack's own.
+    if (removal || status) && known.launch.stack_id.as_deref() != Some(notice.stack.as_str()) {
         return Err(Refusal::LaunchUsed);
+    }
+    if status && known.connection.as_ref().is_some_and(|connection| connection.latest.kind == Kind::Removed) {
+        return Err(Refusal::StatusOfRemoved);
     }
     known.launch.admit(&notice.stack, now)?;
     Ok(None)
 }
 
 /// What a notice that [`admit`] let through and AWS vouched for changes.
-pub fn decide(notice: &Notice, verified_arn: &str, known: &Known) -> Decision {
+pub fn decide(notice: &Notice, verified_arn: &str, known: &Known, now: OffsetDateTime) -> Decision {
     let mark = &notice.mark;
     let describes = mark.kind != Kind::Removed;
+    if let (Some(status), Some(connection)) = (&notice.status, &known.connection) {
+        return heartbeat(notice, status, connection, verified_arn, known, now);
+    }
     let later_of = |old: &Mark| if mark.supersedes(old) { mark.clone() } else { old.clone() };
     let (id, text) = (connection_id(notice.stack.as_str()), |text: &str| text.to_owned());
     let connection = match &known.connection {
-        None if !describes => return Decision { verdict: Verdict::Unknown, connection: None, binds_launch: false },
+        None if !describes => {
+            return Decision { verdict: Verdict::Unknown, connection: None, heard: None, binds_launch: false };
+        }
         Some(old) if !describes => Connection { latest: later_of(&old.latest), ..old.clone() },
         Some(old) if !mark.supersedes(&old.described) => Connection { since: old.since.min(mark.time), ..old.clone() },
         old => Connection {
@@ -141,7 +160,40 @@ pub fn decide(notice: &Notice, verified_arn: &str, known: &Known) -> Decision {
     Decision {
         verdict: Verdict::Taken { connection_id: id, message: text(message) },
         connection: Some(connection),
+        heard: None,
         binds_launch: describes,
+    }
+}
+
+/// A billing status of a connection that stands: the newest counts. It describes the connection as an update does, so that a notice
+/// that was lost is made good.
+fn heartbeat(
+    notice: &Notice,
+    status: &Status,
+    connection: &Connection,
+    verified_arn: &str,
+    known: &Known,
+    now: OffsetDateTime,
+) -> Decision {
+    let earlier = known.heard.as_ref().filter(|heard| heard.status.checked_at > status.checked_at);
+    let describes = notice.mark.supersedes(&connection.described);
+    let message = match earlier {
+        Some(_) => "taken, but a newer status of this stack counts",
+        None if describes && notice.data != connection.data => "stored; what was known of the connection was out of date",
+        None => "stored",
+    };
+    let described = Connection {
+        launch_id: known.launch.id.clone(),
+        verified_arn: verified_arn.to_owned(),
+        described: notice.mark.clone(),
+        data: notice.data.clone(),
+        ..connection.clone()
+    };
+    Decision {
+        verdict: Verdict::Taken { connection_id: connection.id.clone(), message: message.to_owned() },
+        connection: describes.then_some(described),
+        heard: Some(Heard { status: earlier.map_or(status, |heard| &heard.status).clone(), at: now }),
+        binds_launch: false,
     }
 }
 

@@ -9,9 +9,12 @@
 //! 5. [`sts`] and [`identity`]: AWS's word on who signed the proof.
 //! 6. [`store`] writes it down, in SQLite.
 //!
+//! [`billing`] is what a stack says of its billing data, and what an operator reads of it later.
+//!
 //! 1 to 4 and `identity` are pure: time is an argument, nothing is called. [`routes`] and [`serve`] are the HTTP around it,
 //! [`launch`] is what a vendor hands out, [`refusal`] every way to say no, [`config`] the command line.
 
+pub mod billing;
 pub mod config;
 pub mod identity;
 pub mod launch;

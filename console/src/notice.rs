@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
+    billing::Status,
     names::{AccountId, Partition, RoleArn, StackId},
     refusal::Refusal,
 };
@@ -49,12 +50,15 @@ impl Hint {
 }
 
 /// What happened to the stack's connection. The order is the rank of notices that carry the same time: a removal is
-/// a stack's last word.
+/// a stack's last word, and what CloudFormation had told counts more than what a schedule repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub enum Kind {
     /// The stack was created.
     #[serde(rename = "hawser.connection.established")]
     Established,
+    /// It looked at its billing data, and said what it is beside that.
+    #[serde(rename = "hawser.billing.status")]
+    BillingStatus,
     /// It was changed.
     #[serde(rename = "hawser.connection.updated")]
     Updated,
@@ -64,10 +68,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Established, Self::BillingStatus, Self::Updated, Self::Removed];
+
     /// The event's `type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Established => "hawser.connection.established",
+            Self::BillingStatus => "hawser.billing.status",
             Self::Updated => "hawser.connection.updated",
             Self::Removed => "hawser.connection.removed",
         }
@@ -106,14 +114,16 @@ pub struct Notice {
     pub external_id: String,
     /// The customer's name for the connection.
     pub connection_name: String,
+    /// How the billing data arrives: in a [`Kind::BillingStatus`], and in no other.
+    pub status: Option<Status>,
     /// The proof of identity.
     pub proof: Proof,
-    /// `data` without the proof, as received.
+    /// What describes the connection: `data` without the proof and the status, as received.
     pub data: Value,
-    /// Hex SHA-256 of the RFC 8785 form of [`Self::data`]: what the proof must vouch for.
+    /// Hex SHA-256 of the RFC 8785 form of `data` without the proof: what the proof must vouch for.
     pub data_sha256: String,
-    /// Hex SHA-256 of all that makes two notices the same: type, source, subject and data. Not the time and not the
-    /// proof, which a second run of the same request makes anew.
+    /// Hex SHA-256 of all that makes two notices the same: type, source, subject and data. Not the time, the proof and the
+    /// status, which a second run of the same request makes anew.
     pub fingerprint: String,
 }
 
@@ -172,13 +182,19 @@ impl Notice {
             require(role.partition == stack.partition, "the role is in another partition than the stack")?;
         }
         require(role.is_some() || event.kind == Kind::Removed, "the role ARN is empty")?;
+        if let Some(status) = &data.billing_status {
+            // A later one would keep all honest ones after it from counting.
+            require(status.checked_at <= now + TIME_AHEAD_MAX, "`checkedAt` is in the future")?;
+            require(status.is_whole(), "the billing status has not what its state stands for")?;
+        }
 
         // The typed parse above refused every repeated name, so this second reading sees the same document.
         let mut raw: Value = from_json(body)?;
         let mut raw_data = raw["data"].take();
-        if let Some(map) = raw_data.as_object_mut() {
-            map.remove("proof");
-        }
+        let leave_out = |data: &mut Value, name: &str| data.as_object_mut().map(|map| map.remove(name));
+        leave_out(&mut raw_data, "proof");
+        let data_sha256 = canonical_sha256(&raw_data)?;
+        leave_out(&mut raw_data, BILLING_STATUS);
         let whole = serde_json::json!({
             "type": event.kind.as_str(), "source": event.source, "subject": event.subject, "data": raw_data,
         });
@@ -188,8 +204,9 @@ impl Notice {
             role,
             external_id: data.external_id,
             connection_name: data.connection_name,
+            status: data.billing_status,
             proof: data.proof,
-            data_sha256: canonical_sha256(&raw_data)?,
+            data_sha256,
             fingerprint: canonical_sha256(&whole)?,
             data: raw_data,
         })
@@ -271,6 +288,8 @@ struct Data {
     _template_version: String,
     #[serde(rename = "handlerVersion")]
     _handler_version: String,
+    #[serde(default, deserialize_with = "written")]
+    billing_status: Option<Status>,
     proof: Proof,
 }
 
@@ -300,6 +319,9 @@ const BILLING_EXPORT: &Group = &[
     ("prefix", &[]),
 ];
 
+/// The part of `data` that only a [`Kind::BillingStatus`] has.
+const BILLING_STATUS: &str = "billingStatus";
+
 /// The modes of a granted pack; one that was not granted is not in the map.
 const PACK_MODES: [&str; 2] = ["ReadOnly", "ReadWrite"];
 
@@ -309,6 +331,9 @@ impl Data {
         let malformed = |place: &str| Err(Refusal::Malformed(format!("data.{place}")));
         if !self.packs.0.values().all(|mode| PACK_MODES.contains(&mode.as_str())) {
             return malformed("packs");
+        }
+        if self.billing_status.is_some() != (kind == Kind::BillingStatus) {
+            return malformed(BILLING_STATUS);
         }
         for (place, map, group) in
             [("organization", &self.organization.0, ORGANIZATION), ("billingExport", &self.billing_export.0, BILLING_EXPORT)]
@@ -360,11 +385,17 @@ impl<'de> Deserialize<'de> for UniqueMap {
     }
 }
 
+/// What may be left out, but is not `null` where it is written.
+fn written<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 fn partition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Partition, D::Error> {
     Partition::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-fn utc_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
+/// A time in UTC, not before 1970.
+pub(crate) fn utc_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
     let text = String::deserialize(deserializer)?;
     if !text.ends_with('Z') {
         return Err(D::Error::custom("not in UTC"));

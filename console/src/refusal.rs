@@ -75,6 +75,12 @@ pub enum Refusal {
     /// A removal of a connection that we do not have: for a stack that is being deleted, as good as done.
     #[error("no connection of this stack is known; there is nothing to remove")]
     ConnectionUnknown,
+    /// A billing status of a connection that we do not have.
+    #[error("no connection of this stack is known; update the stack, or deploy it again from a new launch link")]
+    StatusOfUnknown,
+    /// A billing status of a connection whose stack told us that it goes.
+    #[error("the connection of this stack was removed; delete the stack, or deploy it again from a new launch link")]
+    StatusOfRemoved,
     /// Our own database.
     #[error("the vendor could not store the notice; it can be sent again in a few seconds")]
     Storage,
@@ -103,6 +109,8 @@ impl Refusal {
             Self::StsAnswer(_) => "sts-answer",
             Self::Identity(_) => "identity-mismatch",
             Self::ConnectionUnknown => "connection-unknown",
+            Self::StatusOfUnknown => "status-of-unknown",
+            Self::StatusOfRemoved => "status-of-removed",
             Self::Storage => "storage",
         }
     }
@@ -119,9 +127,10 @@ impl Refusal {
             | Self::Proof(_)
             | Self::StsRefused(_)
             | Self::Identity(_) => 403,
-            Self::ConnectionUnknown => 404,
+            Self::ConnectionUnknown | Self::StatusOfUnknown => 404,
             Self::TooSlow(_) => 408,
             Self::IdReused => 409,
+            Self::StatusOfRemoved => 410,
             Self::TooLarge(_) => 413,
             Self::MediaType => 415,
             Self::Inconsistent(_) => 422,
@@ -131,10 +140,13 @@ impl Refusal {
     }
 
     fn title(&self) -> &'static str {
+        if *self == Self::ConnectionUnknown {
+            return "Nothing to remove";
+        }
         match self.status() {
             400 | 408 | 413 | 415 | 422 => "The notice cannot be read",
             401 => "The notice's signature is not accepted",
-            404 => "Nothing to remove",
+            404 | 410 => "There is no such connection",
             409 => "The notice was used before",
             502 | 503 => "The vendor cannot verify the notice now",
             _ => "The connection is refused",

@@ -161,14 +161,14 @@ async fn list_connections(State(console): State<Console>, page: Result<Query<Pag
         return operator_problem(StatusCode::BAD_REQUEST, "`after` and `limit` must be numbers");
     };
     let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    match console.store.connections(page.after.unwrap_or(0), limit).await {
+    match console.store.connections(page.after.unwrap_or(0), limit, (console.clock)()).await {
         Ok((connections, next)) => shown(&json!({"connections": connections, "next": next})),
         Err(error) => storage_problem(&error),
     }
 }
 
 async fn show_connection(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
-    match console.store.connection(&connection_id).await {
+    match console.store.connection(&connection_id, (console.clock)()).await {
         Ok(Some(connection)) => shown(&json!(connection)),
         Ok(None) => operator_problem(StatusCode::NOT_FOUND, "no connection has this id"),
         Err(error) => storage_problem(&error),

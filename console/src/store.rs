@@ -12,6 +12,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::{
+    billing::{self, Heard, Reading},
     launch::Launch,
     ledger::{self, Connection, Known, Prior, Verdict},
     names::AccountId,
@@ -27,6 +28,11 @@ const CONNECTIONS_MAX: u32 = 4;
 /// Keys tried for one notice: those of its stack and the one of its external id. A stack that was given this many
 /// launches has to be looked at by a person.
 const LAUNCHES_PER_NOTICE_MAX: i64 = 8;
+
+/// A billing status comes four times a day, and none of them is needed for long: Lambda runs a function again for the same
+/// request for six hours at most (Lambda developer guide, "How Lambda handles errors and retries with asynchronous
+/// invocation"), so after four times that nobody repeats it any more.
+const STATUS_MEMORY: time::Duration = time::Duration::hours(24);
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, Error)]
@@ -140,9 +146,12 @@ impl Store {
         if let Some(verdict) = ledger::admit(notice, &known, now)? {
             return Ok(verdict);
         }
-        let decision = ledger::decide(notice, verified_arn, &known);
+        let decision = ledger::decide(notice, verified_arn, &known, now);
         if let Some(connection) = &decision.connection {
             save_connection(&mut transaction, connection, notice).await?;
+        }
+        if let Some(heard) = &decision.heard {
+            save_heard(&mut transaction, heard, notice, now).await?;
         }
         if decision.binds_launch {
             sqlx::query("UPDATE launches SET stack_id = ? WHERE launch_id = ?")
@@ -178,11 +187,11 @@ impl Store {
         Ok(decision.verdict)
     }
 
-    /// A page of connections in the order they were made, and where the next page begins.
+    /// A page of connections in the order they were made, as they stand now, and where the next page begins.
     ///
     /// # Errors
     /// The database's.
-    pub async fn connections(&self, after: i64, limit: u32) -> Result<(Vec<View>, Option<i64>), StoreError> {
+    pub async fn connections(&self, after: i64, limit: u32, now: OffsetDateTime) -> Result<(Vec<View>, Option<i64>), StoreError> {
         let rows: Vec<ConnectionRow> =
             sqlx::query_as(concat!(connection_columns!(), " WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?"))
                 .bind(after)
@@ -192,20 +201,20 @@ impl Store {
                 .await?;
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
         let next = if rows.len() > page { rows.get(page.saturating_sub(1)).map(|row| row.sequence) } else { None };
-        let views: Result<_, _> = rows.into_iter().take(page).map(View::try_from).collect();
+        let views: Result<_, _> = rows.into_iter().take(page).map(|row| View::of(row, now)).collect();
         Ok((views?, next))
     }
 
-    /// One connection.
+    /// One connection, as it stands now.
     ///
     /// # Errors
     /// The database's.
-    pub async fn connection(&self, connection_id: &str) -> Result<Option<View>, StoreError> {
+    pub async fn connection(&self, connection_id: &str, now: OffsetDateTime) -> Result<Option<View>, StoreError> {
         let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
             .bind(connection_id)
             .fetch_optional(&self.pool)
             .await?;
-        row.map(View::try_from).transpose()
+        row.map(|row| View::of(row, now)).transpose()
     }
 }
 
@@ -239,6 +248,8 @@ pub struct View {
     pub latest_notice: LatestNotice,
     /// See [`Connection::verified_arn`].
     pub verified_arn: String,
+    /// How its billing data arrives. None where there is none to arrive: without an export, or after its removal.
+    pub billing: Option<Reading>,
     /// See [`Connection::data`].
     pub data: Value,
 }
@@ -269,9 +280,9 @@ pub struct LatestNotice {
 /// its removal does not bring the older stack back to life. A later word of the older stack does.
 macro_rules! connection_columns {
     () => {
-        "SELECT c.*, (SELECT r.connection_id FROM connections r WHERE r.account_id = c.account_id \
+        "SELECT c.*, b.heard_at, b.status, (SELECT r.connection_id FROM connections r WHERE r.account_id = c.account_id \
          AND r.connection_name = c.connection_name AND r.stack_id <> c.stack_id AND r.since > c.latest_time \
-         ORDER BY r.since DESC, r.sequence DESC LIMIT 1) AS replaced_by FROM connections c"
+         ORDER BY r.since DESC, r.sequence DESC LIMIT 1) AS replaced_by FROM connections c LEFT JOIN billing_statuses b ON b.stack_id = c.stack_id"
     };
 }
 use connection_columns;
@@ -317,6 +328,16 @@ struct ConnectionRow {
     latest_id: String,
     data: String,
     replaced_by: Option<String>,
+    heard_at: Option<i64>,
+    status: Option<String>,
+}
+
+impl ConnectionRow {
+    fn heard(&self) -> Result<Option<Heard>, StoreError> {
+        let (Some(at), Some(status)) = (self.heard_at, &self.status) else { return Ok(None) };
+        let status = serde_json::from_str(status).map_err(|_| StoreError::Row("`status` is not a billing status"))?;
+        Ok(Some(Heard { status, at: from_nanos(at)? }))
+    }
 }
 
 impl TryFrom<ConnectionRow> for Connection {
@@ -336,20 +357,21 @@ impl TryFrom<ConnectionRow> for Connection {
     }
 }
 
-impl TryFrom<ConnectionRow> for View {
-    type Error = StoreError;
-
-    fn try_from(row: ConnectionRow) -> Result<Self, StoreError> {
-        let replaced_by = row.replaced_by.clone();
+impl View {
+    fn of(row: ConnectionRow, now: OffsetDateTime) -> Result<Self, StoreError> {
+        let (replaced_by, heard) = (row.replaced_by.clone(), row.heard()?);
         let connection = Connection::try_from(row)?;
         let state = match (connection.latest.kind, &replaced_by) {
             (Kind::Removed, _) => State::Removed,
             (_, Some(_)) => State::Replaced,
             (_, None) => State::Connected,
         };
+        let has_export = connection.data["billingExport"]["kind"].as_str().is_some_and(|kind| kind != "None");
+        let expected = has_export && state != State::Removed;
         Ok(Self {
             connection_id: connection.id,
             state,
+            billing: expected.then(|| billing::reading(heard.as_ref(), connection.since, now)),
             replaced_by: replaced_by.filter(|_| state == State::Replaced),
             launch_id: connection.launch_id,
             since: connection.since,
@@ -382,6 +404,7 @@ async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &st
         .bind(notice.stack.as_str())
         .fetch_optional(&mut *connection)
         .await?;
+    let heard = row.as_ref().map(ConnectionRow::heard).transpose()?.flatten();
     let removal: Option<(i64, String, String)> = sqlx::query_as(
         "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? ORDER BY time DESC, notice_id DESC LIMIT 1",
     )
@@ -410,6 +433,7 @@ async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &st
             },
         }),
         connection: row.map(Connection::try_from).transpose()?,
+        heard,
         removal: removal.map(|(time, kind, id)| mark(time, &kind, id)).transpose()?,
         takes_over,
     })
@@ -447,8 +471,32 @@ async fn save_connection(database: &mut SqliteConnection, connection: &Connectio
     Ok(())
 }
 
+async fn save_heard(
+    database: &mut SqliteConnection,
+    heard: &Heard,
+    notice: &Notice,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO billing_statuses (stack_id, heard_at, status) VALUES (?, ?, ?) \
+         ON CONFLICT (stack_id) DO UPDATE SET heard_at = excluded.heard_at, status = excluded.status",
+    )
+    .bind(notice.stack.as_str())
+    .bind(nanos(heard.at)?)
+    .bind(serde_json::to_string(&heard.status).map_err(|_| StoreError::Row("a billing status has no JSON"))?)
+    .execute(&mut *database)
+    .await?;
+    sqlx::query("DELETE FROM notices WHERE stack_id = ? AND kind = ? AND received_at < ?")
+        .bind(notice.stack.as_str())
+        .bind(Kind::BillingStatus.as_str())
+        .bind(nanos(now - STATUS_MEMORY)?)
+        .execute(database)
+        .await?;
+    Ok(())
+}
+
 fn mark(time: i64, kind: &str, id: String) -> Result<Mark, StoreError> {
-    let kind = [Kind::Established, Kind::Updated, Kind::Removed].into_iter().find(|k| k.as_str() == kind);
+    let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind);
     Ok(Mark { time: from_nanos(time)?, kind: kind.ok_or(StoreError::Row("unknown kind of notice"))?, id })
 }
 

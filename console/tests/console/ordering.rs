@@ -88,7 +88,7 @@ async fn play(store: &Store, history: usize, order: &[Told]) -> [Standing; 2] {
     let mut found = [None, None];
     for (at, (stack, _)) in stacks.iter().enumerate() {
         let id = hawser_console::ledger::connection_id(&stack.stack_id);
-        found[at] = store.connection(&id).await.unwrap().map(|view| {
+        found[at] = store.connection(&id, NOW).await.unwrap().map(|view| {
             // The template version tells which notice described the connection.
             let description = view.data["templateVersion"].as_str().unwrap();
             (view.state, if description == "established" { "established" } else { "updated" })

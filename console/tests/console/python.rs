@@ -87,6 +87,13 @@ fn signature_and_proof() {
     data["proof"]["headers"]["authorization"] = json!(unsigned);
     cases.push((false, "an unsigned header", json!(["verify_proof", [data, now]])));
 
+    // Whole numbers and `null` are canonical in Python's JSON as well.
+    let status = stack.prove(stack.status_event("delivered", NOW), NOW);
+    cases.push((true, "a billing status", json!(["verify_proof", [status["data"], now]])));
+    let mut data = status["data"].clone();
+    data["billingStatus"]["latest"]["files"] = json!(15);
+    cases.push((false, "another number of files", json!(["verify_proof", [data, now]])));
+
     let asked: Value = cases.iter().map(|(.., case)| case.clone()).collect();
     let answers = python(&asked);
     assert_eq!(answers.len(), cases.len());

@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{ACCOUNT, NOW, OTHER_ACCOUNT, SESSION_TOKEN, Stack, World, code};
+use crate::support::{ACCOUNT, NOW, OTHER_ACCOUNT, SESSION_TOKEN, Stack, World, billing_status, code};
 
 async fn assert_refused(world: &World, request: Request<Body>, status: u16, expected: &str) -> Value {
     let calls = world.sts.calls();
@@ -93,7 +93,10 @@ async fn forms() {
         ("data.proof.headers.host", |e| e["data"]["proof"]["headers"]["host"] = json!([SESSION_TOKEN])),
         ("specversion", |e| e["specversion"] = json!("0.3")),
         ("datacontenttype", |e| e["datacontenttype"] = json!("text/plain")),
-        ("type", |e| e["type"] = json!("hawser.billing.status")),
+        ("type", |e| e["type"] = json!("hawser.billing.statuses")),
+        ("data.billingStatus", |e| e["type"] = json!("hawser.billing.status")),
+        ("data.billingStatus", |e| e["data"]["billingStatus"] = billing_status("waiting", NOW)),
+        ("data.billingStatus", |e| e["data"]["billingStatus"] = json!(null)),
         ("type", |e| e["type"] = json!(SESSION_TOKEN)),
         ("time", |e| e["time"] = json!("2026-11-22T11:00:00+01:00")),
         ("time", |e| e["time"] = json!(1_795_341_600)),
@@ -256,6 +259,8 @@ fn every_refusal_says_what_to_do() {
         Refusal::StsAnswer("x"),
         Refusal::Identity("x"),
         Refusal::ConnectionUnknown,
+        Refusal::StatusOfUnknown,
+        Refusal::StatusOfRemoved,
         Refusal::Storage,
     ];
     let codes: std::collections::BTreeSet<_> = all.iter().map(Refusal::code).collect();

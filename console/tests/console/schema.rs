@@ -3,8 +3,9 @@
 use hawser_console::notice::Notice;
 use jsonschema::Validator;
 use serde_json::{Value, json};
+use time::Duration;
 
-use crate::support::{NOW, Stack, launch};
+use crate::support::{NOW, Stack, billing_status, launch};
 
 fn schema() -> Validator {
     let schema: Value = serde_json::from_str(include_str!("../../../docs/notice.schema.json")).unwrap();
@@ -16,8 +17,13 @@ fn example() -> Value {
     serde_json::from_str(include_str!("../../../docs/examples/notice-established.json")).unwrap()
 }
 
+/// Two days later than the other one.
+fn status_example() -> Value {
+    serde_json::from_str(include_str!("../../../docs/examples/notice-billing-status.json")).unwrap()
+}
+
 fn parses(event: &Value) -> bool {
-    Notice::parse(event.to_string().as_bytes(), event["id"].as_str().unwrap_or_default(), NOW).is_ok()
+    Notice::parse(event.to_string().as_bytes(), event["id"].as_str().unwrap_or_default(), NOW + Duration::days(3)).is_ok()
 }
 
 fn empty_removal(mut event: Value) -> Value {
@@ -50,9 +56,10 @@ fn good_notices_are_valid() {
     role_only["data"]["packs"] = json!({});
     let mut long_lived_key = example();
     long_lived_key["data"]["proof"]["headers"].as_object_mut().unwrap().remove("x-amz-security-token");
-    let good =
-        [example(), sent("established"), sent("updated"), sent("removed"), empty_removal(example()), role_only, long_lived_key];
-    for event in good {
+    let status = |state| stack.prove(stack.status_event(state, NOW), NOW);
+    let connection = [example(), sent("established"), sent("updated"), sent("removed"), empty_removal(example()), role_only];
+    let statuses = [status_example(), status("waiting"), status("delivered"), status("stalled"), status("failed")];
+    for event in connection.into_iter().chain(statuses).chain([long_lived_key]) {
         let errors: Vec<String> = schema.iter_errors(&event).map(|e| format!("{}: {e}", e.instance_path())).collect();
         assert!(errors.is_empty(), "{errors:?}");
         assert!(parses(&event), "{event}");
@@ -68,6 +75,13 @@ fn bad_notices_are_not() {
         ("an id that is too short", |e| e["id"] = json!("abc")),
         ("an id in capitals", |e| e["id"] = json!("0123456789ABCDEF0123456789ABCDEF")),
         ("an unknown type", |e| e["type"] = json!("hawser.connection.lost")),
+        ("no status in a billing status", |e| e["type"] = json!("hawser.billing.status")),
+        ("a status in another notice", |e| e["data"]["billingStatus"] = billing_status("waiting", NOW)),
+        ("no role in a billing status", |e| {
+            e["type"] = json!("hawser.billing.status");
+            e["data"]["billingStatus"] = billing_status("waiting", NOW);
+            e["data"]["roleArn"] = json!("");
+        }),
         ("a time with an offset", |e| e["time"] = json!("2026-11-22T10:00:00+01:00")),
         ("a time that is a number", |e| e["time"] = json!(0)),
         ("a source that is no stack", |e| {

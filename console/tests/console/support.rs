@@ -103,6 +103,14 @@ impl Stack {
         })
     }
 
+    /// A billing status, looked up at this time, of a state with all that belongs to it.
+    pub(crate) fn status_event(&self, state: &str, time: OffsetDateTime) -> Value {
+        let mut event = self.event(&format!("status{state}"), time);
+        event["type"] = json!("hawser.billing.status");
+        event["data"]["billingStatus"] = billing_status(state, time);
+        event
+    }
+
     /// Adds a proof that vouches for the data as it is now.
     pub(crate) fn prove(&self, mut event: Value, at: OffsetDateTime) -> Value {
         let canonical = serde_json_canonicalizer::to_vec(&event["data"]).unwrap();
@@ -135,6 +143,26 @@ impl Stack {
         let event = self.prove(event, at);
         self.sign(event["id"].as_str().unwrap(), &event.to_string(), at)
     }
+}
+
+/// What a stack says of its billing data in each state.
+pub(crate) fn billing_status(state: &str, checked_at: OffsetDateTime) -> Value {
+    let manifest = "hawser/1a2b3c4d/hawser-1a2b3c4d5e6f7a8b/20261101-20261201/hawser-1a2b3c4d5e6f7a8b-Manifest.json";
+    let first = json!({"period": "2026-11", "manifest": manifest, "deliveredAt": "2026-11-22T21:14:07Z"});
+    let mut latest = first.clone();
+    latest["files"] = json!(14);
+    latest["bytes"] = json!(1_238_400);
+    let (first, latest) = if ["delivered", "stalled"].contains(&state) { (first, latest) } else { (Value::Null, Value::Null) };
+    let problem = (state == "failed").then(|| {
+        json!({
+            "code": "BILLING_BUCKET_REJECTED", "cause": "the bucket's policy does not let AWS write",
+            "nextStep": "Restore the statement `HawserBillingDelivery`.",
+        })
+    });
+    json!({
+        "state": state, "checkedAt": checked_at.format(&Rfc3339).unwrap(), "dueBy": "2026-11-23T10:00:00Z", "first": first,
+        "latest": latest, "problem": problem,
+    })
 }
 
 pub(crate) struct Proving<'a> {
@@ -350,6 +378,13 @@ impl World {
         let at = NOW + Duration::seconds(seconds);
         self.set_clock(self.now().max(at));
         self.post(stack.send(stack.event(kind, at), self.now())).await
+    }
+
+    /// A good billing status, looked up `seconds` after the start and sent at that moment.
+    pub(crate) async fn tell_status(&self, stack: &Stack, state: &str, seconds: i64) -> (u16, Value) {
+        let at = NOW + Duration::seconds(seconds);
+        self.set_clock(self.now().max(at));
+        self.post(stack.send(stack.status_event(state, at), self.now())).await
     }
 
     /// The connections as the operator sees them.

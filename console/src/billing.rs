@@ -1,0 +1,285 @@
+//! How a customer's billing data arrives: the `billingStatus` of a notice, and what the operator reads of it later.
+//!
+//! [`Status`] is what a stack said. [`reading`] is what that means at a moment: a stack that says nothing any more cannot say so.
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::notice::utc_time;
+
+/// A stack speaks every six hours; when two in a row are missing, something keeps it from it.
+pub const SILENT_AFTER: Duration = Duration::hours(12);
+
+/// An object key has at most 1,024 bytes (Amazon S3 user guide, "Naming Amazon S3 objects").
+const KEY_BYTES_MAX: usize = 1024;
+/// The largest whole number that RFC 8785 carries exactly: 2^53 - 1.
+const COUNT_MAX: u64 = (1 << 53) - 1;
+/// A code is one word of capitals, the handler's longest has 25.
+const CODE_BYTES_MAX: usize = 64;
+/// A sentence may name a bucket, a prefix, an ARN and AWS's own words.
+const SENTENCE_CHARS_MAX: usize = 2000;
+
+/// What a stack found when it looked at its billing export and at the bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Status {
+    /// In a word.
+    pub state: Arrival,
+    /// When it looked.
+    #[serde(serialize_with = "time::serde::rfc3339::serialize", deserialize_with = "utc_time")]
+    pub checked_at: OffsetDateTime,
+    /// When AWS should have delivered for the first time, or empty.
+    #[serde(deserialize_with = "utc_text_or_empty")]
+    pub due_by: String,
+    /// The first delivery that it found.
+    #[serde(deserialize_with = "nullable")]
+    pub first: Option<First>,
+    /// The newest one.
+    #[serde(deserialize_with = "nullable")]
+    pub latest: Option<Latest>,
+    /// What is wrong.
+    #[serde(deserialize_with = "nullable")]
+    pub problem: Option<Problem>,
+}
+
+impl Status {
+    /// Whether the state's word has beside it what it stands for.
+    pub fn is_whole(&self) -> bool {
+        match self.state {
+            Arrival::Delivered => self.latest.is_some(),
+            Arrival::Failed => self.problem.is_some(),
+            Arrival::Waiting | Arrival::Stalled => true,
+        }
+    }
+}
+
+/// The state's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrival {
+    /// AWS delivered nothing yet.
+    Waiting,
+    /// The newest delivery is fresh.
+    Delivered,
+    /// Nothing new for longer than AWS leaves between two deliveries.
+    Stalled,
+    /// AWS or the stack cannot do its part.
+    Failed,
+}
+
+/// The first delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct First {
+    /// The billing period.
+    #[serde(deserialize_with = "period")]
+    pub period: String,
+    /// The manifest's object key.
+    #[serde(deserialize_with = "object_key")]
+    pub manifest: String,
+    /// When the manifest was written.
+    #[serde(deserialize_with = "utc_text")]
+    pub delivered_at: String,
+}
+
+/// The newest delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Latest {
+    /// The billing period.
+    #[serde(deserialize_with = "period")]
+    pub period: String,
+    /// The manifest's object key.
+    #[serde(deserialize_with = "object_key")]
+    pub manifest: String,
+    /// When the manifest was written.
+    #[serde(deserialize_with = "utc_text")]
+    pub delivered_at: String,
+    /// How many files the manifest names.
+    #[serde(deserialize_with = "count")]
+    pub files: u64,
+    /// Their size together.
+    #[serde(deserialize_with = "count")]
+    pub bytes: u64,
+}
+
+/// What is wrong, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Problem {
+    /// Stable.
+    #[serde(deserialize_with = "code")]
+    pub code: String,
+    /// One sentence.
+    #[serde(deserialize_with = "sentence")]
+    pub cause: String,
+    /// One sentence.
+    #[serde(deserialize_with = "sentence")]
+    pub next_step: String,
+}
+
+/// A status as it is stored with its connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The newest one, by its own time.
+    pub status: Status,
+    /// When the last one came in, whether or not it was the newest: by our clock.
+    pub at: OffsetDateTime,
+}
+
+/// What the operator sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reading {
+    /// The status's word, or one that no stack can say.
+    pub state: Word,
+    /// The same and what belongs to it, one sentence.
+    pub summary: String,
+    /// When the stack was last heard.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub heard_at: Option<OffsetDateTime>,
+    /// What it said.
+    pub status: Option<Status>,
+}
+
+/// The state of a connection's billing data at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the first four are those of `Arrival`")]
+pub enum Word {
+    Waiting,
+    Delivered,
+    Stalled,
+    Failed,
+    /// The first status is still to come.
+    Unheard,
+    /// Nothing was heard for [`SILENT_AFTER`].
+    Silent,
+}
+
+/// What is known at a moment of a connection that stands since `since`.
+pub fn reading(heard: Option<&Heard>, since: OffsetDateTime, now: OffsetDateTime) -> Reading {
+    let last = heard.map_or(since, |heard| heard.at);
+    let told = heard.map(|heard| told(&heard.status, now));
+    let (state, summary) = match (told, now - last > SILENT_AFTER) {
+        (Some((_, told)), true) => (Word::Silent, format!("silent: no heartbeat since {}; before that, {told}", text(last))),
+        (None, true) => (Word::Silent, format!("silent: no heartbeat since the connection was made at {}", text(last))),
+        (Some(told), false) => told,
+        (None, false) => (Word::Unheard, "no status yet, the stack sends one every six hours".to_owned()),
+    };
+    Reading { state, summary, heard_at: heard.map(|heard| heard.at), status: heard.map(|heard| heard.status.clone()) }
+}
+
+/// What a status says, in one sentence.
+fn told(status: &Status, now: OffsetDateTime) -> (Word, String) {
+    let due = OffsetDateTime::parse(&status.due_by, &Rfc3339).ok();
+    let (was, due_by) = (if due.is_some_and(|due| due < now) { " was" } else { "" }, &status.due_by);
+    let (word, mut sentence) = match (status.state, &status.latest) {
+        (Arrival::Waiting, _) if due.is_none() => (Word::Waiting, "waiting for AWS".to_owned()),
+        (Arrival::Waiting, _) => (Word::Waiting, format!("waiting for AWS, first data{was} due by {due_by}")),
+        (Arrival::Delivered, Some(latest)) => {
+            let (files, size) = (if latest.files == 1 { "file" } else { "files" }, size(latest.bytes));
+            let at = format!("latest {} at {}", latest.period, latest.delivered_at);
+            (Word::Delivered, format!("delivered: {at}, {} {files}, {size}", latest.files))
+        }
+        (Arrival::Delivered, None) => (Word::Delivered, "delivered".to_owned()),
+        (Arrival::Stalled, Some(latest)) => (Word::Stalled, format!("stalled: nothing new since {}", latest.delivered_at)),
+        (Arrival::Stalled, None) if due.is_none() => (Word::Stalled, "stalled: nothing was ever delivered".to_owned()),
+        (Arrival::Stalled, None) => (Word::Stalled, format!("stalled: nothing came, first data{was} due by {due_by}")),
+        (Arrival::Failed, _) => (Word::Failed, "failed".to_owned()),
+    };
+    if let Some(Problem { code, cause, next_step }) = &status.problem {
+        let end = |sentence: &str| format!("{}.", sentence.trim_end().trim_end_matches('.'));
+        let joint = if word == Word::Failed { ": " } else { "; " };
+        sentence.push_str(&format!("{joint}{code}: {} {}", end(cause), end(next_step)));
+    }
+    (word, sentence)
+}
+
+/// A number of bytes for people: decimal units, as AWS's bills have them.
+fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000)];
+    if bytes < 1_000 {
+        return format!("{bytes} bytes");
+    }
+    let in_tenths = UNITS.map(|(unit, scale)| (unit, (bytes.saturating_mul(10) + scale / 2) / scale));
+    // Rounded first, so that what rounds up to a thousand is one of the next unit.
+    let [.., largest] = in_tenths;
+    let (unit, tenths) = in_tenths.into_iter().find(|(_, tenths)| *tenths < 10_000).unwrap_or(largest);
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+fn text(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+/// `null` may be written, and nothing else may stand for it: a field that is left out is refused.
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// A text that `legal` takes.
+fn text_if<'de, D: Deserializer<'de>>(deserializer: D, legal: impl Fn(&str) -> bool) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if legal(&text) { Ok(text) } else { Err(D::Error::custom("not of the documented form")) }
+}
+
+fn is_utc(text: &str) -> bool {
+    text.ends_with('Z') && OffsetDateTime::parse(text, &Rfc3339).is_ok()
+}
+
+fn utc_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_if(deserializer, is_utc)
+}
+
+fn utc_text_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_if(deserializer, |text| text.is_empty() || is_utc(text))
+}
+
+fn period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_if(deserializer, |text| {
+        let (year, month) = text.split_once('-').unwrap_or_default();
+        let digits = |part: &str, length: usize| part.len() == length && part.bytes().all(|b| b.is_ascii_digit());
+        digits(year, 4) && digits(month, 2) && ("01"..="12").contains(&month)
+    })
+}
+
+fn object_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_if(deserializer, |text| (1..=KEY_BYTES_MAX).contains(&text.len()))
+}
+
+fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_if(deserializer, |text| {
+        let word = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        text.len() <= CODE_BYTES_MAX && text.starts_with(|c: char| c.is_ascii_uppercase()) && text.bytes().all(word)
+    })
+}
+
+fn sentence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_if(deserializer, |text| (1..=SENTENCE_CHARS_MAX).contains(&text.chars().count()))
+}
+
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let count = u64::deserialize(deserializer)?;
+    if count <= COUNT_MAX { Ok(count) } else { Err(D::Error::custom("too large")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        for (bytes, expected) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1000, "1.0 kB"),
+            (1_238_400, "1.2 MB"),
+            (9_950_000, "10.0 MB"),
+            (999_960_000, "1.0 GB"),
+            (COUNT_MAX, "9007.2 TB"),
+        ] {
+            assert_eq!(size(bytes), expected, "{bytes}");
+        }
+    }
+}
