@@ -3,7 +3,7 @@
 //! Everything that the handler meets through [`crate::ports`] is here again, small enough to read and strict enough to
 //! catch a handler that relies on kindness. `hawser plan` uses the account alone.
 //!
-//! Read [`script`] (what goes wrong), [`account`], [`actors`] and [`parties`] (whom the handler meets), [`stack`] and [`lambda`]
+//! Read [`script`] (what goes wrong), [`account`], [`exports`], [`cases`], [`actors`] and [`parties`] (whom the handler meets), [`stack`] and [`lambda`]
 //! (CloudFormation, Lambda), [`life`] (what happens to stacks), [`model`] (what must hold), [`random`] (lives by seed).
 
 use std::{
@@ -20,15 +20,21 @@ use crate::ports::{Clock, Ports};
 pub mod account;
 pub mod account_file;
 pub mod actors;
+pub mod cases;
 pub mod coverage;
+mod delivery;
+pub mod exports;
 pub mod lambda;
 pub mod life;
 pub mod model;
+pub mod objects;
+mod organizations;
 pub mod parties;
 pub mod random;
 pub mod script;
 pub mod stack;
 pub mod systematic;
+pub mod tables;
 
 pub use account::{Account, AccountFile};
 pub use parties::{Signer, SimMailbox, SimVendor};
@@ -65,8 +71,8 @@ impl World {
     pub fn new(file: AccountFile) -> Self {
         let script = Arc::new(Script::default());
         let cloudformation = Arc::new(CloudFormation::default());
-        let clock = SimClock { started: Instant::now() };
-        let account = Account::new(file, Arc::clone(&script), Arc::clone(&cloudformation));
+        let clock = SimClock::default();
+        let account = Account::new(file, Arc::clone(&script), Arc::clone(&cloudformation), clock.clone());
         let vendor = SimVendor::new(Arc::clone(&script));
         Self {
             mailbox: SimMailbox::new(account.clone(), vendor.clone(), Arc::clone(&script), clock.clone()),
@@ -108,6 +114,12 @@ pub const EPOCH: OffsetDateTime = datetime!(2026-11-22 10:00:00 UTC);
 #[derive(Debug, Clone)]
 pub struct SimClock {
     started: Instant,
+}
+
+impl Default for SimClock {
+    fn default() -> Self {
+        Self { started: Instant::now() }
+    }
 }
 
 #[async_trait]

@@ -7,53 +7,45 @@ use std::{
 };
 
 use async_trait::async_trait;
+use time::{Date, OffsetDateTime};
 use tokio::time::Instant;
 
-pub use super::account_file::{AccountFile, BucketFile, OrganizationFile, ReportFile};
 use super::{
-    FOREVER, Mishap, Script,
+    FOREVER, Mishap, Script, SimClock,
+    account_file::{SupportPlan, TransfersFile},
     actors::{Actor, Promises},
+    delivery::{Delivery, REPORT_SERVICE},
     locked,
     parties::{killed, note},
     script::Run,
     stack::CloudFormation,
+    tables::Dictionary,
+};
+pub use super::{
+    account_file::{AccountFile, BucketFile, ExportFile, OrganizationFile, ReportFile},
+    cases::OpenedCase,
+    exports::Exported,
+    objects::{Bucket, Object},
 };
 use crate::{
     billing::{Report, Tags},
     execute::TEST_OBJECT,
     names::{AccountId, BucketName, Region, ReportName, StackId},
     organization::Organization,
-    ports::{Aws, Cloud, Fault, FaultKind, StackResource, Version},
+    ports::{Aws, BillingTransfer, Clock, Cloud, Direction, Fault, FaultKind, Level, StackResource, Version},
 };
-
-/// A bucket as it is now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bucket {
-    /// Its Region.
-    pub region: String,
-    /// Another account's, if given.
-    pub owner: Option<String>,
-    /// Its tags.
-    pub tags: Tags,
-    /// Its policy, as text.
-    pub policy: Option<String>,
-    /// Keys of its objects.
-    pub objects: BTreeSet<String>,
-    /// Public access is blocked by its own setting.
-    pub public_access_blocked: bool,
-    /// SSE-S3 is set by its own setting.
-    pub encrypted: bool,
-    /// Unfinished uploads end after so many days.
-    pub upload_days: Option<u16>,
-}
 
 /// Everything in the account that can be compared before and after.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Things {
     /// Reports with their tags.
     pub reports: BTreeMap<String, (Report, Tags)>,
+    /// Data Exports, by ARN.
+    pub exports: BTreeMap<String, Exported>,
     /// Buckets.
     pub buckets: BTreeMap<String, Bucket>,
+    /// Cases with AWS Support, in the order they were opened.
+    pub cases: Vec<OpenedCase>,
 }
 
 /// How long AWS takes to show everywhere what was done.
@@ -72,22 +64,34 @@ pub struct Lags {
 /// The account.
 #[derive(Debug, Clone)]
 pub struct Account {
-    report_limit: usize,
     inner: Arc<Mutex<Inner>>,
     script: Arc<Script>,
     cloudformation: Arc<CloudFormation>,
     run: Option<Arc<Run>>,
+    region: Option<Region>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    things: Things,
-    organization: OrganizationFile,
-    lags: Lags,
+pub(super) struct Inner {
+    pub(super) things: Things,
+    pub(super) clock: SimClock,
+    pub(super) organization: OrganizationFile,
+    /// What a member administers for its organization.
+    pub(super) delegated: Option<Vec<String>>,
+    pub(super) transfers: TransfersFile,
+    report_limit: usize,
+    pub(super) exports_denied: bool,
+    pub(super) names_unique: bool,
+    pub(super) split_cost_allocation: bool,
+    pub(super) dictionary: Dictionary,
+    pub(super) support: SupportPlan,
+    /// Exports that were made so far; no two have the same ARN.
+    pub(super) exports_made: u64,
+    pub(super) lags: Lags,
     /// Until when the handler's role is too new.
     role_ready: Option<Instant>,
     made: BTreeMap<String, Instant>,
-    policy_written: BTreeMap<String, Instant>,
+    pub(super) policy_written: BTreeMap<String, Instant>,
     /// Which run asked for which bucket.
     asked: BTreeSet<(u64, String)>,
     /// Changes by stack.
@@ -103,25 +107,41 @@ struct Inner {
 const SETTINGS: [&str; 4] =
     ["s3:PutBucketPublicAccessBlock", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutBucketPolicy"];
 
+/// How the names of calls that change something begin.
+const WRITING: [&str; 4] = ["Put", "Create", "Update", "Delete"];
+
 impl Account {
     /// An account as a file describes it.
-    pub fn new(file: AccountFile, script: Arc<Script>, cloudformation: Arc<CloudFormation>) -> Self {
+    pub fn new(file: AccountFile, script: Arc<Script>, cloudformation: Arc<CloudFormation>, clock: SimClock) -> Self {
+        let dictionary = Dictionary::new(file.tables);
         let reports = file.reports.into_iter().map(|report| (report.name.clone(), report.into_report()));
-        let buckets = file.buckets.into_iter().map(|b| {
-            let bucket = Bucket {
-                region: b.region,
-                owner: b.owner,
-                tags: b.tags,
-                policy: b.policy.map(|policy| policy.to_string()),
-                objects: b.objects.into_iter().collect(),
-                ..Bucket::default()
-            };
-            (b.name, bucket)
+        let exports = file.exports.into_iter().map(|export| {
+            let (export, tags) = export.into_export(&dictionary);
+            (export.arn.clone(), Exported { export, tags, execution: None })
         });
-        let things = Things { reports: reports.collect(), buckets: buckets.collect() };
+        let things = Things {
+            reports: reports.collect(),
+            exports: exports.collect(),
+            buckets: file.buckets.into_iter().map(|bucket| (bucket.name.clone(), bucket.into())).collect(),
+            cases: file.support.cases.into_iter().map(OpenedCase::from).collect(),
+        };
         let promises = Promises::of(&things);
-        let inner = Inner { things, organization: file.organization, promises, ..Inner::default() };
-        Self { report_limit: file.report_limit, inner: Arc::new(Mutex::new(inner)), script, cloudformation, run: None }
+        let inner = Inner {
+            things,
+            clock,
+            organization: file.organization,
+            delegated: file.delegated_services,
+            transfers: file.transfers,
+            report_limit: file.report_limit,
+            exports_denied: file.data_exports_denied,
+            names_unique: file.export_names_unique,
+            split_cost_allocation: file.split_cost_allocation,
+            dictionary,
+            support: file.support.plan,
+            promises,
+            ..Inner::default()
+        };
+        Self { inner: Arc::new(Mutex::new(inner)), script, cloudformation, run: None, region: None }
     }
 
     pub(crate) fn for_run(&self, run: Arc<Run>) -> Self {
@@ -163,11 +183,23 @@ impl Account {
         locked(&self.inner).offences.clone()
     }
 
-    /// AWS delivers to every report's bucket.
+    /// AWS delivers the month that it is to the bucket of every report and of every export.
     pub fn deliver(&self) {
+        let today = locked(&self.inner).now().date();
+        self.deliver_month(today);
+    }
+
+    /// AWS delivers the month of a day, such as the last one when it has closed.
+    pub fn deliver_month(&self, day: Date) {
         let mut inner = locked(&self.inner);
+        let at = inner.now();
         let Inner { things, promises, .. } = &mut *inner;
-        promises.deliver(things);
+        promises.deliver(things, Delivery { period: day, at });
+    }
+
+    /// The Region whose endpoints are called.
+    pub(super) fn region(&self) -> String {
+        self.region.as_ref().map_or_else(|| "us-east-1".to_owned(), |region| region.as_str().to_owned())
     }
 
     /// The stack makes the handler's role, which takes a while to be known everywhere.
@@ -192,7 +224,11 @@ impl Account {
     }
 
     /// One call: recorded, perhaps spoiled, else done.
-    async fn call<T>(&self, action: &'static str, effect: impl FnOnce(&mut Inner) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) async fn call<T>(
+        &self,
+        action: &'static str,
+        effect: impl FnOnce(&mut Inner) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         // Every call takes a moment, so that nothing relies on being done at once.
         let lag = locked(&self.inner).lags.call;
         if lag.is_zero() {
@@ -248,7 +284,7 @@ impl Account {
             return Err(fault(action, FaultKind::Denied, "AccessDenied"));
         }
         let answer = effect(&mut inner);
-        let writes = ["Put", "Create", "Delete"].iter().any(|verb| action.split(':').nth(1).is_some_and(|a| a.starts_with(verb)));
+        let writes = WRITING.iter().any(|verb| action.split(':').nth(1).is_some_and(|name| name.starts_with(verb)));
         if let (true, true, Some(run)) = (writes, answer.is_ok(), &self.run) {
             *inner.writes.entry(run.stack.clone()).or_default() += 1;
             run.writes.fetch_add(1, Ordering::Relaxed);
@@ -281,37 +317,55 @@ impl Inner {
         self.writes.get(stack).copied().unwrap_or_default() + self.promises.acts
     }
 
+    /// Simulated time.
+    pub(super) fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+
     fn others_act(&mut self, action: &str) -> Option<String> {
+        let now = self.now();
         let Inner { things, organization, actor, promises, runs_at_work, .. } = self;
-        let act = actor.as_mut()?.strike(action, *runs_at_work, things, organization, promises)?;
+        let act = actor.as_mut()?.strike(action, *runs_at_work, things, organization, promises, now)?;
         Some(act.to_string())
     }
 }
 
-fn fault(action: &'static str, kind: FaultKind, code: &str) -> Fault {
+pub(super) fn fault(action: &'static str, kind: FaultKind, code: &str) -> Fault {
     Fault { action, kind, code: code.to_owned(), message: String::new(), request_id: Some("sim".to_owned()) }
 }
 
+/// What AWS finds wrong with a request.
+pub(super) fn refused(action: &'static str, message: &str) -> Fault {
+    Fault { message: message.to_owned(), ..fault(action, FaultKind::Refused, "ValidationException") }
+}
+
 impl Cloud for Account {
-    fn at(&self, _region: &Region) -> Arc<dyn Aws> {
-        Arc::new(self.clone())
+    fn at(&self, region: &Region) -> Arc<dyn Aws> {
+        Arc::new(Self { region: Some(region.clone()), ..self.clone() })
     }
 }
+
+/// The element of a report that the account must have opted in to.
+const SPLIT_ELEMENT: &str = "SPLIT_COST_ALLOCATION_DATA";
 
 #[async_trait]
 impl Aws for Account {
     async fn describe_organization(&self) -> Result<Option<Organization>, Fault> {
         let action = "organizations:DescribeOrganization";
-        self.call(action, |inner| match &inner.organization {
-            OrganizationFile::None => Ok(None),
-            OrganizationFile::Denied => Err(fault(action, FaultKind::Denied, "AccessDeniedException")),
-            OrganizationFile::Member { id, management_account, feature_set } => Ok(Some(Organization {
-                id: id.clone(),
-                management_account: management_account.as_ref().and_then(|id| id.parse().ok()),
-                feature_set: feature_set.clone(),
-            })),
-        })
-        .await
+        self.call(action, |inner| inner.described(action)).await
+    }
+
+    async fn delegated_services(&self, account: &AccountId) -> Result<Vec<String>, Fault> {
+        let action = "organizations:ListDelegatedServicesForAccount";
+        self.call(action, |inner| inner.delegated_services(action, account.as_str())).await
+    }
+
+    async fn billing_transfers(&self, direction: Direction) -> Result<Vec<BillingTransfer>, Fault> {
+        let action = match direction {
+            Direction::Outbound => "organizations:ListOutboundResponsibilityTransfers",
+            Direction::Inbound => "organizations:ListInboundResponsibilityTransfers",
+        };
+        self.call(action, |inner| inner.billing_transfers(action, direction)).await
     }
 
     async fn describe_reports(&self) -> Result<Vec<Report>, Fault> {
@@ -331,20 +385,23 @@ impl Aws for Account {
     async fn put_report(&self, report: &Report, tags: &Tags) -> Result<(), Fault> {
         let action = "cur:PutReportDefinition";
         self.call(action, |inner| {
-            let seen = inner.policy_written.get(&report.bucket).is_none_or(|at| Instant::now() >= *at + inner.lags.policy);
+            let (seen, now) = (inner.policy_is_seen(&report.bucket), inner.now());
             let things = &mut inner.things;
             if things.reports.contains_key(&report.name) {
                 return Err(fault(action, FaultKind::Exists, "DuplicateReportNameException"));
             }
-            if things.reports.len() >= self.report_limit {
+            let wants_split = report.elements.iter().any(|element| element == SPLIT_ELEMENT);
+            if wants_split && !inner.split_cost_allocation {
+                return Err(refused(action, &format!("{SPLIT_ELEMENT} is not valid: the account has not opted in to it")));
+            }
+            if things.reports.len() >= inner.report_limit {
                 return Err(fault(action, FaultKind::LimitReached, "ReportLimitReachedException"));
             }
             let bucket = things.buckets.get_mut(&report.bucket).filter(|bucket| bucket.owner.is_none());
-            let allows = |bucket: &Bucket| bucket.policy.as_ref().is_some_and(|p| p.contains("billingreports.amazonaws.com"));
-            let Some(bucket) = bucket.filter(|bucket| seen && allows(bucket)) else {
+            let Some(bucket) = bucket.filter(|bucket| seen && bucket.admits(REPORT_SERVICE)) else {
                 return Err(fault(action, FaultKind::BucketUnverified, "ValidationException"));
             };
-            bucket.objects.insert(TEST_OBJECT.to_owned());
+            bucket.objects.insert(TEST_OBJECT.to_owned(), Object::holding("", now));
             things.reports.insert(report.name.clone(), (report.clone(), tags.clone()));
             Ok(())
         })
@@ -451,7 +508,7 @@ impl Aws for Account {
     ) -> Result<Vec<Version>, Fault> {
         let version = |key: &String| Version { key: key.clone(), version_id: "null".to_owned() };
         let list = |bucket: &mut Bucket| {
-            let below = bucket.objects.iter().filter(|key| key.starts_with(prefix));
+            let below = bucket.objects.keys().filter(|key| key.starts_with(prefix));
             Ok(below.take(max.into()).map(version).collect())
         };
         self.bucket("s3:ListBucketVersions", bucket, list).await
@@ -459,7 +516,7 @@ impl Aws for Account {
 
     async fn delete_versions(&self, bucket: &BucketName, _owner: &AccountId, versions: &[Version]) -> Result<(), Fault> {
         let remove = |bucket: &mut Bucket| {
-            bucket.objects.retain(|key| !versions.iter().any(|version| version.key == *key));
+            bucket.objects.retain(|key, _| !versions.iter().any(|version| version.key == *key));
             Ok(())
         };
         match self.bucket("s3:DeleteObject", bucket, remove).await {
@@ -479,6 +536,23 @@ impl Aws for Account {
                 inner.things.buckets.remove(bucket.as_str());
                 Ok(())
             }
+        })
+        .await
+    }
+
+    async fn bucket_key(&self, bucket: &BucketName, _owner: &AccountId) -> Result<Option<String>, Fault> {
+        self.bucket("s3:GetEncryptionConfiguration", bucket, |bucket| Ok(bucket.kms_key.clone())).await
+    }
+
+    async fn list_level(&self, bucket: &BucketName, _owner: &AccountId, prefix: &str) -> Result<Level, Fault> {
+        self.bucket("s3:ListBucket", bucket, |bucket| Ok(bucket.level(prefix))).await
+    }
+
+    async fn read_object(&self, bucket: &BucketName, _owner: &AccountId, key: &str, max: usize) -> Result<Vec<u8>, Fault> {
+        let action = "s3:GetObject";
+        self.bucket(action, bucket, |bucket| match bucket.objects.get(key) {
+            Some(object) => Ok(object.body.iter().copied().take(max).collect()),
+            None => Err(fault(action, FaultKind::Missing, "NoSuchKey")),
         })
         .await
     }

@@ -6,8 +6,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
-use super::account::{Bucket, OrganizationFile, ReportFile, Things};
+use super::{
+    account::{Bucket, BucketFile, Object, OrganizationFile, ReportFile, Things},
+    delivery::Delivery,
+};
 use crate::billing::{TAG_STACK, Tags};
 
 /// What is promised to the owners of the account.
@@ -38,20 +42,6 @@ impl Promises {
     /// Everything that is there and carries no mark of a stack that this simulation runs.
     pub(crate) fn of(things: &Things) -> Self {
         Self { theirs: things.clone(), ..Self::default() }
-    }
-
-    /// AWS delivers one more file to every report's bucket, if there is one.
-    pub(crate) fn deliver(&mut self, things: &mut Things) {
-        self.acts += 1;
-        for (report, _) in things.reports.values() {
-            let Some(bucket) = things.buckets.get_mut(&report.bucket).filter(|bucket| bucket.owner.is_none()) else { continue };
-            let key = format!("{}/{}/{}.parquet", report.prefix, report.name, self.acts);
-            bucket.objects.insert(key.clone());
-            match self.theirs.buckets.get_mut(&report.bucket) {
-                Some(theirs) => drop(theirs.objects.insert(key)),
-                None => drop(self.delivered.insert((report.bucket.clone(), key))),
-            }
-        }
     }
 }
 
@@ -121,6 +111,7 @@ impl Actor {
         things: &mut Things,
         organization: &mut OrganizationFile,
         promises: &mut Promises,
+        now: OffsetDateTime,
     ) -> Option<Act> {
         if self.random.u32(0..1000) >= self.per_mille {
             return None;
@@ -129,7 +120,7 @@ impl Actor {
         let policy = early || (runs_at_work <= 1 && POLICY_STILL_SEEN.contains(&action));
         let act = self.choose(early, policy, things, promises)?;
         promises.acts += 1;
-        apply(&act, things, organization, promises);
+        apply(&act, things, organization, promises, now);
         Some(act)
     }
 
@@ -159,13 +150,13 @@ impl Actor {
     }
 }
 
-fn apply(act: &Act, things: &mut Things, organization: &mut OrganizationFile, promises: &mut Promises) {
+fn apply(act: &Act, things: &mut Things, organization: &mut OrganizationFile, promises: &mut Promises, now: OffsetDateTime) {
     match act {
-        Act::Deliver => promises.deliver(things),
+        Act::Deliver => promises.deliver(things, Delivery { period: now.date(), at: now }),
         Act::PutObject(name) => {
             if let Some(bucket) = things.buckets.get_mut(name) {
                 let key = format!("customers/{}.txt", promises.acts);
-                bucket.objects.insert(key.clone());
+                bucket.objects.insert(key.clone(), Object::holding("theirs", now));
                 promises.objects.insert((name.clone(), key));
             }
         }
@@ -173,7 +164,7 @@ fn apply(act: &Act, things: &mut Things, organization: &mut OrganizationFile, pr
             let bucket = format!("{name}-bucket");
             let time_unit = if promises.acts.is_multiple_of(2) { "HOURLY" } else { "DAILY" }.to_owned();
             let report = ReportFile { time_unit, ..ReportFile::hourly(name, &bucket) }.into_report();
-            let made = Bucket { region: "us-east-1".to_owned(), ..Bucket::default() };
+            let made = Bucket::from(BucketFile { objects: Vec::new(), ..BucketFile::customers(&bucket) });
             for owner in [things, &mut promises.theirs] {
                 owner.reports.insert(name.clone(), report.clone());
                 owner.buckets.insert(bucket.clone(), made.clone());

@@ -348,7 +348,7 @@ fn check_promises(life: &Life, lived: &Lived) -> Result<(), String> {
             return Err(format!("the customer's bucket `{name}` was changed: {:?}", things.buckets.get(name)));
         }
     }
-    let has = |bucket: &str, key: &str| things.buckets.get(bucket).is_some_and(|bucket| bucket.objects.contains(key));
+    let has = |bucket: &str, key: &str| things.buckets.get(bucket).is_some_and(|bucket| bucket.objects.contains_key(key));
     if let Some((bucket, key)) = promises.objects.iter().find(|(bucket, key)| !has(bucket, key)) {
         return Err(format!("the customer's `{bucket}/{key}` is gone"));
     }
