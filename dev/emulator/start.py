@@ -9,7 +9,8 @@ the strict front instead (`dev/src/front/`). `docs/emulator.md` lists both.
 2. A custom resource whose Create failed is deleted by the rollback, with the id of the FAILED answer, or with one that
    CloudFormation makes up when no answer came. A replacement that is rolled back is updated back before it is deleted;
    a clean-up Delete is tried three times; and stack and resources show what CloudFormation is doing with them.
-3. Calls that need more than one permission need all of them, and billing calls are checked on the report they name.
+3. Calls that need more than one permission need all of them, and billing calls are checked on the report, export or table
+   they name (`permissions.py`). The services that only the front knows are authorised here like all others.
 4. A function whose role may not write logs leaves none (MiniStack writes them whatever the role says).
 
 Every name replaced here is looked up first: another MiniStack version stops at start instead of running unpatched.
@@ -31,8 +32,8 @@ from urllib.parse import quote
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from defusedxml.ElementTree import ParseError, fromstring
 
+import permissions
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import now_iso
 from ministack.services import cloudformation, lambda_svc
@@ -340,80 +341,6 @@ def describing_resources_by_events(original):
     return describe
 
 
-# --- 3. Permissions ---------------------------------------------------------------------------------------------------
-
-_denied_action: contextvars.ContextVar[str] = contextvars.ContextVar("denied_action", default="")
-
-
-def report_resource(original):
-    """Billing calls that name a report are authorised on `definition/<name>`; describing all of them on `*`."""
-
-    def extract(service, method, path, headers, body, query_params, region, account_id):
-        if service != "cur":
-            return original(service, method, path, headers, body, query_params, region, account_id)
-        try:
-            asked = json.loads(body or b"{}")
-        except ValueError:
-            return "*"
-        name = asked.get("ReportName") or (asked.get("ReportDefinition") or {}).get("ReportName")
-        return f"arn:aws:cur:{region}:{account_id}:definition/{name}" if name else "*"
-
-    return extract
-
-
-def local_names(body: bytes) -> set[str]:
-    """The names of all elements of an XML body, without namespaces."""
-    try:
-        return {element.tag.rpartition("}")[2] for element in fromstring(body).iter()} if body else set()
-    except (ParseError, ValueError):
-        return set()
-
-
-def more_s3_checks(original):
-    """CreateBucket's extra permissions, and the first key of DeleteObjects when it names a version."""
-
-    def checks(method, path, headers, body, query_params):
-        found = list(original(method, path, headers, body, query_params))
-        parts = [part for part in path.split("/") if part]
-        if len(parts) != 1:
-            return found
-        bucket_arn = f"arn:aws:s3:::{parts[0]}"
-        if iam_actions._s3_action(method, path, query_params) == "CreateBucket":
-            if headers.get("x-amz-object-ownership"):
-                found.append(("s3:PutBucketOwnershipControls", bucket_arn))
-            if "Tag" in local_names(body):
-                found.append(("s3:TagResource", bucket_arn))
-        if method == "POST" and "delete" in query_params:
-            for arn, version in iam_actions._s3_batch_delete_targets(parts[0], body)[:1]:
-                if version:
-                    found.append(("s3:DeleteObjectVersion", arn))
-        return found
-
-    return checks
-
-
-def tagging_on_create(original):
-    """A report that is made with tags also needs cur:TagResource."""
-
-    def enforce(access_key_id, iam_action, service, region, resource_arn="*", service_context=None):
-        denied = original(access_key_id, iam_action, service, region, resource_arn, service_context)
-        _denied_action.set("")
-        if denied is None and iam_action == "cur:PutReportDefinition" and (service_context or {}).get("aws:TagKeys"):
-            denied = original(access_key_id, "cur:TagResource", service, region, resource_arn, service_context)
-            if denied is not None:
-                _denied_action.set("cur:TagResource")
-        return denied
-
-    return enforce
-
-
-def naming_the_denied_action(original):
-    def respond(service, action, *args, **kwargs):
-        return original(service, _denied_action.get() or action, *args, **kwargs)
-
-    return respond
-
-
 # --- 4. Logs ----------------------------------------------------------------------------------------------------------
 
 
@@ -474,10 +401,11 @@ replace(stacks, "_delete_resource", keeping_what_is_needed)
 replace(stacks, "_resolve_stack_outputs", showing_the_clean_up)
 replace(stacks, "_add_event", showing_resources_by_events)
 replace_action("DescribeStackResources", describing_resources_by_events)
-replace(iam_actions, "extract_resource_arn", report_resource)
-replace(iam_actions, "s3_additional_checks", more_s3_checks)
-replace(iam_actions, "access_denied_response", naming_the_denied_action)
-replace(iam_evaluator, "enforce", tagging_on_create)
+replace(iam_actions, "extract_resource_arn", permissions.billing_resource)
+replace(iam_actions, "s3_additional_checks", permissions.more_s3_checks)
+replace(iam_actions, "access_denied_response", permissions.naming_what_was_denied)
+replace(iam_evaluator, "enforce", permissions.all_that_is_needed)
+permissions.authorise_what_the_front_serves()
 replace(lambda_svc, "_emit_lambda_logs", emitting_allowed_logs)
 
 def end_with_the_starter() -> None:

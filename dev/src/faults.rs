@@ -35,22 +35,24 @@ impl Faults {
             *count
         };
         let (faults, chaos) = &*lock(&self.plan);
-        let listed = faults.iter().find(|fault| fault.meets(service, operation, nth)).map(|fault| fault.answer);
+        let listed = faults.iter().find(|fault| fault.meets(service, operation, nth)).map(|fault| fault.answer.clone());
         listed.or_else(|| chaos.as_ref()?.roll(service, operation, nth))
     }
 }
 
 /// An answer of the service's own that says no.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Refusal {
     Throttled,
     Denied,
     Failed,
+    /// The error of this name.
+    Named(String),
 }
 
 /// Before a call is made: nothing when it is to be made, else how it ends.
 pub(crate) async fn before(
-    fault: Option<FaultAnswer>,
+    fault: Option<&FaultAnswer>,
     peer: Peer,
     refuse: impl FnOnce(Refusal) -> Answer,
 ) -> Option<Result<Answer, Ending>> {
@@ -58,13 +60,14 @@ pub(crate) async fn before(
         FaultAnswer::Throttle => Ok(refuse(Refusal::Throttled)),
         FaultAnswer::Deny => Ok(refuse(Refusal::Denied)),
         FaultAnswer::ServerError => Ok(refuse(Refusal::Failed)),
+        FaultAnswer::Error(name) => Ok(refuse(Refusal::Named(name.clone()))),
         FaultAnswer::Reset => Err(Ending::Reset),
         FaultAnswer::KillBefore => {
             peer.kill();
             Err(Ending::Close)
         }
         FaultAnswer::LatencyMs(ms) => {
-            tokio::time::sleep(Duration::from_millis(ms)).await;
+            tokio::time::sleep(Duration::from_millis(*ms)).await;
             return None;
         }
         FaultAnswer::LateMs(_) | FaultAnswer::Truncate | FaultAnswer::Lost | FaultAnswer::KillAfter => return None,
@@ -72,7 +75,7 @@ pub(crate) async fn before(
 }
 
 /// After a call was made: its answer, or how it is lost.
-pub(crate) async fn after(fault: Option<FaultAnswer>, peer: Peer, answer: Answer) -> Result<Answer, Ending> {
+pub(crate) async fn after(fault: Option<&FaultAnswer>, peer: Peer, answer: Answer) -> Result<Answer, Ending> {
     match fault {
         Some(FaultAnswer::Truncate) => Err(Ending::cut(answer).await),
         Some(FaultAnswer::Lost) => Err(Ending::Close),
@@ -81,7 +84,7 @@ pub(crate) async fn after(fault: Option<FaultAnswer>, peer: Peer, answer: Answer
             Err(Ending::Close)
         }
         Some(FaultAnswer::LateMs(ms)) => {
-            tokio::time::sleep(Duration::from_millis(ms)).await;
+            tokio::time::sleep(Duration::from_millis(*ms)).await;
             Ok(answer)
         }
         _ => Ok(answer),

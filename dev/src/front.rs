@@ -1,10 +1,11 @@
 //! The strict front: an HTTP proxy that is the handler's `AWS_ENDPOINT_URL` and hands its calls on to the emulator.
 //!
 //! The emulator keeps the state and decides what IAM allows. The front checks every billing, organizations and bucket request
-//! against AWS's own service models, closes the emulator's gaps by the run's [`Scenario`], takes the answers of custom
+//! against AWS's own service models, serves Data Exports and Support, closes the emulator's gaps by the run's [`Scenario`], takes the answers of custom
 //! resources as S3 and CloudFormation would, and keeps the record of calls that tests assert on.
 //!
-//! Read [`scenario`] first, then this file, [`billing`] and `delivery`, `s3`, [`upload`], [`model`].
+//! Read [`scenario`] first, then this file, [`billing`] and `delivery`, `exports` with `dictionary`, `support`, `organizations`,
+//! `s3`, [`upload`], [`model`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -27,18 +28,27 @@ use tokio::net::TcpListener;
 pub mod billing;
 pub mod calls;
 pub mod delivery;
+mod dictionary;
+mod exports;
 pub mod model;
+mod organizations;
+mod paging;
+mod refusal;
 mod s3;
 pub mod scenario;
+mod support;
 pub mod upload;
 mod wire;
 
 use crate::account::Account;
-use crate::faults::{self, Faults, Refusal};
+use crate::faults::{self, Faults};
 use crate::serve::{Ending, Peer, serve};
 use calls::{Call, CallLog, lock};
+use exports::Store;
 use model::Model;
+use refusal::{refused, written};
 use scenario::Scenario;
+use support::Desk;
 use upload::Upload;
 use wire::{Answer, AwsError, Request, Scope, respond_json};
 
@@ -78,6 +88,8 @@ struct Shared {
     uploads: Mutex<Vec<Upload>>,
     secrets: Mutex<BTreeSet<String>>,
     accounts: Mutex<BTreeMap<String, String>>,
+    exports: Store,
+    desk: Desk,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -95,7 +107,7 @@ impl Front {
     /// Serves on a listener that is bound already, because the emulator has to know the front's address at its own start.
     pub fn serve(listener: TcpListener, settings: Settings) -> anyhow::Result<Self> {
         let mut models = BTreeMap::new();
-        for service in ["cur", "organizations", "s3"] {
+        for service in ["bcm-data-exports", "cur", "organizations", "s3", "support"] {
             models.insert(service, Model::load(&settings.botocore, service)?);
         }
         let url = format!("http://{}", listener.local_addr()?);
@@ -112,6 +124,8 @@ impl Front {
             uploads: Mutex::default(),
             secrets: Mutex::default(),
             accounts: Mutex::default(),
+            exports: Store::default(),
+            desk: Desk::default(),
             client: crate::account::http_client(),
         });
         let serving = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -216,6 +230,7 @@ impl Shared {
             account,
             status: 0,
             error: None,
+            misfit: asked.as_ref().err().map(|error| format!("{}: {}", error.code, error.message)),
             fault: None,
             parameters,
             started_ms: millis(started),
@@ -229,9 +244,10 @@ impl Shared {
             }
             call.fault = self.faults.next(&call.service, &call.operation);
         }
-        let fault = call.fault;
-        let refuse = |refusal| written(&call.service, &refused(&call.service, &call.operation, refusal));
-        if let Some(instead) = faults::before(fault, peer, refuse).await {
+        let fault = call.fault.clone();
+        let model = self.models.get(call.service.as_str());
+        let refuse = |refusal| written(&call.service, &refused(model, &call.service, &call.operation, &refusal));
+        if let Some(instead) = faults::before(fault.as_ref(), peer, refuse).await {
             return match instead {
                 Ok(answer) => Ok(self.logged(call, answer).await),
                 Err(ending) => {
@@ -249,7 +265,7 @@ impl Shared {
             };
             self.logged(call, answer).await
         });
-        faults::after(fault, peer, made.await.map_err(|_| Ending::Close)?).await
+        faults::after(fault.as_ref(), peer, made.await.map_err(|_| Ending::Close)?).await
     }
 
     /// Writes a call down with its answer.
@@ -270,7 +286,7 @@ impl Shared {
             input,
         };
         if scope.service == "s3" {
-            if s3::bucket(request).is_none() || s3::names_object(request) {
+            if s3::bucket(request).is_none() || (s3::names_object(request) && !s3::reads(request)) {
                 return Ok(None);
             }
             let operation = s3::operation(model, request)
@@ -313,7 +329,14 @@ impl Shared {
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.map_or_else(|never: Infallible| match never {}, |body| body.to_bytes());
         let value = serde_json::from_slice(&body).unwrap_or_default();
-        match billing::after(self, asked, &value).await {
+        // IAM has let the call through.
+        let instead = match asked.service.as_str() {
+            "bcm-data-exports" => exports::answer(self, asked).await.map(|answer| Some(respond_json(&answer))),
+            "organizations" => organizations::after(self, asked),
+            "support" => support::answer(self, asked).map(|answer| Some(respond_json(&answer))),
+            _ => billing::after(self, asked, &value).await,
+        };
+        match instead {
             Ok(Some(answer)) => answer,
             Ok(None) => Response::from_parts(parts, Full::new(body)),
             Err(error) => written(&asked.service, &error),
@@ -421,40 +444,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// An error in the service's own shape.
-fn written(service: &str, error: &AwsError) -> Answer {
-    match service {
-        "s3" => error.xml(),
-        "cloudformation" | "sts" => error.query(),
-        _ => error.json(),
-    }
-}
-
-/// A fault's refusal, as the service says it.
-fn refused(service: &str, operation: &str, refusal: Refusal) -> AwsError {
-    let (status, code, message) = match (service, refusal) {
-        ("s3", Refusal::Throttled) => (503, "SlowDown", "Please reduce your request rate."),
-        ("cloudformation" | "sts", Refusal::Throttled) => (400, "Throttling", "Rate exceeded"),
-        (_, Refusal::Throttled) => (400, "ThrottlingException", "Rate exceeded"),
-        ("s3", Refusal::Failed) => (500, "InternalError", "We encountered an internal error."),
-        ("cloudformation" | "sts", Refusal::Failed) => (500, "InternalFailure", "Internal failure"),
-        (_, Refusal::Failed) => (500, "InternalErrorException", "Internal error"),
-        (_, Refusal::Denied) => {
-            let text = format!(
-                "User: arn:aws:sts::111122223333:assumed-role/handler is not authorized to perform: {service}:{operation} with \
-                 an explicit deny in a service control policy"
-            );
-            let json = !matches!(service, "s3" | "cloudformation" | "sts");
-            return AwsError::new(
-                if json { 400 } else { 403 },
-                if json { "AccessDeniedException" } else { "AccessDenied" },
-                text,
-            );
-        }
-    };
-    AwsError::new(status, code, message)
 }
 
 /// Status and error code of an answer, for the log.

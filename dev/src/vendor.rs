@@ -215,7 +215,7 @@ async fn answer(state: Arc<State>, peer: Peer, request: http::Request<Incoming>)
     let event: Value = serde_json::from_slice(&body).unwrap_or_default();
     let kind = event["type"].as_str().and_then(|kind| kind.rsplit('.').next()).unwrap_or_default();
     let fault = state.faults.next("vendor", kind);
-    let instead = faults::before(fault, peer, refused).await;
+    let instead = faults::before(fault.as_ref(), peer, refused).await;
     let made = instead.is_none();
     let outcome = match instead {
         Some(instead) => instead,
@@ -234,10 +234,10 @@ async fn answer(state: Arc<State>, peer: Peer, request: http::Request<Incoming>)
             Ok(response) => text_of(response).await,
             Err(_) => String::new(),
         },
-        fault,
+        fault: fault.clone(),
     };
     lock(&state.notices).push(notice);
-    if made { faults::after(fault, peer, outcome?).await } else { outcome }
+    if made { faults::after(fault.as_ref(), peer, outcome?).await } else { outcome }
 }
 
 fn refused(refusal: Refusal) -> Answer {
@@ -248,7 +248,7 @@ fn refused(refusal: Refusal) -> Answer {
             response
         }
         Refusal::Denied => reply(403, "text/plain", String::new()),
-        Refusal::Failed => reply(500, "text/plain", String::new()),
+        Refusal::Failed | Refusal::Named(_) => reply(500, "text/plain", String::new()),
     }
 }
 

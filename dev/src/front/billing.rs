@@ -1,15 +1,10 @@
-//! Cost and usage reports and organizations: what AWS checks and the emulator does not.
+//! Cost and usage reports: what AWS checks and the emulator does not.
 
-use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
+use serde_json::{Value, json};
 
-use super::delivery;
-use super::scenario::Organization;
+use super::delivery::Delivery;
 use super::wire::{Answer, AwsError, respond_json};
-use super::{Asked, Shared};
+use super::{Asked, Shared, paging};
 
 /// The Region of the billing services in the partition `aws`, the only one the emulator has accounts of.
 pub const BILLING_REGION: &str = "us-east-1";
@@ -19,10 +14,15 @@ pub const BILLING_REGION: &str = "us-east-1";
 pub(super) fn lives_in(service: &str, region: &str) -> bool {
     match service {
         "cur" => [BILLING_REGION, "cn-northwest-1", "eusc-de-east-1"].contains(&region),
+        "bcm-data-exports" => [BILLING_REGION, "cn-northwest-1", "eusc-de-east-1", "us-gov-west-1"].contains(&region),
         "organizations" => [BILLING_REGION, "cn-northwest-1", "eusc-de-east-1", "us-gov-west-1"].contains(&region),
+        "support" => [BILLING_REGION, "cn-north-1", "eusc-de-east-1", "us-gov-west-1"].contains(&region),
         _ => true,
     }
 }
+
+/// The one sentence AWS has for every failure of the check of the bucket (F-16).
+const NOT_VERIFIED: &str = "Failed to verify customer bucket permission.";
 
 /// `DescribeReportDefinitions` has pages of five, no more and no fewer.
 const PAGE: usize = 5;
@@ -42,7 +42,14 @@ pub(super) async fn before(shared: &Shared, asked: &Asked) -> Result<(), AwsErro
             let text = format!("The account already has {limit} reports, which is the limit.");
             return Err(AwsError::new(400, "ReportLimitReachedException", text));
         }
-        delivery::check(shared, &asked.account, report).await?;
+        if !delivery(&asked.account, report).allowed(shared).await.map_err(|error| internal(&error))? {
+            return Err(AwsError::new(400, "ValidationException", NOT_VERIFIED));
+        }
+        if !shared.scenario().split_cost_allocation && contains(&report["AdditionalSchemaElements"], "SPLIT_COST_ALLOCATION_DATA")
+        {
+            let text = "Split cost allocation data is not enabled for this account.";
+            return Err(AwsError::new(400, "ValidationException", text));
+        }
     }
     Ok(())
 }
@@ -50,7 +57,6 @@ pub(super) async fn before(shared: &Shared, asked: &Asked) -> Result<(), AwsErro
 /// What comes after a call that the emulator let through: its answer may be replaced, so that IAM has decided first.
 pub(super) async fn after(shared: &Shared, asked: &Asked, body: &Value) -> Result<Option<Answer>, AwsError> {
     match (asked.service.as_str(), asked.operation.as_str()) {
-        ("organizations", operation) => organization(shared, &asked.account, operation),
         ("cur", "DescribeReportDefinitions") => page(shared, &asked.input, body).map(Some),
         ("cur", "PutReportDefinition") => {
             complete_report(shared, asked).await.map_err(|error| internal(&error))?;
@@ -100,22 +106,13 @@ fn page(shared: &Shared, input: &Value, body: &Value) -> Result<Answer, AwsError
             report["ReportStatus"] = json!({"lastDelivery": status.last_delivery, "lastStatus": status.last_status});
         }
     }
-    let from = match input["NextToken"].as_str() {
-        None => 0,
-        Some(token) => token_offset(token)
-            .filter(|from| *from < reports.len())
-            .ok_or_else(|| AwsError::new(400, "ValidationException", "The next token is not valid."))?,
-    };
-    let mut answer = json!({"ReportDefinitions": reports.iter().skip(from).take(PAGE).collect::<Vec<_>>()});
-    if from + PAGE < reports.len() {
-        answer["NextToken"] = json!(STANDARD.encode(format!("from {}", from + PAGE)));
+    let (some, next) = paging::page("DescribeReportDefinitions", reports, input["NextToken"].as_str(), PAGE)
+        .map_err(|_| AwsError::new(400, "ValidationException", "The next token is not valid."))?;
+    let mut answer = json!({"ReportDefinitions": some});
+    if let Some(next) = next {
+        answer["NextToken"] = json!(next);
     }
     Ok(respond_json(&answer))
-}
-
-fn token_offset(token: &str) -> Option<usize> {
-    let text = String::from_utf8(STANDARD.decode(token).ok()?).ok()?;
-    text.strip_prefix("from ")?.parse().ok()
 }
 
 /// The emulator forgets the tags of PutReportDefinition, and nothing in it writes AWS's test object.
@@ -127,54 +124,30 @@ async fn complete_report(shared: &Shared, asked: &Asked) -> anyhow::Result<()> {
         let (status, _) = shared.root(&asked.account, BILLING_REGION).json("cur", target, &input).await?;
         anyhow::ensure!(status == 200, "the emulator did not tag the report ({status})");
     }
-    let region = report["S3Region"].as_str().unwrap_or(BILLING_REGION);
-    let bucket = report["S3Bucket"].as_str().context("a report without bucket")?;
-    delivery::write_test_object(shared, &asked.account, region, bucket).await
+    delivery(&asked.account, report).write_test_object(shared).await
 }
 
-fn organization(shared: &Shared, account: &str, operation: &str) -> Result<Option<Answer>, AwsError> {
-    let place = shared.scenario().organizations.get(account).cloned().unwrap_or_default();
-    let (payer, feature_set) = match place {
-        Organization::None => {
-            let text = "Your account is not a member of an organization.";
-            return Err(AwsError::new(400, "AWSOrganizationsNotInUseException", text));
-        }
-        Organization::Denied => {
-            let text = format!(
-                "User: arn:aws:iam::{account}:root is not authorized to perform: organizations:{operation} on resource: * \
-                 with an explicit deny in a service control policy"
-            );
-            return Err(AwsError::new(400, "AccessDeniedException", text));
-        }
-        Organization::Management { feature_set } => (account.to_owned(), feature_set),
-        Organization::Member { management_account_id, feature_set } => (management_account_id, feature_set),
-    };
-    if operation != "DescribeOrganization" {
-        let text = "You don't have permissions to access this resource.";
-        return if payer == account { Ok(None) } else { Err(AwsError::new(400, "AccessDeniedException", text)) };
+fn contains(list: &Value, wanted: &str) -> bool {
+    list.as_array().is_some_and(|list| list.iter().any(|item| item == wanted))
+}
+
+/// A report is delivered to a bucket of its own account.
+fn delivery<'a>(account: &'a str, report: &'a Value) -> Delivery<'a> {
+    let text = |member: &str| report[member].as_str().unwrap_or_default();
+    let name = text("ReportName");
+    Delivery {
+        principal: "billingreports.amazonaws.com",
+        account,
+        source_arn: format!("arn:aws:cur:{BILLING_REGION}:{account}:definition/{name}"),
+        owner: account,
+        bucket: text("S3Bucket"),
+        region: text("S3Region"),
+        reads: &["s3:GetBucketAcl", "s3:GetBucketPolicy"],
+        key: format!("{}/{name}/20261101-20261201/{name}-Manifest.json", text("S3Prefix")),
     }
-    let id = organization_id(&payer);
-    let mut organization = Map::new();
-    for (name, value) in [
-        ("Id", id.clone()),
-        ("Arn", format!("arn:aws:organizations::{payer}:organization/{id}")),
-        ("FeatureSet", feature_set),
-        ("MasterAccountArn", format!("arn:aws:organizations::{payer}:account/{id}/{payer}")),
-        ("MasterAccountId", payer.clone()),
-        ("MasterAccountEmail", format!("payer+{payer}@example.com")),
-    ] {
-        organization.insert(name.into(), json!(value));
-    }
-    organization.insert("AvailablePolicyTypes".into(), json!([]));
-    Ok(Some(respond_json(&json!({"Organization": organization}))))
 }
 
-/// The id of the organization that an account pays for; the same in every run.
-pub fn organization_id(payer: &str) -> String {
-    format!("o-{}", &hex::encode(Sha256::digest(payer))[..10])
-}
-
-fn internal(error: &anyhow::Error) -> AwsError {
+pub(super) fn internal(error: &anyhow::Error) -> AwsError {
     AwsError::new(500, "InternalErrorException", format!("the front could not look this up: {error:#}"))
 }
 
@@ -212,11 +185,5 @@ mod tests {
             let refused = combination(&report(std::slice::from_ref(&change)));
             assert_eq!(refused.unwrap_err().code, "ValidationException", "{change:?}");
         }
-    }
-
-    #[test]
-    fn tokens_are_ours_only() {
-        assert_eq!(token_offset(&STANDARD.encode("from 5")), Some(5));
-        assert_eq!(token_offset("from 5"), None);
     }
 }

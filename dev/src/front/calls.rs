@@ -25,6 +25,8 @@ pub struct Call {
     pub status: u16,
     /// The error code, when it failed.
     pub error: Option<String>,
+    /// Why the request does not fit the service's model; nothing for what is not validated. AWS would refuse it always.
+    pub misfit: Option<String>,
     /// The fault that met it.
     pub fault: Option<FaultAnswer>,
     /// Request members of the validated services.
@@ -112,6 +114,7 @@ mod tests {
             principal: "role",
             status: 200,
             error: None,
+            misfit: None,
             fault: None,
             parameters: Value::Null,
             started_ms,

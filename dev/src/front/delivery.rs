@@ -1,4 +1,5 @@
-//! Delivery of billing data: what PutReportDefinition checks at the bucket, as the service principal that writes to it.
+//! Delivery of billing data: what PutReportDefinition and CreateExport check at the bucket, as the service principal that writes
+//! to it.
 
 use std::process::Stdio;
 
@@ -8,62 +9,67 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::Shared;
 use super::billing::BILLING_REGION;
-use super::wire::AwsError;
-
-/// The service principal that delivers cost and usage reports.
-const PRINCIPAL: &str = "billingreports.amazonaws.com";
 
 /// The object that AWS writes at the root of the bucket to see whether it may.
 pub const TEST_OBJECT: &str = "aws-programmatic-access-test-object";
 
-/// The one sentence AWS has for every failure of this check (F-16).
-const NOT_VERIFIED: &str = "Failed to verify customer bucket permission.";
-
-/// Bucket exists, is this account's, is in the named Region, and its policy lets the service in.
-pub(super) async fn check(shared: &Shared, account: &str, report: &Value) -> Result<(), AwsError> {
-    match verify(shared, account, report).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(AwsError::new(400, "ValidationException", NOT_VERIFIED)),
-        Err(error) => Err(AwsError::new(500, "InternalErrorException", format!("the front could not check: {error:#}"))),
-    }
+/// Where billing data is to go, and in whose name it is written.
+#[derive(Debug)]
+pub(super) struct Delivery<'a> {
+    /// The service principal.
+    pub(super) principal: &'static str,
+    /// `aws:SourceAccount`.
+    pub(super) account: &'a str,
+    /// `aws:SourceArn`.
+    pub(super) source_arn: String,
+    /// Whose bucket it is.
+    pub(super) owner: &'a str,
+    pub(super) bucket: &'a str,
+    pub(super) region: &'a str,
+    /// What the service reads of the bucket before it writes.
+    pub(super) reads: &'static [&'static str],
+    /// One of the keys that it will write, besides the test object.
+    pub(super) key: String,
 }
 
-async fn verify(shared: &Shared, account: &str, report: &Value) -> anyhow::Result<bool> {
-    let bucket = report["S3Bucket"].as_str().context("a report without bucket")?;
-    let region = report["S3Region"].as_str().context("a report without Region")?;
-    let name = report["ReportName"].as_str().context("a report without name")?;
-    let s3 = shared.root(account, region).s3();
-    let Ok(location) = s3.get_bucket_location().bucket(bucket).send().await else { return Ok(false) };
-    let place = location.location_constraint().map_or(BILLING_REGION, |constraint| constraint.as_str());
-    let place = if place.is_empty() { BILLING_REGION } else { place };
-    if place != region {
-        return Ok(false);
+impl Delivery<'_> {
+    /// Bucket exists, is its owner's, is in the named Region, and its policy lets the service in.
+    pub(super) async fn allowed(&self, shared: &Shared) -> anyhow::Result<bool> {
+        let s3 = shared.root(self.owner, self.region).s3();
+        let Ok(location) = s3.get_bucket_location().bucket(self.bucket).send().await else { return Ok(false) };
+        let place = location.location_constraint().map_or(BILLING_REGION, |constraint| constraint.as_str());
+        let place = if place.is_empty() { BILLING_REGION } else { place };
+        if place != self.region {
+            return Ok(false);
+        }
+        let Ok(policy) = s3.get_bucket_policy().bucket(self.bucket).send().await else { return Ok(false) };
+        let policy = policy.policy().unwrap_or_default();
+        let decisions = decisions(shared, policy, self.principal, &self.questions()).await?;
+        Ok(decisions.iter().all(|decision| decision == "Allow"))
     }
-    let Ok(policy) = s3.get_bucket_policy().bucket(bucket).send().await else { return Ok(false) };
-    let policy = policy.policy().unwrap_or_default();
-    let decisions = decisions(shared, policy, &questions(account, bucket, name, report["S3Prefix"].as_str())).await?;
-    Ok(decisions.iter().all(|decision| decision == "Allow"))
-}
 
-/// What the service does in the bucket, in whose name.
-fn questions(account: &str, bucket: &str, name: &str, prefix: Option<&str>) -> Value {
-    let context = json!({
-        "aws:SourceAccount": account,
-        "aws:SourceArn": format!("arn:aws:cur:{BILLING_REGION}:{account}:definition/{name}"),
-    });
-    let bucket = format!("arn:aws:s3:::{bucket}");
-    let object = format!("{bucket}/{}/{name}/20261101-20261201/{name}-Manifest.json", prefix.unwrap_or_default());
-    json!([
-        {"action": "s3:GetBucketAcl", "resource": bucket, "context": context},
-        {"action": "s3:GetBucketPolicy", "resource": bucket, "context": context},
-        {"action": "s3:PutObject", "resource": format!("{bucket}/{TEST_OBJECT}"), "context": context},
-        {"action": "s3:PutObject", "resource": object, "context": context},
-    ])
+    /// What the service does in the bucket, in whose name.
+    fn questions(&self) -> Value {
+        let context = json!({"aws:SourceAccount": self.account, "aws:SourceArn": self.source_arn});
+        let bucket = format!("arn:aws:s3:::{}", self.bucket);
+        let question = |action: &str, resource: &str| json!({"action": action, "resource": resource, "context": context});
+        let reads = self.reads.iter().map(|action| question(action, &bucket));
+        let keys = [TEST_OBJECT, &self.key].map(|key| format!("{bucket}/{key}"));
+        let writes = keys.iter().map(|object| question("s3:PutObject", object));
+        reads.chain(writes).collect()
+    }
+
+    /// Leaves behind what AWS leaves behind in the bucket.
+    pub(super) async fn write_test_object(&self, shared: &Shared) -> anyhow::Result<()> {
+        let s3 = shared.root(self.owner, self.region).s3();
+        let put = s3.put_object().bucket(self.bucket).key(TEST_OBJECT).send().await;
+        put.map(|_| ()).context("could not write AWS's test object")
+    }
 }
 
 /// Asks the emulator's own policy evaluator.
-async fn decisions(shared: &Shared, policy: &str, checks: &Value) -> anyhow::Result<Vec<String>> {
-    let asked = json!({"policy": policy, "service": PRINCIPAL, "region": BILLING_REGION, "checks": checks});
+async fn decisions(shared: &Shared, policy: &str, principal: &str, checks: &Value) -> anyhow::Result<Vec<String>> {
+    let asked = json!({"policy": policy, "service": principal, "region": BILLING_REGION, "checks": checks});
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/emulator/evaluate.py");
     let mut child = tokio::process::Command::new(&shared.python)
         .arg(script)
@@ -80,11 +86,4 @@ async fn decisions(shared: &Shared, policy: &str, checks: &Value) -> anyhow::Res
         bail!("the policy evaluator failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// What AWS leaves behind in the bucket.
-pub(super) async fn write_test_object(shared: &Shared, account: &str, region: &str, bucket: &str) -> anyhow::Result<()> {
-    let s3 = shared.root(account, region).s3();
-    s3.put_object().bucket(bucket).key(TEST_OBJECT).send().await.context("could not write AWS's test object")?;
-    Ok(())
 }

@@ -92,6 +92,21 @@ impl Model {
         &self.document["shapes"][name]
     }
 
+    /// The names of the errors that an operation is modelled to answer with.
+    pub fn errors(&self, operation: &str) -> Vec<String> {
+        let errors = self.operation(operation).and_then(|found| found["errors"].as_array());
+        let shapes = errors.into_iter().flatten().filter_map(|error| error["shape"].as_str());
+        shapes.map(|name| self.shape(name)["error"]["code"].as_str().unwrap_or(name).to_owned()).collect()
+    }
+
+    /// The shape of the error with this name.
+    pub(super) fn error(&self, code: &str) -> &Value {
+        let shapes = self.document["shapes"].as_object().into_iter().flatten();
+        let mut errors = shapes.filter(|(_, shape)| shape["exception"] == true);
+        let found = errors.find(|(name, shape)| shape["error"]["code"].as_str().unwrap_or(name) == code);
+        found.map_or(&Value::Null, |(_, shape)| shape)
+    }
+
     /// The input shape of an operation.
     pub fn input(&self, operation: &str) -> Option<&str> {
         self.operation(operation)?["input"]["shape"].as_str()
@@ -272,7 +287,7 @@ mod tests {
 
     #[test]
     fn patterns_of_what_we_send_compile() {
-        for service in ["cur", "organizations"] {
+        for service in ["cur", "organizations", "bcm-data-exports", "support"] {
             let model = Model::load(&crate::venv::botocore().unwrap(), service).unwrap();
             for (name, shape) in model.document["shapes"].as_object().unwrap() {
                 assert!(shape["pattern"].is_null() || model.patterns.contains_key(name), "{service}: {name}");

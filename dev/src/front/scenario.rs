@@ -25,6 +25,22 @@ pub struct Scenario {
     pub report_limit: usize,
     /// `ReportStatus` by report name, as the billing service reports it after a delivery.
     pub report_status: BTreeMap<String, ReportStatus>,
+    /// How many exports of one table an account may have, instead of that table's quota.
+    pub export_quota: Option<usize>,
+    /// How exports fare, by name; `*` is for all others. Without either an export is healthy and has no data yet.
+    pub export_status: BTreeMap<String, ExportStatus>,
+    /// Tables that AWS no longer, or not yet, has.
+    pub tables_missing: Vec<String>,
+    /// Columns by table that the dictionary of this project does not know: AWS adds some now and then.
+    pub columns_added: BTreeMap<String, Vec<String>>,
+    /// Columns that no table has any more.
+    pub columns_missing: Vec<String>,
+    /// Whether the payer has opted in to split cost allocation data.
+    pub split_cost_allocation: bool,
+    /// Whether the account pays for a plan with AWS Support, and so may use its API.
+    pub support_plan: bool,
+    /// Cases that the account has opened already.
+    pub support_cases: Vec<SupportCase>,
     /// Added to every call of the validated services, so that calls made together can be seen to overlap.
     pub latency_ms: u64,
     /// Calls that do not go as asked.
@@ -40,6 +56,14 @@ impl Default for Scenario {
             organizations: BTreeMap::new(),
             report_limit: REPORT_LIMIT,
             report_status: BTreeMap::new(),
+            export_quota: None,
+            export_status: BTreeMap::new(),
+            tables_missing: Vec::new(),
+            columns_added: BTreeMap::new(),
+            columns_missing: Vec::new(),
+            split_cost_allocation: true,
+            support_plan: false,
+            support_cases: Vec::new(),
             latency_ms: 0,
             faults: Vec::new(),
             chaos: None,
@@ -68,6 +92,9 @@ pub enum Organization {
         /// `ALL` or `CONSOLIDATED_BILLING`.
         #[serde(default = "all_features")]
         feature_set: String,
+        /// Bills that come from or go to other organizations.
+        #[serde(default)]
+        billing_transfers: Vec<BillingTransfer>,
     },
     /// The account is a member.
     Member {
@@ -76,6 +103,9 @@ pub enum Organization {
         /// `ALL` or `CONSOLIDATED_BILLING`.
         #[serde(default = "all_features")]
         feature_set: String,
+        /// The services that the account administers for its organization, as their principals.
+        #[serde(default)]
+        delegated_services: Vec<String>,
     },
     /// A service control policy denies the call.
     Denied,
@@ -83,6 +113,75 @@ pub enum Organization {
 
 fn all_features() -> String {
     "ALL".to_owned()
+}
+
+/// A transfer of the responsibility for a bill (AWS Organizations API Reference, `ResponsibilityTransfer`).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct BillingTransfer {
+    /// Which way the bill goes.
+    pub direction: Direction,
+    /// The management account of the other organization.
+    pub other: String,
+    /// `ACCEPTED`, `REQUESTED`, `WITHDRAWN` and so on.
+    pub status: String,
+    /// Seconds since 1970.
+    pub start: i64,
+    /// Seconds since 1970; absent while it is open.
+    #[serde(default)]
+    pub end: Option<i64>,
+}
+
+/// Which way a bill goes.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From another organization to this one.
+    Inbound,
+    /// From this organization to another one.
+    Outbound,
+}
+
+/// `ExportStatus` of Data Exports, and the runs of the export.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportStatus {
+    /// `HEALTHY` or `UNHEALTHY`.
+    pub code: String,
+    /// `INSUFFICIENT_PERMISSION` and so on.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// RFC 3339.
+    #[serde(default)]
+    pub last_refreshed_at: Option<String>,
+    /// In the order in which they are listed, which AWS does not promise to be any.
+    #[serde(default)]
+    pub executions: Vec<Execution>,
+}
+
+/// One run of an export.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Execution {
+    /// `DELIVERY_SUCCESS` and so on.
+    pub code: String,
+    /// `INSUFFICIENT_PERMISSION` and so on.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// RFC 3339.
+    pub created_at: String,
+}
+
+/// A case that was opened before the run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupportCase {
+    /// What it is about.
+    pub subject: String,
+    /// When it was opened.
+    pub days_ago: i64,
+    /// Resolved cases are listed on request only.
+    pub resolved: bool,
 }
 
 /// `ReportStatus` of the cost and usage report API.
@@ -99,7 +198,7 @@ pub struct ReportStatus {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The signing name (`cur`, `organizations`, `s3`, `cloudformation`), `vendor`, or `upload` for the response.
+    /// The signing name (`cur`, `bcm-data-exports`, `support`, `organizations`, `s3`, `cloudformation`), `vendor`, or `upload` for the response.
     pub service: String,
     /// The API operation; of the vendor `established`, `updated` or `removed`; of an upload the resource's logical id.
     pub operation: String,
@@ -117,9 +216,11 @@ impl Fault {
 }
 
 /// What happens instead of the call.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultAnswer {
+    /// The service's error of this name, as its model describes it; the call is not made.
+    Error(String),
     /// The service's throttling error (the vendor's: 429 with `Retry-After`); the call is not made.
     Throttle,
     /// An explicit deny in a service control policy (the vendor's: 403); the call is not made.
@@ -160,7 +261,7 @@ impl Chaos {
         let hash = Sha256::digest(format!("{} {service} {operation} {nth}", self.seed));
         let (chance, which) = (u64::from(hash[0]) * 100 / 256, usize::from(hash[1]));
         let met = chance < u64::from(self.percent);
-        met.then(|| self.answers.get(which % self.answers.len().max(1)).copied())?
+        met.then(|| self.answers.get(which % self.answers.len().max(1)).cloned())?
     }
 }
 

@@ -13,6 +13,7 @@ use time::macros::format_description;
 
 use super::Shared;
 use super::calls::lock;
+use super::refusal::refused;
 use super::scenario::FaultAnswer;
 use super::wire::{Answer, AwsError, Request, decode, respond};
 use crate::faults;
@@ -58,15 +59,16 @@ pub struct Upload {
 pub(super) async fn receive(shared: Arc<Shared>, peer: Peer, request: Request) -> Result<Answer, Ending> {
     let mut upload = named(&request);
     upload.fault = shared.faults.next(SERVICE, &upload.logical_id);
-    let fault = upload.fault;
-    if let Some(instead) = faults::before(fault, peer, |refusal| super::refused("s3", "PutObject", refusal).xml()).await {
+    let fault = upload.fault.clone();
+    if let Some(instead) = faults::before(fault.as_ref(), peer, |refusal| refused(None, "s3", "PutObject", &refusal).xml()).await
+    {
         upload.status = instead.as_ref().map_or(0, |answer| answer.status().as_u16());
         lock(&shared.uploads).push(upload);
         return instead;
     }
     // In a task of its own: what has begun is finished even when the client goes.
     let taken = tokio::spawn(async move { take(&shared, &request, upload).await }).await;
-    faults::after(fault, peer, taken.map_err(|_| Ending::Close)?).await
+    faults::after(fault.as_ref(), peer, taken.map_err(|_| Ending::Close)?).await
 }
 
 /// Which request it answers, by the URL's key.

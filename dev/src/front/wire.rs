@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub(crate) use crate::serve::Answer;
 
@@ -81,17 +81,27 @@ pub(crate) struct AwsError {
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
+    /// What the error has besides its message.
+    members: Map<String, Value>,
 }
 
 impl AwsError {
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into() }
+        Self { status, code: code.into(), message: message.into(), members: Map::new() }
     }
 
-    /// As the JSON services write it.
-    pub(crate) fn json(&self) -> Answer {
-        let body = json!({"__type": self.code, "Message": self.message}).to_string();
-        respond(self.status, "application/x-amz-json-1.1", body)
+    /// The same with one member more.
+    pub(crate) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(member.to_owned(), value.into());
+        self
+    }
+
+    /// As the JSON services write it; they do not agree on the name of the message.
+    pub(crate) fn json(&self, message: &str) -> Answer {
+        let mut body = self.members.clone();
+        body.insert("__type".to_owned(), json!(self.code));
+        body.insert(message.to_owned(), json!(self.message));
+        respond(self.status, "application/x-amz-json-1.1", Value::Object(body).to_string())
     }
 
     /// As the services of the query protocol write it.

@@ -29,7 +29,7 @@ const SERVICE_TIMEOUT_SECONDS: u64 = 8;
 
 /// All three deliveries of an event meet the same.
 fn three_times(service: &str, operation: &str, answer: FaultAnswer) -> Scenario {
-    let fault = |nth| Fault { service: service.into(), operation: operation.into(), nth: Some(nth), answer };
+    let fault = |nth| Fault { service: service.into(), operation: operation.into(), nth: Some(nth), answer: answer.clone() };
     Scenario { faults: vec![fault(1), fault(2), fault(3)], ..Scenario::default() }
 }
 

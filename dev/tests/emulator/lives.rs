@@ -329,7 +329,7 @@ async fn after(
         return Err(format!("{during} and not {status}: {}", outcome.first_failure()));
     }
     let met = lane.met(mark);
-    if met != fault.map(|fault| fault.answer).into_iter().collect::<Vec<_>>() {
+    if met != fault.map(|fault| fault.answer.clone()).into_iter().collect::<Vec<_>>() {
         return Err(format!("{during}: {} met {met:?}", fault.map_or_else(|| "no fault".to_owned(), describe)));
     }
     let kills = met.iter().filter(|met| matches!(met, FaultAnswer::KillBefore | FaultAnswer::KillAfter)).count();
@@ -350,7 +350,7 @@ pub(crate) async fn clean() -> (Lane, Clean) {
 
 /// Every step with every answer.
 pub(crate) fn each(steps: &[Step], answers: &[FaultAnswer]) -> Vec<Fault> {
-    steps.iter().flat_map(|step| answers.iter().map(|answer| fault(step, *answer))).collect()
+    steps.iter().flat_map(|step| answers.iter().map(|answer| fault(step, answer.clone()))).collect()
 }
 
 /// Lives in which each of the faults happens once.
