@@ -67,16 +67,19 @@ pub async fn dry_run(event: &Value, account: AccountFile) -> Result<DryRun, Fail
             let id = plan::physical_id(origin, asked);
             Ok(run(id, Some(facts.role.name().as_str()), plan.sentence.clone(), steps(&plan), plan.attributes))
         }
-        Request::Billing(_, asked @ billing::Asked::Remove { retention, prefix }) => {
+        Request::Billing(_, asked @ billing::Asked::Remove { kind, retention, prefix }) => {
             let id = plan::physical_id(origin, asked);
             let doomed = doomed(origin, prefix.as_ref(), &ports).await?;
             if doomed.ids.is_empty() {
                 let decision = "nothing of this stack's has this physical id".to_owned();
                 return Ok(run(id, None, decision, Vec::new(), Attributes::new()));
             }
-            let remains = observe_removal(origin, doomed.ids, &ports).await?;
-            let plan = plan::plan_removal(origin, &remains, *retention)?;
-            Ok(run(id, None, plan.sentence.clone(), steps(&plan), plan.attributes))
+            let named = billing::Id::recognise(origin, &id).map(|id| id.kind());
+            let sure: Vec<billing::Kind> = kind.iter().copied().chain(named).collect();
+            let found = observe_removal(origin, doomed.ids, &sure, &ports).await?;
+            let plan = plan::plan_removal(origin, &found.remains, *retention)?;
+            let sentence = std::iter::once(plan.sentence.clone()).chain(found.remarks).collect::<Vec<_>>().join("; ");
+            Ok(run(id, None, sentence, steps(&plan), plan.attributes))
         }
         Request::Connection(_, asked) => {
             let (id, decision, step) = telling(origin, asked);

@@ -14,7 +14,7 @@ use super::{
     stack::{ACCOUNT, BILLING, CONNECTION, Cut, Parameters, WITHOUT},
 };
 use crate::{
-    billing::{Export, Format, Id, Kind, Retention, Reuse},
+    billing::{Export, Format, Id, Kind, Retention, Reuse, Scope},
     event::{Origin, RequestType},
 };
 
@@ -216,6 +216,8 @@ pub fn names(stack: &str, format: Format) -> Option<(String, String)> {
         kind: Kind::CostAndUsageReport,
         format,
         reuse: Reuse::Never,
+        scope: Scope::Payer,
+        existing: None,
         retention: Retention::Retain,
         prefix: "acme".parse().ok()?,
         backfill: false,
