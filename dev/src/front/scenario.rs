@@ -200,7 +200,7 @@ pub struct ReportStatus {
 pub struct Fault {
     /// The signing name (`cur`, `bcm-data-exports`, `support`, `organizations`, `s3`, `cloudformation`), `vendor`, or `upload` for the response.
     pub service: String,
-    /// The API operation; of the vendor `established`, `updated` or `removed`; of an upload the resource's logical id.
+    /// The API operation; of the vendor `established`, `updated`, `removed` or `status`; of an upload the resource's logical id.
     pub operation: String,
     /// Which call of this operation fails, from 1; absent: every one.
     pub nth: Option<usize>,
