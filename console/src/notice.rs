@@ -313,6 +313,7 @@ const BILLING_EXPORT: &Group = &[
     ("decision", &[]),
     ("firstDataDueBy", &[]),
     ("format", &["Parquet", "Csv", ""]),
+    ("kmsKeyArn", &[]),
     ("kind", &["None", "CostAndUsageReport", "CostAndUsageReport2", "Focus", ""]),
     ("name", &[]),
     ("origin", &["created", "reused", "none", ""]),

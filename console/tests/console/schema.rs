@@ -49,7 +49,7 @@ fn good_notices_are_valid() {
     let mut role_only = example();
     role_only["data"]["billingExport"] = json!({
         "kind": "None", "name": "", "arn": "", "bucketName": "", "bucketArn": "", "bucketRegion": "", "prefix": "", "format": "",
-        "origin": "none", "decision": "none: not asked for", "firstDataDueBy": "", "backfill": "",
+        "origin": "none", "decision": "none: not asked for", "firstDataDueBy": "", "backfill": "", "kmsKeyArn": "",
     });
     role_only["data"]["organization"] =
         json!({"accountRole": "standalone", "managementAccountId": "", "organizationId": "", "featureSet": ""});
@@ -139,7 +139,7 @@ fn every_field_is_required() {
             left_out += 1;
         }
     }
-    assert_eq!(left_out, 8 + 14 + 4 + 12 + 4 + 6);
+    assert_eq!(left_out, 8 + 14 + 4 + 13 + 4 + 6);
 }
 
 /// The schema also knows the proof's form, which the console checks in a step of its own.

@@ -97,6 +97,7 @@ impl Stack {
                     "bucketArn": format!("arn:aws:s3:::hawser-{account}-1a2b3c4d5e6f7a8b"), "bucketRegion": "us-east-1",
                     "prefix": "hawser/1a2b3c4d", "format": "Parquet", "origin": "created",
                     "decision": "created: this account had no report", "firstDataDueBy": "2026-11-23T10:00:00Z", "backfill": "",
+                    "kmsKeyArn": "",
                 },
                 "templateVersion": "0.1.0", "handlerVersion": "0.1.0",
             },
