@@ -22,7 +22,7 @@ NEXTEST := cargo nextest run --cargo-quiet
 FUZZ_SECONDS ?= 60
 
 .PHONY: bless help demo test check build sam-test emulator-test bench events invoke advisories clean venv requirements \
-	lint-venv build-venv sam-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay
+	lint-venv build-venv sam-venv data-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay
 
 ##@ See it
 help: ## Show this list
@@ -36,13 +36,13 @@ invoke: build sam-venv ## One event under `sam local invoke`: make invoke EVENT=
 	@.venv/sam/bin/python -m dev.sam invoke $(or $(EVENT),$(error say which: make invoke EVENT=events/billing-export-create.json))
 
 ##@ Prove it
-test: build venv programs nextest ## Everything that needs no Docker
+test: build venv data-venv programs nextest ## Everything that needs no Docker
 	@echo "-- documentation examples"
 	@cargo test --quiet --doc --workspace --all-features
 	@echo "-- tests"
 	@$(NEXTEST) --workspace --all-features
 
-emulator-test: build venv programs nextest ## Only the tests that deploy the stack on the emulator
+emulator-test: build venv data-venv programs nextest ## Only the tests that deploy the stack on the emulator
 	@$(NEXTEST) --workspace --all-features -E 'package(hawser-dev)'
 
 events: build venv sam-venv programs ## Every file of events/ through the handler, without Docker
@@ -146,6 +146,7 @@ venv: .venv/.stamp ## The emulator, AWS's service models, the Python handler of 
 lint-venv: .venv/lint/.stamp ## What `make check` reads the template and the dependencies with
 build-venv: .venv/build/.stamp ## cargo-lambda and zig
 sam-venv: .venv/sam/.stamp ## The SAM command line and the runtime interface emulator
+data-venv: .venv/data/.stamp ## What makes billing data and reads it back
 
 # $(1) the environment, $(2) its requirements
 define install
@@ -164,7 +165,7 @@ endef
 requirements: ## Pin dev/requirements/*.in again (after changing one)
 	@$(PYTHON) -m venv .venv/requirements
 	@.venv/requirements/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
-	@cd $(REQUIREMENTS) && for name in emulator bench lint build sam; do \
+	@cd $(REQUIREMENTS) && for name in emulator bench lint build sam data; do \
 		echo "-- $$name"; \
 		CUSTOM_COMPILE_COMMAND="make requirements" ../../.venv/requirements/bin/pip-compile --quiet --generate-hashes --strip-extras \
 			--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$name.txt $$name.in; \
