@@ -11,6 +11,14 @@ pub enum Scope {
     AnyReport,
     /// Reports whose name begins with the prefix.
     OwnReports,
+    /// Whatever the report service has in the account: Data Exports does not document what it asks for.
+    ReportService,
+    /// Every Data Export of the account: its definition and tags are read to choose one.
+    AnyExport,
+    /// Data Exports whose name begins with the prefix.
+    OwnExports,
+    /// Tables to export from.
+    Tables,
     /// Every bucket, to ask where it is.
     AnyBucket,
     /// Buckets whose name begins with prefix and account.
@@ -21,6 +29,12 @@ pub enum Scope {
     OwnLogs,
     /// The stack the function is in.
     OwnStack,
+    /// The bucket of the chosen export, below the export's own keys.
+    WatchedBucket,
+    /// The manifests among these.
+    WatchedManifests,
+    /// The KMS key of that bucket, where the customer has one.
+    WatchedKey,
 }
 
 /// One action, on what, for which calls.
@@ -48,6 +62,22 @@ pub const HANDLER_ACTIONS: &[Grant] = &[
     grant("cur:PutReportDefinition", Scope::OwnReports, "EnsureReport"),
     grant("cur:TagResource", Scope::OwnReports, "EnsureReport, which tags what it makes"),
     grant("cur:DeleteReportDefinition", Scope::OwnReports, "RetireReport"),
+    grant("organizations:ListDelegatedServicesForAccount", Scope::Any, "observe: what does a member administer"),
+    grant("organizations:ListInboundResponsibilityTransfers", Scope::Any, "observe: whose bills does a management account receive"),
+    grant("organizations:ListOutboundResponsibilityTransfers", Scope::Any, "observe: who receives a management account's bill"),
+    grant("bcm-data-exports:ListExports", Scope::Any, "observe: ListExports"),
+    grant("bcm-data-exports:ListTables", Scope::Any, "observe: ListTables"),
+    grant("bcm-data-exports:GetExport", Scope::AnyExport, "observe and watch: GetExport"),
+    grant("bcm-data-exports:ListTagsForResource", Scope::AnyExport, "observe: whose is an export"),
+    grant("bcm-data-exports:ListExecutions", Scope::AnyExport, "watch: why did the last run fail"),
+    grant("bcm-data-exports:GetTable", Scope::Tables, "observe: the columns of a table"),
+    grant("bcm-data-exports:CreateExport", Scope::Tables, "EnsureExport"),
+    grant("bcm-data-exports:UpdateExport", Scope::Tables, "EnsureExportCurrent"),
+    grant("bcm-data-exports:CreateExport", Scope::OwnExports, "EnsureExport"),
+    grant("bcm-data-exports:TagResource", Scope::OwnExports, "EnsureExport, which tags what it makes"),
+    grant("bcm-data-exports:UpdateExport", Scope::OwnExports, "EnsureExportCurrent"),
+    grant("bcm-data-exports:DeleteExport", Scope::OwnExports, "RetireExport"),
+    grant("s3:GetEncryptionConfiguration", Scope::AnyBucket, "observe: the KMS key of the bucket of a reuse candidate"),
     grant("s3:GetBucketLocation", Scope::AnyBucket, "observe: GetBucketLocation on the bucket of a reuse candidate"),
     grant("s3:ListBucket", Scope::OwnBuckets, "observe: HeadBucket"),
     grant("s3:GetBucketTagging", Scope::OwnBuckets, "observe: GetBucketTagging"),
@@ -65,4 +95,23 @@ pub const HANDLER_ACTIONS: &[Grant] = &[
     grant("s3:DeleteBucket", Scope::OwnBuckets, "RetireEmptyBucket"),
     grant("logs:CreateLogStream", Scope::OwnLogs, "Lambda's own logging"),
     grant("logs:PutLogEvents", Scope::OwnLogs, "Lambda's own logging"),
+];
+
+/// What the handler's role may do besides, for the kinds of Data Exports.
+pub const EXPORT_ACTIONS: &[Grant] =
+    &[grant("cur:PutReportDefinition", Scope::ReportService, "EnsureExport: CreateExport asks for it too")];
+
+/// What the handler's role may do besides, if the customer asks for past months.
+pub const BACKFILL_ACTIONS: &[Grant] = &[
+    grant("support:DescribeCases", Scope::Any, "AskForBackfill: was it asked for already"),
+    grant("support:DescribeServices", Scope::Any, "AskForBackfill: which service and category"),
+    grant("support:DescribeSeverityLevels", Scope::Any, "AskForBackfill: which severity"),
+    grant("support:CreateCase", Scope::Any, "AskForBackfill"),
+];
+
+/// What the handler's role may do besides, once the bucket is known.
+pub const WATCH_ACTIONS: &[Grant] = &[
+    grant("s3:ListBucket", Scope::WatchedBucket, "watch: ListObjectsV2"),
+    grant("s3:GetObject", Scope::WatchedManifests, "watch: read the newest manifest"),
+    grant("kms:Decrypt", Scope::WatchedKey, "watch: read a manifest that is encrypted with a key of the customer's"),
 ];

@@ -473,6 +473,11 @@ pub(crate) fn first_data_due_by(created_at: &str) -> String {
     created.and_then(|at| at.checked_add(FIRST_DATA_WITHIN)).map(rfc3339).unwrap_or_default()
 }
 
+/// When data that were due by a time are late: "up to 24 hours" is often a day more.
+pub(crate) fn first_data_grace_ends(due_by: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(due_by, &Rfc3339).ok()?.checked_add(FIRST_DATA_WITHIN)
+}
+
 /// The names of all attributes of this resource type. Every answer to Create and Update holds each of them (F-30).
 pub const ATTRIBUTES: [&str; 21] = [
     "Kind",

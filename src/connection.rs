@@ -19,6 +19,7 @@ use crate::{
     ports::{Fault, HttpAnswer, Ports},
     properties::Properties,
     reply::Attributes,
+    watch::Status,
 };
 
 pub mod notice;
@@ -234,6 +235,8 @@ pub fn meaning(kind: notice::Type, answer: &HttpAnswer) -> Meaning {
         },
         // Gone already is what a removal wants (F-28).
         404 | 410 if kind == notice::Type::Removed => Meaning::Accepted(Receipt::default()),
+        // The vendor removed the connection by itself, or never had it: telling it again does not help.
+        404 | 410 if kind == notice::Type::Status => Meaning::Accepted(Receipt::default()),
         408 | 425 | 429 | 500..=599 => {
             Meaning::TryAgain(format!("the vendor answered {}{}", answer.status, words(&answer.body)), answer.retry_after)
         }
@@ -267,15 +270,40 @@ fn words(body: &[u8]) -> String {
     said.map_or_else(String::new, |said| format!(": {}", shorten(&one_line(&said), WORDS_BYTES_MAX)))
 }
 
+/// Tells the vendor how delivery fares (HW-D1).
+///
+/// # Errors
+/// A vendor that refuses or cannot be reached.
+pub async fn tell_status(
+    origin: &Origin,
+    terms: &Terms,
+    status: Status,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<(), Failure> {
+    let data = notice::data(origin, terms).with_status(status);
+    tell_data(origin, terms, (notice::Type::Status, notice::id(origin)), data, until, ports).await.map(|_| ())
+}
+
 async fn tell(
     origin: &Origin,
     terms: &Terms,
+    kind_and_id: (notice::Type, String),
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<Told, Failure> {
+    tell_data(origin, terms, kind_and_id, notice::data(origin, terms), until, ports).await
+}
+
+async fn tell_data(
+    origin: &Origin,
+    terms: &Terms,
     (kind, id): (notice::Type, String),
+    data: notice::Data,
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<Told, Failure> {
     let now = ports.clock.now();
-    let data = notice::data(origin, terms);
     let proof = ports.identity.prove(&data.proof_request(origin, &terms.notice_url, now)?).await?;
     let notice = notice::seal(origin, terms, (kind, id), data, &proof, now)?;
     let mut wait = POST_WAIT;

@@ -120,6 +120,18 @@ codes! {
     /// The bucket's policy cannot be merged with.
     BucketPolicyUnmergeable = "BUCKET_POLICY_UNMERGEABLE", Customer,
         "Shorten or correct the bucket's policy, then try again.";
+    /// AWS could not deliver billing data, or will not be able to. Told by the delivery watch.
+    BillingDeliveryFailed = "BILLING_DELIVERY_FAILED", Customer,
+        "Restore the bucket and its policy: update the stack, with any parameter changed, if this stack made them.";
+    /// The billing export was removed. Told by the delivery watch.
+    BillingExportGone = "BILLING_EXPORT_GONE", Customer,
+        "Update the stack, with any parameter changed, to have one again.";
+    /// Billing data are late. Told by the delivery watch.
+    BillingDataLate = "BILLING_DATA_LATE", Aws,
+        "Wait a day; if nothing comes, ask AWS Support why the export is not delivered.";
+    /// What a manifest names is not in the bucket, or the manifest cannot be read. Told by the delivery watch.
+    BillingDataMissing = "BILLING_DATA_MISSING", Customer,
+        "Look for a lifecycle rule or a person that removes billing data from the bucket; the next delivery brings this month again.";
     /// The function has no credentials to sign the proof of identity with.
     CredentialsMissing = "CREDENTIALS_MISSING", Hawser,
         "Run the handler with the credentials of its role, as Lambda does.";

@@ -25,6 +25,7 @@ use crate::{
     names::{NamePrefix, ResponseUrl, one_line},
     ports::Ports,
     reply::{Attributes, Verdict, nothing_made_id, render},
+    watch,
 };
 
 /// Kept free of work before the deadline: the upload of the response with several tries, of which the last still ends
@@ -64,6 +65,30 @@ pub enum Unanswered {
         /// How the last try ended.
         last: String,
     },
+}
+
+/// Why an event was not dealt with: the only cases in which Lambda should deliver it again.
+#[derive(Debug, Error)]
+pub enum Unhandled {
+    /// CloudFormation has no response.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The vendor does not know how delivery fares.
+    #[error("{0}")]
+    Untold(Failure),
+}
+
+/// Deals with whatever event the function is invoked with: a request of CloudFormation's, or the schedule's heartbeat.
+///
+/// # Errors
+/// [`Unhandled`]
+pub async fn handle(event: &Value, invocation: &str, deadline: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Unhandled> {
+    if !watch::is_heartbeat(event) {
+        return Ok(answer(event, deadline, ports).await?);
+    }
+    let left = Duration::try_from(deadline - ports.clock.now()).ok().filter(|left| !left.is_zero()).unwrap_or(BUDGET_UNKNOWN);
+    let beat = watch::beat(event, invocation, ports.clock.now() + left, ports);
+    within(left - SAFETY.min(left / REPLY_SHARE), beat, ports).await.map_err(Unhandled::Untold)
 }
 
 /// Answers one event, exactly once, before `deadline`.

@@ -16,8 +16,9 @@
 //! 8. [`reply`]: the verdict as CloudFormation's response, at most 4,096 bytes.
 //! 9. [`error`]: the closed list of codes, each with what to do next.
 //! 10. [`lifecycle`]: whether CloudFormation still wants what a request asks.
-//! 11. [`ports`]: what is needed of AWS, the vendor, the mailbox and the clock, in our words. SDK types stop there.
-//! 12. `sim`: an account, a vendor and CloudFormation itself, in memory; and `dry_run`, the plan without its execution
+//! 11. [`watch`]: every few hours, whether billing data arrives.
+//! 12. [`ports`]: what is needed of AWS, the vendor, the mailbox and the clock, in our words. SDK types stop there.
+//! 13. `sim`: an account, a vendor and CloudFormation itself, in memory; and `dry_run`, the plan without its execution
 //!     (both feature `sim`).
 
 pub mod actions;
@@ -37,6 +38,7 @@ pub mod properties;
 pub mod reply;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod watch;
 
 /// The version of this handler, as notices and logs carry it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
         let world = world.as_ref().map_err(|why| format!("INTERNAL: TLS could not be set up: {why}"))?;
         let deadline_ms = i128::from(event.context.deadline) * 1_000_000;
         let deadline = OffsetDateTime::from_unix_timestamp_nanos(deadline_ms).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        handler::answer(&event.payload, deadline, &world.ports()).await.map_err(|why| {
+        handler::handle(&event.payload, &event.context.request_id, deadline, &world.ports()).await.map_err(|why| {
             tracing::error!("{why}");
             Error::from(why)
         })

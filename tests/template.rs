@@ -1,13 +1,14 @@
 //! `template.yaml` and the code say the same, and the template keeps its promises.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+use std::{collections::{BTreeMap, BTreeSet}, fs, path::PathBuf, time::Duration};
 
 use hawser::{
-    actions::{HANDLER_ACTIONS, Scope},
+    actions::{BACKFILL_ACTIONS, EXPORT_ACTIONS, Grant, HANDLER_ACTIONS, Scope, WATCH_ACTIONS},
     billing, connection,
     event::Request,
     sim::lambda::FUNCTION_TIMEOUT,
+    watch,
 };
 use serde_json::{Map, Value, json};
 
@@ -81,55 +82,90 @@ fn statements(policy: &Value) -> Vec<Value> {
     policy["Statement"].as_array().unwrap().clone()
 }
 
-fn handler_statements(template: &Value) -> Vec<Value> {
+/// The inline policies of the handler's role that hold under a condition; those without one are under "".
+fn handler_policies(template: &Value) -> Vec<(String, Vec<Value>)> {
     let policies = template["Resources"]["HandlerRole"]["Properties"]["Policies"].as_array().unwrap();
-    policies.iter().flat_map(|policy| statements(&policy["PolicyDocument"])).collect()
+    let policy = |policy: &Value| match policy["Fn::If"].as_array() {
+        None => (String::new(), statements(&policy["PolicyDocument"])),
+        Some(branches) => {
+            assert_eq!(branches[2], json!({ "Ref": "AWS::NoValue" }));
+            (branches[0].as_str().unwrap().to_owned(), statements(&branches[1]["PolicyDocument"]))
+        }
+    };
+    policies.iter().map(policy).collect()
+}
+
+fn scope(resource: &Value) -> Scope {
+    let resource = match resource {
+        Value::String(any) => any.clone(),
+        other => other["Fn::Sub"].as_str().map_or_else(|| other.to_string(), str::to_owned),
+    };
+    match resource.as_str() {
+        "*" => Scope::Any,
+        "arn:${AWS::Partition}:cur:*:${AWS::AccountId}:definition/*" => Scope::AnyReport,
+        "arn:${AWS::Partition}:cur:*:${AWS::AccountId}:definition/${NamePrefix}-*" => Scope::OwnReports,
+        "arn:${AWS::Partition}:cur:*:${AWS::AccountId}:*" => Scope::ReportService,
+        "arn:${AWS::Partition}:bcm-data-exports:*:${AWS::AccountId}:export/*" => Scope::AnyExport,
+        "arn:${AWS::Partition}:bcm-data-exports:*:${AWS::AccountId}:export/${NamePrefix}-*" => Scope::OwnExports,
+        "arn:${AWS::Partition}:bcm-data-exports:*:${AWS::AccountId}:table/*" => Scope::Tables,
+        "arn:${AWS::Partition}:s3:::*" => Scope::AnyBucket,
+        "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*" => Scope::OwnBuckets,
+        "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*/*" => Scope::OwnObjects,
+        "${BillingExport.ReadableObjectsArn}Manifest.json" => Scope::WatchedManifests,
+        other if other.contains("ReadableBucketArn") => Scope::WatchedBucket,
+        other if other.contains("DecryptableKeyArn") => Scope::WatchedKey,
+        other if other.contains("HandlerLogGroup") => Scope::OwnLogs,
+        other if other.contains("AWS::StackId") => Scope::OwnStack,
+        other => panic!("`{other}` is a scope that the code does not know"),
+    }
 }
 
 #[test]
 fn the_handlers_role_holds_exactly_what_the_code_needs_on_exactly_what_it_needs() {
     // HW-S1.
     let template = template();
-    let granted: BTreeSet<(String, Scope)> = handler_statements(&template)
-        .iter()
-        .flat_map(|statement| {
-            let resource = match &statement["Resource"] {
-                Value::String(any) => any.clone(),
-                other => other["Fn::Sub"].as_str().map_or_else(|| other.to_string(), str::to_owned),
-            };
-            let scope = match resource.as_str() {
-                "*" => Scope::Any,
-                "arn:${AWS::Partition}:cur:*:${AWS::AccountId}:definition/*" => Scope::AnyReport,
-                "arn:${AWS::Partition}:cur:*:${AWS::AccountId}:definition/${NamePrefix}-*" => Scope::OwnReports,
-                "arn:${AWS::Partition}:s3:::*" => Scope::AnyBucket,
-                "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*" => Scope::OwnBuckets,
-                "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*/*" => Scope::OwnObjects,
-                other if other.contains("HandlerLogGroup") => Scope::OwnLogs,
-                other if other.contains("AWS::StackId") => Scope::OwnStack,
-                other => panic!("`{other}` is a scope that the code does not know"),
-            };
+    let granted = |statements: &[Value]| -> BTreeSet<(String, Scope)> {
+        let of = |statement: &Value| {
+            let scope = scope(&statement["Resource"]);
             strings(&statement["Action"]).into_iter().map(move |action| (action, scope)).collect::<Vec<_>>()
-        })
-        .collect();
-    let needed: BTreeSet<(String, Scope)> = HANDLER_ACTIONS.iter().map(|grant| (grant.action.to_owned(), grant.scope)).collect();
-    assert_eq!(granted, needed);
-    assert!(granted.iter().all(|(action, _)| !action.contains('*')), "no wildcard among actions");
+        };
+        statements.iter().flat_map(of).collect()
+    };
+    let mut policies = handler_policies(&template);
+    let watch = &template["Resources"]["DeliveryWatchAccess"];
+    assert_eq!(watch["Properties"]["Roles"], json!([{ "Ref": "HandlerRole" }]));
+    policies.push((watch["Condition"].as_str().unwrap().to_owned(), statements(&watch["Properties"]["PolicyDocument"])));
+    let needed: [(&str, &[Grant]); 4] =
+        [("", HANDLER_ACTIONS), ("ExportsData", EXPORT_ACTIONS), ("AsksForBackfill", BACKFILL_ACTIONS), ("HasBilling", WATCH_ACTIONS)];
+    assert_eq!(policies.len(), needed.len());
+    for ((condition, statements), (expected, grants)) in policies.iter().zip(needed) {
+        assert_eq!(condition, expected);
+        let granted = granted(statements);
+        let needed: BTreeSet<(String, Scope)> = grants.iter().map(|grant| (grant.action.to_owned(), grant.scope)).collect();
+        assert_eq!(granted, needed, "{condition}");
+        assert!(granted.iter().all(|(action, _)| !action.contains('*')), "no wildcard among actions");
+    }
 }
 
 #[test]
 fn every_call_of_the_code_is_among_its_actions() {
     // The simulated account and the real one name the action of each call; both must be declared.
-    let declared: BTreeSet<&str> = HANDLER_ACTIONS.iter().map(|grant| grant.action).collect();
-    for file in ["src/ports/aws.rs", "src/sim/account.rs"] {
-        let code = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let all = [HANDLER_ACTIONS, EXPORT_ACTIONS, BACKFILL_ACTIONS, WATCH_ACTIONS];
+    let declared: BTreeSet<&str> = all.iter().flat_map(|grants| grants.iter().map(|grant| grant.action)).collect();
+    let services = ["s3:", "cur:", "bcm-data-exports:", "organizations:", "cloudformation:", "support:"];
+    for files in [
+        vec!["src/ports/aws.rs", "src/ports/aws/data_exports.rs", "src/ports/aws/cases.rs"],
+        vec!["src/sim/account.rs", "src/sim/exports.rs", "src/sim/cases.rs", "src/sim/objects.rs", "src/sim/organizations.rs"],
+    ] {
+        let code: String =
+            files.iter().map(|file| fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()).collect();
         let named = code.split('"').filter(|word| {
-            let service =
-                ["s3:", "cur:", "organizations:", "cloudformation:"].iter().find_map(|service| word.strip_prefix(service));
+            let service = services.iter().find_map(|service| word.strip_prefix(service));
             service.is_some_and(|action| action.starts_with(char::is_uppercase) && action.chars().all(char::is_alphanumeric))
         });
         let named: BTreeSet<&str> = named.collect();
-        assert!(named.len() >= 15, "{file}: {named:?}");
-        assert!(named.is_subset(&declared), "{file}: {:?}", named.difference(&declared));
+        assert!(named.len() >= 35, "{files:?}: {named:?}");
+        assert!(named.is_subset(&declared), "{files:?}: {:?}", named.difference(&declared));
     }
 }
 
@@ -201,15 +237,24 @@ fn every_type_is_there_in_every_region() {
     let all = resources(&template);
     let types: BTreeSet<&str> = all.iter().map(|(_, resource)| resource["Type"].as_str().unwrap()).collect();
     let everywhere = [
+        "AWS::Events::Rule",
         "AWS::IAM::ManagedPolicy",
         "AWS::IAM::Role",
         "AWS::Lambda::EventInvokeConfig",
         "AWS::Lambda::Function",
+        "AWS::Lambda::Permission",
         "AWS::Logs::LogGroup",
         billing::RESOURCE_TYPE,
         connection::RESOURCE_TYPE,
     ];
     assert_eq!(types, everywhere.into(), "look whether a new type is there in every Region before you add it here");
+}
+
+/// The managed policies of the vendor's role; the handler's own is no pack.
+fn packs(template: &Value) -> Vec<(String, Value)> {
+    let mut packs = of_type(template, "AWS::IAM::ManagedPolicy");
+    packs.retain(|(_, policy)| policy["Properties"]["Roles"] == json!([{ "Ref": "VendorRole" }]));
+    packs
 }
 
 /// F-35: CloudFormation makes the role and every pack before the vendor is told, because the notice is made of them.
@@ -223,7 +268,7 @@ fn the_vendor_is_told_after_role_and_packs_are_made() {
         let text = value.get("Fn::Sub").and_then(Value::as_str).unwrap_or_default();
         named.extend(text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())));
     });
-    let packs: BTreeSet<String> = of_type(&template, "AWS::IAM::ManagedPolicy").into_iter().map(|(name, _)| name).collect();
+    let packs: BTreeSet<String> = packs(&template).into_iter().map(|(name, _)| name).collect();
     assert!(!packs.is_empty() && packs.is_subset(&named), "{packs:?} are not all among {named:?}");
 }
 
@@ -234,7 +279,8 @@ fn the_handler_keeps_permissions_and_log_until_the_last_delete() {
     for (name, resource) in resources(&template) {
         let separate = ["AWS::IAM::Policy", "AWS::IAM::RolePolicy"].contains(&resource["Type"].as_str().unwrap());
         assert!(!separate, "{name} would be gone before the handler's last Delete");
-        if resource["Type"] == "AWS::IAM::ManagedPolicy" {
+        // The watch's is the one that no Delete needs.
+        if resource["Type"] == "AWS::IAM::ManagedPolicy" && name != "DeliveryWatchAccess" {
             assert_eq!(resource["Properties"]["Roles"], json!([{ "Ref": "VendorRole" }]), "{name}");
         }
     }
@@ -316,6 +362,7 @@ fn words_that_a_parameter_allows_are_words_that_the_handler_takes() {
         ("BillingKind", "Kind"),
         ("BillingFormat", "Format"),
         ("BillingReuse", "Reuse"),
+        ("BillingScope", "Scope"),
         ("BillingRetention", "Retention"),
         ("RequestBackfill", "RequestBackfill"),
     ] {
@@ -343,7 +390,7 @@ fn the_vendor_is_let_in_by_account_and_external_id_only() {
 fn every_statement_of_every_pack_says_why_and_fits() {
     // F-38.
     let template = template();
-    let packs = of_type(&template, "AWS::IAM::ManagedPolicy");
+    let packs = packs(&template);
     assert!(packs.len() >= 2 && packs.len() < MANAGED_POLICIES_MAX);
     let told = template["Resources"]["Connection"]["Properties"]["Packs"].as_object().unwrap();
     for (name, pack) in packs {
@@ -367,8 +414,9 @@ fn every_statement_of_every_pack_says_why_and_fits() {
             }
         }
     }
+    let all = handler_policies(&template).into_iter().flat_map(|(_, statements)| statements);
     let inline: usize =
-        handler_statements(&template).iter().map(|s| s.to_string().chars().filter(|c| !c.is_whitespace()).count()).sum();
+        all.map(|s| s.to_string().chars().filter(|c| !c.is_whitespace()).count()).sum();
     assert!(inline < INLINE_POLICIES_CHARACTERS_MAX, "{inline}");
 }
 
@@ -400,4 +448,69 @@ fn valid_events_have_the_shape_that_aws_lambda_events_knows() {
                 .unwrap_or_else(|failure| panic!("{}: {failure}", path.display()));
         }
     }
+}
+
+/// HW-D2: the schedule sends what the vendor was told, as JSON whatever the values are.
+#[test]
+fn the_heartbeat_says_what_the_connection_told() {
+    let template = template();
+    let rule = &template["Resources"]["DeliveryWatch"];
+    let [target] = rule["Properties"]["Targets"].as_array().unwrap().as_slice() else { panic!("one target") };
+    let [input, variables] = target["Input"]["Fn::Sub"].as_array().unwrap().as_slice() else { panic!("text and variables") };
+    let input: Value = serde_json::from_str(input.as_str().unwrap()).unwrap();
+    assert!(watch::is_heartbeat(&input));
+    let connection = &template["Resources"]["Connection"]["Properties"];
+    // Every property of the connection, and each from the same place.
+    fn leaves(value: &Value, path: &str, found: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::Object(pairs) if !pairs.keys().any(|key| key.starts_with("Fn::") || key == "Ref") => {
+                pairs.iter().for_each(|(key, value)| leaves(value, &format!("{path}/{key}"), found));
+            }
+            _ => drop(found.insert(path.to_owned(), value.clone())),
+        }
+    }
+    let (mut sent, mut told) = (BTreeMap::new(), BTreeMap::new());
+    leaves(&input["detail"]["Properties"], "", &mut sent);
+    leaves(connection, "", &mut told);
+    told.retain(|path, _| !path.starts_with("/Service"));
+    assert_eq!(sent.keys().collect::<Vec<_>>(), told.keys().collect::<Vec<_>>());
+    for (path, sent) in &sent {
+        let text = sent.as_str().unwrap();
+        let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
+            assert_eq!(sent, &told[path], "{path}");
+            continue;
+        };
+        let told = match variables.get(name) {
+            // A list becomes text, and a mode needs no reference to the policy it stands for.
+            Some(variable) if name == "GivenRegions" => {
+                assert_eq!(variable["Fn::Join"][1], told[path], "{path}");
+                continue;
+            }
+            Some(variable) if path.starts_with("/Packs/") => {
+                assert_eq!(variable["Fn::If"][0], told[path]["Fn::If"][0], "{path}");
+                continue;
+            }
+            Some(variable) => {
+                assert_eq!(variable, &told[path], "{path}");
+                continue;
+            }
+            None => &told[path],
+        };
+        let expected = match name.split_once('.') {
+            Some((resource, attribute)) => json!({ "Fn::GetAtt": [resource, attribute] }),
+            None => json!({ "Ref": name }),
+        };
+        assert_eq!(told, &expected, "{path}");
+    }
+    // No parameter that goes into it can end a JSON string.
+    let parameters = template["Parameters"].as_object().unwrap();
+    for parameter in ["NoticeUrl", "LaunchToken", "ConnectionName", "ExternalId", "Regions"] {
+        let pattern = parameters[parameter]["AllowedPattern"].as_str().unwrap();
+        let class = pattern.replace("[^\\s#\"\\\\]", "");
+        assert!(!class.contains('"') && !class.contains("[^") && !class.contains('.') || class.contains("[A-Za-z0-9"), "{parameter}: {pattern}");
+    }
+    // EventBridge takes 8,192 characters: the response's 4,096 bytes, the longest address and external id, and the rest.
+    let longest = 4_096 + parameters["NoticeUrl"]["MaxLength"].as_u64().unwrap() + 1_224 + 1_500;
+    assert!(longest <= 8_192, "{longest}");
+    assert!(strings(&rule["DependsOn"]).contains(&"Connection".to_owned()), "no heartbeat of a connection that the vendor does not know yet");
 }

@@ -12,6 +12,7 @@ use crate::{
     error::{Code, Failure},
     event::Origin,
     names::{NoticeUrl, Partition, Region, digest_hex},
+    watch::Status,
 };
 
 /// The kind of notice: CloudEvents' `type`.
@@ -23,6 +24,8 @@ pub enum Type {
     Updated,
     /// Before the stack goes.
     Removed,
+    /// Every few hours, from the delivery watch.
+    Status,
 }
 
 impl Type {
@@ -32,6 +35,7 @@ impl Type {
             Self::Established => "hawser.connection.established",
             Self::Updated => "hawser.connection.updated",
             Self::Removed => "hawser.connection.removed",
+            Self::Status => "hawser.billing.status",
         }
     }
 }
@@ -53,6 +57,8 @@ pub struct Data {
     billing_export: BTreeMap<String, String>,
     template_version: String,
     handler_version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    billing_status: Option<Status>,
 }
 
 const ORGANIZATION_FIELDS: [(&str, &str); 4] = [
@@ -100,6 +106,7 @@ pub fn data(origin: &Origin, terms: &Terms) -> Data {
         billing_export: fields(&BILLING_FIELDS, &terms.billing),
         template_version: terms.template_version.clone(),
         handler_version: VERSION,
+        billing_status: None,
     }
 }
 
@@ -119,6 +126,11 @@ pub struct ProofRequest {
 }
 
 impl Data {
+    /// The same with how delivery fares.
+    pub fn with_status(self, status: Status) -> Self {
+        Self { billing_status: Some(status), ..self }
+    }
+
     /// What has to be signed for these data (HW-C3). The digest is over their canonical form (RFC 8785), so that a vendor can
     /// compute it from the parsed notice in any language.
     ///
