@@ -25,6 +25,8 @@ mod lifecycle;
 mod lives;
 #[path = "emulator/permissions.rs"]
 mod permissions;
+#[path = "emulator/services.rs"]
+mod services;
 #[path = "emulator/status.rs"]
 mod status;
 #[path = "emulator/vendor.rs"]
