@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hawser::{
     billing::{
-        ATTRIBUTES, Export, Format, Kind, Report, Retention, Reuse,
-        observe::{BucketSeen, Facts, Leftover, Ours, OwnBucket, Remains, Reports},
+        ATTRIBUTES, Existing, Export, Format, Kind, Report, Retention, Reuse, Scope,
+        export::{DataExport, ExportStatus},
+        observe::{BucketSeen, Exports, Facts, Leftover, Ours, OwnBucket, Remains, Reports},
         plan::{Plan, PolicySeen, Step, plan, plan_removal, plan_without},
+        query::{Configured, FOCUS_COLUMNS, Source},
     },
     error::{Code, Failure},
     event::{Origin, RequestType},
@@ -46,6 +48,38 @@ fn report(name: &str, time_unit: &str) -> Report {
         last_status: None,
         last_delivery: None,
     }
+}
+
+fn data_export(kind: Kind, name: &str, time_unit: &str, format: Format) -> DataExport {
+    let (format, compression) = match format {
+        Format::Parquet => ("PARQUET", "PARQUET"),
+        Format::Csv => ("TEXT_OR_CSV", "GZIP"),
+    };
+    let properties = [("TIME_GRANULARITY", time_unit), ("INCLUDE_RESOURCES", "TRUE")];
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    DataExport {
+        arn: export_arn(name),
+        name: name.to_owned(),
+        query: format!("SELECT * FROM {}", table(kind)),
+        tables: [(table(kind).to_owned(), properties.into())].into(),
+        bucket: "theirs".to_owned(),
+        prefix: "p".to_owned(),
+        region: "us-east-1".to_owned(),
+        output_type: "CUSTOM".to_owned(),
+        format: format.to_owned(),
+        compression: compression.to_owned(),
+        overwrite: "OVERWRITE_REPORT".to_owned(),
+        status: ExportStatus { code: "HEALTHY".to_owned(), ..ExportStatus::default() },
+        ..DataExport::default()
+    }
+}
+
+fn table(kind: Kind) -> &'static str {
+    if kind == Kind::Focus { "FOCUS_1_2_AWS" } else { "COST_AND_USAGE_REPORT" }
+}
+
+fn export_arn(name: &str) -> String {
+    format!("arn:aws:bcm-data-exports:us-east-1:{ACCOUNT}:export/{name}-5e0c1b70")
 }
 
 fn denied() -> Fault {
@@ -107,11 +141,16 @@ fn buckets() -> Vec<OwnBucket> {
 
 fn exports() -> Vec<Export> {
     let mut all = Vec::new();
-    for kind in [Kind::None, Kind::CostAndUsageReport] {
-        for format in [Format::Parquet, Format::Csv] {
+    for kind in Kind::ALL {
+        for format in Format::ALL {
             for reuse in [Reuse::WhenSuitable, Reuse::Never] {
                 for retention in [Retention::Retain, Retention::Delete] {
-                    all.push(Export { kind, format, reuse, retention, prefix: "acme".parse().unwrap(), backfill: false });
+                    for scope in [Scope::Payer, Scope::Account] {
+                        let prefix = "acme".parse().unwrap();
+                        // Past months are asked for in every second combination.
+                        let backfill = scope == Scope::Account;
+                        all.push(Export { kind, format, reuse, scope, existing: None, retention, prefix, backfill });
+                    }
                 }
             }
         }
@@ -129,33 +168,76 @@ fn facts(
     at_home: bool,
 ) -> Facts {
     let id = export.id(origin);
-    let mut reports: Vec<Report> = match theirs {
+    let mut all: Vec<(String, &str)> = match theirs {
         Theirs::Nothing | Theirs::Unseen => Vec::new(),
-        Theirs::Suitable | Theirs::BucketGone | Theirs::OtherStacks => vec![report("theirs", "HOURLY")],
-        Theirs::Daily => vec![report("theirs", "DAILY")],
-        Theirs::TenDaily => (0..10).map(|n| report(&format!("theirs-{n}"), "DAILY")).collect(),
+        Theirs::Suitable | Theirs::BucketGone | Theirs::OtherStacks => vec![("theirs".to_owned(), "HOURLY")],
+        Theirs::Daily => vec![("theirs".to_owned(), "DAILY")],
+        Theirs::TenDaily => (0..10).map(|n| (format!("theirs-{n}"), "DAILY")).collect(),
     };
-    if export.format == Format::Csv {
-        for report in &mut reports {
+    if named != Named::Nothing {
+        all.push((id.report().as_str().to_owned(), "HOURLY"));
+    }
+    let data = export.kind.is_data_export();
+    let (mut reports, mut exports) = (Vec::new(), Vec::new());
+    for (name, time_unit) in all {
+        if data {
+            exports.push(data_export(export.kind, &name, time_unit, export.format));
+            continue;
+        }
+        let mut report = report(&name, time_unit);
+        if export.format == Format::Csv {
             (report.format, report.compression) = ("textORcsv".to_owned(), "GZIP".to_owned());
         }
+        reports.push(report);
     }
-    if named != Named::Nothing {
-        reports.push(report(id.report().as_str(), "HOURLY"));
+    // The other service has something that must only be named.
+    if data {
+        reports.push(report("other-service", "HOURLY"));
+    } else {
+        exports.push(data_export(Kind::Focus, "other-service", "HOURLY", export.format));
     }
+    let ours_arn = if data { export_arn(id.report().as_str()) } else { String::new() };
+    let others = if data { export_arn("theirs") } else { "theirs".to_owned() };
+    let configured = Configured { table: table(export.kind).to_owned(), properties: BTreeMap::new() };
+    let columns = FOCUS_COLUMNS.map(str::to_owned).to_vec();
     let seen = if theirs == Theirs::BucketGone { BucketSeen::Absent } else { BucketSeen::Here };
     Facts {
         region: at_home.then(|| "us-east-1".parse().unwrap()),
         role: role.clone(),
-        reports: if theirs == Theirs::Unseen { Reports::Denied(denied()) } else { Reports::Seen(reports) },
-        ours: (named == Named::Marked && theirs != Theirs::Unseen)
-            .then(|| Ours { created_at: "2026-11-01T00:00:00Z".to_owned() }),
+        account: ACCOUNT.parse().unwrap(),
+        bill_goes_to: None,
+        bills_received: Vec::new(),
+        administers: Vec::new(),
+        reports: if theirs == Theirs::Unseen && !data { Reports::Denied(denied()) } else { Reports::Seen(reports) },
+        exports: if theirs == Theirs::Unseen && data { Exports::Unseen(denied()) } else { Exports::Seen(exports) },
+        source: data.then(|| Ok(Source { configured, columns })),
+        ours: (named == Named::Marked && theirs != Theirs::Unseen).then(|| Ours {
+            arn: ours_arn,
+            created_at: "2026-11-01T00:00:00Z".to_owned(),
+            twins: Vec::new(),
+        }),
         bucket: bucket.clone(),
         candidate_buckets: BTreeMap::from([("theirs".to_owned(), seen)]),
-        other_stacks: if theirs == Theirs::OtherStacks { BTreeSet::from(["theirs".to_owned()]) } else { BTreeSet::new() },
+        bucket_regions: BTreeMap::new(),
+        bucket_keys: BTreeMap::new(),
+        other_stacks: if theirs == Theirs::OtherStacks { BTreeSet::from([others]) } else { BTreeSet::new() },
         leftover: None,
         id,
     }
+}
+
+/// HW-B2, HW-B8, F-22, F-23, F-24.
+fn made_where_it_may_be(export: &Export, facts: &Facts) -> Result<(), String> {
+    let payer = matches!(facts.role, AccountRole::Standalone | AccountRole::Management(_)) && facts.bill_goes_to.is_none();
+    if facts.region.is_none() || !(payer || export.scope == Scope::Account) {
+        return Err("an export is made on a guess".to_owned());
+    }
+    Ok(())
+}
+
+fn created_or_ours(named: Named, round: &[Step], rounds: &[Vec<Step>]) -> bool {
+    let before = rounds.iter().take_while(|other| other.as_slice() != round).flatten();
+    named == Named::Marked || before.into_iter().any(|step| matches!(step, Step::EnsureReport { .. } | Step::EnsureExport { .. }))
 }
 
 /// The requirements on a plan for Create and Update (HW-B3, HW-B5: a reused report has no step; HW-B6; HW-O1; HW-O3).
@@ -223,16 +305,43 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
                     if report.name != facts.id.report().as_str() || named != Named::Nothing || !set_up {
                         return Err("a report is made too early, twice, or under another name".to_owned());
                     }
-                    // HW-B2, F-22, F-23.
-                    if !matches!(facts.role, AccountRole::Standalone | AccountRole::Management(_)) || facts.region.is_none() {
-                        return Err("a report is made on a guess".to_owned());
-                    }
+                    made_where_it_may_be(export, facts)?;
                     if tags.get("hawser:stack-id").map(String::as_str) != Some(origin.stack.as_str()) {
                         return Err("a report without its mark".to_owned());
                     }
                     // F-17.
                     if report.prefix.is_empty() || report.prefix.ends_with(['/', '|', '.']) {
                         return Err("a prefix that AWS refuses".to_owned());
+                    }
+                }
+                Step::EnsureExport { export: made, tags } => {
+                    if made.name != facts.id.report().as_str() || named != Named::Nothing || !allowed_by_now {
+                        return Err("an export is made too early, twice, or under another name".to_owned());
+                    }
+                    made_where_it_may_be(export, facts)?;
+                    if tags.get("hawser:stack-id").map(String::as_str) != Some(origin.stack.as_str()) {
+                        return Err("an export without its mark".to_owned());
+                    }
+                    if made.prefix.is_empty() || made.prefix.ends_with(['/', '|', '.']) || made.bucket != own_bucket.as_str() {
+                        return Err("an export to a place that is not ours".to_owned());
+                    }
+                }
+                Step::EnsureExportCurrent(current) => {
+                    let ours = facts.ours.as_ref().is_some_and(|ours| ours.arn == current.arn);
+                    let before = data_export(export.kind, &current.name, "HOURLY", export.format);
+                    let moved = (&current.bucket, &current.prefix, &current.format) != (&before.bucket, &before.prefix, &before.format);
+                    if !ours || moved {
+                        return Err("an export is changed that is not ours, or delivers to another place then".to_owned());
+                    }
+                }
+                Step::AskForBackfill(_) => {
+                    if !export.backfill || !(created_or_ours(named, round, &plan.rounds)) {
+                        return Err("past months are asked for, of nothing that is ours, or unasked".to_owned());
+                    }
+                }
+                Step::RetireExport(arn) => {
+                    if !leftover.is_some_and(|left| left.remains.exports.contains(arn)) {
+                        return Err("an export is removed that no failed replacement left".to_owned());
                     }
                 }
                 Step::RetireReport(name) => {
@@ -253,7 +362,7 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
         allowed_by_now |= allowed_here;
     }
     if export.kind == Kind::None
-        && !steps.iter().all(|s| matches!(s, Step::RetireReport(_) | Step::RetireData { .. } | Step::RetireEmptyBucket(_)))
+        && !steps.iter().all(|s| s.name().starts_with("Retire"))
     {
         return Err("something is made though nothing is asked for".to_owned());
     }
@@ -263,7 +372,7 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
         return Err("attributes are missing".to_owned());
     }
     let origin_attribute = plan.attributes["Origin"].as_str();
-    let makes = steps.iter().any(|step| matches!(step, Step::EnsureReport { .. }));
+    let makes = steps.iter().any(|step| matches!(step, Step::EnsureReport { .. } | Step::EnsureExport { .. }));
     match origin_attribute {
         "created" if makes || named == Named::Marked => {}
         "reused" if !makes && plan.attributes["Name"] == "theirs" => {}
@@ -275,6 +384,13 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
             return Err(format!("`{name}` is no ARN"));
         }
     }
+    if !plan.attributes["DecryptableKeyArn"].starts_with("arn:aws:kms:") {
+        return Err("`DecryptableKeyArn` is no ARN".to_owned());
+    }
+    // HW-A8.
+    if let Some((name, value)) = plan.attributes.iter().find(|(_, value)| value.contains(['"', '\\']) || value.contains(char::is_control)) {
+        return Err(format!("`{name}` would end a JSON string: {value}"));
+    }
     if plan.attributes["Decision"].is_empty() {
         return Err("no decision".to_owned());
     }
@@ -283,12 +399,15 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
 
 /// The requirements on a refusal.
 fn audit_refusal(export: &Export, facts: &Facts, theirs: Theirs, named: Named, failure: &Failure) -> Result<(), String> {
-    let payer = matches!(facts.role, AccountRole::Standalone | AccountRole::Management(_));
+    let payer = matches!(facts.role, AccountRole::Standalone | AccountRole::Management(_)) && facts.bill_goes_to.is_none();
+    let payer = payer || export.scope == Scope::Account;
     let right = export.kind != Kind::None
         && facts.region.is_some()
         && match failure.code {
             Code::BillingReportNotOurs => named == Named::Unmarked,
-            Code::BillingReportLimit => theirs == Theirs::TenDaily && named == Named::Nothing && payer,
+            Code::BillingReportLimit => {
+                theirs == Theirs::TenDaily && named == Named::Nothing && payer && export.kind == Kind::CostAndUsageReport
+            }
             // Also beside our report: it would deliver to a stranger.
             Code::BillingBucketNotOurs => {
                 matches!(facts.bucket, OwnBucket::Unmarked | OwnBucket::Hidden(_)) && (payer || named == Named::Marked)
@@ -308,10 +427,11 @@ fn audit_refusal(export: &Export, facts: &Facts, theirs: Theirs, named: Named, f
 fn audit_without(origin: &Origin, export: &Export, facts: &Facts, failure: &Failure) -> Result<(), String> {
     let plan = plan_without(origin, export, facts, failure).map_err(|why| why.to_string())?;
     let names: Vec<&str> = plan.rounds.iter().flatten().map(Step::name).collect();
-    let (mut expected, left) = (Vec::new(), facts.leftover.as_ref().map(|leftover| leftover.remains));
+    let (mut expected, left) = (Vec::new(), facts.leftover.as_ref().map(|leftover| &leftover.remains));
     if left.is_some_and(|left| left.report) {
         expected.push("RetireReport");
     }
+    expected.extend(left.iter().flat_map(|left| left.exports.iter().map(|_| "RetireExport")));
     if left.is_some_and(|left| left.bucket) {
         expected.extend((export.retention == Retention::Delete).then_some("RetireData"));
         expected.push("RetireEmptyBucket");
@@ -331,6 +451,15 @@ fn audit_without(origin: &Origin, export: &Export, facts: &Facts, failure: &Fail
     }
 }
 
+/// What a failed change of kind and format left: of the one service or of the other.
+fn leftover(origin: &Origin, export: &Export, something: bool) -> Leftover {
+    let kind = if export.kind.is_data_export() { Kind::CostAndUsageReport } else { Kind::CostAndUsageReport2 };
+    let format = if export.format == Format::Csv { Format::Parquet } else { Format::Csv };
+    let id = Export { format, kind, ..export.clone() }.id(origin);
+    let exports = if something && kind.is_data_export() { vec![export_arn("left")] } else { Vec::new() };
+    Leftover { remains: Remains { report: something && !kind.is_data_export(), exports, bucket: true }, id }
+}
+
 #[test]
 fn every_combination_is_planned_as_required() {
     let (mut plans, mut refusals) = (0_u32, 0_u32);
@@ -343,8 +472,14 @@ fn every_combination_is_planned_as_required() {
         Theirs::TenDaily,
         Theirs::Unseen,
     ];
+    let transferred = [false, true];
+    let roles = roles();
     for export in exports() {
-        for role in roles() {
+        for (role, transferred) in roles.iter().flat_map(|role| transferred.map(|transferred| (role, transferred))) {
+            // Only a management account's bill can go to another organization.
+            if transferred && !matches!(role, AccountRole::Management(_)) {
+                continue;
+            }
             for bucket in buckets() {
                 for theirs in theirs_all {
                     for named in [Named::Nothing, Named::Marked, Named::Unmarked] {
@@ -353,17 +488,9 @@ fn every_combination_is_planned_as_required() {
                                 let named = if theirs == Theirs::Unseen { Named::Nothing } else { named };
                                 let request_type = if left.is_some() { RequestType::Update } else { RequestType::Create };
                                 let origin = origin(request_type, None);
-                                let mut facts = facts(&origin, &export, &role, &bucket, theirs, named, at_home);
-                                let other = Format::Csv;
-                                facts.leftover = left.map(|report| Leftover {
-                                    id: Export {
-                                        format: if export.format == other { Format::Parquet } else { other },
-                                        kind: Kind::CostAndUsageReport,
-                                        ..export.clone()
-                                    }
-                                    .id(&origin),
-                                    remains: Remains { report, bucket: true },
-                                });
+                                let mut facts = facts(&origin, &export, role, &bucket, theirs, named, at_home);
+                                facts.bill_goes_to = transferred.then(|| "999988887777".parse().unwrap());
+                                facts.leftover = left.map(|something| leftover(&origin, &export, something));
                                 let context = || format!("{export:?}\n{facts:#?}\n{theirs:?} {named:?}");
                                 match plan(&origin, &export, &facts, EPOCH) {
                                     Ok(plan) => {
@@ -386,7 +513,7 @@ fn every_combination_is_planned_as_required() {
         }
     }
     println!("{plans} plans, {refusals} refusals");
-    assert!(plans > 20_000 && refusals > 2_000, "{plans} plans, {refusals} refusals");
+    assert!(plans > 150_000 && refusals > 20_000, "{plans} plans, {refusals} refusals");
 }
 
 /// HW-L1, HW-L3, F-2.
@@ -399,6 +526,12 @@ fn the_id_changes_with_what_cannot_change_in_place_and_with_nothing_else() {
             let replaced = (a.kind, a.format) != (b.kind, b.format);
             assert_eq!(of(&a) != of(&b), replaced, "{a:?} {b:?}");
         }
+        // What the customer brings is one id, whatever it is: nothing is made under it.
+        let brought = |existing| of(&Export { existing: Some(existing), ..a.clone() });
+        let named = brought(Existing::Named("finance".to_owned()));
+        assert_ne!(named, of(&a));
+        let bucket = hawser::names::BucketName::existing("finance-data");
+        assert_eq!(named, brought(Existing::Bucket { bucket, prefix: String::new() }));
     }
 }
 
@@ -408,11 +541,13 @@ fn removal_touches_what_is_marked_and_nothing_else() {
         let origin = origin(RequestType::Delete, None);
         let id = export.id(&origin);
         for (report, bucket) in [(false, false), (true, false), (false, true), (true, true)] {
-            let plan = plan_removal(&origin, &[(id.clone(), Remains { report, bucket })], export.retention).unwrap();
+            let exports = if report { vec![export_arn("a"), export_arn("b")] } else { Vec::new() };
+            let remains = Remains { report, exports, bucket };
+            let plan = plan_removal(&origin, &[(id.clone(), remains)], export.retention).unwrap();
             let names: Vec<&str> = plan.rounds.iter().flatten().map(Step::name).collect();
             let mut expected = Vec::new();
             if report {
-                expected.push("RetireReport");
+                expected.extend(["RetireReport", "RetireExport", "RetireExport"]);
             }
             if bucket && export.retention == Retention::Delete {
                 expected.push("RetireData");

@@ -130,7 +130,7 @@ fn refused(event: &Value, failure: &Failure) {
     let properties = event.get("ResourceProperties");
     let of_properties = matches!(
         failure.code,
-        Code::PropertyMissing | Code::PropertyInvalid | Code::PropertyUnknown | Code::KindUnsupported | Code::NoticeUrlRefused
+        Code::PropertyMissing | Code::PropertyInvalid | Code::PropertyUnknown | Code::NoticeUrlRefused
     );
     if event["RequestType"] == "Delete" {
         assert!(!of_properties, "a slip in the properties keeps a stack from being deleted: {said}");
