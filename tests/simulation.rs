@@ -15,6 +15,7 @@ use hawser::{
     sim::{
         EPOCH, Mishap, World,
         account::{AccountFile, Lags, Object, Things},
+        account_file::SupportPlan,
         coverage::{self, Coverage},
         lambda::{Deliveries, Delivery},
         life::{Life, Lived, Op, live_alone},
@@ -32,7 +33,7 @@ use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt};
 const SEEDS: u64 = 1500;
 
 /// Of the systematic cases `make test` runs one in so many; `make sim` runs all.
-const ONE_IN: usize = 12;
+const ONE_IN: usize = 25;
 
 fn create(changes: &[(&'static str, &str)]) -> Op {
     Op::Create(parameters(changes), None)
@@ -50,8 +51,10 @@ fn quietly(life: &Life) -> Lived {
 
 fn marked(lived: &Lived) -> Vec<String> {
     let reports = lived.things.reports.iter().filter(|(_, (_, tags))| tags.contains_key(TAG_STACK));
+    let exports = lived.things.exports.iter().filter(|(_, known)| known.tags.contains_key(TAG_STACK));
     let buckets = lived.things.buckets.iter().filter(|(_, bucket)| bucket.tags.contains_key(TAG_STACK));
-    reports.map(|(name, _)| name.clone()).chain(buckets.map(|(name, _)| name.clone())).collect()
+    let names = reports.map(|(name, _)| name).chain(exports.map(|(arn, _)| arn)).chain(buckets.map(|(name, _)| name));
+    names.cloned().collect()
 }
 
 /// What is there, whenever it came.
@@ -59,6 +62,7 @@ fn timeless(lived: &Lived) -> Things {
     let mut things = lived.things.clone();
     let objects = things.buckets.values_mut().flat_map(|bucket| bucket.objects.values_mut());
     objects.for_each(|object| *object = Object::of_size(0, EPOCH));
+    things.cases.iter_mut().for_each(|case| case.run = None);
     things
 }
 
@@ -92,11 +96,12 @@ fn every_event_delivered_twice_leaves_the_same_world() {
 /// Every life of up to three operations over every small choice of parameters, each with every way of delivery.
 #[test]
 fn every_small_life_ends_well() {
-    let parameters: [&[(&'static str, &str)]; 7] = [
+    let parameters: [&[(&'static str, &str)]; 8] = [
         &[],
         &[("Format", "Csv")],
+        &[("Kind", "CostAndUsageReport2")],
+        &[("Kind", "Focus"), ("Reuse", "Never"), ("Retention", "Delete")],
         &[("Kind", "None")],
-        &[("Reuse", "Never"), ("Retention", "Delete")],
         &[("ConnectionName", "second")],
         &[(WITHOUT, CONNECTION)],
         &[("Format", "Excel")],
@@ -123,7 +128,7 @@ fn every_small_life_ends_well() {
         }
     }
     println!("{lives} lives");
-    assert_eq!(lives, 7 * 7 * 7 * 3 * 2);
+    assert_eq!(lives, 8 * 8 * 8 * 3 * 2);
 }
 
 /// F-3, F-28, F-44, HW-A3, HW-C5: a part of every step x every mishap; `make sim` runs the whole.
@@ -265,6 +270,69 @@ fn what_an_unanswered_create_made_is_removed() {
         assert_eq!(made_up, 1, "{step:?}");
         assert_eq!(marked(&lived), Vec::<String>::new(), "{step:?}");
         assert!(lived.world.vendor.connected().is_empty(), "{step:?}");
+    }
+}
+
+const KINDS: [&str; 4] = ["None", "CostAndUsageReport", "CostAndUsageReport2", "Focus"];
+
+/// HW-O4, HW-L3: each kind becomes each other and itself again; what was delivered stays, and of the customer's nothing changes.
+#[test]
+fn every_kind_becomes_every_other_and_comes_back() {
+    for (first, second) in KINDS.iter().flat_map(|first| KINDS.map(|second| (*first, second))) {
+        let of = |kind| [("Kind", kind), ("Reuse", "Never")];
+        let ops = vec![create(&of(first)), Op::Deliver, update(&of(second)), Op::Deliver, update(&of(first)), Op::Deliver];
+        let mut life = Life::of_one(&format!("{first} becomes {second}"), ops);
+        let others = systematic::lives().into_iter().find(|life| life.account.exports.len() == 2).unwrap();
+        life.account = others.account;
+        let lived = quietly(&life);
+        assert_eq!(lived.stacks[0].statuses, [Status::Complete; 4], "{}", life.name);
+        assert_eq!(lived.things.exports.len(), 2, "{}", life.name);
+        let delivered = lived.promises.delivered.iter().filter(|(_, key)| key.ends_with("-Manifest.json")).count();
+        let expected = [first, second, first].iter().filter(|kind| **kind != "None").count();
+        // An export that stays delivers into the same place again.
+        assert_eq!(delivered, if first == second { expected / 3 } else { expected }, "{}", life.name);
+    }
+}
+
+/// HW-L5, HW-B10: `CreateExport` knows no idempotency token, so two runs at once make two exports. One stays, and none is left
+/// when the stack is gone.
+#[test]
+fn an_export_that_was_made_twice_is_had_once() {
+    let again = Delivery { again: Some(Duration::ZERO), ..Delivery::default() };
+    let kind = ("Kind", "CostAndUsageReport2");
+    let ops = vec![create(&[kind]), Op::Rest, update(&[kind, ("Retention", "Delete")]), Op::Rest];
+    let mut life = Life::of_one("made twice", ops);
+    life.stacks[0].deliveries = Deliveries::One(Label { resource: BILLING, request: "Create" }, again);
+    let lived = quietly(&life);
+    let calls = lived.world.script.calls();
+    let count = |call: &str| calls.iter().filter(|called| **called == call).count();
+    assert_eq!(count("bcm-data-exports:CreateExport"), 2, "the two runs did not meet");
+    assert_eq!(count("bcm-data-exports:DeleteExport"), 2, "one by the Update, one by the Delete");
+    assert_eq!(lived.stacks[0].alive.things.exports.len(), 1);
+    assert_eq!(marked(&lived), Vec::<String>::new());
+}
+
+/// HW-B12: a case is opened for each export, and for none of them twice, however often events come.
+#[test]
+fn past_months_are_asked_for_once() {
+    for again in [None, Some(1), Some(90)] {
+        let backfill = ("RequestBackfill", "true");
+        let ops = vec![
+            create(&[backfill]),
+            update(&[backfill, ("Retention", "Delete")]),
+            update(&[backfill, ("Kind", "Focus")]),
+            Op::Wait(Duration::from_secs(200)),
+            update(&[backfill, ("Kind", "Focus"), ("Retention", "Delete")]),
+        ];
+        let mut life = Life::of_one("asked for", ops);
+        life.account.support.plan = SupportPlan::Paid;
+        let again = again.map(Duration::from_secs);
+        life.stacks[0].deliveries = Deliveries::All(Delivery { again, ..Delivery::default() });
+        let lived = quietly(&life);
+        let mut subjects: Vec<&str> = lived.things.cases.iter().map(|case| case.case.subject.as_str()).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        assert_eq!((subjects.len(), lived.things.cases.len()), (2, 2), "again after {again:?}: {subjects:?}");
     }
 }
 

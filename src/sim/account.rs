@@ -85,6 +85,8 @@ pub(super) struct Inner {
     pub(super) split_cost_allocation: bool,
     pub(super) dictionary: Dictionary,
     pub(super) support: SupportPlan,
+    /// How many cases each run was shown when it asked last.
+    pub(super) cases_shown: BTreeMap<u64, usize>,
     /// Exports that were made so far; no two have the same ARN.
     pub(super) exports_made: u64,
     pub(super) lags: Lags,
@@ -97,7 +99,7 @@ pub(super) struct Inner {
     /// Changes by stack.
     writes: BTreeMap<String, u64>,
     /// What no handler may ever do.
-    offences: Vec<String>,
+    pub(super) offences: Vec<String>,
     runs_at_work: usize,
     actor: Option<Actor>,
     promises: Promises,
@@ -115,13 +117,10 @@ impl Account {
     pub fn new(file: AccountFile, script: Arc<Script>, cloudformation: Arc<CloudFormation>, clock: SimClock) -> Self {
         let dictionary = Dictionary::new(file.tables);
         let reports = file.reports.into_iter().map(|report| (report.name.clone(), report.into_report()));
-        let exports = file.exports.into_iter().map(|export| {
-            let (export, tags) = export.into_export(&dictionary);
-            (export.arn.clone(), Exported { export, tags, execution: None })
-        });
+        let exports = file.exports.into_iter().map(|file| Exported::from_file(file, &dictionary));
         let things = Things {
             reports: reports.collect(),
-            exports: exports.collect(),
+            exports: exports.map(|known| (known.export.arn.clone(), known)).collect(),
             buckets: file.buckets.into_iter().map(|bucket| (bucket.name.clone(), bucket.into())).collect(),
             cases: file.support.cases.into_iter().map(OpenedCase::from).collect(),
         };
@@ -195,6 +194,16 @@ impl Account {
         let at = inner.now();
         let Inner { things, promises, .. } = &mut *inner;
         promises.deliver(things, Delivery { period: day, at });
+    }
+
+    /// AWS adds a column to every table of Data Exports.
+    pub fn grow_tables(&self) {
+        locked(&self.inner).dictionary.grow();
+    }
+
+    /// The run that calls; 0 outside of any.
+    pub(super) fn run_number(&self) -> u64 {
+        self.run.as_ref().map_or(0, |run| run.number)
     }
 
     /// The Region whose endpoints are called.
@@ -419,8 +428,7 @@ impl Aws for Account {
     async fn bucket_exists(&self, bucket: &BucketName, _owner: &AccountId) -> Result<bool, Fault> {
         let action = "s3:ListBucket";
         self.call(action, |inner| {
-            let run = self.run.as_ref().map_or(0, |run| run.number);
-            inner.asked.insert((run, bucket.as_str().to_owned()));
+            inner.asked.insert((self.run_number(), bucket.as_str().to_owned()));
             match inner.things.buckets.get(bucket.as_str()) {
                 None => Ok(false),
                 Some(bucket) if bucket.owner.is_some() => Err(fault(action, FaultKind::Denied, "HTTP 403")),
@@ -448,7 +456,7 @@ impl Aws for Account {
         let action = "s3:CreateBucket";
         self.call(action, |inner| {
             let name = bucket.as_str().to_owned();
-            if !inner.asked.contains(&(self.run.as_ref().map_or(0, |run| run.number), name.clone())) {
+            if !inner.asked.contains(&(self.run_number(), name.clone())) {
                 inner.offences.push(format!("bucket `{name}` is made without asking whether it is there"));
             }
             match inner.things.buckets.get(&name) {

@@ -9,15 +9,16 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{
-    account::{Bucket, BucketFile, Object, OrganizationFile, ReportFile, Things},
+    account::{Bucket, BucketFile, ExportFile, Exported, Object, OrganizationFile, ReportFile, Things},
     delivery::Delivery,
+    tables::Dictionary,
 };
-use crate::billing::{TAG_STACK, Tags};
+use crate::billing::{TAG_STACK, Tags, rfc3339};
 
 /// What is promised to the owners of the account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Promises {
-    /// Reports and buckets without a mark: byte for byte.
+    /// Reports, exports and buckets without a mark: byte for byte.
     pub theirs: Things,
     /// Objects that the customer put into buckets of ours.
     pub objects: BTreeSet<(String, String)>,
@@ -25,9 +26,9 @@ pub struct Promises {
     pub delivered: BTreeSet<(String, String)>,
     /// Statement ids that the customer added to policies of ours.
     pub statements: BTreeSet<(String, String)>,
-    /// Reports that were ours until the customer took them over.
+    /// Reports and exports that were ours until the customer took them over, by name.
     pub taken_over: BTreeSet<String>,
-    /// Reports and buckets of ours that the customer deleted.
+    /// Reports, exports and buckets of ours that the customer deleted, by name.
     pub dropped: BTreeSet<String>,
     /// How often others changed something of ours or theirs.
     pub acts: u64,
@@ -64,6 +65,12 @@ pub enum Act {
     DropBucket(String),
     /// The customer takes our mark off a report, which makes it the customer's.
     TakeOver(String),
+    /// The customer makes an export and a bucket of its own.
+    MakeExport(String),
+    /// The customer deletes an export: its own, or ours.
+    DropExport(String),
+    /// The customer takes our mark off an export.
+    TakeOverExport(String),
     /// The account leaves its organization, or the payer takes away the right to ask.
     Organization(OrganizationFile),
 }
@@ -79,6 +86,9 @@ impl fmt::Display for Act {
             Self::DropReport(name) => write!(f, "the customer deletes our report `{name}`"),
             Self::DropBucket(name) => write!(f, "the customer deletes our bucket `{name}`"),
             Self::TakeOver(name) => write!(f, "the customer takes our mark off report `{name}`"),
+            Self::MakeExport(name) => write!(f, "the customer makes export `{name}`"),
+            Self::DropExport(arn) => write!(f, "the customer deletes export `{arn}`"),
+            Self::TakeOverExport(arn) => write!(f, "the customer takes our mark off export `{arn}`"),
             Self::Organization(place) => write!(f, "the account's organization is {place:?} now"),
         }
     }
@@ -88,8 +98,20 @@ impl fmt::Display for Act {
 /// seen by anybody: S3 and the report service know no conditional writes.
 const NOT_LOOKED_AT_YET: [&str; 3] = ["organizations:DescribeOrganization", "cur:DescribeReportDefinitions", "s3:ListBucket"];
 
+/// Before this call no export has been looked at yet: its tags are read with it, and not again.
+const EXPORTS_NOT_LOOKED_AT_YET: &str = "bcm-data-exports:ListExports";
+
 /// Before these calls a policy may change too: it is looked at once more before ours is written (HW-O3).
-const POLICY_STILL_SEEN: [&str; 3] = ["s3:GetBucketTagging", "cur:ListTagsForResource", "cur:PutReportDefinition"];
+const POLICY_STILL_SEEN: [&str; 4] =
+    ["s3:GetBucketTagging", "cur:ListTagsForResource", "cur:PutReportDefinition", "bcm-data-exports:CreateExport"];
+
+/// What can be done at a moment so that somebody sees it.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    early: bool,
+    exports: bool,
+    policy: bool,
+}
 
 /// Others, acting by chance.
 #[derive(Debug, Clone)]
@@ -117,26 +139,37 @@ impl Actor {
             return None;
         }
         let early = runs_at_work <= 1 && NOT_LOOKED_AT_YET.contains(&action);
+        let exports = runs_at_work <= 1 && action == EXPORTS_NOT_LOOKED_AT_YET;
         let policy = early || (runs_at_work <= 1 && POLICY_STILL_SEEN.contains(&action));
-        let act = self.choose(early, policy, things, promises)?;
+        let act = self.choose(Moment { early, exports, policy }, things, promises)?;
         promises.acts += 1;
         apply(&act, things, organization, promises, now);
         Some(act)
     }
 
-    fn choose(&mut self, early: bool, policy: bool, things: &Things, promises: &Promises) -> Option<Act> {
+    fn choose(&mut self, moment: Moment, things: &Things, promises: &Promises) -> Option<Act> {
         let reports: Vec<&String> = things.reports.iter().filter(|(_, (_, tags))| is_anyones(tags)).map(|(n, _)| n).collect();
         let buckets: Vec<(&String, &Bucket)> = things.buckets.iter().filter(|(_, bucket)| is_anyones(&bucket.tags)).collect();
         let ours = |name: &&String| !promises.theirs.reports.contains_key(*name);
         let our_buckets: Vec<&(&String, &Bucket)> =
             buckets.iter().filter(|(name, _)| !promises.theirs.buckets.contains_key(*name)).collect();
-        let mut possible = vec![Act::Deliver, Act::MakeReport(format!("customers-{}", promises.acts))];
+        let new = format!("customers-{}", promises.acts);
+        let mut possible = vec![Act::Deliver, Act::MakeReport(new.clone()), Act::MakeExport(new)];
         possible.extend(our_buckets.iter().map(|(name, _)| Act::PutObject((*name).clone())));
-        if policy {
+        if moment.policy {
             let with_policy = our_buckets.iter().filter(|(_, bucket)| bucket.policy.is_some());
             possible.extend(with_policy.map(|(name, _)| Act::AddStatement((*name).clone())));
         }
-        if early {
+        if moment.exports {
+            let exports = things.exports.iter().filter(|(_, known)| is_anyones(&known.tags));
+            let ours: Vec<&String> =
+                exports.map(|(arn, _)| arn).filter(|arn| !promises.theirs.exports.contains_key(*arn)).collect();
+            possible.extend(ours.iter().map(|arn| Act::DropExport((*arn).clone())));
+            possible.extend(ours.iter().map(|arn| Act::TakeOverExport((*arn).clone())));
+            let own = things.exports.iter().filter(|(_, known)| known.export.name.starts_with("customers-"));
+            possible.extend(own.map(|(arn, _)| Act::DropExport(arn.clone())));
+        }
+        if moment.early {
             possible.extend(reports.iter().filter(|name| ours(name)).map(|name| Act::DropReport((*name).clone())));
             possible.extend(reports.iter().filter(|name| ours(name)).map(|name| Act::TakeOver((*name).clone())));
             let empty = our_buckets.iter().filter(|(_, bucket)| bucket.objects.is_empty());
@@ -164,10 +197,33 @@ fn apply(act: &Act, things: &mut Things, organization: &mut OrganizationFile, pr
             let bucket = format!("{name}-bucket");
             let time_unit = if promises.acts.is_multiple_of(2) { "HOURLY" } else { "DAILY" }.to_owned();
             let report = ReportFile { time_unit, ..ReportFile::hourly(name, &bucket) }.into_report();
-            let made = Bucket::from(BucketFile { objects: Vec::new(), ..BucketFile::customers(&bucket) });
             for owner in [things, &mut promises.theirs] {
                 owner.reports.insert(name.clone(), report.clone());
-                owner.buckets.insert(bucket.clone(), made.clone());
+                owner.buckets.insert(bucket.clone(), new_bucket(&bucket));
+            }
+        }
+        Act::MakeExport(name) => {
+            let bucket = format!("{name}-bucket");
+            let focus = (!promises.acts.is_multiple_of(3)).then(|| "FOCUS_1_2_AWS".to_owned());
+            let file = ExportFile::hourly(name, &bucket);
+            let file = ExportFile { table: focus.unwrap_or(file.table.clone()), created_at: rfc3339(now), ..file };
+            let known = Exported::from_file(file, &Dictionary::default());
+            for owner in [things, &mut promises.theirs] {
+                owner.exports.insert(known.export.arn.clone(), known.clone());
+                owner.buckets.insert(bucket.clone(), new_bucket(&bucket));
+            }
+        }
+        Act::DropExport(arn) => {
+            let known = things.exports.remove(arn);
+            if promises.theirs.exports.remove(arn).is_none() {
+                promises.dropped.extend(known.map(|known| known.export.name));
+            }
+        }
+        Act::TakeOverExport(arn) => {
+            if let Some(known) = things.exports.get_mut(arn) {
+                known.tags = BTreeMap::new();
+                promises.taken_over.insert(known.export.name.clone());
+                promises.theirs.exports.insert(arn.clone(), known.clone());
             }
         }
         Act::DropOwnReport(name) => {
@@ -199,6 +255,10 @@ fn apply(act: &Act, things: &mut Things, organization: &mut OrganizationFile, pr
         }
         Act::Organization(place) => *organization = place.clone(),
     }
+}
+
+fn new_bucket(name: &str) -> Bucket {
+    Bucket::from(BucketFile { objects: Vec::new(), ..BucketFile::customers(name) })
 }
 
 fn with_statement(policy: &str, sid: &str) -> Option<String> {

@@ -21,13 +21,15 @@ pub struct OpenedCase {
     pub opened_at: OffsetDateTime,
     /// What was asked.
     pub case: NewCase,
+    /// The run that opened it; none for what was there before.
+    pub run: Option<u64>,
 }
 
 impl From<CaseFile> for OpenedCase {
     fn from(file: CaseFile) -> Self {
         let none = String::new;
         let case = NewCase { service: none(), category: none(), severity: none(), subject: file.subject, body: none() };
-        Self { display_id: file.display_id, opened_at: file.opened_at, case }
+        Self { display_id: file.display_id, opened_at: file.opened_at, case, run: None }
     }
 }
 
@@ -92,6 +94,7 @@ impl Support for Account {
         let listed =
             |known: &OpenedCase| SupportCase { display_id: known.display_id.clone(), subject: known.case.subject.clone() };
         self.support_call("support:DescribeCases", |inner| {
+            inner.cases_shown.insert(self.run_number(), inner.things.cases.len());
             Ok(inner.things.cases.iter().filter(|known| known.opened_at >= after).map(listed).collect())
         })
         .await
@@ -108,9 +111,19 @@ impl Support for Account {
             if case.subject.is_empty() || case.body.is_empty() || case.body.chars().count() > BODY_CHARS_MAX {
                 return Err(refused(action, "the case's text is too short or too long"));
             }
+            // Two runs that look at the same moment cannot know of each other; one that could know is to blame.
+            let (run, known) = (self.run_number(), &inner.things.cases);
+            let shown = inner.cases_shown.get(&run).copied().unwrap_or_default();
+            let same = |(number, other): (usize, &OpenedCase)| {
+                other.case.body == case.body && (number < shown || other.run == Some(run))
+            };
+            if known.iter().enumerate().any(same) {
+                inner.offences.push(format!("a second case is opened: {}", case.subject));
+            }
             let number = inner.things.cases.len() + 1;
             let opened_at = inner.now();
-            inner.things.cases.push(OpenedCase { display_id: format!("17000000{number:02}"), opened_at, case: case.clone() });
+            let display_id = format!("17000000{number:02}");
+            inner.things.cases.push(OpenedCase { display_id, opened_at, case: case.clone(), run: Some(run) });
             Ok(format!("case-{ACCOUNT}-muen-2026-{number:016x}"))
         })
         .await

@@ -8,7 +8,16 @@ use super::{
 };
 
 /// Every call that the handler can make.
-pub const CALLS: [&str; 24] = [
+pub const CALLS: [&str; 42] = [
+    "bcm-data-exports:CreateExport",
+    "bcm-data-exports:DeleteExport",
+    "bcm-data-exports:GetExport",
+    "bcm-data-exports:GetTable",
+    "bcm-data-exports:ListExecutions",
+    "bcm-data-exports:ListExports",
+    "bcm-data-exports:ListTables",
+    "bcm-data-exports:ListTagsForResource",
+    "bcm-data-exports:UpdateExport",
     "cloudformation:DescribeStackResources",
     "cloudformation:DescribeStacks",
     "cur:DeleteReportDefinition",
@@ -18,18 +27,27 @@ pub const CALLS: [&str; 24] = [
     IDENTITY_CALL,
     MAILBOX_CALL,
     "organizations:DescribeOrganization",
+    "organizations:ListDelegatedServicesForAccount",
+    "organizations:ListInboundResponsibilityTransfers",
+    "organizations:ListOutboundResponsibilityTransfers",
     "s3:CreateBucket",
     "s3:DeleteBucket",
     "s3:DeleteObject",
     "s3:GetBucketLocation",
     "s3:GetBucketPolicy",
     "s3:GetBucketTagging",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetObject",
     "s3:ListBucket",
     "s3:ListBucketVersions",
     "s3:PutBucketPolicy",
     "s3:PutBucketPublicAccessBlock",
     "s3:PutEncryptionConfiguration",
     "s3:PutLifecycleConfiguration",
+    "support:CreateCase",
+    "support:DescribeCases",
+    "support:DescribeServices",
+    "support:DescribeSeverityLevels",
     VENDOR_CALL,
     // Not calls of the handler's code: Lambda logs for it.
     "logs:CreateLogStream",
@@ -45,21 +63,24 @@ pub fn labels() -> impl Iterator<Item = Label> {
 
 /// Why an event of this kind never makes this call; `None` if it does.
 pub fn unreachable(label: Label, call: &str) -> Option<&'static str> {
-    let makes = ["s3:Create", "s3:Put", "cur:Put"].iter().any(|made| call.starts_with(made));
+    let begins = |starts: &[&str]| starts.iter().any(|start| call.starts_with(start));
+    let makes = begins(&["s3:Create", "s3:Put", "cur:Put", "bcm-data-exports:Create", "bcm-data-exports:Update"]);
+    let chooses = begins(&["organizations:", "bcm-data-exports:Get", "bcm-data-exports:ListTables"])
+        || ["s3:GetBucketLocation", "s3:GetEncryptionConfiguration"].contains(&call);
     let alike = |asked: &str| call == asked;
     match (label.resource, label.request) {
         _ if call.starts_with("logs:") => Some("Lambda writes the log, not the handler"),
+        _ if alike("s3:GetObject") || alike("bcm-data-exports:ListExecutions") => Some("only the watch looks at deliveries"),
         (BILLING, _) if alike(VENDOR_CALL) || alike(IDENTITY_CALL) => Some("the billing export tells nobody"),
         (_, "Create" | "Delete") if alike("cloudformation:DescribeStacks") => {
             Some("only an Update can be the way back from another")
         }
-        (CONNECTION, _) if ["s3:", "cur:", "organizations:"].iter().any(|service| call.starts_with(service)) => {
+        (CONNECTION, _) if begins(&["s3:", "cur:", "bcm-data-exports:", "organizations:", "support:"]) => {
             Some("the connection is told about the account by its properties")
         }
         (BILLING, "Delete") if makes => Some("a Delete makes nothing"),
-        (BILLING, "Delete") if alike("organizations:DescribeOrganization") || alike("s3:GetBucketLocation") => {
-            Some("a Delete chooses nothing")
-        }
+        (BILLING, "Delete") if chooses => Some("a Delete chooses nothing"),
+        (BILLING, "Delete") if begins(&["support:"]) => Some("a Delete asks for no history"),
         _ => None,
     }
 }

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use super::{
     account::{Account, Inner, fault, refused},
+    account_file::ExportFile,
     objects::Object,
     stack::ACCOUNT,
-    tables::{SPLIT, table_of, uuid},
+    tables::{Dictionary, SPLIT, table_of, uuid},
 };
 use crate::{
     billing::{
@@ -33,6 +34,14 @@ pub struct Exported {
     pub tags: Tags,
     /// Its newest run.
     pub execution: Option<Execution>,
+}
+
+impl Exported {
+    /// An export as a file describes it, never run.
+    pub(super) fn from_file(file: ExportFile, dictionary: &Dictionary) -> Self {
+        let (export, tags) = file.into_export(dictionary);
+        Self { export, tags, execution: None }
+    }
 }
 
 /// Who puts the data of exports into buckets.

@@ -20,8 +20,10 @@ pub enum Op {
     Create(Parameters, Option<Cut>),
     /// The stack is updated to these parameters, and perhaps told to give up.
     Update(Parameters, Option<Cut>),
-    /// AWS delivers data for every report.
+    /// AWS delivers data for every report and every export.
     Deliver,
+    /// AWS adds a column to every table of Data Exports.
+    Grow,
     /// Time goes by.
     Wait(Duration),
     /// Time goes by until no event is under way.
@@ -64,12 +66,20 @@ impl Life {
 
     /// Whether every stack keeps its data, always.
     pub fn keeps_data(&self) -> bool {
+        self.parameters().all(|parameters| parameters.get("Retention").is_some_and(|retention| retention == "Retain"))
+    }
+
+    fn parameters(&self) -> impl Iterator<Item = &Parameters> {
         let ops = self.stacks.iter().flat_map(|stack| &stack.ops);
-        let mut parameters = ops.filter_map(|op| match op {
+        ops.filter_map(|op| match op {
             Op::Create(parameters, _) | Op::Update(parameters, _) => Some(parameters),
-            Op::Deliver | Op::Wait(_) | Op::Rest => None,
-        });
-        parameters.all(|parameters| parameters.get("Retention").is_some_and(|retention| retention == "Retain"))
+            Op::Deliver | Op::Grow | Op::Wait(_) | Op::Rest => None,
+        })
+    }
+
+    /// Whether any stack ever asks for past months.
+    pub fn asks_for_backfill(&self) -> bool {
+        self.parameters().any(|parameters| parameters.get("RequestBackfill").is_some_and(|asked| asked == "true"))
     }
 
     /// Whether any operation is told to give up.
@@ -186,6 +196,7 @@ async fn drive(world: &World, life: &StackLife) -> Driven {
                 }
             }
             Op::Deliver => world.account.deliver(),
+            Op::Grow => world.account.grow_tables(),
             Op::Wait(time) => tokio::time::sleep(*time).await,
             Op::Rest => stack.come_to_rest().await,
         }

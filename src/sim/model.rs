@@ -9,6 +9,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
+    account::Things,
     actors::is_anyones,
     lambda::{Deliveries, Ended, FUNCTION_TIMEOUT, Ran},
     life::{Life, Lived, StackLived},
@@ -52,7 +53,7 @@ pub fn check(life: &Life, lived: &Lived) -> Result<(), String> {
             check_exchange(exchange, &uploads, overtaken, lived).map_err(|what| format!("{}: {what}", context()))?;
         }
         check_alive(stack, lived).map_err(|what| format!("{}: {what}", stack.id))?;
-        check_end(stack, lived).map_err(|what| format!("{}: {what}", stack.id))?;
+        check_end(life, stack, lived).map_err(|what| format!("{}: {what}", stack.id))?;
     }
     check_promises(life, lived)?;
     check_vendor_alone(life, lived)
@@ -98,7 +99,7 @@ fn check_exchange(
         // Where another run for the same resource went on after its request was closed, it may have had the last word.
         let disturbed = stored.disturbed || (overtaken && exchange.label.resource == CONNECTION);
         if heard && nth == 0 && !disturbed && response["Status"] == "SUCCESS" {
-            check_claim(&exchange.event, &response, stored)?;
+            check_claim(&exchange.event, &response, stored, lived)?;
         }
     }
     // HW-L1: every delivery of a Create answers with one id. An Update that fails after it replaced echoes the old one.
@@ -170,36 +171,86 @@ fn check_response(event: &Value, response: &Value) -> Result<(), String> {
 }
 
 /// SUCCESS only if what it claims is really there, at the moment it is said.
-fn check_claim(event: &Value, response: &Value, stored: &Stored) -> Result<(), String> {
+fn check_claim(event: &Value, response: &Value, stored: &Stored, lived: &Lived) -> Result<(), String> {
     let (kind, stack) = (event["RequestType"].as_str().unwrap_or_default(), event["StackId"].as_str().unwrap_or_default());
     if event["ResourceType"] == connection::RESOURCE_TYPE {
         return check_told(kind, event, response, stored);
     }
     let things = &stored.things;
     let mine = |tags: &Tags| tags.get(TAG_STACK).is_some_and(|owner| owner == stack);
-    let data = |name: &str| response["Data"][name].as_str().unwrap_or_default();
     if kind == "Delete" {
         let id = response["PhysicalResourceId"].as_str().unwrap_or_default();
-        let left = id.rsplit('/').next().and_then(|name| things.reports.get(name));
-        return match left {
-            Some((report, tags)) if mine(tags) => Err(format!("report `{}` is still there", report.name)),
-            _ => Ok(()),
+        let name = id.rsplit('/').next().unwrap_or_default();
+        let reports = things.reports.get(name).into_iter().map(|(report, tags)| (&report.name, tags));
+        let exports = things.exports.values().map(|known| (&known.export.name, &known.tags));
+        let mut left = reports.chain(exports.filter(|(known, _)| *known == name));
+        return left.find(|(_, tags)| mine(tags)).map_or(Ok(()), |(name, _)| Err(format!("`{name}` is still there")));
+    }
+    let keys_seen = !lived
+        .world
+        .script
+        .met()
+        .keys()
+        .any(|((_, call), mishap)| *call == "s3:GetEncryptionConfiguration" && DENIALS.contains(mishap));
+    check_key(&response["Data"], things, keys_seen)?;
+    check_export(&event["ResourceProperties"], &response["Data"], things, mine)
+}
+
+/// The role is granted the key that the bucket names, if that could be seen, and no other.
+fn check_key(data: &Value, things: &Things, seen: bool) -> Result<(), String> {
+    let data = |name: &str| data[name].as_str().unwrap_or_default();
+    let bucket = things.buckets.get(data("BucketName")).filter(|_| data("Origin") != "none");
+    let key = bucket.and_then(|bucket| bucket.kms_key.as_deref()).unwrap_or_default();
+    let told = data("KmsKeyArn");
+    if told == key || (!seen && told.is_empty()) {
+        Ok(())
+    } else {
+        Err(format!("the bucket's key is `{key}`, and `{told}` is told"))
+    }
+}
+
+/// The attributes, and what they say is there.
+fn check_export(properties: &Value, data: &Value, things: &Things, mine: impl Fn(&Tags) -> bool) -> Result<(), String> {
+    let data = |name: &str| data[name].as_str().unwrap_or_default();
+    // HW-A8: the template puts them into JSON text.
+    let ends_a_string = |text: &str| text.chars().any(|c| c == '"' || c == '\\' || c.is_control());
+    if let Some(name) = billing::ATTRIBUTES.into_iter().find(|name| ends_a_string(data(name))) {
+        return Err(format!("attribute `{name}` breaks the template's JSON: {}", data(name)));
+    }
+    let bucket = things.buckets.get(data("BucketName"));
+    // What the customer brings is not looked for under a name of ours.
+    if properties["ExistingBucket"].as_str().is_some_and(|name| !name.is_empty()) && data("Origin") == "reused" {
+        let there = bucket.is_some_and(|bucket| bucket.owner.is_none());
+        return if there { Ok(()) } else { Err(format!("there is no bucket `{}` to read", data("BucketName"))) };
+    }
+    if data("Arn").contains(":bcm-data-exports:") {
+        let known = things
+            .exports
+            .get(data("Arn"))
+            .filter(|known| known.export.name == data("Name") && known.export.bucket == data("BucketName"));
+        return match (data("Origin"), known) {
+            ("created", Some(known)) if mine(&known.tags) => can_be_delivered_to(things, &known.export.bucket, &mine),
+            ("reused", Some(known)) if !is_anyones(&known.tags) && bucket.is_some() => Ok(()),
+            (origin, known) => Err(format!("Origin is `{origin}` and Arn `{}`, but there is {known:?}", data("Arn"))),
         };
     }
     let report = things.reports.get(data("Name"));
     match (data("Origin"), report) {
         ("none", None) if data("Name").is_empty() => Ok(()),
         ("created", Some((report, tags))) if mine(tags) && report.bucket == data("BucketName") => {
-            let bucket = things.buckets.get(&report.bucket).filter(|bucket| mine(&bucket.tags) && bucket.owner.is_none());
-            let allowed =
-                bucket.and_then(|bucket| bucket.policy.as_deref()).is_some_and(|policy| policy.contains("HawserBillingWrite"));
-            if allowed { Ok(()) } else { Err(format!("AWS cannot deliver to `{}`", report.bucket)) }
+            can_be_delivered_to(things, &report.bucket, &mine)
         }
         ("reused", Some((report, tags))) if !is_anyones(tags) && report.bucket == data("BucketName") => {
             if things.buckets.contains_key(&report.bucket) { Ok(()) } else { Err("the reused report has no bucket".to_owned()) }
         }
         (origin, report) => Err(format!("Origin is `{origin}` and Name `{}`, but there is {report:?}", data("Name"))),
     }
+}
+
+fn can_be_delivered_to(things: &Things, bucket: &str, mine: impl Fn(&Tags) -> bool) -> Result<(), String> {
+    let ours = things.buckets.get(bucket).filter(|bucket| mine(&bucket.tags) && bucket.owner.is_none());
+    let allowed = ours.and_then(|bucket| bucket.policy.as_deref()).is_some_and(|policy| policy.contains("HawserBillingWrite"));
+    if allowed { Ok(()) } else { Err(format!("AWS cannot deliver to `{bucket}`")) }
 }
 
 /// The vendor has what the account said, or the answer says that it does not.
@@ -241,7 +292,8 @@ fn check_alive(stack: &StackLived, lived: &Lived) -> Result<(), String> {
     let crossed = was_cut
         && ["Create", "Update"].iter().any(|request| {
             let label = Label { resource: BILLING, request };
-            lived.world.script.steps().contains_key(&(label, "cur:DeleteReportDefinition"))
+            let removals = ["cur:DeleteReportDefinition", "bcm-data-exports:DeleteExport"];
+            removals.iter().any(|call| lived.world.script.steps().contains_key(&(label, *call)))
         });
     // A resource that a person skipped is what the person says it is.
     if blind || crossed || !settled || text("Origin") != "created" || !stack.healed.is_empty() {
@@ -249,8 +301,11 @@ fn check_alive(stack: &StackLived, lived: &Lived) -> Result<(), String> {
     }
     let (report, bucket) = (text("Name"), text("BucketName"));
     let excused = |name: &str| lived.promises.dropped.contains(name) || lived.promises.taken_over.contains(name);
-    if !alive.things.reports.contains_key(report) && !excused(report) {
-        return Err(format!("report `{report}` is gone while the stack ({}) has it", alive.status));
+    let mine = |tags: &Tags| tags.get(TAG_STACK) == Some(&stack.id);
+    // Of two exports with one name and one path either will do.
+    let export = || alive.things.exports.values().any(|known| known.export.name == report && mine(&known.tags));
+    if !alive.things.reports.contains_key(report) && !export() && !excused(report) {
+        return Err(format!("`{report}` is gone while the stack ({}) has it", alive.status));
     }
     if !alive.things.buckets.contains_key(bucket) && !excused(bucket) {
         return Err(format!("bucket `{bucket}` is gone while the stack ({}) has it", alive.status));
@@ -259,7 +314,11 @@ fn check_alive(stack: &StackLived, lived: &Lived) -> Result<(), String> {
 }
 
 /// After the stack is gone.
-fn check_end(stack: &StackLived, lived: &Lived) -> Result<(), String> {
+fn check_end(life: &Life, stack: &StackLived, lived: &Lived) -> Result<(), String> {
+    // Nothing is removed on a guess, so whoever may not look at exports cannot remove a stack that asked for one.
+    if life.account.data_exports_denied && stack.status == "DELETE_FAILED" {
+        return Ok(());
+    }
     // F-1, F-27, F-28: when nothing goes wrong any more, nothing keeps a stack from going on or from going.
     let taken_over = !lived.promises.taken_over.is_empty();
     for (what, status) in &stack.healed {
@@ -274,6 +333,9 @@ fn check_end(stack: &StackLived, lived: &Lived) -> Result<(), String> {
     if !remains_are_explained(stack, BILLING, lived) {
         if let Some((name, _)) = lived.things.reports.iter().find(|(_, (_, tags))| mine(tags)) {
             return Err(format!("report `{name}` of the deleted stack is left"));
+        }
+        if let Some((arn, _)) = lived.things.exports.iter().find(|(_, known)| mine(&known.tags)) {
+            return Err(format!("export `{arn}` of the deleted stack is left"));
         }
         let empty = lived.things.buckets.iter().find(|(_, bucket)| mine(&bucket.tags) && bucket.objects.is_empty());
         if let Some((name, _)) = empty {
@@ -321,7 +383,12 @@ fn remains_are_explained(stack: &StackLived, resource: &str, lived: &Lived) -> b
         return late_and_spoiled || forgotten || said || told_too_late(&of_resource);
     }
     let asking = met("Delete", "cloudformation:DescribeStackResources", &DENIALS);
-    late_and_spoiled || forgotten || asking || met("Delete", "s3:ListBucket", &DENIALS)
+    // The service that the stack did not ask for did not answer, and the Delete said so.
+    let unasked = last_delete.is_some_and(|exchange| match &exchange.closed {
+        Closed::Answered(response) => response["Reason"].as_str().is_some_and(|reason| reason.contains("not looked for in")),
+        _ => false,
+    });
+    late_and_spoiled || forgotten || asking || unasked || met("Delete", "s3:ListBucket", &DENIALS)
 }
 
 /// A repetition of an Update that came after its answer, and was the first to reach the vendor.
@@ -342,6 +409,14 @@ fn check_promises(life: &Life, lived: &Lived) -> Result<(), String> {
         if things.reports.get(name) != Some(report) {
             return Err(format!("the customer's report `{name}` was changed: {:?}", things.reports.get(name)));
         }
+    }
+    for (arn, known) in &promises.theirs.exports {
+        if things.exports.get(arn) != Some(known) {
+            return Err(format!("the customer's export `{arn}` was changed: {:?}", things.exports.get(arn)));
+        }
+    }
+    if let Some(case) = things.cases.iter().find(|case| case.run.is_some() && !life.asks_for_backfill()) {
+        return Err(format!("nobody asked for support case {}", case.display_id));
     }
     for (name, bucket) in &promises.theirs.buckets {
         if things.buckets.get(name) != Some(bucket) {
@@ -370,7 +445,9 @@ fn check_promises(life: &Life, lived: &Lived) -> Result<(), String> {
 fn check_vendor_alone(life: &Life, lived: &Lived) -> Result<(), String> {
     let met = lived.world.script.met();
     let plainly = life.stacks.iter().all(|stack| matches!(stack.deliveries, Deliveries::Plain));
-    let others = !plainly || life.is_cut() || life.actor.is_some() || met.keys().any(|((_, call), _)| *call != VENDOR_CALL);
+    let blind = life.account.data_exports_denied;
+    let others =
+        !plainly || blind || life.is_cut() || life.actor.is_some() || met.keys().any(|((_, call), _)| *call != VENDOR_CALL);
     let broke_itself = met.keys().any(|(_, mishap)| matches!(mishap, Mishap::Panic | Mishap::KilledBefore | Mishap::KilledAfter));
     let stuck = lived.stacks.iter().any(|stack| stack.statuses.contains(&Status::Failed));
     if !others && !broke_itself && stuck {

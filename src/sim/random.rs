@@ -6,7 +6,8 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::{
-    account::{AccountFile, BucketFile, Lags, OrganizationFile, ReportFile},
+    account::{AccountFile, BucketFile, ExportFile, Lags, OrganizationFile, ReportFile},
+    account_file::{SupportFile, SupportPlan, TransferFile},
     actors::Actor,
     lambda::Deliveries,
     life::{Life, Op, StackLife},
@@ -30,7 +31,12 @@ pub fn parameters(changes: &[(&'static str, &str)]) -> Parameters {
         ("Kind", "CostAndUsageReport".to_owned()),
         ("Format", "Parquet".to_owned()),
         ("Reuse", "WhenSuitable".to_owned()),
+        ("Scope", "Payer".to_owned()),
         ("Retention", "Retain".to_owned()),
+        ("RequestBackfill", "false".to_owned()),
+        ("ExistingExport", String::new()),
+        ("ExistingBucket", String::new()),
+        ("ExistingPrefix", String::new()),
         ("NamePrefix", "acme".to_owned()),
         ("NoticeUrl", "https://vendor.example/notices".to_owned()),
         ("LaunchToken", TOKEN.to_owned()),
@@ -83,8 +89,9 @@ fn stack(random: &mut Rng, number: usize, left: &mut usize) -> StackLife {
     change(random, &mut current);
     ops.push(Op::Create(parameters(&current), cut(random)));
     for _ in 0..updates {
-        match random.u32(0..10) {
+        match random.u32(0..11) {
             0 => ops.push(Op::Deliver),
+            10 => ops.push(Op::Grow),
             1 => ops.push(Op::Wait(Duration::from_secs(random.u64(1..900)))),
             2 => ops.push(Op::Rest),
             _ => {
@@ -103,9 +110,13 @@ fn stack(random: &mut Rng, number: usize, left: &mut usize) -> StackLife {
 /// Changes one or two parameters, now and then to what is refused.
 fn change(random: &mut Rng, current: &mut Vec<(&'static str, &'static str)>) {
     let changes: &[(&'static str, &[&'static str])] = &[
-        ("Kind", &["CostAndUsageReport", "CostAndUsageReport", "None"]),
+        ("Kind", &["CostAndUsageReport", "CostAndUsageReport2", "CostAndUsageReport2", "Focus", "None"]),
         ("Format", &["Parquet", "Csv"]),
         ("Reuse", &["WhenSuitable", "Never"]),
+        ("Scope", &["Payer", "Account"]),
+        ("RequestBackfill", &["true", "false"]),
+        ("ExistingExport", &["", "", "", "finance", "cur2-finance", "nobody-has-this"]),
+        ("ExistingBucket", &["", "", "", "finance-data", "nobody-has-this"]),
         ("Retention", &["Retain", "Retain", "Delete"]),
         ("ConnectionName", &["first", "second", "with \"quotes\" and\nlines"]),
         ("PackBilling", &["ReadOnly", "None"]),
@@ -128,7 +139,7 @@ fn change(random: &mut Rng, current: &mut Vec<(&'static str, &'static str)>) {
 
 /// Values that the handler refuses.
 const SLIPS: [(&str, &str); 4] =
-    [("Kind", "Focus"), ("Format", "Excel"), ("NoticeUrl", "http://vendor.example/notices"), ("NamePrefix", "another")];
+    [("Kind", "Everything"), ("Format", "Excel"), ("NoticeUrl", "http://vendor.example/notices"), ("NamePrefix", "another")];
 
 fn cut(random: &mut Rng) -> Option<Cut> {
     let after = *pick(random, &[0, 10, 50, 90, 130, 200, 1500, 30_000]);
@@ -150,18 +161,18 @@ fn account(random: &mut Rng, stacks: &[StackLife]) -> AccountFile {
     };
     let mut file = AccountFile {
         organization: match random.u32(0..8) {
-            0 => OrganizationFile::Member {
-                id: "o-example".to_owned(),
-                management_account: Some("999988887777".to_owned()),
-                feature_set: "ALL".to_owned(),
-            },
-            1 => OrganizationFile::Member {
-                id: "o-example".to_owned(),
-                management_account: Some(ACCOUNT.to_owned()),
-                feature_set: "ALL".to_owned(),
-            },
+            0 => member_of("999988887777"),
+            1 => member_of(ACCOUNT),
             2 => OrganizationFile::Denied,
             _ => OrganizationFile::None,
+        },
+        delegated_services: random.bool().then(|| vec!["billing-cost-management.amazonaws.com".to_owned()]),
+        data_exports_denied: random.u32(0..16) == 0,
+        export_names_unique: random.u32(0..4) == 0,
+        split_cost_allocation: random.u32(0..4) != 0,
+        support: SupportFile {
+            plan: *pick(random, &[SupportPlan::None, SupportPlan::Paid, SupportPlan::Paid]),
+            cases: Vec::new(),
         },
         ..AccountFile::default()
     };
@@ -181,8 +192,22 @@ fn account(random: &mut Rng, stacks: &[StackLife]) -> AccountFile {
         }
         _ => {}
     }
-    if !file.reports.is_empty() {
-        file.buckets = vec![bucket("finance-data")];
+    match random.u32(0..10) {
+        0 | 1 => file.exports = vec![ExportFile::hourly("cur2-finance", "finance-data")],
+        2 => file.exports = vec![focus("focus-finance"), focus("focus-team")],
+        3 => file.exports = (0..5).map(|n| unhealthy(&format!("cur2-{n}"))).collect(),
+        4 => file.exports = vec![ExportFile { format: "TEXT_OR_CSV".to_owned(), compression: "GZIP".to_owned(), ..focus("f") }],
+        _ => {}
+    }
+    if random.u32(0..8) == 0 {
+        let transfer =
+            TransferFile { status: "ACCEPTED".to_owned(), other: Some("777766665555".to_owned()), start: None, end: None };
+        let way = if random.bool() { &mut file.transfers.outbound } else { &mut file.transfers.inbound };
+        way.push(transfer);
+    }
+    if !file.reports.is_empty() || !file.exports.is_empty() {
+        let key = (random.u32(0..4) == 0).then(|| format!("arn:aws:kms:us-east-1:{ACCOUNT}:key/finance"));
+        file.buckets = vec![BucketFile { kms_key: key, ..bucket("finance-data") }];
     }
     // Somebody has what the first stack will want to make.
     if let (0, Some((own_report, own_bucket))) = (random.u32(0..12), stacks.first().and_then(names_of)) {
@@ -196,6 +221,23 @@ fn account(random: &mut Rng, stacks: &[StackLife]) -> AccountFile {
         }
     }
     file
+}
+
+fn focus(name: &str) -> ExportFile {
+    ExportFile { table: "FOCUS_1_2_AWS".to_owned(), ..ExportFile::hourly(name, "finance-data") }
+}
+
+fn unhealthy(name: &str) -> ExportFile {
+    let reason = Some("INTERNAL_FAILURE".to_owned());
+    ExportFile { status: "UNHEALTHY".to_owned(), reason, ..ExportFile::hourly(name, "finance-data") }
+}
+
+fn member_of(payer: &str) -> OrganizationFile {
+    OrganizationFile::Member {
+        id: "o-example".to_owned(),
+        management_account: Some(payer.to_owned()),
+        feature_set: "ALL".to_owned(),
+    }
 }
 
 /// The names of the Parquet report and its bucket that a stack derives.

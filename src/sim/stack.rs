@@ -457,7 +457,9 @@ impl Stack {
             return json!({
                 "ServiceToken": "arn:aws:lambda:eu-west-1:111122223333:function:handler", "ServiceTimeout": "600",
                 "Kind": parameter("Kind"), "Format": parameter("Format"), "Reuse": parameter("Reuse"),
-                "Retention": parameter("Retention"), "NamePrefix": parameter("NamePrefix"), "RequestBackfill": "false",
+                "Scope": parameter("Scope"), "Retention": parameter("Retention"), "NamePrefix": parameter("NamePrefix"),
+                "RequestBackfill": parameter("RequestBackfill"), "ExistingExport": parameter("ExistingExport"),
+                "ExistingBucket": parameter("ExistingBucket"), "ExistingPrefix": parameter("ExistingPrefix"),
             });
         }
         let export = self.attributes(BILLING);

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    account::{AccountFile, BucketFile, Lags, ReportFile},
+    account::{AccountFile, BucketFile, ExportFile, Lags, OrganizationFile, ReportFile},
+    account_file::SupportPlan,
     coverage::Coverage,
     lambda::{Deliveries, Delivery},
     life::{Life, Lived, Op, StackLife, live_alone},
     model,
     random::{names, parameters},
     script::{Label, Mishap, Step},
-    stack::{BILLING, CONNECTION, Cut, WITHOUT},
+    stack::{ACCOUNT, BILLING, CONNECTION, Cut, WITHOUT},
 };
 use crate::billing::Format;
 
@@ -52,6 +53,129 @@ fn with_deliveries(mut life: Life, deliveries: Deliveries) -> Life {
 fn customers_report() -> AccountFile {
     let (report, bucket) = (ReportFile::hourly("finance", "finance-data"), BucketFile::customers("finance-data"));
     AccountFile { reports: vec![report], buckets: vec![bucket], ..AccountFile::default() }
+}
+
+const CUR2: (&str, &str) = ("Kind", "CostAndUsageReport2");
+const FOCUS: (&str, &str) = ("Kind", "Focus");
+
+fn supported(mut life: Life) -> Life {
+    life.account.support.plan = SupportPlan::Paid;
+    life
+}
+
+fn in_account(account: AccountFile, mut life: Life) -> Life {
+    life.account = account;
+    life
+}
+
+fn customers_exports() -> AccountFile {
+    let focus = ExportFile { table: "FOCUS_1_2_AWS".to_owned(), ..ExportFile::hourly("focus-finance", "finance-data") };
+    let bucket = BucketFile {
+        kms_key: Some(format!("arn:aws:kms:us-east-1:{ACCOUNT}:key/finance")),
+        ..BucketFile::customers("finance-data")
+    };
+    AccountFile {
+        exports: vec![ExportFile::hourly("cur2-finance", "finance-data"), focus],
+        buckets: vec![bucket],
+        ..AccountFile::default()
+    }
+}
+
+fn organization_of(payer: &str) -> OrganizationFile {
+    OrganizationFile::Member {
+        id: "o-example".to_owned(),
+        management_account: Some(payer.to_owned()),
+        feature_set: "ALL".to_owned(),
+    }
+}
+
+/// Lives with Data Exports: what is different there from reports, and every call that reports do not need.
+fn lives_with_exports() -> Vec<Life> {
+    let member = AccountFile {
+        organization: organization_of("999988887777"),
+        delegated_services: Some(vec!["billing-cost-management.amazonaws.com".to_owned()]),
+        ..AccountFile::default()
+    };
+    let payer = AccountFile { organization: organization_of(ACCOUNT), ..AccountFile::default() };
+    let full = AccountFile {
+        exports: (0..2)
+            .map(|n| ExportFile {
+                table: "FOCUS_1_2_AWS".to_owned(),
+                reason: Some("INTERNAL_FAILURE".to_owned()),
+                status: "UNHEALTHY".to_owned(),
+                ..ExportFile::hourly(&format!("focus-{n}"), "finance-data")
+            })
+            .collect(),
+        buckets: vec![BucketFile::customers("finance-data")],
+        ..AccountFile::default()
+    };
+    let no_split = AccountFile { split_cost_allocation: false, ..AccountFile::default() };
+    let asking = [CUR2, ("RequestBackfill", "true")];
+    let grown_meanwhile = with_deliveries(
+        Life::of_one(
+            "a table grows, then the export's Create comes again",
+            vec![create(&[CUR2]), Op::Grow, Op::Wait(Duration::from_secs(60)), Op::Rest],
+        ),
+        Deliveries::One(
+            Label { resource: BILLING, request: "Create" },
+            Delivery { again: Some(Duration::from_secs(30)), ..Delivery::default() },
+        ),
+    );
+    vec![
+        Life::of_one(
+            "each kind of export becomes the next",
+            vec![create(&[CUR2]), update(&[FOCUS]), update(&[]), update(&[CUR2, ("Format", "Csv")]), update(&[("Kind", "None")])],
+        ),
+        Life::of_one(
+            "an export's table grows, and the stack is updated",
+            vec![create(&[CUR2]), Op::Deliver, Op::Grow, update(&[CUR2, ("Retention", "Delete")]), Op::Deliver],
+        ),
+        grown_meanwhile,
+        supported(Life::of_one(
+            "past months are asked for, once",
+            vec![
+                create(&asking),
+                update(&[CUR2, ("RequestBackfill", "true"), ("Retention", "Delete")]),
+                update(&[FOCUS, ("RequestBackfill", "true")]),
+            ],
+        )),
+        Life::of_one("past months are asked for without a plan", vec![create(&asking), update(&[("RequestBackfill", "true")])]),
+        in_account(
+            customers_exports(),
+            Life::of_one(
+                "the customer's exports are reused, then one of our own is asked for, then one is named",
+                vec![
+                    create(&[CUR2]),
+                    update(&[FOCUS]),
+                    update(&[FOCUS, ("Reuse", "Never")]),
+                    update(&[FOCUS, ("ExistingExport", "cur2-finance")]),
+                    update(&[FOCUS, ("ExistingBucket", "finance-data"), ("ExistingPrefix", "billing")]),
+                ],
+            ),
+        ),
+        in_account(
+            member,
+            Life::of_one("a member asks for its own costs", vec![create(&[CUR2]), update(&[CUR2, ("Scope", "Account")])]),
+        ),
+        in_account(payer, Life::of_one("a payer asks for all costs", vec![create(&[CUR2]), update(&[FOCUS])])),
+        in_account(
+            full,
+            Life::of_one("there is no room for another export", vec![create(&[("Kind", "None")]), update(&[FOCUS]), update(&[])]),
+        ),
+        in_account(no_split, Life::of_one("the account has no split cost allocation data", vec![create(&[CUR2]), update(&[])])),
+        Life::of_one(
+            "an Update to an export is refused and rolled back",
+            vec![create(&[]), update(&[FOCUS, ("NoticeUrl", "http://vendor.example/")]), update(&[FOCUS])],
+        ),
+        slow(Life::of_one(
+            "an export's Create is cancelled before it is made",
+            vec![Op::Create(parameters(&[CUR2]), cut(BILLING, 90))],
+        )),
+        slow(Life::of_one(
+            "an Update is cancelled while an export is made",
+            vec![create(&[CUR2]), Op::Update(parameters(&[FOCUS]), cut(BILLING, 110))],
+        )),
+    ]
 }
 
 /// The lives that things go wrong in. Together they take every step there is.
@@ -100,7 +224,7 @@ pub fn lives() -> Vec<Life> {
     };
     let mut two = Life::of_one("two stacks in one account", vec![create(&[]), update(&[("Kind", "None")])]);
     two.stacks.push(second);
-    vec![
+    let mut lives = vec![
         Life::of_one(
             "a report is made, renamed for the vendor, replaced by another format",
             vec![create(&[]), update(&[("ConnectionName", "second")]), update(&[("Format", "Csv")])],
@@ -183,7 +307,9 @@ pub fn lives() -> Vec<Life> {
         slow_aws,
         unmarked,
         two,
-    ]
+    ];
+    lives.extend(lives_with_exports());
+    lives
 }
 
 /// The steps of a life in which nothing goes wrong, each with how often it is taken.

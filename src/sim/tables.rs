@@ -183,6 +183,14 @@ impl Dictionary {
         Self { changes }
     }
 
+    /// AWS adds a column to every table.
+    pub(super) fn grow(&mut self) {
+        for known in &KNOWN {
+            let change = self.changes.entry(known.name.to_owned()).or_default();
+            change.with.push(format!("added_{}", change.with.len() + 1));
+        }
+    }
+
     /// Every table, as `ListTables` has it.
     pub(super) fn tables(&self) -> Vec<Table> {
         let known = KNOWN.iter().map(|known| known.name.to_owned());
