@@ -39,20 +39,20 @@ def report_needs(operation: str, asked: dict, region: str, account: str) -> tupl
 
 
 def export_needs(operation: str, asked: dict, region: str, account: str) -> tuple[str, list]:
-    """CreateExport is authorised on the export and on its table, and for tags and bills by two actions more."""
+    """CreateExport and UpdateExport are authorised on the export and on its table; tags and bills take two actions more."""
     prefix = f"arn:aws:bcm-data-exports:{region}:{account}:"
     if operation == "GetTable":
         return f"{prefix}table/{asked.get('TableName')}", []
-    if operation != "CreateExport":
+    if operation not in ("CreateExport", "UpdateExport"):
         return asked.get("ExportArn") or asked.get("ResourceArn") or "*", []
     export = asked.get("Export") or {}
-    arn = f"{prefix}export/{export.get('Name')}"
+    arn = asked.get("ExportArn") or f"{prefix}export/{export.get('Name')}"
     query = export.get("DataQuery") or {}
     tables = re.findall(r"\bFROM\s+(\w+)", query.get("QueryStatement", ""), re.IGNORECASE)
-    also = [("bcm-data-exports:CreateExport", f"{prefix}table/{table}") for table in tables]
+    also = [(f"bcm-data-exports:{operation}", f"{prefix}table/{table}") for table in tables]
     if asked.get("ResourceTags"):
         also.append(("bcm-data-exports:TagResource", arn))
-    if any(table.startswith(NEED_A_REPORT_PERMISSION) for table in tables):
+    if operation == "CreateExport" and any(table.startswith(NEED_A_REPORT_PERMISSION) for table in tables):
         also.append(("cur:PutReportDefinition", f"arn:aws:cur:{region}:{account}:/putReportDefinition"))
     return arn, also
 

@@ -147,6 +147,21 @@ impl Front {
         lock(&self.shared.uploads).clone()
     }
 
+    /// The Data Exports of an account, as only the front knows them: ARN, name, definition, tags.
+    pub fn exports(&self, account: &str) -> Vec<Value> {
+        self.shared.exports.shown(account)
+    }
+
+    /// Gives an account an export that it had before, without any check; its ARN.
+    pub fn put_export(&self, account: &str, definition: Value) -> String {
+        self.shared.exports.put(account, definition)
+    }
+
+    /// The support cases that an account opened in this run.
+    pub fn cases(&self, account: &str) -> Vec<Value> {
+        self.shared.desk.shown(account)
+    }
+
     /// Changes the circumstances from the next request on.
     pub fn set_scenario(&self, scenario: Scenario) {
         self.shared.faults.set(&scenario);

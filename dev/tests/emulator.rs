@@ -19,6 +19,8 @@ mod front;
 mod hostile;
 #[path = "emulator/kills.rs"]
 mod kills;
+#[path = "emulator/kinds.rs"]
+mod kinds;
 #[path = "emulator/lifecycle.rs"]
 mod lifecycle;
 #[path = "emulator/lives.rs"]
@@ -31,5 +33,7 @@ mod services;
 mod status;
 #[path = "emulator/vendor.rs"]
 mod vendor;
+#[path = "emulator/watch.rs"]
+mod watch;
 #[path = "emulator/world.rs"]
 mod world;

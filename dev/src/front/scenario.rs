@@ -29,6 +29,8 @@ pub struct Scenario {
     pub export_quota: Option<usize>,
     /// How exports fare, by name; `*` is for all others. Without either an export is healthy and has no data yet.
     pub export_status: BTreeMap<String, ExportStatus>,
+    /// Whether an account may have two exports of one name: AWS does not promise that it may not.
+    pub twin_exports: bool,
     /// Tables that AWS no longer, or not yet, has.
     pub tables_missing: Vec<String>,
     /// Columns by table that the dictionary of this project does not know: AWS adds some now and then.
@@ -58,6 +60,7 @@ impl Default for Scenario {
             report_status: BTreeMap::new(),
             export_quota: None,
             export_status: BTreeMap::new(),
+            twin_exports: false,
             tables_missing: Vec::new(),
             columns_added: BTreeMap::new(),
             columns_missing: Vec::new(),

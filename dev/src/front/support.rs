@@ -154,6 +154,14 @@ fn create(shared: &Shared, asked: &Asked) -> Result<Value, AwsError> {
     Ok(json!({"caseId": id}))
 }
 
+impl Desk {
+    /// The cases that an account opened in this run, for tests.
+    pub(super) fn shown(&self, account: &str) -> Vec<Value> {
+        let cases = lock(&self.0).get(account).cloned().unwrap_or_default();
+        cases.iter().map(|case| case.written(true)).collect()
+    }
+}
+
 impl Case {
     fn earlier(number: usize, case: &super::scenario::SupportCase) -> Self {
         let shown = json!({

@@ -207,10 +207,13 @@ impl Lane {
     }
 }
 
-/// Reports and buckets, each with all that can be read of it: those with the stack's mark, or those with nobody's.
-async fn things(world: &World, stack_id: Option<&str>) -> BTreeMap<String, String> {
+/// Reports, exports and buckets, each with all that can be read of it: those with the stack's mark, or those with nobody's.
+pub(crate) async fn things(world: &World, stack_id: Option<&str>) -> BTreeMap<String, String> {
     let mut things = BTreeMap::new();
     let root = world.billing();
+    for export in world.exports().into_iter().filter(|export| export["tags"][MARK].as_str() == stack_id) {
+        things.insert(format!("export {} everything", export["name"].as_str().unwrap()), export.to_string());
+    }
     for report in world.reports().await {
         let (name, target) = (report.report_name(), "AWSOrigamiServiceGatewayService.ListTagsForResource");
         let (_, tags) = root.json("cur", target, &json!({"ReportName": name})).await.unwrap();

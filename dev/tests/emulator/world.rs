@@ -145,6 +145,44 @@ impl World {
         assert_eq!(status, 200);
     }
 
+    /// A Data Export that the customer has, made without any check: hourly, with resources, in a bucket that is there already.
+    /// `changes` are by JSON pointer; the answer is its ARN.
+    pub(crate) fn customers_export(&self, name: &str, table: &str, bucket: &str, changes: &[(&str, Value)]) -> String {
+        let mut properties = json!({"TIME_GRANULARITY": "HOURLY"});
+        if table == "COST_AND_USAGE_REPORT" {
+            properties["INCLUDE_RESOURCES"] = json!("TRUE");
+        }
+        let mut export = json!({
+            "Name": name,
+            "DataQuery": {"QueryStatement": format!("SELECT * FROM {table}"), "TableConfigurations": {table: properties}},
+            "DestinationConfigurations": {"S3Destination": {
+                "S3Bucket": bucket, "S3Prefix": "exports", "S3Region": BILLING_REGION,
+                "S3OutputConfigurations": {"OutputType": "CUSTOM", "Format": "PARQUET", "Compression": "PARQUET",
+                                           "Overwrite": "OVERWRITE_REPORT"}}},
+            "RefreshCadence": {"Frequency": "SYNCHRONOUS"}});
+        for (pointer, value) in changes {
+            *export.pointer_mut(pointer).unwrap() = value.clone();
+        }
+        self.emulator.front().put_export(CUSTOMER, export)
+    }
+
+    /// The account's Data Exports.
+    pub(crate) fn exports(&self) -> Vec<Value> {
+        self.emulator.front().exports(CUSTOMER)
+    }
+
+    /// The handler's calls so far.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.emulator.front().calls().all().into_iter().filter(|call| call.principal == "role").collect()
+    }
+
+    /// AWS's own models allow every request that was made.
+    pub(crate) fn assert_all_fit(&self) {
+        let misfits: Vec<String> =
+            self.calls().iter().filter_map(|call| Some(format!("{}: {}", call.name(), call.misfit.as_ref()?))).collect();
+        assert_eq!(misfits, Vec::<String>::new());
+    }
+
     /// Puts an object, as AWS would deliver it.
     pub(crate) async fn deliver(&self, bucket: &str, key: &str) {
         let body = b"line items".to_vec();
