@@ -79,7 +79,7 @@ pub enum Reuse {
 /// Whose costs the export is to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Everything on the bill that this account receives; nothing, if another account receives it.
+    /// Everything on the bill that this account receives; nothing, if another account receives it (HW-B8).
     Payer,
     /// Whatever this account can have, be it its own costs only (F-24).
     Account,
@@ -238,9 +238,10 @@ impl Export {
     }
 
     /// The id of this export: derived from the request alone, so known before any call (HW-L1, F-2). What cannot be changed
-    /// in place (HW-L3; AWS::CUR::ReportDefinition marks name, granularity, elements and versioning create-only; files of two
-    /// formats or tables below one key are no readable data) makes another id, so CloudFormation deletes the old one only after
-    /// the update succeeded, and the old export delivers until then.
+    /// in place (HW-L3; AWS::CUR::ReportDefinition marks name, granularity, elements and versioning create-only, and ties artifacts
+    /// to the format) makes another id, so CloudFormation deletes the old one only after the update succeeded, and the old export
+    /// delivers until then. A Data Export changes its format in place (AWS::BCMDataExports::Export marks its name and cadence
+    /// create-only), because an account may have two of FOCUS and no third for a while.
     pub fn id(&self, origin: &Origin) -> Id {
         match &self.existing {
             Some(_) => Id::of_existing(origin, &self.prefix),
@@ -307,7 +308,8 @@ impl Existing {
 const BUCKET_BYTES_MAX: usize = 255;
 
 fn key(origin: &Origin, kind: Kind, format: Format) -> Key {
-    Key::derive(&[origin.stack.as_str(), &origin.logical_id, kind.as_str(), format.as_str()])
+    let format = if kind.is_data_export() { "" } else { format.as_str() };
+    Key::derive(&[origin.stack.as_str(), &origin.logical_id, kind.as_str(), format])
 }
 
 /// The physical id of a billing export, and with it the names of all that Hawser makes for it.
@@ -333,7 +335,8 @@ impl Id {
 
     /// Every id that this resource of this stack can ever have answered with.
     pub fn all(origin: &Origin, prefix: &NamePrefix) -> impl Iterator<Item = Self> {
-        let all = Kind::ALL.into_iter().flat_map(|kind| Format::ALL.map(|format| (kind, format)));
+        let formats = |kind: Kind| if kind.is_data_export() { &Format::ALL[..1] } else { &Format::ALL[..] };
+        let all = Kind::ALL.into_iter().flat_map(move |kind| formats(kind).iter().map(move |format| (kind, *format)));
         let made = all.map(move |(kind, format)| Self { prefix: prefix.clone(), key: key(origin, kind, format), kind });
         made.chain(std::iter::once(Self::of_existing(origin, prefix)))
     }
@@ -445,7 +448,7 @@ impl Report {
             compression: compression.to_owned(),
             elements: vec!["RESOURCES".to_owned(), SPLIT_ELEMENT.to_owned()],
             bucket: bucket.as_str().to_owned(),
-            prefix: format!("{DATA_ROOT}{}", digest_hex(&[request_id], 4)),
+            prefix: prefix_of(request_id),
             region: region.as_str().to_owned(),
             artifacts,
             versioning: "OVERWRITE_REPORT".to_owned(),
@@ -460,6 +463,11 @@ impl Report {
     pub fn arn(&self, partition: Partition, region: &Region, account: &AccountId) -> String {
         format!("arn:{partition}:cur:{region}:{account}:definition/{}", self.name)
     }
+}
+
+/// Below which key the data of an export go that a request makes or moves.
+pub(crate) fn prefix_of(request_id: &str) -> String {
+    format!("{DATA_ROOT}{}", digest_hex(&[request_id], 4))
 }
 
 /// RFC 3339 in UTC, whole seconds.

@@ -14,7 +14,7 @@ use crate::{
         export::DataExport,
         plan::{Plan, PolicySeen, Step, UPLOAD_DAYS_MAX, plain},
         policy,
-        query::SPLIT_PROPERTY,
+        query::{self, Configured, SPLIT_PROPERTY, Source},
     },
     error::{Code, Failure},
     event::{Origin, RequestType},
@@ -147,12 +147,8 @@ fn is_refused(fault: &Fault) -> bool {
     fault.kind == FaultKind::Refused && fault.code == "ValidationException"
 }
 
-/// The same export without split cost allocation data, if it asks for them.
-fn less_split(export: &DataExport) -> Option<DataExport> {
-    let mut less = export.clone();
-    let properties = less.tables.values_mut().find(|properties| properties.get(SPLIT_PROPERTY).is_some_and(|v| v == "TRUE"))?;
-    properties.insert(SPLIT_PROPERTY.to_owned(), "FALSE".to_owned());
-    Some(less)
+fn asks_for_split(export: &DataExport) -> bool {
+    export.tables.values().any(|properties| properties.get(SPLIT_PROPERTY).is_some_and(|value| value == "TRUE"))
 }
 
 /// An account has these data only if it is opted in to them (Cost and Usage Reports User Guide, "Enabling split cost allocation
@@ -184,7 +180,7 @@ impl Run<'_> {
             Step::EnsureDeliveryAllowed { bucket, policy, from } => self.ensure_delivery_allowed(bucket, policy, from).await?,
             Step::EnsureReport { report, tags } => return self.ensure_report(report, tags).await,
             Step::EnsureExport { export, tags } => return self.ensure_export(export, tags).await,
-            Step::EnsureExportCurrent(export) => return self.ensure_export_current(export).await,
+            Step::EnsureExportCurrent { export, moves } => return self.ensure_export_current(export, *moves).await,
             Step::AskForBackfill(wish) => {
                 let outcome = self.ask_for_backfill(wish).await;
                 return Ok(Journal::attribute("Backfill", plain(&wish.told(&outcome))));
@@ -256,16 +252,17 @@ impl Run<'_> {
     async fn ensure_export(&self, export: &DataExport, tags: &Tags) -> Result<Journal, Halt> {
         let made = |arn: String| Journal::attribute("Arn", arn);
         let whole = self.until_bucket_is_seen(|| self.aws.create_export(export, tags)).await;
-        let fault = match (whole, less_split(export)) {
-            (Ok(arn), _) => return Ok(made(arn)),
-            (Err(fault), Some(less)) if is_refused(&fault) => {
+        let fault = match whole {
+            Ok(arn) => return Ok(made(arn)),
+            Err(fault) if is_refused(&fault) && asks_for_split(export) => {
+                let less = self.less_split(export).await?;
                 let answer = self.until_bucket_is_seen(|| self.aws.create_export(&less, tags)).await;
                 match answer {
                     Ok(arn) => return Ok(Journal { remarks: without_split(&fault).remarks, ..made(arn) }),
                     Err(_) => fault,
                 }
             }
-            (Err(fault), _) => fault,
+            Err(fault) => fault,
         };
         match fault.kind {
             FaultKind::Exists | FaultKind::Unavailable | FaultKind::Throttled => Err(Halt::Raced(fault.into())),
@@ -279,11 +276,27 @@ impl Run<'_> {
         }
     }
 
+    /// The same export without split cost allocation data: with the columns that its table has then.
+    async fn less_split(&self, export: &DataExport) -> Result<DataExport, Halt> {
+        let mut less = export.clone();
+        for (table, properties) in &mut less.tables {
+            properties.insert(SPLIT_PROPERTY.to_owned(), "FALSE".to_owned());
+            let columns = self.patiently(|| self.aws.table_columns(table, properties)).await?;
+            let configured = Configured { table: table.clone(), properties: properties.clone() };
+            less.query = query::statement(&Source { configured, columns })?;
+        }
+        Ok(less)
+    }
+
     /// Our export delivers as it is: that it could not be brought up to its table is worth a remark and no failure.
-    async fn ensure_export_current(&self, export: &DataExport) -> Result<Journal, Halt> {
-        match self.patiently(|| self.aws.update_export(export)).await {
+    async fn ensure_export_current(&self, export: &DataExport, moves: bool) -> Result<Journal, Halt> {
+        match self.until_bucket_is_seen(|| self.aws.update_export(export)).await {
             Ok(()) => Ok(Journal::default()),
             Err(fault) if fault.kind == FaultKind::Missing => Err(Halt::Raced(fault.into())),
+            Err(fault) if moves && fault.kind == FaultKind::BucketUnverified => {
+                Err(self.bucket_rejected(&export.bucket, &fault).await)
+            }
+            Err(fault) if moves => Err(fault.into()),
             Err(fault) => Ok(Journal::remark(format!("export `{}` stays as it was: {fault}", export.name))),
         }
     }

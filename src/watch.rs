@@ -2,7 +2,7 @@
 //!
 //! A schedule invokes the handler with its connection's own data. It looks at what AWS says of the export and at what is in
 //! the bucket ([`layout`]), judges, and tells the vendor with one `hawser.billing.status` notice. It keeps nothing and writes
-//! nothing, so each run is right by itself, and a vendor that hears no more knows that the stack is gone (F-31, F-32).
+//! nothing (HW-D3), so each run is right by itself, and a vendor that hears no more knows that the stack is gone (F-31, F-32).
 
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ pub fn is_heartbeat(event: &Value) -> bool {
     is("source", SOURCE) && is("detail-type", DETAIL_TYPE)
 }
 
-/// What the schedule says: which stack, and what the vendor knows of it.
+/// What the schedule says: which stack, and what the vendor knows of it (HW-D2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
     stack: StackId,
@@ -221,7 +221,7 @@ async fn look(origin: &Origin, heartbeat: &Heartbeat, ports: &Ports<'_>) -> Resu
     Ok(Seen { health: health?, closed: closed?, found, due_by: heartbeat.export("FirstDataDueBy").to_owned() })
 }
 
-/// What says nothing about the account: it is looked at again.
+/// What says nothing about the account: it is looked at again (HW-D4).
 fn may_pass(fault: &Fault) -> bool {
     matches!(fault.kind, FaultKind::Throttled | FaultKind::Unavailable)
 }
@@ -243,7 +243,8 @@ async fn health(origin: &Origin, heartbeat: &Heartbeat, ports: &Ports<'_>) -> Re
         );
         // An execution explains; whether the export is there does not depend on it.
         let failed = execution.ok().flatten().filter(|execution| execution.code.ends_with("_FAILURE"));
-        let failed = failed.map(|execution| execution.reason.map_or(execution.code.clone(), |why| format!("{} ({why})", execution.code)));
+        let failed =
+            failed.map(|execution| execution.reason.map_or(execution.code.clone(), |why| format!("{} ({why})", execution.code)));
         export.map(|export| Some(there(Candidate::Export(export), failed)))
     } else {
         let reports = patiently(ports.clock, origin, || aws.describe_reports()).await;

@@ -345,17 +345,6 @@ async fn every_report_that_was_found_is_named() {
     }
 }
 
-/// F-21: Data Exports are not offered yet; whoever asks is told so, and gets no report of another kind in their place.
-#[tokio::test(start_paused = true)]
-async fn a_kind_that_is_not_offered_is_refused_and_nothing_is_made() {
-    for kind in ["CostAndUsageReport2", "Focus"] {
-        let world = World::new(AccountFile::default());
-        let response = answer(&world, &here().with("Kind", json!(kind)).event("Create", "create", None)).await;
-        assert!(response["Reason"].as_str().unwrap().starts_with("KIND_UNSUPPORTED"), "{response}");
-        assert_eq!(world.account.things(), World::new(AccountFile::default()).account.things());
-    }
-}
-
 /// F-24: what a member may call is not what it is: one that may not look at reports connects all the same, and a report that this
 /// stack made before its account became a member stays.
 #[tokio::test(start_paused = true)]

@@ -191,7 +191,7 @@ fn seen_exports<'a>(export: &Export, facts: &'a Facts) -> Result<&'a [super::exp
     }
 }
 
-/// The service that is not asked for, if it did not answer: its exports are not named (F-21).
+/// The service that is not asked for, if it did not answer: its exports are not named (HW-B11, F-21).
 fn unseen(export: &Export, facts: &Facts) -> Option<String> {
     let not_named = |what: &str, fault: &Fault| format!("{what} are not named here: {fault}");
     match (&facts.reports, &facts.exports) {
@@ -229,7 +229,7 @@ fn find(
     (found, rejected)
 }
 
-/// What the customer names serves, unless nobody could read it. Where it falls short of what was asked for, that is said, and the
+/// What the customer names (HW-B13) serves, unless nobody could read it. Where it falls short of what was asked for, that is said, and the
 /// vendor, who is told, decides.
 fn existing_export(named: &str, export: &Export, facts: &Facts) -> Result<Choice, Failure> {
     let reports = match &facts.reports {

@@ -231,7 +231,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     } else {
         Vec::new()
     };
-    let stays_on = own.first().and_then(|(export, _)| export.tables.keys().next()).map(String::as_str);
+    let stays_on = own.first().and_then(|(export, _)| export.tables.iter().next());
     let (candidates, source, leftover) = tokio::join!(
         look.candidates(&candidates, questions.existing_bucket.as_ref()),
         look.source(export, &tables, stays_on),
@@ -562,7 +562,7 @@ impl Look<'_> {
         &self,
         export: &Export,
         tables: &Result<Vec<Table>, Fault>,
-        stay: Option<&str>,
+        stay: Option<(&String, &BTreeMap<String, String>)>,
     ) -> Result<Option<Result<Source, Failure>>, Failure> {
         if !export.kind.is_data_export() || export.existing.is_some() || self.origin.stack.partition.billing_region().is_none() {
             return Ok(None);

@@ -12,7 +12,7 @@ use super::{
     export::DataExport,
     first_data_due_by, mark, no_attributes,
     observe::{Facts, OwnBucket, Remains, own_bucket},
-    policy, query, rfc3339,
+    policy, prefix_of, query, rfc3339,
 };
 use crate::{
     error::{Code, Failure},
@@ -63,8 +63,13 @@ pub enum Step {
         /// Its tags.
         tags: Tags,
     },
-    /// The Data Export, which is ours, asks for every column that its table has by now.
-    EnsureExportCurrent(Box<DataExport>),
+    /// The Data Export, which is ours, asks for every column that its table has by now, in the asked format.
+    EnsureExportCurrent {
+        /// Its definition.
+        export: Box<DataExport>,
+        /// Its files change their format, and so their place. Else it serves as it is, should AWS refuse the change.
+        moves: bool,
+    },
     /// AWS Support was asked for past months, once.
     AskForBackfill(Box<Backfill>),
     /// The report does not exist. Planned only with our mark on it.
@@ -102,7 +107,7 @@ impl Step {
             Self::EnsureDeliveryAllowed { .. } => "EnsureDeliveryAllowed",
             Self::EnsureReport { .. } => "EnsureReport",
             Self::EnsureExport { .. } => "EnsureExport",
-            Self::EnsureExportCurrent(_) => "EnsureExportCurrent",
+            Self::EnsureExportCurrent { .. } => "EnsureExportCurrent",
             Self::AskForBackfill(_) => "AskForBackfill",
             Self::RetireReport(_) => "RetireReport",
             Self::RetireExport(_) => "RetireExport",
@@ -129,7 +134,12 @@ impl fmt::Display for Step {
                 let table = export.tables.keys().next().map_or("", String::as_str);
                 write!(f, "ensure export `{}` of {table} to `{}/{}`", export.name, export.bucket, export.prefix)
             }
-            Self::EnsureExportCurrent(export) => write!(f, "ensure export `{}` has every column of its table", export.name),
+            Self::EnsureExportCurrent { export, moves: false } => {
+                write!(f, "ensure export `{}` has every column of its table", export.name)
+            }
+            Self::EnsureExportCurrent { export, moves: true } => {
+                write!(f, "ensure export `{}` is {} to `{}/{}`", export.name, export.format, export.bucket, export.prefix)
+            }
             Self::AskForBackfill(backfill) => write!(f, "ask AWS Support once to backfill `{}`", backfill.name),
             Self::RetireReport(report) => write!(f, "retire report `{report}`"),
             Self::RetireExport(arn) => write!(f, "retire export `{arn}`"),
@@ -195,7 +205,8 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
         }
         Chosen::Ours(ours) => {
             let known = facts.ours.clone().unwrap_or_default();
-            describe(&mut attributes, origin, facts, ours, "created", &known.created_at);
+            let (ours, step) = current(origin, export, facts, ours);
+            describe(&mut attributes, origin, facts, &ours, "created", &known.created_at);
             match &facts.bucket {
                 // Only the delivery policy is mended: everything else about the bucket may have become the customer's.
                 OwnBucket::Marked { policy, .. } => {
@@ -206,9 +217,9 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
                 // Without its bucket the report delivers nothing: it was deleted, or two runs crossed.
                 OwnBucket::Absent | OwnBucket::Unmarked | OwnBucket::Hidden(_) => rounds = bucket_rounds(origin, facts, &bucket)?,
             }
-            rounds.extend(current(export, facts, ours).map(|step| vec![step]));
+            rounds.extend(step.map(|step| vec![step]));
             rounds.extend((!known.twins.is_empty()).then(|| known.twins.into_iter().map(Step::RetireExport).collect()));
-            Some((ours.clone(), known.created_at))
+            Some((ours, known.created_at))
         }
         Chosen::Create => {
             let Some(region) = &facts.region else {
@@ -281,17 +292,14 @@ fn wanted_export(
         Some(Err(failure)) => return Err(failure.clone()),
         None => return Err(Failure::new(Code::Internal, "an export was chosen whose table was not looked at")),
     };
-    let (format, compression) = match export.format {
-        Format::Parquet => ("PARQUET", "PARQUET"),
-        Format::Csv => ("TEXT_OR_CSV", "GZIP"),
-    };
+    let (format, compression) = files_of(export.format);
     Ok(DataExport {
         name: facts.id.report().as_str().to_owned(),
         description: format!("Made by stack {}", origin.stack.name()),
         query: query::statement(source)?,
         tables: [(source.configured.table.clone(), source.configured.properties.clone())].into(),
         bucket: bucket.as_str().to_owned(),
-        prefix: Report::wanted(&facts.id, export.format, bucket, region, &origin.request_id).prefix,
+        prefix: prefix_of(&origin.request_id),
         region: region.as_str().to_owned(),
         output_type: "CUSTOM".to_owned(),
         format: format.to_owned(),
@@ -301,19 +309,32 @@ fn wanted_export(
     })
 }
 
-/// Brings our own export up to its table: the columns that AWS added since, and no others (HW-B9). In place, because neither
-/// the path nor the format of its files changes.
-fn current(export: &Export, facts: &Facts, ours: &Candidate) -> Option<Step> {
-    let (Candidate::Export(ours), Some(Ok(source))) = (ours, &facts.source) else { return None };
-    if !export.kind.is_data_export() {
-        return None;
+fn files_of(format: Format) -> (&'static str, &'static str) {
+    match format {
+        Format::Parquet => ("PARQUET", "PARQUET"),
+        Format::Csv => ("TEXT_OR_CSV", "GZIP"),
     }
-    let wanted = DataExport {
-        query: query::statement(source).ok()?,
-        tables: [(source.configured.table.clone(), source.configured.properties.clone())].into(),
-        ..ours.clone()
-    };
-    (wanted != *ours).then(|| Step::EnsureExportCurrent(Box::new(wanted)))
+}
+
+/// Brings our own export up to the request, in place: the columns that AWS added since (HW-B9), and the asked format below a key
+/// of its own, so that files of two formats never share a place.
+fn current(origin: &Origin, export: &Export, facts: &Facts, ours: &Candidate) -> (Candidate, Option<Step>) {
+    let Candidate::Export(known) = ours else { return (ours.clone(), None) };
+    let mut wanted = known.clone();
+    if let Some(Ok(source)) = &facts.source
+        && let Ok(query) = query::statement(source)
+    {
+        wanted.query = query;
+        wanted.tables = [(source.configured.table.clone(), source.configured.properties.clone())].into();
+    }
+    let moves = ours.format() != Some(export.format);
+    if moves {
+        let (format, compression) = files_of(export.format);
+        (wanted.format, wanted.compression) = (format.to_owned(), compression.to_owned());
+        wanted.prefix = prefix_of(&origin.request_id);
+    }
+    let step = (wanted != *known).then(|| Step::EnsureExportCurrent { export: Box::new(wanted.clone()), moves });
+    (Candidate::Export(wanted), step)
 }
 
 /// What the vendor relies on and AWS does not offer: no failure, but said.

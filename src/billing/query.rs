@@ -162,21 +162,28 @@ pub struct Source {
     pub columns: Vec<String>,
 }
 
-/// The table for a kind: the one named, where an export is to stay on its table, else the newest. In its most granular form.
+/// The table for a kind in its most granular form: the newest, or the one that an export of ours is on already. Such an export
+/// also stays without split cost allocation data, if AWS did not accept them when it was made.
 ///
 /// # Errors
 /// [`Code::BillingTableMissing`] if the account is offered no such table.
-pub fn configure(kind: Kind, tables: &[Table], stay: Option<&str>) -> Result<Configured, Failure> {
-    let fits = |table: &&Table| match stay {
-        Some(stay) => table.name == stay,
+pub fn configure(
+    kind: Kind,
+    tables: &[Table],
+    ours: Option<(&String, &BTreeMap<String, String>)>,
+) -> Result<Configured, Failure> {
+    let fits = |table: &&Table| match ours {
+        Some((stay, _)) => table.name == *stay,
         None => kind_of(&table.name) == Some(kind),
     };
+    let unsplit = ours.is_some_and(|(_, properties)| properties.get(SPLIT_PROPERTY).is_some_and(|value| value == "FALSE"));
     let Some(table) = tables.iter().filter(fits).max_by_key(|table| focus_version(&table.name)) else {
         let cause = format!("AWS offers this account no table for a {}", kind.title());
         return Err(Failure::new(Code::BillingTableMissing, cause));
     };
     let wanted = |(name, value): (&str, &str)| {
         let property = table.properties.iter().find(|property| property.name == name)?;
+        let value = if unsplit && name == SPLIT_PROPERTY { "FALSE" } else { value };
         let legal = property.valid_values.is_empty() || property.valid_values.iter().any(|legal| legal == value);
         legal.then(|| (name.to_owned(), value.to_owned()))
     };
@@ -296,7 +303,11 @@ mod tests {
     fn the_newest_focus_is_taken_and_an_export_stays_on_its_table() {
         let tables =
             ["FOCUS_1_0_AWS", "FOCUS_1_10_AWS", "FOCUS_1_2_AWS", "FOCUS_2_0_AWS", CUR_TABLE].map(|name| table(name, &[]));
-        let chosen = |stay| configure(Kind::Focus, &tables, stay).map(|configured| configured.table);
+        let none = BTreeMap::new();
+        let chosen = |stay: Option<&str>| {
+            let stay = stay.map(str::to_owned);
+            configure(Kind::Focus, &tables, stay.as_ref().map(|stay| (stay, &none))).map(|configured| configured.table)
+        };
         assert_eq!(chosen(None), Ok("FOCUS_1_10_AWS".to_owned()));
         assert_eq!(chosen(Some("FOCUS_1_0_AWS")), Ok("FOCUS_1_0_AWS".to_owned()));
         assert_eq!(chosen(Some("FOCUS_1_1_AWS")).map_err(|failure| failure.code), Err(Code::BillingTableMissing));

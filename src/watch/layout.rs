@@ -111,7 +111,8 @@ pub async fn find(
     let oldest = shelf.manifests(periods.iter().take(PERIODS_OPENED)).await?;
     let first = oldest.into_iter().min_by(|a, b| a.period.cmp(&b.period)).unwrap_or_else(|| latest.clone());
     let body = shelf.aws.read_object(bucket, owner, &latest.key, MANIFEST_BYTES_MAX).await?;
-    let files = files_of(&body).ok_or_else(|| Trouble::Unreadable(format!("manifest `{}` cannot be read", shown(&latest.key))))?;
+    let files =
+        files_of(&body).ok_or_else(|| Trouble::Unreadable(format!("manifest `{}` cannot be read", shown(&latest.key))))?;
     let sizes = shelf.sizes(&files).await?;
     let missing = files.iter().filter(|file| !sizes.contains_key(*file)).map(|file| shown(file)).collect();
     let bytes = files.iter().filter_map(|file| sizes.get(file)).sum();
@@ -190,7 +191,8 @@ impl Shelf<'_> {
         let mut found = self.periods_among(&level).await?;
         // One level down: Athena's copy below the report's own name, and reports below a prefix that was brought.
         let deeper = level.folders.iter().filter(|folder| name.is_empty() || last_part(folder) == name).take(FOLDERS_OPENED);
-        let deeper = try_join_all(deeper.map(|folder| async move { self.periods_among(&self.level(folder).await?).await })).await?;
+        let deeper =
+            try_join_all(deeper.map(|folder| async move { self.periods_among(&self.level(folder).await?).await })).await?;
         found.extend(deeper.into_iter().flatten());
         found.sort();
         Ok(found)

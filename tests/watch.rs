@@ -1,0 +1,422 @@
+//! The delivery watch, told through simulated months: an account in memory in which AWS delivers as it does.
+//!
+//! What the watch says of realistic files on an emulator is in `dev/tests/emulator/watch.rs`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::time::Duration;
+
+use hawser::{
+    billing::{self, policy},
+    connection,
+    error::Code,
+    handler::{self, Unhandled},
+    sim::{
+        AccountFile, Mishap, World,
+        account::{BucketFile, ReportFile},
+        script::VENDOR_CALL,
+    },
+    watch::{self, STALLED_AFTER},
+};
+use serde_json::{Map, Value, json};
+use time::{Date, format_description::well_known::Rfc3339, macros::date};
+
+const STACK: &str = "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70-c7a1-11f1-8000-0a1b2c3d4e5f";
+const TOKEN: &str = "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==";
+/// The schedule's.
+const EVERY: Duration = Duration::from_secs(6 * 3600);
+const TIME_OUT: Duration = Duration::from_secs(120);
+
+/// A stack that was created, and its watch.
+struct Watched {
+    world: World,
+    properties: Map<String, Value>,
+    physical_id: Value,
+    export: Map<String, Value>,
+    beats: u32,
+}
+
+impl Watched {
+    async fn create(account: AccountFile, properties: Value) -> Self {
+        let world = World::new(account);
+        let mut properties: Map<String, Value> = properties.as_object().unwrap().clone();
+        properties.insert("NamePrefix".to_owned(), json!("acme"));
+        let mut watched = Self { world, properties, physical_id: Value::Null, export: Map::new(), beats: 0 };
+        let response = watched.request("Create").await;
+        watched.physical_id = response["PhysicalResourceId"].clone();
+        watched
+    }
+
+    /// One request of CloudFormation's about the billing export; its attributes are what the schedule knows from then on.
+    async fn request(&mut self, kind: &str) -> Value {
+        let request = format!("{kind}-{}", self.world.now().unix_timestamp());
+        let mut event = json!({
+            "RequestType": kind, "RequestId": request, "StackId": STACK, "ResourceType": billing::RESOURCE_TYPE,
+            "ResponseURL": format!("https://cloudformation-custom-resource-response.s3.amazonaws.com/{request}"),
+            "LogicalResourceId": "BillingExport", "ResourceProperties": self.properties, "OldResourceProperties": self.properties,
+        });
+        if !self.physical_id.is_null() {
+            event["PhysicalResourceId"] = self.physical_id.clone();
+        }
+        handler::answer(&event, self.world.now() + TIME_OUT, &self.world.ports()).await.unwrap();
+        let response = self.world.mailbox.responses(event["ResponseURL"].as_str().unwrap()).pop().unwrap();
+        assert_eq!(response["Status"], "SUCCESS", "{response}");
+        self.export = response["Data"].as_object().unwrap().clone();
+        response
+    }
+
+    fn heartbeat(&self) -> Value {
+        json!({
+            "source": watch::SOURCE, "detail-type": watch::DETAIL_TYPE,
+            "detail": { "StackId": STACK, "Properties": {
+                "NoticeUrl": "https://vendor.example/notices", "LaunchToken": TOKEN, "ConnectionName": "main",
+                "RoleArn": "arn:aws:iam::111122223333:role/vendor", "ExternalId": "ext-1", "Regions": "eu-west-1",
+                "Packs": { "billing": "ReadOnly" }, "TemplateVersion": "0.1.0",
+                "Organization": { "AccountRole": self.export["AccountRole"] }, "Billing": self.export,
+            } },
+        })
+    }
+
+    /// What the vendor is told by the next heartbeat.
+    async fn beat(&mut self) -> Value {
+        self.beats += 1;
+        let told = self.world.vendor.notices().len();
+        let before = self.world.account.things();
+        let invocation = format!("invocation-{}", self.beats);
+        handler::handle(&self.heartbeat(), &invocation, self.world.now() + TIME_OUT, &self.world.ports()).await.unwrap();
+        assert_eq!(self.world.account.things(), before, "HW-D3: the watch writes nothing");
+        let notices = self.world.vendor.notices();
+        assert_eq!(notices.len(), told + 1, "one heartbeat, one notice");
+        let notice = notices.last().unwrap();
+        assert_eq!(notice["type"], "hawser.billing.status");
+        assert_eq!(notice["data"]["billingExport"]["name"], self.export["Name"]);
+        assert_eq!(notice["data"]["packs"]["billing"], "ReadOnly", "the heartbeat tells all that the connection told");
+        notice["data"]["billingStatus"].clone()
+    }
+
+    /// Lets time pass until a day and hour, with a heartbeat every six hours; each must say the same state.
+    async fn until(&mut self, day: Date, state: &str) -> Value {
+        let mut last = Value::Null;
+        while self.world.now().date() < day {
+            tokio::time::sleep(EVERY).await;
+            last = self.beat().await;
+            assert_eq!(last["state"], state, "{}: {last}", self.world.now());
+        }
+        last
+    }
+
+    /// AWS delivers every day, at the hour that it is, and the closed month once more in the first days of the next.
+    async fn deliver_daily_until(&mut self, day: Date) -> Value {
+        let mut last = Value::Null;
+        while self.world.now().date() < day {
+            self.world.account.deliver();
+            let today = self.world.now().date();
+            if today.day() <= 6 && today > date!(2026 - 12 - 01) {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                self.world.account.deliver_month(today.replace_day(1).unwrap().previous_day().unwrap());
+            }
+            for _ in 0..4 {
+                last = self.beat().await;
+                assert_eq!(last["state"], "delivered", "{}: {last}", self.world.now());
+                tokio::time::sleep(EVERY).await;
+            }
+        }
+        last
+    }
+
+    fn bucket(&self) -> String {
+        self.export["BucketName"].as_str().unwrap().to_owned()
+    }
+
+    /// Bytes and number of the data files of a period, counted in the bucket by their own names.
+    fn stored(&self, period: Date) -> (usize, u64) {
+        let things = self.world.account.things();
+        let month = u8::from(period.month());
+        let parts = [
+            format!("/year={}/month={month}/", period.year()),
+            format!("/BILLING_PERIOD={}-{month:02}/", period.year()),
+            format!("/{}{month:02}01-", period.year()),
+        ];
+        let objects = things.buckets[&self.bucket()].objects.iter();
+        let data = objects.filter(|(key, _)| {
+            parts.iter().any(|part| key.contains(part)) && [".parquet", ".gz"].iter().any(|end| key.ends_with(end))
+        });
+        data.fold((0, 0), |(files, bytes), (_, object)| (files + 1, bytes + object.size))
+    }
+
+    /// Somebody takes the statements away that let AWS deliver.
+    fn break_policy(&self) {
+        let bucket = self.bucket();
+        self.world.account.change(|things| {
+            let broken = json!({ "Version": "2012-10-17", "Statement": [] }).to_string();
+            things.buckets.get_mut(&bucket).unwrap().policy = Some(broken);
+        });
+    }
+}
+
+fn problem(status: &Value) -> (String, String) {
+    let text = |field: &str| status["problem"][field].as_str().unwrap_or_default().to_owned();
+    assert!(!text("nextStep").is_empty(), "{status}");
+    (text("code"), text("cause"))
+}
+
+/// F-15, F-31, HW-D1: waiting, first data, daily data, month close, a policy that the customer breaks, and how it heals: in every
+/// kind and format.
+#[tokio::test(start_paused = true)]
+async fn a_month_of_heartbeats_is_told_truly() {
+    for kind in ["CostAndUsageReport", "CostAndUsageReport2", "Focus"] {
+        for format in ["Parquet", "Csv"] {
+            let mut watched = Watched::create(AccountFile::default(), json!({ "Kind": kind, "Format": format })).await;
+            let due_by = watched.export["FirstDataDueBy"].clone();
+            assert_eq!(due_by, "2026-11-23T10:00:00Z", "{kind} {format}");
+
+            let status = watched.beat().await;
+            assert_eq!(
+                (&status["state"], &status["dueBy"], &status["first"], &status["problem"]),
+                (&json!("waiting"), &due_by, &Value::Null, &Value::Null)
+            );
+            // AWS says 24 hours and often takes a day more.
+            let status = watched.until(date!(2026 - 11 - 24), "waiting").await;
+            assert_eq!(status["dueBy"], due_by, "{kind} {format}");
+
+            watched.world.account.deliver();
+            let first = watched.beat().await;
+            let (files, bytes) = watched.stored(date!(2026 - 11 - 24));
+            assert!(files > 0 && bytes > 0);
+            assert_eq!(
+                (&first["state"], &first["dueBy"], &first["problem"]),
+                (&json!("delivered"), &json!(""), &Value::Null),
+                "{first}"
+            );
+            assert_eq!(first["first"]["period"], "2026-11");
+            assert_eq!((&first["latest"]["files"], &first["latest"]["bytes"]), (&json!(files), &json!(bytes)), "{kind} {format}");
+            let manifest = first["latest"]["manifest"].as_str().unwrap();
+            assert!(watched.world.account.things().buckets[&watched.bucket()].objects.contains_key(manifest), "{manifest}");
+
+            let daily = watched.deliver_daily_until(date!(2026 - 12 - 20)).await;
+            assert_eq!(
+                (&daily["first"]["period"], &daily["latest"]["period"]),
+                (&json!("2026-11"), &json!("2026-12")),
+                "{kind} {format}"
+            );
+            let (files, bytes) = watched.stored(date!(2026 - 12 - 01));
+            assert_eq!((&daily["latest"]["files"], &daily["latest"]["bytes"]), (&json!(files), &json!(bytes)), "{kind} {format}");
+
+            // The customer's new rule for buckets replaces the policy: known at once, and not only when AWS has failed.
+            watched.break_policy();
+            let (code, cause) = problem(&watched.beat().await);
+            assert_eq!(code, "BILLING_DELIVERY_FAILED");
+            assert!(cause.contains("policy") && cause.contains(&watched.bucket()), "{cause}");
+            watched.world.account.deliver();
+            let failed = watched.beat().await;
+            let (_, cause) = problem(&failed);
+            assert!(cause.contains("ERROR_PERMISSIONS") || cause.contains("INSUFFICIENT_PERMISSION"), "{cause}");
+            assert_eq!(failed["latest"]["period"], "2026-12", "what has come is still there: {failed}");
+
+            // The next step says how: an Update of the stack.
+            watched.properties.insert("Retention".to_owned(), json!("Delete"));
+            watched.request("Update").await;
+            watched.world.account.deliver();
+            let healed = watched.beat().await;
+            assert_eq!((&healed["state"], &healed["problem"]), (&json!("delivered"), &Value::Null), "{kind} {format}");
+        }
+    }
+}
+
+/// HW-D1: late data, missing data, a removed export and a removed bucket each say what happened.
+#[tokio::test(start_paused = true)]
+async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
+    let first_of = |things: &hawser::sim::account::Things, bucket: &str, end: &str| {
+        things.buckets[bucket].objects.keys().rfind(|key| key.ends_with(end)).unwrap().clone()
+    };
+    for kind in ["CostAndUsageReport", "CostAndUsageReport2"] {
+        // Never a first delivery.
+        let mut watched = Watched::create(AccountFile::default(), json!({ "Kind": kind })).await;
+        watched.until(date!(2026 - 11 - 24), "waiting").await;
+        tokio::time::sleep(EVERY * 4).await;
+        let status = watched.beat().await;
+        let (code, cause) = problem(&status);
+        assert_eq!((&status["state"], code.as_str()), (&json!("stalled"), "BILLING_DATA_LATE"), "{cause}");
+        assert!(cause.contains("2026-11-23T10:00:00Z"), "{cause}");
+
+        // Deliveries end.
+        watched.world.account.deliver();
+        let last = watched.world.now();
+        tokio::time::sleep(Duration::try_from(STALLED_AFTER).unwrap()).await;
+        assert_eq!(watched.beat().await["state"], "delivered", "exactly {STALLED_AFTER} is not late");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let status = watched.beat().await;
+        let (code, cause) = problem(&status);
+        assert_eq!((&status["state"], code.as_str()), (&json!("stalled"), "BILLING_DATA_LATE"));
+        assert!(cause.contains(&last.replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap()), "{cause}");
+
+        // A lifecycle rule of the customer's takes a file away.
+        watched.world.account.deliver();
+        let bucket = watched.bucket();
+        watched.world.account.change(|things| {
+            let file = first_of(things, &bucket, "00001.snappy.parquet");
+            things.buckets.get_mut(&bucket).unwrap().objects.remove(&file);
+        });
+        let status = watched.beat().await;
+        let (code, cause) = problem(&status);
+        assert_eq!((&status["state"], code.as_str()), (&json!("failed"), "BILLING_DATA_MISSING"));
+        assert!(cause.contains("00001.snappy.parquet"), "{cause}");
+
+        // A manifest that is none.
+        watched.world.account.deliver();
+        let now = watched.world.now();
+        watched.world.account.change(|things| {
+            let manifest = first_of(things, &bucket, "Manifest.json");
+            let broken = hawser::sim::account::Object::holding("{\"reportKeys\": 7}", now);
+            things.buckets.get_mut(&bucket).unwrap().objects.insert(manifest, broken);
+        });
+        assert_eq!(problem(&watched.beat().await).0, "BILLING_DATA_MISSING");
+
+        // Somebody deletes the bucket, then the export.
+        let whole = watched.world.account.things();
+        watched.world.account.change(|things| drop(things.buckets.remove(&bucket)));
+        let status = watched.beat().await;
+        let (code, cause) = problem(&status);
+        assert_eq!((&status["state"], code.as_str()), (&json!("failed"), "BILLING_DELIVERY_FAILED"));
+        assert!(cause.contains("does not exist"), "{cause}");
+        watched.world.account.change(|things| {
+            *things = whole.clone();
+            things.reports.clear();
+            things.exports.clear();
+        });
+        let status = watched.beat().await;
+        assert_eq!((&status["state"], problem(&status).0.as_str()), (&json!("failed"), "BILLING_EXPORT_GONE"));
+    }
+}
+
+/// F-32: data of a reused report and of a bucket that something else delivers to are found too, and nothing is written there.
+#[tokio::test(start_paused = true)]
+async fn what_the_customer_brought_is_watched_as_well() {
+    let account = || AccountFile {
+        reports: vec![ReportFile {
+            format: "textORcsv".to_owned(),
+            compression: "GZIP".to_owned(),
+            ..ReportFile::hourly("finance", "finance-data")
+        }],
+        buckets: vec![BucketFile::customers("finance-data")],
+        ..AccountFile::default()
+    };
+    let brought = [
+        json!({ "Kind": "CostAndUsageReport", "Format": "Csv" }),
+        json!({ "Kind": "CostAndUsageReport", "ExistingExport": "finance" }),
+        json!({ "Kind": "CostAndUsageReport", "ExistingBucket": "finance-data", "ExistingPrefix": "billing/finance" }),
+        json!({ "Kind": "CostAndUsageReport", "ExistingBucket": "finance-data", "ExistingPrefix": "billing/" }),
+    ];
+    for properties in brought {
+        let mut watched = Watched::create(account(), properties.clone()).await;
+        assert_eq!(watched.export["Origin"], "reused", "{properties}");
+        assert_eq!(watched.beat().await["state"], "waiting", "{properties}");
+        // The report keeps every version: one level more, and the manifest in two places.
+        watched.world.account.change(|things| {
+            things.reports.get_mut("finance").unwrap().0.versioning = "CREATE_NEW_REPORT".to_owned();
+        });
+        watched.world.account.deliver();
+        tokio::time::sleep(EVERY).await;
+        watched.world.account.deliver();
+        let status = watched.beat().await;
+        assert_eq!(status["state"], "delivered", "{properties}: {status}");
+        let (files, _) = watched.stored(date!(2026 - 11 - 22));
+        assert_eq!(status["latest"]["files"], json!(files / 2), "the newest version's files only: {properties}: {status}");
+    }
+}
+
+/// HW-D4: what says nothing about the account is no status: the event fails, Lambda runs it again, and the vendor hears the same
+/// notice under the same id.
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_not_told_as_a_failure_of_the_customers() {
+    for (call, mishap) in [
+        ("cur:DescribeReportDefinitions", Mishap::Unavailable),
+        ("s3:GetBucketPolicy", Mishap::Throttled),
+        ("s3:ListBucket", Mishap::Unavailable),
+        ("s3:GetObject", Mishap::Throttled),
+    ] {
+        let watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
+        watched.world.account.deliver();
+        watched.world.script.spoil_all(call, mishap);
+        let event = watched.heartbeat();
+        let run = handler::handle(&event, "once", watched.world.now() + TIME_OUT, &watched.world.ports()).await;
+        assert!(matches!(run, Err(Unhandled::Untold(_))), "{call}: {run:?}");
+        assert!(watched.world.vendor.notices().is_empty(), "{call}");
+    }
+    let mut watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
+    watched.world.account.deliver();
+    watched.world.script.spoil_all("s3:ListBucket", Mishap::Denied);
+    let status = watched.beat().await;
+    assert_eq!(
+        (&status["state"], problem(&status).0),
+        (&json!("failed"), Code::AwsAccessDenied.as_str().to_owned()),
+        "a denial is the account's"
+    );
+}
+
+/// HW-C2, HW-D4.
+#[tokio::test(start_paused = true)]
+async fn a_vendor_that_is_away_is_told_by_the_next_run_under_the_same_id() {
+    let watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
+    watched.world.script.spoil_all(VENDOR_CALL, Mishap::Unavailable);
+    let event = watched.heartbeat();
+    let began = watched.world.now();
+    let run = handler::handle(&event, "one", began + TIME_OUT, &watched.world.ports()).await;
+    assert!(run.is_err_and(|why| why.to_string().starts_with("VENDOR_UNREACHABLE")));
+    assert!(watched.world.now() - began < time::Duration::seconds(60), "it does not wait for its time-out");
+    let again = World::new(AccountFile::default());
+    let ids = async |world: &World, invocation: &str| {
+        handler::handle(&event, invocation, world.now() + TIME_OUT, &world.ports()).await.unwrap();
+        world.vendor.notices().last().unwrap()["id"].clone()
+    };
+    let first = ids(&again, "one").await;
+    assert_eq!(first, ids(&again, "one").await, "the vendor can tell a repetition");
+    assert_ne!(first, ids(&again, "two").await, "and each heartbeat from every other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_none_of_ours_fails_clearly() {
+    let watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
+    let mut no_stack = watched.heartbeat();
+    no_stack["detail"]["StackId"] = json!("acme");
+    let mut no_token = watched.heartbeat();
+    no_token["detail"]["Properties"]["LaunchToken"] = json!("");
+    let mut nothing = watched.heartbeat();
+    nothing["detail"] = json!("text");
+    for (event, code) in [(no_stack, "EVENT_INVALID"), (no_token, "PROPERTY_MISSING"), (nothing, "EVENT_INVALID")] {
+        let run = handler::handle(&event, "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await;
+        assert!(run.as_ref().is_err_and(|why| why.to_string().starts_with(code)), "{code}: {run:?}");
+    }
+    // The schedule's own shape without our Input is answered like any event that says nowhere to answer to.
+    let foreign = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
+    let run = handler::handle(&foreign, "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await;
+    assert!(run.is_err_and(|why| why.to_string().starts_with("EVENT_UNANSWERABLE")));
+    assert!(watched.world.vendor.notices().is_empty());
+}
+
+/// Where there is no export there is nothing to watch, and nobody is told.
+#[tokio::test(start_paused = true)]
+async fn without_an_export_there_is_no_status() {
+    let watched = Watched::create(AccountFile::default(), json!({ "Kind": "None" })).await;
+    handler::handle(&watched.heartbeat(), "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await.unwrap();
+    assert!(watched.world.vendor.notices().is_empty());
+}
+
+/// A vendor that removed the connection by itself, or knows only that it ended, is not told again by Lambda's repetitions.
+#[test]
+fn a_vendor_that_knows_no_such_connection_is_left_in_peace() {
+    for status in [404, 410] {
+        let answer = hawser::ports::HttpAnswer { status, retry_after: None, body: Vec::new() };
+        let meaning = connection::meaning(connection::notice::Type::Status, &answer);
+        assert!(matches!(meaning, connection::Meaning::Accepted(_)), "{status}");
+    }
+}
+
+/// The policy that the watch takes for whole is the one that was written.
+#[test]
+fn a_policy_as_it_was_made_is_not_taken_for_broken() {
+    let bucket = "acme-data".parse().unwrap();
+    let (account, region) = ("111122223333".parse().unwrap(), "us-east-1".parse().unwrap());
+    let merge = |text: Option<&str>| policy::merge(text, &bucket, hawser::names::Partition::Aws, &account, &region).unwrap();
+    let made = merge(None).unwrap();
+    assert_eq!(merge(Some(&made)), None);
+}
