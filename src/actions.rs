@@ -63,7 +63,11 @@ pub const HANDLER_ACTIONS: &[Grant] = &[
     grant("cur:TagResource", Scope::OwnReports, "EnsureReport, which tags what it makes"),
     grant("cur:DeleteReportDefinition", Scope::OwnReports, "RetireReport"),
     grant("organizations:ListDelegatedServicesForAccount", Scope::Any, "observe: what does a member administer"),
-    grant("organizations:ListInboundResponsibilityTransfers", Scope::Any, "observe: whose bills does a management account receive"),
+    grant(
+        "organizations:ListInboundResponsibilityTransfers",
+        Scope::Any,
+        "observe: whose bills does a management account receive",
+    ),
     grant("organizations:ListOutboundResponsibilityTransfers", Scope::Any, "observe: who receives a management account's bill"),
     grant("bcm-data-exports:ListExports", Scope::Any, "observe: ListExports"),
     grant("bcm-data-exports:ListTables", Scope::Any, "observe: ListTables"),
