@@ -1,82 +1,14 @@
 //! Each call of AWS as it leaves the SDK: endpoint, Region, owner; and each kind of answer in our words.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod canned;
 
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
-    orchestrator::{HttpRequest, HttpResponse},
-};
-use aws_smithy_types::{body::SdkBody, retry::RetryConfig};
-use aws_types::{SdkConfig, region::Region as SdkRegion};
+use canned::Canned;
 use hawser::{
     billing::{Report, Tags},
     names::{AccountId, BucketName, Partition, Region, ReportName, StackId},
-    ports::{Aws, FaultKind, StackResource, Version, aws::Clients},
+    ports::{Aws, FaultKind, StackResource, Version},
 };
-
-/// A connector that answers from a list and keeps what was sent.
-#[derive(Debug, Clone, Default)]
-struct Canned {
-    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
-    sent: Arc<Mutex<Vec<Sent>>>,
-}
-
-#[derive(Debug, Clone)]
-struct Sent {
-    method: String,
-    uri: String,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Sent {
-    fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
-    }
-}
-
-impl HttpConnector for Canned {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        self.sent.lock().unwrap().push(Sent {
-            method: request.method().to_owned(),
-            uri: request.uri().to_owned(),
-            headers: request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
-        });
-        let (status, body) = self.answers.lock().unwrap().pop_front().unwrap_or((200, String::new()));
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))))
-    }
-}
-
-impl Canned {
-    fn with(answers: &[(u16, &str)]) -> Self {
-        let canned = Self::default();
-        canned.answers.lock().unwrap().extend(answers.iter().map(|(status, body)| (*status, (*body).to_owned())));
-        canned
-    }
-
-    fn clients(&self, region: &Region) -> Clients {
-        let connector = SharedHttpConnector::new(self.clone());
-        let config = SdkConfig::builder()
-            .behavior_version(aws_config::BehaviorVersion::latest())
-            .region(SdkRegion::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("AKID", "secret", None)))
-            .retry_config(RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1)))
-            .http_client(http_client_fn(move |_, _| connector.clone()))
-            .build();
-        Clients::new(&config, region)
-    }
-
-    fn sent(&self) -> Vec<Sent> {
-        self.sent.lock().unwrap().clone()
-    }
-}
 
 fn billing(partition: Partition) -> Region {
     partition.billing_region().unwrap()
