@@ -11,6 +11,8 @@ mod billing;
 mod chaos;
 #[path = "emulator/events.rs"]
 mod events;
+#[path = "emulator/existing.rs"]
+mod existing;
 #[path = "emulator/faults.rs"]
 mod faults;
 #[path = "emulator/front.rs"]
