@@ -214,7 +214,7 @@ fn facts(
         administers: Vec::new(),
         reports: if theirs == Theirs::Unseen && !data { Reports::Denied(denied()) } else { Reports::Seen(reports) },
         exports: if theirs == Theirs::Unseen && data { Exports::Unseen(denied()) } else { Exports::Seen(exports) },
-        source: data.then(|| Ok(Source { configured, columns })),
+        source: data.then_some(Ok(Source { configured, columns })),
         ours: (named == Named::Marked && theirs != Theirs::Unseen).then(|| Ours {
             arn: ours_arn,
             created_at: "2026-11-01T00:00:00Z".to_owned(),

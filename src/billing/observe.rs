@@ -7,26 +7,24 @@ use std::{
     future::Future,
 };
 
-use futures::future::{join_all, try_join_all};
-use tracing::info;
+use futures::future::join_all;
 
 use super::{
-    Existing, Export, Id, Kind, Report, Reuse, TAG_CREATED_AT, TAG_STACK, Tags,
-    candidate::Candidate,
-    choice::is_named,
-    export::{DataExport, ExportSummary, Table},
-    is_marked,
-    query::{self, Source},
+    Existing, Export, Id, Kind, Report, Reuse, TAG_CREATED_AT, TAG_STACK, candidate::Candidate, choice::is_named,
+    export::DataExport, is_marked, query::Source,
 };
 use crate::{
     error::{Code, Failure},
     event::{Origin, RequestType},
-    execute::patiently,
-    lifecycle::{Fate, fate, is_current, is_made_up},
-    names::{AccountId, BucketName, NamePrefix, Region, ReportName},
+    lifecycle::{Fate, fate, is_made_up},
+    names::{AccountId, BucketName, NamePrefix, Region},
     organization::AccountRole,
-    ports::{Aws, BillingTransfer, Direction, Fault, FaultKind, Ports},
+    ports::{Fault, FaultKind, Ports},
 };
+
+mod look;
+
+use look::{Detail, Look};
 
 /// The account, as far as one billing export is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -433,270 +431,6 @@ fn left_behind(origin: &Origin, id: &Id, before: Option<&Export>) -> Option<Id> 
     let in_place = origin.request_type == RequestType::Update && origin.physical_id.as_deref() == Some(&id.to_string());
     let other = before?.id(origin);
     (in_place && other != *id && other.kind() != Kind::None && other.prefix() == id.prefix()).then_some(other)
-}
-
-/// An export with its tags.
-type Detail = (DataExport, Tags);
-
-/// What is known of the account's place beside its role.
-#[derive(Default)]
-struct Standing {
-    bill_goes_to: Option<AccountId>,
-    bills_received: Vec<AccountId>,
-    administers: Vec<String>,
-}
-
-/// What is known of the customer's exports that could serve.
-#[derive(Default)]
-struct Candidates {
-    buckets: BTreeMap<String, BucketSeen>,
-    regions: BTreeMap<String, String>,
-    keys: BTreeMap<String, String>,
-    other_stacks: BTreeSet<String>,
-    gone: BTreeSet<String>,
-}
-
-/// A bucket of the customer's.
-struct Place {
-    seen: BucketSeen,
-    region: Option<Region>,
-    /// The KMS key it encrypts with, as it names it.
-    key: Option<String>,
-}
-
-/// One look at an account.
-#[derive(Clone, Copy)]
-struct Look<'a> {
-    origin: &'a Origin,
-    owner: &'a AccountId,
-    aws: &'a dyn Aws,
-    ports: &'a Ports<'a>,
-}
-
-impl Look<'_> {
-    async fn patiently<T, F, Fut>(&self, call: F) -> Result<T, Fault>
-    where
-        F: Fn() -> Fut,
-        Fut: Future<Output = Result<T, Fault>>,
-    {
-        patiently(self.ports.clock, self.origin, call).await
-    }
-
-    async fn role(&self) -> Result<AccountRole, Failure> {
-        let answer = self.patiently(|| self.aws.describe_organization()).await;
-        Ok(AccountRole::classify(self.owner, answer)?)
-    }
-
-    /// Refines the role. No answer is no failure: most accounts may not ask, and nothing is decided by silence.
-    async fn standing(&self, role: &AccountRole) -> Standing {
-        let unknown = |fault: Fault| info!(action = fault.action, code = fault.code, "not known");
-        match role {
-            AccountRole::Management(_) => {
-                let (outbound, inbound) =
-                    tokio::join!(self.aws.billing_transfers(Direction::Outbound), self.aws.billing_transfers(Direction::Inbound));
-                let now = self.ports.clock.now();
-                let in_force = |transfers: Result<Vec<BillingTransfer>, Fault>| {
-                    let transfers = transfers.map_err(unknown).unwrap_or_default().into_iter();
-                    transfers.filter(move |transfer| transfer.is_in_force(now)).filter_map(|transfer| transfer.other)
-                };
-                Standing {
-                    bill_goes_to: in_force(outbound).next(),
-                    bills_received: in_force(inbound).collect(),
-                    ..Standing::default()
-                }
-            }
-            AccountRole::Member(_) => {
-                let administers = self.aws.delegated_services(self.owner).await.map_err(unknown).unwrap_or_default();
-                Standing { administers, ..Standing::default() }
-            }
-            AccountRole::Standalone | AccountRole::Unknown(_) => Standing::default(),
-        }
-    }
-
-    async fn details(&self, listed: Result<Vec<ExportSummary>, Fault>) -> Result<Vec<Detail>, Fault> {
-        let aws = self.aws;
-        let detail = |summary: ExportSummary| async move {
-            let (export, tags) =
-                tokio::join!(self.patiently(|| aws.get_export(&summary.arn)), self.patiently(|| aws.export_tags(&summary.arn)));
-            match (export, tags) {
-                (Ok(export), Ok(tags)) => Ok(Some((export, tags))),
-                // Removed since it was listed.
-                (Err(fault), _) | (_, Err(fault)) if fault.kind == FaultKind::Missing => Ok(None),
-                (Err(fault), _) | (_, Err(fault)) => Err(fault),
-            }
-        };
-        let details = join_all(listed?.into_iter().map(detail)).await;
-        details.into_iter().filter_map(Result::transpose).collect()
-    }
-
-    async fn tags_of_exports(&self, exports: impl Iterator<Item = ExportSummary>) -> Result<Vec<(ExportSummary, Tags)>, Failure> {
-        let aws = self.aws;
-        let tags = |summary: ExportSummary| async move {
-            match self.patiently(|| aws.export_tags(&summary.arn)).await {
-                Ok(tags) => Ok(Some((summary, tags))),
-                Err(fault) if fault.kind == FaultKind::Missing => Ok(None),
-                Err(fault) => Err(Failure::from(fault)),
-            }
-        };
-        join_all(exports.map(tags)).await.into_iter().filter_map(Result::transpose).collect()
-    }
-
-    /// This resource's exports under an id, the oldest first, so that every run keeps the same one.
-    fn marked<'a>(&self, id: &Id, details: &'a [Detail]) -> Vec<&'a Detail> {
-        let name = id.report();
-        let mut marked: Vec<&Detail> =
-            details.iter().filter(|(export, tags)| export.name == name.as_str() && is_marked(tags, self.origin)).collect();
-        marked.sort_by_key(|(export, _)| (&export.status.created_at, &export.arn));
-        marked
-    }
-
-    fn marked_summaries(&self, id: &Id, tagged: &[(ExportSummary, Tags)]) -> Vec<String> {
-        let name = id.report();
-        let marked = tagged.iter().filter(|(summary, tags)| summary.name == name.as_str() && is_marked(tags, self.origin));
-        marked.map(|(summary, _)| summary.arn.clone()).collect()
-    }
-
-    /// What a Data Export asks for: the table in its most granular form, with the columns it has then. Whoever may not look
-    /// hears of it only if an export is to be made.
-    async fn source(
-        &self,
-        export: &Export,
-        tables: &Result<Vec<Table>, Fault>,
-        stay: Option<(&String, &BTreeMap<String, String>)>,
-    ) -> Result<Option<Result<Source, Failure>>, Failure> {
-        if !export.kind.is_data_export() || export.existing.is_some() || self.origin.stack.partition.billing_region().is_none() {
-            return Ok(None);
-        }
-        let denied = |fault: Fault| if fault.is_denial() { Ok(Some(Err(fault.into()))) } else { Err(fault.into()) };
-        let tables = match tables {
-            Ok(tables) => tables,
-            Err(fault) => return denied(fault.clone()),
-        };
-        let configured = match query::configure(export.kind, tables, stay) {
-            Ok(configured) => configured,
-            Err(failure) => return Ok(Some(Err(failure))),
-        };
-        match self.patiently(|| self.aws.table_columns(&configured.table, &configured.properties)).await {
-            Ok(columns) => Ok(Some(Ok(Source { configured, columns }))),
-            Err(fault) => denied(fault),
-        }
-    }
-
-    async fn left(&self, id: Option<Id>, reports: &[Report], details: &[Detail]) -> Result<Option<Leftover>, Failure> {
-        let Some(id) = id else { return Ok(None) };
-        let bucket = own_bucket(self.origin, &id)?;
-        let exists = self.aws.bucket_exists(&bucket, self.owner).await;
-        let exports = self.marked(&id, details).into_iter().map(|(export, _)| export.arn.clone()).collect();
-        let remains = remains(self.owned(&id, reports, exists).await?, exports)?;
-        let is_left = remains != Remains::default() && is_current(self.origin, self.ports).await;
-        Ok(is_left.then_some(Leftover { id, remains }))
-    }
-
-    async fn owned(&self, id: &Id, reports: &[Report], bucket_exists: Result<bool, Fault>) -> Result<Owned, Failure> {
-        let name = id.report();
-        let ours = async {
-            if id.kind().is_data_export() || !reports.iter().any(|report| report.name == name.as_str()) {
-                return Ok::<_, Failure>((None, false));
-            }
-            let Some(tags) = self.tags_of(&name).await? else { return Ok((None, true)) };
-            let created_at = tags.get(TAG_CREATED_AT).cloned().unwrap_or_default();
-            Ok((is_marked(&tags, self.origin).then_some(Ours { created_at, ..Ours::default() }), false))
-        };
-        let (ours, bucket) = tokio::join!(ours, self.bucket_state(id, bucket_exists));
-        let (report, gone) = ours?;
-        Ok(Owned { report, bucket: bucket?, gone })
-    }
-
-    async fn bucket_state(&self, id: &Id, exists: Result<bool, Fault>) -> Result<OwnBucket, Failure> {
-        let bucket = own_bucket(self.origin, id)?;
-        match exists {
-            Ok(false) => return Ok(OwnBucket::Absent),
-            Ok(true) => {}
-            Err(fault) if fault.is_denial() => {
-                return Ok(OwnBucket::Hidden(fault));
-            }
-            Err(fault) => return Err(fault.into()),
-        }
-        let (tags, policy) = tokio::join!(
-            self.patiently(|| self.aws.bucket_tags(&bucket, self.owner)),
-            self.patiently(|| self.aws.bucket_policy(&bucket, self.owner)),
-        );
-        // Removed since it was asked for.
-        if tags.as_ref().is_err_and(|fault| fault.kind == FaultKind::Missing) {
-            return Ok(OwnBucket::Absent);
-        }
-        if is_marked(&tags?, self.origin) {
-            Ok(OwnBucket::Marked { policy: policy?, in_use: true })
-        } else {
-            Ok(OwnBucket::Unmarked)
-        }
-    }
-
-    /// Where the customer's exports deliver to, with which key, and whose the reports are.
-    async fn candidates(&self, possible: &[Candidate], existing: Option<&BucketName>) -> Result<Candidates, Failure> {
-        let mut places: BTreeMap<&str, Option<&str>> =
-            possible.iter().map(|candidate| (candidate.place().0, Some(candidate.place().1))).collect();
-        places.extend(existing.map(|bucket| (bucket.as_str(), None)));
-        let places = places.into_iter().map(|(bucket, region)| async move {
-            Ok::<_, Failure>((bucket.to_owned(), self.place(&BucketName::existing(bucket), region).await?))
-        });
-        let reports = possible.iter().filter(|candidate| matches!(candidate, Candidate::Report(_)));
-        let others = reports.map(|report| async move {
-            let name = ReportName::existing(report.name());
-            Ok::<_, Failure>((report.name().to_owned(), self.tags_of(&name).await?))
-        });
-        let (places, others) = tokio::join!(try_join_all(places), join_all(others));
-        let mut candidates = Candidates::default();
-        for (bucket, Place { seen, region, key }) in places? {
-            candidates.keys.extend(key.map(|key| (bucket.clone(), key)));
-            candidates.regions.extend(region.map(|region| (bucket.clone(), region.as_str().to_owned())));
-            candidates.buckets.insert(bucket, seen);
-        }
-        for other in others {
-            match other? {
-                (name, None) => drop(candidates.gone.insert(name)),
-                (name, Some(tags)) if tags.contains_key(TAG_STACK) => drop(candidates.other_stacks.insert(name)),
-                (_, Some(_)) => {}
-            }
-        }
-        Ok(candidates)
-    }
-
-    /// Whether a bucket is where its report says, and the key it encrypts with.
-    async fn place(&self, bucket: &BucketName, region: Option<&str>) -> Result<Place, Failure> {
-        let (location, key) = tokio::join!(
-            self.patiently(|| self.aws.bucket_region(bucket, self.owner)),
-            self.patiently(|| self.aws.bucket_key(bucket, self.owner)),
-        );
-        let actual = location.as_ref().ok().cloned();
-        let seen = match location {
-            Ok(actual) if region.is_none_or(|region| actual.as_str() == region) => BucketSeen::Here,
-            Ok(actual) => BucketSeen::Hidden(format!("it is in {actual}, the report says {}", region.unwrap_or_default())),
-            Err(fault) => match fault.kind {
-                FaultKind::Missing => BucketSeen::Absent,
-                FaultKind::Throttled | FaultKind::Unavailable => return Err(Failure::from(fault)),
-                _ => BucketSeen::Hidden(fault.to_string()),
-            },
-        };
-        let key = match key {
-            Ok(key) => key,
-            Err(fault) if seen != BucketSeen::Here || fault.is_denial() => {
-                info!(action = fault.action, code = fault.code, "the bucket's key is not known");
-                None
-            }
-            Err(fault) => return Err(fault.into()),
-        };
-        Ok(Place { seen, region: actual, key })
-    }
-
-    /// A report's tags; `None` if it was removed since it was listed.
-    async fn tags_of(&self, name: &ReportName) -> Result<Option<Tags>, Failure> {
-        match self.patiently(|| self.aws.report_tags(name)).await {
-            Ok(tags) => Ok(Some(tags)),
-            Err(fault) if fault.kind == FaultKind::Missing => Ok(None),
-            Err(fault) => Err(fault.into()),
-        }
-    }
 }
 
 /// The bucket of an id, which its checked prefix always makes legal.
