@@ -9,7 +9,7 @@ fn hawser(arguments: &[&str]) -> Output {
 }
 
 fn plan(case: &str, more: &[&str]) -> Output {
-    let (event, account) = (format!("tests/cases/{case}/event.json"), format!("tests/cases/{case}/account.json"));
+    let (event, account) = (format!("tests/cases/{case}/request.json"), format!("tests/cases/{case}/account.json"));
     hawser(&[&["plan", "--event", &event, "--account", &account], more].concat())
 }
 

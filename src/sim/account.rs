@@ -407,7 +407,8 @@ impl Aws for Account {
                 return Err(fault(action, FaultKind::LimitReached, "ReportLimitReachedException"));
             }
             let bucket = things.buckets.get_mut(&report.bucket).filter(|bucket| bucket.owner.is_none());
-            let Some(bucket) = bucket.filter(|bucket| seen && bucket.admits(REPORT_SERVICE)) else {
+            let Some(bucket) = bucket.filter(|bucket| seen && bucket.admits(REPORT_SERVICE) && bucket.region == report.region)
+            else {
                 return Err(fault(action, FaultKind::BucketUnverified, "ValidationException"));
             };
             bucket.objects.insert(TEST_OBJECT.to_owned(), Object::holding("", now));
@@ -463,7 +464,7 @@ impl Aws for Account {
                 Some(known) if known.owner.is_some() => Err(fault(action, FaultKind::Taken, "BucketAlreadyExists")),
                 Some(_) => Err(fault(action, FaultKind::Exists, "BucketAlreadyOwnedByYou")),
                 None => {
-                    let made = Bucket { region: "us-east-1".to_owned(), tags: tags.clone(), ..Bucket::default() };
+                    let made = Bucket { region: self.region(), tags: tags.clone(), ..Bucket::default() };
                     inner.made.insert(name.clone(), Instant::now());
                     inner.things.buckets.insert(name, made);
                     Ok(())

@@ -303,9 +303,20 @@ fn check_alive(stack: &StackLived, lived: &Lived) -> Result<(), String> {
     let excused = |name: &str| lived.promises.dropped.contains(name) || lived.promises.taken_over.contains(name);
     let mine = |tags: &Tags| tags.get(TAG_STACK) == Some(&stack.id);
     // Of two exports with one name and one path either will do.
-    let export = || alive.things.exports.values().any(|known| known.export.name == report && mine(&known.tags));
-    if !alive.things.reports.contains_key(report) && !export() && !excused(report) {
+    let exports = alive.things.exports.values().filter(|known| known.export.name == report && mine(&known.tags));
+    let places: Vec<(&str, &str)> = exports
+        .map(|known| (known.export.format.as_str(), known.export.prefix.as_str()))
+        .chain(alive.things.reports.get(report).map(|(report, _)| (report.format.as_str(), report.prefix.as_str())))
+        .collect();
+    if excused(report) {
+    } else if places.is_empty() {
         return Err(format!("`{report}` is gone while the stack ({}) has it", alive.status));
+    } else {
+        let format: &[&str] = if text("Format") == "Csv" { &["textORcsv", "TEXT_OR_CSV"] } else { &["Parquet", "PARQUET"] };
+        let told = |(known, prefix): &(&str, &str)| format.contains(known) && *prefix == text("Prefix");
+        if !places.iter().any(told) {
+            return Err(format!("`{report}` delivers {places:?}, and the stack says {} to {}", text("Format"), text("Prefix")));
+        }
     }
     if !alive.things.buckets.contains_key(bucket) && !excused(bucket) {
         return Err(format!("bucket `{bucket}` is gone while the stack ({}) has it", alive.status));
