@@ -162,6 +162,11 @@ impl Front {
         self.shared.desk.shown(account)
     }
 
+    /// Forgets them, as AWS Support does after twelve months.
+    pub fn forget_cases(&self, account: &str) {
+        self.shared.desk.forget(account);
+    }
+
     /// Changes the circumstances from the next request on.
     pub fn set_scenario(&self, scenario: Scenario) {
         self.shared.faults.set(&scenario);

@@ -9,6 +9,8 @@
 mod billing;
 #[path = "emulator/chaos.rs"]
 mod chaos;
+#[path = "emulator/errors.rs"]
+mod errors;
 #[path = "emulator/events.rs"]
 mod events;
 #[path = "emulator/existing.rs"]

@@ -160,6 +160,11 @@ impl Desk {
         let cases = lock(&self.0).get(account).cloned().unwrap_or_default();
         cases.iter().map(|case| case.written(true)).collect()
     }
+
+    /// Forgets them.
+    pub(super) fn forget(&self, account: &str) {
+        lock(&self.0).remove(account);
+    }
 }
 
 impl Case {
