@@ -1,0 +1,67 @@
+//! `docs/columns.md` is written from the code, and the guaranteed columns are in AWS's dictionary as the simulation has it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test stops when it cannot go on, and is told to bless by the environment"
+)]
+
+use std::{collections::BTreeSet, fmt::Write, fs, path::PathBuf};
+
+use hawser::{
+    billing::{
+        Kind,
+        query::{configure, guaranteed},
+    },
+    ports::{Cloud, Exports as _},
+    sim::{AccountFile, World},
+};
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Columns you can rely on\n\n\
+         Every export has many more columns than these. These are there whatever the account uses, whoever made the export, in every\n\
+         version: an export of the customer's that lacks one is not reused, unless the customer names it. Should AWS stop offering one,\n\
+         `decision` in the notice says so.\n\n\
+         This page is written from `src/billing/query.rs` (`make bless`).\n",
+    );
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::None) {
+        let about = match kind {
+            Kind::CostAndUsageReport => {
+                "Names as in a CSV file. In Parquet the same columns are in snake case: `lineItem/UsageAmount` is `line_item_usage_amount`."
+            }
+            Kind::CostAndUsageReport2 => "`product` and `resource_tags` are maps.",
+            _ => "The newest FOCUS 1.x that AWS offers when the export is made. `Tags` is a map.",
+        };
+        let columns: Vec<String> = guaranteed(kind).iter().map(|column| format!("`{column}`")).collect();
+        writeln!(page, "\n## {} (`{}`)\n\n{about}\n\n{}", kind.title(), kind.as_str(), columns.join(", ")).unwrap();
+    }
+    page
+}
+
+#[test]
+fn the_page_says_what_the_code_says() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/columns.md");
+    if std::env::var_os("HAWSER_BLESS").is_some() {
+        fs::write(&path, page()).unwrap();
+    }
+    assert!(fs::read_to_string(&path).unwrap_or_default() == page(), "docs/columns.md is out of date: run `make bless`");
+}
+
+/// HW-B9: what is guaranteed is what a new export has.
+#[tokio::test(start_paused = true)]
+async fn what_is_guaranteed_is_in_the_dictionary_once() {
+    let world = World::new(AccountFile::default());
+    let aws = world.account.at(&"us-east-1".parse().unwrap());
+    let tables = aws.list_tables().await.unwrap();
+    for kind in [Kind::CostAndUsageReport2, Kind::Focus] {
+        let configured = configure(kind, &tables, None).unwrap();
+        let columns: BTreeSet<String> = aws.table_columns(&configured.table, &configured.properties).await.unwrap().into_iter().collect();
+        for column in guaranteed(kind) {
+            assert!(columns.contains(*column), "{column} is not in {}", configured.table);
+        }
+    }
+    for kind in Kind::ALL {
+        let once: BTreeSet<&str> = guaranteed(kind).iter().copied().collect();
+        assert_eq!(once.len(), guaranteed(kind).len(), "{}", kind.title());
+    }
+}
