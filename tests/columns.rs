@@ -12,7 +12,7 @@ use hawser::{
         Kind,
         query::{configure, guaranteed},
     },
-    ports::{Cloud, Exports as _},
+    ports::Cloud,
     sim::{AccountFile, World},
 };
 
