@@ -49,8 +49,7 @@ def make(options: argparse.Namespace) -> list[dict[str, object]]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
 
-    first = datetime.date.fromisoformat(f"{options.first}-01") if options.first else options.last.replace(day=1)
-    line_items = items.make(options.account, options.member, first, options.last)
+    line_items = items.make(options.account, options.member, options.first or options.last.replace(day=1), options.last)
     names = options.columns.split(",") if options.columns else None
     parts = delivery.deliver(export, line_items, names, options.files, options.at, put)
     return [dataclasses.asdict(part) for part in parts]
@@ -80,7 +79,7 @@ def main() -> None:
     making.add_argument("--member", default="444455556666", help="another account on the bill")
     making.add_argument("--arn", help="the export's, for the manifest")
     making.add_argument("--columns", help="of CUR 2.0 and FOCUS, with commas between them; left out: all that are filled")
-    making.add_argument("--first", help="the first month, YYYY-MM; left out: that of the last day")
+    making.add_argument("--first", type=datetime.date.fromisoformat, help="the first day; left out: the first of the last day's month")
     making.add_argument("--last", type=datetime.date.fromisoformat, required=True, help="the last day, YYYY-MM-DD")
     making.add_argument("--files", type=int, default=1, help="data files of each month")
     making.add_argument(

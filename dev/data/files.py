@@ -40,9 +40,7 @@ def csv_gz(columns: list[Column], items: list[Item]) -> bytes:
 
 def parquet(columns: list[Column], items: list[Item]) -> bytes:
     arrays = [pyarrow.array([cell(column.type, column.value(item)) for item in items], TYPES[column.type]) for column in columns]
-    buffer = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(arrays, [column.name for column in columns]), buffer, compression="snappy")
-    return buffer.getvalue()
+    return in_memory(pyarrow.table(arrays, [column.name for column in columns]))
 
 
 def cell(type: str, value: Value) -> object:
@@ -57,15 +55,20 @@ def cell(type: str, value: Value) -> object:
 
 def status(text: str) -> bytes:
     """The object by which Athena users see whether a report is being written: one row, one column."""
-    buffer = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table({"status": [text]}), buffer, compression="snappy")
-    return buffer.getvalue()
+    return in_memory(pyarrow.table({"status": [text]}))
+
+
+def in_memory(table: pyarrow.Table) -> bytes:
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink, compression="snappy")
+    return sink.getvalue().to_pybytes()
 
 
 def read(key: str, body: bytes, cost_columns: set[str]) -> tuple[int, list[str], float]:
     """Rows, columns, and the sum of the column of costs, which is the one of these that the file has."""
     if key.endswith(".parquet"):
-        table = pyarrow.parquet.read_table(io.BytesIO(body))
+        # From memory of its own and without threads: a thread of pyarrow's that is at work yet when the program ends aborts it.
+        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(body)).read(use_threads=False)
         (cost_column,) = cost_columns & set(table.column_names)
         return table.num_rows, table.column_names, sum(cost or 0 for cost in table.column(cost_column).to_pylist())
     if not key.endswith(".csv.gz"):
