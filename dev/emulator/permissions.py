@@ -2,7 +2,7 @@
 
 MiniStack checks signatures and evaluates the policies of role, session and boundary. This file says which actions on which
 resources a call is about: Service Authorization Reference, "Actions, resources, and condition keys" of S3, Cost and Usage
-Report, Data Exports and Support.
+Report, Data Exports and Support; KMS Developer Guide, "kms:ViaService".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from defusedxml.ElementTree import ParseError, fromstring
 
 from ministack import app
 from ministack.core import iam_actions, router
-from ministack.services import organizations
+from ministack.services import organizations, s3
 
 # Signing name -> target prefix of the services that MiniStack does not have. It authorises their calls and answers `{}`; the
 # front puts the answer in its place.
@@ -82,6 +82,8 @@ def all_that_is_needed(original):
     """The first that is not allowed denies the call, and is named."""
 
     def enforce(access_key_id, iam_action, service, region, resource_arn="*", service_context=None):
+        if iam_action.startswith("kms:") and service == "s3":
+            service_context = {**(service_context or {}), "kms:ViaService": f"s3.{region}.amazonaws.com"}
         denied = original(access_key_id, iam_action, service, region, resource_arn, service_context)
         for action, arn in _also_needed.get():
             if denied is None:
@@ -114,12 +116,23 @@ def local_names(body: bytes) -> set[str]:
         return set()
 
 
+def default_key(bucket: str) -> str:
+    """The KMS key that a bucket encrypts new objects with, empty for S3's own."""
+    try:
+        rules = fromstring(s3._bucket_encryption.get(bucket) or "<none/>")
+    except (ParseError, ValueError):
+        return ""
+    return next((element.text or "" for element in rules.iter() if element.tag.endswith("KMSMasterKeyID")), "")
+
+
 def more_s3_checks(original):
-    """CreateBucket's extra permissions, and the first key of DeleteObjects when it names a version."""
+    """CreateBucket's extra permissions, the first key of DeleteObjects when it names a version, and the key of what is read."""
 
     def checks(method, path, headers, body, query_params):
         found = list(original(method, path, headers, body, query_params))
         parts = [part for part in path.split("/") if part]
+        if len(parts) > 1 and iam_actions._s3_action(method, path, query_params) == "GetObject" and default_key(parts[0]):
+            found.append(("kms:Decrypt", default_key(parts[0])))
         if len(parts) != 1:
             return found
         bucket_arn = f"arn:aws:s3:::{parts[0]}"

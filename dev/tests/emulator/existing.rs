@@ -25,17 +25,6 @@ async fn bucket(world: &World, name: &str) {
     world.deliver(name, "exports/theirs/data/part.parquet").await;
 }
 
-/// New objects of the bucket are encrypted with the customer's key.
-async fn encrypt(world: &World, name: &str) {
-    let rule = format!(
-        "<ServerSideEncryptionConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule><ApplyServerSideEncryptionByDefault>\
-         <SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>{KEY}</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule>\
-         </ServerSideEncryptionConfiguration>"
-    );
-    let (status, body) = world.billing().raw("s3", "PUT", &format!("/{name}?encryption"), &[], rule).await.unwrap();
-    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
-}
-
 /// The resource of one statement of a managed policy of the stack, as IAM has it.
 async fn resource(stack: &Stack, policy: &str, sid: &str) -> Value {
     let arn = &stack.resources().await.unwrap()[policy];
@@ -85,7 +74,7 @@ async fn created(world: &World, name: &str, changes: &[(&str, &str)]) -> Stack {
 async fn suitable_exports_are_reused_and_left_alone() {
     let world = World::new("management").await;
     bucket(&world, BUCKET).await;
-    encrypt(&world, BUCKET).await;
+    world.encrypt(BUCKET, KEY).await;
     bucket(&world, "plain-111122223333").await;
     let set =
         |table: &str, property: &str, value: &str| (format!("/DataQuery/TableConfigurations/{table}/{property}"), json!(value));

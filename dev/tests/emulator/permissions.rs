@@ -1,57 +1,177 @@
 //! HW-S1, least privilege, proven: without any one of its actions the handler's role is not enough.
 //!
-//! The emulator decides by the role that `template.yaml` made. Each action is taken away in a copy of the template, and the same
-//! flow is run: a stack with a bucket of its own, an update, one that the vendor refuses, a delete with data in versions; then a
-//! stack that reuses a report, and one whose Create is never answered.
+//! The emulator decides by the role that `template.yaml` made, also about the calls that only the front can answer. Each action is
+//! taken away in a copy of the template, and the same flow is run. The flow of reports: a stack with a bucket of its own, an
+//! update, one that the vendor refuses, a delete with data in versions; then a stack that reuses a report, and one whose Create is
+//! never answered. The flow of exports: a CUR 2.0 export of its own with past months asked for, brought up to date, watched and
+//! deleted; then exports that are reused or left to others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
-use hawser_dev::front::scenario::{Fault, FaultAnswer, Scenario};
-use hawser_dev::setting::STACK;
-use hawser_dev::stack::{Outcome, template};
+use hawser_dev::front::calls::Call;
+use hawser_dev::front::scenario::{Execution, ExportStatus, Fault, FaultAnswer, Scenario};
+use hawser_dev::setting::{CUSTOMER, STACK};
+use hawser_dev::stack::{Outcome, Stack, template};
 use hawser_dev::vendor::Script;
+use hawser_dev::watch;
 use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::world::World;
 
 /// Denied calls are tried again for some seconds, which is mostly waiting; more at a time than there are cores is well.
-const AT_A_TIME: usize = 6;
+const AT_A_TIME: usize = 8;
 
 /// Nothing but the Create that is never answered takes so long: denied calls are tried again for 7 s.
 const SERVICE_TIMEOUT_SECONDS: u64 = 15;
 
+const CUR2: &str = "CostAndUsageReport2";
+
 /// Something nobody needs, in the place of what is taken away.
 const HARMLESS: &str = "sts:GetCallerIdentity";
 
-/// The actions in the handler's role, as `template.yaml` has them.
+/// The actions in the handler's policies, as `template.yaml` has them.
 fn actions(template: &str) -> BTreeSet<String> {
-    let action = Regex::new(r"\b(cloudformation|cur|logs|organizations|s3):[A-Z][A-Za-z]+\b").unwrap();
-    action.find_iter(handler_role(template)).map(|found| found.as_str().to_owned()).collect()
+    let action =
+        Regex::new(r"\b(bcm-data-exports|cloudformation|cur|kms|logs|organizations|s3|support):[A-Z][A-Za-z]+\b").unwrap();
+    let found = policies(template).map(|policy| action.find_iter(policy)).into_iter().flatten();
+    // One of them is a condition.
+    found.map(|found| found.as_str().to_owned()).filter(|name| name != "kms:ViaService").collect()
 }
 
-fn handler_role(template: &str) -> &str {
-    let start = template.find("\n  HandlerRole:").unwrap();
-    let end = template.find("\n  Handler:").unwrap();
-    // Comments may speak of actions; the statements begin with the policies.
-    &template[start..end]
+/// The role, and what it is given once the bucket is known.
+fn policies(template: &str) -> [&str; 2] {
+    [("\n  HandlerRole:", "\n  Handler:"), ("\n  DeliveryWatchAccess:", "\n  DeliveryWatch:")].map(|(from, to)| {
+        let (start, end) = (template.find(from).unwrap(), template.find(to).unwrap());
+        // Comments may speak of actions; the statements begin with the policies.
+        &template[start..end]
+    })
 }
 
 fn without(template: &str, action: &str) -> String {
-    let role = handler_role(template);
-    let taken = Regex::new(&format!(r"\b{action}\b")).unwrap().replace_all(role, HARMLESS).into_owned();
-    template.replace(role, &taken)
+    let taken = Regex::new(&format!(r"\b{action}\b")).unwrap();
+    policies(template)
+        .iter()
+        .fold(template.to_owned(), |whole, policy| whole.replace(policy, &taken.replace_all(policy, HARMLESS)))
 }
 
-/// The whole flow; the first thing that is not as it should be.
-async fn flow(template: &str) -> Result<(), String> {
-    let hasty = template.replace("ServiceTimeout: 600", &format!("ServiceTimeout: {SERVICE_TIMEOUT_SECONDS}"));
-    let world = World::with_template("standalone", &hasty).await;
-    own_bucket(&world).await?;
-    reuse(&world).await?;
-    never_answered(&world).await?;
-    logs(&world)
+/// A flow, by what it is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Flow {
+    Reports,
+    Exports,
+}
+
+impl Flow {
+    /// The one that needs an action.
+    fn of(action: &str) -> Self {
+        let (service, name) = action.split_once(':').unwrap();
+        let about_exports = ["bcm-data-exports", "kms", "support"].contains(&service)
+            || (service == "organizations" && name != "DescribeOrganization")
+            || ["s3:GetEncryptionConfiguration", "s3:GetObject"].contains(&action);
+        if about_exports { Self::Exports } else { Self::Reports }
+    }
+
+    /// The first thing that is not as it should be, with the calls that were denied.
+    async fn run(self, template: &str) -> Result<(), String> {
+        let hasty = template.replace("ServiceTimeout: 600", &format!("ServiceTimeout: {SERVICE_TIMEOUT_SECONDS}"));
+        let world = World::with_template("standalone", &hasty).await;
+        let result = match self {
+            Self::Reports => reports(&world).await,
+            Self::Exports => exports(&world).await,
+        };
+        let denied = |call: &Call| call.error.as_deref().is_some_and(|error| error.starts_with("AccessDenied"));
+        let denied: BTreeSet<String> = world.calls().iter().filter(|call| denied(call)).map(Call::name).collect();
+        result.map_err(|why| format!("{why}; denied: {denied:?}"))
+    }
+}
+
+async fn reports(world: &World) -> Result<(), String> {
+    own_bucket(world).await?;
+    reuse(world).await?;
+    never_answered(world).await?;
+    logs(world)
+}
+
+async fn exports(world: &World) -> Result<(), String> {
+    own_export(world).await?;
+    reused_export(world).await?;
+    let plan = |scenario: &str| world.emulator.front().set_scenario(Scenario::named(scenario).unwrap());
+    for (scenario, says) in [
+        ("billing-transferred-away", "billing transfer"),
+        ("billing-transferred-here", "need an export of their billing view"),
+        ("delegated-administrator", "billing-cost-management.amazonaws.com"),
+    ] {
+        plan(scenario);
+        let (mut stack, outcome) = world.create_named(&format!("{STACK}-{scenario}"), &[("BillingKind", CUR2)]).await;
+        expect(&outcome, "CREATE_COMPLETE")?;
+        let decision = stack.outputs().await.unwrap()["Decision"].clone();
+        expect(&stack.delete(&mut |_| {}).await.unwrap(), "DELETE_COMPLETE")?;
+        if !decision.contains(says) {
+            return Err(format!("{scenario}: {decision}; {}", world.emulator.handler_log()));
+        }
+    }
+    Ok(())
+}
+
+async fn own_export(world: &World) -> Result<(), String> {
+    let set = |scenario: Scenario| world.emulator.front().set_scenario(Scenario { support_plan: true, ..scenario });
+    set(Scenario::default());
+    let wanted = [("BillingKind", CUR2), ("RequestBackfill", "true"), ("BillingReuse", "Never")];
+    let (mut stack, outcome) = world.create(&wanted).await;
+    expect(&outcome, "CREATE_COMPLETE")?;
+    let outputs = stack.outputs().await.unwrap();
+    if world.emulator.front().cases(CUSTOMER).len() != 1 {
+        return Err(outputs["Backfill"].clone());
+    }
+    let columns_added: BTreeMap<_, _> = [("COST_AND_USAGE_REPORT".to_owned(), vec!["x_new".to_owned()])].into();
+    set(Scenario { columns_added: columns_added.clone(), ..Scenario::default() });
+    let changed = world.with(&[&wanted[..], &[("BillingRetention", "Delete")]].concat());
+    let outcome = stack.update(&world.template, &changed, &mut |_| {}).await.unwrap();
+    expect(&outcome, "UPDATE_COMPLETE")?;
+    if !world.exports()[0].to_string().contains("x_new") {
+        return Err("the export was not brought up to date".to_owned());
+    }
+    // The last run of the export failed, which ListExecutions alone knows.
+    let execution = Execution { code: "QUERY_FAILURE".into(), reason: None, created_at: "2026-11-22T00:00:00Z".into() };
+    let failing = ExportStatus { code: "HEALTHY".into(), executions: vec![execution], ..ExportStatus::default() };
+    set(Scenario { columns_added, export_status: [("*".to_owned(), failing)].into(), ..Scenario::default() });
+    watched(world, &stack, "failed").await?;
+    set(Scenario::default());
+    let outcome = stack.delete(&mut |_| {}).await.unwrap();
+    expect(&outcome, "DELETE_COMPLETE")?;
+    match world.exports().as_slice() {
+        [] => Ok(()),
+        left => Err(format!("the export is left: {left:?}; {}", world.emulator.handler_log())),
+    }
+}
+
+/// The customer's export in a bucket that encrypts with the customer's key, with data in it.
+async fn reused_export(world: &World) -> Result<(), String> {
+    let (bucket, key) = ("theirs-export-111122223333", "arn:aws:kms:us-east-1:111122223333:key/1a2b3c4d");
+    world.billing().s3().create_bucket().bucket(bucket).send().await.unwrap();
+    world.encrypt(bucket, key).await;
+    world.customers_export("theirs", "COST_AND_USAGE_REPORT", bucket, &[]);
+    let folder = "exports/theirs";
+    let file = format!("{folder}/data/BILLING_PERIOD=2026-11/theirs-00001.snappy.parquet");
+    world.deliver(bucket, &file).await;
+    let manifest = json!({"dataFiles": [format!("s3://{bucket}/{file}")], "billingPeriod": "2026-11"}).to_string();
+    let name = format!("{folder}/metadata/BILLING_PERIOD=2026-11/theirs-Manifest.json");
+    world.billing().s3().put_object().bucket(bucket).key(name).body(manifest.into_bytes().into()).send().await.unwrap();
+    let (mut stack, outcome) = world.create_named(&format!("{STACK}-export"), &[("BillingKind", CUR2)]).await;
+    expect(&outcome, "CREATE_COMPLETE")?;
+    let told = &world.vendor.notices().pop().unwrap().event["data"]["billingExport"];
+    if told["name"] != "theirs" || told["kmsKeyArn"] != key {
+        return Err(format!("{told}; {}", world.emulator.handler_log()));
+    }
+    watched(world, &stack, "delivered").await?;
+    expect(&stack.delete(&mut |_| {}).await.unwrap(), "DELETE_COMPLETE")
+}
+
+async fn watched(world: &World, stack: &Stack, state: &str) -> Result<(), String> {
+    let run = watch::run(stack, &world.vendor).await.map_err(|error| format!("{error:#}"))?;
+    if run.status()["state"] == state { Ok(()) } else { Err(format!("not {state}: {} {:?}", run.status(), run.error)) }
 }
 
 async fn own_bucket(world: &World) -> Result<(), String> {
@@ -126,7 +246,9 @@ fn expect(outcome: &Outcome, status: &str) -> Result<(), String> {
 /// With everything the template grants, nothing is missing: the other test would prove nothing otherwise.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_role_of_the_template_is_enough() {
-    assert_eq!(flow(&template().unwrap()).await, Ok(()));
+    let template = template().unwrap();
+    let (reports, exports) = tokio::join!(Flow::Reports.run(&template), Flow::Exports.run(&template));
+    assert_eq!((reports, exports), (Ok(()), Ok(())));
 }
 
 /// F-4, F-38: take one action away, and the flow fails and names it.
@@ -134,11 +256,11 @@ async fn the_role_of_the_template_is_enough() {
 async fn no_action_of_the_role_can_be_missed() {
     let template = template().unwrap();
     let actions = actions(&template);
-    assert!(actions.len() > 20, "the handler's role was not read: {actions:?}");
+    assert!(actions.len() > 40, "the handler's policies were not read: {actions:?}");
     let results: Vec<(&String, Result<(), String>)> = futures::stream::iter(&actions)
         .map(|action| {
             let template = without(&template, action);
-            async move { (action, flow(&template).await) }
+            async move { (action, Flow::of(action).run(&template).await) }
         })
         .buffer_unordered(AT_A_TIME)
         .collect()
@@ -152,4 +274,18 @@ async fn no_action_of_the_role_can_be_missed() {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// CreateExport asks for cur:PutReportDefinition too, which the role has for reports of its own anyway: that is not enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn exporting_costs_is_a_permission_of_its_own() {
+    let template = template().unwrap();
+    let start = template.find("PolicyName: ExportData").unwrap();
+    let (before, after) = template.split_at(start);
+    let without = format!("{before}{}", after.replacen("cur:PutReportDefinition", HARMLESS, 1));
+    let reason = Flow::Exports.run(&without).await.unwrap_err();
+    assert!(
+        reason.contains("cur:PutReportDefinition on resource: arn:aws:cur:us-east-1:111122223333:/putReportDefinition"),
+        "{reason}"
+    );
 }

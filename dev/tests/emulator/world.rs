@@ -189,6 +189,17 @@ impl World {
         self.billing().s3().put_object().bucket(bucket).key(key).body(body.into()).send().await.unwrap();
     }
 
+    /// New objects of the bucket are encrypted with this key from now on.
+    pub(crate) async fn encrypt(&self, bucket: &str, key: &str) {
+        let rule = format!(
+            "<ServerSideEncryptionConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule>\
+             <ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>{key}</KMSMasterKeyID>\
+             </ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
+        );
+        let (status, body) = self.billing().raw("s3", "PUT", &format!("/{bucket}?encryption"), &[], rule).await.unwrap();
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    }
+
     /// Keeps every version from now on.
     pub(crate) async fn enable_versioning(&self, bucket: &str) {
         let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
