@@ -4,10 +4,13 @@
 
 mod captured;
 
+use std::time::Duration;
+
 use captured::Captured;
 use hawser::{
     connection::Proof,
     event::{Envelope, Request},
+    handler,
     names::{LaunchToken, ResponseUrl},
     sim::{
         AccountFile, Mishap, World,
@@ -24,6 +27,19 @@ fn assert_clean(text: &str, what: &str) {
     for secret in [TOKEN, &TOKEN[6..30], SIGNATURE, "X-Amz-Signature", "%7C"] {
         assert!(!text.contains(secret), "{what} holds `{secret}`:\n{text}");
     }
+}
+
+fn heartbeat(token: &str) -> serde_json::Value {
+    json!({
+        "source": "hawser", "detail-type": "Delivery Watch",
+        "detail": {
+            "StackId": "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70",
+            "Properties": {
+                "NoticeUrl": "https://vendor.example/", "LaunchToken": token, "RoleArn": "a", "ExternalId": "e",
+                "Billing": { "Kind": "CostAndUsageReport", "Name": "acme", "BucketName": "acme-data", "BucketRegion": "us-east-1", "Prefix": "p" },
+            },
+        },
+    })
 }
 
 /// F-7, F-8.
@@ -50,6 +66,23 @@ async fn no_log_line_of_any_life_holds_a_secret() {
             stack.update(parameters("second")).await;
             stack.delete().await;
         }
+    }
+    // The schedule's event holds the token too.
+    for call in [VENDOR_CALL, "s3:ListBucket", "cur:DescribeReportDefinitions", "none"] {
+        for mishap in Mishap::ALL.into_iter().filter(|mishap| mishap.can_meet(call)) {
+            let world = World::new(AccountFile::default());
+            world.script.spoil_all(call, mishap);
+            let event = heartbeat(TOKEN);
+            let told = handler::handle(&event, "invocation", world.now() + Duration::from_secs(60), &world.ports()).await;
+            assert_clean(&format!("{told:?}"), "the outcome");
+        }
+    }
+    for broken in
+        [heartbeat(&TOKEN.replace('_', "-")), json!({ "source": "hawser", "detail-type": "Delivery Watch", "detail": TOKEN })]
+    {
+        let world = World::new(AccountFile::default());
+        let told = handler::handle(&broken, "invocation", world.now() + Duration::from_secs(60), &world.ports()).await;
+        assert_clean(&format!("{told:?} {}", told.as_ref().unwrap_err()), "the outcome");
     }
     let log = captured.text();
     assert!(log.lines().count() > 500, "only {} lines were captured", log.lines().count());
