@@ -10,7 +10,7 @@ use crate::workload::Workload;
 
 /// The zip that a customer's Lambda loads at every cold start.
 const ZIP_MB: f64 = 5.0;
-/// Until the response: reads together, the bucket, its settings together, the report, the response; one to spare.
+/// Until the response: reads together, who pays the bill, the bucket, its settings together, the report, the response.
 const ROUNDS: f64 = 6.0;
 
 /// One line of the budget.

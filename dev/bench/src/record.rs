@@ -14,6 +14,9 @@ pub enum Service {
     Organizations,
     /// AWS Cost and Usage Reports.
     Cur,
+    /// AWS Data Exports.
+    #[serde(rename = "bcm-data-exports")]
+    DataExports,
     /// Amazon S3.
     S3,
     /// AWS CloudFormation.
@@ -26,7 +29,8 @@ pub enum Service {
 
 impl Service {
     /// All of them, one door each.
-    pub const ALL: [Self; 6] = [Self::Organizations, Self::Cur, Self::S3, Self::CloudFormation, Self::Mailbox, Self::Vendor];
+    pub const ALL: [Self; 7] =
+        [Self::Organizations, Self::Cur, Self::DataExports, Self::S3, Self::CloudFormation, Self::Mailbox, Self::Vendor];
 }
 
 impl fmt::Display for Service {
@@ -34,6 +38,7 @@ impl fmt::Display for Service {
         f.write_str(match self {
             Self::Organizations => "organizations",
             Self::Cur => "cur",
+            Self::DataExports => "bcm-data-exports",
             Self::S3 => "s3",
             Self::CloudFormation => "cloudformation",
             Self::Mailbox => "mailbox",
@@ -109,12 +114,13 @@ mod tests {
 
     #[test]
     fn the_shape_of_a_create_with_reads_and_settings_together() {
-        let reads = [(0, 30), (0, 31), (2, 32)];
-        let bucket = [(33, 63)];
-        let settings = [(64, 94), (64, 95), (66, 96), (67, 97)];
-        let report_and_answer = [(98, 128), (129, 159)];
-        let all = reads.into_iter().chain(bucket).chain(settings).chain(report_and_answer);
-        assert_eq!(rounds(all), 5);
+        let reads = [(0, 30), (0, 31), (1, 31), (2, 32)];
+        let transfers = [(33, 63), (34, 64)];
+        let bucket = [(65, 95)];
+        let settings = [(96, 126), (96, 127), (98, 128), (99, 129)];
+        let report_and_answer = [(130, 160), (161, 191)];
+        let all = reads.into_iter().chain(transfers).chain(bucket).chain(settings).chain(report_and_answer);
+        assert_eq!(rounds(all), 6);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub enum Depth {
     OnlyAnswers,
     /// All calls.
     Works,
-    /// All calls, the proof of identity in the notice, and a look at the stack after the answer.
+    /// All calls, those that only Hawser makes, the proof of identity in the notice, and a look at the stack after the answer.
     Proves,
 }
 
@@ -53,7 +53,7 @@ impl Workload {
     /// What it consists of, for people.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::BillingExport => "Create on an empty account: 9 AWS calls and the response",
+            Self::BillingExport => "Create on an empty account: 9 AWS calls, 12 of hawser, and the response",
             Self::AccountConnection => "Create: the notice and the response",
         }
     }
@@ -75,6 +75,28 @@ impl Workload {
             ],
             Self::AccountConnection => &["vendor:PostNotice", "mailbox:PutResponse"],
         }
+    }
+
+    /// What Hawser asks besides, before it answers: what the other billing service has, and who receives the bill.
+    fn only_hawser(self) -> &'static [&'static str] {
+        match self {
+            Self::BillingExport => &[
+                "bcm-data-exports:ListExports",
+                "organizations:ListOutboundResponsibilityTransfers",
+                "organizations:ListInboundResponsibilityTransfers",
+            ],
+            Self::AccountConnection => &[],
+        }
+    }
+
+    /// How often each operation has to be called; nothing else may be.
+    fn expected(self, depth: Depth) -> BTreeMap<String, usize> {
+        let (calls, more, after): (&[&str], &[&str], &[&str]) = match depth {
+            Depth::OnlyAnswers => (&["mailbox:PutResponse"], &[], &[]),
+            Depth::Works => (self.calls(), &[], &[]),
+            Depth::Proves => (self.calls(), self.only_hawser(), &[LOOK_AFTERWARDS]),
+        };
+        calls.iter().chain(more).chain(after).map(|&it| (it.to_owned(), 1)).collect()
     }
 }
 
@@ -137,8 +159,9 @@ impl Event {
 fn properties(workload: Workload, uuid: &str, vendor: &str) -> Value {
     match workload {
         Workload::BillingExport => json!({
-            "Kind": "CostAndUsageReport", "Format": "Parquet", "Reuse": "WhenSuitable", "Retention": "Retain",
-            "NamePrefix": "hawser", "RequestBackfill": "false",
+            "Kind": "CostAndUsageReport", "Format": "Parquet", "Reuse": "WhenSuitable", "Scope": "Payer",
+            "ExistingExport": "", "ExistingBucket": "", "ExistingPrefix": "", "Retention": "Retain", "NamePrefix": "hawser",
+            "RequestBackfill": "false",
         }),
         Workload::AccountConnection => json!({
             "NoticeUrl": format!("{vendor}/notices"),
@@ -159,7 +182,7 @@ fn properties(workload: Workload, uuid: &str, vendor: &str) -> Value {
                 "BucketArn": format!("arn:aws:s3:::hawser-{ACCOUNT}-0123456789abcdef"),
                 "BucketRegion": "us-east-1", "Prefix": "hawser/01234567", "Format": "Parquet", "Origin": "created",
                 "Decision": "created a new report, because the account has none", "FirstDataDueBy": "2026-11-24T10:00:00Z",
-                "Backfill": "",
+                "Backfill": "", "KmsKeyArn": "",
             },
         }),
     }
@@ -168,11 +191,7 @@ fn properties(workload: Workload, uuid: &str, vendor: &str) -> Value {
 /// Everything that is not as it should be after `event`; empty when the work was done.
 pub fn faults(workload: Workload, depth: Depth, event: &Event, inside: &Inside) -> Vec<String> {
     let mut faults = inside.complaints.clone();
-    let expected: BTreeMap<String, usize> = match depth {
-        Depth::OnlyAnswers => BTreeMap::from([("mailbox:PutResponse".to_owned(), 1)]),
-        Depth::Works => workload.calls().iter().map(|&it| (it.to_owned(), 1)).collect(),
-        Depth::Proves => workload.calls().iter().chain([&LOOK_AFTERWARDS]).map(|&it| (it.to_owned(), 1)).collect(),
-    };
+    let expected = workload.expected(depth);
     let called = tally(&inside.calls);
     if called != expected {
         faults.push(format!("it called {called:?} and not {expected:?}"));
@@ -242,5 +261,85 @@ fn notice_faults(depth: Depth, inside: &Inside, faults: &mut Vec<String>) {
     let proof = inside.notice.as_ref().map(|it| &it["data"]["proof"]["headers"]["authorization"]);
     if depth == Depth::Proves && !proof.is_some_and(Value::is_string) {
         faults.push("the notice has no proof of identity".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::record::Call;
+    use crate::stub::Bucket;
+    use crate::tls::Authority;
+
+    /// An event, and what is left of it by a handler that made these calls and did all else right.
+    async fn after(workload: Workload, calls: &[&'static str]) -> (Event, Inside) {
+        let world = World::open(&Authority::new().unwrap(), Duration::ZERO).await.unwrap();
+        let event = Event::new(workload, 1, &world);
+        let now = Instant::now();
+        let call = |name: &&'static str| {
+            let (service, operation) = name.split_once(':').unwrap();
+            let service = Service::ALL.into_iter().find(|it| it.to_string() == service).unwrap();
+            Call { service, operation, start: now, end: now }
+        };
+        let mut inside = Inside { calls: calls.iter().map(call).collect(), ..Inside::default() };
+        let bucket = Bucket {
+            owner_enforced: true,
+            tagged: true,
+            closed: true,
+            encrypted: true,
+            lifecycle: true,
+            policy: Some(json!({"Statement": [{
+                "Effect": "Allow", "Principal": {"Service": "billingreports.amazonaws.com"},
+                "Action": ["s3:GetBucketAcl", "s3:GetBucketPolicy", "s3:PutObject"],
+            }]})),
+        };
+        inside.account.buckets.insert("b-1".to_owned(), bucket);
+        inside.account.reports.push(json!({"S3Bucket": "b-1"}));
+        inside.response = Some(json!({
+            "Status": "SUCCESS", "PhysicalResourceId": "x", "StackId": event.stack_id, "RequestId": event.request_id,
+            "LogicalResourceId": event.logical_id, "Data": {"BucketName": "b-1", "ConnectionId": "connection-1"},
+        }));
+        inside.notice = Some(json!({"data": {"proof": {"headers": {"authorization": "x"}}}}));
+        (event, inside)
+    }
+
+    /// All that Hawser has to call.
+    fn all(workload: Workload) -> Vec<&'static str> {
+        workload.calls().iter().chain(workload.only_hawser()).copied().chain([LOOK_AFTERWARDS]).collect()
+    }
+
+    #[tokio::test]
+    async fn each_handler_makes_the_calls_of_its_depth_and_no_other() {
+        for workload in Workload::ALL {
+            let everything = all(workload);
+            let without = |left_out: &str| everything.iter().copied().filter(|it| *it != left_out).collect::<Vec<_>>();
+            let (event, inside) = after(workload, &everything).await;
+            assert_eq!(faults(workload, Depth::Proves, &event, &inside), Vec::<String>::new());
+            assert!(!faults(workload, Depth::Works, &event, &inside).is_empty(), "only Hawser makes all of them");
+            for call in &everything {
+                let (event, inside) = after(workload, &without(call)).await;
+                assert!(!faults(workload, Depth::Proves, &event, &inside).is_empty(), "`{call}` is missing");
+                let (event, inside) = after(workload, &[&*everything, &[call]].concat()).await;
+                assert!(!faults(workload, Depth::Proves, &event, &inside).is_empty(), "`{call}` comes twice");
+            }
+            let (event, inside) = after(workload, workload.calls()).await;
+            assert_eq!(faults(workload, Depth::Works, &event, &inside), Vec::<String>::new());
+            for &call in workload.only_hawser() {
+                let (event, inside) = after(workload, &[workload.calls(), &[call]].concat()).await;
+                assert!(!faults(workload, Depth::Works, &event, &inside).is_empty(), "`{call}` is no work of a rival's");
+            }
+        }
+    }
+
+    #[test]
+    fn the_description_counts_the_calls() {
+        let aws = |calls: &[&str]| calls.iter().filter(|it| !it.starts_with("mailbox:")).count();
+        let work = Workload::BillingExport;
+        let (rivals, hawser) = (aws(work.calls()), aws(work.calls()) + aws(work.only_hawser()));
+        assert!(work.describe().contains(&format!("{rivals} AWS calls, {hawser} of hawser")), "{}", work.describe());
     }
 }

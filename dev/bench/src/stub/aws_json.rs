@@ -1,4 +1,4 @@
-//! Organizations and Cost and Usage Reports: AWS JSON 1.1, the operation in `x-amz-target`.
+//! Organizations, Cost and Usage Reports and Data Exports: AWS JSON 1.1, the operation in `x-amz-target`.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -10,8 +10,13 @@ use crate::record::Service;
 const JSON: &str = "application/x-amz-json-1.1";
 const ORGANIZATIONS: &str = "AWSOrganizationsV20161128";
 const CUR: &str = "AWSOrigamiServiceGatewayService";
+const DATA_EXPORTS: &str = "AWSBillingAndCostManagementDataExports";
 /// `MaxResults` of `DescribeReportDefinitions` has no other legal value.
 const PAGE: u64 = 5;
+/// The most of `MaxResults` of `ListExports`.
+const EXPORTS_PAGE_MAX: u64 = 300;
+/// The most of `MaxResults` of both listings of transfers.
+const TRANSFERS_PAGE_MAX: u64 = 20;
 
 pub(super) fn answer(service: Service, account: &mut Account, asked: &Asked) -> Result<Answer, String> {
     if asked.header("content-type") != Some(JSON) {
@@ -21,6 +26,13 @@ pub(super) fn answer(service: Service, account: &mut Account, asked: &Asked) -> 
     let input: Value = serde_json::from_slice(&asked.body).map_err(|error| format!("the body: {error}"))?;
     match (service, target.split_once('.')) {
         (Service::Organizations, Some((ORGANIZATIONS, "DescribeOrganization"))) => Ok(describe_organization()),
+        (Service::Organizations, Some((ORGANIZATIONS, "ListOutboundResponsibilityTransfers"))) => {
+            no_transfers("ListOutboundResponsibilityTransfers", &input)
+        }
+        (Service::Organizations, Some((ORGANIZATIONS, "ListInboundResponsibilityTransfers"))) => {
+            no_transfers("ListInboundResponsibilityTransfers", &input)
+        }
+        (Service::DataExports, Some((DATA_EXPORTS, "ListExports"))) => no_exports(&input),
         (Service::Cur, Some((CUR, "DescribeReportDefinitions"))) => describe_reports(account, &input),
         (Service::Cur, Some((CUR, "PutReportDefinition"))) => put_report(account, &input),
         _ => Err(format!("`{target}` is not part of the work")),
@@ -38,6 +50,36 @@ fn describe_organization() -> Answer {
         "AvailablePolicyTypes": [{"Type": "SERVICE_CONTROL_POLICY", "Status": "ENABLED"}],
     }});
     Answer::new("DescribeOrganization", StatusCode::OK, JSON, body.to_string())
+}
+
+/// Nobody else pays this organization's bill, and it pays nobody else's.
+fn no_transfers(operation: &'static str, input: &Value) -> Result<Answer, String> {
+    if input["Type"] != "BILLING" {
+        return Err(format!("`Type` is {}, not \"BILLING\"", input["Type"]));
+    }
+    only(input, &["Type", "MaxResults"])?;
+    page_size(input, TRANSFERS_PAGE_MAX)?;
+    Ok(Answer::new(operation, StatusCode::OK, JSON, json!({"ResponsibilityTransfers": []}).to_string()))
+}
+
+fn no_exports(input: &Value) -> Result<Answer, String> {
+    only(input, &["MaxResults"])?;
+    page_size(input, EXPORTS_PAGE_MAX)?;
+    Ok(Answer::new("ListExports", StatusCode::OK, JSON, json!({"Exports": []}).to_string()))
+}
+
+/// That the input has these members at most: a token of a page that nobody gave, or one transfer's id, is not the work.
+fn only(input: &Value, members: &[&str]) -> Result<(), String> {
+    let input = input.as_object().ok_or("the body is not an object")?;
+    input.keys().find(|it| !members.contains(&it.as_str())).map_or(Ok(()), |it| Err(format!("`{it}` is not part of the work")))
+}
+
+fn page_size(input: &Value, most: u64) -> Result<(), String> {
+    match &input["MaxResults"] {
+        Value::Null => Ok(()),
+        asked if asked.as_u64().is_some_and(|it| (1..=most).contains(&it)) => Ok(()),
+        asked => Err(format!("`MaxResults` is {asked}, not within 1 and {most}")),
+    }
 }
 
 fn describe_reports(account: &Account, input: &Value) -> Result<Answer, String> {

@@ -234,14 +234,13 @@ fn respond(service: Service, inside: &mut Inside, asked: &Asked) -> Answer {
         return Answer::new(PROBE, StatusCode::FORBIDDEN, "text/plain", "");
     }
     let answered = match service {
-        Service::Organizations | Service::Cur | Service::S3 | Service::CloudFormation => check_signature(asked, service)
-            .and_then(|()| match service {
-                Service::S3 => s3::answer(&mut inside.account, asked),
-                Service::CloudFormation => cloudformation::answer(inside, asked),
-                _ => aws_json::answer(service, &mut inside.account, asked),
-            }),
         Service::Mailbox => mailbox::answer(inside, asked),
         Service::Vendor => vendor::answer(inside, asked),
+        aws => check_signature(asked, aws).and_then(|()| match aws {
+            Service::S3 => s3::answer(&mut inside.account, asked),
+            Service::CloudFormation => cloudformation::answer(inside, asked),
+            _ => aws_json::answer(aws, &mut inside.account, asked),
+        }),
     };
     answered.unwrap_or_else(|complaint| {
         let Asked { head, .. } = asked;

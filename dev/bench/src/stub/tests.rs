@@ -80,6 +80,34 @@ fn the_organization_has_the_documented_shape() {
 }
 
 #[test]
+fn there_are_no_data_exports_and_no_bill_goes_elsewhere() {
+    let listings = [
+        (Service::DataExports, "AWSBillingAndCostManagementDataExports", "ListExports", json!({}), "Exports"),
+        (
+            Service::Organizations,
+            "AWSOrganizationsV20161128",
+            "ListOutboundResponsibilityTransfers",
+            json!({"Type": "BILLING"}),
+            "ResponsibilityTransfers",
+        ),
+        (
+            Service::Organizations,
+            "AWSOrganizationsV20161128",
+            "ListInboundResponsibilityTransfers",
+            json!({"Type": "BILLING", "MaxResults": 20}),
+            "ResponsibilityTransfers",
+        ),
+    ];
+    for (service, prefix, operation, input, list) in listings {
+        let mut inside = Inside::default();
+        let (status, told, body) = ask(&mut inside, service, &json_call(service, &format!("{prefix}.{operation}"), &input));
+        assert_eq!((status, told), (200, operation), "{:?}", inside.complaints);
+        // The last page: with no token, and the member there.
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), json!({list: []}));
+    }
+}
+
+#[test]
 fn a_bucket_is_absent_then_made_then_set() {
     let mut inside = Inside::default();
     let mut s3 = |call: &Asked| ask(&mut inside, Service::S3, call);
@@ -139,6 +167,16 @@ fn requests_that_aws_would_refuse_are_complaints() {
     let location = "<C><LocationConstraint>us-east-1</LocationConstraint></C>";
     let mut daily = report();
     daily["ReportDefinition"]["TimeUnit"] = json!("DAILY");
+    let exports = |input: Value| json_call(Service::DataExports, "AWSBillingAndCostManagementDataExports.ListExports", &input);
+    let transfers = |direction: &str, input: Value| {
+        let target = format!("AWSOrganizationsV20161128.List{direction}ResponsibilityTransfers");
+        json_call(Service::Organizations, &target, &input)
+    };
+    let json_1_0 = {
+        let mut call = exports(json!({}));
+        call.head.headers.insert("content-type", "application/x-amz-json-1.0".parse().unwrap());
+        call
+    };
     let no_checksum = {
         let mut call = s3_call(Method::PUT, "/b-1?policy", &[], &policy());
         call.head.headers.remove("x-amz-checksum-crc32");
@@ -164,6 +202,22 @@ fn requests_that_aws_would_refuse_are_complaints() {
             json_call(Service::Cur, "AWSOrigamiServiceGatewayService.DescribeReportDefinitions", &json!({"MaxResults": 9})),
             "MaxResults",
         ),
+        (Service::DataExports, json_1_0, "content type"),
+        (Service::DataExports, exports(json!({"NextToken": "x"})), "`NextToken`"),
+        (Service::DataExports, exports(json!({"MaxResults": 301})), "MaxResults"),
+        (Service::DataExports, exports(json!([])), "not an object"),
+        (
+            Service::DataExports,
+            json_call(Service::DataExports, "AWSBillingAndCostManagementDataExports.ListTables", &json!({})),
+            "not part",
+        ),
+        (Service::DataExports, transfers("Inbound", json!({"Type": "BILLING"})), "signed for"),
+        (Service::Cur, exports(json!({})), "signed for"),
+        (Service::Organizations, transfers("Outbound", json!({})), "`Type`"),
+        (Service::Organizations, transfers("Inbound", json!({"Type": "billing"})), "`Type`"),
+        (Service::Organizations, transfers("Inbound", json!({"Type": "BILLING", "Id": "rt-12345678"})), "`Id`"),
+        (Service::Organizations, transfers("Outbound", json!({"Type": "BILLING", "MaxResults": 21})), "MaxResults"),
+        (Service::Organizations, transfers("Sideways", json!({"Type": "BILLING"})), "not part"),
     ];
     for (service, call, expected) in cases {
         let mut inside = Inside::default();
