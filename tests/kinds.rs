@@ -420,6 +420,18 @@ async fn the_key_of_a_reused_bucket_is_told() {
     }
 }
 
+/// A key that the customer gives to a bucket of ours later is told with the next Update.
+#[tokio::test(start_paused = true)]
+async fn the_key_of_our_own_bucket_is_told_too() {
+    let arn = "arn:aws:kms:us-east-1:111122223333:key/1234";
+    let mut export = Export::new(AccountFile::default(), json!({ "Kind": "CostAndUsageReport2" }));
+    let data = export.create().await;
+    assert_eq!(data["KmsKeyArn"], "");
+    let bucket = text(&data, "BucketName");
+    export.world.account.change(|things| things.buckets.get_mut(&bucket).unwrap().kms_key = Some(arn.to_owned()));
+    assert_eq!(export.update(json!({ "Retention": "Delete" })).await["DecryptableKeyArn"], arn);
+}
+
 /// HW-B9: what AWS adds is exported by the next Update, in place; what it lacks is no failure.
 #[tokio::test(start_paused = true)]
 async fn the_dictionary_decides_which_columns_are_exported() {

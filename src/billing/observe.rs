@@ -57,7 +57,7 @@ pub struct Facts {
     pub candidate_buckets: BTreeMap<String, BucketSeen>,
     /// Their Regions.
     pub bucket_regions: BTreeMap<String, String>,
-    /// The KMS keys that these encrypt with, as they name them.
+    /// The KMS keys that these, and the bucket with our name, encrypt with, as they name them.
     pub bucket_keys: BTreeMap<String, String>,
     /// Reports, by name, and exports, by ARN, that carry another stack's mark.
     pub other_stacks: BTreeSet<String>,
@@ -230,8 +230,10 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         Vec::new()
     };
     let stays_on = own.first().and_then(|(export, _)| export.tables.iter().next());
+    // A bucket of ours may have a key of the customer's by now.
+    let own_bucket_made = matches!(owned.bucket, OwnBucket::Marked { .. }).then_some(&bucket);
     let (candidates, source, leftover) = tokio::join!(
-        look.candidates(&candidates, questions.existing_bucket.as_ref()),
+        look.candidates(&candidates, questions.existing_bucket.as_ref(), own_bucket_made),
         look.source(export, &tables, stays_on),
         look.left(left_behind, known(&reports), known(&details)),
     );

@@ -227,7 +227,12 @@ impl Look<'_> {
     }
 
     /// Where the customer's exports deliver to, with which key, and whose the reports are.
-    pub(super) async fn candidates(&self, possible: &[Candidate], existing: Option<&BucketName>) -> Result<Candidates, Failure> {
+    pub(super) async fn candidates(
+        &self,
+        possible: &[Candidate],
+        existing: Option<&BucketName>,
+        own: Option<&BucketName>,
+    ) -> Result<Candidates, Failure> {
         let mut places: BTreeMap<&str, Option<&str>> =
             possible.iter().map(|candidate| (candidate.place().0, Some(candidate.place().1))).collect();
         places.extend(existing.map(|bucket| (bucket.as_str(), None)));
@@ -239,8 +244,13 @@ impl Look<'_> {
             let name = ReportName::existing(report.name());
             Ok::<_, Failure>((report.name().to_owned(), self.tags_of(&name).await?))
         });
-        let (places, others) = tokio::join!(try_join_all(places), join_all(others));
+        let own_key = async {
+            let Some(own) = own else { return Ok(None) };
+            Ok::<_, Failure>(self.key(own, true).await?.map(|key| (own.as_str().to_owned(), key)))
+        };
+        let (places, others, own_key) = tokio::join!(try_join_all(places), join_all(others), own_key);
         let mut candidates = Candidates::default();
+        candidates.keys.extend(own_key?);
         for (bucket, Place { seen, region, key }) in places? {
             candidates.keys.extend(key.map(|key| (bucket.clone(), key)));
             candidates.regions.extend(region.map(|region| (bucket.clone(), region.as_str().to_owned())));
@@ -258,10 +268,9 @@ impl Look<'_> {
 
     /// Whether a bucket is where its report says, and the key it encrypts with.
     async fn place(&self, bucket: &BucketName, region: Option<&str>) -> Result<Place, Failure> {
-        let (location, key) = tokio::join!(
-            self.patiently(|| self.aws.bucket_region(bucket, self.owner)),
-            self.patiently(|| self.aws.bucket_key(bucket, self.owner)),
-        );
+        // The key of a bucket that cannot serve is nobody's business.
+        let (location, key) =
+            tokio::join!(self.patiently(|| self.aws.bucket_region(bucket, self.owner)), self.key(bucket, false));
         let actual = location.as_ref().ok().cloned();
         let seen = match location {
             Ok(actual) if region.is_none_or(|region| actual.as_str() == region) => BucketSeen::Here,
@@ -272,15 +281,20 @@ impl Look<'_> {
                 _ => BucketSeen::Hidden(fault.to_string()),
             },
         };
-        let key = match key {
-            Ok(key) => key,
-            Err(fault) if seen != BucketSeen::Here || fault.is_denial() => {
-                info!(action = fault.action, code = fault.code, "the bucket's key is not known");
-                None
-            }
-            Err(fault) => return Err(fault.into()),
-        };
+        let key = if seen == BucketSeen::Here { key? } else { None };
         Ok(Place { seen, region: actual, key })
+    }
+
+    /// The KMS key that a bucket encrypts with, as far as that may be known; one that is going has none.
+    async fn key(&self, bucket: &BucketName, may_go: bool) -> Result<Option<String>, Failure> {
+        match self.patiently(|| self.aws.bucket_key(bucket, self.owner)).await {
+            Ok(key) => Ok(key),
+            Err(fault) if fault.is_denial() || (may_go && fault.kind == FaultKind::Missing) => {
+                info!(action = fault.action, code = fault.code, "the bucket's key is not known");
+                Ok(None)
+            }
+            Err(fault) => Err(fault.into()),
+        }
     }
 
     /// A report's tags; `None` if it was removed since it was listed.
