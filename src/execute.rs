@@ -9,10 +9,11 @@ use tracing::info;
 use crate::{
     billing::{
         Report, Tags,
+        attributes::plain,
         backfill::{Backfill, Outcome},
         choice::{limit_reached, quota_reached},
         export::DataExport,
-        plan::{Plan, PolicySeen, Step, UPLOAD_DAYS_MAX, plain},
+        plan::{Plan, PolicySeen, Step, UPLOAD_DAYS_MAX},
         policy,
         query::{self, Configured, SPLIT_PROPERTY, Source},
     },

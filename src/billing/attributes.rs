@@ -1,0 +1,154 @@
+//! What a billing export answers with: every attribute, always. Pure.
+
+use super::{DATA_ROOT, Export, Format, Kind, candidate::Candidate, first_data_due_by, observe::Facts};
+use crate::{
+    event::Origin,
+    names::{BucketName, one_line},
+    reply::Attributes,
+};
+
+/// The names of all attributes of this resource type. Every answer to Create and Update holds each of them (F-30).
+pub const ATTRIBUTES: [&str; 21] = [
+    "Kind",
+    "Name",
+    "Arn",
+    "BucketName",
+    "BucketArn",
+    "BucketRegion",
+    "Prefix",
+    "Format",
+    "Origin",
+    "Decision",
+    "AccountRole",
+    "ManagementAccountId",
+    "OrganizationId",
+    "FeatureSet",
+    "FirstDataDueBy",
+    "Backfill",
+    "ReadableBucketArn",
+    "ReadableObjectsArn",
+    "ReadableKeys",
+    "KmsKeyArn",
+    "DecryptableKeyArn",
+];
+
+/// An attribute set with every name and no value.
+fn no_attributes() -> Attributes {
+    ATTRIBUTES.into_iter().map(|name| (name, String::new())).collect()
+}
+
+/// Attributes pass through the template into JSON text, where these would end a string (HW-A8).
+pub(crate) fn plain(text: &str) -> String {
+    one_line(text).replace('"', "'").replace('\\', "/")
+}
+
+/// What holds whatever is chosen.
+pub(super) fn of_the_account(export: &Export, facts: &Facts) -> Attributes {
+    let mut attributes = no_attributes();
+    attributes.insert("Kind", export.kind.as_str().to_owned());
+    attributes.insert("Origin", "none".to_owned());
+    attributes.insert("AccountRole", facts.role.name().as_str().to_owned());
+    if let Some(organization) = facts.role.organization() {
+        let payer = organization.management_account.as_ref().map(|id| id.as_str().to_owned());
+        attributes.insert("ManagementAccountId", payer.unwrap_or_default());
+        attributes.insert("OrganizationId", organization.id.clone());
+        attributes.insert("FeatureSet", organization.feature_set.clone());
+    }
+    attributes
+}
+
+pub(super) fn describe_nothing(attributes: &mut Attributes, origin: &Origin, export: &Export) {
+    // A policy needs a legal ARN even where there is nothing to read; no bucket can have this name for long enough to
+    // matter, because the policy also demands that it be this account's.
+    let bucket = format!("arn:{}:s3:::{}-{}-none", origin.stack.partition, export.prefix, origin.stack.account);
+    readable(attributes, bucket, format!("{DATA_ROOT}*"));
+    decryptable(attributes, origin, None);
+    attributes.insert("Backfill", if export.backfill { "not possible: there is no export" } else { "" }.to_owned());
+}
+
+pub(super) fn describe(
+    attributes: &mut Attributes,
+    origin: &Origin,
+    facts: &Facts,
+    chosen: &Candidate,
+    source: &str,
+    created_at: &str,
+) {
+    let partition = origin.stack.partition;
+    let home = facts.region.as_ref().unwrap_or(&origin.stack.region);
+    let (bucket, region, prefix) = chosen.place();
+    let bucket_arn = BucketName::existing(bucket).arn(partition);
+    // The export's own keys and no other's. Its name and prefix may hold `*`, which IAM would read as a pattern.
+    let keys = format!("{prefix}/{}/", chosen.name()).replace('*', "${*}");
+    readable(attributes, bucket_arn.clone(), format!("{keys}*"));
+    decryptable(attributes, origin, facts.bucket_keys.get(bucket).map(|key| (key.as_str(), region)));
+    let due = if chosen.has_delivered() { String::new() } else { first_data_due_by(created_at) };
+    let format = chosen.format().map(Format::as_str).unwrap_or_default();
+    attributes.extend([
+        ("Kind", chosen.kind().unwrap_or(Kind::None).as_str().to_owned()),
+        ("Name", chosen.name().to_owned()),
+        ("Arn", chosen.arn(partition, home, &origin.stack.account)),
+        ("BucketName", bucket.to_owned()),
+        ("BucketArn", bucket_arn),
+        ("BucketRegion", region.to_owned()),
+        ("Prefix", prefix.to_owned()),
+        ("Format", format.to_owned()),
+        ("Origin", source.to_owned()),
+        ("FirstDataDueBy", due),
+        ("Backfill", "not requested".to_owned()),
+    ]);
+}
+
+/// A bucket that the customer brings: what delivers to it has no name here.
+pub(super) fn describe_bucket(
+    attributes: &mut Attributes,
+    origin: &Origin,
+    export: &Export,
+    facts: &Facts,
+    bucket: &BucketName,
+    prefix: &str,
+) {
+    let bucket_arn = bucket.arn(origin.stack.partition);
+    let keys = if prefix.is_empty() { "*".to_owned() } else { format!("{}/*", prefix.replace('*', "${*}")) };
+    readable(attributes, bucket_arn.clone(), keys);
+    let region = facts.bucket_regions.get(bucket.as_str()).cloned().unwrap_or_default();
+    decryptable(attributes, origin, facts.bucket_keys.get(bucket.as_str()).map(|key| (key.as_str(), region.as_str())));
+    attributes.extend([
+        ("BucketName", bucket.as_str().to_owned()),
+        ("BucketArn", bucket_arn),
+        ("BucketRegion", region),
+        ("Prefix", prefix.to_owned()),
+        ("Format", export.format.as_str().to_owned()),
+        ("Origin", "reused".to_owned()),
+        ("Backfill", "not requested".to_owned()),
+    ]);
+}
+
+/// What a pack may grant to read: always legal in a policy, never more than one export's files.
+fn readable(attributes: &mut Attributes, bucket_arn: String, keys: String) {
+    attributes.insert("ReadableObjectsArn", format!("{bucket_arn}/{keys}"));
+    attributes.insert("ReadableBucketArn", bucket_arn);
+    attributes.insert("ReadableKeys", keys);
+}
+
+/// The key that a pack may grant to decrypt with: the one the bucket names, with its Region, or one that nobody has.
+fn decryptable(attributes: &mut Attributes, origin: &Origin, key: Option<(&str, &str)>) {
+    let (partition, account) = (origin.stack.partition, &origin.stack.account);
+    let arn = key.and_then(|(key, region)| match key {
+        arn if arn.starts_with("arn:") => arn.contains(":key/").then(|| arn.to_owned()),
+        alias if alias.starts_with("alias/") => None,
+        id => Some(format!("arn:{partition}:kms:{region}:{account}:key/{id}")),
+    });
+    let none = format!("arn:{partition}:kms:{}:{account}:key/none", origin.stack.region);
+    attributes.insert("DecryptableKeyArn", arn.clone().unwrap_or(none));
+    attributes.insert("KmsKeyArn", arn.unwrap_or_default());
+}
+
+/// IAM grants a key by its ARN and not by its alias, so a bucket that names an alias of the customer's cannot be read yet.
+pub(super) fn key_by_alias(facts: &Facts, attributes: &Attributes) -> Option<String> {
+    let key = facts.bucket_keys.get(attributes.get("BucketName")?)?;
+    let alias = key.contains("alias/") && !key.ends_with("alias/aws/s3");
+    alias.then(|| {
+        format!("its bucket names its KMS key as `{key}`: name it by its ARN, so that the role can be granted to decrypt")
+    })
+}
