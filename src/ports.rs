@@ -244,11 +244,11 @@ pub struct SupportCase {
 /// A case to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCase {
-    /// From [`Aws::support_services`].
+    /// From [`Support::support_services`].
     pub service: String,
-    /// From [`Aws::support_services`].
+    /// From [`Support::support_services`].
     pub category: String,
-    /// From [`Aws::support_severities`].
+    /// From [`Support::support_severities`].
     pub severity: String,
     /// The subject.
     pub subject: String,
