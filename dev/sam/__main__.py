@@ -155,6 +155,8 @@ def invoke(name: str) -> int:
         print("no response")
     for notice in run.notices:
         print(f"-- the vendor got {notice.type}{'' if notice.signed else ', not signed with the launch token'}")
+        if notice.billing:
+            print(json.dumps(notice.billing, indent=2, ensure_ascii=False))
     wrong = events.problems(event, run, attributes_read())
     print("\n".join(["-- not as expected:", *wrong]) if wrong else "-- as expected")
     return 1 if wrong else 0

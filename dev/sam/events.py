@@ -37,14 +37,20 @@ class Event:
     @property
     def region(self) -> str:
         """Where CloudFormation would run it: the stack's Region."""
-        parts = self.field("StackId").split(":")
+        parts = (self.field("StackId") or str(self.detail.get("StackId", ""))).split(":")
         return parts[3] if len(parts) > 3 else "eu-west-1"
 
     @property
     def token(self) -> str:
         """The launch token in its properties, or nothing."""
         properties = self.content.get("ResourceProperties") if isinstance(self.content, dict) else None
+        properties = properties or self.detail.get("Properties")
         return properties.get("LaunchToken", "") if isinstance(properties, dict) else ""
+
+    @property
+    def detail(self) -> dict:
+        """What the stack's schedule says; empty in a request of CloudFormation's."""
+        return self.content.get("detail", {}) if isinstance(self.content, dict) else {}
 
     def field(self, name: str) -> str:
         return str(self.content.get(name, "")) if isinstance(self.content, dict) else ""
@@ -56,7 +62,8 @@ class Event:
         content = json.loads(self.raw)
         if self.target:
             content["ResponseURL"] = mailbox + self.target
-        for properties in (content.get("ResourceProperties"), content.get("OldResourceProperties")):
+        of_the_schedule = content.get("detail", {}).get("Properties")
+        for properties in (content.get("ResourceProperties"), content.get("OldResourceProperties"), of_the_schedule):
             if isinstance(properties, dict) and "NoticeUrl" in properties:
                 properties["NoticeUrl"] = properties["NoticeUrl"].replace(VENDOR, vendor)
         return json.dumps(content).encode()
@@ -112,6 +119,12 @@ def problems(event: Event, run: Run, attributes: dict[str, set[str]]) -> list[st
         if wanted.get("code", "") not in run.output + run.result:
             wrong.append(f"the log does not say {wanted['code']}")
         return wrong
+    if wanted["status"] == "NOTICE":
+        if run.uploads:
+            wrong.append("a response was sent, where there is no address")
+        if "errorMessage" in run.result:
+            wrong.append(f"the invocation failed: {run.result[:200]}")
+        return wrong + notice_problems(wanted, run) + time_problems(event, run)
     if len(run.uploads) != 1:
         return [*wrong, f"{len(run.uploads)} responses were sent: {run.result[:300]}"]
     upload = run.uploads[0]
@@ -137,15 +150,29 @@ def problems(event: Event, run: Run, attributes: dict[str, set[str]]) -> list[st
         missing = attributes.get(event.field("LogicalResourceId"), set()) - set(response.get("Data", {}))
         if missing:
             wrong.append(f"the template reads attributes that are not there: {', '.join(sorted(missing))}")
-    if "notice" in wanted:
-        types = {notice.type for notice in run.notices}
-        if types != ({wanted["notice"]} if wanted["notice"] else set()):
-            wrong.append(f"the vendor got {', '.join(sorted(types)) or 'nothing'}")
-        if not all(notice.signed for notice in run.notices):
-            wrong.append("a notice is not signed with the launch token")
-    if run.seconds > event.timeout - SPARE_SECONDS:
-        wrong.append(f"it took {run.seconds:.1f} s of {event.timeout} s")
+    return wrong + notice_problems(wanted, run) + time_problems(event, run)
+
+
+def notice_problems(wanted: dict, run: Run) -> list[str]:
+    """What is not as expected of what the vendor got."""
+    if "notice" not in wanted:
+        return []
+    wrong = []
+    types = {notice.type for notice in run.notices}
+    if types != ({wanted["notice"]} if wanted["notice"] else set()):
+        wrong.append(f"the vendor got {', '.join(sorted(types)) or 'nothing'}")
+    if not all(notice.signed for notice in run.notices):
+        wrong.append("a notice is not signed with the launch token")
+    for notice in run.notices if "billing" in wanted else []:
+        told = {"state": notice.billing.get("state"), "code": (notice.billing.get("problem") or {}).get("code")}
+        if told != wanted["billing"]:
+            wrong.append(f"the vendor is told {told}, not {wanted['billing']}")
     return wrong
+
+
+def time_problems(event: Event, run: Run) -> list[str]:
+    """Whether the function was nearly stopped."""
+    return [f"it took {run.seconds:.1f} s of {event.timeout} s"] if run.seconds > event.timeout - SPARE_SECONDS else []
 
 
 def codes(expected: dict) -> list[str]:

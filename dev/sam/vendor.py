@@ -25,10 +25,11 @@ SILENCE_SECONDS = 120
 
 @dataclasses.dataclass
 class Notice:
-    """One notice, and whether it was signed with the launch token."""
+    """One notice, whether it was signed with the launch token, and what it says of billing data, if it does."""
 
     type: str
     signed: bool
+    billing: dict
 
 
 def make_authority(folder: pathlib.Path, host: str) -> pathlib.Path:
@@ -90,7 +91,9 @@ class Vendor:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                vendor.notices.append(Notice(json.loads(body)["type"], is_signed(self.headers, body, token)))
+                event = json.loads(body)
+                billing = event["data"].get("billingStatus", {})
+                vendor.notices.append(Notice(event["type"], is_signed(self.headers, body, token), billing))
                 match self.path.rpartition("/")[2]:
                     case "refuse":
                         detail = {"title": "refused", "status": 400, "detail": "this launch link was used already"}
