@@ -37,6 +37,7 @@ fn folders() -> Vec<PathBuf> {
     all
 }
 
+#[expect(clippy::disallowed_methods, reason = "`make bless` says so by a variable")]
 fn is_blessed() -> bool {
     env::var_os("HAWSER_BLESS").is_some()
 }

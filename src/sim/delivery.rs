@@ -10,7 +10,7 @@ use super::{
     account::Things,
     actors::Promises,
     exports::{EXPORT_SERVICE, Exported},
-    objects::Object,
+    objects::{Bucket, Object},
     stack::ACCOUNT,
     tables::{columns_of, uuid},
 };
@@ -90,6 +90,44 @@ impl Promises {
             Some(theirs) => theirs.objects.extend(written),
             None => self.delivered.extend(written.into_iter().map(|(key, _)| (bucket.to_owned(), key))),
         }
+    }
+}
+
+impl Bucket {
+    /// Whether one of AWS's services may put objects here on the account's behalf.
+    ///
+    /// Reads what policies of billing buckets say: an `Allow` for the service, bound to the account or not at all, and no
+    /// unconditional `Deny`. Other conditions are not weighed.
+    pub(super) fn admits(&self, service: &str) -> bool {
+        let policy: Option<Value> = self.policy.as_deref().and_then(|policy| serde_json::from_str(policy).ok());
+        let statements = policy.map(|policy| list(&policy["Statement"])).unwrap_or_default();
+        let puts = |statement: &&Value| {
+            let actions = list(&statement["Action"]);
+            actions.iter().any(|action| action == "s3:PutObject" || action == "s3:*" || action == "*")
+        };
+        let names = |statement: &Value| list(&statement["Principal"]["Service"]).iter().any(|named| named == service);
+        let account = |statement: &Value| {
+            let conditions = statement["Condition"].as_object();
+            let values = conditions.into_iter().flatten().filter_map(|(_, keys)| keys.get("aws:SourceAccount"));
+            values.into_iter().all(|value| list(value).iter().any(|account| account == ACCOUNT))
+        };
+        let denies = |statement: &Value| {
+            statement["Effect"] == "Deny"
+                && statement["Condition"].is_null()
+                && (names(statement) || statement["Principal"] == "*" || statement["Principal"]["AWS"] == "*")
+        };
+        let mut puts_of = statements.iter().filter(puts);
+        let allowed = puts_of.clone().any(|statement| statement["Effect"] == "Allow" && names(statement) && account(statement));
+        allowed && !puts_of.any(denies)
+    }
+}
+
+/// One or many, as policies have it.
+fn list(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Array(values) => values.clone(),
+        Value::Null => Vec::new(),
+        one => vec![one.clone()],
     }
 }
 

@@ -308,15 +308,18 @@ fn check_alive(stack: &StackLived, lived: &Lived) -> Result<(), String> {
         .map(|known| (known.export.format.as_str(), known.export.prefix.as_str()))
         .chain(alive.things.reports.get(report).map(|(report, _)| (report.format.as_str(), report.prefix.as_str())))
         .collect();
-    if excused(report) {
-    } else if places.is_empty() {
+    if places.is_empty() && !excused(report) {
         return Err(format!("`{report}` is gone while the stack ({}) has it", alive.status));
-    } else {
-        let format: &[&str] = if text("Format") == "Csv" { &["textORcsv", "TEXT_OR_CSV"] } else { &["Parquet", "PARQUET"] };
-        let told = |(known, prefix): &(&str, &str)| format.contains(known) && *prefix == text("Prefix");
-        if !places.iter().any(told) {
-            return Err(format!("`{report}` delivers {places:?}, and the stack says {} to {}", text("Format"), text("Prefix")));
-        }
+    }
+    // An Update that the stack gave up on, or that came again, can be the last to word an export.
+    let overtaken = stack.exchanges.iter().any(|exchange| {
+        exchange.label == Label { resource: BILLING, request: "Update" }
+            && (exchange.closed == Closed::Cut || exchange.runs.iter().any(|run| run.too_late))
+    });
+    let format: &[&str] = if text("Format") == "Csv" { &["textORcsv", "TEXT_OR_CSV"] } else { &["Parquet", "PARQUET"] };
+    let told = |(known, prefix): &(&str, &str)| format.contains(known) && *prefix == text("Prefix");
+    if !places.is_empty() && !overtaken && !places.iter().any(told) {
+        return Err(format!("`{report}` delivers {places:?}, and the stack says {} to {}", text("Format"), text("Prefix")));
     }
     if !alive.things.buckets.contains_key(bucket) && !excused(bucket) {
         return Err(format!("bucket `{bucket}` is gone while the stack ({}) has it", alive.status));

@@ -6,10 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{account_file::BucketFile, stack::ACCOUNT};
+use super::account_file::BucketFile;
 use crate::{
     billing::Tags,
     ports::{Level, OBJECTS_LISTED_MAX, Object as Listed},
@@ -83,33 +82,6 @@ impl From<BucketFile> for Bucket {
 }
 
 impl Bucket {
-    /// Whether one of AWS's services may put objects here on the account's behalf.
-    ///
-    /// Reads what policies of billing buckets say: an `Allow` for the service, bound to the account or not at all, and no
-    /// unconditional `Deny`. Other conditions are not weighed.
-    pub(super) fn admits(&self, service: &str) -> bool {
-        let policy: Option<Value> = self.policy.as_deref().and_then(|policy| serde_json::from_str(policy).ok());
-        let statements = policy.map(|policy| list(&policy["Statement"])).unwrap_or_default();
-        let puts = |statement: &&Value| {
-            let actions = list(&statement["Action"]);
-            actions.iter().any(|action| action == "s3:PutObject" || action == "s3:*" || action == "*")
-        };
-        let names = |statement: &Value| list(&statement["Principal"]["Service"]).iter().any(|named| named == service);
-        let account = |statement: &Value| {
-            let conditions = statement["Condition"].as_object();
-            let values = conditions.into_iter().flatten().filter_map(|(_, keys)| keys.get("aws:SourceAccount"));
-            values.into_iter().all(|value| list(value).iter().any(|account| account == ACCOUNT))
-        };
-        let denies = |statement: &Value| {
-            statement["Effect"] == "Deny"
-                && statement["Condition"].is_null()
-                && (names(statement) || statement["Principal"] == "*" || statement["Principal"]["AWS"] == "*")
-        };
-        let mut puts_of = statements.iter().filter(puts);
-        let allowed = puts_of.clone().any(|statement| statement["Effect"] == "Allow" && names(statement) && account(statement));
-        allowed && !puts_of.any(denies)
-    }
-
     /// One level of keys, as `ListObjectsV2` with `/` as the delimiter shows it.
     pub(super) fn level(&self, prefix: &str) -> Level {
         let (mut objects, mut folders) = (Vec::new(), BTreeSet::new());
@@ -124,14 +96,5 @@ impl Bucket {
             }
         }
         Level { objects, folders: folders.into_iter().collect() }
-    }
-}
-
-/// One or many, as policies have it.
-fn list(value: &Value) -> Vec<Value> {
-    match value {
-        Value::Array(values) => values.clone(),
-        Value::Null => Vec::new(),
-        one => vec![one.clone()],
     }
 }

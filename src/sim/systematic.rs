@@ -130,6 +130,10 @@ fn lives_with_exports() -> Vec<Life> {
             "an export's table grows, and the stack is updated",
             vec![create(&[CUR2]), Op::Deliver, Op::Grow, update(&[CUR2, ("Retention", "Delete")]), Op::Deliver],
         ),
+        Life::of_one(
+            "an export's format changes in place, and back",
+            vec![create(&[CUR2]), Op::Deliver, update(&[CUR2, ("Format", "Csv")]), Op::Deliver, update(&[CUR2])],
+        ),
         grown_meanwhile,
         supported(Life::of_one(
             "past months are asked for, once",
