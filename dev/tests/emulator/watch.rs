@@ -11,6 +11,7 @@ use std::process::Stdio;
 use hawser::billing::{Kind, query};
 use hawser_dev::account::Account;
 use hawser_dev::front::billing::BILLING_REGION;
+use hawser_dev::front::calls::Call;
 use hawser_dev::front::scenario::{ReportStatus, Scenario};
 use hawser_dev::setting::{CUSTOMER, VENDOR, assume};
 use hawser_dev::stack::Stack;
@@ -18,7 +19,7 @@ use hawser_dev::vendor::{Console, Script};
 use hawser_dev::{venv, watch};
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{World, describe};
 
 /// The external id of [`World`]'s launch.
 const EXTERNAL_ID: &str = "external-id-of-the-test";
@@ -107,12 +108,24 @@ async fn tool(endpoint: &str, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// One look of the watch, which the vendor took.
+/// One look of the watch, which the vendor took. Whatever it finds, it changes nothing (HW-D3), and tells beside it what the
+/// connection's own notice told (HW-D2).
 async fn look(world: &World, stack: &Stack) -> Value {
+    let before = world.emulator.front().calls().all().len();
     let run = watch::run(stack, &world.vendor).await.unwrap();
     assert_eq!(run.error, None, "{}", world.emulator.handler_log());
-    assert_eq!(run.notices.len(), 1);
-    assert_eq!(run.notices[0].kind(), "hawser.billing.status");
+    let calls = world.emulator.front().calls().all().split_off(before);
+    let reads = |call: &Call| ["Describe", "Get", "List"].iter().any(|verb| call.operation.starts_with(verb));
+    assert!(!calls.is_empty() && calls.iter().all(reads), "{:?}", calls.iter().map(describe).collect::<Vec<_>>());
+    let [notice] = run.notices.as_slice() else { panic!("{} notices", run.notices.len()) };
+    assert_eq!(notice.kind(), "hawser.billing.status");
+    let connection = world.vendor.notices().into_iter().rfind(|notice| notice.kind().starts_with("hawser.connection."));
+    let told = |event: &Value| {
+        let mut data = event["data"].as_object().unwrap().clone();
+        data.retain(|name, _| name != "proof" && name != "billingStatus");
+        data
+    };
+    assert_eq!(told(&notice.event), told(&connection.unwrap().event));
     run.status().clone()
 }
 
@@ -122,7 +135,7 @@ fn verdict(status: &Value) -> (&str, &str, &str) {
     (state.as_str().unwrap(), code.as_str().unwrap_or_default(), cause.as_str().unwrap_or_default())
 }
 
-/// What the watch must say of a delivery, after it was waited for.
+/// HW-D1: what the watch must say of a delivery, after it was waited for.
 fn assert_delivered(status: &Value, made: &[Value]) {
     assert_eq!(verdict(status), ("delivered", "", ""), "{status}");
     let (oldest, newest) = (&made[0], &made[1]);
@@ -240,7 +253,7 @@ async fn a_focus_export_in_csv_is_told_and_readable() {
     own_export_is_told_and_readable("Focus", "Csv").await;
 }
 
-/// F-19: a report of the customer's that keeps every version: the newest counts, and the older one is left alone.
+/// HW-B5, F-19: a report of the customer's that keeps every version: the newest counts, and the older one is left alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reused_report_with_a_folder_for_each_version_is_told_and_readable() {
     let world = World::new("standalone").await;
@@ -269,7 +282,7 @@ async fn a_reused_report_with_a_folder_for_each_version_is_told_and_readable() {
     world.assert_notices_fit_the_schema(&["billing.status"]);
 }
 
-/// A bucket that something else delivers to: a Data Export that keeps every execution.
+/// HW-B13: a bucket that something else delivers to: a Data Export that keeps every execution.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_was_brought_is_told_and_readable() {
     let world = World::new("standalone").await;
@@ -299,7 +312,7 @@ async fn a_bucket_that_was_brought_is_told_and_readable() {
     world.assert_notices_fit_the_schema(&["billing.status"]);
 }
 
-/// F-15, F-21, F-31, F-32: what people do to a bucket is said with its cause, and is said no more when it is mended.
+/// HW-D1, F-15, F-21, F-31, F-32: what people do to a bucket is said with its cause, and is said no more when it is mended.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_broken_is_told_with_its_cause() {
     let world = World::new("standalone").await;
