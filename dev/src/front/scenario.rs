@@ -201,7 +201,8 @@ pub struct ReportStatus {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The signing name (`cur`, `bcm-data-exports`, `support`, `organizations`, `s3`, `cloudformation`), `vendor`, or `upload` for the response.
+    /// The signing name (`cur`, `bcm-data-exports`, `support`, `organizations`, `s3`, `cloudformation`), `vendor`, or `upload` for
+    /// the response.
     pub service: String,
     /// The API operation; of the vendor `established`, `updated`, `removed` or `status`; of an upload the resource's logical id.
     pub operation: String,

@@ -2,7 +2,7 @@
 
 use hawser_dev::front::scenario::FaultAnswer::{Lost, Reset, ServerError, Throttle, Truncate};
 
-use crate::lives::{clean, each, live_all, lives};
+use crate::lives::{Step, clean, each, live_all, lives};
 
 /// Mostly waiting: for the tries after the first.
 const LANES: usize = 3;
@@ -11,10 +11,21 @@ const LANES: usize = 3;
 /// done, because the connection is reset; or refused for the moment.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_thing_that_goes_wrong_is_made_good() {
-    let (lane, clean) = clean().await;
+    let (lane, clean) = clean("CostAndUsageReport").await;
     let (all, some) = ([Lost, Truncate, Reset], [Lost]);
     let mut create = each(&clean.create, &all);
     create.extend(each(&clean.create[..1], &[Throttle, ServerError]));
     let lives = lives(create, each(&clean.update, &some), each(&clean.delete, &some));
+    live_all("faults::", lane, clean, lives, LANES).await;
+}
+
+/// The same of an export: most of its calls have no idempotency token, so an answer that is lost must not be asked for twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_thing_that_goes_wrong_with_an_export_is_made_good() {
+    let (lane, clean) = clean("CostAndUsageReport2").await;
+    let exports = |steps: &[Step]| steps.iter().filter(|step| step.0 == "bcm-data-exports").cloned().collect::<Vec<_>>();
+    let some = [Lost, Reset];
+    let (create, update, delete) = (exports(&clean.create), exports(&clean.update), exports(&clean.delete));
+    let lives = lives(each(&create, &some), each(&update, &some[..1]), each(&delete, &some[..1]));
     live_all("faults::", lane, clean, lives, LANES).await;
 }

@@ -18,7 +18,7 @@ const LANES: usize = 3;
 /// at every upload of a response: the next delivery finishes what the first began.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_handler_is_followed_by_one_that_finishes() {
-    let (lane, clean) = clean().await;
+    let (lane, clean) = clean("CostAndUsageReport").await;
     let both = [KillBefore, KillAfter];
     let all = lives(each(&clean.create, &both), each(&clean.update, &both), each(&clean.delete, &both));
     live_all("kills::", lane, clean, all, LANES).await;

@@ -45,6 +45,13 @@ pub(crate) struct Mark {
 }
 
 impl Lane {
+    /// A lane whose stacks have this kind of billing data.
+    pub(crate) async fn of(kind: &str) -> Self {
+        let mut world = World::new("standalone").await;
+        world.parameters.insert("BillingKind".into(), kind.into());
+        Self::new(world).await
+    }
+
     pub(crate) async fn new(world: World) -> Self {
         world.customers_report("theirs", "theirs-111122223333", &[("TimeUnit", json!("DAILY"))], true).await;
         let policy = json!({"Version": "2012-10-17", "Statement": [{
@@ -201,8 +208,10 @@ impl Lane {
         let things = things(&self.world, Some(stack.id())).await;
         let text = things.into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect::<String>();
         let text = text.replace(stack.id(), "<stack>");
-        let names = regex::Regex::new(r"hawser-(111122223333-)?[0-9a-z]{8,}|hawser/[0-9a-z]{8,}").unwrap();
-        let dates = regex::Regex::new(r"\d{4}-\d\d-\d\dT[0-9:.]+Z?|\d{8}T\d{6}Z|epoch_[0-9]+").unwrap();
+        let uuid = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
+        let names = format!("hawser-(111122223333-)?[0-9a-z]{{8,}}(-{uuid})?|hawser/[0-9a-z]{{8,}}|stack (life-[0-9]+|clean)");
+        let names = regex::Regex::new(&names).unwrap();
+        let dates = regex::Regex::new(r"\d{4}-\d\d-\d\dT[0-9:.]+Z?|\d{8}T\d{6}Z|epoch_[0-9]+|\b\d{19}\b").unwrap();
         dates.replace_all(&names.replace_all(&text, "<name>"), "<date>").into_owned()
     }
 }
@@ -344,9 +353,9 @@ async fn after(
     if wrong.is_empty() { Ok(()) } else { Err(format!("{during}: {}", wrong.join("; "))) }
 }
 
-/// What a life without faults is made of, on a new lane.
-pub(crate) async fn clean() -> (Lane, Clean) {
-    let lane = Lane::new(World::new("standalone").await).await;
+/// What a life without faults is made of, on a new lane, of stacks with this kind of billing data.
+pub(crate) async fn clean(kind: &str) -> (Lane, Clean) {
+    let lane = Lane::of(kind).await;
     let clean = live(&lane, "clean", &Life::default(), None).await.unwrap();
     (lane, clean)
 }
@@ -377,9 +386,10 @@ pub(crate) async fn live_all(test: &str, first: Lane, clean: Clean, lives: Vec<L
         async move { live(&lane, &format!("life-{number}"), &life, Some(&clean)).await.map(|_| ()) }
     };
     let name = |(_, life): &(usize, Life)| life.name();
+    let kind = first.world.parameters["BillingKind"].clone();
     let mut all = vec![first];
     while all.len() < lanes.min(chosen.len()) {
-        all.push(Lane::new(World::new("standalone").await).await);
+        all.push(Lane::of(&kind).await);
     }
     let wrong = in_lanes(all, chosen, name, run).await;
     let replay = |name: &str| format!("{CASE_VARIABLE}='{name}' cargo nextest run -p hawser-dev --all-features {test}");
