@@ -221,7 +221,7 @@ impl Export {
     /// Reads the properties.
     ///
     /// # Errors
-    /// What [`Properties`] says, and [`Code::PropertyInvalid`] for properties that contradict each other.
+    /// What [`Properties`] says, and [`Code::PropertyInvalid`](crate::error::Code::PropertyInvalid) for properties that contradict each other.
     pub fn parse(properties: Option<&Map<String, Value>>) -> Result<Self, Failure> {
         let mut properties = Properties::new(properties);
         let export = Self {
