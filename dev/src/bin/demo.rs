@@ -1,4 +1,4 @@
-//! `make demo`: an account connects, changes and disconnects, before your eyes.
+//! `make demo`: an account connects, changes, moves on to another kind of billing data and disconnects, before your eyes.
 //!
 //! `template.yaml` and the handler's zip are deployed by an emulator that nobody here wrote; the vendor's side is the real
 //! console, over TLS. Nothing is mocked on the way. Everything that is printed is kept, and searched for secrets at the end.
@@ -16,6 +16,7 @@ use hawser_dev::leaks;
 use hawser_dev::setting::{CUSTOMER, STACK, STACK_REGION, STRANGER, VENDOR, assume, may_assume, parameters};
 use hawser_dev::stack::{Event, Outcome, Parameters, Stack, handler_zip, package, template};
 use hawser_dev::vendor::{Console, Launch, Script, ScriptedVendor};
+use hawser_dev::watch;
 use serde_json::Value;
 
 /// A resource name and a status fit; reasons go on their own line.
@@ -70,7 +71,8 @@ impl Demo {
         let (mut stack, template, wanted) = self.connect(running).await?;
         self.show_the_connection(running, &stack).await?;
         self.assume_the_role(running, &stack).await?;
-        self.change(running, &mut stack, &template, wanted).await?;
+        let wanted = self.change(running, &mut stack, &template, wanted).await?;
+        self.move_on(running, &mut stack, &template, wanted).await?;
         self.disconnect(running, &mut stack).await
     }
 
@@ -163,7 +165,7 @@ impl Demo {
         stack: &mut Stack,
         template: &str,
         mut wanted: Parameters,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Parameters> {
         self.title("Update: the security audit pack goes, a Region comes");
         let started = Instant::now();
         let mark = running.emulator.front().calls().mark();
@@ -175,6 +177,39 @@ impl Demo {
         self.say(&format!("\npacks now: {}   Regions now: {}", connection["data"]["packs"], connection["data"]["regions"]));
         ensure!(connection["data"]["packs"].get("security-audit").is_none(), "the vendor still has the pack");
         self.done("update", started, format!("UPDATE_COMPLETE, {}", calls(running, mark)));
+        Ok(wanted)
+    }
+
+    async fn move_on(
+        &mut self,
+        running: &Running,
+        stack: &mut Stack,
+        template: &str,
+        mut wanted: Parameters,
+    ) -> anyhow::Result<()> {
+        self.title("Update: the report becomes a CUR 2.0 export, and the watch looks whether data arrive");
+        let started = Instant::now();
+        let mark = running.emulator.front().calls().mark();
+        wanted.insert("BillingKind".into(), "CostAndUsageReport2".into());
+        let outcome = stack.update(template, &wanted, &mut |event| self.event(event)).await?;
+        self.expect(&outcome, "UPDATE_COMPLETE")?;
+        let outputs = stack.outputs().await?;
+        self.say(&format!("\ndecision: {}", wrapped(outputs.get("Decision").context("no decision in the outputs")?)));
+        let calls_made = running.emulator.front().calls().since(mark);
+        let at = |operation: &str| calls_made.iter().position(|call| call.operation == operation && call.status == 200);
+        let (created, deleted) = (at("CreateExport"), at("DeleteReportDefinition"));
+        ensure!(created.is_some() && deleted.is_some() && created < deleted, "the report went before the export came");
+        self.say("the export came first, and then the report went");
+        let run = watch::run(stack, &running.tap).await?;
+        let notice = run.notices.last().context("the watch told the vendor nothing")?;
+        ensure!(
+            notice.status == 200 && run.error.is_none(),
+            "the vendor answered {} to the watch: {}",
+            notice.status,
+            notice.answer
+        );
+        self.say(&format!("\n{}: {}", notice.kind(), serde_json::to_string_pretty(run.status())?));
+        self.done("move on", started, format!("UPDATE_COMPLETE, {}", calls(running, mark)));
         Ok(())
     }
 
@@ -185,10 +220,10 @@ impl Demo {
         let bucket = outputs.get("BucketName").context("no bucket in the outputs")?;
         let role = outputs.get("RoleArn").context("no role in the outputs")?;
         let billing = running.emulator.root(CUSTOMER, BILLING_REGION);
-        let report = outputs.get("ReportName").context("no report in the outputs")?;
+        let name = outputs.get("ReportName").context("no export in the outputs")?;
         let connection = the_connection(running).await?;
         let prefix = connection["data"]["billingExport"]["prefix"].as_str().context("no prefix")?;
-        let key = format!("{prefix}/{report}/{report}/year=2026/month=11/{report}-00001.snappy.parquet");
+        let key = format!("{prefix}/{name}/data/BILLING_PERIOD=2026-11/{name}-00001.snappy.parquet");
         billing.s3().put_object().bucket(bucket).key(&key).body(b"line items".to_vec().into()).send().await?;
         self.say(&format!("AWS delivers s3://{bucket}/{key}"));
         let external_id = Some(running.launch.external_id.as_str());
@@ -203,8 +238,9 @@ impl Demo {
         billing.s3().head_object().bucket(bucket).key(&key).send().await.context("the data is gone")?;
         self.say("\nthe delivered data is still there");
         let reports = billing.reports().describe_report_definitions().send().await?;
-        ensure!(reports.report_definitions().is_empty(), "the report is still there");
-        self.say("the report is gone");
+        let left = reports.report_definitions().len() + running.emulator.front().exports(CUSTOMER).len();
+        ensure!(left == 0, "{left} reports and exports are still there");
+        self.say("the export is gone, as is the report before it");
         ensure!(
             !may_assume(&running.emulator, VENDOR, role, Some(&running.launch.external_id)).await?,
             "the role is still there"

@@ -89,10 +89,11 @@ impl World {
         self.expect_status(&outcome, "UPDATE_COMPLETE");
     }
 
-    /// Deletes the stack, which must succeed.
+    /// Deletes the stack, which must succeed. AWS's models allow every request that was made in its life.
     pub(crate) async fn deleted(&self, stack: &mut Stack) {
         let outcome = stack.delete(&mut |_| {}).await.unwrap();
         self.expect_status(&outcome, "DELETE_COMPLETE");
+        self.assert_all_fit();
     }
 
     /// Fails with everything that helps to see why.
