@@ -1,0 +1,141 @@
+//! Every layout that AWS has, with manifests as they are delivered (`tests/manifests/`): what the watch finds there is what was
+//! delivered. `python -m dev.data make` made them, which knows nothing of the watch.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
+
+use hawser::{
+    ports::Cloud,
+    sim::{AccountFile, World},
+    watch::layout::{self, Found, Trouble},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const OLDER: &str = "2026-11-03T04:05:06Z";
+const NEWER: &str = "2026-11-04T04:05:06Z";
+
+/// One layout, as `index.json` has it.
+#[derive(Deserialize)]
+struct Layout {
+    layout: String,
+    bucket: String,
+    prefix: String,
+    name: String,
+    periods: Vec<Period>,
+    /// Key to file.
+    manifests: BTreeMap<String, String>,
+    /// Key to bytes.
+    objects: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+struct Period {
+    period: String,
+    manifest: String,
+    files: Vec<String>,
+    bytes: u64,
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/manifests")
+}
+
+fn layouts() -> Vec<Layout> {
+    serde_json::from_str(&fs::read_to_string(folder().join("index.json")).unwrap()).unwrap()
+}
+
+impl Layout {
+    /// The bucket with everything in it; what belongs to the period `newest` was written last.
+    fn objects(&self, newest: &Period) -> Vec<Value> {
+        let names = [newest.period.clone(), newest.period.replace('-', "") + "01-", newest.period.replace('-', "/month=")];
+        let object = |(key, size): (&String, &u64)| {
+            let modified = if names.iter().any(|name| key.contains(name)) { NEWER } else { OLDER };
+            let body = self.manifests.get(key).map(|file| fs::read_to_string(folder().join(file)).unwrap());
+            json!({ "key": key, "size": size, "modified": modified, "body": body })
+        };
+        self.objects.iter().map(object).collect()
+    }
+
+    /// What the watch finds below a prefix, for an export of this name or for whatever is there.
+    async fn find(&self, objects: Vec<Value>, prefix: &str, name: &str) -> Result<Option<Found>, Trouble> {
+        let account = json!({ "buckets": [{ "name": self.bucket, "objects": objects }] });
+        let file: AccountFile = serde_json::from_value(account).unwrap();
+        let world = World::new(file);
+        let aws = world.account.at(&"us-east-1".parse().unwrap());
+        let (owner, bucket) = ("111122223333".parse().unwrap(), hawser::names::BucketName::existing(&self.bucket));
+        layout::find(&*aws, &owner, &bucket, prefix, name).await
+    }
+}
+
+/// HW-D3: found by listing, in every layout, by the export's name or by the prefix alone; whichever period was written last is the
+/// latest, and the oldest is the first.
+#[tokio::test(start_paused = true)]
+async fn what_was_delivered_is_found_in_every_layout() {
+    let layouts = layouts();
+    assert_eq!(layouts.len(), 6);
+    for layout in &layouts {
+        let whole = format!("{}/{}", layout.prefix, layout.name);
+        for (prefix, name) in [(layout.prefix.as_str(), layout.name.as_str()), (&layout.prefix, ""), (&whole, "")] {
+            // The open month last; and, by the place that a notice tells, a closed one that AWS has delivered again.
+            for newest in layout.periods.iter().rev().take(if prefix == whole { 1 } else { 2 }) {
+                let told = format!("{}: `{prefix}` `{name}` {}", layout.layout, newest.period);
+                let found = layout.find(layout.objects(newest), prefix, name).await.unwrap().unwrap();
+                let latest = &found.latest;
+                assert_eq!((&latest.period, &latest.manifest), (&newest.period, &newest.manifest), "{told}");
+                assert_eq!((latest.files, latest.bytes), (newest.files.len(), newest.bytes), "{told}");
+                assert_eq!((latest.delivered_at.as_str(), found.missing.len()), (NEWER, 0), "{told}");
+                let oldest = &layout.periods[0];
+                assert_eq!((&found.first.period, &found.first.key), (&oldest.period, &oldest.manifest), "{told}");
+            }
+        }
+    }
+}
+
+/// What the manifest does not name is not counted, and what it names must be there.
+#[tokio::test(start_paused = true)]
+async fn the_manifest_decides_what_counts() {
+    for layout in &layouts() {
+        let (prefix, name) = (layout.prefix.as_str(), layout.name.as_str());
+        let newest = &layout.periods[1];
+        // A month that got smaller leaves a file behind; another period's file is no part of this one.
+        let mut more = layout.objects(newest);
+        more.push(json!({ "key": newest.files[0].replace("-00001.", "-00003."), "size": 7, "modified": NEWER }));
+        let found = layout.find(more, prefix, name).await.unwrap().unwrap();
+        assert_eq!((found.latest.files, found.latest.bytes), (newest.files.len(), newest.bytes), "{}", layout.layout);
+
+        let gone = &newest.files[1];
+        let mut fewer = layout.objects(newest);
+        fewer.retain(|object| object["key"] != gone.as_str());
+        let found = layout.find(fewer, prefix, name).await.unwrap().unwrap();
+        assert_eq!(found.missing, [gone.clone()], "{}", layout.layout);
+
+        // Data without a manifest are not there yet: AWS writes it last.
+        let mut unfinished = layout.objects(newest);
+        unfinished.retain(|object| !object["key"].as_str().unwrap().ends_with("-Manifest.json"));
+        assert_eq!(layout.find(unfinished, prefix, name).await, Ok(None), "{}", layout.layout);
+    }
+}
+
+/// The index names every file that is there, and each manifest names the files that were delivered with it.
+#[test]
+fn the_index_is_whole() {
+    let mut known = BTreeSet::new();
+    for layout in &layouts() {
+        for (key, file) in &layout.manifests {
+            let body = fs::read(folder().join(file)).unwrap();
+            assert_eq!(u64::try_from(body.len()).unwrap(), layout.objects[key], "{file}");
+            let period = layout.periods.iter().find(|period| file.contains(&period.period)).unwrap();
+            assert_eq!(layout::files_of(&body).as_ref(), Some(&period.files), "{file}");
+            assert_eq!(period.files.iter().map(|key| layout.objects[key]).sum::<u64>(), period.bytes, "{file}");
+            known.insert(folder().join(file));
+        }
+    }
+    let folders = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let files = folders.flat_map(|path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+    assert_eq!(files.collect::<BTreeSet<_>>(), known);
+}
