@@ -20,6 +20,7 @@ use crate::ports::{Clock, Ports};
 pub mod account;
 pub mod account_file;
 pub mod actors;
+mod calls;
 pub mod cases;
 pub mod coverage;
 mod delivery;

@@ -62,6 +62,7 @@ impl Case {
         handler::answer(&self.request, world.now() + TIME, &world.ports()).await.unwrap();
         let uploads = world.mailbox.uploads();
         assert_eq!(uploads.len(), 1, "{}", self.folder.display());
+        assert_eq!(world.account.offences(), Vec::<String>::new(), "{}", self.folder.display());
         serde_json::from_slice(&uploads[0].body).unwrap()
     }
 

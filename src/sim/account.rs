@@ -11,12 +11,12 @@ use time::{Date, OffsetDateTime};
 use tokio::time::Instant;
 
 use super::{
-    FOREVER, Mishap, Script, SimClock,
+    Script, SimClock,
     account_file::{SupportPlan, TransfersFile},
     actors::{Actor, Promises},
+    calls::{fault, refused},
     delivery::{Delivery, REPORT_SERVICE},
     locked,
-    parties::{killed, note},
     script::Run,
     stack::CloudFormation,
     tables::Dictionary,
@@ -64,11 +64,11 @@ pub struct Lags {
 /// The account.
 #[derive(Debug, Clone)]
 pub struct Account {
-    inner: Arc<Mutex<Inner>>,
-    script: Arc<Script>,
+    pub(super) inner: Arc<Mutex<Inner>>,
+    pub(super) script: Arc<Script>,
     cloudformation: Arc<CloudFormation>,
-    run: Option<Arc<Run>>,
-    region: Option<Region>,
+    pub(super) run: Option<Arc<Run>>,
+    pub(super) region: Option<Region>,
 }
 
 #[derive(Debug, Default)]
@@ -91,26 +91,19 @@ pub(super) struct Inner {
     pub(super) exports_made: u64,
     pub(super) lags: Lags,
     /// Until when the handler's role is too new.
-    role_ready: Option<Instant>,
-    made: BTreeMap<String, Instant>,
+    pub(super) role_ready: Option<Instant>,
+    pub(super) made: BTreeMap<String, Instant>,
     pub(super) policy_written: BTreeMap<String, Instant>,
     /// Which run asked for which bucket.
     asked: BTreeSet<(u64, String)>,
     /// Changes by stack.
-    writes: BTreeMap<String, u64>,
+    pub(super) writes: BTreeMap<String, u64>,
     /// What no handler may ever do.
     pub(super) offences: Vec<String>,
     runs_at_work: usize,
     actor: Option<Actor>,
     promises: Promises,
 }
-
-/// Calls of the settings of a bucket, which a bucket that was just made may not take yet.
-const SETTINGS: [&str; 4] =
-    ["s3:PutBucketPublicAccessBlock", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutBucketPolicy"];
-
-/// How the names of calls that change something begin.
-const WRITING: [&str; 4] = ["Put", "Create", "Update", "Delete"];
 
 impl Account {
     /// An account as a file describes it.
@@ -231,93 +224,6 @@ impl Account {
     pub(crate) fn was_disturbed(&self, run: &Run) -> bool {
         locked(&self.inner).changes_of(&run.stack) != run.began_at + run.writes.load(Ordering::Relaxed)
     }
-
-    /// One call: recorded, perhaps spoiled, else done.
-    pub(super) async fn call<T>(
-        &self,
-        action: &'static str,
-        effect: impl FnOnce(&mut Inner) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        // Every call takes a moment, so that nothing relies on being done at once.
-        let lag = locked(&self.inner).lags.call;
-        if lag.is_zero() {
-            tokio::task::yield_now().await;
-        } else {
-            tokio::time::sleep(lag).await;
-        }
-        let run = self.run.as_deref();
-        let mishap = self.script.enter(run, action);
-        note(&self.script, run, action, mishap);
-        let act = locked(&self.inner).others_act(action);
-        if let Some(act) = act {
-            self.script.note(|| format!("      (meanwhile: {act})"));
-        }
-        match mishap {
-            None => self.done(action, effect),
-            Some(Mishap::AnswerLost) => {
-                let _ = self.done(action, effect);
-                Err(fault(action, FaultKind::Unavailable, "NoConnection"))
-            }
-            Some(Mishap::HalfAnswer) => {
-                let _ = self.done(action, effect);
-                Err(fault(action, FaultKind::Refused, "Unreadable"))
-            }
-            Some(Mishap::Denied) => Err(fault(action, FaultKind::Denied, "AccessDenied")),
-            Some(Mishap::DeniedByScp) => Err(fault(action, FaultKind::DeniedByScp, "AccessDenied")),
-            Some(Mishap::Throttled) => Err(fault(action, FaultKind::Throttled, "Throttling")),
-            Some(Mishap::Unavailable | Mishap::Broken | Mishap::Redirected) => {
-                Err(fault(action, FaultKind::Unavailable, "InternalError"))
-            }
-            Some(Mishap::Silent) => {
-                tokio::time::sleep(FOREVER).await;
-                Err(fault(action, FaultKind::Unavailable, "TimedOut"))
-            }
-            Some(Mishap::KilledBefore) => {
-                killed(run).await;
-                Err(fault(action, FaultKind::Unavailable, "Killed"))
-            }
-            Some(Mishap::KilledAfter) => {
-                let answer = self.done(action, effect);
-                killed(run).await;
-                answer
-            }
-            #[expect(clippy::panic, reason = "the mishap that is asked for")]
-            Some(Mishap::Panic) => panic!("{action} panics, as the script says"),
-        }
-    }
-
-    /// The effect of a call, and who has changed something by it.
-    fn done<T>(&self, action: &'static str, effect: impl FnOnce(&mut Inner) -> Result<T, Fault>) -> Result<T, Fault> {
-        let mut inner = locked(&self.inner);
-        if inner.role_ready.is_some_and(|ready| Instant::now() < ready) {
-            return Err(fault(action, FaultKind::Denied, "AccessDenied"));
-        }
-        let answer = effect(&mut inner);
-        let writes = WRITING.iter().any(|verb| action.split(':').nth(1).is_some_and(|name| name.starts_with(verb)));
-        if let (true, true, Some(run)) = (writes, answer.is_ok(), &self.run) {
-            *inner.writes.entry(run.stack.clone()).or_default() += 1;
-            run.writes.fetch_add(1, Ordering::Relaxed);
-        }
-        answer
-    }
-
-    async fn bucket<T>(
-        &self,
-        action: &'static str,
-        name: &BucketName,
-        effect: impl FnOnce(&mut Bucket) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        self.call(action, |inner| {
-            let too_new = inner.made.get(name.as_str()).is_some_and(|made| Instant::now() < *made + inner.lags.bucket);
-            match inner.things.buckets.get_mut(name.as_str()) {
-                None => Err(fault(action, FaultKind::Missing, "NoSuchBucket")),
-                Some(_) if too_new && SETTINGS.contains(&action) => Err(fault(action, FaultKind::Missing, "NoSuchBucket")),
-                Some(bucket) if bucket.owner.is_some() => Err(fault(action, FaultKind::Denied, "AccessDenied")),
-                Some(bucket) => effect(bucket),
-            }
-        })
-        .await
-    }
 }
 
 impl Inner {
@@ -331,21 +237,12 @@ impl Inner {
         self.clock.now()
     }
 
-    fn others_act(&mut self, action: &str) -> Option<String> {
+    pub(super) fn others_act(&mut self, action: &str) -> Option<String> {
         let now = self.now();
         let Inner { things, organization, actor, promises, runs_at_work, .. } = self;
         let act = actor.as_mut()?.strike(action, *runs_at_work, things, organization, promises, now)?;
         Some(act.to_string())
     }
-}
-
-pub(super) fn fault(action: &'static str, kind: FaultKind, code: &str) -> Fault {
-    Fault { action, kind, code: code.to_owned(), message: String::new(), request_id: Some("sim".to_owned()) }
-}
-
-/// What AWS finds wrong with a request.
-pub(super) fn refused(action: &'static str, message: &str) -> Fault {
-    Fault { message: message.to_owned(), ..fault(action, FaultKind::Refused, "ValidationException") }
 }
 
 impl Cloud for Account {

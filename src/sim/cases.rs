@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::{
-    account::{Account, Inner, fault, refused},
+    account::{Account, Inner},
     account_file::{CaseFile, SupportPlan},
+    calls::{fault, refused},
     stack::ACCOUNT,
 };
 use crate::ports::{Fault, FaultKind, NewCase, Support, SupportCase, SupportService};

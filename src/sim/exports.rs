@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{
-    account::{Account, Inner, fault, refused},
+    account::{Account, Inner},
     account_file::ExportFile,
+    calls::{fault, refused},
     objects::Object,
     stack::ACCOUNT,
     tables::{Dictionary, SPLIT, table_of, uuid},

@@ -4,8 +4,9 @@
 //! `ListOutboundResponsibilityTransfers`.
 
 use super::{
-    account::{Inner, fault},
+    account::Inner,
     account_file::{OrganizationFile, TransferFile},
+    calls::fault,
     stack::ACCOUNT,
 };
 use crate::{
