@@ -1,8 +1,9 @@
 //! The strict front: an HTTP proxy that is the handler's `AWS_ENDPOINT_URL` and hands its calls on to the emulator.
 //!
-//! The emulator keeps the state and decides what IAM allows. The front checks every billing, organizations and bucket request
-//! against AWS's own service models, serves Data Exports and Support, closes the emulator's gaps by the run's [`Scenario`], takes the answers of custom
-//! resources as S3 and CloudFormation would, and keeps the record of calls that tests assert on.
+//! The emulator keeps the state and decides what IAM allows. The front checks every billing, organizations, support and bucket
+//! request against AWS's own service models, serves Data Exports and Support, closes the emulator's gaps by the run's
+//! [`Scenario`], takes the answers of custom resources as S3 and CloudFormation would, and keeps the record of calls that tests
+//! assert on.
 //!
 //! Read [`scenario`] first, then this file, [`billing`] and `delivery`, `exports` with `dictionary`, `support`, `organizations`,
 //! `s3`, [`upload`], [`model`].
@@ -240,7 +241,7 @@ impl Shared {
         let asked = self.understand(&request, &scope, &account);
         let (operation, parameters) = match &asked {
             Ok(Some(asked)) => (asked.operation.clone(), asked.input.clone()),
-            _ => (operation_name(&request, &scope.service), Value::Null),
+            _ => (wire::operation_name(&request, &scope.service), Value::Null),
         };
         let mut call = Call {
             service: scope.service,
@@ -476,21 +477,6 @@ async fn look_at(answer: Answer) -> (u16, Option<String>, Answer) {
     let body = body.collect().await.map_or_else(|never: Infallible| match never {}, |body| body.to_bytes());
     let code = wire::error_code(&parts.headers, &body);
     (status.as_u16(), code, Response::from_parts(parts, Full::new(body)))
-}
-
-/// The operation of a request that is not validated, for the log.
-fn operation_name(request: &Request, service: &str) -> String {
-    if service == "s3" {
-        return s3::object_operation(&request.method).to_owned();
-    }
-    if let Some((_, operation)) = request.header("x-amz-target").rsplit_once('.') {
-        return operation.to_owned();
-    }
-    let form = std::str::from_utf8(&request.body).unwrap_or_default();
-    match form.split('&').find_map(|pair| pair.strip_prefix("Action=")) {
-        Some(action) => action.to_owned(),
-        None => request.method.to_string(),
-    }
 }
 
 fn millis(elapsed: Duration) -> u64 {

@@ -1,4 +1,5 @@
-//! The tables of Data Exports: their columns, and what can be configured about them (Data Exports User Guide, "Table dictionary").
+//! The tables of Data Exports: their columns, and what can be configured about them (Data Exports User Guide, "Table
+//! dictionary").
 //!
 //! The lists are this project's copy, kept apart from what the handler's tests use, so that one checks the other.
 

@@ -1,4 +1,5 @@
-//! AWS Support, which the emulator does not have: services, severities, and the cases of each account (AWS Support API Reference).
+//! AWS Support, which the emulator does not have: services, severities, and the cases of each account (AWS Support API
+//! Reference).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -142,6 +142,21 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
+/// The operation of a request that is not validated, for the log.
+pub(crate) fn operation_name(request: &Request, service: &str) -> String {
+    if service == "s3" {
+        return super::s3::object_operation(&request.method).to_owned();
+    }
+    if let Some((_, operation)) = request.header("x-amz-target").rsplit_once('.') {
+        return operation.to_owned();
+    }
+    let form = std::str::from_utf8(&request.body).unwrap_or_default();
+    match form.split('&').find_map(|pair| pair.strip_prefix("Action=")) {
+        Some(action) => action.to_owned(),
+        None => request.method.to_string(),
+    }
+}
+
 /// The error code in the answer of a JSON, query or S3 call.
 pub(crate) fn error_code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     if let Ok(value) = serde_json::from_slice::<Value>(body) {
