@@ -234,6 +234,8 @@ impl Export {
             prefix: properties.required_parsed("NamePrefix")?,
             backfill: properties.flag("RequestBackfill")?,
         };
+        // CloudFormation sends an Update only where a property changed: this one is there to change, and means nothing else.
+        properties.text("Repair")?;
         properties.finish()?;
         if let (Kind::None, Some(existing)) = (export.kind, &export.existing) {
             return Err(invalid(existing.property(), "is given although `Kind` is `None`"));

@@ -122,10 +122,10 @@ codes! {
         "Shorten or correct the bucket's policy, then try again.";
     /// AWS could not deliver billing data, or will not be able to. Told by the delivery watch.
     BillingDeliveryFailed = "BILLING_DELIVERY_FAILED", Customer,
-        "Restore the bucket and its policy: update the stack, with any parameter changed, if this stack made them.";
+        "Restore the bucket and its policy; if this stack made them, update the stack with another value of BillingRepair.";
     /// The billing export was removed. Told by the delivery watch.
     BillingExportGone = "BILLING_EXPORT_GONE", Customer,
-        "Update the stack, with any parameter changed, to have one again.";
+        "Update the stack with another value of BillingRepair to have one again.";
     /// Billing data are late. Told by the delivery watch.
     BillingDataLate = "BILLING_DATA_LATE", Aws,
         "Wait a day; if nothing comes, ask AWS Support why the export is not delivered.";

@@ -213,7 +213,7 @@ async fn a_month_of_heartbeats_is_told_truly() {
             assert_eq!(failed["latest"]["period"], "2026-12", "what has come is still there: {failed}");
 
             // The next step says how: an Update of the stack.
-            watched.properties.insert("Retention".to_owned(), json!("Delete"));
+            watched.properties.insert("Repair".to_owned(), json!("2"));
             watched.request("Update").await;
             watched.world.account.deliver();
             let healed = watched.beat().await;
@@ -285,6 +285,10 @@ async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
         });
         let status = watched.beat().await;
         assert_eq!((&status["state"], problem(&status).0.as_str()), (&json!("failed"), "BILLING_EXPORT_GONE"));
+        watched.properties.insert("Repair".to_owned(), json!("again"));
+        watched.request("Update").await;
+        watched.world.account.deliver();
+        assert_eq!(watched.beat().await["state"], "delivered", "the next step helps");
     }
 }
 

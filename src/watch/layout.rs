@@ -190,7 +190,11 @@ impl Shelf<'_> {
         let level = self.level(&root).await?;
         let mut found = self.periods_among(&level).await?;
         // One level down: Athena's copy below the report's own name, and reports below a prefix that was brought.
-        let deeper = level.folders.iter().filter(|folder| name.is_empty() || last_part(folder) == name).take(FOLDERS_OPENED);
+        let is_report = |folder: &&String| {
+            let part = last_part(folder);
+            if name.is_empty() { !["data", "metadata"].contains(&part) && period_of(folder).is_none() } else { part == name }
+        };
+        let deeper = level.folders.iter().filter(is_report).take(FOLDERS_OPENED);
         let deeper =
             try_join_all(deeper.map(|folder| async move { self.periods_among(&self.level(folder).await?).await })).await?;
         found.extend(deeper.into_iter().flatten());
