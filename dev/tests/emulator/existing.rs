@@ -320,3 +320,24 @@ async fn a_lost_answer_leaves_one_export() {
         assert_eq!(world.exports().len(), 0);
     }
 }
+
+/// A report does not need Data Exports, nor an export the report service: an organization may have closed either.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_service_may_be_closed() {
+    let world = World::new("standalone").await;
+    let closed = |service: &str, operation: &str| {
+        let fault = Fault { service: service.into(), operation: operation.into(), nth: None, answer: FaultAnswer::Deny };
+        world.emulator.front().set_scenario(Scenario { faults: vec![fault], ..Scenario::default() });
+    };
+    for (kind, service, operation) in
+        [("CostAndUsageReport", "bcm-data-exports", "ListExports"), (FOCUS.0, "cur", "DescribeReportDefinitions")]
+    {
+        closed(service, operation);
+        let mut stack = created(&world, &format!("hawser-{kind}"), &[("BillingKind", kind)]).await;
+        let outputs = stack.outputs().await.unwrap();
+        assert!(outputs["ReportName"].starts_with("hawser-"), "{outputs:?}");
+        assert!(outputs["Decision"].contains("are not named here"), "{}", outputs["Decision"]);
+        world.deleted(&mut stack).await;
+        assert_eq!((world.exports().len(), world.report_names().await.len()), (0, 0));
+    }
+}

@@ -93,7 +93,9 @@ async fn names_forge_no_log_line() {
         let reason = uploads[0].body["Reason"].as_str().unwrap_or_default();
         assert!(reason.contains(code), "{member}: {reason}");
     }
-    world.deleted(&mut stack).await;
+    // S3 refused tags with such names, as it should; in other tests that is a failure.
+    let outcome = stack.delete(&mut |_| {}).await.unwrap();
+    world.expect_status(&outcome, "DELETE_COMPLETE");
     let log = world.emulator.handler_log();
     let runs = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let lines: Vec<String> = runs.flat_map(|run| serde_json::from_value::<Vec<String>>(run["lines"].clone()).unwrap()).collect();

@@ -206,3 +206,21 @@ async fn tables_are_taken_as_they_are() {
     assert_eq!(world.exports(), Vec::<Value>::new());
     world.assert_all_fit();
 }
+
+/// F-15: `BillingRepair` has what this stack made looked at again, and the policy that the customer took away put back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_broken_is_mended_when_asked_for() {
+    let world = World::new("standalone").await;
+    let wanted = |repair| [("BillingKind", CUR2), ("BillingRepair", repair)];
+    let mut stack = world.created(&wanted("")).await;
+    let [bucket, ..] = told(&world, CUR2);
+    let s3 = world.billing().s3();
+    let policy = async || s3.get_bucket_policy().bucket(&bucket).send().await.ok()?.policy().map(str::to_owned);
+    let before = policy().await;
+    assert!(before.as_ref().is_some_and(|policy| policy.contains("bcm-data-exports.amazonaws.com")), "{before:?}");
+    s3.delete_bucket_policy().bucket(&bucket).send().await.unwrap();
+    world.updated(&mut stack, &wanted("2026-11-22")).await;
+    assert_eq!(policy().await, before);
+    assert_eq!(world.exports().len(), 1);
+    world.deleted(&mut stack).await;
+}
