@@ -294,3 +294,49 @@ async fn exporting_costs_is_a_permission_of_its_own() {
         "{reason}"
     );
 }
+
+/// Names with the template's prefix and no others; costs and cases only where the stack is about them. Asked of the emulator's own
+/// simulation of the role's policies.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_may_touch_its_own_things_only() {
+    let world = World::new("support-plan").await;
+    let (plain, outcome) = world.create_named("plain", &[]).await;
+    expect(&outcome, "CREATE_COMPLETE").unwrap();
+    let (full, outcome) = world.create_named("full", &[("BillingKind", CUR2), ("RequestBackfill", "true")]).await;
+    expect(&outcome, "CREATE_COMPLETE").unwrap();
+    let export = |name: &str| format!("arn:aws:bcm-data-exports:us-east-1:{CUSTOMER}:export/{name}-1a2b");
+    let (own, theirs, elsewhere) = (export("hawser-0"), export("theirs"), export("hawser-0").replace(CUSTOMER, "999988887777"));
+    let put = format!("arn:aws:cur:us-east-1:{CUSTOMER}:/putReportDefinition");
+    for (action, resource, allowed) in [
+        ("bcm-data-exports:GetExport", &theirs, [true, true]),
+        ("bcm-data-exports:GetExport", &elsewhere, [false, false]),
+        ("bcm-data-exports:DeleteExport", &own, [true, true]),
+        ("bcm-data-exports:DeleteExport", &theirs, [false, false]),
+        ("bcm-data-exports:UpdateExport", &theirs, [false, false]),
+        ("bcm-data-exports:TagResource", &theirs, [false, false]),
+        ("bcm-data-exports:UntagResource", &own, [false, false]),
+        ("cur:PutReportDefinition", &put, [false, true]),
+        ("support:CreateCase", &"*".to_owned(), [false, true]),
+        ("support:ResolveCase", &"*".to_owned(), [false, false]),
+    ] {
+        let found = [may(&plain, action, resource).await, may(&full, action, resource).await];
+        assert_eq!(found, allowed, "{action} on {resource}");
+    }
+}
+
+/// Whether the stack's role may do this, by SimulatePrincipalPolicy.
+async fn may(stack: &Stack, action: &str, resource: &str) -> bool {
+    let role = &stack.resources().await.unwrap()["HandlerRole"];
+    let body = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("Action", "SimulatePrincipalPolicy")
+        .append_pair("Version", "2010-05-08")
+        .append_pair("PolicySourceArn", &format!("arn:aws:iam::{CUSTOMER}:role/{role}"))
+        .append_pair("ActionNames.member.1", action)
+        .append_pair("ResourceArns.member.1", resource)
+        .finish();
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    let (status, answer) = stack.account().raw("iam", "POST", "/", &headers, body).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(status == 200 && answer.contains(&format!("<EvalActionName>{action}</EvalActionName>")), "{answer}");
+    answer.contains("<EvalDecision>allowed</EvalDecision>")
+}
