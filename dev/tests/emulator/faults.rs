@@ -24,8 +24,8 @@ async fn one_thing_that_goes_wrong_is_made_good() {
 async fn one_thing_that_goes_wrong_with_an_export_is_made_good() {
     let (lane, clean) = clean("CostAndUsageReport2").await;
     let exports = |steps: &[Step]| steps.iter().filter(|step| step.0 == "bcm-data-exports").cloned().collect::<Vec<_>>();
-    let some = [Lost, Reset];
+    let some = [Lost];
     let (create, update, delete) = (exports(&clean.create), exports(&clean.update), exports(&clean.delete));
-    let lives = lives(each(&create, &some), each(&update, &some[..1]), each(&delete, &some[..1]));
+    let lives = lives(each(&create, &some), each(&update, &some), each(&delete, &some));
     live_all("faults::", lane, clean, lives, LANES).await;
 }
