@@ -244,10 +244,10 @@ impl Export {
     }
 
     /// The id of this export: derived from the request alone, so known before any call (HW-L1, F-2). What cannot be changed
-    /// in place (HW-L3; AWS::CUR::ReportDefinition marks name, granularity, elements and versioning create-only, and ties artifacts
-    /// to the format) makes another id, so CloudFormation deletes the old one only after the update succeeded, and the old export
-    /// delivers until then. A Data Export changes its format in place (AWS::BCMDataExports::Export marks its name and cadence
-    /// create-only), because an account may have two of FOCUS and no third for a while.
+    /// in place (HW-L3; AWS::CUR::ReportDefinition marks name, granularity, elements and versioning create-only) makes another id,
+    /// so CloudFormation deletes the old one only after the update succeeded, and the old export delivers until then. So does the
+    /// format, also where AWS would change it in place: files of two formats below one key are no readable data, and an Update that
+    /// comes late or again could turn it back.
     pub fn id(&self, origin: &Origin) -> Id {
         match &self.existing {
             Some(_) => Id::of_existing(origin, &self.prefix),
@@ -314,8 +314,7 @@ impl Existing {
 const BUCKET_BYTES_MAX: usize = 255;
 
 fn key(origin: &Origin, kind: Kind, format: Format) -> Key {
-    let format = if kind.is_data_export() { "" } else { format.as_str() };
-    Key::derive(&[origin.stack.as_str(), &origin.logical_id, kind.as_str(), format])
+    Key::derive(&[origin.stack.as_str(), &origin.logical_id, kind.as_str(), format.as_str()])
 }
 
 /// The physical id of a billing export, and with it the names of all that Hawser makes for it.
@@ -341,8 +340,7 @@ impl Id {
 
     /// Every id that this resource of this stack can ever have answered with.
     pub fn all(origin: &Origin, prefix: &NamePrefix) -> impl Iterator<Item = Self> {
-        let formats = |kind: Kind| if kind.is_data_export() { &Format::ALL[..1] } else { &Format::ALL[..] };
-        let all = Kind::ALL.into_iter().flat_map(move |kind| formats(kind).iter().map(move |format| (kind, *format)));
+        let all = Kind::ALL.into_iter().flat_map(|kind| Format::ALL.map(|format| (kind, format)));
         let made = all.map(move |(kind, format)| Self { prefix: prefix.clone(), key: key(origin, kind, format), kind });
         made.chain(std::iter::once(Self::of_existing(origin, prefix)))
     }

@@ -181,7 +181,7 @@ impl Run<'_> {
             Step::EnsureDeliveryAllowed { bucket, policy, from } => self.ensure_delivery_allowed(bucket, policy, from).await?,
             Step::EnsureReport { report, tags } => return self.ensure_report(report, tags).await,
             Step::EnsureExport { export, tags } => return self.ensure_export(export, tags).await,
-            Step::EnsureExportCurrent { export, moves } => return self.ensure_export_current(export, *moves).await,
+            Step::EnsureExportCurrent(export) => return self.ensure_export_current(export).await,
             Step::AskForBackfill(wish) => {
                 let outcome = self.ask_for_backfill(wish).await;
                 return Ok(Journal::attribute("Backfill", plain(&wish.told(&outcome))));
@@ -290,14 +290,10 @@ impl Run<'_> {
     }
 
     /// Our export delivers as it is: that it could not be brought up to its table is worth a remark and no failure.
-    async fn ensure_export_current(&self, export: &DataExport, moves: bool) -> Result<Journal, Halt> {
-        match self.until_bucket_is_seen(|| self.aws.update_export(export)).await {
+    async fn ensure_export_current(&self, export: &DataExport) -> Result<Journal, Halt> {
+        match self.patiently(|| self.aws.update_export(export)).await {
             Ok(()) => Ok(Journal::default()),
             Err(fault) if fault.kind == FaultKind::Missing => Err(Halt::Raced(fault.into())),
-            Err(fault) if moves && fault.kind == FaultKind::BucketUnverified => {
-                Err(self.bucket_rejected(&export.bucket, &fault).await)
-            }
-            Err(fault) if moves => Err(fault.into()),
             Err(fault) => Ok(Journal::remark(format!("export `{}` stays as it was: {fault}", export.name))),
         }
     }
@@ -320,7 +316,7 @@ impl Run<'_> {
         };
         let asked_already = || async {
             let cases = support.support_cases(since - CASE_CLOCK_SKEW).await?;
-            Ok::<_, Fault>(wish.case_among(&cases).map(|case| Outcome::Case(case.display_id.clone())))
+            Ok::<_, Fault>(wish.case_among(&cases).map(|_| Outcome::Asked))
         };
         match asked_already().await {
             Ok(None) => {}
@@ -333,7 +329,10 @@ impl Run<'_> {
         };
         let Some(case) = case else { return Outcome::Failed("AWS Support names no service for billing".to_owned()) };
         match support.open_case(&case).await {
-            Ok(id) => Outcome::Case(id),
+            Ok(case) => {
+                info!(case, "AWS Support was asked for past months");
+                Outcome::Asked
+            }
             Err(fault) if fault.kind == FaultKind::Unavailable => {
                 asked_already().await.ok().flatten().unwrap_or_else(|| failed(fault))
             }

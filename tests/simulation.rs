@@ -335,6 +335,25 @@ fn past_months_are_asked_for_once() {
     }
 }
 
+/// HW-L8: an old Update that comes again, or that the stack gave up on, does not move an export back.
+#[test]
+fn an_old_update_does_not_move_an_export() {
+    let (cur2, csv) = (("Kind", "CostAndUsageReport2"), ("Format", "Csv"));
+    let again = Delivery { again: Some(Duration::from_secs(40)), ..Delivery::default() };
+    let ops = vec![create(&[cur2]), update(&[cur2, csv]), update(&[cur2]), Op::Wait(Duration::from_secs(100)), Op::Rest];
+    let mut comes_again = Life::of_one("an Update comes again after the next one", ops);
+    comes_again.stacks[0].deliveries = Deliveries::One(Label { resource: BILLING, request: "Update" }, again);
+    quietly(&comes_again);
+    for milliseconds in (0..160).step_by(10) {
+        let cut = Cut { resource: BILLING, after: Duration::from_millis(milliseconds) };
+        let ops =
+            vec![create(&[cur2]), Op::Update(parameters(&[cur2, csv]), Some(cut)), Op::Wait(Duration::from_secs(100)), Op::Rest];
+        let mut given_up = Life::of_one(&format!("an Update is given up on after {milliseconds} ms"), ops);
+        given_up.lags.call = Duration::from_millis(20);
+        quietly(&given_up);
+    }
+}
+
 /// HW-L8: a clean-up that comes again when its export is the stack's own once more removes nothing.
 #[test]
 fn an_old_delete_spares_what_the_stack_has() {

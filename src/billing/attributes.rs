@@ -144,9 +144,15 @@ fn decryptable(attributes: &mut Attributes, origin: &Origin, key: Option<(&str, 
     attributes.insert("KmsKeyArn", arn.unwrap_or_default());
 }
 
-/// IAM grants a key by its ARN and not by its alias, so a bucket that names an alias of the customer's cannot be read yet.
-pub(super) fn key_by_alias(facts: &Facts, attributes: &Attributes) -> Option<String> {
-    let key = facts.bucket_keys.get(attributes.get("BucketName")?)?;
+/// Why a key of the bucket's is not told: IAM grants a key by its ARN and not by its alias, or nobody may look.
+pub(super) fn key_not_told(facts: &Facts, attributes: &Attributes) -> Option<String> {
+    let bucket = attributes.get("BucketName")?;
+    if let Some(why) = facts.hidden_keys.get(bucket) {
+        return Some(format!(
+            "if its bucket encrypts with a KMS key of yours, the role cannot decrypt, because the key is not known: {why}"
+        ));
+    }
+    let key = facts.bucket_keys.get(bucket)?;
     let alias = key.contains("alias/") && !key.ends_with("alias/aws/s3");
     alias.then(|| {
         format!("its bucket names its KMS key as `{key}`: name it by its ARN, so that the role can be granted to decrypt")

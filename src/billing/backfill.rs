@@ -40,7 +40,7 @@ pub struct Backfill {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// A case is open, or was.
-    Case(String),
+    Asked,
     /// The account's support plan has no API.
     NoPlan,
     /// It could not be asked for, and why.
@@ -48,7 +48,8 @@ pub enum Outcome {
 }
 
 impl Backfill {
-    /// The subject, which tells a case from every other: it names the export and the account.
+    /// The subject, which tells a case from every other: it names the export and the account. The place is not in it: an event that
+    /// comes late can make the same export elsewhere for a moment, and that is no reason for another case.
     pub fn subject(&self) -> String {
         format!("Backfill of {} {} in account {}", self.kind.title(), self.name, self.account)
     }
@@ -106,7 +107,8 @@ impl Backfill {
         let by_hand =
             |why: &str| format!("{why}, so open a case (Account and billing) at {} and write: {}", self.link(), self.body());
         match outcome {
-            Outcome::Case(id) => format!("asked for in support case {id}"),
+            // By its subject, which stays: its id has two forms.
+            Outcome::Asked => format!("asked for in the support case `{}`", self.subject()),
             Outcome::NoPlan => by_hand("AWS Support takes cases by API only from accounts with a paid plan"),
             Outcome::Failed(why) => by_hand(&format!("not asked for ({})", shorten(why, FAULT_BYTES_MAX))),
         }

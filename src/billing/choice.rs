@@ -152,9 +152,9 @@ fn whose_bill(facts: &Facts) -> Bill {
             None if facts.bills_received.is_empty() => Bill::default(),
             None => {
                 let senders: Vec<&str> = facts.bills_received.iter().map(|id| id.as_str()).collect();
-                let senders = senders.join(", ");
+                let senders = format!("account{} {}", if senders.len() > 1 { "s" } else { "" }, senders.join(", "));
                 let lacks = format!(
-                    "it does not hold the bills that were transferred from account {senders}, which need an export of their billing view"
+                    "it does not hold the bills that were transferred from {senders}, which need an export of their billing view"
                 );
                 Bill { without: None, lacks: Some(lacks) }
             }
@@ -284,8 +284,10 @@ fn existing_export(named: &str, export: &Export, facts: &Facts) -> Result<Choice
         let cause = format!("{} `{}` cannot serve: {}", noun(&found), found.name(), why.join(", "));
         return Err(Failure::new(Code::BillingExportUnusable, cause));
     }
-    let short: Vec<String> = found.shortcomings(export).iter().map(|why| format!("but {why}")).collect();
-    let sentence = with_remarks(&format!("the existing {} `{}`, as ExistingExport asks", noun(&found), found.name()), &short);
+    let short: Vec<String> = found.shortcomings(export).iter().map(ToString::to_string).collect();
+    let short = (!short.is_empty()).then(|| format!("but {}", short.join(", ")));
+    let remarks: Vec<String> = short.into_iter().chain(whose_bill(facts).remarks()).collect();
+    let sentence = with_remarks(&format!("the existing {} `{}`, as ExistingExport asks", noun(&found), found.name()), &remarks);
     Ok(Choice { export: Chosen::Reuse(found), sentence })
 }
 

@@ -59,6 +59,8 @@ pub struct Facts {
     pub bucket_regions: BTreeMap<String, String>,
     /// The KMS keys that these, and the bucket with our name, encrypt with, as they name them.
     pub bucket_keys: BTreeMap<String, String>,
+    /// Why the key of one of these is not known.
+    pub hidden_keys: BTreeMap<String, String>,
     /// Reports, by name, and exports, by ARN, that carry another stack's mark.
     pub other_stacks: BTreeSet<String>,
     /// What a failed replacement of this resource left behind, and the rollback must remove.
@@ -251,6 +253,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         candidate_buckets: candidates.buckets,
         bucket_regions: candidates.regions,
         bucket_keys: candidates.keys,
+        hidden_keys: candidates.hidden_keys,
         other_stacks: candidates.other_stacks,
         leftover,
         exports: match &details {
@@ -386,10 +389,16 @@ pub async fn observe_removal(origin: &Origin, mut ids: Vec<Id>, sure: &[Kind], p
     );
     let mut remarks = Vec::new();
     let mut needed = |data_export: bool, fault: Fault| {
-        if sure.iter().any(|kind| *kind != Kind::None && kind.is_data_export() == data_export) {
+        let of_it = ids.iter().zip(&exist).filter(|(id, _)| id.kind().is_data_export() == data_export);
+        // A report or an export is made after its bucket: where no bucket is, none was made.
+        let none_made = of_it.into_iter().all(|(_, exists)| matches!(exists, Ok(false)));
+        let is_sure = sure.iter().any(|kind| *kind != Kind::None && kind.is_data_export() == data_export);
+        // A denial may last for ever, and what was retained of an earlier kind must not keep the stack then; an outage passes.
+        let is_needed = if fault.is_denial() { is_sure && !none_made } else { is_sure || !none_made };
+        if is_needed {
             return Err(Failure::from(fault));
         }
-        remarks.push(format!("not looked for in the other service: {fault}"));
+        remarks.push(format!("not looked for where nothing can be: {fault}"));
         Ok(())
     };
     let reports = match reports {

@@ -6,8 +6,8 @@ use time::OffsetDateTime;
 
 use super::{
     Asked, DATA_ROOT, Export, Format, Id, Kind, Report, Retention, TAG_CREATED_AT, Tags,
-    attributes::{describe, describe_bucket, describe_nothing, key_by_alias, of_the_account, plain},
-    backfill::{self, Backfill},
+    attributes::{describe, describe_bucket, describe_nothing, key_not_told, of_the_account, plain},
+    backfill::{self, Backfill, Outcome},
     candidate::Candidate,
     choice::{Chosen, choose},
     export::DataExport,
@@ -64,13 +64,8 @@ pub enum Step {
         /// Its tags.
         tags: Tags,
     },
-    /// The Data Export, which is ours, asks for every column that its table has by now, in the asked format.
-    EnsureExportCurrent {
-        /// Its definition.
-        export: Box<DataExport>,
-        /// Its files change their format, and so their place. Else it serves as it is, should AWS refuse the change.
-        moves: bool,
-    },
+    /// The Data Export, which is ours, asks for every column that its table has by now.
+    EnsureExportCurrent(Box<DataExport>),
     /// AWS Support was asked for past months, once.
     AskForBackfill(Box<Backfill>),
     /// The report does not exist. Planned only with our mark on it.
@@ -108,7 +103,7 @@ impl Step {
             Self::EnsureDeliveryAllowed { .. } => "EnsureDeliveryAllowed",
             Self::EnsureReport { .. } => "EnsureReport",
             Self::EnsureExport { .. } => "EnsureExport",
-            Self::EnsureExportCurrent { .. } => "EnsureExportCurrent",
+            Self::EnsureExportCurrent(_) => "EnsureExportCurrent",
             Self::AskForBackfill(_) => "AskForBackfill",
             Self::RetireReport(_) => "RetireReport",
             Self::RetireExport(_) => "RetireExport",
@@ -135,12 +130,7 @@ impl fmt::Display for Step {
                 let table = export.tables.keys().next().map_or("", String::as_str);
                 write!(f, "ensure export `{}` of {table} to `{}/{}`", export.name, export.bucket, export.prefix)
             }
-            Self::EnsureExportCurrent { export, moves: false } => {
-                write!(f, "ensure export `{}` has every column of its table", export.name)
-            }
-            Self::EnsureExportCurrent { export, moves: true } => {
-                write!(f, "ensure export `{}` is {} to `{}/{}`", export.name, export.format, export.bucket, export.prefix)
-            }
+            Self::EnsureExportCurrent(export) => write!(f, "ensure export `{}` has every column of its table", export.name),
             Self::AskForBackfill(backfill) => write!(f, "ask AWS Support once to backfill `{}`", backfill.name),
             Self::RetireReport(report) => write!(f, "retire report `{report}`"),
             Self::RetireExport(arn) => write!(f, "retire export `{arn}`"),
@@ -206,8 +196,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
         }
         Chosen::Ours(ours) => {
             let known = facts.ours.clone().unwrap_or_default();
-            let (ours, step) = current(origin, export, facts, ours);
-            describe(&mut attributes, origin, facts, &ours, "created", &known.created_at);
+            describe(&mut attributes, origin, facts, ours, "created", &known.created_at);
             match &facts.bucket {
                 // Only the delivery policy is mended: everything else about the bucket may have become the customer's.
                 OwnBucket::Marked { policy, .. } => {
@@ -218,9 +207,9 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
                 // Without its bucket the report delivers nothing: it was deleted, or two runs crossed.
                 OwnBucket::Absent | OwnBucket::Unmarked | OwnBucket::Hidden(_) => rounds = bucket_rounds(origin, facts, &bucket)?,
             }
-            rounds.extend(step.map(|step| vec![step]));
+            rounds.extend(current(facts, ours).map(|step| vec![step]));
             rounds.extend((!known.twins.is_empty()).then(|| known.twins.into_iter().map(Step::RetireExport).collect()));
-            Some((ours, known.created_at))
+            Some((ours.clone(), known.created_at))
         }
         Chosen::Create => {
             let Some(region) = &facts.region else {
@@ -247,9 +236,11 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
         Some((made, created_at)) if export.backfill => {
             let asked = wish(origin, &made, &created_at);
             if is_recent(&created_at, now) {
+                attributes.insert("Backfill", "to be asked for".to_owned());
                 rounds.push(vec![Step::AskForBackfill(Box::new(asked))]);
             } else {
-                attributes.insert("Backfill", "not asked for: the export is older than AWS Support remembers cases".to_owned());
+                let old = Outcome::Failed("the export is older than AWS Support remembers cases".to_owned());
+                attributes.insert("Backfill", asked.told(&old));
             }
         }
         Some(_) => drop(attributes.insert("Backfill", "not requested".to_owned())),
@@ -262,7 +253,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
         }
         _ => {}
     }
-    remarks.extend(key_by_alias(facts, &attributes));
+    remarks.extend(key_not_told(facts, &attributes));
     let sentence = std::iter::once(choice.sentence).chain(remarks).collect::<Vec<_>>().join("; ");
     // Names of the customer's reports are in it.
     let sentence = plain(&sentence);
@@ -288,7 +279,10 @@ fn wanted_export(
         Some(Err(failure)) => return Err(failure.clone()),
         None => return Err(Failure::new(Code::Internal, "an export was chosen whose table was not looked at")),
     };
-    let (format, compression) = files_of(export.format);
+    let (format, compression) = match export.format {
+        Format::Parquet => ("PARQUET", "PARQUET"),
+        Format::Csv => ("TEXT_OR_CSV", "GZIP"),
+    };
     Ok(DataExport {
         name: facts.id.report().as_str().to_owned(),
         description: format!("Made by stack {}", origin.stack.name()),
@@ -305,39 +299,22 @@ fn wanted_export(
     })
 }
 
-fn files_of(format: Format) -> (&'static str, &'static str) {
-    match format {
-        Format::Parquet => ("PARQUET", "PARQUET"),
-        Format::Csv => ("TEXT_OR_CSV", "GZIP"),
-    }
-}
-
-/// Brings our own export up to the request, in place: the columns that AWS added since (HW-B9), and the asked format below a key
-/// of its own, so that files of two formats never share a place.
-fn current(origin: &Origin, export: &Export, facts: &Facts, ours: &Candidate) -> (Candidate, Option<Step>) {
-    let Candidate::Export(known) = ours else { return (ours.clone(), None) };
-    let mut wanted = known.clone();
-    if let Some(Ok(source)) = &facts.source
-        && let Ok(query) = query::statement(source)
-    {
-        wanted.query = query;
-        wanted.tables = [(source.configured.table.clone(), source.configured.properties.clone())].into();
-    }
-    let moves = ours.format() != Some(export.format);
-    if moves {
-        let (format, compression) = files_of(export.format);
-        (wanted.format, wanted.compression) = (format.to_owned(), compression.to_owned());
-        wanted.prefix = prefix_of(&origin.request_id);
-    }
-    let step = (wanted != *known).then(|| Step::EnsureExportCurrent { export: Box::new(wanted.clone()), moves });
-    (Candidate::Export(wanted), step)
+/// Brings our own export up to its table, in place: the columns that AWS added since (HW-B9).
+fn current(facts: &Facts, ours: &Candidate) -> Option<Step> {
+    let (Candidate::Export(ours), Some(Ok(source))) = (ours, &facts.source) else { return None };
+    let wanted = DataExport {
+        query: query::statement(source).ok()?,
+        tables: [(source.configured.table.clone(), source.configured.properties.clone())].into(),
+        ..ours.clone()
+    };
+    (wanted != *ours).then(|| Step::EnsureExportCurrent(Box::new(wanted)))
 }
 
 /// What the vendor relies on and AWS does not offer: no failure, but said.
 fn columns_missing(kind: Kind, facts: &Facts) -> Option<String> {
     let Some(Ok(source)) = &facts.source else { return None };
     let missing = query::lacking(kind, &source.columns);
-    (!missing.is_empty()).then(|| format!("AWS's table has no {}", missing.join(", ")))
+    (!missing.is_empty()).then(|| format!("AWS's table has no `{}`", missing.join("`, `")))
 }
 
 fn wish(origin: &Origin, made: &Candidate, since: &str) -> Backfill {

@@ -53,7 +53,7 @@ pub fn check(life: &Life, lived: &Lived) -> Result<(), String> {
             check_exchange(exchange, &uploads, overtaken, lived).map_err(|what| format!("{}: {what}", context()))?;
         }
         check_alive(stack, lived).map_err(|what| format!("{}: {what}", stack.id))?;
-        check_end(life, stack, lived).map_err(|what| format!("{}: {what}", stack.id))?;
+        check_end(stack, lived).map_err(|what| format!("{}: {what}", stack.id))?;
     }
     check_promises(life, lived)?;
     check_vendor_alone(life, lived)
@@ -311,14 +311,9 @@ fn check_alive(stack: &StackLived, lived: &Lived) -> Result<(), String> {
     if places.is_empty() && !excused(report) {
         return Err(format!("`{report}` is gone while the stack ({}) has it", alive.status));
     }
-    // An Update that the stack gave up on, or that came again, can be the last to word an export.
-    let overtaken = stack.exchanges.iter().any(|exchange| {
-        exchange.label == Label { resource: BILLING, request: "Update" }
-            && (exchange.closed == Closed::Cut || exchange.runs.iter().any(|run| run.too_late))
-    });
     let format: &[&str] = if text("Format") == "Csv" { &["textORcsv", "TEXT_OR_CSV"] } else { &["Parquet", "PARQUET"] };
     let told = |(known, prefix): &(&str, &str)| format.contains(known) && *prefix == text("Prefix");
-    if !places.is_empty() && !overtaken && !places.iter().any(told) {
+    if !places.is_empty() && !places.iter().any(told) {
         return Err(format!("`{report}` delivers {places:?}, and the stack says {} to {}", text("Format"), text("Prefix")));
     }
     if !alive.things.buckets.contains_key(bucket) && !excused(bucket) {
@@ -328,11 +323,7 @@ fn check_alive(stack: &StackLived, lived: &Lived) -> Result<(), String> {
 }
 
 /// After the stack is gone.
-fn check_end(life: &Life, stack: &StackLived, lived: &Lived) -> Result<(), String> {
-    // Nothing is removed on a guess, so whoever may not look at exports cannot remove a stack that asked for one.
-    if life.account.data_exports_denied && stack.status == "DELETE_FAILED" {
-        return Ok(());
-    }
+fn check_end(stack: &StackLived, lived: &Lived) -> Result<(), String> {
     // F-1, F-27, F-28: when nothing goes wrong any more, nothing keeps a stack from going on or from going.
     let taken_over = !lived.promises.taken_over.is_empty();
     for (what, status) in &stack.healed {
@@ -459,9 +450,7 @@ fn check_promises(life: &Life, lived: &Lived) -> Result<(), String> {
 fn check_vendor_alone(life: &Life, lived: &Lived) -> Result<(), String> {
     let met = lived.world.script.met();
     let plainly = life.stacks.iter().all(|stack| matches!(stack.deliveries, Deliveries::Plain));
-    let blind = life.account.data_exports_denied;
-    let others =
-        !plainly || blind || life.is_cut() || life.actor.is_some() || met.keys().any(|((_, call), _)| *call != VENDOR_CALL);
+    let others = !plainly || life.is_cut() || life.actor.is_some() || met.keys().any(|((_, call), _)| *call != VENDOR_CALL);
     let broke_itself = met.keys().any(|(_, mishap)| matches!(mishap, Mishap::Panic | Mishap::KilledBefore | Mishap::KilledAfter));
     let stuck = lived.stacks.iter().any(|stack| stack.statuses.contains(&Status::Failed));
     if !others && !broke_itself && stuck {

@@ -43,8 +43,18 @@ pub(super) struct Candidates {
     pub(super) buckets: BTreeMap<String, BucketSeen>,
     pub(super) regions: BTreeMap<String, String>,
     pub(super) keys: BTreeMap<String, String>,
+    pub(super) hidden_keys: BTreeMap<String, String>,
     pub(super) other_stacks: BTreeSet<String>,
     pub(super) gone: BTreeSet<String>,
+}
+
+impl Candidates {
+    fn keep(&mut self, bucket: &str, key: Key) {
+        match key {
+            Key::Known(key) => self.keys.extend(key.map(|key| (bucket.to_owned(), key))),
+            Key::Hidden(why) => drop(self.hidden_keys.insert(bucket.to_owned(), why)),
+        }
+    }
 }
 
 /// A bucket of the customer's.
@@ -52,7 +62,15 @@ struct Place {
     seen: BucketSeen,
     region: Option<Region>,
     /// The KMS key it encrypts with, as it names it.
-    key: Option<String>,
+    key: Key,
+}
+
+/// The KMS key that a bucket encrypts with.
+enum Key {
+    /// As the bucket names it; none where S3's own do.
+    Known(Option<String>),
+    /// AWS may not be asked, and why.
+    Hidden(String),
 }
 
 /// One look at an account.
@@ -246,13 +264,15 @@ impl Look<'_> {
         });
         let own_key = async {
             let Some(own) = own else { return Ok(None) };
-            Ok::<_, Failure>(self.key(own, true).await?.map(|key| (own.as_str().to_owned(), key)))
+            Ok::<_, Failure>(Some((own.as_str().to_owned(), self.key(own, true).await?)))
         };
         let (places, others, own_key) = tokio::join!(try_join_all(places), join_all(others), own_key);
         let mut candidates = Candidates::default();
-        candidates.keys.extend(own_key?);
+        if let Some((bucket, key)) = own_key? {
+            candidates.keep(&bucket, key);
+        }
         for (bucket, Place { seen, region, key }) in places? {
-            candidates.keys.extend(key.map(|key| (bucket.clone(), key)));
+            candidates.keep(&bucket, key);
             candidates.regions.extend(region.map(|region| (bucket.clone(), region.as_str().to_owned())));
             candidates.buckets.insert(bucket, seen);
         }
@@ -281,18 +301,16 @@ impl Look<'_> {
                 _ => BucketSeen::Hidden(fault.to_string()),
             },
         };
-        let key = if seen == BucketSeen::Here { key? } else { None };
+        let key = if seen == BucketSeen::Here { key? } else { Key::Known(None) };
         Ok(Place { seen, region: actual, key })
     }
 
     /// The KMS key that a bucket encrypts with, as far as that may be known; one that is going has none.
-    async fn key(&self, bucket: &BucketName, may_go: bool) -> Result<Option<String>, Failure> {
+    async fn key(&self, bucket: &BucketName, may_go: bool) -> Result<Key, Failure> {
         match self.patiently(|| self.aws.bucket_key(bucket, self.owner)).await {
-            Ok(key) => Ok(key),
-            Err(fault) if fault.is_denial() || (may_go && fault.kind == FaultKind::Missing) => {
-                info!(action = fault.action, code = fault.code, "the bucket's key is not known");
-                Ok(None)
-            }
+            Ok(key) => Ok(Key::Known(key)),
+            Err(fault) if fault.is_denial() => Ok(Key::Hidden(fault.to_string())),
+            Err(fault) if may_go && fault.kind == FaultKind::Missing => Ok(Key::Known(None)),
             Err(fault) => Err(fault.into()),
         }
     }
