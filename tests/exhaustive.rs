@@ -207,6 +207,7 @@ fn facts(
         account: ACCOUNT.parse().unwrap(),
         bill_goes_to: None,
         bills_received: Vec::new(),
+        transfers_hidden: None,
         administers: Vec::new(),
         reports: if theirs == Theirs::Unseen && !data { Reports::Denied(denied()) } else { Reports::Seen(reports) },
         exports: if theirs == Theirs::Unseen && data { Exports::Unseen(denied()) } else { Exports::Seen(exports) },

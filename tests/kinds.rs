@@ -335,6 +335,28 @@ async fn whose_bill_it_is_is_said_truly() {
     }
 }
 
+/// HW-B8: an outage is no answer, and a refusal is said.
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_nobody_may_see_is_no_guess() {
+    let organization = OrganizationFile::Member {
+        id: "o-example".to_owned(),
+        management_account: Some(ACCOUNT.to_owned()),
+        feature_set: "ALL".to_owned(),
+    };
+    let account = || AccountFile { organization: organization.clone(), ..AccountFile::default() };
+    for call in ["organizations:ListOutboundResponsibilityTransfers", "organizations:ListInboundResponsibilityTransfers"] {
+        for mishap in [Mishap::Throttled, Mishap::Unavailable] {
+            let mut export = Export::new(account(), json!({ "Kind": "CostAndUsageReport" }));
+            export.world.script.spoil_all(call, mishap);
+            let response = export.request("Create", &Map::new()).await;
+            assert_eq!((&response["Status"], export.names().len()), (&json!("FAILED"), 0), "{call} {mishap:?}: {response}");
+        }
+        let mut export = Export::new(account(), json!({ "Kind": "CostAndUsageReport" }));
+        export.world.script.spoil_all(call, Mishap::Denied);
+        assert!(text(&export.create().await, "Decision").contains("whether its bill is transferred"), "{call}");
+    }
+}
+
 /// HW-B13: what the customer names is used, also if it falls short, and said so; what cannot be read is refused.
 #[tokio::test(start_paused = true)]
 async fn what_the_customer_brings_is_used_and_never_changed() {

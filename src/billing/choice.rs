@@ -149,7 +149,10 @@ fn whose_bill(facts: &Facts) -> Bill {
                     lacks: Some(format!("{whose}, so it may end or stay empty")),
                 }
             }
-            None if facts.bills_received.is_empty() => Bill::default(),
+            None if facts.bills_received.is_empty() => {
+                let hidden = |why| format!("whether its bill is transferred to or from another organization is not known: {why}");
+                Bill { without: None, lacks: facts.transfers_hidden.as_ref().map(hidden) }
+            }
             None => {
                 let senders: Vec<&str> = facts.bills_received.iter().map(|id| id.as_str()).collect();
                 let senders = format!("account{} {}", if senders.len() > 1 { "s" } else { "" }, senders.join(", "));

@@ -41,6 +41,8 @@ pub struct Facts {
     pub bill_goes_to: Option<AccountId>,
     /// Management accounts whose bills are transferred to this one.
     pub bills_received: Vec<AccountId>,
+    /// Why it is not known whether bills are transferred.
+    pub transfers_hidden: Option<String>,
     /// What a member administers for its organization.
     pub administers: Vec<String>,
     /// The account's reports.
@@ -221,7 +223,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         .map(|listed| listed.into_iter().filter(|summary| questions.others || names.contains(&summary.name)).collect::<Vec<_>>());
     let (owned, details, standing) =
         tokio::join!(look.owned(&id, known(&reports), exists), look.details(listed), look.standing(&role));
-    let (owned, details) = (owned?, seen(details, export.kind.is_data_export())?);
+    let (owned, details, standing) = (owned?, seen(details, export.kind.is_data_export())?, standing?);
     let own = look.marked(&id, known(&details));
     let ours = owned.report.or_else(|| first_of(&own));
     let candidates = if questions.others && ours.is_none() {
@@ -246,6 +248,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         role,
         bill_goes_to: standing.bill_goes_to,
         bills_received: standing.bills_received,
+        transfers_hidden: standing.transfers_hidden,
         administers: standing.administers,
         source: source?,
         ours,
@@ -393,8 +396,8 @@ pub async fn observe_removal(origin: &Origin, mut ids: Vec<Id>, sure: &[Kind], p
         // A report or an export is made after its bucket: where no bucket is, none was made.
         let none_made = of_it.into_iter().all(|(_, exists)| matches!(exists, Ok(false)));
         let is_sure = sure.iter().any(|kind| *kind != Kind::None && kind.is_data_export() == data_export);
-        // A denial may last for ever, and what was retained of an earlier kind must not keep the stack then; an outage passes.
-        let is_needed = if fault.is_denial() { is_sure && !none_made } else { is_sure || !none_made };
+        // Where one is, something of ours may go on delivering. A denial may last for ever, an outage passes.
+        let is_needed = !none_made || (is_sure && !fault.is_denial());
         if is_needed {
             return Err(Failure::from(fault));
         }

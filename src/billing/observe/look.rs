@@ -34,6 +34,7 @@ pub(super) type Detail = (DataExport, Tags);
 pub(super) struct Standing {
     pub(super) bill_goes_to: Option<AccountId>,
     pub(super) bills_received: Vec<AccountId>,
+    pub(super) transfers_hidden: Option<String>,
     pub(super) administers: Vec<String>,
 }
 
@@ -96,30 +97,40 @@ impl Look<'_> {
         Ok(AccountRole::classify(self.owner, answer)?)
     }
 
-    /// Refines the role. No answer is no failure: most accounts may not ask, and nothing is decided by silence.
-    pub(super) async fn standing(&self, role: &AccountRole) -> Standing {
-        let unknown = |fault: Fault| info!(action = fault.action, code = fault.code, "not known");
+    /// Refines the role. A member may ask only if it administers something; a management account that is refused is told so.
+    ///
+    /// # Errors
+    /// Outages: an export in the wrong account is worse than another try.
+    pub(super) async fn standing(&self, role: &AccountRole) -> Result<Standing, Failure> {
+        let mut standing = Standing::default();
         match role {
             AccountRole::Management(_) => {
-                let (outbound, inbound) =
-                    tokio::join!(self.aws.billing_transfers(Direction::Outbound), self.aws.billing_transfers(Direction::Inbound));
+                let (outbound, inbound) = tokio::join!(
+                    self.patiently(|| self.aws.billing_transfers(Direction::Outbound)),
+                    self.patiently(|| self.aws.billing_transfers(Direction::Inbound)),
+                );
                 let now = self.ports.clock.now();
-                let in_force = |transfers: Result<Vec<BillingTransfer>, Fault>| {
-                    let transfers = transfers.map_err(unknown).unwrap_or_default().into_iter();
-                    transfers.filter(move |transfer| transfer.is_in_force(now)).filter_map(|transfer| transfer.other)
+                let mut in_force = |transfers: Result<Vec<BillingTransfer>, Fault>| match transfers {
+                    Ok(transfers) => {
+                        Ok(transfers.into_iter().filter(|it| it.is_in_force(now)).filter_map(|it| it.other).collect())
+                    }
+                    Err(fault) if matches!(fault.kind, FaultKind::Throttled | FaultKind::Unavailable) => Err(fault),
+                    Err(fault) => {
+                        standing.transfers_hidden = Some(fault.to_string());
+                        Ok(Vec::new())
+                    }
                 };
-                Standing {
-                    bill_goes_to: in_force(outbound).next(),
-                    bills_received: in_force(inbound).collect(),
-                    ..Standing::default()
-                }
+                let (outbound, inbound): (Vec<AccountId>, Vec<AccountId>) = (in_force(outbound)?, in_force(inbound)?);
+                (standing.bill_goes_to, standing.bills_received) = (outbound.into_iter().next(), inbound);
             }
-            AccountRole::Member(_) => {
-                let administers = self.aws.delegated_services(self.owner).await.map_err(unknown).unwrap_or_default();
-                Standing { administers, ..Standing::default() }
-            }
-            AccountRole::Standalone | AccountRole::Unknown(_) => Standing::default(),
+            AccountRole::Member(_) => match self.aws.delegated_services(self.owner).await {
+                Ok(services) => standing.administers = services,
+                // Nothing is decided by it.
+                Err(fault) => info!(action = fault.action, code = fault.code, "what this account administers is not known"),
+            },
+            AccountRole::Standalone | AccountRole::Unknown(_) => {}
         }
+        Ok(standing)
     }
 
     pub(super) async fn details(&self, listed: Result<Vec<ExportSummary>, Fault>) -> Result<Vec<Detail>, Fault> {
