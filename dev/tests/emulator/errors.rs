@@ -85,20 +85,29 @@ fn expected(service: &str, operation: &str, error: &str) -> Option<Ending> {
         // Only this one means stand-alone; what says no means that the account's place is not known (F-22).
         ("DescribeOrganization", "AWSOrganizationsNotInUseException") => Done,
         ("DescribeOrganization", "AccessDeniedException" | "ConcurrentModificationException") => Said,
-        // What an account may not ask or is not, changes nothing.
+        // What a member administers is said and decides nothing.
         (
-            "ListDelegatedServicesForAccount" | "ListInboundResponsibilityTransfers" | "ListOutboundResponsibilityTransfers",
+            "ListDelegatedServicesForAccount",
             "AccessDeniedException"
             | "AccountNotFoundException"
             | "AccountNotRegisteredException"
             | "AWSOrganizationsNotInUseException"
             | "ConstraintViolationException"
             | "InvalidInputException"
-            | "ResponsibilityTransferNotFoundException"
             | "ServiceException"
             | "TooManyRequestsException"
             | "UnsupportedAPIEndpointException",
         ) => Done,
+        // Who receives the bill decides: an outage fails, a refusal is said.
+        (
+            "ListInboundResponsibilityTransfers" | "ListOutboundResponsibilityTransfers",
+            "AccessDeniedException"
+            | "AWSOrganizationsNotInUseException"
+            | "ConstraintViolationException"
+            | "InvalidInputException"
+            | "ResponsibilityTransferNotFoundException"
+            | "UnsupportedAPIEndpointException",
+        ) => Said,
         // Why the last run failed is a help and no more.
         (
             "ListExecutions",
