@@ -55,7 +55,8 @@ async fn what_is_guaranteed_is_in_the_dictionary_once() {
     let tables = aws.list_tables().await.unwrap();
     for kind in [Kind::CostAndUsageReport2, Kind::Focus] {
         let configured = configure(kind, &tables, None).unwrap();
-        let columns: BTreeSet<String> = aws.table_columns(&configured.table, &configured.properties).await.unwrap().into_iter().collect();
+        let columns: BTreeSet<String> =
+            aws.table_columns(&configured.table, &configured.properties).await.unwrap().into_iter().collect();
         for column in guaranteed(kind) {
             assert!(columns.contains(*column), "{column} is not in {}", configured.table);
         }

@@ -128,10 +128,8 @@ fn refused(event: &Value, failure: &Failure) {
     let said = failure.to_string();
     assert!(said.starts_with(failure.code.as_str()) && said.contains(failure.code.next_step()), "{said}");
     let properties = event.get("ResourceProperties");
-    let of_properties = matches!(
-        failure.code,
-        Code::PropertyMissing | Code::PropertyInvalid | Code::PropertyUnknown | Code::NoticeUrlRefused
-    );
+    let of_properties =
+        matches!(failure.code, Code::PropertyMissing | Code::PropertyInvalid | Code::PropertyUnknown | Code::NoticeUrlRefused);
     if event["RequestType"] == "Delete" {
         assert!(!of_properties, "a slip in the properties keeps a stack from being deleted: {said}");
     }
