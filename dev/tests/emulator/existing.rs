@@ -240,8 +240,8 @@ async fn past_months_are_asked_for_once() {
     assert_eq!(cases().len(), 1);
     let outputs = stack.outputs().await.unwrap();
     let case = &cases()[0];
-    let id = case["displayId"].as_str().unwrap();
-    assert_eq!(outputs["Backfill"], format!("asked for in support case {id}"));
+    let subject = case["subject"].as_str().unwrap();
+    assert_eq!(outputs["Backfill"], format!("asked for in the support case `{subject}`"));
     let body = case["recentCommunications"]["communications"][0]["body"].as_str().unwrap();
     assert!(body.contains(&outputs["ReportName"]) && body.contains(&outputs["BucketName"]), "{body}");
     assert_eq!((&case["serviceCode"], &case["severityCode"]), (&json!("billing"), &json!("low")));
