@@ -148,6 +148,11 @@ fn is_refused(fault: &Fault) -> bool {
     fault.kind == FaultKind::Refused && fault.code == "ValidationException"
 }
 
+/// What two refusals come to: the first one, unless the second has another cause, such as no room, which says more.
+fn worse(first: Fault, again: Fault) -> Fault {
+    if is_refused(&again) { first } else { again }
+}
+
 fn asks_for_split(export: &DataExport) -> bool {
     export.tables.values().any(|properties| properties.get(SPLIT_PROPERTY).is_some_and(|value| value == "TRUE"))
 }
@@ -235,7 +240,7 @@ impl Run<'_> {
                 let answer = self.until_bucket_is_seen(|| self.aws.put_report(&less, tags)).await;
                 match answer {
                     Ok(()) => return Ok(without_split(&fault)),
-                    Err(_) => fault,
+                    Err(again) => worse(fault, again),
                 }
             }
             (Err(fault), _) => fault,
@@ -260,7 +265,7 @@ impl Run<'_> {
                 let answer = self.until_bucket_is_seen(|| self.aws.create_export(&less, tags)).await;
                 match answer {
                     Ok(arn) => return Ok(Journal { remarks: without_split(&fault).remarks, ..made(arn) }),
-                    Err(_) => fault,
+                    Err(again) => worse(fault, again),
                 }
             }
             Err(fault) => fault,
