@@ -544,6 +544,12 @@ async fn an_account_without_split_cost_allocation_has_everything_else() {
         assert!(response["Reason"].as_str().unwrap().contains("split cost allocation data are left out"), "{response}");
         assert_eq!(export.names().len(), 1);
     }
+    // Without them there is no room either: that is what is said, because it is what can be mended.
+    let daily = ReportFile { time_unit: "DAILY".to_owned(), ..ReportFile::hourly("daily", "finance-data") };
+    let full = AccountFile { split_cost_allocation: false, report_limit: 1, reports: vec![daily], ..AccountFile::default() };
+    let mut export = Export::new(full, json!({ "Kind": "CostAndUsageReport" }));
+    let response = export.request("Create", &Map::new()).await;
+    assert!(response["Reason"].as_str().unwrap().starts_with("BILLING_REPORT_LIMIT"), "{response}");
 }
 
 /// HW-B10: an answer that was lost is looked for and not asked for again; what was made twice all the same is one in the end.
