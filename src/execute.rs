@@ -15,7 +15,7 @@ use crate::{
         export::DataExport,
         plan::{Plan, PolicySeen, Step, UPLOAD_DAYS_MAX},
         policy,
-        query::{self, Configured, SPLIT_PROPERTY, Source},
+        query::{self, SPLIT_PROPERTY},
     },
     error::{Code, Failure},
     event::{Origin, RequestType},
@@ -127,7 +127,7 @@ impl Journal {
 pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Journal, Halt> {
     let region = origin.stack.partition.billing_region().unwrap_or_else(|| origin.stack.region.clone());
     let aws = ports.cloud.at(&region);
-    let run = Run { aws: &*aws, origin, owner: &origin.stack.account, until, clock: ports.clock, ports };
+    let run = Run { aws: &*aws, origin, owner: &origin.stack.account, until, ports };
     let mut journal = Journal::default();
     for round in &plan.rounds {
         for (step, outcome) in round.iter().zip(join_all(round.iter().map(|step| run.step(step))).await) {
@@ -153,10 +153,6 @@ fn worse(first: Fault, again: Fault) -> Fault {
     if is_refused(&again) { first } else { again }
 }
 
-fn asks_for_split(export: &DataExport) -> bool {
-    export.tables.values().any(|properties| properties.get(SPLIT_PROPERTY).is_some_and(|value| value == "TRUE"))
-}
-
 /// An account has these data only if it is opted in to them (Cost and Usage Reports User Guide, "Enabling split cost allocation
 /// data").
 fn without_split(fault: &Fault) -> Journal {
@@ -168,7 +164,6 @@ struct Run<'a> {
     origin: &'a Origin,
     owner: &'a AccountId,
     until: OffsetDateTime,
-    clock: &'a dyn Clock,
     ports: &'a Ports<'a>,
 }
 
@@ -229,7 +224,7 @@ impl Run<'_> {
         Fut: Future<Output = Result<T, Fault>>,
     {
         let unseen = |kind| kind == FaultKind::BucketUnverified;
-        patiently_while(self.clock, unseen, || self.patiently(&call)).await
+        patiently_while(self.ports.clock, unseen, || self.patiently(&call)).await
     }
 
     async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<Journal, Halt> {
@@ -260,7 +255,7 @@ impl Run<'_> {
         let whole = self.until_bucket_is_seen(|| self.aws.create_export(export, tags)).await;
         let fault = match whole {
             Ok(arn) => return Ok(made(arn)),
-            Err(fault) if is_refused(&fault) && asks_for_split(export) => {
+            Err(fault) if is_refused(&fault) && export.is_split() => {
                 let less = self.less_split(export).await?;
                 let answer = self.until_bucket_is_seen(|| self.aws.create_export(&less, tags)).await;
                 match answer {
@@ -288,8 +283,7 @@ impl Run<'_> {
         for (table, properties) in &mut less.tables {
             properties.insert(SPLIT_PROPERTY.to_owned(), "FALSE".to_owned());
             let columns = self.patiently(|| self.aws.table_columns(table, properties)).await?;
-            let configured = Configured { table: table.clone(), properties: properties.clone() };
-            less.query = query::statement(&Source { configured, columns })?;
+            less.query = query::statement(table, &columns)?;
         }
         Ok(less)
     }
@@ -314,7 +308,7 @@ impl Run<'_> {
     /// idempotency token (HW-B12). Nothing here fails a stack.
     async fn ask_for_backfill(&self, wish: &Backfill) -> Outcome {
         let support = self.ports.cloud.at(&self.origin.stack.partition.support_region());
-        let since = OffsetDateTime::parse(&wish.since, &Rfc3339).unwrap_or_else(|_| self.clock.now());
+        let since = OffsetDateTime::parse(&wish.since, &Rfc3339).unwrap_or_else(|_| self.ports.clock.now());
         let failed = |fault: Fault| match fault.kind {
             FaultKind::NoSubscription => Outcome::NoPlan,
             _ => Outcome::Failed(fault.to_string()),
@@ -366,7 +360,7 @@ impl Run<'_> {
             if page.is_empty() {
                 return Ok(Journal::default());
             }
-            if self.clock.now() + DATA_RESERVE > self.until {
+            if self.ports.clock.now() + DATA_RESERVE > self.until {
                 let remark = format!("bucket `{bucket}` still holds data: there was too much to delete in time");
                 return Ok(Journal::remark(remark));
             }
@@ -403,7 +397,7 @@ impl Run<'_> {
         Fut: Future<Output = Result<(), Fault>>,
     {
         let missing_yet = |kind| kind == FaultKind::Missing;
-        patiently_while(self.clock, missing_yet, || self.patiently(&call)).await
+        patiently_while(self.ports.clock, missing_yet, || self.patiently(&call)).await
     }
 
     async fn patiently<T, F, Fut>(&self, call: F) -> Result<T, Fault>
@@ -411,6 +405,6 @@ impl Run<'_> {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
-        patiently(self.clock, self.origin, call).await
+        patiently(self.ports.clock, self.origin, call).await
     }
 }

@@ -2,10 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{
-    names::AccountId,
-    ports::{Fault, FaultKind},
-};
+use crate::{names::AccountId, ports::Fault};
 
 /// What `organizations:DescribeOrganization` tells of the organization, as far as Hawser needs it. The management
 /// account's e-mail address is left behind at the port on purpose.
@@ -73,10 +70,8 @@ impl AccountRole {
                 Some(_) => Self::Member(organization),
                 None => Self::Unknown("AWS did not name the management account".to_owned()),
             }),
-            Err(fault) => match fault.kind {
-                FaultKind::Throttled | FaultKind::Unavailable => Err(fault),
-                _ => Ok(Self::Unknown(fault.to_string())),
-            },
+            Err(fault) if fault.is_outage() => Err(fault),
+            Err(fault) => Ok(Self::Unknown(fault.to_string())),
         }
     }
 

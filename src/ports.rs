@@ -167,6 +167,8 @@ pub struct Level {
     pub objects: Vec<Object>,
     /// What looks like folders below it: whole keys that end in `/`.
     pub folders: Vec<String>,
+    /// Whether there is more than was listed ([`OBJECTS_LISTED_MAX`]).
+    pub cut: bool,
 }
 
 /// Objects and folders of one level, at most: ten pages. A month of the largest reports has some hundred files.
@@ -303,6 +305,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Whether the call may succeed another time: it says nothing about the account.
+    pub fn is_outage(&self) -> bool {
+        matches!(self.kind, FaultKind::Throttled | FaultKind::Unavailable)
+    }
+
     /// Whether AWS denied the call, by whatever policy.
     pub fn is_denial(&self) -> bool {
         matches!(self.kind, FaultKind::Denied | FaultKind::DeniedByScp)

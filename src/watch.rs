@@ -18,7 +18,7 @@ use crate::{
     event::{Origin, RequestType},
     execute::patiently,
     names::{BucketName, Region, StackId, StackIdError, shorten},
-    ports::{Fault, FaultKind, Ports},
+    ports::{FaultKind, Ports},
 };
 
 pub mod layout;
@@ -209,8 +209,9 @@ async fn look(origin: &Origin, heartbeat: &Heartbeat, ports: &Ports<'_>) -> Resu
         closed(origin, heartbeat, &bucket, ports),
         layout::find(&*aws, &origin.stack.account, &bucket, prefix, name),
     );
+    // What may pass is no status (HW-D4): the event is run again.
     let found = match found {
-        Err(layout::Trouble::Fault(fault)) if may_pass(&fault) => return Err(fault.into()),
+        Err(layout::Trouble::Fault(fault)) if fault.is_outage() => return Err(fault.into()),
         Err(layout::Trouble::Fault(fault)) if fault.kind == FaultKind::Missing => {
             Err(Failure::explained(&fault, Code::BillingDeliveryFailed, format!("bucket `{bucket}` does not exist")))
         }
@@ -219,11 +220,6 @@ async fn look(origin: &Origin, heartbeat: &Heartbeat, ports: &Ports<'_>) -> Resu
         Ok(found) => Ok(found),
     };
     Ok(Seen { health: health?, closed: closed?, found, due_by: heartbeat.export("FirstDataDueBy").to_owned() })
-}
-
-/// What says nothing about the account: it is looked at again (HW-D4).
-fn may_pass(fault: &Fault) -> bool {
-    matches!(fault.kind, FaultKind::Throttled | FaultKind::Unavailable)
 }
 
 async fn health(origin: &Origin, heartbeat: &Heartbeat, ports: &Ports<'_>) -> Result<Health, Failure> {
@@ -257,7 +253,7 @@ async fn health(origin: &Origin, heartbeat: &Heartbeat, ports: &Ports<'_>) -> Re
         Ok(Some(health)) => Ok(health),
         Ok(None) => Ok(Health::Gone),
         Err(fault) if fault.kind == FaultKind::Missing => Ok(Health::Gone),
-        Err(fault) if may_pass(&fault) => Err(fault.into()),
+        Err(fault) if fault.is_outage() => Err(fault.into()),
         Err(fault) => {
             warn!(action = fault.action, code = fault.code, "what AWS says of the export is not known");
             Ok(Health::NotKnown)
@@ -283,7 +279,7 @@ async fn closed(
             let as_it_was = matches!(merged, Ok(None));
             Ok((!as_it_was).then(|| format!("the policy of bucket `{bucket}` was changed and may no longer let AWS deliver")))
         }
-        Err(fault) if may_pass(&fault) => Err(fault.into()),
+        Err(fault) if fault.is_outage() => Err(fault.into()),
         // The look into the bucket tells why.
         Err(_) => Ok(None),
     }

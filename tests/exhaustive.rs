@@ -8,7 +8,7 @@ use hawser::{
     billing::{
         ATTRIBUTES, Existing, Export, Format, Kind, Report, Retention, Reuse, Scope,
         export::{DataExport, ExportStatus},
-        observe::{BucketSeen, Exports, Facts, Leftover, Ours, OwnBucket, Remains, Reports},
+        observe::{BucketSeen, Facts, Leftover, Ours, OwnBucket, Remains},
         plan::{Plan, PolicySeen, Step, plan, plan_removal, plan_without},
         query::{Configured, FOCUS_COLUMNS, Source},
     },
@@ -209,8 +209,8 @@ fn facts(
         bills_received: Vec::new(),
         transfers_hidden: None,
         administers: Vec::new(),
-        reports: if theirs == Theirs::Unseen && !data { Reports::Denied(denied()) } else { Reports::Seen(reports) },
-        exports: if theirs == Theirs::Unseen && data { Exports::Unseen(denied()) } else { Exports::Seen(exports) },
+        reports: if theirs == Theirs::Unseen && !data { Err(denied()) } else { Ok(reports) },
+        exports: if theirs == Theirs::Unseen && data { Err(denied()) } else { Ok(exports) },
         source: data.then_some(Ok(Source { configured, columns })),
         ours: (named == Named::Marked && theirs != Theirs::Unseen).then(|| Ours {
             arn: ours_arn,

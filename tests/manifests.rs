@@ -9,7 +9,7 @@ use std::{
 };
 
 use hawser::{
-    ports::Cloud,
+    ports::{Cloud, OBJECTS_LISTED_MAX},
     sim::{AccountFile, World},
     watch::layout::{self, Found, Trouble},
 };
@@ -119,6 +119,25 @@ async fn the_manifest_decides_what_counts() {
         unfinished.retain(|object| !object["key"].as_str().unwrap().ends_with("-Manifest.json"));
         assert_eq!(layout.find(unfinished, prefix, name).await, Ok(None), "{}", layout.layout);
     }
+}
+
+/// HW-D3: "missing" is said of what was looked for: not of a file in the twenty-first folder, nor of one in a folder too full to be
+/// listed to its end.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_listed_is_not_missing() {
+    let layout = &layouts()[0];
+    let files_in = |folders: usize| (1..=folders).map(|folder| format!("far/{folder:02}/1.csv.gz"));
+    let find = |named: Vec<String>, there: Vec<String>| async move {
+        let manifest = json!({ "reportKeys": named }).to_string();
+        let mut objects = vec![json!({ "key": "p/n/20261101-20261201/n-Manifest.json", "modified": NEWER, "body": manifest })];
+        objects.extend(there.iter().map(|key| json!({ "key": key, "size": 1, "modified": NEWER })));
+        let found = layout.find(objects, "p", "n").await.unwrap().unwrap();
+        (found.latest.files, found.latest.bytes, found.missing.len())
+    };
+    assert_eq!(find(files_in(25).collect(), files_in(25).collect()).await, (25, 20, 0));
+    assert_eq!(find(files_in(25).collect(), Vec::new()).await, (25, 0, 20));
+    let full: Vec<String> = (0..OBJECTS_LISTED_MAX + 2).map(|number| format!("far/full/{number:05}.csv.gz")).collect();
+    assert_eq!(find(full.clone(), full).await, (OBJECTS_LISTED_MAX + 2, OBJECTS_LISTED_MAX as u64, 0));
 }
 
 /// The index names every file that is there, and each manifest names the files that were delivered with it.

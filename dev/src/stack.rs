@@ -1,6 +1,6 @@
 //! `template.yaml` on the emulator's CloudFormation: packaged, created, updated, deleted, and told as events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -130,7 +130,8 @@ pub struct Stack {
     account: Account,
     name: String,
     id: String,
-    seen: usize,
+    /// The ids of the events that were seen. A count would not do: what happens between two pages shifts them.
+    seen: BTreeSet<String>,
 }
 
 impl Stack {
@@ -154,7 +155,7 @@ impl Stack {
             .await
             .map_err(|error| refused("create", &error))?;
         let id = answer.stack_id().context("a stack without id")?.to_owned();
-        let mut stack = Self { account: account.clone(), name: name.to_owned(), id, seen: 0 };
+        let mut stack = Self { account: account.clone(), name: name.to_owned(), id, seen: BTreeSet::new() };
         let outcome = stack.wait(started, on_event).await?;
         Ok((stack, outcome))
     }
@@ -273,9 +274,8 @@ impl Stack {
             }
         }
         newest_first.reverse();
-        let new = newest_first.split_off(self.seen.min(newest_first.len()));
-        self.seen += new.len();
-        Ok(new)
+        newest_first.retain(|event| self.seen.insert(event.id.clone()));
+        Ok(newest_first)
     }
 }
 

@@ -63,7 +63,6 @@ pub(super) fn describe_nothing(attributes: &mut Attributes, origin: &Origin, exp
     let bucket = format!("arn:{}:s3:::{}-{}-none", origin.stack.partition, export.prefix, origin.stack.account);
     readable(attributes, bucket, format!("{DATA_ROOT}*"));
     decryptable(attributes, origin, None);
-    attributes.insert("Backfill", if export.backfill { "not possible: there is no export" } else { "" }.to_owned());
 }
 
 pub(super) fn describe(
@@ -95,7 +94,6 @@ pub(super) fn describe(
         ("Format", format.to_owned()),
         ("Origin", source.to_owned()),
         ("FirstDataDueBy", due),
-        ("Backfill", "not requested".to_owned()),
     ]);
 }
 
@@ -120,7 +118,6 @@ pub(super) fn describe_bucket(
         ("Prefix", prefix.to_owned()),
         ("Format", export.format.as_str().to_owned()),
         ("Origin", "reused".to_owned()),
-        ("Backfill", "not requested".to_owned()),
     ]);
 }
 

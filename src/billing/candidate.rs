@@ -77,6 +77,14 @@ impl fmt::Display for Unsuitable {
 const COLUMNS_NAMED: usize = 3;
 
 impl Candidate {
+    /// Everything that there is in both services.
+    pub fn all<'a>(
+        reports: &'a [Report],
+        exports: impl IntoIterator<Item = &'a DataExport> + 'a,
+    ) -> impl Iterator<Item = Self> + 'a {
+        reports.iter().cloned().map(Self::Report).chain(exports.into_iter().cloned().map(Self::Export))
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
@@ -236,9 +244,7 @@ impl Candidate {
         match self {
             Self::Report(report) => (report.without_split().is_none(), String::new(), report.name.clone()),
             Self::Export(export) => {
-                let split =
-                    export.tables.values().any(|properties| properties.get(query::SPLIT_PROPERTY).is_some_and(|v| v == "TRUE"));
-                (!split, export.status.created_at.clone().unwrap_or_default(), export.arn.clone())
+                (!export.is_split(), export.status.created_at.clone().unwrap_or_default(), export.arn.clone())
             }
         }
     }

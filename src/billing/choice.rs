@@ -4,7 +4,7 @@
 use super::{
     Existing, Export, Kind, Report, Reuse, Scope,
     candidate::Candidate,
-    observe::{BucketSeen, Exports, Facts, Reports},
+    observe::{BucketSeen, Facts, known},
 };
 use crate::{
     error::{Code, Failure},
@@ -82,11 +82,14 @@ pub fn choose(export: &Export, facts: &Facts) -> Result<Choice, Failure> {
         return Ok(nothing(&format!("no billing export, because {without}")));
     }
     let mut remarks = bill.remarks();
-    let (reports, exports) = (seen_reports(export, facts)?, seen_exports(export, facts)?);
+    let (hidden, not_named) = hidden(export, facts);
+    if let Some(fault) = hidden {
+        return Err(fault.clone().into());
+    }
+    let (reports, exports) = (known(&facts.reports), known(&facts.exports));
     if export.reuse == Reuse::WhenSuitable {
-        let (found, rejected) = find(export, facts, reports, exports);
-        let unseen = unseen(export, facts);
-        remarks.splice(0..0, rejected.into_iter().chain(unseen));
+        let (found, rejected) = find(export, facts);
+        remarks.splice(0..0, rejected.into_iter().chain(not_named));
         if let Some(found) = found {
             let sentence = with_remarks(&format!("the existing {} `{}`", noun(&found), found.name()), &remarks);
             return Ok(Choice { export: Chosen::Reuse(found), sentence });
@@ -181,7 +184,7 @@ fn ours(export: &Export, facts: &Facts) -> Result<Option<Candidate>, Failure> {
         Err(Failure::new(Code::BillingReportNotOurs, cause))
     };
     if export.kind.is_data_export() {
-        let Exports::Seen(exports) = &facts.exports else { return Ok(None) };
+        let exports = known(&facts.exports);
         let own = facts.ours.as_ref().and_then(|ours| exports.iter().find(|export| export.arn == ours.arn));
         return match own {
             Some(own) => Ok(Some(Candidate::Export(own.clone()))),
@@ -189,55 +192,36 @@ fn ours(export: &Export, facts: &Facts) -> Result<Option<Candidate>, Failure> {
             None => Ok(None),
         };
     }
-    let Reports::Seen(reports) = &facts.reports else { return Ok(None) };
-    match reports.iter().find(|report| report.name == name.as_str()) {
+    match known(&facts.reports).iter().find(|report| report.name == name.as_str()) {
         Some(_) if facts.ours.is_none() => not_ours("report"),
         report => Ok(report.cloned().map(Candidate::Report)),
     }
 }
 
-/// Whether what an account may not look at matters to the request: a member that is to have nothing may be forbidden to look
-/// (organizations can deny it), and the other service only has names to tell.
-fn seen_reports<'a>(export: &Export, facts: &'a Facts) -> Result<&'a [Report], Failure> {
-    match &facts.reports {
-        Reports::Seen(reports) => Ok(reports),
-        Reports::Denied(fault) if !export.kind.is_data_export() => Err(fault.clone().into()),
-        Reports::Denied(_) => Ok(&[]),
-    }
+/// What hid the service that is asked for; and of the other one, which has names to tell and no more, that it was hidden (HW-B11,
+/// F-21).
+fn hidden<'a>(export: &Export, facts: &'a Facts) -> (Option<&'a Fault>, Option<String>) {
+    let (reports, exports) = (facts.reports.as_ref().err(), facts.exports.as_ref().err());
+    let (asked_for, other, name) = if export.kind.is_data_export() {
+        (exports, reports, "Cost and Usage Reports")
+    } else {
+        (reports, exports, "Data Exports")
+    };
+    (asked_for, other.map(|fault| format!("{name} are not named here: {fault}")))
 }
 
-fn seen_exports<'a>(export: &Export, facts: &'a Facts) -> Result<&'a [super::export::DataExport], Failure> {
-    match &facts.exports {
-        Exports::Seen(exports) => Ok(exports),
-        Exports::Unseen(fault) if export.kind.is_data_export() => Err(fault.clone().into()),
-        Exports::Unseen(_) => Ok(&[]),
-    }
-}
-
-/// The service that is not asked for, if it did not answer: its exports are not named (HW-B11, F-21).
-fn unseen(export: &Export, facts: &Facts) -> Option<String> {
-    let not_named = |what: &str, fault: &Fault| format!("{what} are not named here: {fault}");
-    match (&facts.reports, &facts.exports) {
-        (_, Exports::Unseen(fault)) if !export.kind.is_data_export() => Some(not_named("Data Exports", fault)),
-        (Reports::Denied(fault), _) if export.kind.is_data_export() => Some(not_named("Cost and Usage Reports", fault)),
-        _ => None,
-    }
+/// Everything that is known of both services, the asked kind first: AWS promises no order.
+fn in_order(export: &Export, facts: &Facts) -> Vec<Candidate> {
+    let mut all: Vec<Candidate> = Candidate::all(known(&facts.reports), known(&facts.exports)).collect();
+    all.sort_by_key(|candidate| (candidate.kind() != Some(export.kind), candidate.rank()));
+    all
 }
 
 /// The best of what suits, and what there is to say about each other one.
-fn find(
-    export: &Export,
-    facts: &Facts,
-    reports: &[Report],
-    exports: &[super::export::DataExport],
-) -> (Option<Candidate>, Vec<String>) {
-    let all = reports.iter().cloned().map(Candidate::Report).chain(exports.iter().cloned().map(Candidate::Export));
-    let mut all: Vec<Candidate> = all.collect();
-    // AWS promises no order.
-    all.sort_by_key(|candidate| (candidate.kind() != Some(export.kind), candidate.rank()));
+fn find(export: &Export, facts: &Facts) -> (Option<Candidate>, Vec<String>) {
     let mut found = None;
     let mut rejected = Vec::new();
-    for candidate in all {
+    for candidate in in_order(export, facts) {
         let named = match &candidate {
             Candidate::Report(report) => format!("`{}`", report.name),
             Candidate::Export(export) => format!("export `{}`", export.name),
@@ -252,42 +236,25 @@ fn find(
     (found, rejected)
 }
 
-/// What the customer names (HW-B13) serves, unless nobody could read it. Where it falls short of what was asked for, that is said, and the
-/// vendor, who is told, decides.
+/// What the customer names (HW-B13) serves, unless nobody could read it. Where it falls short of what was asked for, that is said, and
+/// the vendor, who is told, decides.
 fn existing_export(named: &str, export: &Export, facts: &Facts) -> Result<Choice, Failure> {
-    let reports = match &facts.reports {
-        Reports::Seen(reports) => reports.as_slice(),
-        Reports::Denied(_) => &[],
-    };
-    let exports = match &facts.exports {
-        Exports::Seen(exports) => exports.as_slice(),
-        Exports::Unseen(_) => &[],
-    };
-    let all = reports.iter().cloned().map(Candidate::Report).chain(exports.iter().cloned().map(Candidate::Export));
-    let matching = |candidate: &Candidate| is_named(candidate, named);
-    let mut matching: Vec<Candidate> = all.filter(matching).collect();
-    // The asked kind first: a report and an export may share a name.
-    matching.sort_by_key(|candidate| (candidate.kind() != Some(export.kind), candidate.rank()));
-    let Some(found) = matching.into_iter().next() else {
-        if let (Reports::Denied(fault), _) | (_, Exports::Unseen(fault)) = (&facts.reports, &facts.exports) {
+    let Some(found) = in_order(export, facts).into_iter().find(|candidate| is_named(candidate, named)) else {
+        if let (Err(fault), _) | (_, Err(fault)) = (&facts.reports, &facts.exports) {
             return Err(fault.clone().into());
         }
-        let names = reports.iter().map(|report| &report.name).chain(exports.iter().map(|export| &export.name));
-        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        let all = Candidate::all(known(&facts.reports), known(&facts.exports));
+        let names: Vec<String> = all.map(|candidate| format!("`{}`", candidate.name())).collect();
         let there = if names.is_empty() { "there is none".to_owned() } else { format!("there are {}", names.join(", ")) };
         let cause = format!("this account has no report and no export `{named}`; {}", shorten(&there, NAMES_SHOWN_BYTES));
         return Err(Failure::new(Code::BillingExportNotFound, cause));
     };
-    if let Some(defect) = found.defect(facts) {
-        let cause = format!("{} `{}` cannot serve: {defect}", noun(&found), found.name());
-        return Err(Failure::new(Code::BillingExportUnusable, cause));
-    }
-    if found.format().is_none() || found.kind().is_none() {
-        let why: Vec<String> = found.shortcomings(export).iter().map(ToString::to_string).collect();
-        let cause = format!("{} `{}` cannot serve: {}", noun(&found), found.name(), why.join(", "));
-        return Err(Failure::new(Code::BillingExportUnusable, cause));
-    }
     let short: Vec<String> = found.shortcomings(export).iter().map(ToString::to_string).collect();
+    let unreadable = (found.format().is_none() || found.kind().is_none()).then(|| short.join(", "));
+    if let Some(why) = found.defect(facts).map(|defect| defect.to_string()).or(unreadable) {
+        let cause = format!("{} `{}` cannot serve: {why}", noun(&found), found.name());
+        return Err(Failure::new(Code::BillingExportUnusable, cause));
+    }
     let short = (!short.is_empty()).then(|| format!("but {}", short.join(", ")));
     let remarks: Vec<String> = short.into_iter().chain(whose_bill(facts).remarks()).collect();
     let sentence = with_remarks(&format!("the existing {} `{}`, as ExistingExport asks", noun(&found), found.name()), &remarks);

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::query::SPLIT_PROPERTY;
+
 /// Table configurations: by table, by property. Every value is a string, also `TRUE` and `FALSE`.
 pub type TableConfigurations = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -38,6 +40,13 @@ pub struct DataExport {
     pub overwrite: String,
     /// How it fares; read only.
     pub status: ExportStatus,
+}
+
+impl DataExport {
+    /// Whether it splits the costs of shared compute.
+    pub fn is_split(&self) -> bool {
+        self.tables.values().any(|properties| properties.get(SPLIT_PROPERTY).is_some_and(|value| value == "TRUE"))
+    }
 }
 
 /// How an export fares.

@@ -46,9 +46,9 @@ pub struct Facts {
     /// What a member administers for its organization.
     pub administers: Vec<String>,
     /// The account's reports.
-    pub reports: Reports,
+    pub reports: Listed<Report>,
     /// Its Data Exports: all that the request looks at.
-    pub exports: Exports,
+    pub exports: Listed<DataExport>,
     /// What a Data Export of ours is to ask for, or why that is not known; none where none is asked for.
     pub source: Option<Result<Source, Failure>>,
     /// Set if the report or the export with our name carries our mark.
@@ -69,23 +69,9 @@ pub struct Facts {
     pub leftover: Option<Leftover>,
 }
 
-/// The account's reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reports {
-    /// All of them, from every page.
-    Seen(Vec<Report>),
-    /// The account may not look; or the service did not answer, and the request asks for the other service's exports.
-    Denied(Fault),
-}
-
-/// The account's Data Exports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exports {
-    /// All that the request looks at, from every page.
-    Seen(Vec<DataExport>),
-    /// The account may not look; or the service did not answer, and the request asks for the other service's reports.
-    Unseen(Fault),
-}
+/// What a service has of the account, from every page; or the fault that hid it: the account may not look, or the service did not
+/// answer, and the request asks for the other service's exports.
+pub type Listed<T> = Result<Vec<T>, Fault>;
 
 /// What is known of this stack's own report or export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -227,8 +213,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     let own = look.marked(&id, known(&details));
     let ours = owned.report.or_else(|| first_of(&own));
     let candidates = if questions.others && ours.is_none() {
-        let all = known(&reports).iter().cloned().map(Candidate::Report);
-        let all = all.chain(known(&details).iter().map(|(export, _)| Candidate::Export(export.clone())));
+        let all = Candidate::all(known(&reports), known(&details).iter().map(|(export, _)| export));
         all.filter(|candidate| may_serve(candidate, export)).collect()
     } else {
         Vec::new()
@@ -236,12 +221,20 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     let stays_on = own.first().and_then(|(export, _)| export.tables.iter().next());
     // A bucket of ours may have a key of the customer's by now.
     let own_bucket_made = matches!(owned.bucket, OwnBucket::Marked { .. }).then_some(&bucket);
+    let source = async {
+        if !questions.tables {
+            return Ok(None);
+        }
+        look.source(export.kind, &tables, stays_on).await.map(Some)
+    };
     let (candidates, source, leftover) = tokio::join!(
         look.candidates(&candidates, questions.existing_bucket.as_ref(), own_bucket_made),
-        look.source(export, &tables, stays_on),
+        source,
         look.left(left_behind, known(&reports), known(&details)),
     );
-    let (candidates, leftover) = (candidates?, leftover?);
+    let (mut candidates, leftover) = (candidates?, leftover?);
+    let others = known(&details).iter().filter(|(_, tags)| tags.contains_key(TAG_STACK) && !is_marked(tags, origin));
+    candidates.other_stacks.extend(others.map(|(export, _)| export.arn.clone()));
     let mut facts = Facts {
         account: look.owner.clone(),
         region,
@@ -259,23 +252,15 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         hidden_keys: candidates.hidden_keys,
         other_stacks: candidates.other_stacks,
         leftover,
-        exports: match &details {
-            Ok(details) => Exports::Seen(details.iter().map(|(export, _)| export.clone()).collect()),
-            Err(fault) => Exports::Unseen(fault.clone()),
-        },
-        reports: match reports {
-            // Removed since they were listed, such as by another stack that goes: nothing to choose.
-            Ok(mut reports) => {
-                let own = id.report();
-                reports.retain(|report| !(candidates.gone.contains(&report.name) || (owned.gone && report.name == own.as_str())));
-                Reports::Seen(reports)
-            }
-            Err(fault) => Reports::Denied(fault),
-        },
+        reports,
+        exports: details.map(|details| details.into_iter().map(|(export, _)| export).collect()),
         id,
     };
-    let others = known(&details).iter().filter(|(_, tags)| tags.contains_key(TAG_STACK) && !is_marked(tags, origin));
-    facts.other_stacks.extend(others.map(|(export, _)| export.arn.clone()));
+    if let Ok(reports) = &mut facts.reports {
+        // Removed since they were listed, such as by another stack that goes: nothing to choose.
+        let own = facts.id.report();
+        reports.retain(|report| !(candidates.gone.contains(&report.name) || (owned.gone && report.name == own.as_str())));
+    }
     // A bucket that is marked and empty, without its report, may be one that was only half made.
     if let (None, OwnBucket::Marked { in_use, .. }) = (&facts.ours, &mut facts.bucket) {
         *in_use = match look.patiently(|| look.aws.list_versions(&bucket, look.owner, "", 1)).await {
@@ -296,8 +281,9 @@ fn seen<T>(answer: Result<T, Fault>, asked_for: bool) -> Result<Result<T, Fault>
     }
 }
 
-fn known<T>(seen: &Result<Vec<T>, Fault>) -> &[T] {
-    seen.as_deref().unwrap_or_default()
+/// What is known, be it nothing.
+pub(super) fn known<T>(listed: &Listed<T>) -> &[T] {
+    listed.as_deref().unwrap_or_default()
 }
 
 /// Whether a candidate is worth a look at its bucket.
@@ -417,7 +403,8 @@ pub async fn observe_removal(origin: &Origin, mut ids: Vec<Id>, sure: &[Kind], p
     let all = ids.into_iter().zip(exist).map(|(id, exists)| {
         let (reports, tagged) = (&reports, &tagged);
         async move {
-            let exports = look.marked_summaries(&id, tagged);
+            let own = tagged.iter().filter(|(summary, tags)| look.is_own(&id, &summary.name, tags));
+            let exports = own.map(|(summary, _)| summary.arn.clone()).collect();
             let remains = remains(look.owned(&id, reports, exists).await?, exports)?;
             Ok::<_, Failure>((id, remains))
         }

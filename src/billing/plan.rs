@@ -232,27 +232,9 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
             Some((candidate, created_at))
         }
     };
-    match made {
-        Some((made, created_at)) if export.backfill => {
-            let asked = wish(origin, &made, &created_at);
-            if is_recent(&created_at, now) {
-                attributes.insert("Backfill", "to be asked for".to_owned());
-                rounds.push(vec![Step::AskForBackfill(Box::new(asked))]);
-            } else {
-                let old = Outcome::Failed("the export is older than AWS Support remembers cases".to_owned());
-                attributes.insert("Backfill", asked.told(&old));
-            }
-        }
-        Some(_) => drop(attributes.insert("Backfill", "not requested".to_owned())),
-        None => {}
-    }
-    match &choice.export {
-        Chosen::Reuse(candidate) if export.backfill => drop(attributes.insert("Backfill", not_ours(origin, candidate))),
-        Chosen::Bucket { .. } if export.backfill => {
-            attributes.insert("Backfill", "not possible: what delivers to the bucket is not known".to_owned());
-        }
-        _ => {}
-    }
+    let (backfill, step) = past_months(origin, export, &choice.export, made, now);
+    attributes.insert("Backfill", backfill);
+    rounds.extend(step.map(|step| vec![step]));
     remarks.extend(key_not_told(facts, &attributes));
     let sentence = std::iter::once(choice.sentence).chain(remarks).collect::<Vec<_>>().join("; ");
     // Names of the customer's reports are in it.
@@ -279,6 +261,7 @@ fn wanted_export(
         Some(Err(failure)) => return Err(failure.clone()),
         None => return Err(Failure::new(Code::Internal, "an export was chosen whose table was not looked at")),
     };
+    let (query, tables) = source.definition()?;
     let (format, compression) = match export.format {
         Format::Parquet => ("PARQUET", "PARQUET"),
         Format::Csv => ("TEXT_OR_CSV", "GZIP"),
@@ -286,8 +269,8 @@ fn wanted_export(
     Ok(DataExport {
         name: facts.id.report().as_str().to_owned(),
         description: format!("Made by stack {}", origin.stack.name()),
-        query: query::statement(source)?,
-        tables: [(source.configured.table.clone(), source.configured.properties.clone())].into(),
+        query,
+        tables,
         bucket: bucket.as_str().to_owned(),
         prefix: prefix_of(&origin.request_id),
         region: region.as_str().to_owned(),
@@ -302,11 +285,8 @@ fn wanted_export(
 /// Brings our own export up to its table, in place: the columns that AWS added since (HW-B9).
 fn current(facts: &Facts, ours: &Candidate) -> Option<Step> {
     let (Candidate::Export(ours), Some(Ok(source))) = (ours, &facts.source) else { return None };
-    let wanted = DataExport {
-        query: query::statement(source).ok()?,
-        tables: [(source.configured.table.clone(), source.configured.properties.clone())].into(),
-        ..ours.clone()
-    };
+    let (query, tables) = source.definition().ok()?;
+    let wanted = DataExport { query, tables, ..ours.clone() };
     (wanted != *ours).then(|| Step::EnsureExportCurrent(Box::new(wanted)))
 }
 
@@ -315,6 +295,38 @@ fn columns_missing(kind: Kind, facts: &Facts) -> Option<String> {
     let Some(Ok(source)) = &facts.source else { return None };
     let missing = query::lacking(kind, &source.columns);
     (!missing.is_empty()).then(|| format!("AWS's table has no `{}`", missing.join("`, `")))
+}
+
+/// What becomes of the wish for past months, and the step that asks for them.
+fn past_months(
+    origin: &Origin,
+    export: &Export,
+    chosen: &Chosen,
+    made: Option<(Candidate, String)>,
+    now: OffsetDateTime,
+) -> (String, Option<Step>) {
+    let said = |text: &str| (text.to_owned(), None);
+    let Some((made, created_at)) = made else {
+        return match chosen {
+            Chosen::Reuse(candidate) if export.backfill => (not_ours(origin, candidate), None),
+            Chosen::Bucket { .. } if export.backfill => said("not possible: what delivers to the bucket is not known"),
+            Chosen::Reuse(_) | Chosen::Bucket { .. } => said("not requested"),
+            Chosen::Nothing | Chosen::Ours(_) | Chosen::Create => said(of_nothing(export)),
+        };
+    };
+    if !export.backfill {
+        return said("not requested");
+    }
+    let asked = wish(origin, &made, &created_at);
+    if is_recent(&created_at, now) {
+        return ("to be asked for".to_owned(), Some(Step::AskForBackfill(Box::new(asked))));
+    }
+    (asked.told(&Outcome::Failed("the export is older than AWS Support remembers cases".to_owned())), None)
+}
+
+/// The same where there is no export.
+fn of_nothing(export: &Export) -> &'static str {
+    if export.backfill { "not possible: there is no export" } else { "" }
 }
 
 fn wish(origin: &Origin, made: &Candidate, since: &str) -> Backfill {
@@ -353,6 +365,7 @@ fn not_ours(origin: &Origin, candidate: &Candidate) -> String {
 pub fn plan_without(origin: &Origin, export: &Export, facts: &Facts, why: &Failure) -> Result<Plan, Failure> {
     let mut attributes = of_the_account(export, facts);
     describe_nothing(&mut attributes, origin, export);
+    attributes.insert("Backfill", of_nothing(export).to_owned());
     let sentence = format!("no billing export, because the earlier one cannot be had any more: {}: {}", why.code, why.cause);
     let sentence = plain(&sentence);
     attributes.insert("Decision", sentence.clone());

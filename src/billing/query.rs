@@ -7,7 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Kind, export::Table};
+use super::{
+    Kind,
+    export::{Table, TableConfigurations},
+};
 use crate::error::{Code, Failure};
 
 /// The table of CUR 2.0.
@@ -162,6 +165,17 @@ pub struct Source {
     pub columns: Vec<String>,
 }
 
+impl Source {
+    /// What an export from it asks for: its query and its table's configuration.
+    ///
+    /// # Errors
+    /// As [`statement`].
+    pub fn definition(&self) -> Result<(String, TableConfigurations), Failure> {
+        let Configured { table, properties } = &self.configured;
+        Ok((statement(table, &self.columns)?, [(table.clone(), properties.clone())].into()))
+    }
+}
+
 /// The table for a kind in its most granular form: the newest, or the one that an export of ours is on already. Such an export
 /// also stays without split cost allocation data, if AWS did not accept them when it was made.
 ///
@@ -194,8 +208,7 @@ pub fn configure(
 ///
 /// # Errors
 /// [`Code::BillingTableMissing`] if the dictionary names no column, or more than fit a query.
-pub fn statement(source: &Source) -> Result<String, Failure> {
-    let Source { configured: Configured { table, .. }, columns } = source;
+pub fn statement(table: &str, columns: &[String]) -> Result<String, Failure> {
     let statement = format!("SELECT {} FROM {table}", columns.join(", "));
     if columns.is_empty() || statement.len() > QUERY_BYTES_MAX {
         let cause = format!("AWS's dictionary names {} columns of table {table}, which make no query", columns.len());
@@ -316,14 +329,10 @@ mod tests {
 
     #[test]
     fn a_query_names_every_column_once() {
-        let configured = Configured { table: CUR_TABLE.to_owned(), properties: BTreeMap::new() };
-        let source = |columns: &[&str]| Source {
-            configured: configured.clone(),
-            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
-        };
-        assert_eq!(statement(&source(&["a", "b"])), Ok("SELECT a, b FROM COST_AND_USAGE_REPORT".to_owned()));
-        assert_eq!(statement(&source(&[])).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
+        let asked = |columns: &[&str]| statement(CUR_TABLE, &columns.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>());
+        assert_eq!(asked(&["a", "b"]), Ok("SELECT a, b FROM COST_AND_USAGE_REPORT".to_owned()));
+        assert_eq!(asked(&[]).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
         let many = "c".repeat(QUERY_BYTES_MAX);
-        assert_eq!(statement(&source(&[&many])).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
+        assert_eq!(asked(&[&many]).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
     }
 }

@@ -324,6 +324,7 @@ impl Aws for Clients {
             level.objects.extend(page.contents.unwrap_or_default().into_iter().filter_map(object));
             level.folders.extend(page.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix));
             if level.objects.len() + level.folders.len() >= OBJECTS_LISTED_MAX {
+                level.cut = page.is_truncated == Some(true);
                 break;
             }
         }

@@ -92,9 +92,9 @@ impl Bucket {
                 None => objects.push(Listed { key: key.clone(), size: object.size, modified: object.modified }),
             }
             if objects.len() + folders.len() >= OBJECTS_LISTED_MAX {
-                break;
+                return Level { objects, folders: folders.into_iter().collect(), cut: true };
             }
         }
-        Level { objects, folders: folders.into_iter().collect() }
+        Level { objects, folders: folders.into_iter().collect(), cut: false }
     }
 }

@@ -73,7 +73,7 @@ pub struct Latest {
     pub delivered_at: String,
     /// How many files it names.
     pub files: usize,
-    /// How large they are together.
+    /// How large they are together, those of the first [`DATA_FOLDERS_MAX`] folders.
     pub bytes: u64,
 }
 
@@ -103,18 +103,21 @@ pub async fn find(
 ) -> Result<Option<Found>, Trouble> {
     let shelf = Shelf { aws, owner, bucket };
     let periods = shelf.periods(prefix, name).await?;
-    let newest = shelf.manifests(periods.iter().rev().take(PERIODS_OPENED)).await?;
+    let at_an_end = |index: usize| index < PERIODS_OPENED || index + PERIODS_OPENED >= periods.len();
+    let manifests = shelf.manifests(periods.iter().enumerate().filter(|(index, _)| at_an_end(*index)).map(|(_, period)| period));
+    let manifests = manifests.await?;
     // A closed month is delivered again while the next one begins: the newest data are those written last.
-    let Some(latest) = newest.into_iter().max_by(|a, b| a.modified.cmp(&b.modified).then(a.period.cmp(&b.period))) else {
+    let newest = manifests.iter().rev().take(PERIODS_OPENED).flatten();
+    let Some(latest) = newest.max_by(|a, b| a.modified.cmp(&b.modified).then(a.period.cmp(&b.period))).cloned() else {
         return Ok(None);
     };
-    let oldest = shelf.manifests(periods.iter().take(PERIODS_OPENED)).await?;
-    let first = oldest.into_iter().min_by(|a, b| a.period.cmp(&b.period)).unwrap_or_else(|| latest.clone());
+    let first = manifests.into_iter().take(PERIODS_OPENED).flatten().next().unwrap_or_else(|| latest.clone());
     let body = shelf.aws.read_object(bucket, owner, &latest.key, MANIFEST_BYTES_MAX).await?;
     let files =
         files_of(&body).ok_or_else(|| Trouble::Unreadable(format!("manifest `{}` cannot be read", shown(&latest.key))))?;
-    let sizes = shelf.sizes(&files).await?;
-    let missing = files.iter().filter(|file| !sizes.contains_key(*file)).map(|file| shown(file)).collect();
+    let (sizes, folders) = shelf.sizes(&files).await?;
+    let is_missing = |file: &&String| folders.contains(folder_of(file)) && !sizes.contains_key(*file);
+    let missing = files.iter().filter(is_missing).map(|file| shown(file)).collect();
     let bytes = files.iter().filter_map(|file| sizes.get(file)).sum();
     Ok(Some(Found {
         first,
@@ -161,6 +164,10 @@ pub fn period_of(folder: &str) -> Option<String> {
     }
     let (start, end) = name.split_once('-')?;
     (digits(start, 8) && digits(end, 8)).then(|| format!("{}-{}", &start[..4], &start[4..6]))
+}
+
+fn folder_of(key: &str) -> &str {
+    key.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 fn last_part(folder: &str) -> &str {
@@ -210,8 +217,8 @@ impl Shelf<'_> {
         Ok(folders.into_iter().filter_map(|folder| Some((period_of(&folder)?, folder))).collect())
     }
 
-    /// The newest manifest of each of these periods, as far as they have one.
-    async fn manifests(&self, periods: impl Iterator<Item = &(String, String)>) -> Result<Vec<Seen>, Fault> {
+    /// The newest manifest of each of these periods, if it has one.
+    async fn manifests(&self, periods: impl Iterator<Item = &(String, String)>) -> Result<Vec<Option<Seen>>, Fault> {
         let manifests = periods.map(|(period, folder)| async move {
             let level = self.level(folder).await?;
             let newest = match newest_manifest(&level.objects) {
@@ -226,14 +233,14 @@ impl Shelf<'_> {
             };
             Ok(newest.map(|object| Seen { period: period.clone(), key: object.key, modified: object.modified }))
         });
-        let manifests: Vec<Option<Seen>> = try_join_all(manifests).await?;
-        Ok(manifests.into_iter().flatten().collect())
+        try_join_all(manifests).await
     }
 
-    /// The sizes of those files that are there, by listing the folders they are in.
-    async fn sizes(&self, files: &[String]) -> Result<BTreeMap<String, u64>, Fault> {
-        let folders: BTreeSet<&str> = files.iter().map(|file| file.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
-        let levels = folders.into_iter().take(DATA_FOLDERS_MAX).map(|folder| async move {
+    /// The sizes of those files that are there, by listing the folders they are in, and the folders that were listed to the end.
+    async fn sizes<'f>(&self, files: &'f [String]) -> Result<(BTreeMap<String, u64>, BTreeSet<&'f str>), Fault> {
+        let folders: BTreeSet<&str> = files.iter().map(|file| folder_of(file)).collect();
+        let mut folders: BTreeSet<&str> = folders.into_iter().take(DATA_FOLDERS_MAX).collect();
+        let levels = folders.iter().map(|folder| async move {
             let level = self.level(&format!("{folder}/")).await;
             match level {
                 // The keys of a report with an empty prefix begin with `/`, whatever its manifest says.
@@ -242,8 +249,11 @@ impl Shelf<'_> {
                 level => level,
             }
         });
-        let objects = try_join_all(levels).await?.into_iter().flat_map(|level| level.objects);
-        Ok(objects.map(|object| (object.key.trim_start_matches('/').to_owned(), object.size)).collect())
+        let levels = try_join_all(levels).await?;
+        let mut cut = levels.iter().map(|level| level.cut);
+        folders.retain(|_| cut.next() == Some(false));
+        let objects = levels.into_iter().flat_map(|level| level.objects);
+        Ok((objects.map(|object| (object.key.trim_start_matches('/').to_owned(), object.size)).collect(), folders))
     }
 }
 

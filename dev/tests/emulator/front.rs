@@ -9,16 +9,16 @@ use hawser_dev::front::scenario::{Fault, FaultAnswer, Scenario};
 use hawser_dev::setting::{CUSTOMER, STRANGER};
 use serde_json::{Value, json};
 
-const BUCKET: &str = "theirs-111122223333";
+pub(crate) const BUCKET: &str = "theirs-111122223333";
 
 /// The customer's root, through the front.
-struct Customer {
-    emulator: Emulator,
-    account: Account,
+pub(crate) struct Customer {
+    pub(crate) emulator: Emulator,
+    pub(crate) account: Account,
 }
 
 impl Customer {
-    async fn new(scenario: Scenario) -> Self {
+    pub(crate) async fn new(scenario: Scenario) -> Self {
         let emulator = Emulator::start(scenario).await.unwrap();
         let account = Account::root(emulator.front().url(), CUSTOMER, BILLING_REGION);
         Self { emulator, account }
@@ -36,7 +36,7 @@ impl Customer {
         if status == 200 { String::new() } else { format!("{}: {}", answer["__type"], answer["Message"]) }
     }
 
-    async fn bucket(&self) {
+    pub(crate) async fn bucket(&self) {
         self.account.s3().create_bucket().bucket(BUCKET).send().await.unwrap();
     }
 

@@ -5,32 +5,20 @@ use std::collections::BTreeSet;
 
 use aws_credential_types::Credentials;
 use hawser_dev::account::Account;
-use hawser_dev::emulator::Emulator;
 use hawser_dev::front::billing::BILLING_REGION;
 use hawser_dev::front::delivery::TEST_OBJECT;
 use hawser_dev::front::scenario::{ExportStatus, Fault, FaultAnswer, Scenario};
 use hawser_dev::setting::{CUSTOMER, STRANGER};
 use serde_json::{Value, json};
 
-const BUCKET: &str = "theirs-111122223333";
-
-/// The customer's root, through the front.
-struct Customer {
-    emulator: Emulator,
-    account: Account,
-}
+use crate::front::{BUCKET, Customer};
+use crate::world::data_export;
 
 impl Customer {
-    async fn new(scenario: Scenario) -> Self {
-        let emulator = Emulator::start(scenario).await.unwrap();
-        let account = Account::root(emulator.front().url(), CUSTOMER, BILLING_REGION);
-        Self { emulator, account }
-    }
-
     /// With a bucket that Data Exports may write to.
     async fn with_bucket(scenario: Scenario) -> Self {
         let customer = Self::new(scenario).await;
-        customer.account.s3().create_bucket().bucket(BUCKET).send().await.unwrap();
+        customer.bucket().await;
         customer.let_in(CUSTOMER).await;
         customer
     }
@@ -75,14 +63,7 @@ fn error(answer: &Value) -> String {
 }
 
 fn export(name: &str, columns: &str, table: &str, properties: &Value) -> Value {
-    json!({
-        "Name": name,
-        "DataQuery": {"QueryStatement": format!("SELECT {columns} FROM {table}"), "TableConfigurations": {table: properties}},
-        "DestinationConfigurations": {"S3Destination": {
-            "S3Bucket": BUCKET, "S3Prefix": "exports", "S3Region": BILLING_REGION,
-            "S3OutputConfigurations": {"OutputType": "CUSTOM", "Format": "PARQUET", "Compression": "PARQUET",
-                                       "Overwrite": "OVERWRITE_REPORT"}}},
-        "RefreshCadence": {"Frequency": "SYNCHRONOUS"}})
+    data_export(name, BUCKET, columns, table, properties)
 }
 
 fn cur2(name: &str) -> Value {

@@ -153,14 +153,7 @@ impl World {
         if table == "COST_AND_USAGE_REPORT" {
             properties["INCLUDE_RESOURCES"] = json!("TRUE");
         }
-        let mut export = json!({
-            "Name": name,
-            "DataQuery": {"QueryStatement": format!("SELECT * FROM {table}"), "TableConfigurations": {table: properties}},
-            "DestinationConfigurations": {"S3Destination": {
-                "S3Bucket": bucket, "S3Prefix": "exports", "S3Region": BILLING_REGION,
-                "S3OutputConfigurations": {"OutputType": "CUSTOM", "Format": "PARQUET", "Compression": "PARQUET",
-                                           "Overwrite": "OVERWRITE_REPORT"}}},
-            "RefreshCadence": {"Frequency": "SYNCHRONOUS"}});
+        let mut export = data_export(name, bucket, "*", table, &properties);
         for (pointer, value) in changes {
             *export.pointer_mut(pointer).unwrap() = value.clone();
         }
@@ -250,4 +243,16 @@ impl World {
 pub(crate) fn describe(call: &Call) -> String {
     let error = call.error.as_deref().unwrap_or_default();
     format!("{} {} {} {} {error}", call.name(), call.region, call.account, call.status)
+}
+
+/// An `Export` as CreateExport takes it.
+pub(crate) fn data_export(name: &str, bucket: &str, columns: &str, table: &str, properties: &Value) -> Value {
+    json!({
+        "Name": name,
+        "DataQuery": {"QueryStatement": format!("SELECT {columns} FROM {table}"), "TableConfigurations": {table: properties}},
+        "DestinationConfigurations": {"S3Destination": {
+            "S3Bucket": bucket, "S3Prefix": "exports", "S3Region": BILLING_REGION,
+            "S3OutputConfigurations": {"OutputType": "CUSTOM", "Format": "PARQUET", "Compression": "PARQUET",
+                                       "Overwrite": "OVERWRITE_REPORT"}}},
+        "RefreshCadence": {"Frequency": "SYNCHRONOUS"}})
 }

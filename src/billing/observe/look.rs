@@ -11,7 +11,7 @@ use tracing::info;
 use super::{BucketSeen, Leftover, Ours, OwnBucket, Owned, Remains, own_bucket, remains};
 use crate::{
     billing::{
-        Export, Id, Report, TAG_CREATED_AT, TAG_STACK, Tags,
+        Id, Kind, Report, TAG_CREATED_AT, TAG_STACK, Tags,
         candidate::Candidate,
         export::{DataExport, ExportSummary, Table},
         is_marked,
@@ -74,6 +74,14 @@ enum Key {
     Hidden(String),
 }
 
+/// What was removed since it was listed is none.
+fn unless_gone<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match answer {
+        Err(fault) if fault.kind == FaultKind::Missing => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
 /// One look at an account.
 #[derive(Clone, Copy)]
 pub(super) struct Look<'a> {
@@ -114,7 +122,7 @@ impl Look<'_> {
                     Ok(transfers) => {
                         Ok(transfers.into_iter().filter(|it| it.is_in_force(now)).filter_map(|it| it.other).collect())
                     }
-                    Err(fault) if matches!(fault.kind, FaultKind::Throttled | FaultKind::Unavailable) => Err(fault),
+                    Err(fault) if fault.is_outage() => Err(fault),
                     Err(fault) => {
                         standing.transfers_hidden = Some(fault.to_string());
                         Ok(Vec::new())
@@ -138,12 +146,7 @@ impl Look<'_> {
         let detail = |summary: ExportSummary| async move {
             let (export, tags) =
                 tokio::join!(self.patiently(|| aws.get_export(&summary.arn)), self.patiently(|| aws.export_tags(&summary.arn)));
-            match (export, tags) {
-                (Ok(export), Ok(tags)) => Ok(Some((export, tags))),
-                // Removed since it was listed.
-                (Err(fault), _) | (_, Err(fault)) if fault.kind == FaultKind::Missing => Ok(None),
-                (Err(fault), _) | (_, Err(fault)) => Err(fault),
-            }
+            unless_gone(export.and_then(|export| Ok((export, tags?))))
         };
         let details = join_all(listed?.into_iter().map(detail)).await;
         details.into_iter().filter_map(Result::transpose).collect()
@@ -152,55 +155,46 @@ impl Look<'_> {
     pub(super) async fn tags_of_exports(
         &self,
         exports: impl Iterator<Item = ExportSummary>,
-    ) -> Result<Vec<(ExportSummary, Tags)>, Failure> {
+    ) -> Result<Vec<(ExportSummary, Tags)>, Fault> {
         let aws = self.aws;
         let tags = |summary: ExportSummary| async move {
-            match self.patiently(|| aws.export_tags(&summary.arn)).await {
-                Ok(tags) => Ok(Some((summary, tags))),
-                Err(fault) if fault.kind == FaultKind::Missing => Ok(None),
-                Err(fault) => Err(Failure::from(fault)),
-            }
+            let tags = self.patiently(|| aws.export_tags(&summary.arn)).await;
+            unless_gone(tags.map(|tags| (summary, tags)))
         };
         join_all(exports.map(tags)).await.into_iter().filter_map(Result::transpose).collect()
     }
 
-    /// This resource's exports under an id, the oldest first, so that every run keeps the same one.
-    pub(super) fn marked<'a>(&self, id: &Id, details: &'a [Detail]) -> Vec<&'a Detail> {
-        let name = id.report();
-        let mut marked: Vec<&Detail> =
-            details.iter().filter(|(export, tags)| export.name == name.as_str() && is_marked(tags, self.origin)).collect();
-        marked.sort_by_key(|(export, _)| (&export.status.created_at, &export.arn));
-        marked
+    /// Whether an export is this resource's, under an id.
+    pub(super) fn is_own(&self, id: &Id, name: &str, tags: &Tags) -> bool {
+        name == id.report().as_str() && is_marked(tags, self.origin)
     }
 
-    pub(super) fn marked_summaries(&self, id: &Id, tagged: &[(ExportSummary, Tags)]) -> Vec<String> {
-        let name = id.report();
-        let marked = tagged.iter().filter(|(summary, tags)| summary.name == name.as_str() && is_marked(tags, self.origin));
-        marked.map(|(summary, _)| summary.arn.clone()).collect()
+    /// This resource's exports under an id, the oldest first, so that every run keeps the same one.
+    pub(super) fn marked<'a>(&self, id: &Id, details: &'a [Detail]) -> Vec<&'a Detail> {
+        let mut marked: Vec<&Detail> = details.iter().filter(|(export, tags)| self.is_own(id, &export.name, tags)).collect();
+        marked.sort_by_key(|(export, _)| (&export.status.created_at, &export.arn));
+        marked
     }
 
     /// What a Data Export asks for: the table in its most granular form, with the columns it has then. Whoever may not look
     /// hears of it only if an export is to be made.
     pub(super) async fn source(
         &self,
-        export: &Export,
+        kind: Kind,
         tables: &Result<Vec<Table>, Fault>,
         stay: Option<(&String, &BTreeMap<String, String>)>,
-    ) -> Result<Option<Result<Source, Failure>>, Failure> {
-        if !export.kind.is_data_export() || export.existing.is_some() || self.origin.stack.partition.billing_region().is_none() {
-            return Ok(None);
-        }
-        let denied = |fault: Fault| if fault.is_denial() { Ok(Some(Err(fault.into()))) } else { Err(fault.into()) };
+    ) -> Result<Result<Source, Failure>, Failure> {
+        let denied = |fault: Fault| if fault.is_denial() { Ok(Err(fault.into())) } else { Err(fault.into()) };
         let tables = match tables {
             Ok(tables) => tables,
             Err(fault) => return denied(fault.clone()),
         };
-        let configured = match query::configure(export.kind, tables, stay) {
+        let configured = match query::configure(kind, tables, stay) {
             Ok(configured) => configured,
-            Err(failure) => return Ok(Some(Err(failure))),
+            Err(failure) => return Ok(Err(failure)),
         };
         match self.patiently(|| self.aws.table_columns(&configured.table, &configured.properties)).await {
-            Ok(columns) => Ok(Some(Ok(Source { configured, columns }))),
+            Ok(columns) => Ok(Ok(Source { configured, columns })),
             Err(fault) => denied(fault),
         }
     }
@@ -306,11 +300,9 @@ impl Look<'_> {
         let seen = match location {
             Ok(actual) if region.is_none_or(|region| actual.as_str() == region) => BucketSeen::Here,
             Ok(actual) => BucketSeen::Hidden(format!("it is in {actual}, the report says {}", region.unwrap_or_default())),
-            Err(fault) => match fault.kind {
-                FaultKind::Missing => BucketSeen::Absent,
-                FaultKind::Throttled | FaultKind::Unavailable => return Err(Failure::from(fault)),
-                _ => BucketSeen::Hidden(fault.to_string()),
-            },
+            Err(fault) if fault.kind == FaultKind::Missing => BucketSeen::Absent,
+            Err(fault) if fault.is_outage() => return Err(Failure::from(fault)),
+            Err(fault) => BucketSeen::Hidden(fault.to_string()),
         };
         let key = if seen == BucketSeen::Here { key? } else { Key::Known(None) };
         Ok(Place { seen, region: actual, key })
@@ -328,10 +320,6 @@ impl Look<'_> {
 
     /// A report's tags; `None` if it was removed since it was listed.
     async fn tags_of(&self, name: &ReportName) -> Result<Option<Tags>, Failure> {
-        match self.patiently(|| self.aws.report_tags(name)).await {
-            Ok(tags) => Ok(Some(tags)),
-            Err(fault) if fault.kind == FaultKind::Missing => Ok(None),
-            Err(fault) => Err(fault.into()),
-        }
+        Ok(unless_gone(self.patiently(|| self.aws.report_tags(name)).await)?)
     }
 }
