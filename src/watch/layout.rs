@@ -73,7 +73,7 @@ pub struct Latest {
     pub delivered_at: String,
     /// How many files it names.
     pub files: usize,
-    /// How large they are together, those of the first [`DATA_FOLDERS_MAX`] folders.
+    /// How large they are together, as far as their folders were listed.
     pub bytes: u64,
 }
 
