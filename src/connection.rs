@@ -64,6 +64,8 @@ pub struct Terms {
     pub role_arn: String,
     /// With which external id.
     pub external_id: String,
+    /// The secret that holds an access key for products that need one; empty where the role is the way in.
+    pub access_key_secret_arn: String,
     /// Which Regions the customer wants covered.
     pub regions: Vec<String>,
     /// Granted permission packs and their modes.
@@ -101,6 +103,7 @@ impl Terms {
             connection_name: properties.text("ConnectionName")?.unwrap_or_default(),
             role_arn: properties.required("RoleArn")?,
             external_id: properties.required("ExternalId")?,
+            access_key_secret_arn: properties.text("AccessKeySecretArn")?.unwrap_or_default(),
             regions: properties.list("Regions")?,
             packs: properties.map("Packs")?.into_iter().filter(|(_, mode)| mode != "None").collect(),
             template_version: properties.text("TemplateVersion")?.unwrap_or_default(),

@@ -182,6 +182,15 @@ impl Notice {
             require(role.partition == stack.partition, "the role is in another partition than the stack")?;
         }
         require(role.is_some() || event.kind == Kind::Removed, "the role ARN is empty")?;
+        if !data.access_key_secret_arn.is_empty() {
+            let ours = format!("arn:{}:secretsmanager:{}:{}:secret:", data.partition.as_str(), data.region, data.account_id);
+            let name = data.access_key_secret_arn.strip_prefix(&ours).unwrap_or_default();
+            let legal = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b);
+            require(
+                !name.is_empty() && name.bytes().all(legal),
+                "`accessKeySecretArn` is no secret of the stack's account and Region",
+            )?;
+        }
         if let Some(status) = &data.billing_status {
             // A later one would keep all honest ones after it from counting.
             require(status.checked_at <= now + TIME_AHEAD_MAX, "`checkedAt` is in the future")?;
@@ -279,6 +288,7 @@ struct Data {
     connection_name: String,
     role_arn: String,
     external_id: String,
+    access_key_secret_arn: String,
     packs: UniqueMap,
     #[serde(rename = "regions")]
     _regions: Vec<String>,

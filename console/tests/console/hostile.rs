@@ -48,7 +48,7 @@ type Edit = fn(&mut Value);
 /// the operator's list and page can be shown on a terminal. A name that we have no rule for is kept as it came.
 #[tokio::test]
 async fn a_name_in_a_notice_forges_no_line() {
-    let edits: [(&str, bool, Edit); 12] = [
+    let edits: [(&str, bool, Edit); 13] = [
         ("connectionName", true, |e| e["data"]["connectionName"] = FORGED.into()),
         ("decision", true, |e| e["data"]["billingExport"]["decision"] = FORGED.into()),
         ("bucketName", true, |e| e["data"]["billingExport"]["bucketName"] = FORGED.into()),
@@ -58,6 +58,7 @@ async fn a_name_in_a_notice_forges_no_line() {
         ("id", false, |e| e["id"] = FORGED.into()),
         ("source", false, |e| e["source"] = FORGED.into()),
         ("stackId", false, |e| e["data"]["stackId"] = FORGED.into()),
+        ("accessKeySecretArn", false, |e| e["data"]["accessKeySecretArn"] = FORGED.into()),
         ("externalId", false, |e| e["data"]["externalId"] = FORGED.into()),
         ("roleArn", false, |e| e["data"]["roleArn"] = format!("arn:aws:iam::111122223333:role/{FORGED}").into()),
         ("a field", false, |e| e["data"][FORGED] = FORGED.into()),
@@ -99,7 +100,7 @@ async fn a_name_in_a_notice_forges_no_line() {
         let line: Value = serde_json::from_str(line).unwrap();
         assert!(["notice refused", "notice verified and stored"].contains(&line["message"].as_str().unwrap()), "{line}");
     }
-    assert_eq!(log.lines().count(), 12);
+    assert_eq!(log.lines().count(), 13);
 }
 
 /// A name is what the customer wrote, also where a page would take it for its own: it travels as JSON, and comes back as it was.

@@ -31,6 +31,7 @@ fn empty_removal(mut event: Value) -> Value {
     for (name, empty) in [
         ("roleArn", json!("")),
         ("externalId", json!("")),
+        ("accessKeySecretArn", json!("")),
         ("packs", json!({})),
         ("regions", json!([])),
         ("organization", json!({})),
@@ -54,10 +55,14 @@ fn good_notices_are_valid() {
     role_only["data"]["organization"] =
         json!({"accountRole": "standalone", "managementAccountId": "", "organizationId": "", "featureSet": ""});
     role_only["data"]["packs"] = json!({});
+    let mut with_keys = example();
+    with_keys["data"]["accessKeySecretArn"] =
+        json!("arn:aws:secretsmanager:eu-west-1:111122223333:secret:VendorAccessKeySecret-1A2b3C");
     let mut long_lived_key = example();
     long_lived_key["data"]["proof"]["headers"].as_object_mut().unwrap().remove("x-amz-security-token");
     let status = |state| stack.prove(stack.status_event(state, NOW), NOW);
-    let connection = [example(), sent("established"), sent("updated"), sent("removed"), empty_removal(example()), role_only];
+    let connection =
+        [example(), sent("established"), sent("updated"), sent("removed"), empty_removal(example()), role_only, with_keys];
     let statuses = [status_example(), status("waiting"), status("delivered"), status("stalled"), status("failed")];
     for event in connection.into_iter().chain(statuses).chain([long_lived_key]) {
         let errors: Vec<String> = schema.iter_errors(&event).map(|e| format!("{}: {e}", e.instance_path())).collect();
@@ -108,6 +113,10 @@ fn bad_notices_are_not() {
         ("something unknown in the export", |e| e["data"]["billingExport"]["extra"] = json!("x")),
         ("no role when established", |e| e["data"]["roleArn"] = json!("")),
         ("a role that is a user", |e| e["data"]["roleArn"] = json!("arn:aws:iam::111122223333:user/x")),
+        ("a secret that is none", |e| e["data"]["accessKeySecretArn"] = json!("keys")),
+        ("a secret that is a parameter", |e| {
+            e["data"]["accessKeySecretArn"] = json!("arn:aws:ssm:eu-west-1:111122223333:parameter/x");
+        }),
         ("no facts when established", |e| e["data"]["organization"] = json!({})),
         ("no export when updated", |e| {
             e["type"] = json!("hawser.connection.updated");

@@ -210,6 +210,7 @@ def create_connection(event):
                 "connectionName": properties["ConnectionName"],
                 "roleArn": properties["RoleArn"],
                 "externalId": properties["ExternalId"],
+                "accessKeySecretArn": properties["AccessKeySecretArn"],
                 "packs": properties["Packs"],
                 "regions": properties["Regions"],
                 "organization": properties["Organization"],

@@ -30,6 +30,7 @@ pub(crate) async fn create(clients: &Clients, event: &Value) -> Result<Done, Err
             "connectionName": properties["ConnectionName"],
             "roleArn": properties["RoleArn"],
             "externalId": properties["ExternalId"],
+            "accessKeySecretArn": properties["AccessKeySecretArn"],
             "packs": properties["Packs"],
             "regions": properties["Regions"],
             "organization": properties["Organization"],
