@@ -148,7 +148,7 @@ fn every_field_is_required() {
             left_out += 1;
         }
     }
-    assert_eq!(left_out, 8 + 14 + 4 + 13 + 4 + 6);
+    assert_eq!(left_out, 8 + 15 + 4 + 13 + 4 + 6);
 }
 
 /// The schema also knows the proof's form, which the console checks in a step of its own.
