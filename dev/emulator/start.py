@@ -12,6 +12,7 @@ the strict front instead (`dev/src/front/`). `docs/emulator.md` lists both.
 3. Calls that need more than one permission need all of them, and billing calls are checked on the report, export or table
    they name (`permissions.py`). The services that only the front knows are authorised here like all others.
 4. A function whose role may not write logs leaves none (MiniStack writes them whatever the role says).
+5. Access keys, secrets, policies and change sets are what CloudFormation makes of them (`provision.py`).
 
 Every name replaced here is looked up first: another MiniStack version stops at start instead of running unpatched.
 """
@@ -34,10 +35,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 import permissions
+import provision
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import now_iso
 from ministack.services import cloudformation, lambda_svc
-from ministack.services.cloudformation import custom_resource, handlers, stacks
+from ministack.services.cloudformation import changesets, custom_resource, handlers, stacks
 
 # Taken out of the environment at once: the handler inherits what is left of it.
 FRONT_URL = os.environ.pop("HAWSER_FRONT_URL").rstrip("/")
@@ -405,7 +407,9 @@ replace(iam_actions, "extract_resource_arn", permissions.billing_resource)
 replace(iam_actions, "s3_additional_checks", permissions.more_s3_checks)
 replace(iam_actions, "access_denied_response", permissions.naming_what_was_denied)
 replace(iam_evaluator, "enforce", permissions.all_that_is_needed)
+replace(changesets, "_resolve_props_for_diff", provision.leaving_out_what_is_not_made)
 permissions.authorise_what_the_front_serves()
+provision.provision()
 replace(lambda_svc, "_emit_lambda_logs", emitting_allowed_logs)
 
 def end_with_the_starter() -> None:
