@@ -7,7 +7,7 @@ use http::uri::Authority;
 use url::Url;
 
 use crate::{
-    launch::{EXPIRES_IN_HOURS_DEFAULT, EXPIRES_IN_HOURS_MAX},
+    launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Organization},
     names::AccountId,
     proof::Trust,
 };
@@ -109,9 +109,41 @@ pub struct LaunchArgs {
     /// The only account that may use it; any when left out.
     #[arg(long, value_parser = account)]
     pub account_id: Option<AccountId>,
-    /// How long it can be used for the first time.
-    #[arg(long, default_value_t = EXPIRES_IN_HOURS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(EXPIRES_IN_HOURS_MAX)))]
+    /// For an organization: each of its accounts may use it, for one stack. The value is its id (`o-…`) or its management
+    /// account; without one the first stack says which organization it is.
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", value_parser = organization, conflicts_with = "account_id")]
+    pub organization: Option<Organization>,
+    /// How long it connects new stacks: at most a week, for an organization a year.
+    #[arg(long, default_value_t = EXPIRES_IN_HOURS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
     pub expires_in_hours: u32,
+}
+
+impl LaunchArgs {
+    /// Who may use the launch, and for how many hours.
+    ///
+    /// # Errors
+    /// Too many hours.
+    pub fn order(&self) -> Result<(Audience, u32), String> {
+        let audience = match &self.organization {
+            Some(organization) => Audience::Organization(organization.clone()),
+            None => Audience::Stack(self.account_id.clone()),
+        };
+        let max = audience.expires_in_hours_max();
+        if self.expires_in_hours > max {
+            return Err(format!("`--expires-in-hours` must be at most {max}"));
+        }
+        Ok((audience, self.expires_in_hours))
+    }
+}
+
+fn organization(text: &str) -> Result<Organization, String> {
+    let mut organization = Organization::default();
+    if text.starts_with("o-") {
+        organization.id = Some(text.parse().map_err(str::to_owned)?);
+    } else if !text.is_empty() {
+        organization.management_account_id = Some(text.parse().map_err(|_| "neither `o-…` nor an account id".to_owned())?);
+    }
+    Ok(organization)
 }
 
 fn account(text: &str) -> Result<AccountId, String> {
@@ -167,6 +199,33 @@ mod tests {
         assert!(loopback("[::1]:0").is_ok());
         assert!(loopback("0.0.0.0:8444").is_err());
         assert!(loopback("192.0.2.1:8444").is_err());
+    }
+
+    #[test]
+    fn launches_are_for_a_stack_or_an_organization() {
+        let order = |args: &[&str]| {
+            let cli = Cli::try_parse_from(["hawser-console", "launch"].iter().chain(args)).map_err(|error| error.to_string())?;
+            let Command::Launch(launch) = cli.command else { return Err("not a launch".to_owned()) };
+            launch.order()
+        };
+        let of = |id: Option<&str>, account: Option<&str>| {
+            let (id, management_account_id) = (id.map(|id| id.parse().unwrap()), account.map(|id| id.parse().unwrap()));
+            Audience::Organization(Organization { id, management_account_id })
+        };
+        assert_eq!(order(&[]).unwrap(), (Audience::Stack(None), 24));
+        assert_eq!(order(&["--organization"]).unwrap().0, of(None, None));
+        assert_eq!(order(&["--organization", "o-exampleorgid"]).unwrap().0, of(Some("o-exampleorgid"), None));
+        assert_eq!(order(&["--organization", "111122223333"]).unwrap().0, of(None, Some("111122223333")));
+        assert_eq!(order(&["--organization", "--expires-in-hours", "8784"]).unwrap().1, 8784);
+        for bad in [
+            &["--expires-in-hours", "169"][..],
+            &["--expires-in-hours", "0"],
+            &["--organization", "--expires-in-hours", "8785"],
+            &["--organization", "r-root"],
+            &["--organization", "--account-id", "111122223333"],
+        ] {
+            assert!(order(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! A launch: what the vendor puts into one launch link. A token that signs notices, and the external id of the role.
+//! A launch: what the vendor puts into one launch link. A token that signs notices, and the external id of the role. It connects
+//! one stack, or, where it is made for an organization, one stack in each account of it.
+
+use std::str::FromStr;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
+use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    names::{AccountId, StackId},
+    names::{AccountId, OrganizationId, StackId},
     refusal::Refusal,
     secret::Secret,
 };
@@ -15,6 +19,9 @@ use crate::{
 pub const EXPIRES_IN_HOURS_DEFAULT: u32 = 24;
 /// See [`EXPIRES_IN_HOURS_DEFAULT`].
 pub const EXPIRES_IN_HOURS_MAX: u32 = 7 * 24;
+/// A StackSet also connects accounts that join the organization later, all with the one token it has. A year, after which the
+/// vendor gives the roll-out a new one.
+pub const ORGANIZATION_EXPIRES_IN_HOURS_MAX: u32 = 366 * 24;
 
 /// The token's key: as long as the output of its HMAC-SHA256. Standard Webhooks allows 24 to 64 bytes.
 const TOKEN_BYTES: usize = 32;
@@ -32,12 +39,65 @@ pub struct Launch {
     pub token: Secret,
     /// Made by us and only by us (F-39).
     pub external_id: String,
-    /// The only account that may use it, when the vendor knows it already.
-    pub account: Option<AccountId>,
+    /// Who may use it.
+    pub audience: Audience,
     /// From here on it connects no new stack.
     pub expires_at: OffsetDateTime,
-    /// The one stack that it has connected.
+    /// The one stack that it has connected; for an organization, the one in the account that is being looked at.
     pub stack_id: Option<String>,
+    /// Whether that stack was removed since, which makes room for another one in its account. Only for an organization.
+    pub vacant: bool,
+}
+
+/// Who may use a launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// One stack, in this account when the vendor knows it already.
+    Stack(Option<AccountId>),
+    /// Each account of one organization, for one stack at a time. What is not known is learned from the first stack.
+    Organization(Organization),
+}
+
+/// An organization, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Organization {
+    /// `o-…`
+    #[serde(rename = "organizationId")]
+    pub id: Option<OrganizationId>,
+    /// The account that pays.
+    pub management_account_id: Option<AccountId>,
+}
+
+impl Organization {
+    /// What a notice says its account belongs to; nothing when it is in no organization, or could not see.
+    ///
+    /// It is the account's own word, with AWS's word that it is this account's. A vendor that wants more compares the accounts
+    /// with `organizations:ListAccounts` of the connected management account.
+    pub fn told(data: &Value) -> Option<Self> {
+        let facts = &data["organization"];
+        let id = OrganizationId::from_str(facts["organizationId"].as_str()?).ok()?;
+        let account = AccountId::from_str(facts["managementAccountId"].as_str()?).ok()?;
+        Some(Self { id: Some(id), management_account_id: Some(account) })
+    }
+
+    /// Whether nothing that is known of both differs.
+    fn allows(&self, told: &Self) -> bool {
+        fn same<T: PartialEq>(known: Option<&T>, told: Option<&T>) -> bool {
+            known.is_none() || known == told
+        }
+        same(self.id.as_ref(), told.id.as_ref()) && same(self.management_account_id.as_ref(), told.management_account_id.as_ref())
+    }
+}
+
+impl Audience {
+    /// The longest time in which such a launch can be used.
+    pub fn expires_in_hours_max(&self) -> u32 {
+        match self {
+            Self::Stack(_) => EXPIRES_IN_HOURS_MAX,
+            Self::Organization(_) => ORGANIZATION_EXPIRES_IN_HOURS_MAX,
+        }
+    }
 }
 
 /// Fresh randomness, from the operating system in the binary and from anywhere in tests.
@@ -45,32 +105,51 @@ pub type Entropy = [u8; TOKEN_BYTES + EXTERNAL_ID_BYTES + LAUNCH_ID_BYTES];
 
 impl Launch {
     /// A new launch, unused.
-    pub fn new(entropy: &Entropy, account: Option<AccountId>, now: OffsetDateTime, hours: u32) -> Self {
+    pub fn new(entropy: &Entropy, audience: Audience, now: OffsetDateTime, hours: u32) -> Self {
         let (token, rest) = entropy.split_at(TOKEN_BYTES);
         let (external_id, id) = rest.split_at(EXTERNAL_ID_BYTES);
+        let hours = hours.min(audience.expires_in_hours_max());
         Self {
             id: hex::encode(id),
             token: Secret::new(format!("whsec_{}", STANDARD.encode(token))),
             external_id: hex::encode(external_id),
-            account,
-            expires_at: now + Duration::hours(i64::from(hours.min(EXPIRES_IN_HOURS_MAX))),
+            audience,
+            expires_at: now + Duration::hours(i64::from(hours)),
             stack_id: None,
+            vacant: false,
         }
     }
 
-    /// Whether this launch may speak for a stack in this account: it is bound to it, or free and fresh.
+    /// Whether this launch may speak for a stack in this account: it is bound to it, or free and fresh. `told` is the organization
+    /// that the account says it is in.
     ///
     /// # Errors
-    /// Used by another stack, expired, or made for another account.
-    pub fn admit(&self, stack: &StackId, now: OffsetDateTime) -> Result<(), Refusal> {
-        if self.account.as_ref().is_some_and(|account| *account != stack.account) {
+    /// Used by another stack, expired, or made for another account or organization.
+    pub fn admit(&self, stack: &StackId, told: Option<&Organization>, now: OffsetDateTime) -> Result<(), Refusal> {
+        if let Audience::Stack(Some(account)) = &self.audience
+            && *account != stack.account
+        {
             return Err(Refusal::LaunchOfOtherAccount(stack.account.clone()));
         }
         match &self.stack_id {
-            Some(bound) if bound == stack.as_str() => Ok(()),
-            Some(_) => Err(Refusal::LaunchUsed),
-            None if now >= self.expires_at => Err(Refusal::LaunchExpired),
-            None => Ok(()),
+            Some(bound) if bound == stack.as_str() => return Ok(()),
+            Some(_) if !self.vacant => return Err(self.used()),
+            _ if now >= self.expires_at => return Err(Refusal::LaunchExpired),
+            _ => {}
+        }
+        match (&self.audience, told) {
+            (Audience::Stack(_), _) => Ok(()),
+            (Audience::Organization(known), Some(told)) if known.allows(told) => Ok(()),
+            (Audience::Organization(_), Some(_)) => Err(Refusal::LaunchOfOtherOrganization),
+            (Audience::Organization(_), None) => Err(Refusal::LaunchOutsideOrganization),
+        }
+    }
+
+    /// Why it connects no further stack.
+    pub fn used(&self) -> Refusal {
+        match self.audience {
+            Audience::Stack(_) => Refusal::LaunchUsed,
+            Audience::Organization(_) => Refusal::LaunchUsedInAccount,
         }
     }
 
@@ -80,7 +159,14 @@ impl Launch {
             launch_id: &self.id,
             token: self.token.expose(),
             external_id: &self.external_id,
-            account_id: self.account.as_ref().map(AccountId::as_str),
+            account_id: match &self.audience {
+                Audience::Stack(account) => account.as_ref().map(AccountId::as_str),
+                Audience::Organization(_) => None,
+            },
+            organization: match &self.audience {
+                Audience::Stack(_) => None,
+                Audience::Organization(organization) => Some(organization),
+            },
             expires_at: self.expires_at,
         }
     }
@@ -94,6 +180,7 @@ pub struct Disclosure<'a> {
     token: &'a str,
     external_id: &'a str,
     account_id: Option<&'a str>,
+    organization: Option<&'a Organization>,
     #[serde(with = "time::serde::rfc3339")]
     expires_at: OffsetDateTime,
 }

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 use crate::{
     billing::{Heard, Status},
-    launch::Launch,
+    launch::{Launch, Organization},
     notice::{Kind, Mark, Notice},
     refusal::Refusal,
 };
@@ -115,12 +115,12 @@ pub fn admit(notice: &Notice, known: &Known, now: OffsetDateTime) -> Result<Opti
     }
     // Neither makes a launch this stack's own.
     if (removal || status) && known.launch.stack_id.as_deref() != Some(notice.stack.as_str()) {
-        return Err(Refusal::LaunchUsed);
+        return Err(known.launch.used());
     }
     if status && known.connection.as_ref().is_some_and(|connection| connection.latest.kind == Kind::Removed) {
         return Err(Refusal::StatusOfRemoved);
     }
-    known.launch.admit(&notice.stack, now)?;
+    known.launch.admit(&notice.stack, Organization::told(&notice.data).as_ref(), now)?;
     Ok(None)
 }
 

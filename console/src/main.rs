@@ -91,9 +91,10 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
 }
 
 async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {
+    let (audience, hours) = args.order()?;
     let store = Store::open(&args.database.database).await?;
     let entropy = routes::entropy().ok_or("the operating system gave no randomness")?;
-    let launch = Launch::new(&entropy, args.account_id, now(), args.expires_in_hours);
+    let launch = Launch::new(&entropy, audience, now(), hours);
     store.add_launch(&launch).await?;
     say(&launch.disclose())?;
     store.close().await;

@@ -5,6 +5,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Serialize, Serializer};
+
 /// A 12-digit AWS account id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AccountId(String);
@@ -28,9 +30,45 @@ impl FromStr for AccountId {
     }
 }
 
+impl Serialize for AccountId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The id of an organization (AWS Organizations `OrganizationId`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrganizationId(String);
+
+impl OrganizationId {
+    /// `o-` and 10 to 32 letters and digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for OrganizationId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl FromStr for OrganizationId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rest = text.strip_prefix("o-").unwrap_or_default();
+        if (10..=32).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("an organization id is `o-` and 10 to 32 lower-case letters and digits")
+        }
     }
 }
 
@@ -224,6 +262,16 @@ mod tests {
             assert!(StackId::from_str(text).is_err(), "{text}");
         }
         assert!(StackId::from_str(&format!("{}{}", good[0], "a".repeat(256))).is_err());
+    }
+
+    #[test]
+    fn organization_ids() {
+        assert_eq!(OrganizationId::from_str("o-exampleorgid").unwrap().as_str(), "o-exampleorgid");
+        for text in
+            ["", "o-", "o-123456789", "o-exampleorgiD", "r-exampleorgid", "o-exampleorgid/x", &format!("o-{}", "a".repeat(33))]
+        {
+            assert!(OrganizationId::from_str(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -49,6 +49,23 @@ pub enum Refusal {
         "the launch link was made for another account than `{0}`; sign in to the account it was made for, or ask the vendor for a new one"
     )]
     LaunchOfOtherAccount(AccountId),
+    /// The organization's launch has connected another stack of this account, and that one was not removed.
+    #[error(
+        "this account is already connected by another stack of this roll-out; remove one of the two, each account is connected once"
+    )]
+    LaunchUsedInAccount,
+    /// The launch was made for, or has connected, another organization.
+    #[error(
+        "the launch link was made for another organization than the one of this account; roll out from the organization's own management account, \
+         or ask the vendor for a new link"
+    )]
+    LaunchOfOtherOrganization,
+    /// An organization's launch in an account that belongs to none, or cannot see to which.
+    #[error(
+        "the launch link is for the accounts of one organization, and this account could not say which one it belongs to; \
+         allow `organizations:DescribeOrganization` in it, or ask the vendor for a link for one account"
+    )]
+    LaunchOutsideOrganization,
     /// The external id in the notice is not the issued one (F-39).
     #[error(
         "the external id of this stack is not the one that the vendor issued with the launch link; leave the parameter `ExternalId` as the link sets it"
@@ -101,6 +118,9 @@ impl Refusal {
             Self::LaunchExpired => "launch-expired",
             Self::LaunchUsed => "launch-used",
             Self::LaunchOfOtherAccount(_) => "launch-of-other-account",
+            Self::LaunchUsedInAccount => "launch-used-in-account",
+            Self::LaunchOfOtherOrganization => "launch-of-other-organization",
+            Self::LaunchOutsideOrganization => "launch-outside-organization",
             Self::ExternalId => "external-id",
             Self::IdReused => "notice-id-reused",
             Self::Proof(_) => "proof-refused",
@@ -123,6 +143,9 @@ impl Refusal {
             Self::LaunchExpired
             | Self::LaunchUsed
             | Self::LaunchOfOtherAccount(_)
+            | Self::LaunchUsedInAccount
+            | Self::LaunchOfOtherOrganization
+            | Self::LaunchOutsideOrganization
             | Self::ExternalId
             | Self::Proof(_)
             | Self::StsRefused(_)

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Console,
-    launch::{EXPIRES_IN_HOURS_DEFAULT, EXPIRES_IN_HOURS_MAX, Entropy, Launch},
+    launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Entropy, Launch, Organization},
     ledger::Verdict,
     names::AccountId,
     refusal::{Problem, Refusal},
@@ -118,25 +118,50 @@ async fn health(State(console): State<Console>) -> Response {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct LaunchOrder {
     account_id: Option<String>,
+    organization: Option<OrganizationOrder>,
     expires_in_hours: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct OrganizationOrder {
+    organization_id: Option<String>,
+    management_account_id: Option<String>,
+}
+
+impl LaunchOrder {
+    fn audience(self) -> Result<Audience, &'static str> {
+        let account = |id: Option<String>| id.map(|id| id.parse::<AccountId>()).transpose();
+        match (self.account_id, self.organization) {
+            (Some(_), Some(_)) => Err("either `accountId` or `organization`"),
+            (id, None) => Ok(Audience::Stack(account(id)?)),
+            (None, Some(order)) => Ok(Audience::Organization(Organization {
+                id: order.organization_id.map(|id| id.parse()).transpose()?,
+                management_account_id: account(order.management_account_id)?,
+            })),
+        }
+    }
 }
 
 async fn make_launch(State(console): State<Console>, order: Result<Json<LaunchOrder>, JsonRejection>) -> Response {
     let Ok(Json(order)) = order else {
-        return operator_problem(StatusCode::BAD_REQUEST, "the body must be JSON with `accountId` and `expiresInHours`, or `{}`");
-    };
-    let account: Option<AccountId> = match order.account_id.map(|id| id.parse()).transpose() {
-        Ok(account) => account,
-        Err(why) => return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, why),
+        let why = "the body must be JSON with `accountId` or `organization`, and `expiresInHours`, or `{}`";
+        return operator_problem(StatusCode::BAD_REQUEST, why);
     };
     let hours = order.expires_in_hours.unwrap_or(EXPIRES_IN_HOURS_DEFAULT);
-    if !(1..=EXPIRES_IN_HOURS_MAX).contains(&hours) {
-        return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, "`expiresInHours` must be between 1 and 168");
+    let audience = match order.audience() {
+        Ok(audience) => audience,
+        Err(why) => return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, why),
+    };
+    let max = audience.expires_in_hours_max();
+    if !(1..=max).contains(&hours) {
+        let why = format!("`expiresInHours` must be between 1 and {max}");
+        return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, &why);
     }
     let Some(entropy) = entropy() else {
         return operator_problem(StatusCode::SERVICE_UNAVAILABLE, "the operating system gave no randomness");
     };
-    let launch = Launch::new(&entropy, account, (console.clock)(), hours);
+    let launch = Launch::new(&entropy, audience, (console.clock)(), hours);
     match console.store.add_launch(&launch).await {
         Ok(()) => (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(launch.disclose())).into_response(),
         Err(error) => storage_problem(&error),

@@ -13,9 +13,9 @@ use time::OffsetDateTime;
 
 use crate::{
     billing::{self, Heard, Reading},
-    launch::Launch,
+    launch::{Audience, Launch, Organization},
     ledger::{self, Connection, Known, Prior, Verdict},
-    names::AccountId,
+    names::{AccountId, OrganizationId},
     notice::{Hint, Kind, Mark, Notice},
     refusal::Refusal,
     secret::Secret,
@@ -95,14 +95,24 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn add_launch(&self, launch: &Launch) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO launches (launch_id, token, external_id, account_id, expires_at) VALUES (?, ?, ?, ?, ?)")
-            .bind(&launch.id)
-            .bind(launch.token.expose())
-            .bind(&launch.external_id)
-            .bind(launch.account.as_ref().map(AccountId::as_str))
-            .bind(nanos(launch.expires_at)?)
-            .execute(&self.pool)
-            .await?;
+        let (account, organization) = match &launch.audience {
+            Audience::Stack(account) => (account.as_ref(), None),
+            Audience::Organization(organization) => (None, Some(organization)),
+        };
+        sqlx::query(
+            "INSERT INTO launches (launch_id, token, external_id, account_id, expires_at, for_organization, organization_id, \
+             management_account_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&launch.id)
+        .bind(launch.token.expose())
+        .bind(&launch.external_id)
+        .bind(account.map(AccountId::as_str))
+        .bind(nanos(launch.expires_at)?)
+        .bind(organization.is_some())
+        .bind(organization.and_then(|organization| organization.id.as_ref()).map(OrganizationId::as_str))
+        .bind(organization.and_then(|organization| organization.management_account_id.as_ref()).map(AccountId::as_str))
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
@@ -111,13 +121,16 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn launches_for(&self, hint: &Hint) -> Result<Vec<Launch>, StoreError> {
-        let rows: Vec<LaunchRow> =
-            sqlx::query_as("SELECT * FROM launches WHERE external_id = ? OR stack_id = ? ORDER BY expires_at DESC LIMIT ?")
-                .bind(&hint.external_id)
-                .bind(&hint.stack_id)
-                .bind(LAUNCHES_PER_NOTICE_MAX)
-                .fetch_all(&self.pool)
-                .await?;
+        let rows: Vec<LaunchRow> = sqlx::query_as(concat!(
+            launch_columns!(),
+            " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND u.stack_id = ?1 \
+             WHERE l.external_id = ?2 OR l.stack_id = ?1 OR u.stack_id = ?1 ORDER BY l.expires_at DESC LIMIT ?3"
+        ))
+        .bind(&hint.stack_id)
+        .bind(&hint.external_id)
+        .bind(LAUNCHES_PER_NOTICE_MAX)
+        .fetch_all(&self.pool)
+        .await?;
         rows.into_iter().map(Launch::try_from).collect()
     }
 
@@ -154,12 +167,7 @@ impl Store {
             save_heard(&mut transaction, heard, notice, now).await?;
         }
         if decision.binds_launch {
-            sqlx::query("UPDATE launches SET stack_id = ? WHERE launch_id = ?")
-                .bind(notice.stack.as_str())
-                .bind(&launch.id)
-                .execute(&mut *transaction)
-                .await
-                .map_err(StoreError::from)?;
+            bind_launch(&mut transaction, &known.launch, notice).await.map_err(StoreError::from)?;
         }
         let (connection_id, message) = match &decision.verdict {
             Verdict::Taken { connection_id, message } => (Some(connection_id.as_str()), message.as_str()),
@@ -287,6 +295,16 @@ macro_rules! connection_columns {
 }
 use connection_columns;
 
+/// The columns of a launch. Which of an organization's stacks is meant, a join with `launch_uses` says, named `u`.
+macro_rules! launch_columns {
+    () => {
+        "SELECT l.launch_id, l.token, l.external_id, l.account_id, l.expires_at, l.for_organization, l.organization_id, \
+         l.management_account_id, COALESCE(l.stack_id, u.stack_id) AS stack_id, EXISTS (SELECT 1 FROM connections g \
+         WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed') AS vacant FROM launches l"
+    };
+}
+use launch_columns;
+
 #[derive(FromRow)]
 struct LaunchRow {
     launch_id: String,
@@ -294,20 +312,32 @@ struct LaunchRow {
     external_id: String,
     account_id: Option<String>,
     expires_at: i64,
+    for_organization: bool,
+    organization_id: Option<String>,
+    management_account_id: Option<String>,
     stack_id: Option<String>,
+    vacant: bool,
 }
 
 impl TryFrom<LaunchRow> for Launch {
     type Error = StoreError;
 
     fn try_from(row: LaunchRow) -> Result<Self, StoreError> {
+        let account = |text: Option<String>| text.as_deref().map(AccountId::from_str).transpose().map_err(StoreError::Row);
+        let audience = if row.for_organization {
+            let id = row.organization_id.as_deref().map(OrganizationId::from_str).transpose().map_err(StoreError::Row)?;
+            Audience::Organization(Organization { id, management_account_id: account(row.management_account_id)? })
+        } else {
+            Audience::Stack(account(row.account_id)?)
+        };
         Ok(Self {
             id: row.launch_id,
             token: Secret::new(row.token),
             external_id: row.external_id,
-            account: row.account_id.as_deref().map(AccountId::from_str).transpose().map_err(StoreError::Row)?,
+            audience,
             expires_at: from_nanos(row.expires_at)?,
             stack_id: row.stack_id,
+            vacant: row.vacant,
         })
     }
 }
@@ -394,8 +424,14 @@ struct PriorRow {
 }
 
 async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &str) -> Result<Known, StoreError> {
-    let launch: LaunchRow =
-        sqlx::query_as("SELECT * FROM launches WHERE launch_id = ?").bind(launch_id).fetch_one(&mut *connection).await?;
+    let launch: LaunchRow = sqlx::query_as(concat!(
+        launch_columns!(),
+        " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND u.account_id = ? WHERE l.launch_id = ?"
+    ))
+    .bind(notice.account().as_str())
+    .bind(launch_id)
+    .fetch_one(&mut *connection)
+    .await?;
     let prior: Option<PriorRow> = sqlx::query_as("SELECT fingerprint, connection_id, message FROM notices WHERE notice_id = ?")
         .bind(&notice.mark.id)
         .fetch_optional(&mut *connection)
@@ -437,6 +473,39 @@ async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &st
         removal: removal.map(|(time, kind, id)| mark(time, &kind, id)).transpose()?,
         takes_over,
     })
+}
+
+/// The launch is this stack's from now on: the whole, or its part for the account. What it did not know of its organization, it
+/// knows now.
+async fn bind_launch(database: &mut SqliteConnection, launch: &Launch, notice: &Notice) -> Result<(), sqlx::Error> {
+    if let Audience::Stack(_) = launch.audience {
+        sqlx::query("UPDATE launches SET stack_id = ? WHERE launch_id = ?")
+            .bind(notice.stack.as_str())
+            .bind(&launch.id)
+            .execute(database)
+            .await?;
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO launch_uses (launch_id, account_id, stack_id) VALUES (?, ?, ?) \
+         ON CONFLICT (launch_id, account_id) DO UPDATE SET stack_id = excluded.stack_id",
+    )
+    .bind(&launch.id)
+    .bind(notice.account().as_str())
+    .bind(notice.stack.as_str())
+    .execute(&mut *database)
+    .await?;
+    let told = Organization::told(&notice.data).unwrap_or_default();
+    sqlx::query(
+        "UPDATE launches SET organization_id = COALESCE(organization_id, ?), \
+         management_account_id = COALESCE(management_account_id, ?) WHERE launch_id = ?",
+    )
+    .bind(told.id.as_ref().map(OrganizationId::as_str))
+    .bind(told.management_account_id.as_ref().map(AccountId::as_str))
+    .bind(&launch.id)
+    .execute(database)
+    .await?;
+    Ok(())
 }
 
 async fn save_connection(database: &mut SqliteConnection, connection: &Connection, notice: &Notice) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ mod identities;
 mod lifecycle;
 mod operator;
 mod ordering;
+mod organizations;
 mod proofs;
 mod python;
 mod refusals;

@@ -23,7 +23,7 @@ use axum::{
 };
 use hawser_console::{
     Console,
-    launch::{Entropy, Launch},
+    launch::{Audience, Entropy, Launch},
     proof::{BODY, Trust},
     routes, serve,
     store::Store,
@@ -406,7 +406,7 @@ pub(crate) fn launch(number: usize, account: Option<&str>) -> Launch {
     for part in entropy.chunks_mut(8) {
         part.copy_from_slice(&(number as u64).to_le_bytes());
     }
-    Launch::new(&entropy, account.map(|a| a.parse().unwrap()), NOW, 24)
+    Launch::new(&entropy, Audience::Stack(account.map(|a| a.parse().unwrap())), NOW, 24)
 }
 
 pub(crate) fn database_url(directory: &tempfile::TempDir) -> String {
