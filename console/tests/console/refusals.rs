@@ -251,6 +251,9 @@ fn every_refusal_says_what_to_do() {
         Refusal::LaunchExpired,
         Refusal::LaunchUsed,
         Refusal::LaunchOfOtherAccount(ACCOUNT.parse().unwrap()),
+        Refusal::LaunchUsedInAccount,
+        Refusal::LaunchOfOtherOrganization,
+        Refusal::LaunchOutsideOrganization,
         Refusal::ExternalId,
         Refusal::IdReused,
         Refusal::Proof("x"),
@@ -270,7 +273,7 @@ fn every_refusal_says_what_to_do() {
         let problem = refusal.problem();
         // Part of a failure reason of at most 4,096 bytes, beside the handler's own words.
         assert!(problem.detail.len() < 300, "{}", problem.detail);
-        let next = ["deploy", "ask", "again", "leave", "sign in", "nothing to remove"];
+        let next = ["deploy", "ask", "again", "leave", "sign in", "remove"];
         assert!(next.iter().any(|word| problem.detail.contains(word)), "{}", problem.detail);
         let row = format!("| `{}` | {} |", refusal.code(), refusal.status());
         assert!(documented.contains(&row), "docs/notices.md has no row `{row}`");
