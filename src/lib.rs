@@ -20,6 +20,8 @@
 //! 12. [`ports`]: what is needed of AWS, the vendor, the mailbox and the clock, in our words. SDK types stop there.
 //! 13. `sim`: an account, a vendor and CloudFormation itself, in memory; and `dry_run`, the plan without its execution
 //!     (both feature `sim`).
+//! 14. `template` and `profile`: the template and named sets of its parameters as data, for every other way to connect
+//!     (feature `cli`).
 
 pub mod actions;
 pub mod billing;
@@ -34,10 +36,14 @@ pub mod lifecycle;
 pub mod names;
 pub mod organization;
 pub mod ports;
+#[cfg(feature = "cli")]
+pub mod profile;
 pub mod properties;
 pub mod reply;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "cli")]
+pub mod template;
 pub mod watch;
 
 /// The version of this handler, as notices and logs carry it.
