@@ -55,6 +55,11 @@ impl Account {
         &self.region
     }
 
+    /// Where its requests go.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     fn config(&self) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())

@@ -1,11 +1,11 @@
-//! `template.yaml` on the emulator's CloudFormation: packaged, created, updated, deleted, and told as events.
+//! `template.yaml` on the emulator's CloudFormation: packaged, created, updated, by change sets too, deleted, and told as events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use aws_sdk_cloudformation::types::{Capability, Parameter};
+use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, Parameter, ResourceChange};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_smithy_types::error::display::DisplayErrorContext;
 use sha2::{Digest as _, Sha256};
@@ -19,8 +19,8 @@ const ZIP_VARIABLE: &str = "HAWSER_ZIP";
 /// The handler's code as `template.yaml` names it, until it is packaged.
 const LOCAL_CODE: &str = "Code: target/lambda/hawser";
 
-/// CloudFormation's limit for a template that is sent inline.
-const TEMPLATE_BYTES_MAX: usize = 51_200;
+/// CloudFormation's limit for a template that is sent inline; a longer one is read from S3.
+const INLINE_BYTES_MAX: usize = 51_200;
 
 /// Longer than any flow of the tests takes, and shorter than a hung stack's ServiceTimeout.
 const OPERATION_LIMIT: Duration = Duration::from_secs(240);
@@ -48,8 +48,14 @@ pub fn template() -> anyhow::Result<String> {
 /// `aws cloudformation package` does.
 pub async fn package(account: &Account, template: &str, zip: &Path) -> anyhow::Result<String> {
     let code = std::fs::read(zip).with_context(|| format!("could not read `{}`", zip.display()))?;
+    let (bucket, key) = upload(account, code, "zip").await?;
+    with_code(template, &bucket, &key)
+}
+
+/// Puts a file into the bucket that a publisher has in this Region, under a key that holds its hash.
+async fn upload(account: &Account, file: Vec<u8>, kind: &str) -> anyhow::Result<(String, String)> {
     let bucket = format!("artifacts-{}-{}", account.id(), account.region());
-    let key = format!("hawser/{}.zip", hex::encode(Sha256::digest(&code)));
+    let key = format!("hawser/{}.{kind}", hex::encode(Sha256::digest(&file)));
     let s3 = account.s3();
     let location = (account.region() != "us-east-1").then(|| {
         let constraint = BucketLocationConstraint::from(account.region());
@@ -63,19 +69,24 @@ pub async fn package(account: &Account, template: &str, zip: &Path) -> anyhow::R
             .await
             .context("could not make the bucket for the code")?;
     }
-    s3.put_object().bucket(&bucket).key(&key).body(code.into()).send().await.context("could not upload the code")?;
-    with_code(template, &bucket, &key)
+    s3.put_object().bucket(&bucket).key(&key).body(file.into()).send().await.context("could not upload the code")?;
+    Ok((bucket, key))
+}
+
+/// `TemplateBody` or `TemplateURL`, whichever takes the template.
+async fn sent(account: &Account, template: &str) -> anyhow::Result<(Option<String>, Option<String>)> {
+    if template.len() <= INLINE_BYTES_MAX {
+        return Ok((Some(template.to_owned()), None));
+    }
+    let (bucket, key) = upload(account, template.into(), "yaml").await?;
+    Ok((None, Some(format!("{}/{bucket}/{key}", account.endpoint()))))
 }
 
 fn with_code(template: &str, bucket: &str, key: &str) -> anyhow::Result<String> {
     if template.matches(LOCAL_CODE).count() != 1 {
         bail!("template.yaml does not name its code as `{LOCAL_CODE}`, once");
     }
-    let packaged = template.replace(LOCAL_CODE, &format!("Code: {{ S3Bucket: {bucket}, S3Key: {key} }}"));
-    if packaged.len() > TEMPLATE_BYTES_MAX {
-        bail!("the template has {} bytes, and inline ones may have {TEMPLATE_BYTES_MAX}", packaged.len());
-    }
-    Ok(packaged)
+    Ok(template.replace(LOCAL_CODE, &format!("Code: {{ S3Bucket: {bucket}, S3Key: {key} }}")))
 }
 
 /// One line of a stack's history.
@@ -121,6 +132,21 @@ impl Outcome {
     }
 }
 
+/// What a change set is going to do to one resource.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// `Add`, `Modify` or `Remove`.
+    pub action: String,
+    /// The name in the template.
+    pub logical_id: String,
+    /// For example `AWS::IAM::ManagedPolicy`.
+    pub resource_type: String,
+    /// `True`, `Conditional` or `False`; empty when the resource is not modified.
+    pub replacement: String,
+    /// The properties that change.
+    pub properties: BTreeSet<String>,
+}
+
 /// The parameters of a stack, by name.
 pub type Parameters = BTreeMap<String, String>;
 
@@ -144,11 +170,13 @@ impl Stack {
         on_event: &mut (dyn FnMut(&Event) + Send),
     ) -> anyhow::Result<(Self, Outcome)> {
         let started = Instant::now();
+        let (body, url) = sent(account, template).await?;
         let answer = account
             .cloudformation()
             .create_stack()
             .stack_name(name)
-            .template_body(template)
+            .set_template_body(body)
+            .set_template_url(url)
             .capabilities(Capability::CapabilityIam)
             .set_parameters(Some(list(parameters)))
             .send()
@@ -168,16 +196,82 @@ impl Stack {
         on_event: &mut (dyn FnMut(&Event) + Send),
     ) -> anyhow::Result<Outcome> {
         let started = Instant::now();
+        let (body, url) = sent(&self.account, template).await?;
         self.account
             .cloudformation()
             .update_stack()
             .stack_name(&self.name)
-            .template_body(template)
+            .set_template_body(body)
+            .set_template_url(url)
             .capabilities(Capability::CapabilityIam)
             .set_parameters(Some(list(parameters)))
             .send()
             .await
             .map_err(|error| refused("update", &error))?;
+        self.wait(started, on_event).await
+    }
+
+    /// Makes a change set as a customer does: the template that the stack has, some parameters changed, all others kept. The
+    /// answer is what it shows.
+    pub async fn change_set(&self, name: &str, changes: &[(&str, &str)]) -> anyhow::Result<Vec<Change>> {
+        let cloudformation = self.account.cloudformation();
+        let stacks = cloudformation.describe_stacks().stack_name(&self.id).send().await;
+        let stacks = stacks.map_err(|error| refused("describe", &error))?;
+        let kept = stacks.stacks().first().context("no such stack")?.parameters().iter().filter_map(Parameter::parameter_key);
+        let kept = kept.filter(|key| changes.iter().all(|(changed, _)| changed != key));
+        let kept = kept.map(|key| Parameter::builder().parameter_key(key).use_previous_value(true).build());
+        let changed = changes.iter().map(|(key, value)| Parameter::builder().parameter_key(*key).parameter_value(*value).build());
+        cloudformation
+            .create_change_set()
+            .stack_name(&self.name)
+            .change_set_name(name)
+            .use_previous_template(true)
+            .capabilities(Capability::CapabilityIam)
+            .set_parameters(Some(kept.chain(changed).collect()))
+            .send()
+            .await
+            .map_err(|error| refused("make a change set of", &error))?;
+        let started = Instant::now();
+        let mut found = Vec::new();
+        let mut token = None;
+        loop {
+            let page = cloudformation
+                .describe_change_set()
+                .stack_name(&self.name)
+                .change_set_name(name)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| refused("describe a change set of", &error))?;
+            match page.status() {
+                Some(ChangeSetStatus::CreateComplete) => {}
+                Some(ChangeSetStatus::Failed) => bail!("the change set failed: {}", page.status_reason().unwrap_or_default()),
+                status if started.elapsed() > OPERATION_LIMIT => bail!("the change set is still in {status:?}"),
+                _ => {
+                    tokio::time::sleep(POLL).await;
+                    token = None;
+                    continue;
+                }
+            }
+            found.extend(page.changes().iter().filter_map(|change| change.resource_change()).map(change));
+            token = page.next_token().map(str::to_owned);
+            if token.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Executes a change set and waits for the end of it, which may be a rollback.
+    pub async fn execute(&mut self, name: &str, on_event: &mut (dyn FnMut(&Event) + Send)) -> anyhow::Result<Outcome> {
+        let started = Instant::now();
+        self.account
+            .cloudformation()
+            .execute_change_set()
+            .stack_name(&self.name)
+            .change_set_name(name)
+            .send()
+            .await
+            .map_err(|error| refused("execute a change set of", &error))?;
         self.wait(started, on_event).await
     }
 
@@ -292,6 +386,17 @@ fn event(event: &aws_sdk_cloudformation::types::StackEvent) -> Event {
         logical_id: event.logical_resource_id().unwrap_or_default().to_owned(),
         physical_id: event.physical_resource_id().unwrap_or_default().to_owned(),
         reason: event.resource_status_reason().unwrap_or_default().to_owned(),
+    }
+}
+
+fn change(change: &ResourceChange) -> Change {
+    let target = |detail: &aws_sdk_cloudformation::types::ResourceChangeDetail| detail.target()?.name().map(str::to_owned);
+    Change {
+        action: change.action().map_or("", |action| action.as_str()).to_owned(),
+        logical_id: change.logical_resource_id().unwrap_or_default().to_owned(),
+        resource_type: change.resource_type().unwrap_or_default().to_owned(),
+        replacement: change.replacement().map_or("", |replacement| replacement.as_str()).to_owned(),
+        properties: change.details().iter().filter_map(target).collect(),
     }
 }
 
