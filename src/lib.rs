@@ -21,11 +21,15 @@
 //! 13. `sim`: an account, a vendor and CloudFormation itself, in memory; and `dry_run`, the plan without its execution
 //!     (both feature `sim`).
 //! 14. `template` and `profile`: the template and named sets of its parameters as data, for every other way to connect
-//!     (feature `cli`).
+//!     (feature `cli`); `ways` makes those of them that are texts.
+//! 15. `direct`: the handler's code with a person's own credentials, without a stack; and `preflight`, a look before a launch
+//!     (both feature `direct`).
 
 pub mod actions;
 pub mod billing;
 pub mod connection;
+#[cfg(feature = "direct")]
+pub mod direct;
 #[cfg(feature = "sim")]
 pub mod dry_run;
 pub mod error;
@@ -45,6 +49,8 @@ pub mod sim;
 #[cfg(feature = "cli")]
 pub mod template;
 pub mod watch;
+#[cfg(feature = "cli")]
+pub mod ways;
 
 /// The version of this handler, as notices and logs carry it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -4,12 +4,16 @@
 //! is made from what is read here.
 
 mod check;
+mod inline;
+mod organization;
 mod read;
 mod resolve;
 
 use std::collections::BTreeMap;
 
 pub use check::{Constraint, Parameter};
+pub use inline::INLINE_BYTES_MAX;
+pub use organization::{MEMBER_REGION, MEMBER_TEMPLATE_URL, MEMBERS};
 pub use read::{Mode, Pack, Statement};
 pub use resolve::{Resolved, Setting, references};
 use serde_json::Value;

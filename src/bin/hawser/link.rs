@@ -1,0 +1,47 @@
+//! `hawser link`: the launch link.
+
+use clap::Args;
+use hawser::{names::Region, template::Template, ways::link};
+
+use crate::common::{Output, Settings, Stop, help};
+
+#[derive(Debug, Args)]
+#[command(after_help = help!(
+    "hawser link --template-url https://acme-onboarding-eu-west-1.s3.eu-west-1.amazonaws.com/template.yaml --region eu-west-1 --profile cost-insights --set ExternalId=customer-4711"
+))]
+pub(crate) struct Arguments {
+    /// Where the template is published. An object in S3, because CloudFormation reads templates from nowhere else.
+    #[arg(long, value_name = "URL")]
+    template_url: String,
+    /// The Region in which the stack is made; it decides which console the link leads to.
+    #[arg(long, value_name = "REGION")]
+    region: Region,
+    /// The stack's name.
+    #[arg(long, value_name = "NAME", default_value = "hawser")]
+    stack_name: String,
+    #[command(flatten)]
+    settings: Settings,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+    let template = Template::ours();
+    let parameters = arguments.settings.parameters(&template)?;
+    let link = link::link(&template, &arguments.template_url, &arguments.region, &arguments.stack_name, &parameters)?;
+    match arguments.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&link).unwrap_or_default()),
+        Output::Text => {
+            println!("Launch link ({} of at most {} bytes):\n\n{}\n", link.bytes, link.bytes_max, link.url);
+            if !link.to_fill_in.is_empty() {
+                println!("It does not fill in, and the template has no value for: {}\n", link.to_fill_in.join(", "));
+            }
+            println!("The same without the link:\n");
+            for (number, step) in (1..).zip(&link.steps) {
+                println!("{number:>3}. {step}");
+            }
+        }
+    }
+    Ok(())
+}

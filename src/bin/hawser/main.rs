@@ -1,0 +1,62 @@
+//! The command line for vendors, and for people who look before they launch.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod common;
+mod link;
+mod plan;
+mod policies;
+mod profiles;
+mod template;
+mod trust;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use common::help;
+
+/// Connects AWS accounts to a vendor's product.
+#[derive(Debug, Parser)]
+#[command(version, after_help = help!())]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Each way to connect, and what is worth a look before. A new command is a module with `Arguments` and `run`.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print what the handler would do with an event, and why, without touching AWS.
+    Plan(plan::Arguments),
+    /// Print the launch link, and the way by the template's address.
+    Link(link::Arguments),
+    /// Print the policies of the packs as JSON.
+    Policies(policies::Arguments),
+    /// Print the trust policy of the vendor's role.
+    Trust(trust::Arguments),
+    /// Print the template as CloudFormation takes it.
+    Template(template::Arguments),
+    /// List the profiles, or show one.
+    Profiles(profiles::Arguments),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let (output, done) = match Arguments::parse().command {
+        Command::Plan(arguments) => (arguments.output, plan::run(arguments).await),
+        Command::Link(arguments) => (arguments.output, link::run(arguments)),
+        Command::Policies(arguments) => (arguments.output, policies::run(arguments)),
+        Command::Trust(arguments) => (arguments.output, trust::run(arguments)),
+        Command::Template(arguments) => (arguments.output, template::run(arguments)),
+        Command::Profiles(arguments) => (arguments.output, profiles::run(arguments)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            match output {
+                common::Output::Text => eprintln!("error: {}", stop.message),
+                common::Output::Json => println!("{}", stop.json()),
+            }
+            stop.exit.into()
+        }
+    }
+}

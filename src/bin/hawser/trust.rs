@@ -1,0 +1,35 @@
+//! `hawser trust`: who may assume the role.
+
+use clap::Args;
+use hawser::{names::Region, template::Template, ways, ways::Place};
+
+use crate::common::{Output, Settings, Stop, help, print_json};
+
+#[derive(Debug, Args)]
+#[command(after_help = help!("hawser trust --set VendorAccountId=999988887777 --set ExternalId=customer-4711"))]
+pub(crate) struct Arguments {
+    /// A Region of the account, which decides the partition.
+    #[arg(long, value_name = "REGION", default_value = "us-east-1")]
+    region: Region,
+    #[command(flatten)]
+    settings: Settings,
+    /// How to print it. The policy is JSON in both forms; for programs it comes as `trustPolicy`.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+    let template = Template::ours();
+    let parameters = arguments.settings.parameters(&template)?;
+    let place = Place {
+        account: String::new(),
+        partition: hawser::names::Partition::of_region(arguments.region.as_str()),
+        region: arguments.region.to_string(),
+    };
+    let policy = ways::trust::trust_policy(&template, &parameters, &place)?;
+    match arguments.output {
+        Output::Text => print_json(&policy),
+        Output::Json => print_json(&serde_json::json!({ "trustPolicy": policy })),
+    }
+    Ok(())
+}
