@@ -80,8 +80,9 @@ fuzz: cargo-fuzz ## Make up events, policies and verdicts and see what breaks: m
 mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [MATCH=src/reply.rs]
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
-bless: ## Write docs/errors.md, docs/failures.md and the plans in tests/cases/ again; read the difference before you commit it
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features sim --test errors --test failures --test cases
+bless: ## Write docs/errors.md, failures.md, permissions.md, coverage.md and the plans in tests/cases/ again; read the difference before you commit it
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features cli \
+		--test errors --test failures --test cases --test permissions --test coverage
 
 check: lint-venv ## Formatting, lints, documentation, licences, template
 	@echo "-- cargo fmt"
