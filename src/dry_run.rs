@@ -17,8 +17,9 @@ use crate::{
     connection::{self, notice},
     error::Failure,
     event::{Origin, Request, RequestType},
+    ports::Ports,
     reply::Attributes,
-    sim::{AccountFile, EPOCH, World},
+    sim::{AccountFile, World},
 };
 
 /// The outcome of a dry run; serialized, it is `hawser plan --output json`.
@@ -46,9 +47,15 @@ pub struct DryRun {
 /// # Errors
 /// The failure that the stack event would show.
 pub async fn dry_run(event: &Value, account: AccountFile) -> Result<DryRun, Failure> {
+    look(event, &World::new(account).ports()).await
+}
+
+/// Plans one event against whatever account the ports lead to, which is only read.
+///
+/// # Errors
+/// The failure that the stack event would show.
+pub async fn look(event: &Value, ports: &Ports<'_>) -> Result<DryRun, Failure> {
     let request = Request::parse(event)?;
-    let world = World::new(account);
-    let ports = world.ports();
     let origin = request.origin();
     let run = |physical_id: String, role, decision: String, rounds, attributes| DryRun {
         request_type: origin.request_type.as_str(),
@@ -62,21 +69,21 @@ pub async fn dry_run(event: &Value, account: AccountFile) -> Result<DryRun, Fail
     match &request {
         Request::Billing(_, asked @ billing::Asked::Have { export, before }) => {
             plan::refuse_impossible(origin, export)?;
-            let facts = observe(origin, export, before.as_ref(), &ports).await?;
-            let plan = plan::plan(origin, export, &facts, EPOCH)?;
+            let facts = observe(origin, export, before.as_ref(), ports).await?;
+            let plan = plan::plan(origin, export, &facts, ports.clock.now())?;
             let id = plan::physical_id(origin, asked);
             Ok(run(id, Some(facts.role.name().as_str()), plan.sentence.clone(), steps(&plan), plan.attributes))
         }
         Request::Billing(_, asked @ billing::Asked::Remove { kind, retention, prefix }) => {
             let id = plan::physical_id(origin, asked);
-            let doomed = doomed(origin, prefix.as_ref(), &ports).await?;
+            let doomed = doomed(origin, prefix.as_ref(), ports).await?;
             if doomed.ids.is_empty() {
                 let decision = "nothing of this stack's has this physical id".to_owned();
                 return Ok(run(id, None, decision, Vec::new(), Attributes::new()));
             }
             let named = billing::Id::recognise(origin, &id).map(|id| id.kind());
             let sure: Vec<billing::Kind> = kind.iter().copied().chain(named).collect();
-            let found = observe_removal(origin, doomed.ids, &sure, &ports).await?;
+            let found = observe_removal(origin, doomed.ids, &sure, ports).await?;
             let plan = plan::plan_removal(origin, &found.remains, *retention)?;
             let sentence = std::iter::once(plan.sentence.clone()).chain(found.remarks).collect::<Vec<_>>().join("; ");
             Ok(run(id, None, sentence, steps(&plan), plan.attributes))

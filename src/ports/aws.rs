@@ -443,7 +443,7 @@ fn unreadable(action: &'static str) -> Fault {
 }
 
 /// An SDK error in our words.
-fn fault<E>(action: &'static str, why: SdkError<E, HttpResponse>) -> Fault
+pub(crate) fn fault<E>(action: &'static str, why: SdkError<E, HttpResponse>) -> Fault
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
@@ -464,7 +464,7 @@ where
 }
 
 /// The innermost cause: the outer ones say only that something inside failed.
-fn cause(why: &dyn StdError) -> String {
+pub(crate) fn cause(why: &dyn StdError) -> String {
     let mut innermost = why;
     while let Some(cause) = innermost.source() {
         innermost = cause;

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
@@ -37,7 +37,7 @@ pub struct World {
 }
 
 impl World {
-    /// Builds clients from AWS's standard environment. Nothing is sent.
+    /// Builds clients from AWS's standard environment, as it is in a Lambda function. Nothing is sent.
     ///
     /// # Errors
     /// The words of the TLS library.
@@ -53,11 +53,17 @@ impl World {
             .timeout_config(limits)
             .load()
             .await;
-        let cloud = RealCloud { config, clients: Mutex::default() };
+        let world = Self::of(web, config);
         if let Some(billing) = Partition::of_region(&own_region()).billing_region() {
-            cloud.at(&billing);
+            world.cloud.at(&billing);
         }
-        Ok(Self { web, cloud, signer: Signer, clock: SystemClock })
+        Ok(world)
+    }
+
+    /// The world of whoever the configuration has credentials of.
+    pub fn of(web: Web, config: SdkConfig) -> Self {
+        let signer = Signer { credentials: config.credentials_provider() };
+        Self { web, cloud: RealCloud { config, clients: Mutex::default() }, signer, clock: SystemClock }
     }
 
     /// The world as the handler sees it.
@@ -94,17 +100,19 @@ impl Cloud for RealCloud {
     }
 }
 
-/// Signs with the function's own credentials.
+/// Signs with the credentials that the calls are made with: in Lambda, the function's own.
 #[derive(Debug)]
-struct Signer;
+struct Signer {
+    credentials: Option<SharedCredentialsProvider>,
+}
 
 #[async_trait]
 impl Identity for Signer {
     async fn prove(&self, request: &ProofRequest) -> Result<Proof, Failure> {
         let missing =
             |why: String| Failure::new(Code::CredentialsMissing, format!("the proof of identity could not be signed: {why}"));
-        let credentials = EnvironmentVariableCredentialsProvider::new().provide_credentials().await;
-        let credentials = credentials.map_err(|why| missing(why.to_string()))?;
+        let provider = self.credentials.as_ref().ok_or_else(|| missing("there are none".to_owned()))?;
+        let credentials = provider.provide_credentials().await.map_err(|why| missing(why.to_string()))?;
         let own = || format!("https://sts.{}.{}/", request.region, request.partition.dns_suffix());
         let mut url = endpoint("AWS_ENDPOINT_URL_STS").unwrap_or_else(own);
         if !url.ends_with('/') {
