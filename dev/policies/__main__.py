@@ -1,0 +1,49 @@
+"""`python -m dev.policies`, from the root of the repository: everything, and one line for each finding."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from . import checks, decisions, packs, sizes, teeth
+from .checks import Finding
+
+
+def guide(template: dict) -> Iterator[Finding]:
+    """The pack that a guide lists action by action has these and no others."""
+    wanted = {line for line in (checks.HERE / "cloud-iam.txt").read_text().splitlines() if not line.startswith("#")}
+    policy = packs.policies(template, {"cloud-iam": "ReadWrite"}, {})["cloud-iam"]
+    allowed = {action for one in policy["Statement"] if one["Effect"] == "Allow" for action in packs.listed(one["Action"])}
+    for action in sorted(wanted ^ allowed):
+        yield Finding("guide", "cloud-iam", f"{action} is in {'the guide' if action in wanted else 'the pack'} only")
+
+
+def everything(template: dict, requests: list[decisions.Request], reviewed: checks.Reviewed) -> Iterator[Finding]:
+    documents = packs.documents(template) + packs.boundaries(template)
+    yield from checks.check(documents, reviewed)
+    yield from decisions.check(template, requests, checks.escalations(documents), reviewed)
+    yield from guide(template)
+    yield from sizes.check(template)
+    yield from reviewed.unused()
+
+
+def main() -> int:
+    template = packs.read()
+    requests = decisions.read()
+    findings = list(everything(template, requests, checks.Reviewed()))
+    if not findings:
+        findings = list(teeth.check(template, requests, everything))
+    for finding in findings:
+        print(finding)
+    if findings:
+        print(f"{len(findings)} findings")
+        return 1
+    every = {action for document in packs.documents(template) for _, action, _ in checks.each(document)}
+    print(f"{len(packs.names(template))} packs with {len(every)} actions of {len({action.split(':')[0] for action in every})} services")
+    print(f"{len(requests)} requests decided, {sum(one.expect == 'deny' for one in requests)} of them denied; {teeth.FOUND} planted faults found")
+    print(sizes.report(template))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

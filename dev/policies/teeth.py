@@ -1,0 +1,139 @@
+"""Plants faults and wants each one found.
+
+First one fault for each check. Then, in each statement that grants something, every condition is left out and every resource
+made wider, one at a time: some request, or some check, must notice.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+
+from . import checks, decisions, packs
+from .checks import Finding, Reviewed
+
+FOUND = 0
+Everything = Callable[[dict, list[decisions.Request], Reviewed], Iterator[Finding]]
+
+
+def statement(**words: object) -> dict:
+    return {"Sid": "Planted", "Effect": "Allow", "Resource": "*", **words}
+
+
+INSTANCE = "arn:aws:ec2:*:111122223333:instance/*"
+UNPROTECTED = {"StringNotEquals": {"aws:ResourceTag/hawser:protected": "true"}}
+# The check that must find it, the pack it is planted in, and the statement.
+PLANTED: list[tuple[str, str, dict]] = [
+    ("form", "common", {"Sid": "Planted", "Effect": "Allow", "NotAction": "iam:CreateUser", "Resource": "*"}),
+    ("form", "common", statement(Sid="not a sid", Action="ec2:DescribeVpcs")),
+    ("known", "common", statement(Action="ec2:DescribeNothing")),
+    ("known", "common", statement(Action="ec2:describeVpcs")),
+    ("known", "common", statement(Action="ec2:Describe*")),
+    ("looks_only", "common", statement(Action="ec2:StopInstances", Resource=INSTANCE, Condition=UNPROTECTED)),
+    ("no_data", "common", statement(Action="s3:GetObject", Resource="arn:aws:s3:::*/*")),
+    ("no_data", "analytics-engine", statement(Action="secretsmanager:GetSecretValue")),
+    ("valid", "common", statement(Action="ec2:DescribeVpcs", Resource=INSTANCE)),
+    ("valid", "common", statement(Action="iam:GetUser", Resource=["arn:aws:iam::111122223333:user/*", INSTANCE])),
+    ("valid", "common", statement(Action="iam:ListUsers", Condition={"StringEquals": {"ec2:Region": "eu-west-1"}})),
+    ("valid", "load-balancing", statement(
+        Action="route53:ChangeResourceRecordSets", Resource="arn:aws:route53:::hostedzone/Z1",
+        Condition={"ForAllValues:StringEquals": {"route53:ChangeResourceRecordSetsRecordTypes": ["A"]}},
+    )),
+    ("narrowed", "ec2", statement(Action="ec2:TerminateInstances", Condition=UNPROTECTED)),
+    ("narrowed", "ec2", statement(Action="ec2:TerminateInstances", Resource=INSTANCE)),
+    ("passes_own_roles", "ecs", statement(Action="iam:PassRole")),
+    ("passes_own_roles", "ecs", statement(Action="iam:PassRole", Resource="arn:aws:iam::111122223333:role/own/*")),
+    ("escalations", "ec2", statement(Action="ec2:RunInstances", Resource=INSTANCE)),
+    ("escalations", "s3", statement(Action="s3:PutBucketAcl", Resource="arn:aws:s3:::*")),
+    ("escalations", "lambda", statement(Action=["lambda:CreateFunction", "iam:PassRole"], Resource="*")),
+    ("decisions", "ec2", statement(Action="iam:CreateUser", Resource="arn:aws:iam::111122223333:user/*")),
+    ("guide", "cloud-iam", statement(Action="iam:GetRole", Resource="arn:aws:iam::111122223333:role/*")),
+    ("sizes", "common", statement(Action="ec2:DescribeVpcs", Resource=["arn:aws:ec2:*:111122223333:vpc/" + "v" * 6_000])),
+]
+
+
+def policy_of(template: dict, pack: str) -> dict:
+    for name, resource in template["Resources"].items():
+        if resource.get("Metadata", {}).get("Pack", {}).get("Name") == pack or name == pack:
+            return resource["Properties"]["PolicyDocument"]
+    raise KeyError(f"there is no pack {pack}")
+
+
+def check(template: dict, requests: list[decisions.Request], everything: Everything) -> Iterator[Finding]:
+    global FOUND
+    for name, pack, planted in PLANTED:
+        changed = copy.deepcopy(template)
+        policy_of(changed, pack)["Statement"].append(planted)
+        if not any(one.check == name for one in everything(changed, requests, Reviewed())):
+            yield Finding("teeth", pack, f"{name} does not find {planted}")
+        FOUND += 1
+    missing = {one.__name__ for one in checks.CHECKS} - {name for name, _, _ in PLANTED}
+    if missing:
+        yield Finding("teeth", "teeth.py", f"nothing is planted for {sorted(missing)}")
+    useless = Reviewed()
+    useless.content["levels"].append({"pack": "ec2", "why": "Nobody knows."})
+    if not any(one.check == "reviewed" for one in everything(template, requests, useless)):
+        yield Finding("teeth", "reviewed.yaml", "an entry that nothing needs is not found")
+    half = [one for one in requests if one.packs != {"ebs": "ReadWrite"}]
+    if not any(one.check == "decisions" for one in everything(template, half, Reviewed())):
+        yield Finding("teeth", "requests.yaml", "a mode without requests is not found")
+    yield from weaker(template, requests)
+
+
+def weaker(template: dict, requests: list[decisions.Request]) -> Iterator[Finding]:
+    """Every narrowing is one that somebody would miss."""
+    global FOUND
+    for pack in [*packs.names(template), "EngineBoundary"]:
+        asked = [one for one in requests if pack in one.packs or pack == one.boundary]
+        for path, what in narrowings(policy_of(template, pack)["Statement"]):
+            changed = copy.deepcopy(template)
+            policy = policy_of(changed, pack)["Statement"]
+            sid = loosen(policy, path, what)
+            FOUND += 1
+            decider = decisions.Decider(changed)
+            if any(decider.decide(one, one.packs) != one.expect for one in asked):
+                continue
+            documents = [one for one in packs.documents(changed) + packs.boundaries(changed) if one.pack == pack]
+            if not any(True for _ in checks.check(documents, Reviewed())):
+                yield Finding("teeth", f"{pack}, {sid}", f"nobody would notice if it were without {what}")
+
+
+def narrowings(statements: list) -> Iterator[tuple[list, tuple[str, str]]]:
+    """Where the statements that allow something are, and what narrows each of them."""
+    def walk(value: object, path: list) -> Iterator[tuple[list, dict]]:
+        if isinstance(value, list):
+            for index, one in enumerate(value):
+                yield from walk(one, [*path, index])
+        elif isinstance(value, dict) and "Effect" in value:
+            yield path, value
+        elif isinstance(value, dict) and "Fn::If" in value:
+            yield from walk(value["Fn::If"][1:], [*path, "Fn::If"])
+
+    for path, found in walk(statements, []):
+        # What comes out of `Fn::If` begins after the condition's name.
+        real = [key + 1 if path[index - 1] == "Fn::If" else key for index, key in enumerate(path)]
+        if found["Effect"] != "Allow":
+            yield real, ("Effect", "Deny")
+            continue
+        if found["Resource"] != "*":
+            yield real, ("Resource", "*")
+        for operator, keys in found.get("Condition", {}).items():
+            for key in keys:
+                yield real, (operator, key)
+
+
+def loosen(statements: list, path: list, what: tuple[str, str]) -> str:
+    found: object = statements
+    for key in path:
+        found = found[key]
+    first, second = what
+    if first == "Resource":
+        found["Resource"] = "*"
+    elif first == "Effect":
+        # A refusal that is not there: of something that nobody asks for.
+        found["Action"] = "iam:GetUser"
+        found["Resource"] = "arn:aws:iam::111122223333:user/nobody"
+        found.pop("NotResource", None)
+    else:
+        del found["Condition"][first][second]
+    return found["Sid"]
