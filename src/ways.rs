@@ -4,6 +4,7 @@
 pub mod json;
 pub mod link;
 pub mod policies;
+pub mod script;
 pub mod trust;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::{
-    names::Partition,
+    names::{AccountId, Partition, Region},
     template::{Setting, Template, TemplateError},
 };
 
@@ -25,9 +26,9 @@ pub enum WayError {
     #[error("PARAMETER_MISSING: {way} needs `{name}`; give it with --set {name}=VALUE")]
     Missing {
         /// The parameter.
-        name: &'static str,
+        name: String,
         /// What needs it.
-        way: &'static str,
+        way: String,
     },
     /// An external id is what keeps other customers of the vendor's out (confused deputy), so it is never left out.
     #[error(
@@ -88,6 +89,9 @@ pub enum WayError {
     /// A bucket that S3 would not have.
     #[error("BUCKET_INVALID: {0}")]
     Bucket(String),
+    /// A name that not every new thing could begin with.
+    #[error("NAME_INVALID: `{0}` must begin with a letter and have up to {NAME_BYTES_MAX} letters, digits and hyphens")]
+    Name(String),
     /// What the template can and this way cannot.
     #[error("NOT_THIS_WAY: {0}")]
     NotThisWay(String),
@@ -108,6 +112,7 @@ impl WayError {
             Self::TooManyPolicies { .. } => "MANAGED_POLICIES_LIMIT",
             Self::NoPacks => "NO_PACKS",
             Self::Bucket(_) => "BUCKET_INVALID",
+            Self::Name(_) => "NAME_INVALID",
             Self::NotThisWay(_) => "NOT_THIS_WAY",
         }
     }
@@ -116,9 +121,12 @@ impl WayError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Template(error) => !matches!(error, TemplateError::RuleFailed { .. } | TemplateError::Invalid(_)),
-            Self::Missing { .. } | Self::LinkTemplateUrl { .. } | Self::LinkStackName(_) | Self::NoPacks | Self::Bucket(_) => {
-                true
-            }
+            Self::Name(_)
+            | Self::Missing { .. }
+            | Self::LinkTemplateUrl { .. }
+            | Self::LinkStackName(_)
+            | Self::NoPacks
+            | Self::Bucket(_) => true,
             _ => false,
         }
     }
@@ -133,7 +141,28 @@ pub struct Place {
     pub partition: Partition,
     /// A Region of it.
     pub region: String,
+    /// What stands for the name of the stack: new users, roles and policies have names that begin with it.
+    pub name: String,
 }
+
+impl Place {
+    /// The account with this id, in the partition of a Region.
+    ///
+    /// # Errors
+    /// [`WayError::Name`].
+    pub fn new(account: &AccountId, region: &Region, name: &str) -> Result<Self, WayError> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if !name.starts_with(|first: char| first.is_ascii_alphabetic()) || !name.bytes().all(legal) || name.len() > NAME_BYTES_MAX
+        {
+            return Err(WayError::Name(name.to_owned()));
+        }
+        let partition = Partition::of_region(region.as_str());
+        Ok(Self { account: account.to_string(), partition, region: region.to_string(), name: name.to_owned() })
+    }
+}
+
+/// Names of users and roles have 64 characters (IAM quotas), and `-engine-boundary` and the like come after this one.
+const NAME_BYTES_MAX: usize = 40;
 
 /// Where billing data is.
 #[derive(Debug, Clone)]
@@ -170,9 +199,6 @@ impl BillingPlace {
 /// Lengths of bucket names, those of before 2018 in us-east-1 among them (S3, "Bucket naming rules").
 const BUCKET_BYTES: std::ops::RangeInclusive<usize> = 3..=255;
 
-/// A stack's name that nobody sees.
-const STACK_NAME: &str = "hawser";
-
 /// What the template is resolved for where there is no stack: the values are the person's, and `BillingExport` answers as the
 /// handler would for a bucket that is brought, or for none.
 pub fn setting(
@@ -196,23 +222,59 @@ pub fn setting(
         }
     };
     let key = key.unwrap_or_else(|| format!("arn:{partition}:kms:{}:{}:key/none", place.region, place.account));
-    let attributes = [
+    let mut attributes: BTreeMap<(String, String), String> = [
         ("ReadableObjectsArn", format!("{bucket_arn}/{keys}")),
         ("ReadableBucketArn", bucket_arn),
         ("ReadableKeys", keys),
         ("DecryptableKeyArn", key),
-    ];
+    ]
+    .map(|(name, value)| (("BillingExport".to_owned(), name.to_owned()), value))
+    .into();
+    // What packs name of the stack's other resources, by the names that these have without it.
+    let path = value(template, parameters, "RolePath").unwrap_or_default();
+    let arn = |kind: &str, name: &str| format!("arn:{partition}:iam::{}:{kind}{path}{name}", place.account);
+    let mut references: BTreeMap<String, String> = template
+        .resource_names()
+        .iter()
+        .filter(|id| template.json()["Resources"][id.as_str()]["Type"] == "AWS::IAM::ManagedPolicy")
+        .map(|id| (id.clone(), arn("policy", &policy_name(place, id))))
+        .collect();
+    references.insert("VendorUser".to_owned(), place.name.clone());
+    attributes.insert(("VendorUser".to_owned(), "Arn".to_owned()), arn("user", &place.name));
+    // Secrets Manager adds six characters of its own ("Determining the ARN", Secrets Manager User Guide).
+    let secret =
+        format!("arn:{partition}:secretsmanager:{}:{}:secret:{}-??????", place.region, place.account, secret_name(place));
+    references.insert("VendorAccessKeySecret".to_owned(), secret);
     Setting {
         parameters: parameters.clone(),
         partial: true,
         account_id: place.account.clone(),
         partition: partition.to_string(),
         region: place.region.clone(),
-        stack_name: STACK_NAME.to_owned(),
+        stack_name: place.name.clone(),
         stack_id: String::new(),
-        attributes: attributes.map(|(name, value)| (("BillingExport".to_owned(), name.to_owned()), value)).into(),
-        references: BTreeMap::new(),
+        attributes,
+        references,
     }
+}
+
+/// The name of a policy of the template's, by its logical id: `hawser-ec2` of `PackEc2Policy`.
+pub(crate) fn policy_name(place: &Place, logical_id: &str) -> String {
+    let id = logical_id.strip_prefix("Pack").unwrap_or(logical_id);
+    let id = id.strip_suffix("Policy").unwrap_or(id);
+    let mut name = place.name.clone();
+    for letter in id.chars() {
+        if letter.is_ascii_uppercase() {
+            name.push('-');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+/// The secret in which the access key is.
+pub(crate) fn secret_name(place: &Place) -> String {
+    format!("{}-access-key", place.name)
 }
 
 /// A parameter's value, or its default; `None` without either, or when it is empty.
@@ -225,8 +287,8 @@ pub fn value(template: &Template, parameters: &BTreeMap<String, String>, name: &
 pub(crate) fn needed(
     template: &Template,
     parameters: &BTreeMap<String, String>,
-    name: &'static str,
-    way: &'static str,
+    name: &str,
+    way: &str,
 ) -> Result<String, WayError> {
-    value(template, parameters, name).ok_or(WayError::Missing { name, way })
+    value(template, parameters, name).ok_or_else(|| WayError::Missing { name: name.to_owned(), way: way.to_owned() })
 }

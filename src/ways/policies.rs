@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{BillingPlace, Place, WayError, json::compact, setting};
-use crate::template::Template;
+use super::{BillingPlace, Place, WayError, json::compact, policy_name, setting};
+use crate::template::{Template, references};
 
 /// Characters of a managed policy, without white space.
 pub const MANAGED_POLICY_CHARACTERS_MAX: usize = 6_144;
@@ -21,6 +21,8 @@ pub const MANAGED_POLICIES_QUOTA_MAX: usize = 20;
 pub struct PackPolicy {
     /// The pack.
     pub pack: String,
+    /// The policy's name in IAM.
+    pub name: String,
     /// Its title.
     pub title: String,
     /// What it is for.
@@ -35,34 +37,88 @@ pub struct PackPolicy {
     pub document: Value,
 }
 
-/// The packs that are on with these parameters, each checked for its size.
+/// A policy that packs name and that is attached to nobody: a boundary of roles that the vendor makes.
+#[derive(Debug, Clone)]
+pub struct Boundary {
+    /// Its name in IAM.
+    pub name: String,
+    /// Its own words.
+    pub description: String,
+    /// The document.
+    pub document: Value,
+}
+
+/// All that these parameters grant.
+#[derive(Debug, Clone)]
+pub struct Grants {
+    /// The packs, in the order of the template.
+    pub packs: Vec<PackPolicy>,
+    /// What the packs name besides.
+    pub boundaries: Vec<Boundary>,
+    /// With an access key: what the role may do, while the user has the packs.
+    pub read_access_key: Option<Boundary>,
+}
+
+/// The packs that are on with these parameters and what goes with them, each checked for its size.
 ///
 /// # Errors
-/// [`WayError::NoPacks`], [`WayError::PolicyTooLarge`], or what the template refuses.
-pub fn packs(
+/// [`WayError::NoPacks`], [`WayError::PolicyTooLarge`], [`WayError::Missing`], or what the template refuses.
+pub fn grants(
     template: &Template,
     parameters: &BTreeMap<String, String>,
     place: &Place,
     billing: Option<&BillingPlace>,
-) -> Result<Vec<PackPolicy>, WayError> {
+) -> Result<Grants, WayError> {
     let resolved = template.resolve(&setting(template, parameters, place, billing))?;
     let documents: BTreeMap<String, Value> = resolved.policies().into_iter().collect();
     let mut found = Vec::new();
     for pack in template.packs() {
         let Some(document) = documents.get(&pack.name) else { continue };
+        check_closed(&pack.name, document)?;
         check_size(&format!("the policy of pack `{}`", pack.name), document, MANAGED_POLICY_CHARACTERS_MAX)?;
         let arn = |name: &String| format!("arn:{}:iam::aws:policy/{name}", place.partition);
         found.push(PackPolicy {
             mode: super::value(template, parameters, &pack.parameter).unwrap_or_default(),
             managed_policies: pack.managed_policies.iter().map(arn).collect(),
             why: pack.statements.into_iter().map(|statement| (statement.sid, statement.why)).collect(),
+            name: policy_name(place, &pack.logical_id),
             pack: pack.name,
             title: pack.title,
             purpose: pack.purpose,
             document: document.clone(),
         });
     }
-    if found.is_empty() { Err(WayError::NoPacks) } else { Ok(found) }
+    if found.is_empty() {
+        return Err(WayError::NoPacks);
+    }
+    let (mut boundaries, mut read_access_key) = (Vec::new(), None);
+    for (id, resource) in resolved.resources() {
+        let properties = &resource["Properties"];
+        // The handler's role is no part of ways without a handler.
+        let of_handler = properties["Roles"].to_string().contains("HandlerRole");
+        if resource["Type"] != "AWS::IAM::ManagedPolicy" || !resource["Metadata"]["Pack"].is_null() || of_handler {
+            continue;
+        }
+        let document = properties["PolicyDocument"].clone();
+        check_closed(id, &document)?;
+        let name = policy_name(place, id);
+        check_size(&format!("the policy `{name}`"), &document, MANAGED_POLICY_CHARACTERS_MAX)?;
+        let description = properties["Description"].as_str().unwrap_or_default().to_owned();
+        let policy = Boundary { name, description, document };
+        match properties["Roles"].is_null() {
+            true => boundaries.push(policy),
+            false => read_access_key = Some(policy),
+        }
+    }
+    Ok(Grants { packs: found, boundaries, read_access_key })
+}
+
+/// A document in which nothing is left open.
+fn check_closed(what: &str, document: &Value) -> Result<(), WayError> {
+    match references(document).into_iter().next() {
+        None => Ok(()),
+        Some(name) => Err(WayError::Missing { name, way: format!("`{what}`") }),
+    }
 }
 
 /// Characters as IAM counts them.
@@ -105,21 +161,29 @@ pub fn inline(packs: &[PackPolicy]) -> Result<Value, WayError> {
     Ok(document)
 }
 
-/// All packs in as few documents as fit into `characters_max` each: whole packs where they fit, the largest first, and the statements
-/// of a pack that is larger by itself one after the other.
+/// All packs in as few documents as fit into `characters_max` each: whole packs where that is no more documents than with the packs
+/// taken apart.
 ///
 /// # Errors
 /// [`WayError::PolicyTooLarge`] for a single statement that does not fit.
 pub fn combine(packs: &[PackPolicy], characters_max: usize) -> Result<Vec<Value>, WayError> {
-    let mut pieces: Vec<(Vec<Value>, String)> = Vec::new();
-    for pack in packs {
-        let statements = prefixed(pack);
-        if characters(&document(&statements)) <= characters_max {
-            pieces.push((statements, pack.pack.clone()));
-        } else {
-            pieces.extend(statements.into_iter().map(|statement| (vec![statement], pack.pack.clone())));
-        }
-    }
+    let one_by_one = |pack: &PackPolicy| -> Vec<Piece> {
+        prefixed(pack).into_iter().map(|statement| (vec![statement], pack.pack.clone())).collect()
+    };
+    let whole = |pack: &PackPolicy| match prefixed(pack) {
+        statements if characters(&document(&statements)) <= characters_max => vec![(statements, pack.pack.clone())],
+        _ => one_by_one(pack),
+    };
+    let kept_whole = fill(packs.iter().flat_map(whole).collect(), characters_max)?;
+    let apart = fill(packs.iter().flat_map(one_by_one).collect(), characters_max)?;
+    Ok(if apart.len() < kept_whole.len() { apart } else { kept_whole })
+}
+
+/// Statements that stay together, and the pack they are of.
+type Piece = (Vec<Value>, String);
+
+/// The largest piece first, each into the first document that has room for it.
+fn fill(mut pieces: Vec<Piece>, characters_max: usize) -> Result<Vec<Value>, WayError> {
     pieces.sort_by_key(|(statements, _)| std::cmp::Reverse(characters(&document(statements))));
     let mut documents: Vec<Vec<Value>> = Vec::new();
     for (statements, pack) in pieces {

@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use hawser::{
-    names::{AccountId, Partition},
+    names::{AccountId, Region},
     profile::{Profile, ProfileError},
     template::{Template, TemplateError},
     ways::{BillingPlace, Place, WayError, json},
@@ -146,16 +146,15 @@ pub(crate) struct PlaceArguments {
     pub(crate) account: AccountId,
     /// A Region of it, which decides the partition as well.
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
-    pub(crate) region: hawser::names::Region,
+    pub(crate) region: Region,
+    /// What stands for the name of the stack: new users, roles and policies have names that begin with it.
+    #[arg(long, value_name = "NAME", default_value = "hawser")]
+    pub(crate) name: String,
 }
 
 impl PlaceArguments {
-    pub(crate) fn place(&self) -> Place {
-        Place {
-            account: self.account.to_string(),
-            partition: Partition::of_region(self.region.as_str()),
-            region: self.region.to_string(),
-        }
+    pub(crate) fn place(&self) -> Result<Place, Stop> {
+        Ok(Place::new(&self.account, &self.region, &self.name)?)
     }
 }
 

@@ -1,10 +1,19 @@
 //! The command line for vendors, and for people who look before they launch.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+mod cli;
 mod common;
+#[cfg(feature = "direct")]
+mod connect;
+#[cfg(feature = "direct")]
+mod disconnect;
 mod link;
+#[cfg(feature = "direct")]
+mod person;
 mod plan;
 mod policies;
+#[cfg(feature = "direct")]
+mod preflight;
 mod profiles;
 mod template;
 mod trust;
@@ -33,10 +42,21 @@ enum Command {
     Policies(policies::Arguments),
     /// Print the trust policy of the vendor's role.
     Trust(trust::Arguments),
+    /// Print a script of AWS CLI calls that makes role and policies, or a user with an access key.
+    Cli(cli::Arguments),
     /// Print the template as CloudFormation takes it.
     Template(template::Arguments),
     /// List the profiles, or show one.
     Profiles(profiles::Arguments),
+    /// Look whether a launch would succeed, without changing anything.
+    #[cfg(feature = "direct")]
+    Preflight(preflight::Arguments),
+    /// Connect this account without a stack, with your own credentials.
+    #[cfg(feature = "direct")]
+    Connect(connect::Arguments),
+    /// End what `hawser connect` began.
+    #[cfg(feature = "direct")]
+    Disconnect(disconnect::Arguments),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -46,8 +66,21 @@ async fn main() -> ExitCode {
         Command::Link(arguments) => (arguments.output, link::run(arguments)),
         Command::Policies(arguments) => (arguments.output, policies::run(arguments)),
         Command::Trust(arguments) => (arguments.output, trust::run(arguments)),
+        Command::Cli(arguments) => (arguments.output, cli::run(arguments)),
         Command::Template(arguments) => (arguments.output, template::run(arguments)),
         Command::Profiles(arguments) => (arguments.output, profiles::run(arguments)),
+        #[cfg(feature = "direct")]
+        Command::Preflight(arguments) => {
+            let output = arguments.output;
+            match preflight::run(arguments).await {
+                Ok(exit) => return exit,
+                Err(stop) => (output, Err(stop)),
+            }
+        }
+        #[cfg(feature = "direct")]
+        Command::Connect(arguments) => (arguments.output, connect::run(arguments).await),
+        #[cfg(feature = "direct")]
+        Command::Disconnect(arguments) => (arguments.output, disconnect::run(arguments).await),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

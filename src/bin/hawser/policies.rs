@@ -56,13 +56,14 @@ struct Printed {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
-    let place = arguments.place.place();
+    let place = arguments.place.place()?;
     let billing = arguments.billing.place()?;
-    let packs = policies::packs(&template, &parameters, &place, billing.as_ref())?;
+    let grants = policies::grants(&template, &parameters, &place, billing.as_ref())?;
+    let packs = &grants.packs;
     let managed: Vec<&String> = packs.iter().flat_map(|pack| &pack.managed_policies).collect();
-    let documents: Vec<Printed> = if arguments.combined || arguments.inline {
+    let mut documents: Vec<Printed> = if arguments.combined || arguments.inline {
         let max = if arguments.inline { ROLE_INLINE_CHARACTERS_MAX } else { MANAGED_POLICY_CHARACTERS_MAX };
-        let documents = if arguments.inline { vec![policies::inline(&packs)?] } else { policies::combine(&packs, max)? };
+        let documents = if arguments.inline { vec![policies::inline(packs)?] } else { policies::combine(packs, max)? };
         let count = documents.len();
         policies::check_attached(count + managed.len(), arguments.quota())?;
         let printed = |(number, document)| Printed {
@@ -73,7 +74,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
         };
         (1..).zip(documents).map(printed).collect()
     } else {
-        policies::check_count(&packs, arguments.quota())?;
+        policies::check_count(packs, arguments.quota())?;
         let printed = |pack: &policies::PackPolicy| Printed {
             name: format!("{}.json", pack.pack),
             about: format!("pack {} ({}): {}", pack.pack, pack.mode, pack.purpose),
@@ -82,6 +83,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
         };
         packs.iter().map(printed).collect()
     };
+    let beside = grants.boundaries.iter().map(|policy| (policy, "attached to nobody"));
+    let beside =
+        beside.chain(grants.read_access_key.iter().map(|policy| (policy, "attached to the role, the packs to the user")));
+    documents.extend(beside.map(|(policy, to)| Printed {
+        name: format!("{}.json", policy.name),
+        about: format!("policy {} ({to}): {}", policy.name, policy.description),
+        characters_max: MANAGED_POLICY_CHARACTERS_MAX,
+        document: policy.document.clone(),
+    }));
     let mut notes = Vec::new();
     if packs.iter().any(|pack| pack.pack == "billing") && billing.is_none() {
         notes.push(

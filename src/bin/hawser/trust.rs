@@ -1,7 +1,11 @@
 //! `hawser trust`: who may assume the role.
 
 use clap::Args;
-use hawser::{names::Region, template::Template, ways, ways::Place};
+use hawser::{
+    names::{Partition, Region},
+    template::Template,
+    ways::{self, Place},
+};
 
 use crate::common::{Output, Settings, Stop, help, print_json};
 
@@ -23,8 +27,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
     let parameters = arguments.settings.parameters(&template)?;
     let place = Place {
         account: String::new(),
-        partition: hawser::names::Partition::of_region(arguments.region.as_str()),
+        partition: Partition::of_region(arguments.region.as_str()),
         region: arguments.region.to_string(),
+        name: String::new(),
     };
     let policy = ways::trust::trust_policy(&template, &parameters, &place)?;
     match arguments.output {
