@@ -40,6 +40,8 @@ pub mod lifecycle;
 pub mod names;
 pub mod organization;
 pub mod ports;
+#[cfg(feature = "direct")]
+pub mod preflight;
 #[cfg(feature = "cli")]
 pub mod profile;
 pub mod properties;

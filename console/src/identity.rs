@@ -51,8 +51,9 @@ impl Identity {
         })
     }
 
-    /// Whether this is who the notice says it is from: the same account everywhere, and a role's session, which is
-    /// what a handler runs as.
+    /// Whether this is who the notice says it is from: the same account everywhere, and a role's session, which is what a
+    /// handler runs as, or an IAM user, as which a person may run `hawser connect`. The root user and federated users run
+    /// neither.
     ///
     /// # Errors
     /// [`Refusal::Identity`] with the difference.
@@ -65,11 +66,18 @@ impl Identity {
         };
         require(*partition == notice.stack.partition.as_str(), "another partition")?;
         require(*account == notice.account().as_str(), "a principal of another account")?;
-        let session: Vec<&str> = resource.split('/').collect();
-        let is_session = *service == "sts"
-            && matches!(session.as_slice(), ["assumed-role", role, name] if !role.is_empty() && !name.is_empty());
-        // A removal may be sent by hand for a stack that cannot send it any more: the account is enough.
-        require(is_session || notice.mark.kind == Kind::Removed, "not a role's session")
+        let path: Vec<&str> = resource.split('/').collect();
+        let is_session =
+            *service == "sts" && matches!(path.as_slice(), ["assumed-role", role, name] if !role.is_empty() && !name.is_empty());
+        let is_user = *service == "iam"
+            && matches!(path.as_slice(), ["user", names @ ..] if !names.is_empty() && names.iter().all(|name| !name.is_empty()));
+        match notice.mark.kind {
+            // A removal may be sent by hand for a stack that cannot send it any more: the account is enough.
+            Kind::Removed => Ok(()),
+            // Only a function has a schedule.
+            Kind::BillingStatus => require(is_session, "not a role's session"),
+            Kind::Established | Kind::Updated => require(is_session || is_user, "neither a role's session nor a user"),
+        }
     }
 }
 

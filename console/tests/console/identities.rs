@@ -81,8 +81,13 @@ fn the_identity_must_be_the_notices() {
         identity_from(&good.replace(&format!("<Account>{ACCOUNT}"), &format!("<Account>{OTHER_ACCOUNT}"))),
         arn(&format!("arn:aws:sts::{OTHER_ACCOUNT}:assumed-role/x/y")),
         arn("arn:aws-cn:sts::111122223333:assumed-role/x/y"),
-        arn("arn:aws:iam::111122223333:user/someone"),
         arn("arn:aws:iam::111122223333:root"),
+        arn("arn:aws:iam::111122223333:user"),
+        arn("arn:aws:iam::111122223333:user/"),
+        arn("arn:aws:iam::111122223333:user//someone"),
+        arn("arn:aws:iam::111122223333:group/someone"),
+        arn("arn:aws:sts::111122223333:user/someone"),
+        arn(&format!("arn:aws:iam::{OTHER_ACCOUNT}:user/someone")),
         arn("arn:aws:sts::111122223333:federated-user/someone"),
         arn("arn:aws:iam::111122223333:assumed-role/x/y"),
         arn("arn:aws:sts::111122223333:assumed-role/x"),
@@ -95,8 +100,14 @@ fn the_identity_must_be_the_notices() {
             assert!(matches!(identity.confirm(&notice(kind)), Err(Refusal::Identity(_))), "{identity:?}");
         }
     }
-    // A removal by hand: the account has to be right, the principal may be a person.
-    arn("arn:aws:iam::111122223333:user/someone").confirm(&notice("removed")).unwrap();
+    // A person with an IAM user runs `hawser connect`.
+    for user in ["arn:aws:iam::111122223333:user/someone", "arn:aws:iam::111122223333:user/team/a/someone"] {
+        for kind in ["established", "updated", "removed"] {
+            arn(user).confirm(&notice(kind)).unwrap();
+        }
+    }
+    // A removal by hand: the account has to be right, the principal may be anyone in it.
+    arn("arn:aws:iam::111122223333:root").confirm(&notice("removed")).unwrap();
     assert!(identity_from(&identity_xml(OTHER_ACCOUNT)).confirm(&notice("removed")).is_err());
 }
 
