@@ -21,6 +21,7 @@ def guide(template: dict) -> Iterator[Finding]:
 def everything(template: dict, requests: list[decisions.Request], reviewed: checks.Reviewed) -> Iterator[Finding]:
     documents = packs.documents(template) + packs.boundaries(template)
     yield from checks.check(documents, reviewed)
+    yield from checks.clashes(documents)
     yield from decisions.check(template, requests, checks.escalations(documents), reviewed)
     yield from guide(template)
     yield from sizes.check(template)
@@ -38,7 +39,7 @@ def main() -> int:
     if findings:
         print(f"{len(findings)} findings")
         return 1
-    every = {action for document in packs.documents(template) for _, action, _ in checks.each(document)}
+    every = {action for one in packs.documents(template) for given in one.allows for action in packs.listed(given["Action"])}
     print(f"{len(packs.names(template))} packs with {len(every)} actions of {len({action.split(':')[0] for action in every})} services")
     print(f"{len(requests)} requests decided, {sum(one.expect == 'deny' for one in requests)} of them denied; {teeth.FOUND} planted faults found")
     print(sizes.report(template))

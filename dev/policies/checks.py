@@ -65,6 +65,9 @@ class Reviewed:
         return fits
 
     def unused(self) -> Iterator[Finding]:
+        for pattern in self.content["data"]:
+            if not actions.expand(pattern):
+                yield Finding("reviewed", "reviewed.yaml", f"data has {pattern}, which is no action of AWS's")
         for section, entries in self.content.items():
             for index, entry in enumerate(entries):
                 if isinstance(entry, dict):
@@ -192,6 +195,21 @@ def passes_own_roles(document: Document, _: Reviewed) -> Iterator[Finding]:
 CHECKS: list[Callable[[Document, Reviewed], Iterable[Finding]]] = [
     form, known, looks_only, no_data, valid, narrowed, passes_own_roles,
 ]
+
+
+def clashes(documents: Iterable[Document]) -> Iterator[Finding]:
+    """What one pack refuses for all it is attached beside is nothing that another pack gives."""
+    documents = list(documents)
+    for refusing in documents:
+        for statement in refusing.statements:
+            if statement["Effect"] == "Allow" or statement.get("Resource") != "*":
+                continue
+            refused = set(listed(statement["Action"]))
+            for document in documents:
+                given = {action for one in document.allows for action in listed(one["Action"])}
+                if document.pack != refusing.pack and refused & given:
+                    what = f"takes {', '.join(sorted(refused & given))} from {document}"
+                    yield Finding("clashes", f"{refusing}, {statement['Sid']}", what)
 
 
 def escalations(documents: Iterable[Document]) -> dict[str, dict[str, set[str]]]:

@@ -47,6 +47,7 @@ PLANTED: list[tuple[str, str, dict]] = [
     ("escalations", "s3", statement(Action="s3:PutBucketAcl", Resource="arn:aws:s3:::*")),
     ("escalations", "lambda", statement(Action=["lambda:CreateFunction", "iam:PassRole"], Resource="*")),
     ("decisions", "ec2", statement(Action="iam:CreateUser", Resource="arn:aws:iam::111122223333:user/*")),
+    ("clashes", "security-audit", {"Sid": "Planted", "Effect": "Deny", "Action": "ec2:DescribeVolumes", "Resource": "*"}),
     ("guide", "cloud-iam", statement(Action="iam:GetRole", Resource="arn:aws:iam::111122223333:role/*")),
     ("sizes", "common", statement(Action="ec2:DescribeVpcs", Resource=["arn:aws:ec2:*:111122223333:vpc/" + "v" * 6_000])),
 ]
