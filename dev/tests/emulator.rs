@@ -5,10 +5,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[path = "emulator/access.rs"]
+mod access;
 #[path = "emulator/billing.rs"]
 mod billing;
+#[path = "emulator/calls.rs"]
+mod calls;
 #[path = "emulator/chaos.rs"]
 mod chaos;
+#[path = "emulator/direct.rs"]
+mod direct;
 #[path = "emulator/errors.rs"]
 mod errors;
 #[path = "emulator/events.rs"]
@@ -31,10 +37,18 @@ mod lifecycle;
 mod lives;
 #[path = "emulator/permissions.rs"]
 mod permissions;
+#[path = "emulator/profiles.rs"]
+mod profiles;
+#[path = "emulator/publish.rs"]
+mod publish;
+#[path = "emulator/rollout.rs"]
+mod rollout;
 #[path = "emulator/services.rs"]
 mod services;
 #[path = "emulator/status.rs"]
 mod status;
+#[path = "emulator/updates.rs"]
+mod updates;
 #[path = "emulator/vendor.rs"]
 mod vendor;
 #[path = "emulator/watch.rs"]

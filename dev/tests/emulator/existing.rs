@@ -105,7 +105,7 @@ async fn suitable_exports_are_reused_and_left_alone() {
             (&json!("reused"), &json!("exports"), &json!(kind))
         );
         let encrypted = kind == CUR2.0;
-        for (policy, sid) in [("DeliveryWatchAccess", "DecryptManifests"), ("PackBillingReadOnly", "DecryptBillingFiles")] {
+        for (policy, sid) in [("DeliveryWatchAccess", "DecryptManifests"), ("PackBillingPolicy", "DecryptBillingFiles")] {
             let key = resource(&stack, policy, sid).await;
             assert_eq!(key == KEY, encrypted, "{policy}: {key}");
             assert!(key.as_str().unwrap().starts_with("arn:aws:kms:"), "{key}");

@@ -1,0 +1,327 @@
+//! What each pack lets a vendor do and what not, as calls that are really made: one table, by pack and mode.
+//!
+//! To add to it: a line in [`CHECKS`], and in [`THINGS`] what the call needs to be there. `{name}` in a call is the id of that thing, made by
+//! the customer for this call alone; `{n}` is a number that no other call has; `{bucket}`, `{report}`, `{user}` and the like come from
+//! the stack, as [`Vendor::given`] has them. Where the emulator has no such service, its simulation of IAM is asked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_credential_types::Credentials;
+use hawser_dev::account::Account;
+use hawser_dev::emulator::Emulator;
+use hawser_dev::front::billing::BILLING_REGION;
+use hawser_dev::setting::{CUSTOMER, STACK_REGION};
+use regex::Regex;
+use url::form_urlencoded;
+
+#[path = "calls/table.rs"]
+mod table;
+
+pub(crate) use table::{CHECKS, THINGS};
+
+/// One call of AWS's, for whoever makes it.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    /// What IAM calls it, `ec2:TerminateInstances`.
+    pub(crate) action: &'static str,
+    wire: Wire,
+}
+
+#[derive(Clone, Copy)]
+enum Wire {
+    /// AWS's query protocol: signing name, version, parameters.
+    Query(&'static str, &'static str, &'static [(&'static str, &'static str)]),
+    /// AWS JSON: signing name, target, body.
+    Json(&'static str, &'static str, &'static str),
+    /// REST: signing name, method, path with query, body.
+    Rest(&'static str, &'static str, &'static str, &'static str),
+    /// No such service here: the resource that IAM's simulation is asked about, and condition keys.
+    Simulated(&'static str, &'static [(&'static str, &'static str)]),
+}
+
+/// A call of the query protocol.
+pub(crate) const fn query(
+    action: &'static str,
+    service: &'static str,
+    version: &'static str,
+    parameters: &'static [(&'static str, &'static str)],
+) -> Call {
+    Call { action, wire: Wire::Query(service, version, parameters) }
+}
+
+/// A call of the JSON protocol.
+pub(crate) const fn json(action: &'static str, service: &'static str, target: &'static str, body: &'static str) -> Call {
+    Call { action, wire: Wire::Json(service, target, body) }
+}
+
+/// A REST call.
+pub(crate) const fn rest(
+    action: &'static str,
+    service: &'static str,
+    method: &'static str,
+    path: &'static str,
+    body: &'static str,
+) -> Call {
+    Call { action, wire: Wire::Rest(service, method, path, body) }
+}
+
+/// A call of a service that the emulator does not have.
+pub(crate) const fn simulated(action: &'static str, resource: &'static str) -> Call {
+    simulated_with(action, resource, &[])
+}
+
+/// The same under condition keys.
+pub(crate) const fn simulated_with(
+    action: &'static str,
+    resource: &'static str,
+    context: &'static [(&'static str, &'static str)],
+) -> Call {
+    Call { action, wire: Wire::Simulated(resource, context) }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.wire {
+            Wire::Query(_, _, parameters) => format!("{parameters:?}"),
+            Wire::Json(_, _, body) => body.to_owned(),
+            Wire::Rest(_, method, path, _) => format!("{method} {path}"),
+            Wire::Simulated(resource, context) => format!("simulated on {resource} {context:?}"),
+        };
+        write!(formatter, "{} {what}", self.action)
+    }
+}
+
+/// Something that a customer has: the call that makes it, and where its id is in the answer. An empty pattern: the id is known
+/// before, and is the pattern's place's text.
+pub(crate) struct Thing {
+    pub(crate) name: &'static str,
+    pub(crate) made_by: Call,
+    pub(crate) id: Id,
+}
+
+/// Where the id of a thing is.
+pub(crate) enum Id {
+    /// In the answer, as the group of this regular expression.
+    Found(&'static str),
+    /// Chosen by who made it.
+    Chosen(&'static str),
+}
+
+/// What one mode of one pack is to let through, and what not.
+pub(crate) struct Check {
+    pub(crate) pack: &'static str,
+    pub(crate) mode: &'static str,
+    pub(crate) allowed: &'static [Call],
+    pub(crate) forbidden: &'static [Call],
+}
+
+/// The checks of these packs in these modes; a pack that has none is an error.
+pub(crate) fn checks_of(packs: &BTreeMap<String, String>) -> Vec<&'static Check> {
+    let found = packs.iter().flat_map(|(pack, mode)| {
+        let found: Vec<&Check> = CHECKS.iter().filter(|check| check.pack == pack && check.mode == mode).collect();
+        assert!(found.iter().any(|check| !check.allowed.is_empty()), "`{pack}` in `{mode}` has no call that is allowed");
+        assert!(found.iter().any(|check| !check.forbidden.is_empty()), "`{pack}` in `{mode}` has no call that is forbidden");
+        found
+    });
+    found.collect()
+}
+
+/// What the emulator's IAM made of a call.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    Allowed,
+    Denied,
+}
+
+/// The vendor, with what it was given, and the customer's root beside it.
+pub(crate) struct Vendor<'world> {
+    emulator: &'world Emulator,
+    /// The vendor's session or key.
+    session: Account,
+    /// Who that is, for the simulation.
+    principal: String,
+    given: BTreeMap<String, String>,
+}
+
+/// Services of which there is one, in us-east-1; everything else is asked in the stack's Region.
+const GLOBAL: [&str; 5] = ["cur", "iam", "organizations", "route53", "s3"];
+
+static NUMBER: AtomicUsize = AtomicUsize::new(1);
+
+impl<'world> Vendor<'world> {
+    pub(crate) fn new(
+        emulator: &'world Emulator,
+        session: Account,
+        principal: &str,
+        given: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        Self { emulator, session, principal: principal.to_owned(), given: given.into_iter().collect() }
+    }
+
+    /// A vendor with an access key.
+    pub(crate) fn with_key(emulator: &'world Emulator, user: &str, key: &str, secret: &str) -> Self {
+        let credentials = Credentials::new(key, secret, None, None, "access key");
+        let session = Account::with(emulator.front().url(), CUSTOMER, BILLING_REGION, credentials);
+        Self::new(emulator, session, &format!("arn:aws:iam::{CUSTOMER}:user/{user}"), [])
+    }
+
+    /// Everything that these checks say about the vendor is true. The answer is what is not.
+    pub(crate) async fn wrong(&self, checks: &[&Check]) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for check in checks {
+            for (calls, expected) in [(check.allowed, Verdict::Allowed), (check.forbidden, Verdict::Denied)] {
+                for call in calls {
+                    if let Err(why) = self.expect(*call, &expected).await {
+                        wrong.push(format!("{} {}: {why}", check.pack, check.mode));
+                    }
+                }
+            }
+        }
+        wrong
+    }
+
+    /// Makes a call. One that was denied is made again by the customer, to show that nothing else was wrong with it.
+    pub(crate) async fn expect(&self, call: Call, expected: &Verdict) -> Result<(), String> {
+        let known = self.things_of(call).await?;
+        let (verdict, answer) = self.make(call, &known, &self.session).await?;
+        if verdict != *expected {
+            return Err(format!("{call} is {verdict:?}: {answer}"));
+        }
+        if verdict == Verdict::Denied && !matches!(call.wire, Wire::Simulated(..)) {
+            let control = self.make(call, &known, &self.customer()).await;
+            control.map_err(|why| format!("{call} was denied, but the customer cannot do it either: {why}"))?;
+        }
+        Ok(())
+    }
+
+    fn customer(&self) -> Account {
+        self.emulator.root(CUSTOMER, BILLING_REGION)
+    }
+
+    /// Makes what the call names, and what that needs in turn.
+    async fn things_of(&self, call: Call) -> Result<BTreeMap<String, String>, String> {
+        let mut known = self.given.clone();
+        known.insert("n".to_owned(), NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
+        known.insert("account".to_owned(), CUSTOMER.to_owned());
+        let mut wanted: Vec<&Thing> = Vec::new();
+        let mut names = call.names();
+        while let Some(name) = names.pop() {
+            if known.contains_key(&name) {
+                continue;
+            }
+            let thing = THINGS.iter().find(|thing| thing.name == name);
+            let thing = thing.ok_or_else(|| format!("{call} names `{name}`, which nothing makes"))?;
+            // What is needed by many is made before the first of them.
+            wanted.retain(|other| other.name != thing.name);
+            wanted.push(thing);
+            names.extend(thing.made_by.names());
+        }
+        for thing in wanted.iter().rev() {
+            let (_, answer) = self.make(thing.made_by, &known, &self.customer()).await?;
+            let id = match thing.id {
+                Id::Chosen(id) => filled(id, &known),
+                Id::Found(pattern) => {
+                    let found = Regex::new(pattern).unwrap().captures(&answer).map(|found| found[1].to_owned());
+                    found.ok_or_else(|| format!("no `{pattern}` in what {} answered: {answer}", thing.made_by))?
+                }
+            };
+            known.insert(thing.name.to_owned(), id);
+        }
+        Ok(known)
+    }
+
+    /// The verdict with the answer; anything but a success and a denial of this very action is an error.
+    async fn make(&self, call: Call, known: &BTreeMap<String, String>, who: &Account) -> Result<(Verdict, String), String> {
+        let fill = |text: &str| filled(text, known);
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let service = call.service();
+        let who = who.in_region(if GLOBAL.contains(&service) { BILLING_REGION } else { STACK_REGION });
+        let sent = match call.wire {
+            Wire::Query(_, version, parameters) => {
+                let operation = call.action.split_once(':').unwrap().1;
+                let mut body = form_urlencoded::Serializer::new(String::new());
+                body.append_pair("Action", operation).append_pair("Version", version);
+                for (name, value) in parameters {
+                    body.append_pair(name, &fill(value));
+                }
+                who.raw(service, "POST", "/", &form, body.finish()).await
+            }
+            Wire::Json(_, target, body) => {
+                let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
+                who.raw(service, "POST", "/", &headers, fill(body)).await
+            }
+            Wire::Rest(_, method, path, body) => {
+                let headers = [("content-type", "application/json")];
+                who.raw(service, method, &fill(path), if body.is_empty() { &[] } else { &headers }, fill(body)).await
+            }
+            Wire::Simulated(resource, context) => {
+                let context: Vec<(&str, String)> = context.iter().map(|(key, value)| (*key, fill(value))).collect();
+                return self.simulate(call.action, &fill(resource), &context).await;
+            }
+        };
+        let (status, answer) = sent.map_err(|error| format!("{call}: {error:#}"))?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        if (200..300).contains(&status) {
+            return Ok((Verdict::Allowed, answer));
+        }
+        let denied = answer.contains("AccessDenied") || answer.contains("UnauthorizedOperation");
+        // S3 says no more than "Access Denied".
+        if denied && (answer.contains(call.action) || call.action.starts_with("s3:")) {
+            return Ok((Verdict::Denied, answer));
+        }
+        Err(format!("{call} answered {status}: {answer}"))
+    }
+
+    async fn simulate(&self, action: &str, resource: &str, context: &[(&str, String)]) -> Result<(Verdict, String), String> {
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        body.append_pair("Action", "SimulatePrincipalPolicy")
+            .append_pair("Version", "2010-05-08")
+            .append_pair("PolicySourceArn", &self.principal)
+            .append_pair("ActionNames.member.1", action)
+            .append_pair("ResourceArns.member.1", resource);
+        for (number, (key, value)) in (1..).zip(context) {
+            let entry = format!("ContextEntries.member.{number}");
+            body.append_pair(&format!("{entry}.ContextKeyName"), key)
+                .append_pair(&format!("{entry}.ContextKeyType"), "string")
+                .append_pair(&format!("{entry}.ContextKeyValues.member.1"), value);
+        }
+        let body = body.finish();
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let answer = self.customer().raw("iam", "POST", "/", &headers, body).await.map_err(|error| format!("{error:#}"))?;
+        let answer = String::from_utf8_lossy(&answer.1).into_owned();
+        if answer.contains("<EvalDecision>allowed</EvalDecision>") {
+            Ok((Verdict::Allowed, answer))
+        } else if answer.contains("Deny</EvalDecision>") {
+            Ok((Verdict::Denied, answer))
+        } else {
+            Err(format!("{action}: the simulation answered {answer}"))
+        }
+    }
+}
+
+impl Call {
+    fn service(&self) -> &'static str {
+        match self.wire {
+            Wire::Query(service, ..) | Wire::Json(service, ..) | Wire::Rest(service, ..) => service,
+            Wire::Simulated(..) => "iam",
+        }
+    }
+
+    /// What is in braces in it.
+    fn names(&self) -> Vec<String> {
+        let texts: Vec<&str> = match self.wire {
+            Wire::Query(_, _, parameters) => parameters.iter().map(|(_, value)| *value).collect(),
+            Wire::Json(_, _, body) => vec![body],
+            Wire::Rest(_, _, path, body) => vec![path, body],
+            Wire::Simulated(resource, context) => context.iter().map(|(_, value)| *value).chain([resource]).collect(),
+        };
+        let name = Regex::new(r"\{([a-z_]+)\}").unwrap();
+        texts.iter().flat_map(|text| name.captures_iter(text)).map(|found| found[1].to_owned()).collect()
+    }
+}
+
+fn filled(text: &str, known: &BTreeMap<String, String>) -> String {
+    known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}

@@ -1,0 +1,914 @@
+//! The table. Calls are in the words of each service's API reference.
+
+use super::{Call, Check, Id, Thing, json, query, rest, simulated, simulated_with};
+
+const EC2: &str = "2016-11-15";
+const IAM: &str = "2010-05-08";
+const RDS: &str = "2014-10-31";
+const AUTOSCALING: &str = "2011-01-01";
+const CLOUDWATCH: &str = "2010-08-01";
+const BALANCING: &str = "2015-12-01";
+
+/// The boundary of managed users, unless the customer names another.
+const VIEW_ONLY: &str = "arn:aws:iam::aws:policy/job-function/ViewOnlyAccess";
+
+/// What customers have.
+pub(crate) const THINGS: &[Thing] = &[
+    Thing {
+        name: "private_bucket",
+        made_by: rest("s3:CreateBucket", "s3", "PUT", "/private-{n}", ""),
+        id: Id::Chosen("private-{n}"),
+    },
+    Thing {
+        name: "private_object",
+        made_by: rest("s3:PutObject", "s3", "PUT", "/{private_bucket}/letters", "dear"),
+        id: Id::Chosen("/{private_bucket}/letters"),
+    },
+    Thing {
+        name: "tiered_bucket",
+        made_by: rest("s3:PutLifecycleConfiguration", "s3", "PUT", "/{private_bucket}?lifecycle", LIFECYCLE),
+        id: Id::Chosen("{private_bucket}"),
+    },
+    Thing {
+        name: "log_group",
+        made_by: json("logs:CreateLogGroup", "logs", "Logs_20140328.CreateLogGroup", r#"{"logGroupName": "thing-{n}"}"#),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "secret",
+        made_by: json(
+            "secretsmanager:CreateSecret",
+            "secretsmanager",
+            "secretsmanager.CreateSecret",
+            r#"{"Name": "thing-{n}", "SecretString": "a secret of theirs"}"#,
+        ),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "parameter",
+        made_by: json(
+            "ssm:PutParameter",
+            "ssm",
+            "AmazonSSM.PutParameter",
+            r#"{"Name": "thing-{n}", "Value": "theirs", "Type": "String"}"#,
+        ),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "file_system",
+        made_by: rest(
+            "elasticfilesystem:CreateFileSystem",
+            "elasticfilesystem",
+            "POST",
+            "/2015-02-01/file-systems",
+            r#"{"CreationToken": "thing-{n}"}"#,
+        ),
+        id: Id::Found(r#""FileSystemId":\s*"([^"]+)""#),
+    },
+    Thing {
+        name: "instance",
+        made_by: query(
+            "ec2:RunInstances",
+            "ec2",
+            EC2,
+            &[("ImageId", "ami-12345678"), ("MinCount", "1"), ("MaxCount", "1"), ("InstanceType", "t3.micro")],
+        ),
+        id: Id::Found("<instanceId>(.+?)</instanceId>"),
+    },
+    Thing {
+        name: "their_user",
+        made_by: query("iam:CreateUser", "iam", IAM, &[("UserName", "thing-{n}")]),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "protected_instance",
+        made_by: query("ec2:CreateTags", "ec2", EC2, &[("ResourceId.1", "{instance}"), PROTECTED_KEY, PROTECTED_VALUE]),
+        id: Id::Chosen("{instance}"),
+    },
+    Thing {
+        name: "engine_instance",
+        made_by: query(
+            "ec2:CreateTags",
+            "ec2",
+            EC2,
+            &[("ResourceId.1", "{instance}"), ("Tag.1.Key", "hawser:engine"), ("Tag.1.Value", "{stack}")],
+        ),
+        id: Id::Chosen("{instance}"),
+    },
+    Thing {
+        name: "volume",
+        made_by: query("ec2:CreateVolume", "ec2", EC2, &[("AvailabilityZone", "eu-west-1a"), ("Size", "10")]),
+        id: Id::Found("<volumeId>(.+?)</volumeId>"),
+    },
+    Thing {
+        name: "protected_volume",
+        made_by: query("ec2:CreateTags", "ec2", EC2, &[("ResourceId.1", "{volume}"), PROTECTED_KEY, PROTECTED_VALUE]),
+        id: Id::Chosen("{volume}"),
+    },
+    Thing {
+        name: "managed_volume",
+        made_by: query("ec2:CreateTags", "ec2", EC2, &[("ResourceId.1", "{volume}"), MANAGED_KEY, MANAGED_VALUE]),
+        id: Id::Chosen("{volume}"),
+    },
+    Thing {
+        name: "launch_configuration",
+        made_by: query(
+            "autoscaling:CreateLaunchConfiguration",
+            "autoscaling",
+            AUTOSCALING,
+            &[("LaunchConfigurationName", "thing-{n}"), ("ImageId", "ami-12345678"), ("InstanceType", "t3.micro")],
+        ),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "group",
+        made_by: query(
+            "autoscaling:CreateAutoScalingGroup",
+            "autoscaling",
+            AUTOSCALING,
+            &[
+                ("AutoScalingGroupName", "thing-{n}"),
+                ("LaunchConfigurationName", "{launch_configuration}"),
+                ("MinSize", "0"),
+                ("MaxSize", "2"),
+                ("AvailabilityZones.member.1", "eu-west-1a"),
+            ],
+        ),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "protected_group",
+        made_by: query(
+            "autoscaling:CreateOrUpdateTags",
+            "autoscaling",
+            AUTOSCALING,
+            &[
+                ("Tags.member.1.ResourceId", "{group}"),
+                ("Tags.member.1.ResourceType", "auto-scaling-group"),
+                ("Tags.member.1.Key", "hawser:protected"),
+                ("Tags.member.1.Value", "true"),
+                ("Tags.member.1.PropagateAtLaunch", "false"),
+            ],
+        ),
+        id: Id::Chosen("{group}"),
+    },
+    Thing {
+        name: "cluster",
+        made_by: json(
+            "ecs:CreateCluster",
+            "ecs",
+            "AmazonEC2ContainerServiceV20141113.CreateCluster",
+            r#"{"clusterName": "thing-{n}"}"#,
+        ),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "task",
+        made_by: json(
+            "ecs:RegisterTaskDefinition",
+            "ecs",
+            "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition",
+            r#"{"family": "thing-{n}", "containerDefinitions": [{"name": "web", "image": "web", "memory": 64}]}"#,
+        ),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "service",
+        made_by: json(
+            "ecs:CreateService",
+            "ecs",
+            "AmazonEC2ContainerServiceV20141113.CreateService",
+            r#"{"cluster": "{cluster}", "serviceName": "thing-{n}", "taskDefinition": "{task}", "desiredCount": 0}"#,
+        ),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "protected_service",
+        made_by: json(
+            "ecs:TagResource",
+            "ecs",
+            "AmazonEC2ContainerServiceV20141113.TagResource",
+            r#"{"resourceArn": "arn:aws:ecs:eu-west-1:{account}:service/{cluster}/{service}", "tags": [{"key": "hawser:protected", "value": "true"}]}"#,
+        ),
+        id: Id::Chosen("{service}"),
+    },
+    Thing {
+        name: "kubernetes",
+        made_by: rest(
+            "eks:CreateCluster",
+            "eks",
+            "POST",
+            "/clusters",
+            r#"{"name": "thing-{n}", "roleArn": "arn:aws:iam::{account}:role/eks", "resourcesVpcConfig": {"subnetIds": ["subnet-1", "subnet-2"]}}"#,
+        ),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "nodes",
+        made_by: rest(
+            "eks:CreateNodegroup",
+            "eks",
+            "POST",
+            "/clusters/{kubernetes}/node-groups",
+            r#"{"nodegroupName": "nodes", "nodeRole": "arn:aws:iam::{account}:role/nodes", "subnets": ["subnet-1"]}"#,
+        ),
+        id: Id::Chosen("/clusters/{kubernetes}/node-groups/nodes"),
+    },
+    Thing {
+        name: "protected_nodes",
+        made_by: rest(
+            "eks:CreateNodegroup",
+            "eks",
+            "POST",
+            "/clusters/{kubernetes}/node-groups",
+            r#"{"nodegroupName": "kept", "nodeRole": "arn:aws:iam::{account}:role/nodes", "subnets": ["subnet-1"], "tags": {"hawser:protected": "true"}}"#,
+        ),
+        id: Id::Chosen("/clusters/{kubernetes}/node-groups/kept"),
+    },
+    Thing {
+        name: "function_role",
+        made_by: query("iam:CreateRole", "iam", IAM, &[("RoleName", "thing-{n}"), ("AssumeRolePolicyDocument", TRUSTS_LAMBDA)]),
+        id: Id::Chosen("arn:aws:iam::{account}:role/thing-{n}"),
+    },
+    Thing {
+        name: "function",
+        made_by: rest("lambda:CreateFunction", "lambda", "POST", "/2015-03-31/functions", FUNCTION),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "managed_function",
+        made_by: rest(
+            "lambda:TagResource",
+            "lambda",
+            "POST",
+            "/2017-03-31/tags/arn:aws:lambda:eu-west-1:{account}:function:{function}",
+            r#"{"Tags": {"hawser:managed": "true"}}"#,
+        ),
+        id: Id::Chosen("{function}"),
+    },
+    Thing {
+        name: "protected_function",
+        made_by: rest(
+            "lambda:TagResource",
+            "lambda",
+            "POST",
+            "/2017-03-31/tags/arn:aws:lambda:eu-west-1:{account}:function:{function}",
+            r#"{"Tags": {"hawser:managed": "true", "hawser:protected": "true"}}"#,
+        ),
+        id: Id::Chosen("{function}"),
+    },
+    Thing { name: "database", made_by: query("rds:CreateDBInstance", "rds", RDS, DATABASE), id: Id::Chosen("thing-{n}") },
+    Thing {
+        name: "managed_database",
+        made_by: query(
+            "rds:AddTagsToResource",
+            "rds",
+            RDS,
+            &[
+                ("ResourceName", "arn:aws:rds:eu-west-1:{account}:db:{database}"),
+                ("Tags.member.1.Key", "hawser:managed"),
+                ("Tags.member.1.Value", "true"),
+            ],
+        ),
+        id: Id::Chosen("{database}"),
+    },
+    Thing {
+        name: "protected_database",
+        made_by: query(
+            "rds:AddTagsToResource",
+            "rds",
+            RDS,
+            &[
+                ("ResourceName", "arn:aws:rds:eu-west-1:{account}:db:{database}"),
+                ("Tags.member.1.Key", "hawser:protected"),
+                ("Tags.member.1.Value", "true"),
+            ],
+        ),
+        id: Id::Chosen("{database}"),
+    },
+    Thing {
+        name: "managed_user",
+        made_by: query(
+            "iam:CreateUser",
+            "iam",
+            IAM,
+            &[("UserName", "thing-{n}"), ("Path", "/hawser/"), ("PermissionsBoundary", VIEW_ONLY)],
+        ),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "protected_user",
+        made_by: query(
+            "iam:TagUser",
+            "iam",
+            IAM,
+            &[("UserName", "{managed_user}"), ("Tags.member.1.Key", "hawser:protected"), ("Tags.member.1.Value", "true")],
+        ),
+        id: Id::Chosen("{managed_user}"),
+    },
+    Thing {
+        name: "admins",
+        made_by: query("iam:CreateGroup", "iam", IAM, &[("GroupName", "thing-{n}")]),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "their_role",
+        made_by: query("iam:CreateRole", "iam", IAM, &[("RoleName", "thing-{n}"), ("AssumeRolePolicyDocument", TRUSTS_LAMBDA)]),
+        id: Id::Chosen("thing-{n}"),
+    },
+    Thing {
+        name: "engine_group",
+        made_by: query(
+            "ec2:CreateSecurityGroup",
+            "ec2",
+            EC2,
+            &[
+                ("GroupName", "thing-{n}"),
+                ("GroupDescription", "engine"),
+                ("TagSpecification.1.ResourceType", "security-group"),
+                ("TagSpecification.1.Tag.1.Key", "hawser:engine"),
+                ("TagSpecification.1.Tag.1.Value", "{stack}"),
+            ],
+        ),
+        id: Id::Found("<groupId>(.+?)</groupId>"),
+    },
+    Thing {
+        name: "zone",
+        made_by: rest(
+            "route53:CreateHostedZone",
+            "route53",
+            "POST",
+            "/2013-04-01/hostedzone",
+            "<CreateHostedZoneRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><Name>thing-{n}.example</Name>\
+             <CallerReference>{n}</CallerReference></CreateHostedZoneRequest>",
+        ),
+        id: Id::Found("<Id>/hostedzone/(.+?)</Id>"),
+    },
+];
+
+const PROTECTED_KEY: (&str, &str) = ("Tag.1.Key", "hawser:protected");
+const PROTECTED_VALUE: (&str, &str) = ("Tag.1.Value", "true");
+const MANAGED_KEY: (&str, &str) = ("Tag.1.Key", "hawser:managed");
+const MANAGED_VALUE: (&str, &str) = ("Tag.1.Value", "true");
+
+const TRUSTS_LAMBDA: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}"#;
+
+/// A function whose code is an empty zip, which nobody runs.
+const FUNCTION: &str = r#"{"FunctionName": "thing-{n}", "Runtime": "python3.12", "Handler": "index.handler", "Role": "{function_role}", "Code": {"ZipFile": "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="}}"#;
+
+const DATABASE: &[(&str, &str)] = &[
+    ("DBInstanceIdentifier", "thing-{n}"),
+    ("DBInstanceClass", "db.t3.micro"),
+    ("Engine", "mysql"),
+    ("MasterUsername", "someone"),
+    ("MasterUserPassword", "long-enough-for-rds"),
+    ("AllocatedStorage", "20"),
+];
+
+const STOP: Call = query("ec2:StopInstances", "ec2", EC2, &[("InstanceId.1", "{instance}")]);
+const SCALE: Call = query(
+    "autoscaling:SetDesiredCapacity",
+    "autoscaling",
+    AUTOSCALING,
+    &[("AutoScalingGroupName", "{group}"), ("DesiredCapacity", "0")],
+);
+const RESIZE_VOLUME: Call = query("ec2:ModifyVolume", "ec2", EC2, &[("VolumeId", "{volume}"), ("Size", "20")]);
+const DELETE_VOLUME: Call = query("ec2:DeleteVolume", "ec2", EC2, &[("VolumeId", "{volume}")]);
+const SCALE_SERVICE: Call = json(
+    "ecs:UpdateService",
+    "ecs",
+    "AmazonEC2ContainerServiceV20141113.UpdateService",
+    r#"{"cluster": "{cluster}", "service": "{service}", "desiredCount": 0}"#,
+);
+const DELETE_SERVICE: Call = json(
+    "ecs:DeleteService",
+    "ecs",
+    "AmazonEC2ContainerServiceV20141113.DeleteService",
+    r#"{"cluster": "{cluster}", "service": "{service}", "force": true}"#,
+);
+const SCALE_NODES: Call = rest(
+    "eks:UpdateNodegroupConfig",
+    "eks",
+    "POST",
+    "{nodes}/update-config",
+    r#"{"scalingConfig": {"minSize": 1, "maxSize": 3, "desiredSize": 2}}"#,
+);
+const DELETE_NODES: Call = rest("eks:DeleteNodegroup", "eks", "DELETE", "{nodes}", "");
+const SET_CONCURRENCY: Call = rest(
+    "lambda:PutFunctionConcurrency",
+    "lambda",
+    "PUT",
+    "/2017-10-31/functions/{function}/concurrency",
+    r#"{"ReservedConcurrentExecutions": 1}"#,
+);
+/// GetFunction answers with an address of the code.
+const READ_CODE: Call = rest("lambda:GetFunction", "lambda", "GET", "/2015-03-31/functions/{function}", "");
+const INVOKE: Call = simulated("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:{account}:function:letters");
+const STOP_DATABASE: Call = query("rds:StopDBInstance", "rds", RDS, &[("DBInstanceIdentifier", "{database}")]);
+const DELETE_DATABASE: Call =
+    query("rds:DeleteDBInstance", "rds", RDS, &[("DBInstanceIdentifier", "{database}"), ("SkipFinalSnapshot", "true")]);
+const ANALYSE_BUCKET: Call = rest(
+    "s3:PutMetricsConfiguration",
+    "s3",
+    "PUT",
+    "/{private_bucket}?metrics&id=all",
+    "<MetricsConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Id>all</Id></MetricsConfiguration>",
+);
+const DELETE_BUCKET: Call = rest("s3:DeleteBucket", "s3", "DELETE", "/{private_bucket}", "");
+const LIFECYCLE: &str = "<LifecycleConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule><ID>old</ID><Filter/>\
+    <Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>";
+const ADMINISTRATOR: &str = "arn:aws:iam::aws:policy/AdministratorAccess";
+const ALL: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
+const MAKE_USER: Call =
+    query("iam:CreateUser", "iam", IAM, &[("UserName", "thing-{n}"), ("Path", "/hawser/"), ("PermissionsBoundary", VIEW_ONLY)]);
+const MAKE_KEY: Call = query("iam:CreateAccessKey", "iam", IAM, &[("UserName", "{managed_user}")]);
+const ENGINE_ROLE: &str = "arn:aws:iam::{account}:role/{stack}-engine/one";
+const START_ENGINE: Call = query(
+    "ec2:RunInstances",
+    "ec2",
+    EC2,
+    &[
+        ("ImageId", "ami-12345678"),
+        ("MinCount", "1"),
+        ("MaxCount", "1"),
+        ("SecurityGroupId.1", "{engine_group}"),
+        ("TagSpecification.1.ResourceType", "instance"),
+        ("TagSpecification.1.Tag.1.Key", "hawser:engine"),
+        ("TagSpecification.1.Tag.1.Value", "{stack}"),
+        ("TagSpecification.2.ResourceType", "volume"),
+        ("TagSpecification.2.Tag.1.Key", "hawser:engine"),
+        ("TagSpecification.2.Tag.1.Value", "{stack}"),
+        ("TagSpecification.3.ResourceType", "network-interface"),
+        ("TagSpecification.3.Tag.1.Key", "hawser:engine"),
+        ("TagSpecification.3.Tag.1.Value", "{stack}"),
+    ],
+);
+const START_SESSION: Call = simulated_with(
+    "ssm:StartSession",
+    "arn:aws:ec2:eu-west-1:{account}:instance/i-1",
+    &[("ssm:resourceTag/hawser:engine", "{stack}")],
+);
+const REQUEST_CERTIFICATE: Call = json(
+    "acm:RequestCertificate",
+    "acm",
+    "CertificateManager.RequestCertificate",
+    r#"{"DomainName": "engine.example", "ValidationMethod": "DNS"}"#,
+);
+/// In a zone that nobody named to the stack.
+const CHANGE_RECORD: Call = rest(
+    "route53:ChangeResourceRecordSets",
+    "route53",
+    "POST",
+    "/2013-04-01/hostedzone/{zone}/rrset",
+    "<ChangeResourceRecordSetsRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ChangeBatch><Changes><Change>\
+     <Action>CREATE</Action><ResourceRecordSet><Name>www.thing.example</Name><Type>A</Type><TTL>60</TTL><ResourceRecords>\
+     <ResourceRecord><Value>192.0.2.1</Value></ResourceRecord></ResourceRecords></ResourceRecordSet></Change></Changes>\
+     </ChangeBatch></ChangeResourceRecordSetsRequest>",
+);
+const TERMINATE: Call = query("ec2:TerminateInstances", "ec2", EC2, &[("InstanceId.1", "{instance}")]);
+const DELETE_USER: Call = query("iam:DeleteUser", "iam", IAM, &[("UserName", "{their_user}")]);
+const READ_OBJECT: Call = rest("s3:GetObject", "s3", "GET", "{private_object}", "");
+const READ_SECRET: Call =
+    json("secretsmanager:GetSecretValue", "secretsmanager", "secretsmanager.GetSecretValue", r#"{"SecretId": "{secret}"}"#);
+const READ_PARAMETER: Call = json("ssm:GetParameter", "ssm", "AmazonSSM.GetParameter", r#"{"Name": "{parameter}"}"#);
+const READ_LOG: Call =
+    json("logs:FilterLogEvents", "logs", "Logs_20140328.FilterLogEvents", r#"{"logGroupName": "{log_group}"}"#);
+
+/// What each mode of each pack lets through, and what not.
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        pack: "billing",
+        mode: "ReadOnly",
+        allowed: &[
+            json("cur:DescribeReportDefinitions", "cur", "AWSOrigamiServiceGatewayService.DescribeReportDefinitions", "{}"),
+            json("organizations:DescribeOrganization", "organizations", "AWSOrganizationsV20161128.DescribeOrganization", "{}"),
+            rest("s3:ListBucket", "s3", "GET", "/{bucket}?list-type=2&prefix={folder}", ""),
+            simulated("ce:GetCostAndUsage", "*"),
+        ],
+        forbidden: &[
+            json(
+                "cur:DeleteReportDefinition",
+                "cur",
+                "AWSOrigamiServiceGatewayService.DeleteReportDefinition",
+                r#"{"ReportName": "{report}"}"#,
+            ),
+            rest("s3:ListBucket", "s3", "GET", "/{bucket}?list-type=2&prefix=elsewhere", ""),
+            READ_OBJECT,
+            simulated("ce:CreateAnomalyMonitor", "*"),
+        ],
+    },
+    Check {
+        pack: "security-audit",
+        mode: "ReadOnly",
+        allowed: &[
+            query("iam:ListUsers", "iam", IAM, &[]),
+            query("ec2:DescribeInstances", "ec2", EC2, &[]),
+            rest("s3:ListBucket", "s3", "GET", "/{private_bucket}?list-type=2", ""),
+            rest(
+                "elasticfilesystem:ListTagsForResource",
+                "elasticfilesystem",
+                "GET",
+                "/2015-02-01/resource-tags/{file_system}",
+                "",
+            ),
+        ],
+        forbidden: &[READ_OBJECT, READ_LOG, READ_SECRET, READ_PARAMETER, TERMINATE, DELETE_USER],
+    },
+    Check {
+        pack: "common",
+        mode: "ReadOnly",
+        allowed: &[
+            query("cloudwatch:ListMetrics", "monitoring", CLOUDWATCH, &[]),
+            json("tag:GetResources", "tagging", "ResourceGroupsTaggingAPI_20170126.GetResources", "{}"),
+            query("elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing", BALANCING, &[]),
+            json("dynamodb:ListTables", "dynamodb", "DynamoDB_20120810.ListTables", "{}"),
+            json("kinesis:ListStreams", "kinesis", "Kinesis_20131202.ListStreams", "{}"),
+            json("logs:DescribeLogGroups", "logs", "Logs_20140328.DescribeLogGroups", "{}"),
+            simulated("xray:GetServiceGraph", "*"),
+            simulated("appmesh:ListMeshes", "*"),
+        ],
+        forbidden: &[
+            READ_LOG,
+            READ_OBJECT,
+            READ_SECRET,
+            READ_PARAMETER,
+            json(
+                "dynamodb:CreateTable",
+                "dynamodb",
+                "DynamoDB_20120810.CreateTable",
+                r#"{"TableName": "thing-{n}", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}], "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}], "BillingMode": "PAY_PER_REQUEST"}"#,
+            ),
+            simulated("xray:BatchGetTraces", "*"),
+            simulated("dynamodb:GetItem", "arn:aws:dynamodb:eu-west-1:{account}:table/letters"),
+            simulated("kinesis:GetRecords", "arn:aws:kinesis:eu-west-1:{account}:stream/letters"),
+        ],
+    },
+    Check {
+        pack: "ebs",
+        mode: "ReadOnly",
+        allowed: &[query("ec2:DescribeVolumes", "ec2", EC2, &[])],
+        forbidden: &[RESIZE_VOLUME, DELETE_VOLUME, simulated("ebs:GetSnapshotBlock", "arn:aws:ec2:eu-west-1::snapshot/snap-1")],
+    },
+    Check {
+        pack: "ebs",
+        mode: "ReadWrite",
+        allowed: &[
+            query("ec2:DescribeVolumes", "ec2", EC2, &[]),
+            RESIZE_VOLUME,
+            query(
+                "ec2:CreateSnapshot",
+                "ec2",
+                EC2,
+                &[
+                    ("VolumeId", "{volume}"),
+                    ("TagSpecification.1.ResourceType", "snapshot"),
+                    ("TagSpecification.1.Tag.1.Key", "hawser:managed"),
+                    ("TagSpecification.1.Tag.1.Value", "true"),
+                ],
+            ),
+            query("ec2:DeleteVolume", "ec2", EC2, &[("VolumeId", "{managed_volume}")]),
+        ],
+        forbidden: &[
+            query("ec2:ModifyVolume", "ec2", EC2, &[("VolumeId", "{protected_volume}"), ("Size", "20")]),
+            DELETE_VOLUME,
+            // Neither make a volume one's own, nor take the customer's protection away.
+            query("ec2:CreateTags", "ec2", EC2, &[("ResourceId.1", "{volume}"), MANAGED_KEY, MANAGED_VALUE]),
+            query("ec2:DeleteTags", "ec2", EC2, &[("ResourceId.1", "{protected_volume}"), PROTECTED_KEY]),
+            simulated("ebs:GetSnapshotBlock", "arn:aws:ec2:eu-west-1::snapshot/snap-1"),
+        ],
+    },
+    Check {
+        pack: "ec2",
+        mode: "ReadOnly",
+        allowed: &[
+            query("ec2:DescribeInstances", "ec2", EC2, &[]),
+            query("autoscaling:DescribeAutoScalingGroups", "autoscaling", AUTOSCALING, &[]),
+        ],
+        forbidden: &[STOP, TERMINATE, SCALE],
+    },
+    Check {
+        pack: "ec2",
+        mode: "ReadWrite",
+        allowed: &[
+            query("ec2:DescribeInstances", "ec2", EC2, &[]),
+            STOP,
+            query("ec2:ModifyInstanceAttribute", "ec2", EC2, &[("InstanceId", "{instance}"), ("InstanceType.Value", "t3.small")]),
+            SCALE,
+        ],
+        forbidden: &[
+            TERMINATE,
+            query("ec2:StopInstances", "ec2", EC2, &[("InstanceId.1", "{protected_instance}")]),
+            // A way to run code as the instance's role.
+            query("ec2:ModifyInstanceAttribute", "ec2", EC2, &[("InstanceId", "{instance}"), ("UserData.Value", "ZWNobw==")]),
+            query(
+                "autoscaling:SetDesiredCapacity",
+                "autoscaling",
+                AUTOSCALING,
+                &[("AutoScalingGroupName", "{protected_group}"), ("DesiredCapacity", "0")],
+            ),
+            query("ec2:DeleteTags", "ec2", EC2, &[("ResourceId.1", "{protected_instance}"), PROTECTED_KEY]),
+        ],
+    },
+    Check {
+        pack: "ecs",
+        mode: "ReadOnly",
+        allowed: &[json("ecs:ListClusters", "ecs", "AmazonEC2ContainerServiceV20141113.ListClusters", "{}")],
+        forbidden: &[SCALE_SERVICE, DELETE_SERVICE],
+    },
+    Check {
+        pack: "ecs",
+        mode: "ReadWrite",
+        allowed: &[
+            json("ecs:ListClusters", "ecs", "AmazonEC2ContainerServiceV20141113.ListClusters", "{}"),
+            SCALE_SERVICE,
+            simulated_with(
+                "application-autoscaling:RegisterScalableTarget",
+                "arn:aws:application-autoscaling:eu-west-1:{account}:scalable-target/1",
+                &[("application-autoscaling:service-namespace", "ecs")],
+            ),
+        ],
+        forbidden: &[
+            DELETE_SERVICE,
+            json(
+                "ecs:UpdateService",
+                "ecs",
+                "AmazonEC2ContainerServiceV20141113.UpdateService",
+                r#"{"cluster": "{cluster}", "service": "{protected_service}", "desiredCount": 0}"#,
+            ),
+            // A shell in the customer's containers.
+            json(
+                "ecs:UpdateService",
+                "ecs",
+                "AmazonEC2ContainerServiceV20141113.UpdateService",
+                r#"{"cluster": "{cluster}", "service": "{service}", "enableExecuteCommand": true}"#,
+            ),
+            simulated("ecs:ExecuteCommand", "arn:aws:ecs:eu-west-1:{account}:task/fleet/1"),
+            simulated_with(
+                "application-autoscaling:RegisterScalableTarget",
+                "arn:aws:application-autoscaling:eu-west-1:{account}:scalable-target/1",
+                &[("application-autoscaling:service-namespace", "dynamodb")],
+            ),
+        ],
+    },
+    Check {
+        pack: "eks",
+        mode: "ReadOnly",
+        allowed: &[rest("eks:ListClusters", "eks", "GET", "/clusters", "")],
+        forbidden: &[SCALE_NODES, DELETE_NODES],
+    },
+    Check {
+        pack: "eks",
+        mode: "ReadWrite",
+        allowed: &[rest("eks:ListClusters", "eks", "GET", "/clusters", ""), SCALE_NODES],
+        forbidden: &[
+            DELETE_NODES,
+            rest(
+                "eks:UpdateNodegroupConfig",
+                "eks",
+                "POST",
+                "{protected_nodes}/update-config",
+                r#"{"scalingConfig": {"minSize": 1, "maxSize": 3, "desiredSize": 2}}"#,
+            ),
+            simulated("eks:CreateAccessEntry", "arn:aws:eks:eu-west-1:{account}:cluster/fleet"),
+        ],
+    },
+    Check {
+        pack: "lambda",
+        mode: "ReadOnly",
+        allowed: &[rest("lambda:ListFunctions", "lambda", "GET", "/2015-03-31/functions/", "")],
+        forbidden: &[SET_CONCURRENCY, READ_CODE, INVOKE],
+    },
+    Check {
+        pack: "lambda",
+        mode: "ReadWrite",
+        allowed: &[
+            rest("lambda:ListFunctions", "lambda", "GET", "/2015-03-31/functions/", ""),
+            SET_CONCURRENCY,
+            rest(
+                "lambda:UpdateFunctionConfiguration",
+                "lambda",
+                "PUT",
+                "/2015-03-31/functions/{managed_function}/configuration",
+                r#"{"MemorySize": 256}"#,
+            ),
+        ],
+        forbidden: &[
+            READ_CODE,
+            INVOKE,
+            rest(
+                "lambda:UpdateFunctionConfiguration",
+                "lambda",
+                "PUT",
+                "/2015-03-31/functions/{function}/configuration",
+                r#"{"MemorySize": 256}"#,
+            ),
+            rest(
+                "lambda:PutFunctionConcurrency",
+                "lambda",
+                "PUT",
+                "/2017-10-31/functions/{protected_function}/concurrency",
+                r#"{"ReservedConcurrentExecutions": 1}"#,
+            ),
+            simulated("lambda:UpdateFunctionCode", "arn:aws:lambda:eu-west-1:{account}:function:letters"),
+        ],
+    },
+    Check {
+        pack: "rds",
+        mode: "ReadOnly",
+        allowed: &[query("rds:DescribeDBInstances", "rds", RDS, &[])],
+        forbidden: &[STOP_DATABASE, simulated("rds:DownloadDBLogFilePortion", "*"), DELETE_DATABASE],
+    },
+    Check {
+        pack: "rds",
+        mode: "ReadWrite",
+        allowed: &[
+            query("rds:DescribeDBInstances", "rds", RDS, &[]),
+            STOP_DATABASE,
+            query(
+                "rds:ModifyDBInstance",
+                "rds",
+                RDS,
+                &[("DBInstanceIdentifier", "{managed_database}"), ("DBInstanceClass", "db.t3.small")],
+            ),
+        ],
+        forbidden: &[
+            DELETE_DATABASE,
+            query("rds:StopDBInstance", "rds", RDS, &[("DBInstanceIdentifier", "{protected_database}")]),
+            // A new password is a way to the data.
+            query(
+                "rds:ModifyDBInstance",
+                "rds",
+                RDS,
+                &[("DBInstanceIdentifier", "{database}"), ("MasterUserPassword", "another-long-enough")],
+            ),
+            simulated("rds:DownloadDBLogFilePortion", "*"),
+        ],
+    },
+    Check {
+        pack: "s3",
+        mode: "ReadOnly",
+        allowed: &[
+            rest("s3:ListAllMyBuckets", "s3", "GET", "/", ""),
+            rest("s3:GetLifecycleConfiguration", "s3", "GET", "/{tiered_bucket}?lifecycle", ""),
+        ],
+        forbidden: &[READ_OBJECT, ANALYSE_BUCKET, DELETE_BUCKET],
+    },
+    Check {
+        pack: "s3",
+        mode: "ReadWrite",
+        allowed: &[rest("s3:ListAllMyBuckets", "s3", "GET", "/", ""), ANALYSE_BUCKET],
+        forbidden: &[
+            READ_OBJECT,
+            DELETE_BUCKET,
+            // Expiry would delete the customer's data.
+            rest("s3:PutLifecycleConfiguration", "s3", "PUT", "/{private_bucket}?lifecycle", LIFECYCLE),
+            simulated("s3:PutBucketPolicy", "arn:aws:s3:::private"),
+            simulated("s3:PutBucketTagging", "arn:aws:s3:::private"),
+        ],
+    },
+    Check {
+        pack: "cloud-iam",
+        mode: "ReadOnly",
+        allowed: &[query("iam:ListUsers", "iam", IAM, &[]), query("iam:GetUser", "iam", IAM, &[("UserName", "{their_user}")])],
+        forbidden: &[MAKE_USER, DELETE_USER, MAKE_KEY],
+    },
+    Check {
+        pack: "cloud-iam",
+        mode: "ReadWrite",
+        allowed: &[
+            query("iam:ListUsers", "iam", IAM, &[]),
+            MAKE_USER,
+            MAKE_KEY,
+            query("iam:AttachUserPolicy", "iam", IAM, &[("UserName", "{managed_user}"), ("PolicyArn", ADMINISTRATOR)]),
+            query("iam:DeleteUser", "iam", IAM, &[("UserName", "{managed_user}")]),
+        ],
+        forbidden: &[
+            // Without the boundary, elsewhere, of others, of a protected one.
+            query("iam:CreateUser", "iam", IAM, &[("UserName", "thing-{n}"), ("Path", "/hawser/")]),
+            query("iam:CreateUser", "iam", IAM, &[("UserName", "thing-{n}"), ("PermissionsBoundary", VIEW_ONLY)]),
+            DELETE_USER,
+            query("iam:CreateAccessKey", "iam", IAM, &[("UserName", "{their_user}")]),
+            query("iam:CreateAccessKey", "iam", IAM, &[("UserName", "{protected_user}")]),
+            query("iam:AttachUserPolicy", "iam", IAM, &[("UserName", "{their_user}"), ("PolicyArn", ADMINISTRATOR)]),
+            query("iam:AddUserToGroup", "iam", IAM, &[("UserName", "{managed_user}"), ("GroupName", "{admins}")]),
+            query("iam:DeleteUserPermissionsBoundary", "iam", IAM, &[("UserName", "{managed_user}")]),
+            query(
+                "iam:PutUserPolicy",
+                "iam",
+                IAM,
+                &[("UserName", "{managed_user}"), ("PolicyName", "all"), ("PolicyDocument", ALL)],
+            ),
+            query("iam:AttachRolePolicy", "iam", IAM, &[("RoleName", "{their_role}"), ("PolicyArn", ADMINISTRATOR)]),
+        ],
+    },
+    Check {
+        pack: "analytics-engine",
+        mode: "ReadOnly",
+        allowed: &[query("ec2:DescribeInstances", "ec2", EC2, &[])],
+        forbidden: &[START_ENGINE, TERMINATE, READ_SECRET, simulated("iam:PassRole", ENGINE_ROLE)],
+    },
+    Check {
+        pack: "analytics-engine",
+        mode: "ReadWrite",
+        allowed: &[
+            START_ENGINE,
+            query("ec2:TerminateInstances", "ec2", EC2, &[("InstanceId.1", "{engine_instance}")]),
+            json(
+                "secretsmanager:CreateSecret",
+                "secretsmanager",
+                "secretsmanager.CreateSecret",
+                r#"{"Name": "compute-engine/thing-{n}", "SecretString": "the engine's"}"#,
+            ),
+            simulated_with("iam:PassRole", ENGINE_ROLE, &[("iam:PassedToService", "ec2.amazonaws.com")]),
+        ],
+        forbidden: &[
+            // Without the tag.
+            query(
+                "ec2:RunInstances",
+                "ec2",
+                EC2,
+                &[("ImageId", "ami-12345678"), ("MinCount", "1"), ("MaxCount", "1"), ("SecurityGroupId.1", "{engine_group}")],
+            ),
+            TERMINATE,
+            READ_SECRET,
+            // Make an instance of the customer's one's own.
+            query(
+                "ec2:CreateTags",
+                "ec2",
+                EC2,
+                &[("ResourceId.1", "{instance}"), ("Tag.1.Key", "hawser:engine"), ("Tag.1.Value", "{stack}")],
+            ),
+            simulated_with("iam:PassRole", ENGINE_ROLE, &[("iam:PassedToService", "lambda.amazonaws.com")]),
+            simulated_with(
+                "iam:PassRole",
+                "arn:aws:iam::{account}:role/administrator",
+                &[("iam:PassedToService", "ec2.amazonaws.com")],
+            ),
+            query(
+                "iam:CreateRole",
+                "iam",
+                IAM,
+                &[("RoleName", "thing-{n}"), ("Path", "/{stack}-engine/"), ("AssumeRolePolicyDocument", TRUSTS_LAMBDA)],
+            ),
+        ],
+    },
+    Check {
+        pack: "session-manager",
+        mode: "ReadOnly",
+        allowed: &[simulated("ssm:DescribeSessions", "*")],
+        forbidden: &[START_SESSION, READ_PARAMETER],
+    },
+    Check {
+        pack: "session-manager",
+        mode: "ReadWrite",
+        allowed: &[simulated("ssm:DescribeSessions", "*"), START_SESSION],
+        forbidden: &[
+            simulated_with(
+                "ssm:StartSession",
+                "arn:aws:ec2:eu-west-1:{account}:instance/i-1",
+                &[("ssm:resourceTag/hawser:engine", "another")],
+            ),
+            simulated("ssm:StartSession", "arn:aws:ssm:eu-west-1::document/AWS-StartPortForwardingSession"),
+            simulated("ssm:SendCommand", "arn:aws:ec2:eu-west-1:{account}:instance/i-1"),
+            READ_PARAMETER,
+        ],
+    },
+    Check {
+        pack: "load-balancing",
+        mode: "ReadOnly",
+        allowed: &[
+            query("elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing", BALANCING, &[]),
+            rest("route53:ListHostedZones", "route53", "GET", "/2013-04-01/hostedzone", ""),
+        ],
+        forbidden: &[REQUEST_CERTIFICATE, CHANGE_RECORD],
+    },
+    Check {
+        pack: "load-balancing",
+        mode: "ReadWrite",
+        allowed: &[
+            rest("route53:ListHostedZones", "route53", "GET", "/2013-04-01/hostedzone", ""),
+            REQUEST_CERTIFICATE,
+            simulated_with(
+                "route53:ChangeResourceRecordSets",
+                "arn:aws:route53:::hostedzone/ZENGINE",
+                &[("route53:ChangeResourceRecordSetsRecordTypes", "A")],
+            ),
+        ],
+        forbidden: &[
+            CHANGE_RECORD,
+            simulated_with(
+                "route53:ChangeResourceRecordSets",
+                "arn:aws:route53:::hostedzone/ZENGINE",
+                &[("route53:ChangeResourceRecordSetsRecordTypes", "MX")],
+            ),
+            // By mail, whoever reads the mail of the domain would decide.
+            json(
+                "acm:RequestCertificate",
+                "acm",
+                "CertificateManager.RequestCertificate",
+                r#"{"DomainName": "engine.example", "ValidationMethod": "EMAIL"}"#,
+            ),
+            simulated("acm:ExportCertificate", "arn:aws:acm:eu-west-1:{account}:certificate/1"),
+        ],
+    },
+];

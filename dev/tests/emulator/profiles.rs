@@ -1,0 +1,199 @@
+//! Each profile, deployed: the vendor is told what it was given, gets in as it should and as nobody else does, can do what the
+//! packs say and nothing besides, and in the end nothing is left of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hawser::profile::Profile;
+use hawser_dev::setting::{CUSTOMER, STRANGER, VENDOR, assume, may_assume};
+use hawser_dev::stack::Stack;
+use regex::Regex;
+use serde_json::{Value, json};
+
+use crate::calls::{Vendor, checks_of};
+use crate::world::World;
+
+/// The packs that the template switches on by itself.
+const ON_BY_DEFAULT: [&str; 2] = ["PackBilling", "PackSecurityAudit"];
+
+/// `PackSecurityAudit` is told as `security-audit`.
+fn pack_of(parameter: &str) -> Option<String> {
+    let capital = Regex::new("([a-z0-9])([A-Z])").unwrap();
+    Some(capital.replace_all(parameter.strip_prefix("Pack")?, "$1-$2").to_lowercase())
+}
+
+/// The packs and modes that these parameters come to.
+pub(crate) fn packs_of(parameters: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let by_default = ON_BY_DEFAULT.map(|parameter| (parameter.to_owned(), "ReadOnly".to_owned()));
+    let all: BTreeMap<String, String> = by_default.into_iter().chain(parameters.clone()).collect();
+    let packs = all.iter().filter(|(_, mode)| *mode != "None");
+    packs.filter_map(|(parameter, mode)| Some((pack_of(parameter)?, mode.clone()))).collect()
+}
+
+/// The parameters of a profile, with others.
+pub(crate) fn parameters_of(profile: &str, more: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let mut parameters = Profile::find(profile).unwrap().parameters;
+    parameters.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    parameters
+}
+
+pub(crate) fn as_pairs(parameters: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// Every user, role, policy, key, secret, function, log group and rule of the account, by name; not what a test made itself.
+pub(crate) async fn inventory(world: &World) -> BTreeSet<String> {
+    let customer = world.customer();
+    let mut found = BTreeSet::new();
+    let iam = |action: &'static str| {
+        let body = format!("Action={action}&Version=2010-05-08&Scope=Local&MaxItems=1000");
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let customer = &customer;
+        async move { String::from_utf8(customer.raw("iam", "POST", "/", &headers, body).await.unwrap().1.to_vec()).unwrap() }
+    };
+    let arn = Regex::new("<Arn>(.+?)</Arn>").unwrap();
+    for action in ["ListUsers", "ListRoles", "ListPolicies", "ListInstanceProfiles"] {
+        let answer = iam(action).await;
+        assert!(answer.contains(&format!("<{action}Result>")), "{answer}");
+        found.extend(arn.captures_iter(&answer).map(|found| found[1].to_owned()));
+    }
+    for (service, target, pointer, name) in [
+        ("secretsmanager", "secretsmanager.ListSecrets", "/SecretList", "ARN"),
+        ("logs", "Logs_20140328.DescribeLogGroups", "/logGroups", "arn"),
+        ("events", "AWSEvents.ListRules", "/Rules", "Arn"),
+    ] {
+        let (status, answer) = customer.json(service, target, &json!({})).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        let list = answer.pointer(pointer).and_then(Value::as_array).unwrap();
+        found.extend(list.iter().map(|one| one[name].as_str().unwrap().to_owned()));
+    }
+    let (status, functions) = customer.raw("lambda", "GET", "/2015-03-31/functions/", &[], "").await.unwrap();
+    assert_eq!(status, 200);
+    let functions: Value = serde_json::from_slice(&functions).unwrap();
+    let functions = functions["Functions"].as_array().unwrap();
+    found.extend(functions.iter().map(|one| one["FunctionArn"].as_str().unwrap().to_owned()));
+    found.retain(|name| !name.contains("thing-"));
+    found
+}
+
+/// What the stack told the vendor at last.
+pub(crate) fn told(world: &World) -> Value {
+    world.vendor.notices().pop().unwrap().event["data"].clone()
+}
+
+/// The vendor, in the role of this stack.
+pub(crate) async fn vendor_of<'world>(world: &'world World, stack: &Stack) -> Vendor<'world> {
+    let outputs = stack.outputs().await.unwrap();
+    let role = &outputs["RoleArn"];
+    let session = assume(&world.emulator, VENDOR, role, Some(&world.parameters["ExternalId"])).await.unwrap().unwrap();
+    Vendor::new(&world.emulator, session, role, given(world, &outputs).await)
+}
+
+/// What calls name that is the stack's.
+async fn given(world: &World, outputs: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let mut given = vec![("stack".to_owned(), hawser_dev::setting::STACK.to_owned())];
+    if !outputs["BucketName"].is_empty() {
+        let folder = format!("{}/{}/", world.reports().await[0].s3_prefix(), outputs["ReportName"]);
+        given.push(("bucket".to_owned(), outputs["BucketName"].clone()));
+        given.push(("report".to_owned(), outputs["ReportName"].clone()));
+        given.push(("folder".to_owned(), folder));
+    }
+    given
+}
+
+/// HW-C2: the vendor with the external id, and nobody without both.
+pub(crate) async fn assert_only_the_vendor_gets_in(world: &World, role: &str) {
+    let external_id = world.parameters["ExternalId"].as_str();
+    for (account, external_id, expected) in [
+        (VENDOR, Some(external_id), true),
+        (VENDOR, Some("another-external-id"), false),
+        (VENDOR, None, false),
+        (STRANGER, Some(external_id), false),
+        (STRANGER, None, false),
+    ] {
+        let may = may_assume(&world.emulator, account, role, external_id).await.unwrap();
+        assert_eq!(may, expected, "account {account} with {external_id:?}");
+    }
+}
+
+/// A whole life of a profile in which the vendor uses the role.
+async fn live(profile: &str, more: &[(&str, &str)]) {
+    let world = World::new("standalone").await;
+    let before = inventory(&world).await;
+    let parameters = parameters_of(profile, more);
+    let mut stack = world.created(&as_pairs(&parameters)).await;
+    let (told, packs) = (told(&world), packs_of(&parameters));
+    assert_eq!(told["packs"], json!(packs));
+    let role = stack.outputs().await.unwrap()["RoleArn"].clone();
+    assert_eq!(told["roleArn"], role);
+    assert_only_the_vendor_gets_in(&world, &role).await;
+    let wrong = vendor_of(&world, &stack).await.wrong(&checks_of(&packs)).await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    world.deleted(&mut stack).await;
+    assert!(!may_assume(&world.emulator, VENDOR, &role, Some(&world.parameters["ExternalId"])).await.unwrap());
+    let after = inventory(&world).await;
+    let left: Vec<&String> = after.difference(&before).filter(|arn| !stays(arn)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    world.assert_notices_fit_the_schema(&["established", "removed"]);
+    world.assert_no_leaks();
+}
+
+/// The boundary of roles that the vendor made: as long as one of these roles is there, it must be.
+fn stays(arn: &str) -> bool {
+    arn.starts_with(&format!("arn:aws:iam::{CUSTOMER}:policy/")) && arn.contains("EngineBoundary")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cost_insights() {
+    live("cost-insights", &[("BillingRetention", "Delete")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn autonomous_optimizer() {
+    live("autonomous-optimizer", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn autonomous_optimizer_that_acts() {
+    live("autonomous-optimizer-read-write", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn security_posture() {
+    live("security-posture", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn analytics_engine() {
+    live("analytics-engine", &[]).await;
+}
+
+/// With both packs that the product's guide has for some customers only.
+#[tokio::test(flavor = "multi_thread")]
+async fn analytics_engine_with_sessions_and_load_balancing() {
+    let more = [("PackSessionManager", "ReadWrite"), ("PackLoadBalancing", "ReadWrite"), ("HostedZoneId", "ZENGINE")];
+    live("analytics-engine", &more).await;
+}
+
+/// Reading alone, of the packs whose profiles write.
+#[tokio::test(flavor = "multi_thread")]
+async fn packs_that_only_read() {
+    let reading =
+        ["PackAnalyticsEngine", "PackSessionManager", "PackLoadBalancing", "PackCloudIam"].map(|pack| (pack, "ReadOnly"));
+    live("analytics-engine", &reading).await;
+}
+
+/// Each profile is one that is tested here, and none writes unless its name or its product says so.
+#[test]
+fn profiles_are_known_and_read_unless_writing_is_the_product() {
+    let writes = |profile: &Profile| profile.parameters.values().any(|mode| mode == "ReadWrite");
+    let found: Vec<(String, bool)> = Profile::all().iter().map(|profile| (profile.name.clone(), writes(profile))).collect();
+    let expected = [
+        ("cost-insights", false),
+        ("autonomous-optimizer", false),
+        ("autonomous-optimizer-read-write", true),
+        ("security-posture", false),
+        ("cloud-iam", true),
+        ("analytics-engine", true),
+    ];
+    assert_eq!(found, expected.map(|(name, writes)| (name.to_owned(), writes)));
+}

@@ -1,0 +1,114 @@
+//! Permissions change by an update of the stack. Customers see what it comes to in a change set before it is made.
+
+use hawser_dev::stack::{Change, Stack};
+use serde_json::{Value, json};
+
+use crate::calls::{Vendor, checks_of};
+use crate::profiles::{as_pairs, packs_of, parameters_of, told, vendor_of};
+use crate::world::World;
+
+/// A stack whose parameters change by change sets, and the vendor who is in the role all the while.
+struct Life<'world> {
+    world: &'world World,
+    stack: Stack,
+    vendor: Vendor<'world>,
+    parameters: std::collections::BTreeMap<String, String>,
+    number: usize,
+}
+
+impl<'world> Life<'world> {
+    async fn begin(world: &'world World, profile: &str, more: &[(&str, &str)]) -> Self {
+        let parameters = parameters_of(profile, more);
+        let stack = world.created(&as_pairs(&parameters)).await;
+        let vendor = vendor_of(world, &stack).await;
+        let life = Self { world, stack, vendor, parameters, number: 0 };
+        life.assert_the_packs_are_as_told().await;
+        life
+    }
+
+    /// Makes the change set, which must show `expected`, and executes it; the vendor is told, and its session has other permissions
+    /// from then on.
+    async fn change(&mut self, changes: &[(&str, &str)], expected: &[&str]) {
+        self.number += 1;
+        let name = format!("change-{}", self.number);
+        let notices = self.world.vendor.notices().len();
+        let shown: Vec<String> = self.stack.change_set(&name, changes).await.unwrap().iter().map(line).collect();
+        assert_eq!(shown, expected);
+        // To look at it changes nothing.
+        self.assert_the_packs_are_as_told().await;
+        assert_eq!(self.world.vendor.notices().len(), notices);
+        let outcome = self.stack.execute(&name, &mut |_| {}).await.unwrap();
+        self.world.expect_status(&outcome, "UPDATE_COMPLETE");
+        let new = changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.parameters.extend(new);
+        let told: Vec<Value> = self.world.vendor.notices().split_off(notices).into_iter().map(|notice| notice.event).collect();
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert_eq!(told[0]["type"], "hawser.connection.updated");
+        self.assert_the_packs_are_as_told().await;
+    }
+
+    async fn assert_the_packs_are_as_told(&self) {
+        let packs = packs_of(&self.parameters);
+        assert_eq!(told(self.world)["packs"], json!(packs));
+        let wrong = self.vendor.wrong(&checks_of(&packs)).await;
+        assert!(wrong.is_empty(), "{packs:?}\n{}", wrong.join("\n"));
+    }
+}
+
+/// `Modify Connection (Packs)`, with what is replaced.
+fn line(change: &Change) -> String {
+    let properties: Vec<&str> = change.properties.iter().map(String::as_str).collect();
+    let replaced = if change.replacement == "True" { ", replaced" } else { "" };
+    match change.action.as_str() {
+        "Modify" => format!("Modify {} ({}{replaced})", change.logical_id, properties.join(", ")),
+        action => format!("{action} {}", change.logical_id),
+    }
+}
+
+/// A pack from reading to writing and back: one policy and the notice change, and nothing is replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_is_switched_to_writing_and_back() {
+    let world = World::new("standalone").await;
+    let mut life = Life::begin(&world, "security-posture", &[("PackCloudIam", "ReadOnly")]).await;
+    let before = life.stack.resources().await.unwrap();
+    let shown = ["Modify Connection (Packs)", "Modify PackCloudIamPolicy (PolicyDocument)"];
+    life.change(&[("PackCloudIam", "ReadWrite")], &shown).await;
+    life.change(&[("PackCloudIam", "ReadOnly")], &shown).await;
+    assert_eq!(life.stack.resources().await.unwrap(), before);
+    let nothing = life.stack.change_set("nothing", &[("PackCloudIam", "ReadOnly")]).await.unwrap_err().to_string();
+    assert!(nothing.contains("didn't contain changes"), "{nothing}");
+    world.deleted(&mut life.stack).await;
+    world.assert_notices_fit_the_schema(&["established", "updated", "removed"]);
+    world.assert_no_leaks();
+}
+
+/// A product more: its packs are added. A product less: they are removed, after the vendor was told.
+#[tokio::test(flavor = "multi_thread")]
+async fn packs_of_another_product_are_added_and_removed() {
+    let world = World::new("standalone").await;
+    let mut life = Life::begin(&world, "cost-insights", &[("BillingRetention", "Delete")]).await;
+    life.change(
+        &[("PackSecurityAudit", "ReadOnly"), ("PackCloudIam", "ReadOnly")],
+        &[
+            "Modify Connection (Packs)",
+            "Modify DeliveryWatch (Targets)",
+            "Add PackCloudIamPolicy",
+            "Add PackSecurityAuditPolicy",
+            "Modify VendorRole (ManagedPolicyArns)",
+        ],
+    )
+    .await;
+    life.change(
+        &[("PackSecurityAudit", "None"), ("PackCloudIam", "None")],
+        &[
+            "Modify Connection (Packs)",
+            "Modify DeliveryWatch (Targets)",
+            "Remove PackCloudIamPolicy",
+            "Remove PackSecurityAuditPolicy",
+            "Modify VendorRole (ManagedPolicyArns)",
+        ],
+    )
+    .await;
+    world.deleted(&mut life.stack).await;
+    world.assert_no_leaks();
+}
