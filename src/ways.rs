@@ -3,8 +3,10 @@
 
 pub mod json;
 pub mod link;
+pub mod page;
 pub mod policies;
 pub mod script;
+pub mod terraform;
 pub mod trust;
 
 use std::collections::BTreeMap;
@@ -12,6 +14,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::{
+    billing::DATA_ROOT,
     names::{AccountId, Partition, Region},
     template::{Setting, Template, TemplateError},
 };
@@ -218,7 +221,7 @@ pub fn setting(
         None => {
             // As the handler answers where there is nothing to read: legal ARNs of things that nobody has.
             let prefix = value(template, parameters, "NamePrefix").unwrap_or_default();
-            (format!("arn:{partition}:s3:::{prefix}-{}-none", place.account), "hawser/*".to_owned(), None)
+            (format!("arn:{partition}:s3:::{prefix}-{}-none", place.account), format!("{DATA_ROOT}*"), None)
         }
     };
     let key = key.unwrap_or_else(|| format!("arn:{partition}:kms:{}:{}:key/none", place.region, place.account));

@@ -18,13 +18,17 @@ const FIRST: [&str; 11] = [
     "Condition",
 ];
 
+/// Where a key goes.
+pub(super) fn rank(key: &str) -> usize {
+    FIRST.iter().position(|first| *first == key).unwrap_or(FIRST.len())
+}
+
 struct Ordered<'a>(&'a Value);
 
 impl Serialize for Ordered<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Object(pairs) => {
-                let rank = |key: &str| FIRST.iter().position(|first| *first == key).unwrap_or(FIRST.len());
                 let mut pairs: Vec<(&String, &Value)> = pairs.iter().collect();
                 pairs.sort_by_key(|(key, _)| (rank(key), *key));
                 let mut map = serializer.serialize_map(Some(pairs.len()))?;

@@ -10,12 +10,14 @@ mod disconnect;
 mod link;
 #[cfg(feature = "direct")]
 mod person;
+mod page;
 mod plan;
 mod policies;
 #[cfg(feature = "direct")]
 mod preflight;
 mod profiles;
 mod template;
+mod terraform;
 mod trust;
 
 use std::process::ExitCode;
@@ -44,6 +46,10 @@ enum Command {
     Trust(trust::Arguments),
     /// Print a script of AWS CLI calls that makes role and policies, or a user with an access key.
     Cli(cli::Arguments),
+    /// Write a Terraform module with role, packs and billing data.
+    Terraform(terraform::Arguments),
+    /// Print a page that says how to make role and policies by hand.
+    Page(page::Arguments),
     /// Print the template as CloudFormation takes it.
     Template(template::Arguments),
     /// List the profiles, or show one.
@@ -67,6 +73,8 @@ async fn main() -> ExitCode {
         Command::Policies(arguments) => (arguments.output, policies::run(arguments)),
         Command::Trust(arguments) => (arguments.output, trust::run(arguments)),
         Command::Cli(arguments) => (arguments.output, cli::run(arguments)),
+        Command::Terraform(arguments) => (arguments.output, terraform::run(arguments)),
+        Command::Page(arguments) => (arguments.output, page::run(arguments)),
         Command::Template(arguments) => (arguments.output, template::run(arguments)),
         Command::Profiles(arguments) => (arguments.output, profiles::run(arguments)),
         #[cfg(feature = "direct")]
