@@ -14,7 +14,7 @@ use std::{
     process::Command,
 };
 
-use hawser::template::Template;
+use hawser::template::{Pack, Statement, Template};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -143,11 +143,10 @@ fn holds(granted: &str, action: &str) -> bool {
 }
 
 /// The statement of a pack in a mode that allows an action.
-fn allowed(template: &Template, pack: &str, mode: &str, action: &str) -> Option<String> {
-    let packs = template.packs();
+fn allowed(packs: &[Pack], pack: &str, mode: &str, action: &str) -> Option<String> {
     let pack = packs.iter().find(|known| known.name == pack)?;
     let mode = pack.modes.iter().find(|known| known.as_str() == mode)?;
-    let grants = |statement: &&hawser::template::Statement| {
+    let grants = |statement: &&Statement| {
         statement.effect == "Allow" && statement.mode <= *mode && statement.actions.iter().any(|granted| holds(granted, action))
     };
     pack.statements.iter().find(grants).map(|statement| statement.sid.clone())
@@ -176,13 +175,12 @@ fn allowed_by_resource(template: &Template, resource: &str, action: &str) -> Opt
 
 impl Granted {
     /// Where the template allows an action, for a reader.
-    fn place(&self, template: &Template, action: &str) -> Option<String> {
+    fn place(&self, template: &Template, packs: &[Pack], action: &str) -> Option<String> {
         match (&self.pack, &self.mode, &self.aws, &self.resource) {
             (Some(pack), Some(mode), None, None) => {
-                allowed(template, pack, mode, action).map(|sid| format!("[{pack}](permissions.md#{pack}) {mode}, {sid}"))
+                allowed(packs, pack, mode, action).map(|sid| format!("[{pack}](permissions.md#{pack}) {mode}, {sid}"))
             }
             (Some(pack), None, Some(policy), None) => {
-                let packs = template.packs();
                 let pack = packs.iter().find(|known| known.name == *pack)?;
                 pack.managed_policies
                     .contains(policy)
@@ -240,7 +238,8 @@ fn tests() -> BTreeMap<String, String> {
         let mut marked = false;
         for line in text.lines().map(str::trim) {
             marked |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-            let python = line.strip_prefix("def ").filter(|name| kind == "py" && name.starts_with("test_"));
+            // The checks of dev/policies/ are functions that `make check` runs over every statement.
+            let python = line.strip_prefix("def ").filter(|_| shown == "dev/policies/checks.py");
             let rust = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn ")).filter(|_| marked && kind == "rs");
             if let Some(name) = python.or(rust) {
                 found.insert(name.split(['(', '<']).next().unwrap().to_owned(), shown.clone());
@@ -254,6 +253,7 @@ fn tests() -> BTreeMap<String, String> {
 /// What stands behind the names that rows use.
 struct Known {
     template: Template,
+    packs: Vec<Pack>,
     commands: BTreeSet<String>,
     parameters: BTreeSet<String>,
     tests: BTreeMap<String, String>,
@@ -263,7 +263,7 @@ impl Known {
     fn look() -> Self {
         let template = Template::ours();
         let parameters = template.for_organization().unwrap().parameters().into_iter().map(|parameter| parameter.name).collect();
-        Self { template, commands: commands(), parameters, tests: tests() }
+        Self { packs: template.packs(), template, commands: commands(), parameters, tests: tests() }
     }
 
     /// A way as a link, or why it is none.
@@ -350,7 +350,10 @@ fn policy_table(page: &mut String, known: &Known, policy: &Policy) -> Result<(),
                     policy.name, granted.pack, granted.mode, granted.resource
                 )
             };
-            places.entry(granted.place(&known.template, action).ok_or_else(nowhere)?).or_default().push(action.clone());
+            places
+                .entry(granted.place(&known.template, &known.packs, action).ok_or_else(nowhere)?)
+                .or_default()
+                .push(action.clone());
         }
         for (place, actions) in places {
             writeln!(page, "| {} | {place} |", code(&actions)).unwrap();
@@ -410,6 +413,7 @@ fn every_feature_has_a_way_and_a_test_or_says_why_not() {
 #[test]
 fn every_action_of_a_policy_is_granted_once_or_left_out_for_a_reason() {
     let template = Template::ours();
+    let packs = template.packs();
     let mut wrong = Vec::new();
     for policy in guides().iter().flat_map(|guide| &guide.policies) {
         let granted = policy.granted.iter().flat_map(|granted| &granted.actions);
@@ -422,7 +426,7 @@ fn every_action_of_a_policy_is_granted_once_or_left_out_for_a_reason() {
         // What is left out may not be granted by a pack and mode that this very policy is covered by.
         for (left, action) in policy.left_out.iter().flat_map(|left| left.actions.iter().map(move |action| (left, action))) {
             for granted in &policy.granted {
-                if left.why.is_empty() || granted.place(&template, action).is_some_and(|_| granted.aws.is_none()) {
+                if left.why.is_empty() || granted.place(&template, &packs, action).is_some_and(|_| granted.aws.is_none()) {
                     wrong.push(format!("{}: {action} is left out, and granted", policy.name));
                 }
             }

@@ -290,6 +290,7 @@ fn the_page_has_every_action_of_the_template() {
     assert!(missing.is_empty(), "docs/permissions.md leaves out {missing:?}");
 }
 
+/// HW-P1.
 #[test]
 fn every_statement_says_why() {
     let (template, text) = (Template::ours(), text());
