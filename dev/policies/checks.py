@@ -112,7 +112,7 @@ def known(document: Document, _: Reviewed) -> Iterator[Finding]:
 
 
 def looks_only(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
-    """ReadOnly has actions of the access levels List and Read only."""
+    """ReadOnly has actions of the access levels List and Read only (HW-P2)."""
     if document.mode != "ReadOnly":
         return
     for statement, action, where in each(document):
@@ -122,7 +122,7 @@ def looks_only(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
 
 
 def no_data(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
-    """Nothing reads what customers keep in their resources."""
+    """Nothing reads what customers keep in their resources (HW-P2)."""
     for statement, action, where in each(document):
         if statement["Effect"] != "Allow" or not any(_like(action, pattern) for pattern in reviewed.names("data")):
             continue
@@ -162,7 +162,8 @@ def _met_without(operator: str, value: object) -> bool:
 
 
 def narrowed(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
-    """What changes something names the resources, in this account; and the customer's protection holds wherever it can."""
+    """What changes something names the resources, in this account; and the customer's protection holds
+    wherever it can (HW-P3)."""
     for statement, action, where in each(document):
         if statement["Effect"] != "Allow" or actions.level(action) in (*actions.READING, "unknown"):
             continue
@@ -180,7 +181,7 @@ def narrowed(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
 
 
 def passes_own_roles(document: Document, _: Reviewed) -> Iterator[Finding]:
-    """Which roles, to which service: both are said."""
+    """Which roles, to which service: both are said (HW-P2)."""
     for statement, action, where in each(document):
         if statement["Effect"] != "Allow" or not any(_like(one, action) for one in ("iam:PassRole",)):
             continue
