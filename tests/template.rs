@@ -723,6 +723,15 @@ fn what_optimizers_change_is_narrow() {
                     // The type, and so no user data: one call sets one attribute (EC2: ModifyInstanceAttribute).
                     assert!(statement.asks("Null", "ec2:Attribute/InstanceType", "false"), "{name}: {sid}");
                 }
+                if action == "lambda:PutFunctionConcurrency" {
+                    // With none, the handler would answer nothing, and the stack could not be deleted (HW-S4).
+                    let other = &statement.statement["Condition"]["StringNotEquals"];
+                    assert_eq!(
+                        other["aws:ResourceTag/aws:cloudformation:stack-name"],
+                        json!({ "Ref": "AWS::StackName" }),
+                        "{sid}"
+                    );
+                }
                 seen.insert(action.clone());
             }
         }
