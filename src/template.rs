@@ -5,6 +5,7 @@
 
 mod check;
 mod inline;
+mod narrow;
 mod organization;
 mod read;
 mod resolve;

@@ -32,6 +32,11 @@ pub fn page(
     let vendor = value(template, parameters, "VendorName").unwrap_or_else(|| format!("account {vendor_account}"));
     let existing_role = value(template, parameters, "ExistingRoleName");
     let path = value(template, parameters, "RolePath").unwrap_or_default();
+    if path != "/" && (existing_role.is_none() || !grants.boundaries.is_empty()) {
+        let why =
+            format!("the console has no field for the path `{path}` of new roles and policies; use `hawser cli`, or RolePath=/");
+        return Err(WayError::NotThisWay(why));
+    }
     let boundary = value(template, parameters, "PermissionsBoundaryArn");
     let with_user = grants.read_access_key.is_some();
     let mut text = format!(
@@ -58,14 +63,9 @@ pub fn page(
     }
     let console = format!("https://{}/iam/home", console_host(place.partition));
     let _ = write!(text, "\n## 1. Policies\n\nIn {console}#/policies, for each policy below:\n\n");
-    let path_note = if path == "/" {
-        String::new()
-    } else {
-        format!(" The console has no field for the path `{path}`: use the AWS CLI (`hawser cli`) if your rules demand it.")
-    };
     let _ = writeln!(
         text,
-        "1. Choose **Create policy**, then **JSON**.\n2. Replace what is there by the document and choose **Next**.\n3. Enter the name that stands above the document and choose **Create policy**.{path_note}"
+        "1. Choose **Create policy**, then **JSON**.\n2. Replace what is there by the document and choose **Next**.\n3. Enter the name that stands above the document and choose **Create policy**."
     );
     let beside =
         grants.boundaries.iter().map(|policy| (policy, "Attached to nobody; it is the boundary of roles that the vendor makes."));
