@@ -163,12 +163,22 @@ def leaving_out_what_is_not_made(original):
     return resolve
 
 
+# An AWS managed policy that MiniStack does not have, with the few of its actions that tell it from none.
+VIEW_ONLY_ACCESS = "job-function/ViewOnlyAccess"
+VIEW_ONLY_ACTIONS = ["ec2:Describe*", "iam:List*", "rds:Describe*", "s3:ListAllMyBuckets"]
+
+
 def provision() -> None:
     """A type that MiniStack has come to know, or knows no longer, is an error."""
     known, replacing = provisioners._RESOURCE_HANDLERS, provisioners._REPLACING_PROPERTIES
     if "AWS::IAM::AccessKey" in known:
         raise SystemExit("this MiniStack makes access keys itself: the pinned version has changed")
     known["AWS::IAM::AccessKey"] = ACCESS_KEY
+    arn = f"arn:aws:iam::aws:policy/{VIEW_ONLY_ACCESS}"
+    if iam._policy_exists(arn):
+        raise SystemExit(f"this MiniStack has {VIEW_ONLY_ACCESS}: the pinned version has changed")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": VIEW_ONLY_ACTIONS, "Resource": "*"}]}
+    iam._aws_managed_policies[arn] = iam._make_aws_managed_record(VIEW_ONLY_ACCESS, json.dumps(document))
     replacing["AWS::IAM::AccessKey"] = ("Serial", "UserName")
     replacing.setdefault("AWS::SecretsManager::Secret", ("Name",))
     for resource_type, better in (("AWS::IAM::ManagedPolicy", refusing), ("AWS::IAM::Role", bounded),

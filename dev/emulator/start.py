@@ -13,6 +13,7 @@ the strict front instead (`dev/src/front/`). `docs/emulator.md` lists both.
    they name (`permissions.py`). The services that only the front knows are authorised here like all others.
 4. A function whose role may not write logs leaves none (MiniStack writes them whatever the role says).
 5. Access keys, secrets, policies and change sets are what CloudFormation makes of them (`provision.py`).
+6. Calls are decided on the resources and under the condition keys that AWS decides them by (`resources.py`).
 
 Every name replaced here is looked up first: another MiniStack version stops at start instead of running unpatched.
 """
@@ -36,6 +37,7 @@ from botocore.credentials import Credentials
 
 import permissions
 import provision
+import resources
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import now_iso
 from ministack.services import cloudformation, lambda_svc
@@ -407,6 +409,9 @@ replace(iam_actions, "extract_resource_arn", permissions.billing_resource)
 replace(iam_actions, "s3_additional_checks", permissions.more_s3_checks)
 replace(iam_actions, "access_denied_response", permissions.naming_what_was_denied)
 replace(iam_evaluator, "enforce", permissions.all_that_is_needed)
+replace(iam_actions, "extract_resource_arn", resources.naming_resources)
+replace(iam_evaluator, "enforce", resources.deciding_each)
+resources.know_resources()
 replace(changesets, "_resolve_props_for_diff", provision.leaving_out_what_is_not_made)
 permissions.authorise_what_the_front_serves()
 provision.provision()

@@ -85,7 +85,9 @@ pub(crate) async fn vendor_of<'world>(world: &'world World, stack: &Stack) -> Ve
     let outputs = stack.outputs().await.unwrap();
     let role = &outputs["RoleArn"];
     let session = assume(&world.emulator, VENDOR, role, Some(&world.parameters["ExternalId"])).await.unwrap().unwrap();
-    Vendor::new(&world.emulator, session, role, given(world, &outputs).await)
+    let boundary = stack.resources().await.unwrap().remove("EngineBoundary");
+    let boundary = boundary.map(|arn| ("engine_boundary".to_owned(), arn));
+    Vendor::new(&world.emulator, session, role, given(world, &outputs).await.into_iter().chain(boundary))
 }
 
 /// What calls name that is the stack's.

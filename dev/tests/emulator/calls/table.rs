@@ -25,11 +25,6 @@ pub(crate) const THINGS: &[Thing] = &[
         id: Id::Chosen("/{private_bucket}/letters"),
     },
     Thing {
-        name: "tiered_bucket",
-        made_by: rest("s3:PutLifecycleConfiguration", "s3", "PUT", "/{private_bucket}?lifecycle", LIFECYCLE),
-        id: Id::Chosen("{private_bucket}"),
-    },
-    Thing {
         name: "log_group",
         made_by: json("logs:CreateLogGroup", "logs", "Logs_20140328.CreateLogGroup", r#"{"logGroupName": "thing-{n}"}"#),
         id: Id::Chosen("thing-{n}"),
@@ -199,7 +194,7 @@ pub(crate) const THINGS: &[Thing] = &[
             "eks",
             "POST",
             "/clusters",
-            r#"{"name": "thing-{n}", "roleArn": "arn:aws:iam::{account}:role/eks", "resourcesVpcConfig": {"subnetIds": ["subnet-1", "subnet-2"]}}"#,
+            r#"{"name": "thing-{n}", "roleArn": "{function_role}", "resourcesVpcConfig": {"subnetIds": ["subnet-1", "subnet-2"]}}"#,
         ),
         id: Id::Chosen("thing-{n}"),
     },
@@ -210,20 +205,9 @@ pub(crate) const THINGS: &[Thing] = &[
             "eks",
             "POST",
             "/clusters/{kubernetes}/node-groups",
-            r#"{"nodegroupName": "nodes", "nodeRole": "arn:aws:iam::{account}:role/nodes", "subnets": ["subnet-1"]}"#,
+            r#"{"nodegroupName": "nodes", "nodeRole": "{function_role}", "subnets": ["subnet-1"]}"#,
         ),
         id: Id::Chosen("/clusters/{kubernetes}/node-groups/nodes"),
-    },
-    Thing {
-        name: "protected_nodes",
-        made_by: rest(
-            "eks:CreateNodegroup",
-            "eks",
-            "POST",
-            "/clusters/{kubernetes}/node-groups",
-            r#"{"nodegroupName": "kept", "nodeRole": "arn:aws:iam::{account}:role/nodes", "subnets": ["subnet-1"], "tags": {"hawser:protected": "true"}}"#,
-        ),
-        id: Id::Chosen("/clusters/{kubernetes}/node-groups/kept"),
     },
     Thing {
         name: "function_role",
@@ -365,6 +349,7 @@ const DATABASE: &[(&str, &str)] = &[
     ("AllocatedStorage", "20"),
 ];
 
+const INSTANCE: &str = "arn:aws:ec2:eu-west-1:{account}:instance/i-1";
 const STOP: Call = query("ec2:StopInstances", "ec2", EC2, &[("InstanceId.1", "{instance}")]);
 const SCALE: Call = query(
     "autoscaling:SetDesiredCapacity",
@@ -386,13 +371,8 @@ const DELETE_SERVICE: Call = json(
     "AmazonEC2ContainerServiceV20141113.DeleteService",
     r#"{"cluster": "{cluster}", "service": "{service}", "force": true}"#,
 );
-const SCALE_NODES: Call = rest(
-    "eks:UpdateNodegroupConfig",
-    "eks",
-    "POST",
-    "{nodes}/update-config",
-    r#"{"scalingConfig": {"minSize": 1, "maxSize": 3, "desiredSize": 2}}"#,
-);
+const NODES: &str = "arn:aws:eks:eu-west-1:{account}:nodegroup/fleet/nodes/1";
+const SCALE_NODES: Call = simulated("eks:UpdateNodegroupConfig", NODES);
 const DELETE_NODES: Call = rest("eks:DeleteNodegroup", "eks", "DELETE", "{nodes}", "");
 const SET_CONCURRENCY: Call = rest(
     "lambda:PutFunctionConcurrency",
@@ -415,8 +395,6 @@ const ANALYSE_BUCKET: Call = rest(
     "<MetricsConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Id>all</Id></MetricsConfiguration>",
 );
 const DELETE_BUCKET: Call = rest("s3:DeleteBucket", "s3", "DELETE", "/{private_bucket}", "");
-const LIFECYCLE: &str = "<LifecycleConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule><ID>old</ID><Filter/>\
-    <Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>";
 const ADMINISTRATOR: &str = "arn:aws:iam::aws:policy/AdministratorAccess";
 const ALL: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
 const MAKE_USER: Call =
@@ -481,18 +459,12 @@ pub(crate) const CHECKS: &[Check] = &[
         mode: "ReadOnly",
         allowed: &[
             json("cur:DescribeReportDefinitions", "cur", "AWSOrigamiServiceGatewayService.DescribeReportDefinitions", "{}"),
-            json("organizations:DescribeOrganization", "organizations", "AWSOrganizationsV20161128.DescribeOrganization", "{}"),
+            simulated("organizations:ListAccounts", "*"),
             rest("s3:ListBucket", "s3", "GET", "/{bucket}?list-type=2&prefix={folder}", ""),
             simulated("ce:GetCostAndUsage", "*"),
         ],
         forbidden: &[
-            json(
-                "cur:DeleteReportDefinition",
-                "cur",
-                "AWSOrigamiServiceGatewayService.DeleteReportDefinition",
-                r#"{"ReportName": "{report}"}"#,
-            ),
-            rest("s3:ListBucket", "s3", "GET", "/{bucket}?list-type=2&prefix=elsewhere", ""),
+            simulated("cur:DeleteReportDefinition", "arn:aws:cur:us-east-1:{account}:definition/{report}"),
             READ_OBJECT,
             simulated("ce:CreateAnomalyMonitor", "*"),
         ],
@@ -592,14 +564,14 @@ pub(crate) const CHECKS: &[Check] = &[
         allowed: &[
             query("ec2:DescribeInstances", "ec2", EC2, &[]),
             STOP,
-            query("ec2:ModifyInstanceAttribute", "ec2", EC2, &[("InstanceId", "{instance}"), ("InstanceType.Value", "t3.small")]),
+            simulated_with("ec2:ModifyInstanceAttribute", INSTANCE, &[("ec2:Attribute/InstanceType", "t3.small")]),
             SCALE,
         ],
         forbidden: &[
             TERMINATE,
             query("ec2:StopInstances", "ec2", EC2, &[("InstanceId.1", "{protected_instance}")]),
             // A way to run code as the instance's role.
-            query("ec2:ModifyInstanceAttribute", "ec2", EC2, &[("InstanceId", "{instance}"), ("UserData.Value", "ZWNobw==")]),
+            simulated_with("ec2:ModifyInstanceAttribute", INSTANCE, &[("ec2:Attribute/UserData", "ZWNobw==")]),
             query(
                 "autoscaling:SetDesiredCapacity",
                 "autoscaling",
@@ -662,13 +634,7 @@ pub(crate) const CHECKS: &[Check] = &[
         allowed: &[rest("eks:ListClusters", "eks", "GET", "/clusters", ""), SCALE_NODES],
         forbidden: &[
             DELETE_NODES,
-            rest(
-                "eks:UpdateNodegroupConfig",
-                "eks",
-                "POST",
-                "{protected_nodes}/update-config",
-                r#"{"scalingConfig": {"minSize": 1, "maxSize": 3, "desiredSize": 2}}"#,
-            ),
+            simulated_with("eks:UpdateNodegroupConfig", NODES, &[("aws:ResourceTag/hawser:protected", "true")]),
             simulated("eks:CreateAccessEntry", "arn:aws:eks:eu-west-1:{account}:cluster/fleet"),
         ],
     },
@@ -749,7 +715,7 @@ pub(crate) const CHECKS: &[Check] = &[
         mode: "ReadOnly",
         allowed: &[
             rest("s3:ListAllMyBuckets", "s3", "GET", "/", ""),
-            rest("s3:GetLifecycleConfiguration", "s3", "GET", "/{tiered_bucket}?lifecycle", ""),
+            rest("s3:GetBucketVersioning", "s3", "GET", "/{private_bucket}?versioning", ""),
         ],
         forbidden: &[READ_OBJECT, ANALYSE_BUCKET, DELETE_BUCKET],
     },
@@ -761,7 +727,7 @@ pub(crate) const CHECKS: &[Check] = &[
             READ_OBJECT,
             DELETE_BUCKET,
             // Expiry would delete the customer's data.
-            rest("s3:PutLifecycleConfiguration", "s3", "PUT", "/{private_bucket}?lifecycle", LIFECYCLE),
+            simulated("s3:PutLifecycleConfiguration", "arn:aws:s3:::private"),
             simulated("s3:PutBucketPolicy", "arn:aws:s3:::private"),
             simulated("s3:PutBucketTagging", "arn:aws:s3:::private"),
         ],
@@ -818,6 +784,17 @@ pub(crate) const CHECKS: &[Check] = &[
                 "secretsmanager",
                 "secretsmanager.CreateSecret",
                 r#"{"Name": "compute-engine/thing-{n}", "SecretString": "the engine's"}"#,
+            ),
+            query(
+                "iam:CreateRole",
+                "iam",
+                IAM,
+                &[
+                    ("RoleName", "thing-{n}"),
+                    ("Path", "/{stack}-engine/"),
+                    ("AssumeRolePolicyDocument", TRUSTS_LAMBDA),
+                    ("PermissionsBoundary", "{engine_boundary}"),
+                ],
             ),
             simulated_with("iam:PassRole", ENGINE_ROLE, &[("iam:PassedToService", "ec2.amazonaws.com")]),
         ],
