@@ -14,6 +14,8 @@ the strict front instead (`dev/src/front/`). `docs/emulator.md` lists both.
 4. A function whose role may not write logs leaves none (MiniStack writes them whatever the role says).
 5. Access keys, secrets, policies and change sets are what CloudFormation makes of them (`provision.py`).
 6. Calls are decided on the resources and under the condition keys that AWS decides them by (`resources.py`).
+7. Templates and code are read from buckets of other accounts, as their policies allow (`published.py`), and there are
+   service-managed StackSets (`stacksets.py`).
 
 Every name replaced here is looked up first: another MiniStack version stops at start instead of running unpatched.
 """
@@ -37,11 +39,13 @@ from botocore.credentials import Credentials
 
 import permissions
 import provision
+import published
 import resources
+import stacksets
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import now_iso
-from ministack.services import cloudformation, lambda_svc
-from ministack.services.cloudformation import changesets, custom_resource, handlers, stacks
+from ministack.services import cloudformation, lambda_svc, organizations, s3
+from ministack.services.cloudformation import changesets, custom_resource, handlers, helpers, stacks
 
 # Taken out of the environment at once: the handler inherits what is left of it.
 FRONT_URL = os.environ.pop("HAWSER_FRONT_URL").rstrip("/")
@@ -415,6 +419,13 @@ resources.know_resources()
 replace(changesets, "_resolve_props_for_diff", provision.leaving_out_what_is_not_made)
 permissions.authorise_what_the_front_serves()
 provision.provision()
+stacksets.provision()
+replace(stacks, "_runs_on_worker_thread", stacksets.known_to_block)
+replace(organizations, "_move_account", stacksets.moving_accounts)
+organizations._DISPATCH["MoveAccount"] = organizations._move_account
+replace(helpers, "_resolve_document", published.from_virtual_hosts)
+replace(s3, "_get_object_data", published.from_other_accounts)
+replace(s3, "bucket_region", published.of_other_accounts)
 replace(lambda_svc, "_emit_lambda_logs", emitting_allowed_logs)
 
 def end_with_the_starter() -> None:

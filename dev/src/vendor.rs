@@ -383,7 +383,16 @@ impl Console {
 
     /// A launch for one account.
     pub async fn launch(&self, account: &str) -> anyhow::Result<Launch> {
-        let asked = json!({"accountId": account}).to_string();
+        self.order(&json!({"accountId": account})).await
+    }
+
+    /// A launch for the accounts of the organization that this account pays for.
+    pub async fn launch_for_organization(&self, management_account: &str) -> anyhow::Result<Launch> {
+        self.order(&json!({"organization": {"managementAccountId": management_account}})).await
+    }
+
+    async fn order(&self, order: &Value) -> anyhow::Result<Launch> {
+        let asked = order.to_string();
         let request = http::Request::post(format!("{}/launches", self.admin))
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(asked)))?;

@@ -56,7 +56,7 @@ fn rule(regions: &[&str]) -> String {
     let list = regions.join(", ");
     format!(
         "  # The function's code is in one bucket per Region, and a bucket of another Region may be anybody's.\n  {RULE}:\n    \
-         Assertions:\n      - Assert: !Contains [[{list}], !Ref AWS::Region]\n        AssertDescription: {}\n",
+         Assertions:\n      - Assert: {{ Fn::Contains: [[{list}], !Ref AWS::Region] }}\n        AssertDescription: {}\n",
         description(regions)
     )
 }
@@ -135,7 +135,7 @@ mod tests {
             "    Default: \"ReadWrite\"",
             "  # The function's code is in one bucket per Region, and a bucket of another Region may be anybody's.",
             "  PublishedRegion:",
-            "      - Assert: !Contains [[us-east-1, eu-west-1], !Ref AWS::Region]",
+            "      - Assert: { Fn::Contains: [[us-east-1, eu-west-1], !Ref AWS::Region] }",
             "        AssertDescription: This template is published for us-east-1, eu-west-1, so create the stack there",
             "      Code: { S3Bucket: !Sub \"acme-${AWS::Region}\", S3Key: hawser/0.1.0/x.zip }",
             "      Architectures: [arm64]",

@@ -1,0 +1,257 @@
+//! `make package` and `make publish`: what a vendor publishes is there, whole, once, and launches.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use aws_sdk_cloudformation::types::{Capability, Parameter};
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration};
+use hawser::names::Region;
+use hawser_dev::account::Account;
+use hawser_dev::emulator::Emulator;
+use hawser_dev::publish::package::{Built, ORGANIZATION, Order, TEMPLATE, package};
+use hawser_dev::publish::upload::{PublishError, Published, publish};
+use hawser_dev::publish::{Manifest, bucket};
+use hawser_dev::setting::{STACK, STRANGER, VENDOR};
+use hawser_dev::stack::{Parameters, handler_zip, template};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+const PREFIX: &str = "acme-hawser";
+const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-southeast-2"];
+
+/// Packages for these Regions into a folder.
+pub(crate) fn dist(folder: &Path, regions: &[&str], defaults: &[(&str, &str)]) -> Manifest {
+    let order = Order {
+        bucket_prefix: PREFIX.to_owned(),
+        regions: regions.iter().map(|region| region.parse::<Region>().unwrap()).collect(),
+        architecture: "x86_64".to_owned(),
+        defaults: defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    };
+    let zips = BTreeMap::from([("x86_64".to_owned(), handler_zip().unwrap())]);
+    let built = Built { zips, sbom: json!({"bomFormat": "CycloneDX"}).to_string() };
+    package(&template().unwrap(), &order, &built, folder, &mut |_| {}).unwrap()
+}
+
+/// A bucket whose objects everybody may read, as a publisher makes it.
+pub(crate) async fn make_bucket(emulator: &Emulator, owner: &str, region: &str, name: &str) {
+    let s3 = emulator.root(owner, region).s3();
+    let location = (region != "us-east-1")
+        .then(|| CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region)).build());
+    s3.create_bucket().bucket(name).set_create_bucket_configuration(location).send().await.unwrap();
+    // A new bucket is closed to the public, ACLs and policies alike; customers need the latter.
+    let access = PublicAccessBlockConfiguration::builder().block_public_acls(true).ignore_public_acls(true).build();
+    s3.put_public_access_block().bucket(name).public_access_block_configuration(access).send().await.unwrap();
+    let policy = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": format!("arn:aws:s3:::{name}/hawser/*"),
+    }]});
+    s3.put_bucket_policy().bucket(name).policy(policy.to_string()).send().await.unwrap();
+}
+
+/// Publishes as the vendor, through the front, which knows whose a bucket is.
+pub(crate) async fn upload(emulator: &Emulator, folder: &Path) -> anyhow::Result<Published> {
+    let front = emulator.front().url().to_owned();
+    let client = move |region: &str| Account::root(&front, VENDOR, region).s3();
+    publish(folder, VENDOR, &client, &mut |_| {}).await
+}
+
+/// Creates a stack from a published template, as a launch link does, and waits for its end.
+pub(crate) async fn launch(account: &Account, url: &str, parameters: &Parameters) -> Result<String, String> {
+    let given = parameters.iter().map(|(name, value)| Parameter::builder().parameter_key(name).parameter_value(value).build());
+    let cloudformation = account.cloudformation();
+    let asked = cloudformation
+        .create_stack()
+        .stack_name(STACK)
+        .template_url(url)
+        .capabilities(Capability::CapabilityIam)
+        .set_parameters(Some(given.collect()));
+    let made = asked.send().await.map_err(|error| error.message().unwrap_or_default().to_owned())?;
+    let id = made.stack_id().unwrap().to_owned();
+    match settled(account, &id).await.as_str() {
+        "CREATE_COMPLETE" => Ok(id),
+        status => Err(format!("{status}: {}", reasons(account, &id).await)),
+    }
+}
+
+/// The status of a stack once nothing goes on in it.
+pub(crate) async fn settled(account: &Account, id: &str) -> String {
+    loop {
+        let stacks = account.cloudformation().describe_stacks().stack_name(id).send().await.unwrap();
+        let status = stacks.stacks()[0].stack_status().unwrap().as_str().to_owned();
+        if !status.ends_with("_IN_PROGRESS") {
+            return status;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn reasons(account: &Account, id: &str) -> String {
+    let events = account.cloudformation().describe_stack_events().stack_name(id).send().await.unwrap();
+    let failed =
+        events.stack_events().iter().filter(|event| event.resource_status().is_some_and(|s| s.as_str().ends_with("FAILED")));
+    failed.filter_map(|event| event.resource_status_reason()).collect::<Vec<_>>().join("; ")
+}
+
+/// F-40: three Regions, a bucket in each; a customer launches in one of them with what only it knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_launches() {
+    let world = World::new("standalone").await;
+    let folder = world.emulator.folder().join("dist");
+    let notice_url = world.vendor.notice_url();
+    let vendor =
+        [("VendorName", "Acme"), ("VendorAccountId", VENDOR), ("NoticeUrl", notice_url.as_str()), ("PackEc2", "ReadOnly")];
+    let manifest = dist(&folder, &REGIONS, &vendor);
+    for region in REGIONS {
+        make_bucket(&world.emulator, VENDOR, region, &bucket(PREFIX, region)).await;
+    }
+    let files = manifest.files.len() * REGIONS.len();
+    assert_eq!(upload(&world.emulator, &folder).await.unwrap(), Published { put: files, there: 0 });
+    // Once more changes nothing.
+    assert_eq!(upload(&world.emulator, &folder).await.unwrap(), Published { put: 0, there: files });
+    for region in REGIONS {
+        let s3 = world.emulator.root(VENDOR, region).s3();
+        let listed = s3.list_objects_v2().bucket(bucket(PREFIX, region)).send().await.unwrap();
+        assert_eq!(listed.contents().len(), manifest.files.len(), "{region}");
+    }
+
+    let own = world.parameters.iter().filter(|(name, _)| ["LaunchToken", "ExternalId"].contains(&name.as_str()));
+    let own: Parameters = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let url = manifest.url(manifest.file(TEMPLATE).unwrap(), "eu-west-1");
+    let customer = world.customer();
+    let stack = launch(&customer, &url, &own).await.unwrap();
+    let established = &world.vendor.notices()[0];
+    assert_eq!(established.kind(), "hawser.connection.established");
+    assert_eq!(established.event["data"]["packs"]["ec2"], "ReadOnly");
+    customer.cloudformation().delete_stack().stack_name(&stack).send().await.unwrap();
+    assert_eq!(settled(&customer, &stack).await, "DELETE_COMPLETE");
+
+    // In a Region without a bucket of the vendor's the stack is not even begun.
+    let elsewhere = customer.in_region("us-west-2");
+    let refused = launch(&elsewhere, &url, &own).await.unwrap_err();
+    assert!(refused.contains("published for us-east-1, eu-west-1, ap-southeast-2"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_sources_give_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str| -> BTreeMap<String, Vec<u8>> {
+        let folder = folder.path().join(name);
+        dist(&folder, &REGIONS, &[("VendorName", "Acme")]);
+        let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+        entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect()
+    };
+    let (once, again) = (read("once"), read("again"));
+    assert_eq!(once.keys().collect::<Vec<_>>(), again.keys().collect::<Vec<_>>());
+    for (name, content) in &once {
+        assert!(again[name] == *content, "{name} differs");
+    }
+    // Made once more in place of itself, and never in place of anything else.
+    dist(&folder.path().join("once"), &REGIONS, &[]);
+    let mine = folder.path().join("mine");
+    std::fs::create_dir(&mine).unwrap();
+    let order = Order {
+        bucket_prefix: PREFIX.to_owned(),
+        regions: vec!["eu-west-1".parse().unwrap()],
+        architecture: "x86_64".to_owned(),
+        defaults: BTreeMap::new(),
+    };
+    let zips = BTreeMap::from([("x86_64".to_owned(), handler_zip().unwrap())]);
+    let built = Built { zips, sbom: String::new() };
+    let attempt = |order: &Order, folder: &Path| {
+        package(&template().unwrap(), order, &built, folder, &mut |_| {})
+            .map_or_else(|error| format!("{error:#}"), |_| String::new())
+    };
+    assert!(attempt(&order, &mine).contains("is not replaced"));
+    let with = |change: &dyn Fn(&mut Order)| {
+        let mut changed = order.clone();
+        change(&mut changed);
+        attempt(&changed, &folder.path().join("once"))
+    };
+    let default = |name: &str, value: &str| {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        with(&move |order| drop(order.defaults.insert(name.clone(), value.clone())))
+    };
+    assert!(
+        default("LaunchToken", "whsec_dGhpcyBpcyBub3QgYSBzZWNyZXQsIGl0IGlzIGEgdGVzdA==")
+            .contains("`LaunchToken` is made for one customer")
+    );
+    assert!(default("ExternalId", "customer-1").contains("`ExternalId` is made for one customer"));
+    assert!(default("PackEc2", "Everything").contains("PackEc2"));
+    assert!(with(&|order| order.architecture = "arm64".to_owned()).contains("there is no zip for `arm64`, only for x86_64"));
+    assert!(with(&|order| order.bucket_prefix = "Acme".to_owned()).contains("`Acme` cannot begin a bucket's name"));
+    assert!(with(&|order| order.bucket_prefix = "a".repeat(60)).contains("longer than the 63 characters"));
+    assert!(with(&|order| order.regions.push("eu-west-1".parse().unwrap())).contains("given twice"));
+    assert!(with(&|order| order.regions.push("cn-north-1".parse().unwrap())).contains("different partitions"));
+    assert!(with(&|order| order.regions.clear()).contains("no Region"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buckets_that_are_not_the_vendors_are_refused() {
+    let emulator = Emulator::start(Default::default()).await.unwrap();
+    let folder = emulator.folder().join("dist");
+    let manifest = dist(&folder, &REGIONS, &[]);
+    let refused = async || upload(&emulator, &folder).await.unwrap_err().downcast::<PublishError>().unwrap();
+    make_bucket(&emulator, VENDOR, "us-east-1", "acme-hawser-us-east-1").await;
+
+    let missing = refused().await;
+    assert!(matches!(&missing, PublishError::BucketMissing { bucket, .. } if bucket == "acme-hawser-eu-west-1"), "{missing}");
+    make_bucket(&emulator, STRANGER, "eu-west-1", "acme-hawser-eu-west-1").await;
+    let denied = refused().await;
+    assert!(matches!(&denied, PublishError::BucketDenied { bucket, .. } if bucket == "acme-hawser-eu-west-1"), "{denied}");
+    emulator.root(STRANGER, "eu-west-1").s3().delete_bucket().bucket("acme-hawser-eu-west-1").send().await.unwrap();
+    make_bucket(&emulator, VENDOR, "eu-west-1", "acme-hawser-eu-west-1").await;
+    make_bucket(&emulator, VENDOR, "us-west-2", "acme-hawser-ap-southeast-2").await;
+    let elsewhere = refused().await;
+    assert!(matches!(&elsewhere, PublishError::BucketRegion { actual, .. } if actual == "us-west-2"), "{elsewhere}");
+    // All that was found before anything was put.
+    let s3 = emulator.root(VENDOR, "us-east-1").s3();
+    let listed = s3.list_objects_v2().bucket("acme-hawser-us-east-1").send().await.unwrap();
+    assert_eq!(listed.contents().len(), 0);
+    emulator.root(VENDOR, "us-west-2").s3().delete_bucket().bucket("acme-hawser-ap-southeast-2").send().await.unwrap();
+    make_bucket(&emulator, VENDOR, "ap-southeast-2", "acme-hawser-ap-southeast-2").await;
+
+    // Something else under the template's key stays, and the template, which comes last, is nowhere.
+    let zip = &manifest.files[0];
+    let put = s3.put_object().bucket("acme-hawser-us-east-1").key(&zip.key).body(b"other".to_vec().into());
+    put.send().await.unwrap();
+    let taken = refused().await;
+    assert!(matches!(&taken, PublishError::KeyTaken { key, .. } if *key == zip.key), "{taken}");
+    let other = s3.get_object().bucket("acme-hawser-us-east-1").key(&zip.key).send().await.unwrap();
+    assert_eq!(other.body.collect().await.unwrap().into_bytes(), &b"other"[..]);
+    for region in REGIONS {
+        let s3 = emulator.root(VENDOR, region).s3();
+        let listed = s3.list_objects_v2().bucket(bucket(PREFIX, region)).send().await.unwrap();
+        let templates =
+            listed.contents().iter().filter(|object| object.key().is_some_and(|key| key.contains("template"))).count();
+        assert_eq!(templates, 0, "{region}");
+    }
+    std::fs::write(folder.join(ORGANIZATION), "{}").unwrap();
+    let changed = refused().await;
+    assert!(matches!(&changed, PublishError::DistChanged(name) if name == ORGANIZATION), "{changed}");
+}
+
+/// What a customer's tool reads beside the templates.
+#[test]
+fn checksums_and_links_belong_to_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("dist");
+    let manifest = dist(&folder, &["eu-west-1"], &[("VendorName", "Acme")]);
+    let sums = std::fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
+    for file in &manifest.files {
+        assert!(sums.contains(&format!("{}  {}", file.sha256, file.name)), "{}", file.name);
+        assert!(file.key.contains(&file.sha256), "{}", file.key);
+    }
+    let links = std::fs::read_to_string(folder.join("launch-links.txt")).unwrap();
+    let template = manifest.file(TEMPLATE).unwrap();
+    assert!(
+        links.contains(&format!("template  https://acme-hawser-eu-west-1.s3.eu-west-1.amazonaws.com/{}", template.key)),
+        "{links}"
+    );
+    assert!(links.contains("to fill in: VendorAccountId, NoticeUrl, LaunchToken"), "{links}");
+    let text = std::fs::read_to_string(folder.join(ORGANIZATION)).unwrap();
+    let organization: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(organization["Parameters"]["MemberTemplateUrl"]["Default"], manifest.url(template, "eu-west-1"));
+    assert_eq!(organization["Parameters"]["MemberRegion"]["AllowedValues"], json!(["", "eu-west-1"]));
+}
