@@ -293,11 +293,15 @@ fn each(known: impl Fn(&str) -> Result<String, String>, names: &[String]) -> Res
 fn page(known: &Known, guides: &[Guide]) -> Result<String, String> {
     let features: Vec<&Feature> = guides.iter().flat_map(|guide| &guide.features).collect();
     let with = |status: Status| features.iter().filter(|feature| feature.status == status).count();
+    let policies = || guides.iter().flat_map(|guide| &guide.policies);
+    let granted: BTreeSet<&String> = policies().flat_map(|policy| &policy.granted).flat_map(|granted| &granted.actions).collect();
+    let left_out: BTreeSet<&String> = policies().flat_map(|policy| &policy.left_out).flat_map(|left| &left.actions).collect();
     let mut page = format!(
         "# Coverage\n\nFive vendors tell their customers, on public pages, how to connect an AWS account to a product: for cost insights, \
          optimization, security posture, cloud IAM and an analytics engine. This table has each thing that these guides offer, ask for or \
          warn of, and each action that their policies name, and says where Hawser has it. {} features: {} as there, {} in another way, {} \
-         a matter of the vendor's own product or of another cloud, {} missing.\n\n\
+         a matter of the vendor's own product or of another cloud, {} missing. {} actions, of which {} are in a pack and {} are left out on \
+         purpose in some policy.\n\n\
          This page is written from `tests/coverage.yaml` (`make bless`). A test looks each action up in `template.yaml`, each command in \
          `hawser --help`, each section in its document and each test in the code.\n",
         features.len(),
@@ -305,6 +309,9 @@ fn page(known: &Known, guides: &[Guide]) -> Result<String, String> {
         with(Status::Otherwise),
         with(Status::NotOurs),
         with(Status::Missing),
+        granted.union(&left_out).count(),
+        granted.len(),
+        left_out.len(),
     );
     for guide in guides {
         let heading = guide.guide.replace('-', " ");
