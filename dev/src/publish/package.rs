@@ -104,8 +104,8 @@ pub fn package(source: &str, order: &Order, built: &Built, dist: &Path, say: &mu
     let member_url = manifest.url(making.files.last().context("no template")?, first);
     let organization = for_organization(&template, &member_url, &regions)?;
     making.add(ORGANIZATION, "application/json", organization.as_bytes())?;
-    // Sent by people themselves, so it is not uploaded.
-    let inline = template.inline();
+    // Sent by people themselves, so it is not uploaded; of packs, it has those that the publisher has switched on.
+    let inline = template.without_packs_that_are_off(&order.defaults).inline();
     if inline.len() > INLINE_BYTES_MAX {
         (making.say)(&format!("{INLINE} is left out: it has {} bytes of at most {INLINE_BYTES_MAX}", inline.len()));
     } else {

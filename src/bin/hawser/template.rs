@@ -7,12 +7,15 @@ use serde_json::json;
 use crate::common::{Exit, Output, Settings, Stop, help};
 
 #[derive(Debug, Args)]
-#[command(after_help = help!("hawser template --inline --profile security-posture"))]
+#[command(after_help = help!("hawser template --inline --profile security-posture" "hawser template --organization"))]
 pub(crate) struct Arguments {
     /// Compact JSON without what only readers need, as it is sent in a request: below 51,200 bytes. All packs together pass that, so
     /// packs that are off are left out; so they are with a profile or parameters.
     #[arg(long)]
     inline: bool,
+    /// The template for an organization's management account: the same stack, and with it a StackSet that connects the members.
+    #[arg(long)]
+    organization: bool,
     #[command(flatten)]
     settings: Settings,
     /// How to print it. The template is JSON in both forms; for programs it comes with its size.
@@ -21,7 +24,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
-    let (template, settings) = (Template::ours(), &arguments.settings);
+    let settings = &arguments.settings;
+    let template = match arguments.organization {
+        true => Template::ours().for_organization()?,
+        false => Template::ours(),
+    };
     let parameters = settings.parameters(&template)?;
     let narrow = arguments.inline || settings.profile.is_some() || !settings.set.is_empty();
     let template = if narrow { template.without_packs_that_are_off(&parameters) } else { template };
