@@ -24,7 +24,7 @@ def everything(template: dict, requests: list[decisions.Request], reviewed: chec
     yield from checks.clashes(documents)
     yield from decisions.check(template, requests, checks.escalations(documents, reviewed), reviewed)
     yield from guide(template)
-    yield from sizes.check(template)
+    yield from sizes.check(template, sizes.profiles())
     yield from reviewed.unused()
 
 
@@ -32,8 +32,9 @@ def main() -> int:
     template = packs.read()
     requests = decisions.read()
     findings = list(everything(template, requests, checks.Reviewed()))
+    planted = teeth.Teeth(template, requests, everything)
     if not findings:
-        findings = list(teeth.check(template, requests, everything))
+        findings = list(planted.bite())
     for finding in findings:
         print(finding)
     if findings:
@@ -41,7 +42,7 @@ def main() -> int:
         return 1
     every = {action for one in packs.documents(template) for given in one.allows for action in packs.listed(given["Action"])}
     print(f"{len(packs.names(template))} packs with {len(every)} actions of {len({action.split(':')[0] for action in every})} services")
-    print(f"{len(requests)} requests decided, {sum(one.expect == 'deny' for one in requests)} of them denied; {teeth.FOUND} planted faults found")
+    print(f"{len(requests)} requests decided, {sum(one.expect == 'deny' for one in requests)} of them denied; {planted.count} planted faults found")
     print(sizes.report(template))
     return 0
 

@@ -23,7 +23,6 @@ GLOBAL_KEYS = {
     "aws:resourceaccount", "aws:resourceorgid", "aws:securetransport", "aws:sourceaccount", "aws:sourcearn", "aws:sourceip",
     "aws:userid", "aws:username", "ec2:sourceinstancearn",
 }
-# KMS is told by which service it is called, in the call of any of its actions that works on a key (KMS, "kms:ViaService").
 READING = ("List", "Read")
 
 

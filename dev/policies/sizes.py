@@ -29,12 +29,17 @@ def characters(policy: object) -> int:
     return len(re.sub(r"\s", "", json.dumps(policy, separators=(",", ":"))))
 
 
-def check(template: dict) -> Iterator[Finding]:
+def profiles() -> dict[str, dict[str, str]]:
+    """What each profile sets."""
+    found = {path.name: tomllib.loads(path.read_text())["parameters"] for path in sorted(PROFILES.glob("*.toml"))}
+    return {name: {parameter: str(value) for parameter, value in given.items()} for name, given in found.items()}
+
+
+def check(template: dict, chosen: dict[str, dict[str, str]]) -> Iterator[Finding]:
     modes = packs.names(template)
     most = {pack: known[-1] for pack, known in modes.items()}
-    for names, setting in {**packs.SETTINGS, **LONG}.items():
-        if names in LONG:
-            setting = {**packs.SETTINGS["by access key"], **setting}
+    longest = {names: {**packs.SETTINGS["by access key"], **setting} for names, setting in LONG.items()}
+    for names, setting in {**packs.SETTINGS, **longest}.items():
         for name, policy in packs.policies(template, most, setting).items():
             if (size := characters(policy)) > MANAGED_MAX:
                 yield Finding("sizes", f"{name}, {names}", f"{size} characters, and IAM takes {MANAGED_MAX}")
@@ -42,11 +47,10 @@ def check(template: dict) -> Iterator[Finding]:
             alone = packs.policies(template, {name: most[name]}, setting)[name] if name in most else policy
             if alone != policy:
                 yield Finding("sizes", f"{name}, {names}", "is another policy when other packs are there")
-    for profile in sorted(PROFILES.glob("*.toml")):
-        given = tomllib.loads(profile.read_text())["parameters"]
-        attached = attachments(template, {name: str(value) for name, value in given.items()})
+    for profile, given in chosen.items():
+        attached = attachments(template, given)
         if len(attached) > ATTACHED_MAX:
-            yield Finding("sizes", f"profiles/{profile.name}", f"{len(attached)} policies, and a role takes {ATTACHED_MAX}: {attached}")
+            yield Finding("sizes", f"profiles/{profile}", f"{len(attached)} policies, and a role takes {ATTACHED_MAX}: {attached}")
 
 
 def attachments(template: dict, given: dict[str, str]) -> list[str]:

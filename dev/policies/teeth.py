@@ -9,10 +9,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 
-from . import checks, decisions, packs
+from . import checks, decisions, packs, sizes
 from .checks import Finding, Reviewed
 
-FOUND = 0
 Everything = Callable[[dict, list[decisions.Request], Reviewed], Iterator[Finding]]
 
 
@@ -60,43 +59,60 @@ def policy_of(template: dict, pack: str) -> dict:
     raise KeyError(f"there is no pack {pack}")
 
 
-def check(template: dict, requests: list[decisions.Request], everything: Everything) -> Iterator[Finding]:
-    global FOUND
-    for name, pack, planted in PLANTED:
-        changed = copy.deepcopy(template)
-        policy_of(changed, pack)["Statement"].append(planted)
-        if not any(one.check == name for one in everything(changed, requests, Reviewed())):
-            yield Finding("teeth", pack, f"{name} does not find {planted}")
-        FOUND += 1
-    missing = {one.__name__ for one in checks.CHECKS} - {name for name, _, _ in PLANTED}
-    if missing:
-        yield Finding("teeth", "teeth.py", f"nothing is planted for {sorted(missing)}")
-    useless = Reviewed()
-    useless.content["levels"].append({"pack": "ec2", "why": "Nobody knows."})
-    if not any(one.check == "reviewed" for one in everything(template, requests, useless)):
-        yield Finding("teeth", "reviewed.yaml", "an entry that nothing needs is not found")
-    half = [one for one in requests if one.packs != {"ebs": "ReadWrite"}]
-    if not any(one.check == "decisions" for one in everything(template, half, Reviewed())):
-        yield Finding("teeth", "requests.yaml", "a mode without requests is not found")
-    yield from weaker(template, requests)
+class Teeth:
+    def __init__(self, template: dict, requests: list[decisions.Request], everything: Everything) -> None:
+        self.template = template
+        self.requests = requests
+        self.everything = everything
+        self.count = 0
 
+    def bite(self) -> Iterator[Finding]:
+        yield from self.planted()
+        yield from self.beside_the_template()
+        yield from self.weaker()
 
-def weaker(template: dict, requests: list[decisions.Request]) -> Iterator[Finding]:
-    """Every narrowing is one that somebody would miss."""
-    global FOUND
-    for pack in [*packs.names(template), "EngineBoundary"]:
-        asked = [one for one in requests if pack in one.packs or pack == one.boundary]
-        for path, what in narrowings(policy_of(template, pack)["Statement"]):
-            changed = copy.deepcopy(template)
-            policy = policy_of(changed, pack)["Statement"]
-            sid = loosen(policy, path, what)
-            FOUND += 1
-            decider = decisions.Decider(changed)
-            if any(decider.decide(one, one.packs) != one.expect for one in asked):
-                continue
-            documents = [one for one in packs.documents(changed) + packs.boundaries(changed) if one.pack == pack]
-            if not any(True for _ in checks.check(documents, Reviewed())):
-                yield Finding("teeth", f"{pack}, {sid}", f"nobody would notice if it were without {what}")
+    def planted(self) -> Iterator[Finding]:
+        for name, pack, planted in PLANTED:
+            changed = copy.deepcopy(self.template)
+            policy_of(changed, pack)["Statement"].append(planted)
+            self.count += 1
+            if not any(one.check == name for one in self.everything(changed, self.requests, Reviewed())):
+                yield Finding("teeth", pack, f"{name} does not find {planted}")
+        missing = {one.__name__ for one in checks.CHECKS} - {name for name, _, _ in PLANTED}
+        if missing:
+            yield Finding("teeth", "teeth.py", f"nothing is planted for {sorted(missing)}")
+
+    def beside_the_template(self) -> Iterator[Finding]:
+        """Faults of what the template is judged with."""
+        useless = Reviewed()
+        useless.content["levels"].append({"pack": "ec2", "why": "Nobody knows."})
+        half = [one for one in self.requests if one.packs != {"ebs": "ReadWrite"}]
+        strange = decisions.Request("strange", {"ec2": "ReadOnly"}, {}, "", [("ec2:StopInstances", "*", {"s3:prefix": "x"})], "deny")
+        every = {packs.parameter(self.template, pack): modes[-1] for pack, modes in packs.names(self.template).items()}
+        for what, found in (
+            ("an excuse that nothing needs", (one.check == "reviewed" for one in self.everything(self.template, self.requests, useless))),
+            ("a mode without requests", (one.check == "decisions" for one in self.everything(self.template, half, Reviewed()))),
+            ("a request that AWS never decides", (True for _ in decisions.possible(strange))),
+            ("a profile of more policies than a role takes", (True for _ in sizes.check(self.template, {"every.toml": every}))),
+        ):
+            self.count += 1
+            if not any(found):
+                yield Finding("teeth", "teeth.py", f"{what} is not found")
+
+    def weaker(self) -> Iterator[Finding]:
+        """Every narrowing is one that somebody would miss."""
+        for pack in [*packs.names(self.template), "EngineBoundary"]:
+            asked = [one for one in self.requests if pack in one.packs or pack == one.boundary]
+            for path, what in narrowings(policy_of(self.template, pack)["Statement"]):
+                changed = copy.deepcopy(self.template)
+                sid = loosen(policy_of(changed, pack)["Statement"], path, what)
+                self.count += 1
+                decider = decisions.Decider(changed)
+                if any(decider.decide(one, one.packs) != one.expect for one in asked):
+                    continue
+                documents = [one for one in packs.documents(changed) + packs.boundaries(changed) if one.pack == pack]
+                if not any(True for _ in checks.check(documents, Reviewed())):
+                    yield Finding("teeth", f"{pack}, {sid}", f"nobody would notice if it were without {what}")
 
 
 def narrowings(statements: list) -> Iterator[tuple[list, tuple[str, str]]]:
