@@ -127,7 +127,7 @@ fn pack(template: &Template, logical_id: &str) -> Option<Pack> {
     let parameter = resource["Condition"].as_str().unwrap_or_default().to_owned();
     let mode = |word: &str| [Mode::ReadOnly, Mode::ReadWrite].into_iter().find(|mode| mode.as_str() == word);
     let declared = &template.json["Parameters"][&parameter];
-    let reading = Reading { template, writes: format!("{parameter}Writes"), why: &about["Why"] };
+    let reading = Reading { template, writes: format!("{parameter}Writes"), why: about.get("Why").unwrap_or(&Value::Null) };
     let mut statements = Vec::new();
     reading.statements(&resource["Properties"]["PolicyDocument"]["Statement"], Mode::ReadOnly, &[], &mut statements);
     Some(Pack {
