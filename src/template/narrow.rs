@@ -120,7 +120,7 @@ impl Deciding<'_> {
     /// What the console shows, without what there is no more.
     fn interface(&self, about: &Value) -> Value {
         let mut about = about.clone();
-        if let Some(labels) = about["ParameterLabels"].as_object_mut() {
+        if let Some(labels) = about.get_mut("ParameterLabels").and_then(Value::as_object_mut) {
             labels.retain(|name, _| !self.values.contains_key(name));
         }
         if let Some(groups) = about.get_mut("ParameterGroups").and_then(Value::as_array_mut) {
