@@ -300,7 +300,7 @@ fn page(known: &Known, guides: &[Guide]) -> Result<String, String> {
         "# Coverage\n\nFive vendors tell their customers, on public pages, how to connect an AWS account to a product: for cost insights, \
          optimization, security posture, cloud IAM and an analytics engine. This table has each thing that these guides offer, ask for or \
          warn of, and each action that their policies name, and says where Hawser has it. {} features: {} as there, {} in another way, {} \
-         a matter of the vendor's own product or of another cloud, {} missing. {} actions, of which {} are in a pack and {} are left out on \
+         a matter of the vendor's own product or of another cloud, {} missing. {} actions, of which {} are granted and {} are left out on \
          purpose in some policy.\n\n\
          This page is written from `tests/coverage.yaml` (`make bless`). A test looks each action up in `template.yaml`, each command in \
          `hawser --help`, each section in its document and each test in the code.\n",
