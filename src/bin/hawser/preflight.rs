@@ -13,9 +13,11 @@ use crate::{
     person::PersonArguments,
 };
 
+/// What `--help` says first.
+pub(crate) const LONG: &str = "Looks whether a launch of the stack would succeed in this account, with your own credentials, and changes nothing: the account's place in its organization, what would be done about billing data and why, which permissions a launch asks of you and which of them you lack, quotas, and what could not be found out.";
+
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Looks whether a launch of the stack would succeed in this account, with your own credentials, and changes nothing: the account's place in its organization, what would be done about billing data and why, which permissions a launch asks of you and which of them you lack, quotas, and what could not be found out.",
     after_help = concat!(
         "Example:\n  hawser preflight --profile cost-insights --region eu-west-1\n\n",
         "Exit codes: 0 ready: nothing was found that would fail; 1 could not look; 2 the command line is wrong; 3 the launch would fail."
