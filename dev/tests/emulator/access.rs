@@ -47,7 +47,7 @@ async fn works(world: &World, key: &Key) -> bool {
     }
 }
 
-/// HW-W2: no secret key in a log, a notice, an event, an output or a description of the stack.
+/// HW-P6, HW-W2: no secret key in a log, a notice, an event, an output or a description of the stack.
 async fn assert_keys_are_nowhere(world: &World, stack: &Stack, outcomes: &[Outcome], keys: &[Key]) {
     world.assert_no_leaks();
     let cloudformation = stack.account().cloudformation();
@@ -66,12 +66,14 @@ async fn assert_keys_are_nowhere(world: &World, stack: &Stack, outcomes: &[Outco
     let texts: Vec<(&str, &str)> = texts.iter().map(|(place, text)| (*place, text.as_str())).collect();
     for key in keys {
         assert!(key.secret.len() > 20, "no secret to look for");
+        // The id of a key is the id of a resource, and shows that keys would be found.
+        assert_ne!(leaks::search(&texts, &[("an id", &key.id)]), [], "the texts do not speak of {}", key.id);
         let found = leaks::search(&texts, &[("a secret access key", &key.secret)]);
         assert!(found.iter().all(|leak| leak.kind != "a secret access key"), "{found:?}");
     }
 }
 
-/// The user's own checks, by key; the role that reads the key can do nothing else.
+/// HW-P6: the user's own checks, by key; the role that reads the key can do nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_product_that_needs_keys_reads_them_by_its_role() {
     let world = World::new("standalone").await;
@@ -141,7 +143,7 @@ async fn iam(world: &World, body: String) -> String {
     answer
 }
 
-/// The packs attach to the customer's role and come off again; the role, its trust and its own policy stay.
+/// HW-P4: the packs attach to the customer's role and come off again; the role, its trust and its own policy stay.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_of_the_customers_takes_the_packs_and_outlives_them() {
     let world = World::new("standalone").await;

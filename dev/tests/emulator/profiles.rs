@@ -102,7 +102,7 @@ async fn given(world: &World, outputs: &BTreeMap<String, String>) -> Vec<(String
     given
 }
 
-/// HW-C2: the vendor with the external id, and nobody without both.
+/// The vendor with the external id, and nobody without both.
 pub(crate) async fn assert_only_the_vendor_gets_in(world: &World, role: &str) {
     let external_id = world.parameters["ExternalId"].as_str();
     for (account, external_id, expected) in [
@@ -117,7 +117,7 @@ pub(crate) async fn assert_only_the_vendor_gets_in(world: &World, role: &str) {
     }
 }
 
-/// A whole life of a profile in which the vendor uses the role.
+/// HW-P2, HW-P3: a whole life of a profile in which the vendor uses the role.
 async fn live(profile: &str, more: &[(&str, &str)]) {
     let world = World::new("standalone").await;
     let before = inventory(&world).await;
@@ -182,6 +182,22 @@ async fn packs_that_only_read() {
     let reading =
         ["PackAnalyticsEngine", "PackSessionManager", "PackLoadBalancing", "PackCloudIam"].map(|pack| (pack, "ReadOnly"));
     live("analytics-engine", &reading).await;
+}
+
+/// The checks above are ones that fail: of a pack that allows too much, and of one that allows too little.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_with_another_action_is_noticed() {
+    let template = hawser_dev::stack::template().unwrap();
+    let (start, end) = (template.find("\n  PackEc2Policy:").unwrap(), template.find("\n  PackEcsPolicy:").unwrap());
+    let pack = &template[start..end];
+    assert!(pack.contains("- ec2:StopInstances\n"));
+    let wider = pack.replace("- ec2:StopInstances\n", "- ec2:TerminateInstances\n");
+    let world = World::with_template("standalone", &template.replace(pack, &wider)).await;
+    let parameters = parameters_of("security-posture", &[("PackSecurityAudit", "None"), ("PackEc2", "ReadWrite")]);
+    let stack = world.created(&as_pairs(&parameters)).await;
+    let wrong = vendor_of(&world, &stack).await.wrong(&checks_of(&packs_of(&parameters))).await;
+    let found: Vec<&str> = wrong.iter().map(|line| line.split_whitespace().nth(2).unwrap()).collect();
+    assert_eq!(found, ["ec2:StopInstances", "ec2:TerminateInstances"], "{wrong:#?}");
 }
 
 /// Each profile is one that is tested here, and none writes unless its name or its product says so.

@@ -1,5 +1,7 @@
 //! Permissions change by an update of the stack. Customers see what it comes to in a change set before it is made.
 
+use std::collections::BTreeMap;
+
 use hawser_dev::stack::{Change, Stack};
 use serde_json::{Value, json};
 
@@ -12,7 +14,7 @@ struct Life<'world> {
     world: &'world World,
     stack: Stack,
     vendor: Vendor<'world>,
-    parameters: std::collections::BTreeMap<String, String>,
+    parameters: BTreeMap<String, String>,
     number: usize,
 }
 
@@ -65,17 +67,17 @@ fn line(change: &Change) -> String {
     }
 }
 
-/// A pack from reading to writing and back: one policy and the notice change, and nothing is replaced.
+/// HW-P1: a pack from reading to writing and back. One policy and the notice change, and nothing is replaced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pack_is_switched_to_writing_and_back() {
     let world = World::new("standalone").await;
-    let mut life = Life::begin(&world, "security-posture", &[("PackCloudIam", "ReadOnly")]).await;
+    let mut life = Life::begin(&world, "security-posture", &[("PackEc2", "ReadOnly")]).await;
     let before = life.stack.resources().await.unwrap();
-    let shown = ["Modify Connection (Packs)", "Modify PackCloudIamPolicy (PolicyDocument)"];
-    life.change(&[("PackCloudIam", "ReadWrite")], &shown).await;
-    life.change(&[("PackCloudIam", "ReadOnly")], &shown).await;
+    let shown = ["Modify Connection (Packs)", "Modify PackEc2Policy (PolicyDocument)"];
+    life.change(&[("PackEc2", "ReadWrite")], &shown).await;
+    life.change(&[("PackEc2", "ReadOnly")], &shown).await;
     assert_eq!(life.stack.resources().await.unwrap(), before);
-    let nothing = life.stack.change_set("nothing", &[("PackCloudIam", "ReadOnly")]).await.unwrap_err().to_string();
+    let nothing = life.stack.change_set("nothing", &[("PackEc2", "ReadOnly")]).await.unwrap_err().to_string();
     assert!(nothing.contains("didn't contain changes"), "{nothing}");
     world.deleted(&mut life.stack).await;
     world.assert_notices_fit_the_schema(&["established", "updated", "removed"]);
