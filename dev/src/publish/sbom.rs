@@ -44,6 +44,7 @@ pub fn sbom(repository: &Path) -> anyhow::Result<String> {
     ensure!(made.status.success(), "`cargo cyclonedx` failed (hint: `make package` installs it): {said}");
     let text = std::fs::read_to_string(copy.join("sbom.json")).context("`cargo cyclonedx` wrote nothing")?;
     let text = text.replace(&format!("file://{}", copy.display()), ANYWHERE);
+    ensure!(text.contains("\"lambda_runtime\""), "the bill of materials is not the handler's");
     ensure!(!text.contains(&copy.display().to_string()), "the bill of materials names the folder that it was made in");
     Ok(text)
 }
