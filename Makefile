@@ -86,7 +86,7 @@ mutants: cargo-mutants ## Break the core in each small way; some test must notic
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
 bless: ## Write docs/errors.md, failures.md, permissions.md, coverage.md and the plans in tests/cases/ again; read the difference before you commit it
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features cli \
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features direct \
 		--test errors --test failures --test cases --test permissions --test coverage
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template
