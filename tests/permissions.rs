@@ -50,15 +50,60 @@ fn shown(value: &Value) -> String {
             _ => format!("{} (if {}), else {}", shown(&parts[1]), shown(&parts[0]), shown(&parts[2])),
         };
     }
-    if let Some(parts) = inner("Fn::Select").and_then(Value::as_array) {
-        return match parts[1].get("Fn::Split").and_then(Value::as_array) {
-            Some(split) => format!("part {} of {} between {}", shown(&parts[0]), shown(&split[1]), shown(&split[0])),
-            None => format!("item {} of {}", shown(&parts[0]), shown(&parts[1])),
-        };
+    // AWS::StackId is an ARN that ends in the stack's name and its own unique id.
+    if let Some([_, split]) = inner("Fn::Select").and_then(Value::as_array).map(Vec::as_slice)
+        && split["Fn::Split"][1]["Ref"] == "AWS::StackId"
+    {
+        return "the stack's own unique id".to_owned();
     }
     match value {
         Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
+    }
+}
+
+/// A condition of the template in words, or its opposite: `EngineRoleArn is empty`.
+fn words(template: &Template, condition: &Value, holds: bool) -> String {
+    let all = |items: &Value, both: bool| {
+        let items: Vec<String> = items.as_array().unwrap().iter().map(|item| words(template, item, holds)).collect();
+        items.join(if both == holds { " and " } else { " or " })
+    };
+    if let Some(name) = condition.as_str().or_else(|| condition["Condition"].as_str()) {
+        return words(template, &template.json()["Conditions"][name], holds);
+    }
+    if let Some([left, right]) = condition["Fn::Equals"].as_array().map(Vec::as_slice) {
+        let name = shown(left);
+        let name = name.trim_start_matches("${").trim_end_matches('}');
+        return match (shown(right).as_str(), holds) {
+            ("", true) => format!("{name} is empty"),
+            ("", false) => format!("{name} is given"),
+            (value, true) => format!("{name} is {value}"),
+            (value, false) => format!("{name} is not {value}"),
+        };
+    }
+    match condition.as_object().and_then(|one| one.iter().next()).map(|(name, items)| (name.as_str(), items)) {
+        Some(("Fn::Not", items)) => words(template, &items[0], !holds),
+        Some(("Fn::And", items)) => all(items, true),
+        Some(("Fn::Or", items)) => all(items, false),
+        other => panic!("a condition of a form that is not known: {other:?}"),
+    }
+}
+
+/// A value of the template in which each condition is spelled out.
+fn spelled(template: &Template, value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(|item| spelled(template, item)).collect(),
+        Value::Object(pairs) => {
+            let pair = |(name, value): (&String, &Value)| {
+                let mut value = spelled(template, value);
+                if name == "Fn::If" {
+                    value[0] = words(template, &value[0], true).into();
+                }
+                (name.clone(), value)
+            };
+            pairs.iter().map(pair).collect()
+        }
+        other => other.clone(),
     }
 }
 
@@ -119,7 +164,7 @@ fn statement_row(page: &mut String, head: &str, statement: &Value, why: &str) {
     .unwrap();
 }
 
-fn pack_section(page: &mut String, pack: &Pack) {
+fn pack_section(page: &mut String, template: &Template, pack: &Pack) {
     writeln!(page, "\n## {}\n\n{}: {}", pack.name, pack.title, pack.purpose).unwrap();
     for policy in &pack.managed_policies {
         writeln!(page, "\nWith it goes AWS's own policy `{policy}`, which AWS keeps up to date.").unwrap();
@@ -128,12 +173,12 @@ fn pack_section(page: &mut String, pack: &Pack) {
         .unwrap();
     for statement in &pack.statements {
         let only = |condition: &String| match condition.strip_prefix('!') {
-            Some(condition) => format!(" unless {condition}"),
-            None => format!(" if {condition}"),
+            Some(condition) => format!(" if {}", words(template, &condition.into(), false)),
+            None => format!(" if {}", words(template, &condition.as_str().into(), true)),
         };
         let when: String = statement.conditions.iter().filter(|name| **name != pack.parameter).map(only).collect();
         let head = format!("{}{when} | {}", statement.mode.as_str(), statement.sid);
-        statement_row(page, &head, &statement.json, &statement.why);
+        statement_row(page, &head, &spelled(template, &statement.json), &statement.why);
     }
 }
 
@@ -199,7 +244,7 @@ fn page(template: &Template, text: &str) -> String {
          parameter, or what the stack made. What `hawser policies` prints has it filled in.\n\n\
          ## Who gets in\n\n",
     );
-    let trust = &resources["VendorRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0];
+    let trust = spelled(template, &resources["VendorRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]);
     writeln!(
         page,
         "Only the account {}, and only with the external id of this connection ({}). With `AccessMethod: AccessKey` the packs are a \
@@ -229,7 +274,7 @@ fn page(template: &Template, text: &str) -> String {
          granted.\n",
     );
     for pack in &packs {
-        pack_section(&mut page, pack);
+        pack_section(&mut page, template, pack);
     }
     page.push_str(
         "\n## The stack's own\n\nWhat the vendor never has: the permissions of the stack's own function, which runs in your account \
@@ -239,7 +284,11 @@ fn page(template: &Template, text: &str) -> String {
     for logical_id in template.resource_names().iter().filter(|name| !of_packs.contains(name.as_str())) {
         let resource = &resources[logical_id];
         if resource["Type"].as_str().is_some_and(|kind| kind.starts_with("AWS::IAM::")) {
-            other_section(&mut page, text, logical_id, resource);
+            let mut resource = spelled(template, resource);
+            if let Some(condition) = resource["Condition"].as_str() {
+                resource["Condition"] = words(template, &condition.into(), true).into();
+            }
+            other_section(&mut page, text, logical_id, &resource);
         }
     }
     page
@@ -336,6 +385,14 @@ fn values_are_shown_as_a_reader_writes_them() {
     assert_eq!(shown_of("D"), "${X} (if Some)");
     assert_eq!(shown_of("E"), "one (if Some), else two");
     assert_eq!(shown_of("F"), "${Q}/*");
+    let template = Template::read(
+        "Conditions:\n  Given: !Not [!Equals [!Ref X, '']]\n  One: !Equals [!Ref Y, a]\n  Both: !And [!Condition Given, !Or [!Condition One, \
+         !Equals [!Ref Z, b]]]\nResources: {A: {}}\n",
+    )
+    .unwrap();
+    assert_eq!(words(&template, &"Both".into(), true), "X is given and Y is a or Z is b");
+    assert_eq!(words(&template, &"Given".into(), false), "X is empty");
+    assert_eq!(words(&template, &"One".into(), false), "Y is not a");
     let condition = serde_json::json!({ "StringEquals": { "aws:ResourceTag/a": ["b", "c"] } });
     assert_eq!(conditions(&condition), ["StringEquals: aws:ResourceTag/a = b or c"]);
 }
