@@ -67,11 +67,25 @@ pub enum Refusal {
         next: &'static str,
     },
     /// What the handler, AWS or the vendor refused.
-    #[error(transparent)]
+    #[error("{}", to_a_person(&.0.to_string()))]
     Failure(#[from] Failure),
     /// The handler's answer to an event, which has its own code, cause and next step.
-    #[error("{0}")]
+    #[error("{}", to_a_person(.0))]
     Answer(String),
+}
+
+/// Next steps that are about the function, said to whoever runs its code.
+const TO_A_PERSON: [(Code, &str); 3] = [
+    (Code::AwsAccessDenied, "Allow the action for yourself, or let somebody run this who may."),
+    (
+        Code::AwsDeniedByScp,
+        "Ask the owner of the organization to exempt you from the service control policy that denies this action.",
+    ),
+    (Code::AwsUnavailable, "Check the AWS Health Dashboard and your way to the internet, then try again."),
+];
+
+fn to_a_person(text: &str) -> String {
+    TO_A_PERSON.iter().fold(text.to_owned(), |text, (code, next)| text.replace(code.next_step(), next))
 }
 
 impl Refusal {

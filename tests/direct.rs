@@ -256,7 +256,7 @@ async fn what_stopped_half_way_is_told_finished_and_removed() {
         scene.iam.deny(action);
         let why = refusal(scene.connect(&[]).await);
         assert!(why.is_of_aws() && why.to_string().starts_with("AWS_ACCESS_DENIED: "), "{why}");
-        assert!(why.to_string().contains(action), "{why}");
+        assert!(why.to_string().contains(action) && why.to_string().contains("Allow the action for yourself"), "{why}");
         let there = scene.there().await;
         assert!(there.iter().any(|thing| thing.starts_with("report `hawser-")), "{there:?}");
         assert!(there.iter().any(|thing| thing.starts_with("bucket `hawser-")), "{there:?}");
@@ -339,6 +339,20 @@ async fn a_pack_can_change_as_often_as_one_likes() {
         assert!(versions.len() <= 5);
         assert_eq!(versions.last().unwrap().1.to_string().contains("ec2:StopInstances"), mode == "ReadWrite", "{round}");
     }
+}
+
+/// IAM User Guide, "Changes that I make are not always immediately visible".
+#[tokio::test(start_paused = true)]
+async fn what_iam_does_not_show_yet_is_waited_for() {
+    let scene = Scene::new(AccountFile::default());
+    scene.iam.lag(3);
+    scene.connect(&[]).await.unwrap();
+    scene.iam.lag(3);
+    scene.disconnect(&[]).await.unwrap();
+    assert_eq!(scene.there().await, Vec::<String>::new());
+    // And not for ever.
+    scene.iam.lag(100);
+    assert!(refusal(scene.connect(&[]).await).to_string().contains("NoSuchEntity"));
 }
 
 #[tokio::test(start_paused = true)]

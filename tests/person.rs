@@ -168,7 +168,7 @@ async fn what_is_gone_is_no_failure_and_the_rest_is() {
         (409, "EntityAlreadyExists", FaultKind::Exists),
         (409, "LimitExceeded", FaultKind::LimitReached),
         (403, "AccessDenied", FaultKind::Denied),
-        (409, "DeleteConflict", FaultKind::Refused),
+        (409, "DeleteConflict", FaultKind::Conflict),
     ] {
         let (person, _) = person(&[(status, refusal(code))]).await;
         let fault = person.attach("r", "arn:p").await.unwrap_err();

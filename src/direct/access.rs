@@ -545,7 +545,7 @@ pub async fn carry_out(change: &Change, iam: &dyn Iam, clock: &dyn Clock) -> Res
             }
             iam.put_document(arn, document).await?;
         }
-        Change::Attach { role, arn } => attach(role, arn, iam, clock).await?,
+        Change::Attach { role, arn } => patiently(clock, FaultKind::Missing, || iam.attach(role, arn)).await?,
         Change::Detach { role, arn } => iam.detach(role, arn).await?,
         Change::RemovePolicy { arn, roles, .. } => {
             for role in roles {
@@ -554,7 +554,7 @@ pub async fn carry_out(change: &Change, iam: &dyn Iam, clock: &dyn Clock) -> Res
             for version in iam.old_versions(arn).await? {
                 iam.delete_version(arn, &version).await?;
             }
-            iam.delete_policy(arn).await?;
+            patiently(clock, FaultKind::Conflict, || iam.delete_policy(arn)).await?;
         }
         Change::RemoveRole { name, attached, inline } => {
             for arn in attached {
@@ -563,22 +563,26 @@ pub async fn carry_out(change: &Change, iam: &dyn Iam, clock: &dyn Clock) -> Res
             for policy in inline {
                 iam.delete_inline(name, policy).await?;
             }
-            iam.delete_role(name).await?;
+            patiently(clock, FaultKind::Conflict, || iam.delete_role(name)).await?;
         }
     }
     Ok(())
 }
 
-/// What was made a moment ago may not be seen everywhere yet (IAM User Guide, "Changes that I make are not always immediately
-/// visible").
-async fn attach(role: &str, arn: &str, iam: &dyn Iam, clock: &dyn Clock) -> Result<(), Fault> {
+/// Tries again while eventual consistency may be the cause: what was made or detached a moment ago is not seen everywhere at once
+/// (IAM User Guide, "Changes that I make are not always immediately visible").
+async fn patiently<F, Fut>(clock: &dyn Clock, may_pass: FaultKind, call: F) -> Result<(), Fault>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<(), Fault>>,
+{
     for wait in PATIENCE {
-        match iam.attach(role, arn).await {
-            Err(fault) if fault.kind == FaultKind::Missing => clock.sleep(wait).await,
+        match call().await {
+            Err(fault) if fault.kind == may_pass => clock.sleep(wait).await,
             answer => return answer,
         }
     }
-    iam.attach(role, arn).await
+    call().await
 }
 
 /// Writes down what the vendor agreed to, on a thing that stays; on nothing if the connection has nothing in IAM.

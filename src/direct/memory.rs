@@ -43,6 +43,8 @@ pub struct Memory {
     /// Actions that are denied from now on.
     denied: Mutex<BTreeSet<&'static str>>,
     calls: Mutex<Vec<&'static str>>,
+    /// How many calls more see IAM as it was a moment ago.
+    lag: Mutex<usize>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -53,6 +55,18 @@ impl Memory {
     /// Everything, to look at and to change.
     pub fn things(&self) -> MutexGuard<'_, Things> {
         locked(&self.things)
+    }
+
+    /// Shows what was done a moment ago only after as many calls that depend on it.
+    pub fn lag(&self, calls: usize) {
+        *locked(&self.lag) = calls;
+    }
+
+    fn lags(&self) -> bool {
+        let mut lag = locked(&self.lag);
+        let lags = *lag > 0;
+        *lag = lag.saturating_sub(1);
+        lags
     }
 
     /// Denies an action from now on.
@@ -135,8 +149,8 @@ impl Iam for Memory {
     async fn delete_role(&self, name: &str) -> Result<(), Fault> {
         let mut things = self.enter("iam:DeleteRole")?;
         let in_use = things.attached.iter().chain(&things.inline).any(|(role, _)| role == name);
-        if in_use {
-            return Err(fault("iam:DeleteRole", FaultKind::Refused, "DeleteConflict"));
+        if in_use || self.lags() {
+            return Err(fault("iam:DeleteRole", FaultKind::Conflict, "DeleteConflict"));
         }
         things.roles.remove(name);
         Ok(())
@@ -150,7 +164,7 @@ impl Iam for Memory {
     async fn attach(&self, role: &str, policy_arn: &str) -> Result<(), Fault> {
         let mut things = self.enter("iam:AttachRolePolicy")?;
         let known = policy_arn.contains(":iam::aws:policy/") || things.policies.contains_key(policy_arn);
-        if !known || !things.roles.contains_key(role) {
+        if !known || !things.roles.contains_key(role) || self.lags() {
             return Err(missing("iam:AttachRolePolicy"));
         }
         things.attached.insert((role.to_owned(), policy_arn.to_owned()));
@@ -239,8 +253,8 @@ impl Iam for Memory {
         let mut things = self.enter("iam:DeletePolicy")?;
         let in_use = things.attached.iter().chain(&things.others).any(|(_, own)| own == arn);
         let has_versions = things.policies.get(arn).is_some_and(|(_, versions)| versions.len() > 1);
-        if in_use || has_versions {
-            return Err(fault("iam:DeletePolicy", FaultKind::Refused, "DeleteConflict"));
+        if in_use || has_versions || self.lags() {
+            return Err(fault("iam:DeletePolicy", FaultKind::Conflict, "DeleteConflict"));
         }
         things.policies.remove(arn);
         Ok(())

@@ -116,7 +116,9 @@ async fn caller(config: &SdkConfig) -> Result<Caller, Refusal> {
     let answer = answer.map_err(|why| match &why {
         // The SDK finds no credentials only when it needs them.
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) if !is_connection(&why) => {
-            Failure::new(Code::CredentialsMissing, format!("no AWS credentials were found: {}", cause(&why)))
+            let found = format!("no AWS credentials were found: {}", cause(&why));
+            let next = "Sign in as for the AWS CLI, such as by `aws sso login`, or name a profile of it by --aws-profile.";
+            super::refused(Code::CredentialsMissing.as_str(), found, next)
         }
         _ => fault(action, why).into(),
     })?;
@@ -139,7 +141,8 @@ where
         "NoSuchEntity" => FaultKind::Missing,
         "EntityAlreadyExists" => FaultKind::Exists,
         "LimitExceeded" => FaultKind::LimitReached,
-        "ConcurrentModification" => FaultKind::Conflict,
+        // What was detached a moment ago may still count (IAM User Guide, "Changes that I make are not always immediately visible").
+        "ConcurrentModification" | "DeleteConflict" => FaultKind::Conflict,
         "ServiceFailure" => FaultKind::Unavailable,
         _ => fault.kind,
     };

@@ -116,7 +116,7 @@ impl Ran {
 fn binary() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let found = program.ancestors().skip(1).take(2).map(|folder| folder.join("hawser")).find(|path| path.is_file());
-    found.expect("there is no `hawser` beside this program (hint: run `cargo build -p hawser --all-features`)")
+    found.unwrap_or_else(|| panic!("there is no `hawser` beside this program (hint: run `cargo build -p hawser --all-features`)"))
 }
 
 /// Runs it; nothing of this process's environment reaches it.
