@@ -1,9 +1,5 @@
 //! The documents say what is there: each command that they show is run, each parameter, file and link that they name is looked up.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test stops when it cannot go on, and gives the program it runs no credentials"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
