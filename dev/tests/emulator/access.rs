@@ -10,7 +10,7 @@ use hawser_dev::vendor::Script;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::calls::{Vendor, Verdict, checks_of, query};
+use crate::calls::{READ_SECRET, Vendor, Verdict, checks_of, query};
 use crate::profiles::{as_pairs, assert_only_the_vendor_gets_in, inventory, packs_of, parameters_of, told, vendor_of};
 use crate::world::World;
 
@@ -97,6 +97,7 @@ async fn a_product_that_needs_keys_reads_them_by_its_role() {
     let list = query("iam:ListUsers", "iam", "2010-05-08", &[]);
     vendor.expect(list, &Verdict::Allowed).await.unwrap();
     role.expect(list, &Verdict::Denied).await.unwrap();
+    role.expect(READ_SECRET, &Verdict::Denied).await.unwrap();
 
     let mut changed = world.with(&as_pairs(&parameters));
     changed.insert("AccessKeySerial".into(), "2".into());

@@ -1,8 +1,9 @@
 //! What each pack lets a vendor do and what not, as calls that are really made: one table, by pack and mode.
 //!
-//! To add to it: a line in [`CHECKS`], and in [`THINGS`] what the call needs to be there. `{name}` in a call is the id of that thing, made by
-//! the customer for this call alone; `{n}` is a number that no other call has; `{bucket}`, `{report}`, `{user}` and the like come from
-//! the stack, as [`Vendor::given`] has them. Where the emulator has no such service, its simulation of IAM is asked.
+//! To add to it: a call in `CHECKS` of `calls/table.rs`, and in `THINGS` what the call needs to be there. `{name}` in a call is the id
+//! of that thing, made by the customer for this call alone; `{n}` is a number that no other call has; `{account}`, `{stack}`,
+//! `{bucket}`, `{report}`, `{folder}` and `{engine_boundary}` are the stack's. Where the emulator has no such service, its
+//! simulation of IAM is asked.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +20,7 @@ use url::form_urlencoded;
 #[path = "calls/table.rs"]
 mod table;
 
-pub(crate) use table::{CHECKS, THINGS};
+pub(crate) use table::{CHECKS, READ_SECRET, THINGS};
 
 /// One call of AWS's, for whoever makes it.
 #[derive(Clone, Copy)]
@@ -93,8 +94,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// Something that a customer has: the call that makes it, and where its id is in the answer. An empty pattern: the id is known
-/// before, and is the pattern's place's text.
+/// Something that a customer has, the call that makes it, and its id.
 pub(crate) struct Thing {
     pub(crate) name: &'static str,
     pub(crate) made_by: Call,

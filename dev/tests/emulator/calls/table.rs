@@ -446,7 +446,8 @@ const CHANGE_RECORD: Call = rest(
 const TERMINATE: Call = query("ec2:TerminateInstances", "ec2", EC2, &[("InstanceId.1", "{instance}")]);
 const DELETE_USER: Call = query("iam:DeleteUser", "iam", IAM, &[("UserName", "{their_user}")]);
 const READ_OBJECT: Call = rest("s3:GetObject", "s3", "GET", "{private_object}", "");
-const READ_SECRET: Call =
+/// The value of a secret of the customer's.
+pub(crate) const READ_SECRET: Call =
     json("secretsmanager:GetSecretValue", "secretsmanager", "secretsmanager.GetSecretValue", r#"{"SecretId": "{secret}"}"#);
 const READ_PARAMETER: Call = json("ssm:GetParameter", "ssm", "AmazonSSM.GetParameter", r#"{"Name": "{parameter}"}"#);
 const READ_LOG: Call =
