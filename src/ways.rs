@@ -1,5 +1,5 @@
 //! The ways to connect that are texts: links, policy documents, scripts, modules, pages. All are made from the template, so that
-//! none of them grants what another does not. Pure.
+//! none of them grants what another does not (HW-P4). Pure.
 
 pub mod json;
 pub mod link;

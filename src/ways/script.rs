@@ -1,4 +1,5 @@
-//! A shell script of AWS CLI calls that makes what the template would: policies, role or user, and how to undo it.
+//! A shell script of AWS CLI calls that makes what the template would: policies, role or user, and how to undo it. A secret
+//! key goes through a pipe into Secrets Manager (HW-P6).
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
