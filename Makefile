@@ -107,6 +107,9 @@ check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@dev/build/lint_generated.sh "$(TARGET)" .venv/lint/bin/cfn-lint
 	@echo "-- checkov"
 	@.venv/lint/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
+	@echo "-- shellcheck"
+	@cargo run --quiet --package hawser --all-features -- cli --user --account 111122223333 \
+		--set VendorAccountId=999988887777 --set ExternalId=customer-4711 | .venv/lint/bin/shellcheck -
 	@echo "-- permission packs: actions, resources, ways to more rights, decisions, sizes"
 	@.venv/bin/python -m dev.policies
 

@@ -194,7 +194,7 @@ impl<'a> Writer<'a> {
     fn list(&self, items: &[Value], depth: usize) -> Result<String, WayError> {
         let optional = |item: &&Value| item["Fn::If"][2] == json!({ "Ref": "AWS::NoValue" });
         let kept: Vec<&Value> = items.iter().filter(|item| self.is_possible(item)).collect();
-        let sifted = kept.iter().any(|item| optional(item));
+        let sifted = kept.iter().any(optional);
         let inner = if sifted { depth + 1 } else { depth };
         let mut written = Vec::new();
         for item in kept {
