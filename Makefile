@@ -85,9 +85,9 @@ fuzz: cargo-fuzz ## Make up events, policies and verdicts and see what breaks: m
 mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [MATCH=src/reply.rs]
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
-bless: ## Write docs/errors.md, failures.md, permissions.md, coverage.md and the plans in tests/cases/ again; read the difference before you commit it
+bless: ## Write docs/errors.md, failures.md, permissions.md, coverage.md, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features direct \
-		--test errors --test failures --test cases --test permissions --test coverage
+		--test errors --test failures --test cases --test permissions --test coverage --test command_line
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@echo "-- cargo fmt"
