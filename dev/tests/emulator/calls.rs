@@ -1,6 +1,6 @@
 //! What each pack lets a vendor do and what not, as calls that are really made: one table, by pack and mode.
 //!
-//! To add to it: a call in `CHECKS` of `calls/table.rs`, and in `THINGS` what the call needs to be there. `{name}` in a call is the id
+//! To add to it: a call in `CHECKS` of `calls/table.rs`, and in `THINGS` of `calls/things.rs` what the call needs to be there. `{name}` in a call is the id
 //! of that thing, made by the customer for this call alone; `{n}` is a number that no other call has; `{account}`, `{stack}`,
 //! `{bucket}`, `{report}`, `{folder}` and `{engine_boundary}` are the stack's. Where the emulator has no such service, its
 //! simulation of IAM is asked.
@@ -19,8 +19,11 @@ use url::form_urlencoded;
 
 #[path = "calls/table.rs"]
 mod table;
+#[path = "calls/things.rs"]
+mod things;
 
-pub(crate) use table::{CHECKS, READ_SECRET, THINGS};
+pub(crate) use table::{CHECKS, READ_SECRET};
+use things::THINGS;
 
 /// One call of AWS's, for whoever makes it.
 #[derive(Clone, Copy)]

@@ -4,29 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hawser::profile::Profile;
+use hawser::template::Template;
 use hawser_dev::setting::{CUSTOMER, STRANGER, VENDOR, assume, may_assume};
 use hawser_dev::stack::Stack;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::calls::{Vendor, checks_of};
+use crate::calls::{CHECKS, Vendor, checks_of};
 use crate::world::World;
-
-/// The packs that the template switches on by itself.
-const ON_BY_DEFAULT: [&str; 2] = ["PackBilling", "PackSecurityAudit"];
-
-/// `PackSecurityAudit` is told as `security-audit`.
-fn pack_of(parameter: &str) -> Option<String> {
-    let capital = Regex::new("([a-z0-9])([A-Z])").unwrap();
-    Some(capital.replace_all(parameter.strip_prefix("Pack")?, "$1-$2").to_lowercase())
-}
 
 /// The packs and modes that these parameters come to.
 pub(crate) fn packs_of(parameters: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let by_default = ON_BY_DEFAULT.map(|parameter| (parameter.to_owned(), "ReadOnly".to_owned()));
-    let all: BTreeMap<String, String> = by_default.into_iter().chain(parameters.clone()).collect();
-    let packs = all.iter().filter(|(_, mode)| *mode != "None");
-    packs.filter_map(|(parameter, mode)| Some((pack_of(parameter)?, mode.clone()))).collect()
+    let packs = Template::ours().packs().into_iter().filter_map(|pack| {
+        let by_default = pack.default.map(|mode| mode.as_str().to_owned());
+        let mode = parameters.get(&pack.parameter).cloned().or(by_default)?;
+        (mode != "None").then_some((pack.name, mode))
+    });
+    packs.collect()
 }
 
 /// The parameters of a profile, with others.
@@ -198,6 +192,16 @@ async fn a_pack_with_another_action_is_noticed() {
     let wrong = vendor_of(&world, &stack).await.wrong(&checks_of(&packs_of(&parameters))).await;
     let found: Vec<&str> = wrong.iter().map(|line| line.split_whitespace().nth(2).unwrap()).collect();
     assert_eq!(found, ["ec2:StopInstances", "ec2:TerminateInstances"], "{wrong:#?}");
+}
+
+/// A pack that is added to the template is added to the table.
+#[test]
+fn every_pack_is_tried_in_every_mode() {
+    let packs = Template::ours().packs();
+    let modes: BTreeSet<(&str, &str)> =
+        packs.iter().flat_map(|pack| pack.modes.iter().map(|mode| (pack.name.as_str(), mode.as_str()))).collect();
+    let tried: BTreeSet<(&str, &str)> = CHECKS.iter().map(|check| (check.pack, check.mode)).collect();
+    assert_eq!(tried, modes);
 }
 
 /// Each profile is one that is tested here, and none writes unless its name or its product says so.
