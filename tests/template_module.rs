@@ -230,6 +230,52 @@ Resources:
     assert_eq!((pack.default, pack.modes.len()), (None, 2));
 }
 
+/// What is decided is gone, and what depends on it and on more is still open.
+#[test]
+fn without_a_pack_the_rest_is_as_it_was() {
+    let text = r#"
+Metadata:
+  AWS::CloudFormation::Interface:
+    ParameterGroups: [{ Label: { default: Packs }, Parameters: [PackX] }, { Label: { default: Rest }, Parameters: [Word] }]
+    ParameterLabels: { PackX: { default: X }, Word: { default: Word } }
+Parameters:
+  PackX: { Type: String, Default: None, AllowedValues: [None, ReadOnly] }
+  Word: { Type: String, Default: a }
+Conditions:
+  PackX: !Not [!Equals [!Ref PackX, None]]
+  NoX: !Not [!Condition PackX]
+  Word: !Equals [!Ref Word, a]
+  Both: !And [!Condition PackX, !Condition Word]
+  Either: !Or [!Condition PackX, !Condition Word]
+  NoXAndWord: !And [!Condition NoX, !Condition Word]
+Resources:
+  PackXPolicy: { Type: "AWS::IAM::ManagedPolicy", Condition: PackX, Metadata: { Pack: { Name: x } } }
+  WithoutX: { Type: T, Condition: NoX, Properties: { Tells: !Sub "${PackX} ${Word}", List: [1, !If [PackX, 2, !Ref AWS::NoValue]] } }
+  Never: { Type: T, Condition: Both }
+  IfEither: { Type: T, Condition: Either }
+  IfBoth: { Type: T, Condition: NoXAndWord, Properties: { It: !If [NoX, !If [Word, yes, no], no] } }
+"#;
+    let template = Template::read(text).unwrap();
+    let narrow = template.without_packs_that_are_off(&BTreeMap::new());
+    let names = |section: &str| narrow.json()[section].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names("Parameters"), ["Word"]);
+    assert_eq!(names("Conditions"), ["Either", "NoXAndWord", "Word"]);
+    assert_eq!(narrow.resource_names(), ["WithoutX", "IfEither", "IfBoth"]);
+    let without = &narrow.json()["Resources"]["WithoutX"];
+    assert_eq!(*without, json!({ "Type": "T", "Properties": { "Tells": { "Fn::Sub": "None ${Word}" }, "List": [1] } }));
+    let interface = &narrow.json()["Metadata"]["AWS::CloudFormation::Interface"];
+    assert_eq!(interface["ParameterLabels"], json!({ "Word": { "default": "Word" } }));
+    assert_eq!(interface["ParameterGroups"].as_array().unwrap().len(), 1);
+    assert!(!narrow.json().to_string().contains("PackX"), "{}", narrow.json());
+    for word in ["a", "b"] {
+        let with = setting(&[("Word", word)]);
+        let (whole, narrow) = (template.resolve(&with).unwrap(), narrow.resolve(&with).unwrap());
+        assert_eq!(whole.resources(), narrow.resources(), "{word}");
+    }
+    // A pack that is on stays, with all that it has.
+    assert_eq!(template.without_packs_that_are_off(&parameters(&[("PackX", "ReadOnly")])).json(), template.json());
+}
+
 #[test]
 fn every_file_of_profiles_is_embedded_under_its_name_and_fits_the_template() {
     let template = Template::ours();
