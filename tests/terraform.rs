@@ -252,7 +252,18 @@ fn variables_have_the_templates_defaults_and_limits() {
             assert!(validations.contains(word), "{}: {word}", parameter.name);
         }
         assert_eq!(parameter.pattern.is_some(), validations.contains("regex"), "{}", parameter.name);
+        if let Some(max) = parameter.limits.max_length {
+            assert!(validations.contains("length") && validations.contains(&max.to_string()), "{}", parameter.name);
+        }
     }
+    // RE2 repeats up to 1,000 times and not more: `{2,1224}` is an error, whatever the value is.
+    let files = terraform::module(&template, &given).unwrap();
+    let text = &files.iter().find(|(name, _)| name == "variables.tf").unwrap().1;
+    for counts in text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(counts, _)| counts) {
+        assert!(counts.split(',').filter_map(|count| count.parse::<u64>().ok()).all(|count| count <= 1_000), "{{{counts}}}");
+    }
+    assert!(!text.contains("stack's own unique id"), "without a stack there is none");
+    assert!(text.contains("length(var.external_id) <= 1224"), "what the repetition said is said in another way");
     // All that a policy depends on is a variable.
     for pack in template.packs() {
         assert!(module.variables.contains_key(&snake(&pack.parameter)), "{}", pack.parameter);

@@ -188,8 +188,12 @@ fn variable(parameter: &Parameter, default: Option<String>) -> String {
     let name = snake(&parameter.name);
     let is_external_id = parameter.name == "ExternalId";
     let kind = if parameter.kind == "Number" { "number" } else { "string" };
-    let mut entries = vec![("description", quoted(&parameter.description)), ("type", kind.to_owned())];
-    // Nothing stands in for an empty external id without a stack.
+    // Nothing stands in for an empty external id without a stack, so its description ends there.
+    let description = match parameter.description.split_once(". Leave it as it is") {
+        Some((sentence, _)) if is_external_id => format!("{sentence}."),
+        _ => parameter.description.clone(),
+    };
+    let mut entries = vec![("description", quoted(&description)), ("type", kind.to_owned())];
     if let Some(default) = default.filter(|default| !is_external_id || !default.is_empty()) {
         entries.push(("default", if kind == "number" { default } else { quoted(&default) }));
     }
@@ -204,7 +208,11 @@ fn variable(parameter: &Parameter, default: Option<String>) -> String {
         let message = format!("must be one of {}", parameter.allowed.join(", "));
         validation(format!("contains([{}], var.{name})", words.join(", ")), &message);
     }
-    if let Some(pattern) = &parameter.pattern {
+    let (pattern, length) = parameter.pattern.as_deref().map(repeatable).unwrap_or_default();
+    if let Some(max) = parameter.limits.max_length.or(length) {
+        validation(format!("length(var.{name}) <= {max}"), &format!("must have at most {max} characters"));
+    }
+    if !pattern.is_empty() {
         let whole = quoted(&format!("^(?:{pattern})$"));
         let message = parameter.constraint.clone().unwrap_or_else(|| format!("must match {pattern}"));
         validation(format!("can(regex({whole}, var.{name}))"), &message);
@@ -215,6 +223,24 @@ fn variable(parameter: &Parameter, default: Option<String>) -> String {
     }
     text.push_str("}\n");
     text
+}
+
+/// Terraform's expressions (RE2) repeat up to this often.
+const REPEATED_MAX: u64 = 1_000;
+
+/// A pattern without a repetition that Terraform refuses, and the length that takes its place.
+fn repeatable(pattern: &str) -> (String, Option<u64>) {
+    let Some((before, (least, most), after)) = pattern.split_once('{').and_then(|(before, rest)| {
+        let (counts, after) = rest.split_once('}')?;
+        Some((before, counts.split_once(',')?, after))
+    }) else {
+        return (pattern.to_owned(), None);
+    };
+    let (rest, length) = repeatable(after);
+    match most.parse::<u64>() {
+        Ok(most) if most > REPEATED_MAX => (format!("{before}{{{least},}}{rest}"), Some(most)),
+        _ => (format!("{before}{{{least},{most}}}{rest}"), length),
+    }
 }
 
 fn readme(template: &Template) -> String {
