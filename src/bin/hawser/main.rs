@@ -8,9 +8,9 @@ mod connect;
 #[cfg(feature = "direct")]
 mod disconnect;
 mod link;
+mod page;
 #[cfg(feature = "direct")]
 mod person;
-mod page;
 mod plan;
 mod policies;
 #[cfg(feature = "direct")]
