@@ -66,6 +66,8 @@ pub struct Terms {
     pub external_id: String,
     /// The secret that holds an access key for products that need one; empty where the role is the way in.
     pub access_key_secret_arn: String,
+    /// The id of that key, so that a new key is told; empty without one.
+    pub access_key_id: String,
     /// Which Regions the customer wants covered.
     pub regions: Vec<String>,
     /// Granted permission packs and their modes.
@@ -104,6 +106,7 @@ impl Terms {
             role_arn: properties.required("RoleArn")?,
             external_id: properties.required("ExternalId")?,
             access_key_secret_arn: properties.text("AccessKeySecretArn")?.unwrap_or_default(),
+            access_key_id: properties.text("AccessKeyId")?.unwrap_or_default(),
             regions: properties.list("Regions")?,
             packs: properties.map("Packs")?.into_iter().filter(|(_, mode)| mode != "None").collect(),
             template_version: properties.text("TemplateVersion")?.unwrap_or_default(),

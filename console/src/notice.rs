@@ -191,6 +191,9 @@ impl Notice {
                 "`accessKeySecretArn` is no secret of the stack's account and Region",
             )?;
         }
+        // IAM's `accessKeyIdType`.
+        let legal_key = |id: &str| (16..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        require(data.access_key_id.is_empty() || legal_key(&data.access_key_id), "`accessKeyId` is no id of an access key")?;
         if let Some(status) = &data.billing_status {
             // A later one would keep all honest ones after it from counting.
             require(status.checked_at <= now + TIME_AHEAD_MAX, "`checkedAt` is in the future")?;
@@ -289,6 +292,7 @@ struct Data {
     role_arn: String,
     external_id: String,
     access_key_secret_arn: String,
+    access_key_id: String,
     packs: UniqueMap,
     #[serde(rename = "regions")]
     _regions: Vec<String>,

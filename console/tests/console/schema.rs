@@ -32,6 +32,7 @@ fn empty_removal(mut event: Value) -> Value {
         ("roleArn", json!("")),
         ("externalId", json!("")),
         ("accessKeySecretArn", json!("")),
+        ("accessKeyId", json!("")),
         ("packs", json!({})),
         ("regions", json!([])),
         ("organization", json!({})),
@@ -58,6 +59,7 @@ fn good_notices_are_valid() {
     let mut with_keys = example();
     with_keys["data"]["accessKeySecretArn"] =
         json!("arn:aws:secretsmanager:eu-west-1:111122223333:secret:VendorAccessKeySecret-1A2b3C");
+    with_keys["data"]["accessKeyId"] = json!("AKIAIOSFODNN7EXAMPLE");
     let mut long_lived_key = example();
     long_lived_key["data"]["proof"]["headers"].as_object_mut().unwrap().remove("x-amz-security-token");
     let status = |state| stack.prove(stack.status_event(state, NOW), NOW);
@@ -117,6 +119,7 @@ fn bad_notices_are_not() {
         ("a secret that is a parameter", |e| {
             e["data"]["accessKeySecretArn"] = json!("arn:aws:ssm:eu-west-1:111122223333:parameter/x");
         }),
+        ("a key that is none", |e| e["data"]["accessKeyId"] = json!("AKIA/..")),
         ("no facts when established", |e| e["data"]["organization"] = json!({})),
         ("no export when updated", |e| {
             e["type"] = json!("hawser.connection.updated");
@@ -148,7 +151,7 @@ fn every_field_is_required() {
             left_out += 1;
         }
     }
-    assert_eq!(left_out, 8 + 15 + 4 + 13 + 4 + 6);
+    assert_eq!(left_out, 8 + 16 + 4 + 13 + 4 + 6);
 }
 
 /// The schema also knows the proof's form, which the console checks in a step of its own.

@@ -85,7 +85,7 @@ impl Stack {
             "data": {
                 "accountId": account, "partition": "aws", "region": self.region(), "stackId": self.stack_id,
                 "connectionName": self.connection_name, "roleArn": format!("arn:aws:iam::{account}:role/hawser-VendorRole-1A2B3C"),
-                "externalId": self.external_id, "accessKeySecretArn": "", "packs": {"billing": "ReadOnly", "security-audit": "ReadOnly"},
+                "externalId": self.external_id, "accessKeySecretArn": "", "accessKeyId": "", "packs": {"billing": "ReadOnly", "security-audit": "ReadOnly"},
                 "regions": ["eu-west-1", "us-east-1"],
                 "organization": {
                     "accountRole": "management", "managementAccountId": account, "organizationId": "o-exampleorgid", "featureSet": "ALL",

@@ -170,6 +170,7 @@ fn properties(workload: Workload, uuid: &str, vendor: &str) -> Value {
             "RoleArn": format!("arn:aws:iam::{ACCOUNT}:role/hawser-VendorRole-0123456789AB"),
             "ExternalId": uuid,
             "AccessKeySecretArn": "",
+            "AccessKeyId": "",
             "Regions": ["eu-west-1", "us-east-1"],
             "Packs": {"billing": "ReadOnly", "security-audit": "ReadOnly"},
             "TemplateVersion": "0.1.0",

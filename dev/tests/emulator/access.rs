@@ -103,8 +103,10 @@ async fn a_product_that_needs_keys_reads_them_by_its_role() {
     changed.insert("AccessKeySerial".into(), "2".into());
     let rotated = stack.update(&world.template, &changed, &mut |_| {}).await.unwrap();
     world.expect_status(&rotated, "UPDATE_COMPLETE");
+    let (at_first, told) = (told, self::told(&world));
     let second = read_key(&world, &told).await;
     assert_ne!(first, second);
+    assert_eq!((at_first["accessKeyId"].as_str(), told["accessKeyId"].as_str()), (Some(&*first.id), Some(&*second.id)));
     assert!(!works(&world, &first).await, "the old key is left");
     assert!(works(&world, &second).await);
     let vendor = Vendor::with_key(&world.emulator, &user, &second.id, &second.secret);

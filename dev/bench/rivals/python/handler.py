@@ -211,6 +211,7 @@ def create_connection(event):
                 "roleArn": properties["RoleArn"],
                 "externalId": properties["ExternalId"],
                 "accessKeySecretArn": properties["AccessKeySecretArn"],
+                "accessKeyId": properties["AccessKeyId"],
                 "packs": properties["Packs"],
                 "regions": properties["Regions"],
                 "organization": properties["Organization"],

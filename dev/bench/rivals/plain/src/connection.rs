@@ -31,6 +31,7 @@ pub(crate) async fn create(clients: &Clients, event: &Value) -> Result<Done, Err
             "roleArn": properties["RoleArn"],
             "externalId": properties["ExternalId"],
             "accessKeySecretArn": properties["AccessKeySecretArn"],
+            "accessKeyId": properties["AccessKeyId"],
             "packs": properties["Packs"],
             "regions": properties["Regions"],
             "organization": properties["Organization"],
