@@ -56,6 +56,8 @@ pub async fn dry_run(event: &Value, account: AccountFile) -> Result<DryRun, Fail
 /// The failure that the stack event would show.
 pub async fn look(event: &Value, ports: &Ports<'_>) -> Result<DryRun, Failure> {
     let request = Request::parse(event)?;
+    // Of the moment in which it is asked: looking may take a while.
+    let now = ports.clock.now();
     let origin = request.origin();
     let run = |physical_id: String, role, decision: String, rounds, attributes| DryRun {
         request_type: origin.request_type.as_str(),
@@ -70,7 +72,7 @@ pub async fn look(event: &Value, ports: &Ports<'_>) -> Result<DryRun, Failure> {
         Request::Billing(_, asked @ billing::Asked::Have { export, before }) => {
             plan::refuse_impossible(origin, export)?;
             let facts = observe(origin, export, before.as_ref(), ports).await?;
-            let plan = plan::plan(origin, export, &facts, ports.clock.now())?;
+            let plan = plan::plan(origin, export, &facts, now)?;
             let id = plan::physical_id(origin, asked);
             Ok(run(id, Some(facts.role.name().as_str()), plan.sentence.clone(), steps(&plan), plan.attributes))
         }

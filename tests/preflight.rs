@@ -91,9 +91,14 @@ async fn what_the_launcher_lacks_is_named_with_its_reason() {
     assert_eq!(report.outcome, Outcome::WouldFail);
     insta::assert_snapshot!(report.to_string());
     // What is lacking only for later is said, and fails nothing.
-    scene.iam.things().lacking.retain(|action, _| action == "lambda:DeleteFunction");
+    scene.iam.things().lacking =
+        ["lambda:DeleteFunction", "lambda:UpdateFunctionCode"].map(|action| (action.to_owned(), Verdict::NotAllowed)).into();
     let report = scene.look(&[]).await;
-    assert_eq!((report.outcome, report.lacks.len()), (Outcome::Ready, 1));
+    assert_eq!((report.outcome, report.lacks.len()), (Outcome::Ready, 2));
+    assert!(
+        report.to_string().contains("`lambda:UpdateFunctionCode` to change the stack: no policy of yours allows it"),
+        "{report}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
