@@ -7,11 +7,9 @@
 //! The connection's id is derived from the account and the connection's name, so that every run finds what the earlier ones
 //! made. Nothing is remembered outside of the account.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::Value;
-use thiserror::Error;
 
 use crate::{
     billing::{
@@ -24,21 +22,30 @@ use crate::{
     error::{Code, Failure},
     event::{Origin, Request, RequestType},
     names::{AccountId, LaunchToken, NamePrefix, NoticeUrl, Partition, Region, StackId, digest_hex},
-    ports::{Fault, Ports},
+    ports::Ports,
     reply::Attributes,
     template::{Resolved, Setting, Template, TemplateError},
 };
 
 pub mod access;
+mod caller;
 pub mod events;
 pub mod iam;
 pub mod memory;
 pub mod person;
+mod refusal;
+mod shown;
 pub mod standing;
+
+pub use caller::{Caller, CallerKind};
+pub use refusal::Refusal;
+pub(crate) use refusal::refused;
+pub use shown::{Done, Plan};
 
 use access::{Change, Seen, TAG_NAME_PREFIX, TAG_TOLD, Wanted};
 use events::Asking;
 use iam::Iam;
+use shown::Work;
 use standing::{Progress, Standing};
 
 /// The resource of billing data in the template.
@@ -49,124 +56,6 @@ pub const NOTICE: &str = "Connection";
 
 /// The stack name in the id of a connection without a stack.
 const STACK_NAME: &str = "hawser-connect";
-
-/// What a run without a stack refuses by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
-    /// The parameters are not ones that the template takes.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// A rule of this command.
-    #[error("{code}: {cause}. {next}")]
-    Rule {
-        /// Stable.
-        code: &'static str,
-        /// One sentence without its full stop.
-        cause: String,
-        /// One sentence.
-        next: &'static str,
-    },
-    /// What the handler, AWS or the vendor refused.
-    #[error("{}", to_a_person(&.0.to_string()))]
-    Failure(#[from] Failure),
-    /// The handler's answer to an event, which has its own code, cause and next step.
-    #[error("{}", to_a_person(.0))]
-    Answer(String),
-}
-
-/// Next steps that are about the function, said to whoever runs its code.
-const TO_A_PERSON: [(Code, &str); 3] = [
-    (Code::AwsAccessDenied, "Allow the action for yourself, or let somebody run this who may."),
-    (
-        Code::AwsDeniedByScp,
-        "Ask the owner of the organization to exempt you from the service control policy that denies this action.",
-    ),
-    (Code::AwsUnavailable, "Check the AWS Health Dashboard and your way to the internet, then try again."),
-];
-
-fn to_a_person(text: &str) -> String {
-    TO_A_PERSON.iter().fold(text.to_owned(), |text, (code, next)| text.replace(code.next_step(), next))
-}
-
-impl Refusal {
-    /// The stable code.
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Template(why) => why.code(),
-            Self::Rule { code, .. } => code,
-            Self::Failure(failure) => failure.code.as_str(),
-            Self::Answer(reason) => reason.split(':').next().unwrap_or_default(),
-        }
-    }
-
-    /// Whether AWS was in the way of looking, rather than what was seen.
-    pub fn is_of_aws(&self) -> bool {
-        let codes = [Code::AwsAccessDenied, Code::AwsDeniedByScp, Code::AwsThrottled, Code::AwsUnavailable, Code::AwsRefused];
-        codes.iter().any(|code| code.as_str() == self.code()) || self.code() == Code::CredentialsMissing.as_str()
-    }
-}
-
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::Failure(fault.into())
-    }
-}
-
-pub(crate) fn refused(code: &'static str, cause: String, next: &'static str) -> Refusal {
-    Refusal::Rule { code, cause, next }
-}
-
-/// Whoever runs the command, as AWS says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The principal's ARN.
-    pub arn: String,
-    /// Its account.
-    pub account: AccountId,
-    /// Its partition.
-    pub partition: Partition,
-}
-
-/// What kind of principal somebody is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CallerKind {
-    /// A session of a role.
-    Role,
-    /// An IAM user.
-    User,
-    /// The account's root user.
-    Root,
-    /// Anything else, such as a federated user.
-    Other,
-}
-
-impl Caller {
-    /// Reads the answer of `sts:GetCallerIdentity`.
-    pub fn read(arn: &str, account: &str) -> Option<Self> {
-        let partition = arn.split(':').nth(1)?.parse().ok()?;
-        Some(Self { arn: arn.to_owned(), account: account.parse().ok()?, partition })
-    }
-
-    fn resource(&self) -> &str {
-        self.arn.splitn(6, ':').nth(5).unwrap_or_default()
-    }
-
-    /// What kind it is.
-    pub fn kind(&self) -> CallerKind {
-        match self.resource().split('/').next() {
-            Some("assumed-role") => CallerKind::Role,
-            Some("user") => CallerKind::User,
-            Some("root") => CallerKind::Root,
-            _ => CallerKind::Other,
-        }
-    }
-
-    /// The name of the role whose session this is.
-    pub fn role_name(&self) -> Option<&str> {
-        (self.kind() == CallerKind::Role).then(|| self.resource().split('/').nth(1)).flatten()
-    }
-}
 
 /// What a person asks for.
 #[derive(Debug, Clone)]
@@ -272,101 +161,6 @@ impl Wish {
         }
         Ok(())
     }
-}
-
-/// What a run would do, shown before it is done.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Plan {
-    /// `connect`, `update` or `disconnect`.
-    pub command: &'static str,
-    /// The account.
-    pub account_id: String,
-    /// Who runs it.
-    pub caller: String,
-    /// The connection's name.
-    pub connection: String,
-    /// The vendor's name.
-    pub vendor: String,
-    /// The connection's id.
-    pub id: String,
-    /// About billing data, in the handler's own words.
-    pub decision: String,
-    /// The handler's steps for billing data, in order.
-    pub billing: Vec<String>,
-    /// Role and packs, before the vendor is told.
-    pub access: Vec<String>,
-    /// What the vendor is told.
-    pub notice: Option<String>,
-    /// What goes afterwards.
-    pub afterwards: Vec<String>,
-    #[serde(skip)]
-    work: Work,
-}
-
-/// What a plan needs to be carried out.
-#[derive(Debug, Clone, Default)]
-struct Work {
-    /// Earlier ids of billing data that still have something.
-    old: Vec<Id>,
-    current: Option<String>,
-    seen: Seen,
-    told_before: Option<String>,
-    removal: Vec<Change>,
-}
-
-impl Plan {
-    /// Whether nothing is to be done.
-    pub fn is_empty(&self) -> bool {
-        self.billing.is_empty() && self.access.is_empty() && self.notice.is_none() && self.afterwards.is_empty()
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = match self.command {
-            "disconnect" => "Disconnects",
-            "update" => "Changes the connection of",
-            _ => "Connects",
-        };
-        let preposition = if self.command == "disconnect" { "from" } else { "to" };
-        writeln!(f, "{verb} account {} {preposition} {} as `{}`", self.account_id, self.vendor, self.connection)?;
-        writeln!(f, "  you           {}", self.caller)?;
-        writeln!(f, "  connection    {}", self.id)?;
-        writeln!(f, "  billing data  {}", self.decision)?;
-        let mut block = |title: &str, lines: &[String]| {
-            lines
-                .iter()
-                .enumerate()
-                .try_for_each(|(index, line)| writeln!(f, "  {:<13} {line}", if index == 0 { title } else { "" }))
-        };
-        block("", &self.billing)?;
-        block("access", &self.access)?;
-        block("vendor", self.notice.as_slice())?;
-        block("then", &self.afterwards)?;
-        if self.is_empty() {
-            writeln!(f, "  nothing changes")?;
-        }
-        Ok(())
-    }
-}
-
-/// What came of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Done {
-    /// Whether anything changed.
-    pub changed: bool,
-    /// The role that the vendor assumes.
-    pub role_arn: String,
-    /// What the vendor calls the connection.
-    pub connection_id: String,
-    /// The vendor's own words.
-    pub message: String,
-    /// Of the billing data, what the handler answered.
-    pub billing: BTreeMap<String, String>,
-    /// What else is worth knowing.
-    pub remarks: Vec<String>,
 }
 
 /// A connection with everything that it needs of the world.
