@@ -5,7 +5,7 @@
 //! template has them ([`access`]). There is no function in the account afterwards, so nothing watches the delivery of data.
 //!
 //! The connection's id is derived from the account and the connection's name, so that every run finds what the earlier ones
-//! made. Nothing is remembered outside of the account.
+//! made. Nothing is remembered outside of the account. Nothing is made or removed before the plan was shown and agreed to (HW-P5).
 
 use std::collections::BTreeMap;
 

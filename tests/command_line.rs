@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -335,4 +335,14 @@ fn a_token_is_in_no_text_but_the_link() {
     let wrong = hawser(&["trust", "--set", &format!("LaunchToken={token}!")]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(!complained(&wrong).contains("c2VjcmV0"), "{}", complained(&wrong));
+}
+
+/// `hawser template | head -1`: who stops reading is not told of a panic.
+#[test]
+fn a_reader_may_leave_early() {
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_hawser")).arg("template").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert_eq!((done.status.code(), String::from_utf8(done.stderr).unwrap()), (Some(0), String::new()));
 }

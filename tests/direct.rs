@@ -118,6 +118,7 @@ fn refusal<T>(answer: Result<T, Refusal>) -> Refusal {
     answer.err().unwrap()
 }
 
+/// HW-P5
 #[tokio::test(start_paused = true)]
 async fn everything_is_shown_before_anything_is_made() {
     let scene = Scene::new(AccountFile::default());

@@ -72,7 +72,7 @@ impl Backfill {
             Partition::Aws => "https://support.console.aws.amazon.com/support/home#/case/create?issueType=customer-service",
             Partition::AwsCn => "https://console.amazonaws.cn/support/home#/case/create?issueType=customer-service",
             Partition::AwsUsGov => "https://console.amazonaws-us-gov.com/support/home#/case/create",
-            Partition::AwsEusc => "https://console.amazonaws.eu/support/home#/case/create",
+            Partition::AwsEusc => "https://console.amazonaws-eusc.eu/support/home#/case/create",
         }
     }
 

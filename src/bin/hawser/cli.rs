@@ -9,7 +9,7 @@ use hawser::{
     },
 };
 
-use crate::common::{BillingArguments, Output, PlaceArguments, Settings, Stop, help, print_json};
+use crate::common::{BillingArguments, Output, PlaceArguments, Settings, Stop, help, out, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -47,7 +47,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Stop> {
     let quota = usize::try_from(arguments.managed_policies_quota).unwrap_or(MANAGED_POLICIES_MAX);
     let script = script::script(&template, &parameters, &place, billing.as_ref(), quota)?;
     match arguments.output {
-        Output::Text => print!("{script}"),
+        Output::Text => out!("{script}"),
         Output::Json => print_json(&serde_json::json!({ "script": script })),
     }
     Ok(())

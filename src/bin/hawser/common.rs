@@ -28,6 +28,14 @@ macro_rules! help {
 }
 pub(crate) use help;
 
+/// `print!`, and without the panic where nobody reads any more (`hawser template | head`): what is being done goes on.
+macro_rules! out {
+    ($($text:tt)*) => {
+        drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!($($text)*)))
+    };
+}
+pub(crate) use out;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// For people.
@@ -197,5 +205,5 @@ pub(crate) fn write_files(folder: &Path, files: &[(String, String)]) -> Result<V
 
 /// JSON for people and programs: keys of policies in the order in which they are read.
 pub(crate) fn print_json(value: &Value) {
-    println!("{}", json::pretty(value));
+    out!("{}\n", json::pretty(value));
 }

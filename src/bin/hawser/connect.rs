@@ -5,6 +5,7 @@ use hawser::direct::{Direct, standing::Standing};
 use serde_json::json;
 
 use crate::{
+    common::out,
     common::{Output, Settings, Stop, help, print_json},
     person::{Lines, PersonArguments, TokenArguments, confirm, half_way, refuse_token_in, show, wish},
 };
@@ -60,11 +61,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
     match arguments.output {
         Output::Json => print_json(&json!({ "plan": plan, "done": done })),
         Output::Text if something => {
-            println!("\nconnected: the vendor can assume `{}`", done.role_arn);
+            out!("\nconnected: the vendor can assume `{}`\n", done.role_arn);
             if !done.message.is_empty() {
-                println!("the vendor says: {}", done.message);
+                out!("the vendor says: {}\n", done.message);
             }
-            done.remarks.iter().for_each(|remark| println!("note: {remark}"));
+            done.remarks.iter().for_each(|remark| out!("note: {remark}\n"));
         }
         Output::Text => {}
     }

@@ -5,6 +5,7 @@ use hawser::direct::{Direct, standing::Standing};
 use serde_json::json;
 
 use crate::{
+    common::out,
     common::{Output, Settings, Stop, help, print_json},
     person::{Lines, PersonArguments, TokenArguments, confirm, half_way, refuse_token_in, show, wish},
 };
@@ -57,8 +58,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
     match arguments.output {
         Output::Json => print_json(&json!({ "plan": plan, "done": done })),
         Output::Text if something => {
-            println!("\ndisconnected: nothing of the connection is left but what the plan keeps");
-            done.remarks.iter().for_each(|remark| println!("note: {remark}"));
+            out!("\ndisconnected: nothing of the connection is left but what the plan keeps\n");
+            done.remarks.iter().for_each(|remark| out!("note: {remark}\n"));
         }
         Output::Text => {}
     }

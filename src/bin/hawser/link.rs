@@ -3,7 +3,7 @@
 use clap::Args;
 use hawser::{names::Region, template::Template, ways::link};
 
-use crate::common::{Output, Settings, Stop, help};
+use crate::common::{Output, Settings, Stop, help, out};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -31,15 +31,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
     let parameters = arguments.settings.parameters(&template)?;
     let link = link::link(&template, &arguments.template_url, &arguments.region, &arguments.stack_name, &parameters)?;
     match arguments.output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&link).unwrap_or_default()),
+        Output::Json => out!("{}\n", serde_json::to_string_pretty(&link).unwrap_or_default()),
         Output::Text => {
-            println!("Launch link ({} of at most {} bytes):\n\n{}\n", link.bytes, link.bytes_max, link.url);
+            out!("Launch link ({} of at most {} bytes):\n\n{}\n\n", link.bytes, link.bytes_max, link.url);
             if !link.to_fill_in.is_empty() {
-                println!("It does not fill in, and the template has no value for: {}\n", link.to_fill_in.join(", "));
+                out!("It does not fill in, and the template has no value for: {}\n\n", link.to_fill_in.join(", "));
             }
-            println!("The same without the link:\n");
+            out!("The same without the link:\n\n");
             for (number, step) in (1..).zip(&link.steps) {
-                println!("{number:>3}. {step}");
+                out!("{number:>3}. {step}\n");
             }
         }
     }

@@ -1,5 +1,5 @@
 //! The command line for vendors, and for people who look before they launch.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+#![expect(clippy::print_stderr, reason = "a command line prints")]
 
 mod cli;
 mod common;
@@ -20,6 +20,7 @@ mod template;
 mod terraform;
 mod trust;
 
+use crate::common::out;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -98,7 +99,7 @@ async fn main() -> ExitCode {
         Err(stop) => {
             match output {
                 common::Output::Text => eprintln!("error: {}", stop.message),
-                common::Output::Json => println!("{}", stop.json()),
+                common::Output::Json => out!("{}\n", stop.json()),
             }
             stop.exit.into()
         }

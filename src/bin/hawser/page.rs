@@ -9,7 +9,7 @@ use hawser::{
     },
 };
 
-use crate::common::{BillingArguments, Output, PlaceArguments, Settings, Stop, help, print_json};
+use crate::common::{BillingArguments, Output, PlaceArguments, Settings, Stop, help, out, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
     let quota = usize::try_from(arguments.managed_policies_quota).unwrap_or(MANAGED_POLICIES_MAX);
     let page = page::page(&template, profile.as_ref(), &parameters, &place, billing.as_ref(), quota)?;
     match arguments.output {
-        Output::Text => print!("{page}"),
+        Output::Text => out!("{page}"),
         Output::Json => print_json(&serde_json::json!({ "page": page })),
     }
     Ok(())

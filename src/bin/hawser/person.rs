@@ -13,7 +13,7 @@ use hawser::{
     template::Template,
 };
 
-use crate::common::{Exit, Output, Settings, Stop, read_text};
+use crate::common::{Exit, Output, Settings, Stop, out, read_text};
 
 /// Holds the launch token where there is no file of it.
 const TOKEN_VARIABLE: &str = "HAWSER_LAUNCH_TOKEN";
@@ -108,7 +108,7 @@ impl Lines {
 
     pub(crate) fn say(&self, text: &str) {
         match self.0 {
-            Output::Text => print!("{text}"),
+            Output::Text => out!("{text}"),
             Output::Json => eprint!("{text}"),
         }
     }

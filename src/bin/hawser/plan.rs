@@ -6,7 +6,7 @@ use clap::Args;
 use hawser::{dry_run::dry_run, sim::AccountFile};
 use serde::de::DeserializeOwned;
 
-use crate::common::{Exit, Output, Stop, help, read_text};
+use crate::common::{Exit, Output, Stop, help, out, read_text};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -33,8 +33,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
         message: format!("the stack would fail\n  {failure}"),
     })?;
     match arguments.output {
-        Output::Text => print!("{run}"),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&run).unwrap_or_default()),
+        Output::Text => out!("{run}"),
+        Output::Json => out!("{}\n", serde_json::to_string_pretty(&run).unwrap_or_default()),
     }
     Ok(())
 }

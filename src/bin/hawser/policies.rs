@@ -14,7 +14,7 @@ use hawser::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{BillingArguments, Output, PlaceArguments, Settings, Stop, help, print_json, write_files};
+use crate::common::{BillingArguments, Output, PlaceArguments, Settings, Stop, help, out, print_json, write_files};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -120,15 +120,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
             for (at, one) in documents.iter().enumerate() {
                 let size = format!("{} of {} characters", policies::characters(&one.document), one.characters_max);
                 match files.get(at) {
-                    Some(path) => println!("{}: {}, {size}", path.display(), one.about),
-                    None => println!("# {}, {size}\n{}\n", one.about, json::pretty(&one.document)),
+                    Some(path) => out!("{}: {}, {size}\n", path.display(), one.about),
+                    None => out!("# {}, {size}\n{}\n\n", one.about, json::pretty(&one.document)),
                 }
             }
             for arn in managed {
-                println!("# attach as well {arn}");
+                out!("# attach as well {arn}\n");
             }
             for note in notes {
-                println!("# note: {note}");
+                out!("# note: {note}\n");
             }
         }
     }

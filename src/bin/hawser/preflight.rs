@@ -9,6 +9,7 @@ use hawser::{
 };
 
 use crate::{
+    common::out,
     common::{Exit, Output, Settings, Stop, print_json},
     person::PersonArguments,
 };
@@ -53,7 +54,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Stop> {
     };
     let report = look(&inquiry, &person.ports(), &person).await?;
     match arguments.output {
-        Output::Text => print!("{report}"),
+        Output::Text => out!("{report}"),
         Output::Json => print_json(&serde_json::to_value(&report).unwrap_or_default()),
     }
     // The report says why, in either form.

@@ -4,7 +4,7 @@ use clap::Args;
 use hawser::{profile::Profile, template::Template};
 use serde_json::json;
 
-use crate::common::{Output, Settings, Stop, help, print_json};
+use crate::common::{Output, Settings, Stop, help, out, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!("hawser profiles" "hawser profiles cost-insights"))]
@@ -32,20 +32,20 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
         (None, Output::Text) => {
             let all = Profile::all();
             let width = all.iter().map(|profile| profile.name.len()).max().unwrap_or_default();
-            all.iter().for_each(|profile| println!("{:width$}  {}", profile.name, profile.summary));
+            all.iter().for_each(|profile| out!("{:width$}  {}\n", profile.name, profile.summary));
         }
     }
     Ok(())
 }
 
 fn show(profile: &Profile, template: &Template) {
-    println!("{} ({})\n{}\n", profile.title, profile.name, profile.summary);
-    println!("The vendor gets:\n  {}\n", profile.texts.grants.trim());
-    println!("The vendor never does this:\n  {}\n", profile.texts.never.trim());
-    println!("Parameters (all others keep their defaults):");
+    out!("{} ({})\n{}\n\n", profile.title, profile.name, profile.summary);
+    out!("The vendor gets:\n  {}\n\n", profile.texts.grants.trim());
+    out!("The vendor never does this:\n  {}\n\n", profile.texts.never.trim());
+    out!("Parameters (all others keep their defaults):\n");
     for parameter in template.parameters() {
         if let Some(value) = profile.parameters.get(&parameter.name) {
-            println!("  {} = {value}  ({})", parameter.name, parameter.label);
+            out!("  {} = {value}  ({})\n", parameter.name, parameter.label);
         }
     }
 }

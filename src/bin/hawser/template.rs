@@ -4,7 +4,7 @@ use clap::Args;
 use hawser::template::{INLINE_BYTES_MAX, Template};
 use serde_json::json;
 
-use crate::common::{Exit, Output, Settings, Stop, help};
+use crate::common::{Exit, Output, Settings, Stop, help, out};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!("hawser template --inline --profile security-posture" "hawser template --organization"))]
@@ -45,8 +45,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
         return Err(Stop::new(Exit::Refused, "TEMPLATE_TOO_LARGE", why));
     }
     match arguments.output {
-        Output::Text => println!("{text}"),
-        Output::Json => println!("{}", json!({ "bytes": text.len(), "bytesMax": max, "template": text })),
+        Output::Text => out!("{text}\n"),
+        Output::Json => out!("{}\n", json!({ "bytes": text.len(), "bytesMax": max, "template": text })),
     }
     Ok(())
 }

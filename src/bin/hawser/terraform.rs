@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hawser::{template::Template, ways::terraform};
 
-use crate::common::{Output, Settings, Stop, help, print_json, write_files};
+use crate::common::{Output, Settings, Stop, help, out, print_json, write_files};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -41,9 +41,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
             print_json(&serde_json::json!({ "files": written }));
         }
         Output::Text if written.is_empty() => {
-            files.iter().for_each(|(name, text)| println!("# --- {name}\n{text}"));
+            files.iter().for_each(|(name, text)| out!("# --- {name}\n{text}\n"));
         }
-        Output::Text => written.iter().for_each(|path| println!("{}", path.display())),
+        Output::Text => written.iter().for_each(|path| out!("{}\n", path.display())),
     }
     Ok(())
 }
