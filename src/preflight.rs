@@ -340,8 +340,8 @@ impl Report {
         }
         for quota in self.quotas.iter().filter(|quota| quota.is_exceeded()) {
             let Quota { of, there, adds, most } = quota;
-            self.failures
-                .push(format!("TOO_MANY_POLICIES_OR_ROLES: {there} {of} and {adds} more are over AWS's quota of {most}"));
+            let next = "choose fewer packs, remove what nobody needs, or ask AWS for a higher quota";
+            self.failures.push(format!("IAM_QUOTA: {there} {of} and {adds} more are over AWS's quota of {most}; {next}"));
         }
     }
 

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -345,4 +345,30 @@ fn a_reader_may_leave_early() {
     drop(child.stdout.take());
     let done = child.wait_with_output().unwrap();
     assert_eq!((done.status.code(), String::from_utf8(done.stderr).unwrap()), (Some(0), String::new()));
+}
+
+/// Every code that an error can begin with is explained in `docs/commands.md`, and nothing else is.
+#[test]
+fn every_code_is_explained() {
+    fn read(path: &Path, text: &mut String) {
+        if path.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| read(&entry.unwrap().path(), text));
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    for place in ["bin/hawser", "ways.rs", "template.rs", "profile.rs", "direct.rs", "direct", "preflight.rs"] {
+        read(&root.join("src").join(place), &mut sources);
+    }
+    let explained = fs::read_to_string(root.join("docs/commands.md")).unwrap();
+    let explained = explained.split("## Errors").nth(1).unwrap();
+    let explained: BTreeSet<&str> = explained.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let is_code = |word: &&str| word.contains('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    // A code is a whole text of its own, or begins one; what else is written in capitals is named here.
+    let words = sources.split('"').skip(1).map(|text| text.split(':').next().unwrap_or_default()).filter(is_code);
+    let others = ["CARGO_BIN_EXE", "DELETE_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE_IN_PROGRESS", "HAWSER_LAUNCH_TOKEN"];
+    let codes: BTreeSet<&str> = words.chain(["DECLINED"]).filter(|word| !others.contains(word)).collect();
+    assert_eq!(codes, explained);
 }

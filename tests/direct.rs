@@ -424,7 +424,7 @@ async fn what_cannot_be_is_refused_before_anything_is_looked_at() {
     let all = ["Common", "Ebs", "Ec2", "Ecs", "Eks", "Lambda", "Rds", "S3"].map(|pack| (format!("Pack{pack}"), "ReadOnly"));
     let all: Vec<(&str, &str)> = all.iter().map(|(name, mode)| (name.as_str(), *mode)).collect();
     let why = refusal(scene.plan(&all).await);
-    assert_eq!(why.code(), "TOO_MANY_POLICIES", "{why}");
+    assert_eq!(why.code(), "MANAGED_POLICIES_LIMIT", "{why}");
     assert!(why.to_string().contains("11 managed policies"), "{why}");
     scene.iam.things().summary.insert("AttachedPoliciesPerRoleQuota".to_owned(), 11);
     scene.plan(&all).await.unwrap();

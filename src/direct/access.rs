@@ -610,7 +610,7 @@ pub fn refuse_too_many(wanted: &Wanted, quota: u64) -> Result<(), Refusal> {
     }
     let cause = format!("role `{role}` would have {count} managed policies, and this account allows {quota} on a role");
     Err(refused(
-        "TOO_MANY_POLICIES",
+        "MANAGED_POLICIES_LIMIT",
         cause,
         "Take fewer packs, or ask AWS to raise the quota `Managed policies per role` and give --managed-policies-quota.",
     ))
