@@ -5,8 +5,7 @@ use hawser::direct::{Direct, standing::Standing};
 use serde_json::json;
 
 use crate::{
-    common::out,
-    common::{Output, Settings, Stop, help, print_json},
+    common::{Output, Settings, Stop, help, out, print_json},
     person::{Lines, PersonArguments, TokenArguments, confirm, half_way, refuse_token_in, show, wish},
 };
 

@@ -9,8 +9,7 @@ use hawser::{
 };
 
 use crate::{
-    common::out,
-    common::{Exit, Output, Settings, Stop, print_json},
+    common::{Exit, Output, Settings, Stop, out, print_json},
     person::PersonArguments,
 };
 
