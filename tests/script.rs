@@ -112,6 +112,27 @@ fn a_new_account_gets_role_and_policies_and_only_the_roles_arn_is_printed() {
     assert_eq!(exit(&shell.run("rotate", HERE, "")), Some(3));
 }
 
+/// HW-P4: a pack that is off by now does not stay granted, and is not in the way of undo.
+#[test]
+fn what_an_earlier_script_granted_goes() {
+    let earlier = Shell::new("earlier", &["--set", "PackEc2=ReadOnly"]);
+    let shell = Shell::new("later", &[]);
+    let mark = |shell: &Shell| {
+        shell.script.lines().find_map(|line| line.strip_prefix("CONNECTION=")).unwrap().trim_matches('\'').to_owned()
+    };
+    assert_eq!(mark(&earlier), mark(&shell));
+    fs::write(shell.file("there"), mark(&shell) + "\n").unwrap();
+    let ec2 = "--policy-arn arn:aws:iam::111122223333:policy/hawser-ec2";
+    for what in ["", "undo"] {
+        let output = shell.run(what, HERE, "");
+        assert_eq!(exit(&output), Some(0), "{}", said(&output));
+        let calls = shell.calls();
+        assert!(calls.contains(&format!("iam detach-role-policy --role-name hawser {ec2}")), "{what}: {calls}");
+        assert!(calls.contains(&format!("iam delete-policy {ec2}")), "{what}: {calls}");
+        assert_eq!(what.is_empty(), !calls.contains("iam delete-role "), "{what}: {calls}");
+    }
+}
+
 #[test]
 fn another_account_is_not_touched() {
     let shell = Shell::new("another", &[]);

@@ -10,9 +10,13 @@ use super::{
     json::pretty,
     needed,
     policies::{self, Grants},
-    secret_name, trust, value,
+    policy_name, secret_name, trust, value,
 };
-use crate::{VERSION, names::digest_hex, template::Template};
+use crate::{
+    VERSION,
+    names::digest_hex,
+    template::{Pack, Template},
+};
 
 /// The functions of the script; what differs by connection comes before and after.
 const FUNCTIONS: &str = include_str!("script.sh");
@@ -87,14 +91,28 @@ pub fn script(
     text.push_str("\ntrust_policy() {\n  cat <<'JSON'\n");
     text.push_str(&pretty(&trust));
     text.push_str("\nJSON\n}\n\n");
-    calls(&mut text, &grants);
+    calls(&mut text, &grants, &not_granted(template, &grants, place, existing_role.is_empty()));
     text.push_str("\nmain \"$@\"\n");
     Ok(text)
 }
 
+/// The calls that take back what an earlier script granted and this one does not. What AWS itself has is left on a role of the
+/// customer's: who attached it there is not known.
+fn not_granted(template: &Template, grants: &Grants, place: &Place, role_is_ours: bool) -> String {
+    let mut undo = "  # Not granted any more, should an earlier script have granted it.\n".to_owned();
+    let on = |pack: &Pack| grants.packs.iter().any(|granted| granted.pack == pack.name);
+    for pack in template.packs().iter().filter(|pack| !on(pack)) {
+        let _ = writeln!(undo, "  undo_policy {} vendor", quote(&policy_name(place, &pack.logical_id)));
+        for name in pack.managed_policies.iter().filter(|_| role_is_ours) {
+            let _ = writeln!(undo, "  detach {} vendor", quote(&format!("arn:{}:iam::aws:policy/{name}", place.partition)));
+        }
+    }
+    undo
+}
+
 /// `connect_policies` and `undo_policies`: one call for each policy, in the order in which they need each other.
-fn calls(text: &mut String, grants: &Grants) {
-    let (mut make, mut undo) = (String::new(), Vec::new());
+fn calls(text: &mut String, grants: &Grants, not_granted: &str) {
+    let (mut make, mut undo) = (not_granted.to_owned(), vec![not_granted.to_owned()]);
     let made = |name: &str, description: &str, to: &str, document: &Value| {
         let document = pretty(document);
         let digest = digest_hex(&[&document], 16);
