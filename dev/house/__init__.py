@@ -1,0 +1,1 @@
+"""What `make house` measures: import circles, layers, long files and sizes."""
