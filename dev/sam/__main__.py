@@ -9,13 +9,10 @@ import json
 import pathlib
 import re
 import sys
-import tempfile
 import time
 
 from . import container, events, rie
-from .aws import Aws
-from .mailbox import Mailbox
-from .vendor import Vendor, make_authority
+from .services import Services
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
@@ -31,36 +28,14 @@ def attributes_read() -> dict[str, set[str]]:
     return found
 
 
-class World:
-    """Everything around the handler, at an address that it can reach."""
-
-    def __init__(self, host: str, token: str) -> None:
-        self._stack = contextlib.ExitStack()
-        self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hawser-sam-")))
-        self.authority = make_authority(self.folder, host)
-        self.aws = self._open(Aws(REPOSITORY, host))
-        self.mailbox = self._open(Mailbox(host))
-        self.vendor = self._open(Vendor(host, self.folder, token))
-
-    def _open(self, part):
-        self._stack.callback(part.close)
-        return part
-
-    def __enter__(self) -> World:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def run(self, runtime, event: events.Event) -> events.Run:
-        self.mailbox.take()
-        self.vendor.take()
-        sent = event.pointed_at(self.mailbox.origin, self.vendor.authority)
-        started = time.monotonic()
-        result, output = runtime.invoke(sent, event.region, event.timeout)
-        seconds = time.monotonic() - started
-        uploads = self.mailbox.take()
-        return events.Run(result, output, seconds, uploads, self.vendor.take())
+def run(services: Services, runtime, event: events.Event, token: str) -> events.Run:
+    """One event, in a new execution environment."""
+    services.received(token)
+    sent, url = event.addressed_to(services)
+    started = time.monotonic()
+    result, output = runtime.invoke(sent, event.region, event.timeout)
+    seconds = time.monotonic() - started
+    return events.Run(result, output, seconds, url, **services.received(token))
 
 
 @dataclasses.dataclass
@@ -80,20 +55,20 @@ class Tally:
         return 1 if self.failed else 0
 
 
-def run_all(world: World, runtime, all_events: list[events.Event]) -> Tally:
+def run_all(services: Services, runtime, all_events: list[events.Event]) -> Tally:
     """Every event, one line each."""
-    attributes = attributes_read()
+    attributes, token = attributes_read(), events.launch_token(all_events)
     tally = Tally()
     for event in all_events:
-        run = world.run(runtime, event)
-        wrong = events.problems(event, run, attributes)
+        done = run(services, runtime, event, token)
+        wrong = events.problems(event, done, attributes)
         code = " or ".join(events.codes(event.expected)) if "code" in event.expected else ""
-        print(f"{'FAIL' if wrong else 'ok  '} {runtime.name} {event.name:52} {event.expected['status']} {code} ({run.seconds:.1f} s)", flush=True)
+        print(f"{'FAIL' if wrong else 'ok  '} {runtime.name} {event.name:52} {event.expected['status']} {code} ({done.seconds:.1f} s)", flush=True)
         for problem in wrong:
             print(f"       {problem}")
         if wrong:
             tally.failed += 1
-            print("\n".join(f"       | {line}" for line in redacted(run.output).splitlines()[-15:]))
+            print("\n".join(f"       | {line}" for line in redacted(done.output).splitlines()[-15:]))
         else:
             tally.passed += 1
     return tally
@@ -107,16 +82,15 @@ def redacted(text: str) -> str:
 
 def with_interface_emulator(all_events: list[events.Event]) -> Tally:
     print("-- AWS's runtime interface emulator", flush=True)
-    with World(LOOPBACK, events.launch_token(all_events)) as world:
+    with Services(REPOSITORY, LOOPBACK) as services:
         bootstrap = REPOSITORY / "target/lambda/hawser/bootstrap"
-        return run_all(world, rie.InterfaceEmulator(bootstrap, world.authority, world.aws.endpoint), all_events)
+        return run_all(services, rie.InterfaceEmulator(bootstrap, services), all_events)
 
 
 def with_sam(docker: container.Docker, all_events: list[events.Event]) -> Tally:
     print("-- sam local invoke, in Docker", flush=True)
-    with World(docker.host, events.launch_token(all_events)) as world:
-        runtime = container.SamLocal(docker, REPOSITORY, world.folder, world.authority, world.aws.endpoint)
-        return run_all(world, runtime, all_events)
+    with Services(REPOSITORY, docker.host) as services, container.SamLocal(docker, REPOSITORY, services) as runtime:
+        return run_all(services, runtime, all_events)
 
 
 def run_events(all_events: list[events.Event]) -> int:
@@ -143,21 +117,21 @@ def invoke(name: str) -> int:
         docker = container.Docker(REPOSITORY / ".cache/sam")
     except container.NoDocker as why:
         sys.exit(f"docker cannot be started here: {why}\n\nhint: `make events` runs every event without it")
-    with contextlib.closing(docker), World(docker.host, event.token) as world:
-        runtime = container.SamLocal(docker, REPOSITORY, world.folder, world.authority, world.aws.endpoint)
-        run = world.run(runtime, event)
-    print("-- what sam printed")
-    print(redacted(run.output.strip()))
-    print("-- what CloudFormation gets")
-    for upload in run.uploads:
-        print(json.dumps(json.loads(upload.body), indent=2, ensure_ascii=False))
-    if not run.uploads:
+    with contextlib.closing(docker), Services(REPOSITORY, docker.host) as services:
+        with container.SamLocal(docker, REPOSITORY, services) as runtime:
+            done = run(services, runtime, event, event.token)
+    print("-- printed by sam")
+    print(redacted(done.output.strip()))
+    print("-- received by CloudFormation")
+    for upload in done.uploads:
+        print(json.dumps(upload["response"], indent=2, ensure_ascii=False))
+    if not done.uploads:
         print("no response")
-    for notice in run.notices:
-        print(f"-- the vendor got {notice.type}{'' if notice.signed else ', not signed with the launch token'}")
-        if notice.billing:
-            print(json.dumps(notice.billing, indent=2, ensure_ascii=False))
-    wrong = events.problems(event, run, attributes_read())
+    for notice in done.notices:
+        print(f"-- received by the vendor: {notice['type']}{'' if notice['signed'] else ', not signed with the launch token'}")
+        if notice["billing"]:
+            print(json.dumps(notice["billing"], indent=2, ensure_ascii=False))
+    wrong = events.problems(event, done, attributes_read())
     print("\n".join(["-- not as expected:", *wrong]) if wrong else "-- as expected")
     return 1 if wrong else 0
 

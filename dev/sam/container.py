@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 import time
 
 from samcli.yamlhelper import yaml_parse
 
-from . import aws
+from . import services
 
 # AWS's own images are not to be had everywhere; the handler needs nothing of a system but GLIBC, so a bare Debian serves.
 RELEASE = "bookworm"
@@ -130,7 +132,7 @@ class Docker:
             self._daemon.wait(timeout=60)
 
 
-class SamLocal:
+class SamLocal(contextlib.AbstractContextManager):
     """`sam local invoke` of the function in `template.yaml`.
 
     The template that sam reads differs in three things: the folder of the code also holds this run's authority, the function
@@ -140,18 +142,22 @@ class SamLocal:
 
     name = "sam"
 
-    def __init__(self, docker: Docker, repository: pathlib.Path, folder: pathlib.Path, authority: pathlib.Path, endpoint: str) -> None:
+    def __init__(self, docker: Docker, repository: pathlib.Path, around: services.Services) -> None:
         self._docker = docker
         self._sam = pathlib.Path(repository, ".venv/sam/bin/sam")
-        self._folder = folder
-        self._endpoint = endpoint
+        self._temporary = tempfile.TemporaryDirectory(prefix="hawser-sam-")
+        self._folder = pathlib.Path(self._temporary.name)
+        self._endpoint = around.endpoint
         self._template = yaml_parse((repository / "template.yaml").read_text())
         function = self._template["Resources"]["Handler"]["Properties"]
-        code = folder / "code"
+        code = self._folder / "code"
         shutil.copytree(repository / function["Code"], code)
-        shutil.copy(authority, code / "authority.pem")
+        shutil.copy(around.authority, code / "authority.pem")
         function["Code"] = str(code)
-        function["Environment"] = {"Variables": {"AWS_ENDPOINT_URL": endpoint, "SSL_CERT_FILE": "/var/task/authority.pem"}}
+        function["Environment"] = {"Variables": {"AWS_ENDPOINT_URL": around.endpoint, "SSL_CERT_FILE": "/var/task/authority.pem"}}
+
+    def __exit__(self, *_: object) -> None:
+        self._temporary.cleanup()
 
     def invoke(self, event: bytes, region: str, timeout: int) -> tuple[str, str]:
         """What the invocation gave, and everything that was printed."""
@@ -164,8 +170,8 @@ class SamLocal:
         passed_on = {name: value for name, value in self._docker.environment.items() if name in ("PATH", "HOME") or name.startswith("DOCKER_")}
         environment = {
             **passed_on,
-            "AWS_ACCESS_KEY_ID": aws.ACCOUNT,
-            "AWS_SECRET_ACCESS_KEY": aws.SECRET,
+            "AWS_ACCESS_KEY_ID": services.ACCOUNT,
+            "AWS_SECRET_ACCESS_KEY": services.SECRET,
             # `sam` asks whose account it is in, and waits long where nobody answers.
             "AWS_ENDPOINT_URL_STS": self._endpoint,
             "SAM_CLI_TELEMETRY": "0",

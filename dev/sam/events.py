@@ -1,19 +1,13 @@
-"""The events: read, pointed at this run's mailbox and vendor, and their answers compared with what was expected."""
+"""The events: read, addressed to this run's services, and their results compared with what was expected."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import pathlib
-import re
-
-from .mailbox import Upload
-from .vendor import Notice
 
 # What the files name in place of this run's vendor.
 VENDOR = "vendor.example"
-# How a signature in the files begins; a log that holds this has leaked one.
-EXAMPLE_SIGNATURE = "example0example0"
 # How long the function may take where the expectation does not say: what template.yaml gives it.
 FUNCTION_TIMEOUT_SECONDS = 120
 # A response must leave this long before the function is stopped.
@@ -22,13 +16,12 @@ SPARE_SECONDS = 1
 
 @dataclasses.dataclass
 class Event:
-    """One file. `target` is path and query of its response URL: they must come back byte for byte."""
+    """One file. `content` is not an object where the file is not."""
 
     name: str
     raw: bytes
     content: object
     expected: dict
-    target: str
 
     @property
     def timeout(self) -> int:
@@ -49,24 +42,24 @@ class Event:
 
     @property
     def detail(self) -> dict:
-        """What the stack's schedule says; empty in a request of CloudFormation's."""
+        """What the stack's schedule says; empty in a request of CloudFormation."""
         return self.content.get("detail", {}) if isinstance(self.content, dict) else {}
 
     def field(self, name: str) -> str:
         return str(self.content.get(name, "")) if isinstance(self.content, dict) else ""
 
-    def pointed_at(self, mailbox: str, vendor: str) -> bytes:
-        """The event as it is sent. Only scheme, host and port of two addresses change; malformed files stay as they are."""
+    def addressed_to(self, services) -> tuple[bytes, str]:
+        """The event as it is sent, and its response URL. Two addresses change; malformed files stay as they are."""
         if not isinstance(self.content, dict):
-            return self.raw
-        content = json.loads(self.raw)
-        if self.target:
-            content["ResponseURL"] = mailbox + self.target
-        of_the_schedule = content.get("detail", {}).get("Properties")
-        for properties in (content.get("ResourceProperties"), content.get("OldResourceProperties"), of_the_schedule):
+            return self.raw, ""
+        content, url = json.loads(self.raw), ""
+        if self.field("ResponseURL").startswith("https://"):
+            url = content["ResponseURL"] = services.response_url(*map(self.field, ("StackId", "LogicalResourceId", "RequestId")))
+        scheduled = content.get("detail", {}).get("Properties")
+        for properties in (content.get("ResourceProperties"), content.get("OldResourceProperties"), scheduled):
             if isinstance(properties, dict) and "NoticeUrl" in properties:
-                properties["NoticeUrl"] = properties["NoticeUrl"].replace(VENDOR, vendor)
-        return json.dumps(content).encode()
+                properties["NoticeUrl"] = properties["NoticeUrl"].replace(VENDOR, services.vendor)
+        return json.dumps(content).encode(), url
 
 
 def load(folder: pathlib.Path, only: str | None = None) -> list[Event]:
@@ -82,9 +75,7 @@ def load(folder: pathlib.Path, only: str | None = None) -> list[Event]:
             content = json.loads(raw)
         except ValueError:
             content = None
-        url = content.get("ResponseURL", "") if isinstance(content, dict) else ""
-        found = re.fullmatch(r"https://[^/]+(/.*)", url)
-        events.append(Event(name, raw, content, expected[name], found[1] if found else ""))
+        events.append(Event(name, raw, content, expected[name]))
     return events
 
 
@@ -95,84 +86,80 @@ def launch_token(events: list[Event]) -> str:
 
 @dataclasses.dataclass
 class Run:
-    """What came of one event: the invocation's own result, what it printed, and how long it took."""
+    """What came of one event: the invocation's own result, what it printed, how long it took, its response URL, and what was
+    received: uploads as `{"problem", "response"}`, notices as `{"type", "signed", "billing"}`."""
 
     result: str
     output: str
     seconds: float
-    uploads: list[Upload]
-    notices: list[Notice]
+    url: str
+    uploads: list[dict]
+    notices: list[dict]
 
 
 def problems(event: Event, run: Run, attributes: dict[str, set[str]]) -> list[str]:
-    """Everything about a run that is not as expected; none is a pass. `attributes` is what the template reads, by resource."""
-    wrong = []
-    wanted = event.expected
-    for secret in (EXAMPLE_SIGNATURE, event.token, "AWS4-HMAC-SHA256 Credential="):
-        if secret and secret in run.output:
-            wrong.append("a secret was printed")
-    if wanted["status"] == "UNANSWERABLE":
-        if run.uploads:
-            wrong.append("a response was sent, where there is no address")
+    """How a run differs from what was expected; none is a pass. `attributes` is what the template reads, by resource."""
+    wrong, expected = [], event.expected
+    signature = run.url.rpartition("X-Amz-Signature=")[2]
+    if any(secret in run.output for secret in (signature, event.token, "AWS4-HMAC-SHA256 Credential=") if secret):
+        wrong.append("a secret was printed")
+    if expected["status"] in ("UNANSWERABLE", "NOTICE") and run.uploads:
+        wrong.append("a response was sent, but the event has no address for it")
+    if expected["status"] == "UNANSWERABLE":
         if "errorMessage" not in run.result and "errorMessage" not in run.output:
             wrong.append(f"the invocation did not fail: {run.result[:200]}")
-        if wanted.get("code", "") not in run.output + run.result:
-            wrong.append(f"the log does not say {wanted['code']}")
+        if expected.get("code", "") not in run.output + run.result:
+            wrong.append(f"the log does not contain {expected['code']}")
         return wrong
-    if wanted["status"] == "NOTICE":
-        if run.uploads:
-            wrong.append("a response was sent, where there is no address")
+    if expected["status"] == "NOTICE":
         if "errorMessage" in run.result:
             wrong.append(f"the invocation failed: {run.result[:200]}")
-        return wrong + notice_problems(wanted, run) + time_problems(event, run)
-    if len(run.uploads) != 1:
-        return [*wrong, f"{len(run.uploads)} responses were sent: {run.result[:300]}"]
-    upload = run.uploads[0]
-    wrong += upload.problems
-    if upload.target != event.target:
-        wrong.append("path or query of the response URL changed on the way")
-    response = json.loads(upload.body)
-    if response.get("Status") != wanted["status"]:
-        wrong.append(f"Status is {response.get('Status')}: {response.get('Reason')}")
-    if "code" in wanted and not any(response.get("Reason", "").startswith(f"{code}: ") for code in codes(wanted)):
-        wrong.append(f"Reason does not begin with {' or '.join(codes(wanted))}: {response.get('Reason')}")
-    if wanted.get("reason", "") not in response.get("Reason", ""):
-        wrong.append(f"Reason does not say `{wanted['reason']}`: {response.get('Reason')}")
-    for field in ("StackId", "RequestId", "LogicalResourceId"):
-        if response.get(field, "") != event.field(field):
-            wrong.append(f"{field} is not repeated")
-    physical_id = response.get("PhysicalResourceId", "")
-    if not 1 <= len(physical_id.encode()) <= 1024:
-        wrong.append("PhysicalResourceId must have 1 to 1,024 bytes")
-    if physical_id != wanted.get("physicalId", physical_id):
-        wrong.append(f"PhysicalResourceId is {physical_id}, not {wanted['physicalId']}")
-    if wanted["status"] == "SUCCESS" and event.field("RequestType") in ("Create", "Update"):
+    elif len(run.uploads) != 1:
+        wrong.append(f"{len(run.uploads)} responses were sent: {run.result[:300]}")
+    elif run.uploads[0]["problem"]:
+        wrong.append(f"the response was refused: {run.uploads[0]['problem']}")
+    else:
+        wrong += response_problems(event, run.uploads[0]["response"], attributes)
+    if run.seconds > event.timeout - SPARE_SECONDS:
+        wrong.append(f"it took {run.seconds:.1f} s of {event.timeout} s")
+    return wrong + notice_problems(expected, run)
+
+
+def response_problems(event: Event, response: dict, attributes: dict[str, set[str]]) -> list[str]:
+    """How a response that CloudFormation accepts differs from what was expected."""
+    wrong, expected, reason = [], event.expected, response.get("Reason", "")
+    if response["Status"] != expected["status"]:
+        wrong.append(f"Status is {response['Status']}: {reason}")
+    if "code" in expected and not any(reason.startswith(f"{code}: ") for code in codes(expected)):
+        wrong.append(f"Reason does not begin with {' or '.join(codes(expected))}: {reason}")
+    if expected.get("reason", "") not in reason:
+        wrong.append(f"Reason does not contain `{expected['reason']}`: {reason}")
+    physical_id = response["PhysicalResourceId"]
+    if physical_id != expected.get("physicalId", physical_id):
+        wrong.append(f"PhysicalResourceId is {physical_id}, not {expected['physicalId']}")
+    if expected["status"] == "SUCCESS" and event.field("RequestType") in ("Create", "Update"):
         missing = attributes.get(event.field("LogicalResourceId"), set()) - set(response.get("Data", {}))
         if missing:
-            wrong.append(f"the template reads attributes that are not there: {', '.join(sorted(missing))}")
-    return wrong + notice_problems(wanted, run) + time_problems(event, run)
-
-
-def notice_problems(wanted: dict, run: Run) -> list[str]:
-    """What is not as expected of what the vendor got."""
-    if "notice" not in wanted:
-        return []
-    wrong = []
-    types = {notice.type for notice in run.notices}
-    if types != ({wanted["notice"]} if wanted["notice"] else set()):
-        wrong.append(f"the vendor got {', '.join(sorted(types)) or 'nothing'}")
-    if not all(notice.signed for notice in run.notices):
-        wrong.append("a notice is not signed with the launch token")
-    for notice in run.notices if "billing" in wanted else []:
-        told = {"state": notice.billing.get("state"), "code": (notice.billing.get("problem") or {}).get("code")}
-        if told != wanted["billing"]:
-            wrong.append(f"the vendor is told {told}, not {wanted['billing']}")
+            wrong.append(f"the template reads attributes that are missing: {', '.join(sorted(missing))}")
     return wrong
 
 
-def time_problems(event: Event, run: Run) -> list[str]:
-    """Whether the function was nearly stopped."""
-    return [f"it took {run.seconds:.1f} s of {event.timeout} s"] if run.seconds > event.timeout - SPARE_SECONDS else []
+def notice_problems(expected: dict, run: Run) -> list[str]:
+    """How the notices that the vendor received differ from what was expected."""
+    if "notice" not in expected:
+        return []
+    wrong = []
+    types = {notice["type"] for notice in run.notices}
+    if types != ({expected["notice"]} if expected["notice"] else set()):
+        wrong.append(f"the vendor received {', '.join(sorted(types)) or 'nothing'}")
+    if not all(notice["signed"] for notice in run.notices):
+        wrong.append("a notice is not signed with the launch token")
+    for notice in run.notices if "billing" in expected else []:
+        status = notice["billing"] or {}
+        billing = {"state": status.get("state"), "code": (status.get("problem") or {}).get("code")}
+        if billing != expected["billing"]:
+            wrong.append(f"the notice says {billing}, not {expected['billing']}")
+    return wrong
 
 
 def codes(expected: dict) -> list[str]:

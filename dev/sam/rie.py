@@ -11,7 +11,7 @@ import time
 
 import samcli
 
-from . import aws
+from . import services
 
 # The emulator listens within milliseconds; this allows for a busy machine.
 START_LIMIT_SECONDS = 20
@@ -34,13 +34,13 @@ class InterfaceEmulator:
 
     name = "rie"
 
-    def __init__(self, bootstrap: pathlib.Path, authority: pathlib.Path, endpoint: str) -> None:
+    def __init__(self, bootstrap: pathlib.Path, around: services.Services) -> None:
         self._bootstrap = bootstrap
         self._environment = {
-            "AWS_ACCESS_KEY_ID": aws.ACCOUNT,
-            "AWS_SECRET_ACCESS_KEY": aws.SECRET,
-            "AWS_ENDPOINT_URL": endpoint,
-            "SSL_CERT_FILE": str(authority),
+            "AWS_ACCESS_KEY_ID": services.ACCOUNT,
+            "AWS_SECRET_ACCESS_KEY": services.SECRET,
+            "AWS_ENDPOINT_URL": around.endpoint,
+            "SSL_CERT_FILE": str(around.authority),
             "AWS_LAMBDA_FUNCTION_NAME": "Handler",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
         }

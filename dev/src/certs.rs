@@ -3,6 +3,7 @@
 //! The handler is the published binary: it trusts the system's roots, or those in `SSL_CERT_FILE`. So the emulator's environment
 //! names a file with this authority, and nothing in the handler knows of it.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,9 +12,6 @@ use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-
-/// The names that the vendor's certificate is good for.
-const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 
 /// PEM files of one run.
 #[derive(Clone, Debug)]
@@ -24,11 +22,13 @@ pub struct Certificates {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
+    /// The address that servers of the run listen on; the certificate is good for it and for `localhost`.
+    pub host: IpAddr,
 }
 
 impl Certificates {
     /// Makes an authority and a server certificate, and writes them to `folder`.
-    pub fn make(folder: &Path) -> anyhow::Result<Self> {
+    pub fn make(folder: &Path, host: IpAddr) -> anyhow::Result<Self> {
         let authority_key = KeyPair::generate()?;
         let mut authority = CertificateParams::new(Vec::<String>::new())?;
         authority.distinguished_name = named("Hawser demo authority");
@@ -38,7 +38,7 @@ impl Certificates {
         let issuer = Issuer::new(authority, authority_key);
 
         let key = KeyPair::generate()?;
-        let mut server = CertificateParams::new(NAMES.map(str::to_owned))?;
+        let mut server = CertificateParams::new(["localhost".to_owned(), host.to_string()])?;
         server.distinguished_name = named("The vendor of the demo");
         let certificate = server.signed_by(&key, &issuer)?;
 
@@ -46,6 +46,7 @@ impl Certificates {
             authority: folder.join("authority.pem"),
             certificate: folder.join("vendor.pem"),
             key: folder.join("vendor-key.pem"),
+            host,
         };
         std::fs::write(&made.authority, authority_certificate.pem())?;
         std::fs::write(&made.certificate, certificate.pem())?;

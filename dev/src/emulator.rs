@@ -1,5 +1,6 @@
 //! One MiniStack process with its front: an AWS of its own for each test and for the demo.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tokio::process::{Child, Command};
 use crate::account::Account;
 use crate::certs::Certificates;
 use crate::front::scenario::Scenario;
-use crate::front::{Front, Settings, listen};
+use crate::front::{Front, Settings, listen, listen_at};
 use crate::venv;
 
 /// The emulator is ready in under a second on an idle machine; this allows for a busy one.
@@ -61,14 +62,19 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts an emulator and a front in these circumstances.
+    /// Starts an emulator and a front in these circumstances, on loopback.
     pub async fn start(scenario: Scenario) -> anyhow::Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), scenario).await
+    }
+
+    /// The same with the front on another address of this machine, for a handler in a container.
+    pub async fn start_at(host: IpAddr, scenario: Scenario) -> anyhow::Result<Self> {
         let python = venv::python()?;
         let mut folder = tempfile::Builder::new().prefix("hawser-run-").tempdir().context("could not make a folder")?;
         folder.disable_cleanup(std::env::var_os(KEEP_VARIABLE).is_some());
-        let certificates = Certificates::make(folder.path())?;
+        let certificates = Certificates::make(folder.path(), host)?;
         for attempt in 1.. {
-            let listener = listen().await?;
+            let listener = listen_at(host).await?;
             let front_url = format!("http://{}", listener.local_addr()?);
             let port = listen().await?.local_addr()?.port();
             let url = format!("http://127.0.0.1:{port}");

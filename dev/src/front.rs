@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -180,7 +180,7 @@ impl Front {
     }
 
     /// A response URL for an event that a test sends itself.
-    pub fn response_url(&self, stack_id: &str, logical_id: &str, request_id: &str, expires: Duration) -> String {
+    pub fn response_url(&self, stack_id: &str, logical_id: &str, request_id: &str, expires: Duration) -> anyhow::Result<String> {
         let ids = [stack_id, logical_id, request_id];
         upload::presign(&self.shared.response_key, &self.url, ids, OffsetDateTime::now_utc(), expires)
     }
@@ -485,6 +485,10 @@ fn millis(elapsed: Duration) -> u64 {
 
 /// A listener on a free loopback port.
 pub async fn listen() -> anyhow::Result<TcpListener> {
-    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-    TcpListener::bind(any).await.context("could not bind a loopback port")
+    listen_at(Ipv4Addr::LOCALHOST.into()).await
+}
+
+/// A listener on a free port of an address of this machine.
+pub(crate) async fn listen_at(host: IpAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((host, 0)).await.with_context(|| format!("could not bind a port of {host}"))
 }

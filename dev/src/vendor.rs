@@ -26,7 +26,7 @@ use crate::certs::Certificates;
 use crate::emulator::Emulator;
 use crate::faults::{self, Faults, Refusal};
 use crate::front::calls::lock;
-use crate::front::listen;
+use crate::front::listen_at;
 use crate::front::scenario::{FaultAnswer, Scenario};
 use crate::serve::{Answer, Ending, Peer, serve};
 
@@ -35,6 +35,9 @@ const CONSOLE_VARIABLE: &str = "HAWSER_CONSOLE_BIN";
 
 /// The console binds two listeners and opens a database; this allows for a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Longer than any function may run in the tests.
+const SILENCE: Duration = Duration::from_secs(900);
 
 /// What a scripted vendor does with a notice.
 #[derive(Clone, Debug)]
@@ -66,6 +69,20 @@ pub enum Script {
     Deaf,
     /// Hands the notice on to another vendor at this address, over TLS.
     Relay(String),
+    /// What the last part of the path says: `refuse`, `redirect`, `gone`, `silent`, or anything else to accept.
+    ByPath,
+}
+
+impl Script {
+    fn of_path(path: &str) -> Self {
+        match path.rsplit('/').next() {
+            Some("refuse") => Self::Refuse { status: 400, detail: "this launch link was used already".to_owned() },
+            Some("redirect") => Self::Redirect("https://elsewhere.example/".to_owned()),
+            Some("gone") => Self::Status(410),
+            Some("silent") => Self::Slow(SILENCE),
+            _ => Self::Accept,
+        }
+    }
 }
 
 /// A notice as it arrived.
@@ -75,6 +92,8 @@ pub struct Notice {
     pub headers: Vec<(String, String)>,
     /// The CloudEvent.
     pub event: Value,
+    /// The CloudEvent as it was signed.
+    body: Bytes,
     /// What was decided, whether or not the handler heard of it.
     pub status: u16,
     /// The body of the answer.
@@ -87,6 +106,14 @@ impl Notice {
     /// `hawser.connection.established` and so on.
     pub fn kind(&self) -> &str {
         self.event["type"].as_str().unwrap_or_default()
+    }
+
+    /// Whether it is signed with this launch token, as Standard Webhooks says.
+    pub fn is_signed_with(&self, token: &str) -> bool {
+        let headers = self.headers.iter().map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)));
+        let headers: Option<http::HeaderMap> = headers.collect();
+        let webhook = standardwebhooks::Webhook::new(token);
+        headers.is_some_and(|headers| webhook.is_ok_and(|webhook| webhook.verify(&self.body, &headers).is_ok()))
     }
 
     /// The stack that it speaks of.
@@ -128,7 +155,7 @@ impl Notice {
 /// A vendor that does as it is told, over TLS. Dropping it stops it.
 #[derive(Debug)]
 pub struct ScriptedVendor {
-    port: u16,
+    authority: String,
     state: Arc<State>,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -144,8 +171,9 @@ struct State {
 impl ScriptedVendor {
     /// Listens on a free port with the run's certificate.
     pub async fn start(certificates: &Certificates, script: Script) -> anyhow::Result<Self> {
-        let listener = listen().await?;
-        let port = listener.local_addr()?.port();
+        let listener = listen_at(certificates.host).await?;
+        let address = listener.local_addr()?;
+        let authority = if address.ip().is_loopback() { format!("localhost:{}", address.port()) } else { address.to_string() };
         let acceptor = TlsAcceptor::from(Arc::new(certificates.server()?));
         let state = Arc::new(State {
             script: Mutex::new(script),
@@ -154,12 +182,12 @@ impl ScriptedVendor {
             trust: Arc::new(certificates.client()?),
         });
         let serving = tokio::spawn(accept(listener, acceptor, Arc::clone(&state)));
-        Ok(Self { port, state, serving })
+        Ok(Self { authority, state, serving })
     }
 
-    /// `localhost:<port>`: what proofs name as their audience.
+    /// Host and port: what proofs name as their audience.
     pub fn authority(&self) -> String {
-        format!("localhost:{}", self.port)
+        self.authority.clone()
     }
 
     /// The address that a stack is given.
@@ -217,14 +245,20 @@ async fn answer(state: Arc<State>, peer: Peer, request: http::Request<Incoming>)
     let fault = state.faults.next("vendor", kind);
     let instead = faults::before(fault.as_ref(), peer, refused).await;
     let made = instead.is_none();
+    let script = match lock(&state.script).clone() {
+        Script::ByPath => Script::of_path(parts.uri.path()),
+        script => script,
+    };
+    let pause = if let (true, Script::Slow(pause)) = (made, &script) { *pause } else { Duration::ZERO };
     let outcome = match instead {
         Some(instead) => instead,
-        None => by_script(&state, &parts, &body).await,
+        None => by_script(&state, script, &parts, &body).await,
     };
     let headers = parts.headers.iter();
     let notice = Notice {
         headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned())).collect(),
         event,
+        body,
         status: match &outcome {
             Ok(response) => response.status().as_u16(),
             Err(_) if made => 200,
@@ -237,6 +271,7 @@ async fn answer(state: Arc<State>, peer: Peer, request: http::Request<Incoming>)
         fault: fault.clone(),
     };
     lock(&state.notices).push(notice);
+    tokio::time::sleep(pause).await;
     if made { faults::after(fault.as_ref(), peer, outcome?).await } else { outcome }
 }
 
@@ -253,12 +288,11 @@ fn refused(refusal: Refusal) -> Answer {
 }
 
 /// What the script says: an ending is an acceptance that does not arrive in one piece.
-async fn by_script(state: &State, parts: &http::request::Parts, body: &Bytes) -> Result<Answer, Ending> {
-    let script = lock(&state.script).clone();
+async fn by_script(state: &State, script: Script, parts: &http::request::Parts, body: &Bytes) -> Result<Answer, Ending> {
     let receipt = || json!({"connectionId": "con-1", "message": "welcome"}).to_string();
     let accepted = || reply(200, "application/json", receipt());
     Ok(match script {
-        Script::Accept | Script::Deaf => accepted(),
+        Script::Accept | Script::Deaf | Script::Slow(_) | Script::ByPath => accepted(),
         Script::Refuse { status, detail } => {
             let problem = json!({"type": "about:blank", "title": "refused", "status": status, "detail": detail});
             reply(status, "application/problem+json", problem.to_string())
@@ -270,10 +304,6 @@ async fn by_script(state: &State, parts: &http::request::Parts, body: &Bytes) ->
                 response.headers_mut().insert(http::header::LOCATION, to);
             }
             response
-        }
-        Script::Slow(pause) => {
-            tokio::time::sleep(pause).await;
-            accepted()
         }
         Script::WrongJson => reply(200, "application/json", r#"[{"connectionId": 7}, "message": "\ud800""#.to_owned()),
         Script::Long(bytes) => reply(200, "application/json", receipt() + &" ".repeat(bytes)),

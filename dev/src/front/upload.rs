@@ -1,15 +1,21 @@
 //! Answers of custom resources, as CloudFormation takes them: an upload to a presigned S3 URL first, and only then a JSON
 //! document that CloudFormation reads.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningInstructions, SigningSettings,
+    UriPathNormalizationMode, sign,
+};
+use aws_sigv4::{SigningOutput, sign::v4};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use time::macros::format_description;
+use url::Url;
 
 use super::Shared;
 use super::calls::lock;
@@ -31,7 +37,10 @@ const RESPONSE_BYTES_MAX: usize = 4096;
 /// CloudFormation's quota for a physical resource id.
 const PHYSICAL_ID_BYTES_MAX: usize = 1024;
 
-/// What a SigV4 query leaves unescaped.
+/// Whose signature the URLs have, here and in the emulator's start script.
+const ACCESS_KEY: &str = "AKIACLOUDFORMATION00";
+
+/// What S3 leaves unescaped in a key.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// An upload that came to a response URL.
@@ -116,12 +125,21 @@ async fn take(shared: &Shared, request: &Request, mut upload: Upload) -> Answer 
 fn stored(key: &str, request: &Request, now: OffsetDateTime) -> Result<(), AwsError> {
     let query = request.query_pairs();
     let value = |name: &str| query.iter().find(|(given, _)| given == name).map_or("", |(_, value)| value.as_str());
-    let unsigned: Vec<&str> = request.query.split('&').filter(|pair| !pair.starts_with("X-Amz-Signature=")).collect();
-    let scope = value("X-Amz-Credential").split_once('/').map_or("", |(_, scope)| scope);
-    let host = request.header("host");
-    let expected = signature(key, scope, value("X-Amz-Date"), host, &request.path, &unsigned);
+    let date = format_description!("[year][month][day]T[hour][minute][second]Z");
+    let signed_at = time::PrimitiveDateTime::parse(value("X-Amz-Date"), date).map(time::PrimitiveDateTime::assume_utc);
+    let lifetime = value("X-Amz-Expires").parse().map(Duration::from_secs);
+    let (Ok(signed_at), Ok(lifetime)) = (signed_at, lifetime) else {
+        return Err(AwsError::new(400, "AuthorizationQueryParametersError", "X-Amz-Date or X-Amz-Expires is malformed"));
+    };
+    let region = value("X-Amz-Credential").split('/').nth(2).unwrap_or_default();
+    let url = format!("http://{}{}", request.header("host"), request.path);
+    let signed = signed_put(key, &url, region, signed_at, lifetime);
     let mismatch = |why: &str| AwsError::new(403, "SignatureDoesNotMatch", why);
-    if request.method != http::Method::PUT || value("X-Amz-Signature") != expected {
+    let is_signed = signed.is_ok_and(|signed| {
+        let given: BTreeSet<_> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        given == signed.output().params().iter().map(|(name, value)| (*name, value.as_ref())).collect()
+    });
+    if request.method != http::Method::PUT || !is_signed {
         let text = "The request signature we calculated does not match the signature you provided.";
         return Err(mismatch(text));
     }
@@ -129,12 +147,8 @@ fn stored(key: &str, request: &Request, now: OffsetDateTime) -> Result<(), AwsEr
     if !request.header("content-type").is_empty() {
         return Err(mismatch("The content type is signed, and it is empty."));
     }
-    let date = format_description!("[year][month][day]T[hour][minute][second]Z");
-    let signed_at = time::PrimitiveDateTime::parse(value("X-Amz-Date"), date).map(time::PrimitiveDateTime::assume_utc);
-    let lifetime = value("X-Amz-Expires").parse().map(Duration::from_secs);
-    match (signed_at, lifetime) {
-        (Ok(signed_at), Ok(lifetime)) if now <= signed_at + lifetime => {}
-        _ => return Err(AwsError::new(403, "AccessDenied", "Request has expired")),
+    if now > signed_at + lifetime {
+        return Err(AwsError::new(403, "AccessDenied", "Request has expired"));
     }
     if request.header("content-length").is_empty() {
         return Err(AwsError::new(411, "MissingContentLength", "You must provide the Content-Length HTTP header."));
@@ -169,45 +183,35 @@ fn document(upload: &Upload, body: &[u8]) -> Result<Value, String> {
 }
 
 /// A response URL as CloudFormation makes them, for events that a test sends itself.
-pub(super) fn presign(key: &str, front: &str, ids: [&str; 3], now: OffsetDateTime, expires: Duration) -> String {
+pub(super) fn presign(key: &str, front: &str, ids: [&str; 3], now: OffsetDateTime, expires: Duration) -> anyhow::Result<String> {
     let [stack_id, logical_id, request_id] = ids;
     let region = stack_id.split(':').nth(3).unwrap_or_default();
     let name = format!("{stack_id}|{logical_id}|{request_id}");
     let name = utf8_percent_encode(&name, UNRESERVED).to_string().replace("%2F", "/");
-    let path = format!("{BUCKET}{}/{name}", region.replace('-', ""));
-    let date_format = format_description!("[year][month][day]T[hour][minute][second]Z");
-    let date = now.format(date_format).unwrap_or_default();
-    let scope = format!("{}/{region}/s3/aws4_request", &date[..8.min(date.len())]);
-    let credential = format!("AKIACLOUDFORMATION00/{scope}");
-    let query = [
-        "X-Amz-Algorithm=AWS4-HMAC-SHA256".to_owned(),
-        format!("X-Amz-Credential={}", utf8_percent_encode(&credential, UNRESERVED)),
-        format!("X-Amz-Date={date}"),
-        format!("X-Amz-Expires={}", expires.as_secs()),
-        "X-Amz-SignedHeaders=host".to_owned(),
-    ];
-    let host = front.trim_start_matches("http://");
-    let pairs: Vec<&str> = query.iter().map(String::as_str).collect();
-    let signature = signature(key, &scope, &date, host, &path, &pairs);
-    format!("{front}{path}?{}&X-Amz-Signature={signature}", query.join("&"))
+    let mut url = Url::parse(&format!("{front}{BUCKET}{}/{name}", region.replace('-', "")))?;
+    let (instructions, _) = signed_put(key, url.as_str(), region, now, expires)?.into_parts();
+    url.query_pairs_mut().extend_pairs(instructions.params());
+    Ok(url.into())
 }
 
-/// SigV4 of a presigned PUT, over the bytes of path and query as they are.
-fn signature(key: &str, scope: &str, date: &str, host: &str, path: &str, query: &[&str]) -> String {
-    let mut query = query.to_vec();
-    query.sort_unstable();
-    let canonical = format!("PUT\n{path}\n{}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD", query.join("&"));
-    let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex::encode(Sha256::digest(canonical)));
-    let first = format!("AWS4{key}").into_bytes();
-    let signing_key = scope.split('/').fold(first, |key, part| hmac(&key, part));
-    hex::encode(hmac(&signing_key, &to_sign))
-}
-
-fn hmac(key: &[u8], text: &str) -> Vec<u8> {
-    // HMAC takes keys of any length, so there is no error to report.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
-    mac.update(text.as_bytes());
-    mac.finalize().into_bytes().to_vec()
+/// How the query of `url` has to sign a PUT to it, over the bytes of its path.
+fn signed_put(
+    key: &str,
+    url: &str,
+    region: &str,
+    at: OffsetDateTime,
+    expires: Duration,
+) -> anyhow::Result<SigningOutput<SigningInstructions>> {
+    let mut settings = SigningSettings::default();
+    settings.signature_location = SignatureLocation::QueryParams;
+    settings.expires_in = Some(expires);
+    // S3 takes a path as it is.
+    settings.percent_encoding_mode = PercentEncodingMode::Single;
+    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+    let identity = Credentials::new(ACCESS_KEY, key, None, None, "response URLs").into();
+    let params = v4::SigningParams::builder().identity(&identity).region(region).name("s3").time(at.into()).settings(settings);
+    let request = SignableRequest::new("PUT", url, std::iter::empty(), SignableBody::UnsignedPayload)?;
+    Ok(sign(request, &params.build()?.into())?)
 }
 
 #[cfg(test)]
@@ -225,7 +229,7 @@ mod tests {
     const IDS: [&str; 3] = ["arn:aws:cloudformation:eu-west-1:111122223333:stack/s/uuid", "BillingExport", "request"];
 
     fn put() -> Request {
-        let url = presign(KEY, "http://127.0.0.1:1", IDS, NOW, Duration::from_secs(7200));
+        let url = presign(KEY, "http://127.0.0.1:1", IDS, NOW, Duration::from_secs(7200)).unwrap();
         let rest = url.strip_prefix("http://127.0.0.1:1").unwrap();
         let (path, query) = rest.split_once('?').unwrap();
         let mut headers = HeaderMap::new();

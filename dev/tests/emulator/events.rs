@@ -19,7 +19,7 @@ pub(crate) fn event(world: &World, stack: &Stack, request: &str, kind: &str, phy
         "RequestType": kind,
         "RequestId": request,
         "StackId": stack.id(),
-        "ResponseURL": world.emulator.front().response_url(stack.id(), "BillingExport", request, EXPIRES),
+        "ResponseURL": world.emulator.front().response_url(stack.id(), "BillingExport", request, EXPIRES).unwrap(),
         "ResourceType": "Custom::BillingExport",
         "LogicalResourceId": "BillingExport",
         "ServiceToken": "arn:aws:lambda:eu-west-1:111122223333:function:handler",
@@ -129,7 +129,7 @@ async fn an_undelivered_answer_is_an_error_to_lambda() {
     let world = World::with_little_time().await;
     let mut stack = world.created(&[]).await;
     let mut event = event(&world, &stack, "late", "Delete", Some("someone/else"));
-    event["ResponseURL"] = json!(world.emulator.front().response_url(stack.id(), "BillingExport", "late", Duration::ZERO));
+    event["ResponseURL"] = json!(world.emulator.front().response_url(stack.id(), "BillingExport", "late", Duration::ZERO).unwrap());
     tokio::time::sleep(Duration::from_secs(1)).await;
     let function = &stack.resources().await.unwrap()["Handler"];
     let path = format!("/2015-03-31/functions/{function}/invocations");

@@ -71,7 +71,7 @@ async fn a_redirect_is_not_followed() {
 async fn an_untrusted_certificate_is_refused() {
     let mut world = World::with_little_time().await;
     let folder = tempfile::tempdir().unwrap();
-    let others = hawser_dev::certs::Certificates::make(folder.path()).unwrap();
+    let others = hawser_dev::certs::Certificates::make(folder.path(), world.emulator.certificates().host).unwrap();
     let stranger = hawser_dev::vendor::ScriptedVendor::start(&others, Script::Accept).await.unwrap();
     world.parameters.insert("NoticeUrl".into(), stranger.notice_url());
     let reason = refused(&world).await;
