@@ -129,7 +129,8 @@ async fn an_undelivered_answer_is_an_error_to_lambda() {
     let world = World::with_little_time().await;
     let mut stack = world.created(&[]).await;
     let mut event = event(&world, &stack, "late", "Delete", Some("someone/else"));
-    event["ResponseURL"] = json!(world.emulator.front().response_url(stack.id(), "BillingExport", "late", Duration::ZERO).unwrap());
+    event["ResponseURL"] =
+        json!(world.emulator.front().response_url(stack.id(), "BillingExport", "late", Duration::ZERO).unwrap());
     tokio::time::sleep(Duration::from_secs(1)).await;
     let function = &stack.resources().await.unwrap()["Handler"];
     let path = format!("/2015-03-31/functions/{function}/invocations");
