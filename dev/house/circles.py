@@ -17,7 +17,19 @@ from .rust import Module, Named, crate
 
 # The modules of a crate from the first layer to the last: each imports from its own layer and from those before it.
 LAYERS: dict[str, list[set[str]]] = {
-    "src/lib.rs": [{"names", "error"}, {"protocol"}, {"aws"}, {"billing"}, {"connection", "delivery"}, {"handler"}],
+    "src/lib.rs": [
+        {"names", "error"},
+        {"identity"},
+        {"aws"},
+        {"ports"},
+        {"protocol"},
+        {"billing"},
+        {"connection", "delivery"},
+        {"request"},
+        {"decide"},
+        {"handler"},
+        {"actions", "sdk"},
+    ],
 }
 # How many of the lines that make one import are shown.
 SHOWN = 3
