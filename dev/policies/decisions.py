@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 
 import yaml
 from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+from ministack.services.cloudformation.engine import CfnLoader
 
 from . import actions, packs
 from .checks import HERE, TOGETHER, Finding, Reviewed
@@ -48,7 +49,7 @@ class Request:
 
 
 def read(text: str | None = None) -> list[Request]:
-    entries = yaml.load((HERE / "requests.yaml").read_text() if text is None else text, packs.Loader)
+    entries = yaml.load((HERE / "requests.yaml").read_text() if text is None else text, CfnLoader)
     found = []
     for entry in entries:
         expect = "allow" if "allow" in entry else "deny"
@@ -127,7 +128,7 @@ def possible(request: Request) -> Iterator[Finding]:
     where = f"requests.yaml, {request.what}"
     for action, resource, context in request.needs:
         if actions.lookup(action) is None:
-            yield Finding("decisions", where, f"{action} is no action of AWS's")
+            yield Finding("decisions", where, f"{action} is not an AWS action")
         elif (resource == "*") != (not actions.resource_types(action)) or not actions.takes(action, resource):
             if action not in ELSEWHERE:
                 yield Finding("decisions", where, f"{action} is never asked of {resource}")
@@ -155,7 +156,7 @@ def check(template: dict, requests: Iterable[Request], escalations: dict[str, di
         for mode in known:
             for expect in ("allow", "deny"):
                 if not any(one.packs == {pack: mode} and one.expect == expect and not one.boundary for one in requests):
-                    yield Finding("decisions", "requests.yaml", f"no request that {pack} {mode} should {expect}")
+                    yield Finding("decisions", "requests.yaml", f"no request that {pack} {mode} must {expect}")
     # What is known as a way up has been tried, on its own pack, and was refused.
     for pack, ways in escalations.items():
         tried = set()
@@ -165,4 +166,4 @@ def check(template: dict, requests: Iterable[Request], escalations: dict[str, di
                 tried |= decider.refused(request, request.packs)
         for name, needed in ways.items():
             if not needed & tried and not reviewed.excuses("ways", pack=pack, way=name):
-                yield Finding("escalations", f"{pack}", f"{name} is a way to more rights, and no request tries it in vain")
+                yield Finding("escalations", f"{pack}", f"{name} is a known escalation, and no request shows that it is denied")

@@ -1,20 +1,20 @@
 """The policies of the template: every pack in each of its modes, in every setting that makes a difference to one.
 
-Read by PyYAML and resolved here, apart from the handler's own reader (`src/template/`): two readings of the same text.
+MiniStack's CloudFormation engine reads and resolves them, apart from the command line's own reader: two readings of the
+same text.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
-import re
+from collections.abc import Iterator
 
-import yaml
+from ministack.services.cloudformation import engine
 
 TEMPLATE = pathlib.Path(__file__).resolve().parents[2] / "template.yaml"
 MODES = ("ReadOnly", "ReadWrite")
-# AWS's own policy that goes with a pack is AWS's to change, and not in the template.
-NO_VALUE = object()
 
 PARTITION, REGION, ACCOUNT, VENDOR = "aws", "eu-west-1", "111122223333", "444455556666"
 STACK_NAME = "hawser"
@@ -38,120 +38,56 @@ SETTINGS: dict[str, dict[str, str]] = {
         "RolePath": "/vendors/",
     },
 }
-ATTRIBUTES = {
-    ("BillingExport", "ReadableBucketArn"): BUCKET,
-    ("BillingExport", "ReadableKeys"): "hawser/*",
-    ("BillingExport", "ReadableObjectsArn"): f"{BUCKET}/hawser/*",
-    ("BillingExport", "DecryptableKeyArn"): KEY,
-    ("VendorUser", "Arn"): USER,
-    ("VendorRole", "Arn"): ROLE,
+# What the policies refer to, as CloudFormation knows resources that it has created.
+RESOURCES = {
+    "BillingExport": {"PhysicalResourceId": "-", "Attributes": {
+        "ReadableBucketArn": BUCKET,
+        "ReadableKeys": "hawser/*",
+        "ReadableObjectsArn": f"{BUCKET}/hawser/*",
+        "DecryptableKeyArn": KEY,
+    }},
+    "VendorRole": {"PhysicalResourceId": ROLE.split("/")[-1], "Attributes": {"Arn": ROLE}},
+    "VendorUser": {"PhysicalResourceId": USER.split("/")[-1], "Attributes": {"Arn": USER}},
+    "EngineBoundary": {"PhysicalResourceId": BOUNDARY, "Attributes": {}},
 }
-REFERENCES = {"EngineBoundary": BOUNDARY, "VendorRole": ROLE.split("/")[-1], "VendorUser": USER.split("/")[-1]}
-
-
-class Loader(yaml.SafeLoader):
-    """`!Ref X` as CloudFormation's JSON has it: `{"Ref": "X"}`."""
-
-
-def _short_form(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, object]:
-    if isinstance(node, yaml.ScalarNode):
-        value: object = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-Loader.add_multi_constructor("!", _short_form)
-# IAM's own version, and CloudFormation's, are texts and not dates.
-Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+PSEUDO = {
+    "AWS::Partition": PARTITION, "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::URLSuffix": "amazonaws.com",
+    "AWS::StackName": STACK_NAME, "AWS::StackId": STACK_ID,
 }
 
 
 def read(text: str | None = None) -> dict:
-    return yaml.load(TEMPLATE.read_text() if text is None else text, Loader)
+    return engine._parse_template(TEMPLATE.read_text() if text is None else text)
 
 
 class Resolver:
     """One template with all parameters given."""
 
     def __init__(self, template: dict, parameters: dict[str, str]) -> None:
-        self.template = template
-        self.pseudo = {
-            "AWS::Partition": PARTITION, "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::URLSuffix": "amazonaws.com",
-            "AWS::StackName": STACK_NAME, "AWS::StackId": STACK_ID,
-        }
-        self.pseudo.update({name: value for name, value in parameters.items() if name in self.pseudo})
-        self.parameters = {name: str(about.get("Default", "")) for name, about in template["Parameters"].items()}
-        unknown = parameters.keys() - self.parameters.keys() - self.pseudo.keys()
+        unknown = parameters.keys() - template["Parameters"].keys() - PSEUDO.keys()
         if unknown:
             raise KeyError(f"the template has no parameter {sorted(unknown)}")
-        self.parameters.update(parameters)
+        # MiniStack's engine has one partition, account and Region: pseudo parameters are filled in before.
+        text = json.dumps(template)
+        for name, value in PSEUDO.items():
+            value = parameters.get(name, value)
+            text = text.replace(f"${{{name}}}", value).replace(json.dumps({"Ref": name}), json.dumps(value))
+        self.template = json.loads(text)
+        self.parameters = {
+            name: {"Type": about["Type"], "Value": parameters.get(name, str(about.get("Default", "")))}
+            for name, about in template["Parameters"].items()
+        }
+        self.conditions = engine._evaluate_conditions(self.template, self.parameters)
 
-    def holds(self, condition: object) -> bool:
-        if isinstance(condition, str):
-            return self.holds(self.template["Conditions"][condition])
-        [(name, value)] = condition.items()
-        if name == "Condition":
-            return self.holds(value)
-        if name == "Fn::Equals":
-            return self.value(value[0]) == self.value(value[1])
-        if name == "Fn::Not":
-            return not self.holds(value[0])
-        if name in ("Fn::And", "Fn::Or"):
-            return (all if name == "Fn::And" else any)(self.holds(one) for one in value)
-        raise ValueError(f"no condition: {name}")
-
-    def reference(self, name: str) -> object:
-        for known in (self.pseudo, self.parameters, REFERENCES):
-            if name in known:
-                return known[name]
-        if name == "AWS::NoValue":
-            return NO_VALUE
-        raise KeyError(f"nothing is known of {name}")
-
-    def substitute(self, text: str, more: dict[str, object]) -> str:
-        def one(match: re.Match[str]) -> str:
-            name = match[1]
-            if name.startswith("!"):
-                return f"${{{name[1:]}}}"
-            if name in more:
-                return str(self.value(more[name]))
-            if "." in name:
-                return str(ATTRIBUTES[tuple(name.split(".", 1))])
-            return str(self.reference(name))
-
-        return re.sub(r"\$\{([^}]+)\}", one, text)
-
-    def value(self, value: object) -> object:
-        if isinstance(value, list):
-            return [kept for one in value if (kept := self.value(one)) is not NO_VALUE]
-        if not isinstance(value, dict):
-            return value
-        if len(value) == 1:
-            [(name, inner)] = value.items()
-            if name == "Ref":
-                return self.reference(inner)
-            if name == "Fn::If":
-                return self.value(inner[1] if self.holds(inner[0]) else inner[2])
-            if name == "Fn::Sub":
-                return self.substitute(inner, {}) if isinstance(inner, str) else self.substitute(inner[0], inner[1])
-            if name == "Fn::GetAtt":
-                return ATTRIBUTES[tuple(inner)]
-            if name == "Fn::Select":
-                return self.value(inner[1])[int(inner[0])]
-            if name == "Fn::Split":
-                return str(self.value(inner[1])).split(inner[0])
-            if name == "Fn::Join":
-                return inner[0].join(str(one) for one in self.value(inner[1]))
-            if name.startswith("Fn::"):
-                raise ValueError(f"{name} is not resolved here")
-        return {key: kept for key, one in value.items() if (kept := self.value(one)) is not NO_VALUE}
+    def policies(self) -> Iterator[tuple[str, dict]]:
+        """The packs' policies and the engine's boundary, of those that there are: name and document."""
+        for name, resource in self.template["Resources"].items():
+            pack = resource.get("Metadata", {}).get("Pack", {}).get("Name")
+            if (pack or name == "EngineBoundary") and self.conditions[resource["Condition"]]:
+                document = resource["Properties"]["PolicyDocument"]
+                yield pack or name, engine._resolve_refs(
+                    document, RESOURCES, self.parameters, self.conditions, {}, STACK_NAME, STACK_ID,
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,14 +138,7 @@ def policies(template: dict, packs: dict[str, str], setting: dict[str, str]) -> 
     """The documents of some packs together, and of every other policy whose condition holds with them."""
     chosen = {parameter(template, name): "None" for name in names(template)}
     chosen.update({parameter(template, name): mode for name, mode in packs.items()})
-    resolver = Resolver(template, {**GIVEN, **chosen, **setting})
-    found = {}
-    for name, resource in template["Resources"].items():
-        if resource["Type"] == "AWS::IAM::ManagedPolicy" and resolver.holds(resource.get("Condition") or {"Fn::And": []}):
-            about = resource.get("Metadata", {}).get("Pack", {}).get("Name")
-            if about or name == "EngineBoundary":
-                found[about or name] = resolver.value(resource["Properties"]["PolicyDocument"])
-    return found
+    return dict(Resolver(template, {**GIVEN, **chosen, **setting}).policies())
 
 
 def documents(template: dict) -> list[Document]:

@@ -1,7 +1,7 @@
-"""Plants faults and wants each one found.
+"""Mutation tests of the checks: plants faults, each of which must be found.
 
-First one fault for each check. Then, in each statement that grants something, every condition is left out and every resource
-made wider, one at a time: some request, or some check, must notice.
+First one planted fault for each check. Then, in each statement of the template, one condition is removed or one resource is
+widened at a time: a request, or a check, must notice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def statement(**words: object) -> dict:
 
 INSTANCE = "arn:aws:ec2:*:111122223333:instance/*"
 UNPROTECTED = {"StringNotEquals": {"aws:ResourceTag/hawser:protected": "true"}}
-# The check that must find it, the pack it is planted in, and the statement.
+# The check that must find the fault, the pack it is planted in, and the statement.
 PLANTED: list[tuple[str, str, dict]] = [
     ("form", "common", {"Sid": "Planted", "Effect": "Allow", "NotAction": "iam:CreateUser", "Resource": "*"}),
     ("form", "common", statement(Sid="not a sid", Action="ec2:DescribeVpcs")),
@@ -59,31 +59,31 @@ def policy_of(template: dict, pack: str) -> dict:
     raise KeyError(f"there is no pack {pack}")
 
 
-class Teeth:
+class MutationTests:
     def __init__(self, template: dict, requests: list[decisions.Request], everything: Everything) -> None:
         self.template = template
         self.requests = requests
         self.everything = everything
         self.count = 0
 
-    def bite(self) -> Iterator[Finding]:
-        yield from self.planted()
-        yield from self.beside_the_template()
-        yield from self.weaker()
+    def run(self) -> Iterator[Finding]:
+        yield from self.planted_faults()
+        yield from self.faulty_inputs()
+        yield from self.loosened_statements()
 
-    def planted(self) -> Iterator[Finding]:
+    def planted_faults(self) -> Iterator[Finding]:
         for name, pack, planted in PLANTED:
             changed = copy.deepcopy(self.template)
             policy_of(changed, pack)["Statement"].append(planted)
             self.count += 1
             if not any(one.check == name for one in self.everything(changed, self.requests, Reviewed())):
-                yield Finding("teeth", pack, f"{name} does not find {planted}")
+                yield Finding("mutation_tests", pack, f"{name} does not find {planted}")
         missing = {one.__name__ for one in checks.CHECKS} - {name for name, _, _ in PLANTED}
         if missing:
-            yield Finding("teeth", "teeth.py", f"nothing is planted for {sorted(missing)}")
+            yield Finding("mutation_tests", "mutation_tests.py", f"nothing is planted for {sorted(missing)}")
 
-    def beside_the_template(self) -> Iterator[Finding]:
-        """Faults of what the template is judged with."""
+    def faulty_inputs(self) -> Iterator[Finding]:
+        """Faults outside the template: in the reviewed exceptions, the requests and the profiles."""
         useless = Reviewed()
         useless.content["levels"].append({"pack": "ec2", "why": "Nobody knows."})
         half = [one for one in self.requests if one.packs != {"ebs": "ReadWrite"}]
@@ -97,13 +97,13 @@ class Teeth:
         ):
             self.count += 1
             if not any(found):
-                yield Finding("teeth", "teeth.py", f"{what} is not found")
+                yield Finding("mutation_tests", "mutation_tests.py", f"{what} is not found")
 
-    def weaker(self) -> Iterator[Finding]:
-        """Every narrowing is one that somebody would miss."""
+    def loosened_statements(self) -> Iterator[Finding]:
+        """Every restriction is covered by a request or a check."""
         for pack in [*packs.names(self.template), "EngineBoundary"]:
             asked = [one for one in self.requests if pack in one.packs or pack == one.boundary]
-            for path, what in narrowings(policy_of(self.template, pack)["Statement"]):
+            for path, what in restrictions(policy_of(self.template, pack)["Statement"]):
                 changed = copy.deepcopy(self.template)
                 sid = loosen(policy_of(changed, pack)["Statement"], path, what)
                 self.count += 1
@@ -112,11 +112,11 @@ class Teeth:
                     continue
                 documents = [one for one in packs.documents(changed) + packs.boundaries(changed) if one.pack == pack]
                 if not any(True for _ in checks.check(documents, Reviewed())):
-                    yield Finding("teeth", f"{pack}, {sid}", f"nobody would notice if it were without {what}")
+                    yield Finding("mutation_tests", f"{pack}, {sid}", f"nothing fails without {what}")
 
 
-def narrowings(statements: list) -> Iterator[tuple[list, tuple[str, str]]]:
-    """Where the statements that allow something are, and what narrows each of them."""
+def restrictions(statements: list) -> Iterator[tuple[list, tuple[str, str]]]:
+    """The path of each statement, and each of its restrictions; of a denial, the denial itself."""
     def walk(value: object, path: list) -> Iterator[tuple[list, dict]]:
         if isinstance(value, list):
             for index, one in enumerate(value):
@@ -127,7 +127,7 @@ def narrowings(statements: list) -> Iterator[tuple[list, tuple[str, str]]]:
             yield from walk(value["Fn::If"][1:], [*path, "Fn::If"])
 
     for path, found in walk(statements, []):
-        # What comes out of `Fn::If` begins after the condition's name.
+        # The branches of `Fn::If` begin after the name of the condition.
         real = [key + 1 if path[index - 1] == "Fn::If" else key for index, key in enumerate(path)]
         if found["Effect"] != "Allow":
             yield real, ("Effect", "Deny")
@@ -147,7 +147,7 @@ def loosen(statements: list, path: list, what: tuple[str, str]) -> str:
     if first == "Resource":
         found["Resource"] = "*"
     elif first == "Effect":
-        # A refusal that is not there: of something that nobody asks for.
+        # Removes the denial: it now allows something that no request asks for.
         found["Action"] = "iam:GetUser"
         found["Resource"] = "arn:aws:iam::111122223333:user/nobody"
         found.pop("NotResource", None)
