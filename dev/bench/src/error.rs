@@ -6,10 +6,10 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something of this machine failed.
-    #[error("{doing}: {source}")]
+    #[error("{context}: {source}")]
     Io {
         /// What was being done.
-        doing: String,
+        context: String,
         /// What the system said.
         source: io::Error,
     },
@@ -31,13 +31,13 @@ pub enum Error {
 }
 
 /// Adds to an I/O error what was being done.
-pub trait Doing<T> {
-    /// `doing` reads like "reading `path`".
-    fn doing(self, doing: impl Into<String>) -> Result<T, Error>;
+pub trait Context<T> {
+    /// `context` reads like "reading `path`".
+    fn context(self, context: impl Into<String>) -> Result<T, Error>;
 }
 
-impl<T> Doing<T> for Result<T, io::Error> {
-    fn doing(self, doing: impl Into<String>) -> Result<T, Error> {
-        self.map_err(|source| Error::Io { doing: doing.into(), source })
+impl<T> Context<T> for Result<T, io::Error> {
+    fn context(self, context: impl Into<String>) -> Result<T, Error> {
+        self.map_err(|source| Error::Io { context: context.into(), source })
     }
 }

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 use crate::record::Service;
 use crate::stub::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, STACK_REGION, World};
 use crate::throttle::MEMORY_MB;
@@ -96,7 +96,7 @@ impl Handler {
     /// A `bootstrap` for `provided.al2023`.
     pub fn binary(name: Name, path: &Path) -> Result<Self, Error> {
         let program =
-            path.canonicalize().doing(format!("looking for the handler `{}` at `{}`", name.as_str(), path.display()))?;
+            path.canonicalize().context(format!("looking for the handler `{}` at `{}`", name.as_str(), path.display()))?;
         let task_root = program.parent().map(Path::to_owned).unwrap_or_default();
         let zip_bytes = zipped(&[(program.clone(), "bootstrap".to_owned())])?;
         let published_zip_bytes = published(&program)?;
@@ -108,7 +108,7 @@ impl Handler {
     pub fn python(interpreter: &Path, folder: &Path) -> Result<Self, Error> {
         let (packages, versions) = site_packages(interpreter)?;
         compile(interpreter, &packages)?;
-        let task_root = folder.canonicalize().doing(format!("looking for `{}`", folder.display()))?;
+        let task_root = folder.canonicalize().context(format!("looking for `{}`", folder.display()))?;
         let mut files = vec![(task_root.join("handler.py"), "handler.py".to_owned())];
         collect(&packages.join("crhelper"), "crhelper", &mut files)?;
         let zip_bytes = zipped(&files)?;
@@ -120,7 +120,7 @@ impl Handler {
         Ok(Self {
             name: Name::Python,
             // Not canonical: a virtual environment is recognised by the path of its interpreter.
-            program: std::path::absolute(interpreter).doing(format!("looking for `{}`", interpreter.display()))?,
+            program: std::path::absolute(interpreter).context(format!("looking for `{}`", interpreter.display()))?,
             args: ["-m", "awslambdaric", "handler.handler"].map(str::to_owned).to_vec(),
             task_root,
             package: Package { zip_bytes, zip_bytes_with_sdk, versions: Some(versions), ..Package::default() },
@@ -172,11 +172,11 @@ fn published(program: &Path) -> Result<Option<u64>, Error> {
     let path = format!("{folder}-x86_64.zip");
     let Ok(file) = fs::File::open(&path) else { return Ok(None) };
     let reading = || format!("reading `{path}`");
-    let size = file.metadata().doing(reading())?.len();
-    let mut archive = ZipArchive::new(file).map_err(io::Error::from).doing(reading())?;
+    let size = file.metadata().context(reading())?.len();
+    let mut archive = ZipArchive::new(file).map_err(io::Error::from).context(reading())?;
     let mut zipped = Vec::new();
-    archive.by_name("bootstrap").map_err(io::Error::from).and_then(|mut it| it.read_to_end(&mut zipped)).doing(reading())?;
-    if zipped != fs::read(program).doing(reading())? {
+    archive.by_name("bootstrap").map_err(io::Error::from).and_then(|mut it| it.read_to_end(&mut zipped)).context(reading())?;
+    if zipped != fs::read(program).context(reading())? {
         return Err(Error::Setup(format!("`{path}` holds another program than `{}`: run `make build`", program.display())));
     }
     Ok(Some(size))
@@ -191,7 +191,7 @@ fn compile(interpreter: &Path, packages: &Path) -> Result<(), Error> {
         .args(["-m", "compileall", "-q"])
         .args(["awslambdaric", "crhelper"].into_iter().chain(SDK_PACKAGES).map(|it| packages.join(it)))
         .status()
-        .doing(format!("starting `{}`", interpreter.display()))?;
+        .context(format!("starting `{}`", interpreter.display()))?;
     if status.success() { Ok(()) } else { Err(Error::Setup(format!("`{}` cannot be compiled", packages.display()))) }
 }
 
@@ -208,7 +208,7 @@ fn site_packages(interpreter: &Path) -> Result<(PathBuf, String), Error> {
     let output = std::process::Command::new(interpreter)
         .args(["-c", ASK])
         .output()
-        .doing(format!("starting `{}`", interpreter.display()))?;
+        .context(format!("starting `{}`", interpreter.display()))?;
     let said = String::from_utf8_lossy(&output.stdout);
     match said.trim().split_once('\n') {
         Some((path, versions)) if output.status.success() => Ok((PathBuf::from(path), versions.to_owned())),
@@ -222,10 +222,10 @@ fn site_packages(interpreter: &Path) -> Result<(PathBuf, String), Error> {
 /// All files below `folder`, but not the bytecode that Python keeps there.
 fn collect(folder: &Path, name: &str, files: &mut Vec<(PathBuf, String)>) -> Result<(), Error> {
     let reading = || format!("reading `{}`", folder.display());
-    for entry in fs::read_dir(folder).doing(reading())? {
-        let entry = entry.doing(reading())?;
+    for entry in fs::read_dir(folder).context(reading())? {
+        let entry = entry.context(reading())?;
         let inner = format!("{name}/{}", entry.file_name().to_string_lossy());
-        if entry.file_type().doing(reading())?.is_dir() {
+        if entry.file_type().context(reading())?.is_dir() {
             if entry.file_name() != "__pycache__" {
                 collect(&entry.path(), &inner, files)?;
             }
@@ -244,9 +244,9 @@ fn zipped(files: &[(PathBuf, String)]) -> Result<u64, Error> {
         .compression_level(Some(ZIP_LEVEL))
         .unix_permissions(0o755);
     for (path, name) in files {
-        add(&mut archive, path, name, options).doing(format!("zipping `{}`", path.display()))?;
+        add(&mut archive, path, name, options).context(format!("zipping `{}`", path.display()))?;
     }
-    let bytes = archive.finish().map_err(io::Error::from).doing("zipping")?.into_inner();
+    let bytes = archive.finish().map_err(io::Error::from).context("zipping")?.into_inner();
     Ok(bytes.len() as u64)
 }
 

@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use clap::Parser;
 use hawser_bench::cycle::{self, Plan};
-use hawser_bench::error::{Doing, Error};
+use hawser_bench::error::{Context, Error};
 use hawser_bench::handlers::{Handler, Name};
 use hawser_bench::report;
 use hawser_bench::results::{Results, Run};
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
 }
 
 fn tokio_runtime() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().doing("starting the runtime")
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")
 }
 
 #[expect(clippy::print_stderr, reason = "progress of a command")]
@@ -84,7 +84,7 @@ fn say(start: Instant, line: &str) {
 async fn bench(args: &Args, start: Instant) -> Result<(), Error> {
     let handlers = handlers(args, start)?;
     let authority = Authority::new()?;
-    let folder = tempfile::tempdir().doing("making a temporary folder")?;
+    let folder = tempfile::tempdir().context("making a temporary folder")?;
     let roots = folder.path().join("roots.pem");
     authority.write_bundle(&roots)?;
     let throttle = if args.signals { Throttle::Signals } else { Throttle::find() };
@@ -117,9 +117,9 @@ fn write_json(path: &Path, results: &Results) -> Result<(), Error> {
     let writing = || format!("writing `{}`", path.display());
     let json = serde_json::to_string_pretty(results).map_err(|error| Error::Setup(format!("the result: {error}")))?;
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).doing(writing())?;
+        fs::create_dir_all(folder).context(writing())?;
     }
-    fs::write(path, json + "\n").doing(writing())
+    fs::write(path, json + "\n").context(writing())
 }
 
 fn handlers(args: &Args, start: Instant) -> Result<Vec<Handler>, Error> {
@@ -142,7 +142,7 @@ fn handlers(args: &Args, start: Instant) -> Result<Vec<Handler>, Error> {
 
 /// Builds one package of the other workspace, by itself: together they would share features.
 fn build(args: &Args, name: Name) -> Result<PathBuf, Error> {
-    let target = std::path::absolute(&args.rivals_target).doing("finding the target folder")?;
+    let target = std::path::absolute(&args.rivals_target).context("finding the target folder")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--release", "--locked", "--package", name.as_str(), "--manifest-path"]);
@@ -153,7 +153,7 @@ fn build(args: &Args, name: Name) -> Result<PathBuf, Error> {
             command.env_remove(key);
         }
     }
-    let status = command.status().doing("starting cargo")?;
+    let status = command.status().context("starting cargo")?;
     if !status.success() {
         return Err(Error::Setup(format!("`{}` cannot be built", name.as_str())));
     }

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 
 /// Lines of the handler's output that are kept to explain a failure.
 const KEPT_LINES: usize = 30;
@@ -33,7 +33,7 @@ impl Process {
     pub fn start(mut command: Command) -> Result<Self, Error> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let started = Instant::now();
-        let mut child = command.spawn().doing(format!("starting {:?}", command.as_std().get_program()))?;
+        let mut child = command.spawn().context(format!("starting {:?}", command.as_std().get_program()))?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let pid = pid.ok_or_else(|| Error::Setup("a process without an id".to_owned()))?;
         let printed = Arc::default();
@@ -59,7 +59,7 @@ impl Process {
     /// The most memory it ever held (`VmHWM`), in kilobytes.
     pub fn peak_memory_kb(&self) -> Result<u64, Error> {
         let path = format!("/proc/{}/status", self.pid);
-        let status = fs::read_to_string(&path).doing(format!("reading `{path}`"))?;
+        let status = fs::read_to_string(&path).context(format!("reading `{path}`"))?;
         peak_of(&status).ok_or_else(|| Error::Setup(format!("`{path}` has no `VmHWM`")))
     }
 
@@ -73,7 +73,7 @@ impl Process {
 
     /// Ends it and waits for the end, so that it takes no CPU from the next sample.
     pub async fn kill(&mut self) -> Result<(), Error> {
-        self.child.kill().await.doing("ending a handler")
+        self.child.kill().await.context("ending a handler")
     }
 
     /// The tail of what it printed.
@@ -101,7 +101,7 @@ impl Drop for Process {
 pub fn cpu_time(pid: Pid) -> Result<Duration, Error> {
     let spec = clock_getcpuclockid(pid)
         .and_then(clock_gettime)
-        .map_err(|errno| Error::Io { doing: format!("reading the CPU clock of process {pid}"), source: errno.into() })?;
+        .map_err(|errno| Error::Io { context: format!("reading the CPU clock of process {pid}"), source: errno.into() })?;
     Ok(spec.into())
 }
 

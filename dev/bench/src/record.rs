@@ -28,7 +28,7 @@ pub enum Service {
 }
 
 impl Service {
-    /// All of them, one door each.
+    /// All of them, one listener each.
     pub const ALL: [Self; 7] =
         [Self::Organizations, Self::Cur, Self::DataExports, Self::S3, Self::CloudFormation, Self::Mailbox, Self::Vendor];
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 
 /// The timeout of the function in `template.yaml`.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(120);
@@ -42,7 +42,7 @@ pub struct RuntimeApi {
     server: JoinHandle<()>,
 }
 
-struct Inside {
+struct State {
     asked: mpsc::UnboundedSender<Instant>,
     events: Mutex<mpsc::UnboundedReceiver<Bytes>>,
     outcomes: mpsc::UnboundedSender<Outcome>,
@@ -51,18 +51,18 @@ struct Inside {
 impl RuntimeApi {
     /// Listens on a free port of the loopback address.
     pub async fn start() -> Result<Self, Error> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.doing("listening for the Runtime API")?;
-        let address = listener.local_addr().doing("asking for the Runtime API's port")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening for the Runtime API")?;
+        let address = listener.local_addr().context("asking for the Runtime API's port")?;
         let (asked_in, asked) = mpsc::unbounded_channel();
         let (events, events_out) = mpsc::unbounded_channel();
         let (outcomes_in, outcomes) = mpsc::unbounded_channel();
-        let inside = Arc::new(Inside { asked: asked_in, events: Mutex::new(events_out), outcomes: outcomes_in });
+        let state = Arc::new(State { asked: asked_in, events: Mutex::new(events_out), outcomes: outcomes_in });
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // Small answers must not wait for the peer's delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
-                let inside = Arc::clone(&inside);
-                let service = service_fn(move |request| answer(Arc::clone(&inside), request));
+                let state = Arc::clone(&state);
+                let service = service_fn(move |request| answer(Arc::clone(&state), request));
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
@@ -73,12 +73,12 @@ impl RuntimeApi {
     pub async fn asked(&mut self) -> Result<Instant, String> {
         tokio::select! {
             asked = self.asked.recv() => asked.ok_or_else(|| GONE.to_owned()),
-            outcome = self.outcomes.recv() => Err(format!("it told Lambda, unasked: {outcome:?}")),
+            outcome = self.outcomes.recv() => Err(format!("it reported an outcome without an event: {outcome:?}")),
         }
     }
 
     /// Hands over an event.
-    pub fn hand_over(&self, event: String) -> Instant {
+    pub fn send_event(&self, event: String) -> Instant {
         let now = Instant::now();
         // It fails only when the server is gone, and then the outcome never comes and the wait for it says so.
         let _ = self.events.send(Bytes::from(event));
@@ -97,13 +97,13 @@ impl Drop for RuntimeApi {
     }
 }
 
-async fn answer(inside: Arc<Inside>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix(BASE).unwrap_or_default();
     if head.method == Method::GET && path == "invocation/next" {
-        let _ = inside.asked.send(Instant::now());
+        let _ = state.asked.send(Instant::now());
         // Lambda holds this call as long as it takes.
-        let event = inside.events.lock().await.recv().await;
+        let event = state.events.lock().await.recv().await;
         return Ok(event.map_or_else(|| empty(StatusCode::GONE), next));
     }
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -112,7 +112,7 @@ async fn answer(inside: Arc<Inside>, request: Request<Incoming>) -> Result<Respo
         (&Method::POST, Some((_, "error"))) => Err(String::from_utf8_lossy(&body).into_owned()),
         _ => return Ok(empty(StatusCode::NOT_FOUND)),
     };
-    let _ = inside.outcomes.send(Outcome { at: Instant::now(), result });
+    let _ = state.outcomes.send(Outcome { at: Instant::now(), result });
     Ok(empty(StatusCode::ACCEPTED))
 }
 

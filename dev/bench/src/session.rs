@@ -11,12 +11,12 @@ use crate::process::Process;
 use crate::record::rounds;
 use crate::runtime_api::RuntimeApi;
 use crate::stub::World;
-use crate::throttle::{Leash, Throttle};
+use crate::throttle::{CpuQuota, Throttle};
 use crate::tls::Authority;
 use crate::workload::{Event, Workload, faults};
 
 /// Longer than any handler needs, the slowest under the smallest CPU included.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// What was measured of one event.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -50,7 +50,7 @@ pub struct Session {
     api: RuntimeApi,
     process: Process,
     // After the process: the cgroup can be removed only when its process has ended.
-    leash: Leash,
+    cpu_quota: CpuQuota,
 }
 
 /// What every session of the run shares.
@@ -69,11 +69,11 @@ impl Session {
     /// Starts a handler and waits for nothing. What it calls before its first event has `latency` too.
     pub async fn start(handler: &Handler, ground: &Ground<'_>, latency: Duration) -> Result<Self, Error> {
         let world = World::open(ground.authority, ground.connecting).await?;
-        world.inside().latency = latency;
+        world.state().latency = latency;
         let api = RuntimeApi::start().await?;
         let process = Process::start(handler.command(&world, api.address, ground.roots))?;
-        let leash = ground.throttle.attach(process.pid())?;
-        Ok(Self { name: handler.name, world, api, process, leash })
+        let cpu_quota = ground.throttle.attach(process.pid())?;
+        Ok(Self { name: handler.name, world, api, process, cpu_quota })
     }
 
     /// The first event of a process: the cold start, `small` with the CPU of a 128 MB function after init.
@@ -104,39 +104,39 @@ impl Session {
         }
         // No reset before the first event: connections that were opened during init count.
         {
-            let mut inside = self.world.inside();
-            inside.latency = latency;
-            event.announce(&mut inside);
+            let mut state = self.world.state();
+            state.latency = latency;
+            event.announce(&mut state);
         }
         let asked = tokio::select! {
             asked = self.api.asked() => asked,
             end = self.process.ended() => Err(end),
-            () = tokio::time::sleep(PATIENCE) => Err("it never asked for an event".to_owned()),
+            () = tokio::time::sleep(TIME_LIMIT) => Err("it did not ask for an event in time".to_owned()),
         };
         let asked = asked.map_err(|why| failed(why, &self.process))?;
         if cold == Some(true) {
-            self.leash.tighten()?;
+            self.cpu_quota.enforce()?;
         }
         let cpu_before = self.process.cpu_time()?;
-        let handed_over = self.api.hand_over(event.json.clone());
+        let handed_over = self.api.send_event(event.json.clone());
         let outcome = tokio::select! {
             outcome = self.api.outcome() => outcome,
             end = self.process.ended() => Err(end),
-            () = tokio::time::sleep(PATIENCE) => Err(format!("no outcome within {PATIENCE:?}")),
+            () = tokio::time::sleep(TIME_LIMIT) => Err(format!("no outcome within {TIME_LIMIT:?}")),
         };
         let outcome = outcome.map_err(|why| failed(why, &self.process))?;
         let cpu_after = self.process.cpu_time()?;
-        let inside = self.world.inside();
-        let mut faults = faults(workload, self.name.depth(), &event, &inside);
+        let state = self.world.state();
+        let mut faults = faults(workload, self.name.depth(), &event, &state);
         faults.extend(outcome.result.err().map(|error| format!("it told Lambda of an error: {error}")));
-        let Some(responded) = inside.responded.filter(|_| faults.is_empty()) else {
+        let Some(responded) = state.responded.filter(|_| faults.is_empty()) else {
             return Err(failed(faults.join("; "), &self.process));
         };
         let (start, cpu_start) = match cold {
             Some(_) => (self.process.started, Duration::ZERO),
             None => (handed_over, cpu_before),
         };
-        let calls = |after| inside.calls.iter().filter(move |it| (it.start > responded) == after).map(|it| (it.start, it.end));
+        let calls = |after| state.calls.iter().filter(move |it| (it.start > responded) == after).map(|it| (it.start, it.end));
         Ok(Sample {
             to_response_ms: ms(responded - start),
             to_done_ms: ms(outcome.at - start),
@@ -150,9 +150,9 @@ impl Session {
             #[expect(clippy::cast_precision_loss, reason = "about ten")]
             rounds_after: rounds::<Instant>(calls(true)) as f64,
             #[expect(clippy::cast_precision_loss, reason = "about ten")]
-            connections: inside.connections as f64,
+            connections: state.connections as f64,
             #[expect(clippy::cast_precision_loss, reason = "about ten")]
-            probes: inside.probes as f64,
+            probes: state.probes as f64,
         })
     }
 }

@@ -1,5 +1,5 @@
 //! The CPU of a small function. Lambda gives 1,769 MB one whole core, and less memory its share of one; it runs the init
-//! phase at full speed. So a process is attached while it starts, and *tightened* when it asks for its first event.
+//! phase at full speed. So a process is attached while it starts, and its quota is enforced when it asks for its first event.
 //!
 //! With a writable cgroup v1 `cpu` controller the kernel's own bandwidth control does it (`cpu.cfs_quota_us`), as on Lambda.
 //! Elsewhere the process is stopped and continued by signals, by the same account: a quota per period, debt carried, savings not.
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 use crate::process::cpu_time;
 
 /// Memory of the function that is played.
@@ -57,11 +57,11 @@ impl Throttle {
         }
     }
 
-    /// Takes hold of `pid` without slowing it yet.
-    pub fn attach(&self, pid: Pid) -> Result<Leash, Error> {
+    /// Attaches to `pid` without slowing it yet.
+    pub fn attach(&self, pid: Pid) -> Result<CpuQuota, Error> {
         Ok(match self {
-            Self::Cgroup(parent) => Leash::Cgroup(Cgroup::around(parent, pid)?),
-            Self::Signals => Leash::Signals { pid, stop: Arc::default(), thread: None },
+            Self::Cgroup(parent) => CpuQuota::Cgroup(Cgroup::around(parent, pid)?),
+            Self::Signals => CpuQuota::Signals { pid, stop: Arc::default(), thread: None },
         })
     }
 }
@@ -70,25 +70,25 @@ fn try_cgroup(parent: &Path) -> Result<(), Error> {
     Cgroup::make(parent, "try")?.set_quota()
 }
 
-/// The hold on one process. Let go when dropped.
+/// The CPU quota of one process. Lifted when dropped.
 #[derive(Debug)]
-pub enum Leash {
+pub enum CpuQuota {
     /// See [`Throttle::Cgroup`].
     Cgroup(Cgroup),
     /// See [`Throttle::Signals`].
     Signals {
-        /// Whom.
+        /// The process.
         pid: Pid,
         /// Set when the thread is to end.
         stop: Arc<AtomicBool>,
-        /// The one who looks, from when the leash is tight.
+        /// Watches the CPU clock once the quota is enforced.
         thread: Option<thread::JoinHandle<()>>,
     },
 }
 
-impl Leash {
+impl CpuQuota {
     /// From now on the process has the CPU of the small function.
-    pub fn tighten(&mut self) -> Result<(), Error> {
+    pub fn enforce(&mut self) -> Result<(), Error> {
         match self {
             Self::Cgroup(group) => group.set_quota(),
             Self::Signals { pid, stop, thread } => {
@@ -101,7 +101,7 @@ impl Leash {
     }
 }
 
-impl Drop for Leash {
+impl Drop for CpuQuota {
     fn drop(&mut self) {
         if let Self::Signals { stop, thread, .. } = self {
             stop.store(true, Ordering::Relaxed);
@@ -122,7 +122,7 @@ pub struct Cgroup {
 impl Cgroup {
     fn make(parent: &Path, name: &str) -> Result<Self, Error> {
         let path = parent.join(format!("hawser-bench-{}-{name}", std::process::id()));
-        fs::create_dir(&path).doing(format!("making `{}`", path.display()))?;
+        fs::create_dir(&path).context(format!("making `{}`", path.display()))?;
         Ok(Self { path })
     }
 
@@ -139,7 +139,7 @@ impl Cgroup {
 
     fn write(&self, file: &str, value: &str) -> Result<(), Error> {
         let path = self.path.join(file);
-        fs::write(&path, value).doing(format!("writing `{value}` to `{}`", path.display()))
+        fs::write(&path, value).context(format!("writing `{value}` to `{}`", path.display()))
     }
 }
 
@@ -260,14 +260,14 @@ mod tests {
         // Not a timed test: only that it is held at all, and far below a whole core.
         let mut busy = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
         let pid = Pid::from_raw(i32::try_from(busy.id()).unwrap());
-        let mut leash = Throttle::Signals.attach(pid).unwrap();
-        leash.tighten().unwrap();
+        let mut cpu_quota = Throttle::Signals.attach(pid).unwrap();
+        cpu_quota.enforce().unwrap();
         let (start, before) = (Instant::now(), cpu_time(pid).unwrap());
         while start.elapsed() < Duration::from_millis(500) {
             thread::sleep(Duration::from_millis(20));
         }
         let (elapsed, used) = (start.elapsed(), cpu_time(pid).unwrap().saturating_sub(before));
-        drop(leash);
+        drop(cpu_quota);
         busy.kill().unwrap();
         busy.wait().unwrap();
         assert!(used * 2 < elapsed, "{used:?} used in {elapsed:?}");

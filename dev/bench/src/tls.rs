@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 
 /// Where Linux distributions keep the public roots. The first that exists is put beside the run's own authority, so that
 /// every handler parses as many roots as it would on Lambda.
@@ -18,7 +18,7 @@ const PUBLIC_ROOTS: [&str; 3] =
 
 /// The authority and a server certificate for this machine's loopback address.
 pub struct Authority {
-    /// For the stub's doors.
+    /// For the stub's listeners.
     pub server: Arc<ServerConfig>,
     /// What the handlers are to trust, PEM.
     bundle: String,
@@ -46,7 +46,7 @@ impl Authority {
 
     /// Writes the bundle to `path`.
     pub fn write_bundle(&self, path: &Path) -> Result<(), Error> {
-        fs::write(path, &self.bundle).doing(format!("writing `{}`", path.display()))
+        fs::write(path, &self.bundle).context(format!("writing `{}`", path.display()))
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::record::{Service, tally};
-use crate::stub::{ACCOUNT, Inside, STACK_REGION, World};
+use crate::stub::{ACCOUNT, STACK_REGION, State, World};
 
 /// What S3 leaves as it is in the path of a presigned URL.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -147,12 +147,12 @@ impl Event {
     }
 
     /// Tells the world what it has to know of the event.
-    pub fn announce(&self, inside: &mut Inside) {
-        inside.stack_id.clone_from(&self.stack_id);
-        self.logical_id.clone_into(&mut inside.logical_id);
-        inside.resource_type = self.resource_type;
-        inside.response_path.clone_from(&self.response_path);
-        LAUNCH_TOKEN.clone_into(&mut inside.launch_token);
+    pub fn announce(&self, state: &mut State) {
+        state.stack_id.clone_from(&self.stack_id);
+        self.logical_id.clone_into(&mut state.logical_id);
+        state.resource_type = self.resource_type;
+        state.response_path.clone_from(&self.response_path);
+        LAUNCH_TOKEN.clone_into(&mut state.launch_token);
     }
 }
 
@@ -191,14 +191,14 @@ fn properties(workload: Workload, uuid: &str, vendor: &str) -> Value {
 }
 
 /// Everything that is not as it should be after `event`; empty when the work was done.
-pub fn faults(workload: Workload, depth: Depth, event: &Event, inside: &Inside) -> Vec<String> {
-    let mut faults = inside.complaints.clone();
+pub fn faults(workload: Workload, depth: Depth, event: &Event, state: &State) -> Vec<String> {
+    let mut faults = state.violations.clone();
     let expected = workload.expected(depth);
-    let called = tally(&inside.calls);
+    let called = tally(&state.calls);
     if called != expected {
         faults.push(format!("it called {called:?} and not {expected:?}"));
     }
-    match &inside.response {
+    match &state.response {
         None => faults.push("no response came".to_owned()),
         Some(response) => {
             if response["Status"] != "SUCCESS" {
@@ -217,20 +217,20 @@ pub fn faults(workload: Workload, depth: Depth, event: &Event, inside: &Inside) 
     }
     if depth != Depth::OnlyAnswers {
         match workload {
-            Workload::BillingExport => billing_faults(inside, &mut faults),
-            Workload::AccountConnection => notice_faults(depth, inside, &mut faults),
+            Workload::BillingExport => billing_faults(state, &mut faults),
+            Workload::AccountConnection => notice_faults(depth, state, &mut faults),
         }
     }
     if !faults.is_empty() {
-        faults.extend(inside.handshakes_failed.iter().cloned());
+        faults.extend(state.handshakes_failed.iter().cloned());
     }
     faults
 }
 
-fn billing_faults(inside: &Inside, faults: &mut Vec<String>) {
-    let mut buckets = inside.account.buckets.iter();
+fn billing_faults(state: &State, faults: &mut Vec<String>) {
+    let mut buckets = state.account.buckets.iter();
     let (Some((name, bucket)), None) = (buckets.next(), buckets.next()) else {
-        faults.push(format!("there are {} buckets, not one", inside.account.buckets.len()));
+        faults.push(format!("there are {} buckets, not one", state.account.buckets.len()));
         return;
     };
     for (done, what) in [
@@ -245,22 +245,22 @@ fn billing_faults(inside: &Inside, faults: &mut Vec<String>) {
             faults.push(format!("the bucket: {what}"));
         }
     }
-    match inside.account.reports.as_slice() {
+    match state.account.reports.as_slice() {
         [report] if report["S3Bucket"] == **name => {}
         reports => faults.push(format!("there are {} reports, not one into `{name}`", reports.len())),
     }
-    let told = inside.response.as_ref().map(|it| it["Data"]["BucketName"].clone());
+    let told = state.response.as_ref().map(|it| it["Data"]["BucketName"].clone());
     if told != Some(json!(name)) {
         faults.push(format!("the response names the bucket {told:?}, not `{name}`"));
     }
 }
 
-fn notice_faults(depth: Depth, inside: &Inside, faults: &mut Vec<String>) {
-    let told = inside.response.as_ref().map(|it| it["Data"]["ConnectionId"].clone());
+fn notice_faults(depth: Depth, state: &State, faults: &mut Vec<String>) {
+    let told = state.response.as_ref().map(|it| it["Data"]["ConnectionId"].clone());
     if told != Some(json!("connection-1")) {
         faults.push(format!("the response's `ConnectionId` is {told:?}, not the vendor's"));
     }
-    let proof = inside.notice.as_ref().map(|it| &it["data"]["proof"]["headers"]["authorization"]);
+    let proof = state.notice.as_ref().map(|it| &it["data"]["proof"]["headers"]["authorization"]);
     if depth == Depth::Proves && !proof.is_some_and(Value::is_string) {
         faults.push("the notice has no proof of identity".to_owned());
     }
@@ -278,7 +278,7 @@ mod tests {
     use crate::tls::Authority;
 
     /// An event, and what is left of it by a handler that made these calls and did all else right.
-    async fn after(workload: Workload, calls: &[&'static str]) -> (Event, Inside) {
+    async fn after(workload: Workload, calls: &[&'static str]) -> (Event, State) {
         let world = World::open(&Authority::new().unwrap(), Duration::ZERO).await.unwrap();
         let event = Event::new(workload, 1, &world);
         let now = Instant::now();
@@ -287,7 +287,7 @@ mod tests {
             let service = Service::ALL.into_iter().find(|it| it.to_string() == service).unwrap();
             Call { service, operation, start: now, end: now }
         };
-        let mut inside = Inside { calls: calls.iter().map(call).collect(), ..Inside::default() };
+        let mut state = State { calls: calls.iter().map(call).collect(), ..State::default() };
         let bucket = Bucket {
             owner_enforced: true,
             tagged: true,
@@ -299,14 +299,14 @@ mod tests {
                 "Action": ["s3:GetBucketAcl", "s3:GetBucketPolicy", "s3:PutObject"],
             }]})),
         };
-        inside.account.buckets.insert("b-1".to_owned(), bucket);
-        inside.account.reports.push(json!({"S3Bucket": "b-1"}));
-        inside.response = Some(json!({
+        state.account.buckets.insert("b-1".to_owned(), bucket);
+        state.account.reports.push(json!({"S3Bucket": "b-1"}));
+        state.response = Some(json!({
             "Status": "SUCCESS", "PhysicalResourceId": "x", "StackId": event.stack_id, "RequestId": event.request_id,
             "LogicalResourceId": event.logical_id, "Data": {"BucketName": "b-1", "ConnectionId": "connection-1"},
         }));
-        inside.notice = Some(json!({"data": {"proof": {"headers": {"authorization": "x"}}}}));
-        (event, inside)
+        state.notice = Some(json!({"data": {"proof": {"headers": {"authorization": "x"}}}}));
+        (event, state)
     }
 
     /// All that Hawser has to call.
@@ -319,20 +319,20 @@ mod tests {
         for workload in Workload::ALL {
             let everything = all(workload);
             let without = |left_out: &str| everything.iter().copied().filter(|it| *it != left_out).collect::<Vec<_>>();
-            let (event, inside) = after(workload, &everything).await;
-            assert_eq!(faults(workload, Depth::Proves, &event, &inside), Vec::<String>::new());
-            assert!(!faults(workload, Depth::Works, &event, &inside).is_empty(), "only Hawser makes all of them");
+            let (event, state) = after(workload, &everything).await;
+            assert_eq!(faults(workload, Depth::Proves, &event, &state), Vec::<String>::new());
+            assert!(!faults(workload, Depth::Works, &event, &state).is_empty(), "only Hawser makes all of them");
             for call in &everything {
-                let (event, inside) = after(workload, &without(call)).await;
-                assert!(!faults(workload, Depth::Proves, &event, &inside).is_empty(), "`{call}` is missing");
-                let (event, inside) = after(workload, &[&*everything, &[call]].concat()).await;
-                assert!(!faults(workload, Depth::Proves, &event, &inside).is_empty(), "`{call}` comes twice");
+                let (event, state) = after(workload, &without(call)).await;
+                assert!(!faults(workload, Depth::Proves, &event, &state).is_empty(), "`{call}` is missing");
+                let (event, state) = after(workload, &[&*everything, &[call]].concat()).await;
+                assert!(!faults(workload, Depth::Proves, &event, &state).is_empty(), "`{call}` comes twice");
             }
-            let (event, inside) = after(workload, workload.calls()).await;
-            assert_eq!(faults(workload, Depth::Works, &event, &inside), Vec::<String>::new());
+            let (event, state) = after(workload, workload.calls()).await;
+            assert_eq!(faults(workload, Depth::Works, &event, &state), Vec::<String>::new());
             for &call in workload.only_hawser() {
-                let (event, inside) = after(workload, &[workload.calls(), &[call]].concat()).await;
-                assert!(!faults(workload, Depth::Works, &event, &inside).is_empty(), "`{call}` is no work of a rival's");
+                let (event, state) = after(workload, &[workload.calls(), &[call]].concat()).await;
+                assert!(!faults(workload, Depth::Works, &event, &state).is_empty(), "`{call}` is no work of a rival's");
             }
         }
     }

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::account::Account;
-use super::{ACCOUNT, Answer, Asked};
+use super::{ACCOUNT, Answer, HttpRequest};
 use crate::record::Service;
 
 const JSON: &str = "application/x-amz-json-1.1";
@@ -18,12 +18,12 @@ const EXPORTS_PAGE_MAX: u64 = 300;
 /// The most of `MaxResults` of both listings of transfers.
 const TRANSFERS_PAGE_MAX: u64 = 20;
 
-pub(super) fn answer(service: Service, account: &mut Account, asked: &Asked) -> Result<Answer, String> {
-    if asked.header("content-type") != Some(JSON) {
+pub(super) fn answer(service: Service, account: &mut Account, request: &HttpRequest) -> Result<Answer, String> {
+    if request.header("content-type") != Some(JSON) {
         return Err(format!("the content type is not `{JSON}`"));
     }
-    let target = asked.header("x-amz-target").ok_or("no `x-amz-target`")?;
-    let input: Value = serde_json::from_slice(&asked.body).map_err(|error| format!("the body: {error}"))?;
+    let target = request.header("x-amz-target").ok_or("no `x-amz-target`")?;
+    let input: Value = serde_json::from_slice(&request.body).map_err(|error| format!("the body: {error}"))?;
     match (service, target.split_once('.')) {
         (Service::Organizations, Some((ORGANIZATIONS, "DescribeOrganization"))) => Ok(describe_organization()),
         (Service::Organizations, Some((ORGANIZATIONS, "ListOutboundResponsibilityTransfers"))) => {
@@ -77,8 +77,8 @@ fn only(input: &Value, members: &[&str]) -> Result<(), String> {
 fn page_size(input: &Value, most: u64) -> Result<(), String> {
     match &input["MaxResults"] {
         Value::Null => Ok(()),
-        asked if asked.as_u64().is_some_and(|it| (1..=most).contains(&it)) => Ok(()),
-        asked => Err(format!("`MaxResults` is {asked}, not within 1 and {most}")),
+        value if value.as_u64().is_some_and(|it| (1..=most).contains(&it)) => Ok(()),
+        value => Err(format!("`MaxResults` is {value}, not within 1 and {most}")),
     }
 }
 

@@ -6,22 +6,22 @@ use std::collections::BTreeMap;
 use http::{Method, StatusCode};
 use url::form_urlencoded;
 
-use super::{Answer, Asked, Inside};
+use super::{Answer, HttpRequest, State};
 
 const XML: &str = "text/xml";
 const FORM: &str = "application/x-www-form-urlencoded";
 const NAMESPACE: &str = "http://cloudformation.amazonaws.com/doc/2010-05-15/";
 
-pub(super) fn answer(inside: &Inside, asked: &Asked) -> Result<Answer, String> {
-    if asked.head.method != Method::POST || asked.header("content-type") != Some(FORM) {
+pub(super) fn answer(state: &State, request: &HttpRequest) -> Result<Answer, String> {
+    if request.head.method != Method::POST || request.header("content-type") != Some(FORM) {
         return Err(format!("not a POST of `{FORM}`"));
     }
-    let input: BTreeMap<_, _> = form_urlencoded::parse(&asked.body).into_owned().collect();
+    let input: BTreeMap<_, _> = form_urlencoded::parse(&request.body).into_owned().collect();
     for (key, expected) in [
         ("Version", "2010-05-15"),
         ("Action", "DescribeStackResources"),
-        ("StackName", &inside.stack_id),
-        ("LogicalResourceId", &inside.logical_id),
+        ("StackName", &state.stack_id),
+        ("LogicalResourceId", &state.logical_id),
     ] {
         let is = input.get(key).map(String::as_str);
         if is != Some(expected) {
@@ -29,10 +29,10 @@ pub(super) fn answer(inside: &Inside, asked: &Asked) -> Result<Answer, String> {
         }
     }
     // Asked earlier it would cost the stack time, and could not say what became of the answer.
-    if inside.responded.is_none() {
+    if state.responded.is_none() {
         return Err("asked before the response was there".to_owned());
     }
-    let (stack, logical, resource_type) = (&inside.stack_id, &inside.logical_id, &inside.resource_type);
+    let (stack, logical, resource_type) = (&state.stack_id, &state.logical_id, &state.resource_type);
     let name = stack.split('/').nth(1).unwrap_or_default();
     // The shape of the API reference's example; CloudFormation takes a moment to read a response that has arrived.
     let body = format!(

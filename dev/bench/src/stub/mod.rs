@@ -1,8 +1,8 @@
 //! The world of one handler process: an AWS account, CloudFormation's response mailbox and a vendor, behind TLS.
 //!
-//! Each service has a door (a port) of its own, as it has a host of its own on AWS, so a handler cannot share one connection
+//! Each service has a listener (a port) of its own, as it has a host of its own on AWS, so a handler cannot share one connection
 //! between services here that it could not share there. Answers have AWS's wire shapes; requests are checked for what
-//! makes the work the same for all handlers. What is wrong becomes a *complaint*, and a sample with one is an error.
+//! makes the work the same for all handlers. What is wrong becomes a *violation*, and a sample with one is an error.
 
 mod account;
 mod aws_json;
@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 pub use self::account::{Account, Bucket};
-use crate::error::{Doing, Error};
+use crate::error::{Context, Error};
 use crate::record::{Call, Service};
 use crate::tls::Authority;
 
@@ -47,21 +47,21 @@ pub const SESSION_TOKEN: &str = "bench-session-token";
 
 /// Everything that one handler process can reach.
 pub struct World {
-    inside: Arc<Mutex<Inside>>,
-    doors: BTreeMap<Service, SocketAddr>,
+    state: Arc<Mutex<State>>,
+    addresses: BTreeMap<Service, SocketAddr>,
     servers: Vec<JoinHandle<()>>,
 }
 
 /// What the world remembers of the event being handled.
 #[derive(Debug, Default)]
-pub struct Inside {
+pub struct State {
     /// Added to every call.
     pub latency: Duration,
     /// The account's state.
     pub account: Account,
     /// Every call, in the order in which they ended.
     pub calls: Vec<Call>,
-    /// Unsigned `HEAD /` requests: nothing is asked by them, they only open a connection ahead of need.
+    /// Unsigned `HEAD /` requests: they request nothing and only open a connection ahead of need.
     pub probes: usize,
     /// TLS connections that were opened.
     pub connections: usize,
@@ -69,7 +69,7 @@ pub struct Inside {
     /// work was not done they may say why.
     pub handshakes_failed: Vec<String>,
     /// What was wrong with requests.
-    pub complaints: Vec<String>,
+    pub violations: Vec<String>,
     /// The event's stack, resource and type, as CloudFormation knows them.
     pub stack_id: String,
     /// See [`Self::stack_id`].
@@ -89,12 +89,12 @@ pub struct Inside {
 }
 
 /// A request, read to its end.
-struct Asked {
+struct HttpRequest {
     head: http::request::Parts,
     body: Bytes,
 }
 
-impl Asked {
+impl HttpRequest {
     fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
     }
@@ -123,33 +123,33 @@ impl Answer {
 }
 
 impl World {
-    /// Opens the doors; `connecting` is how long each new connection waits before its TLS handshake.
+    /// Starts the listeners; `connecting` is how long each new connection waits before its TLS handshake.
     pub async fn open(authority: &Authority, connecting: Duration) -> Result<Self, Error> {
-        let inside: Arc<Mutex<Inside>> = Arc::default();
+        let state: Arc<Mutex<State>> = Arc::default();
         let acceptor = TlsAcceptor::from(Arc::clone(&authority.server));
-        let (mut doors, mut servers) = (BTreeMap::new(), Vec::new());
+        let (mut addresses, mut servers) = (BTreeMap::new(), Vec::new());
         for service in Service::ALL {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.doing("listening for the stub")?;
-            doors.insert(service, listener.local_addr().doing("asking for a door's port")?);
-            let door = Door { service, acceptor: acceptor.clone(), connecting, inside: Arc::clone(&inside) };
-            servers.push(tokio::spawn(door.keep(listener)));
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening for the stub")?;
+            addresses.insert(service, listener.local_addr().context("reading the port of a listener")?);
+            let server = Server { service, acceptor: acceptor.clone(), connecting, state: Arc::clone(&state) };
+            servers.push(tokio::spawn(server.accept(listener)));
         }
-        Ok(Self { inside, doors, servers })
+        Ok(Self { state, addresses, servers })
     }
 
     /// `https://127.0.0.1:<port>`: an address, not a name, so that S3 clients put the bucket into the path.
     pub fn url(&self, service: Service) -> String {
-        self.doors.get(&service).map_or_else(String::new, |address| format!("https://{address}"))
+        self.addresses.get(&service).map_or_else(String::new, |address| format!("https://{address}"))
     }
 
-    /// What the world remembers.
-    pub fn inside(&self) -> MutexGuard<'_, Inside> {
-        lock(&self.inside)
+    /// What was recorded.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
     /// A new event: an empty account, nothing recorded, the connections that are open stay open.
     pub fn reset(&self) {
-        *self.inside() = Inside::default();
+        *self.state() = State::default();
     }
 }
 
@@ -161,27 +161,27 @@ impl Drop for World {
     }
 }
 
-fn lock(inside: &Mutex<Inside>) -> MutexGuard<'_, Inside> {
-    inside.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone)]
-struct Door {
+struct Server {
     service: Service,
     acceptor: TlsAcceptor,
     connecting: Duration,
-    inside: Arc<Mutex<Inside>>,
+    state: Arc<Mutex<State>>,
 }
 
-impl Door {
-    async fn keep(self, listener: TcpListener) {
+impl Server {
+    async fn accept(self, listener: TcpListener) {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(self.clone().serve(stream));
         }
     }
 
     async fn serve(self, stream: TcpStream) {
-        let Self { service, acceptor, connecting, inside } = self;
+        let Self { service, acceptor, connecting, state } = self;
         // Small answers must not wait for the peer's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
         if !connecting.is_zero() {
@@ -189,36 +189,36 @@ impl Door {
         }
         match acceptor.accept(stream).await {
             Ok(stream) => {
-                lock(&inside).connections += 1;
-                let answer = service_fn(move |request| attend(service, Arc::clone(&inside), request));
+                lock(&state).connections += 1;
+                let answer = service_fn(move |request| attend(service, Arc::clone(&state), request));
                 // A client that goes away between two requests is no fault.
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
             }
-            Err(error) => lock(&inside).handshakes_failed.push(format!("{service}: the TLS handshake failed: {error}")),
+            Err(error) => lock(&state).handshakes_failed.push(format!("{service}: the TLS handshake failed: {error}")),
         }
     }
 }
 
 async fn attend(
     service: Service,
-    inside: Arc<Mutex<Inside>>,
+    state: Arc<Mutex<State>>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let start = Instant::now();
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
-    let asked = Asked { head, body };
+    let request = HttpRequest { head, body };
     let (answer, latency) = {
-        let mut inside = lock(&inside);
-        (respond(service, &mut inside, &asked), inside.latency)
+        let mut state = lock(&state);
+        (respond(service, &mut state, &request), state.latency)
     };
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
     if answer.operation == PROBE {
-        lock(&inside).probes += 1;
+        lock(&state).probes += 1;
     } else {
-        lock(&inside).calls.push(Call { service, operation: answer.operation, start, end: Instant::now() });
+        lock(&state).calls.push(Call { service, operation: answer.operation, start, end: Instant::now() });
     }
     let mut response = Response::new(Full::from(answer.body));
     *response.status_mut() = answer.status;
@@ -229,29 +229,29 @@ async fn attend(
 /// How an AWS endpoint answers a probe, and that it keeps the connection open then, is not documented; here it does.
 const PROBE: &str = "Probe";
 
-fn respond(service: Service, inside: &mut Inside, asked: &Asked) -> Answer {
-    if asked.head.method == Method::HEAD && asked.head.uri.path() == "/" && asked.header("authorization").is_none() {
+fn respond(service: Service, state: &mut State, request: &HttpRequest) -> Answer {
+    if request.head.method == Method::HEAD && request.head.uri.path() == "/" && request.header("authorization").is_none() {
         return Answer::new(PROBE, StatusCode::FORBIDDEN, "text/plain", "");
     }
     let answered = match service {
-        Service::Mailbox => mailbox::answer(inside, asked),
-        Service::Vendor => vendor::answer(inside, asked),
-        aws => check_signature(asked, aws).and_then(|()| match aws {
-            Service::S3 => s3::answer(&mut inside.account, asked),
-            Service::CloudFormation => cloudformation::answer(inside, asked),
-            _ => aws_json::answer(aws, &mut inside.account, asked),
+        Service::Mailbox => mailbox::answer(state, request),
+        Service::Vendor => vendor::answer(state, request),
+        aws => check_signature(request, aws).and_then(|()| match aws {
+            Service::S3 => s3::answer(&mut state.account, request),
+            Service::CloudFormation => cloudformation::answer(state, request),
+            _ => aws_json::answer(aws, &mut state.account, request),
         }),
     };
-    answered.unwrap_or_else(|complaint| {
-        let Asked { head, .. } = asked;
-        inside.complaints.push(format!("{service}: {} {}: {complaint}", head.method, head.uri.path()));
-        Answer::new("refused", StatusCode::BAD_REQUEST, "text/plain", complaint)
+    answered.unwrap_or_else(|violation| {
+        let HttpRequest { head, .. } = request;
+        state.violations.push(format!("{service}: {} {}: {violation}", head.method, head.uri.path()));
+        Answer::new("refused", StatusCode::BAD_REQUEST, "text/plain", violation)
     })
 }
 
 /// That the request is signed for the service's Region and this service, with the credentials given (not the signature itself).
-fn check_signature(asked: &Asked, service: Service) -> Result<(), String> {
-    let authorization = asked.header("authorization").ok_or("not signed")?;
+fn check_signature(request: &HttpRequest, service: Service) -> Result<(), String> {
+    let authorization = request.header("authorization").ok_or("not signed")?;
     let scope = authorization
         .strip_prefix("AWS4-HMAC-SHA256 Credential=")
         .and_then(|it| it.split(',').next())
@@ -262,7 +262,7 @@ fn check_signature(asked: &Asked, service: Service) -> Result<(), String> {
         [ACCESS_KEY, _, at, signed_for, "aws4_request"] if *at == region && *signed_for == service.to_string() => {}
         _ => return Err(format!("signed for `{}`", parts.get(1..).unwrap_or_default().join("/"))),
     }
-    if asked.header("x-amz-security-token") != Some(SESSION_TOKEN) {
+    if request.header("x-amz-security-token") != Some(SESSION_TOKEN) {
         return Err("the session token is missing".to_owned());
     }
     Ok(())

@@ -10,16 +10,16 @@ fn scope(service: &str) -> String {
     format!("AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20261122/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0")
 }
 
-fn asked(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Asked {
+fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> HttpRequest {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let (head, ()) = request.body(()).unwrap().into_parts();
-    Asked { head, body: Bytes::from(body.to_owned()) }
+    HttpRequest { head, body: Bytes::from(body.to_owned()) }
 }
 
-fn json_call(service: Service, target: &str, body: &Value) -> Asked {
+fn json_call(service: Service, target: &str, body: &Value) -> HttpRequest {
     let authorization = scope(&service.to_string());
     let headers = [
         ("authorization", authorization.as_str()),
@@ -27,10 +27,10 @@ fn json_call(service: Service, target: &str, body: &Value) -> Asked {
         ("content-type", "application/x-amz-json-1.1"),
         ("x-amz-target", target),
     ];
-    asked(Method::POST, "/", &headers, &body.to_string())
+    request(Method::POST, "/", &headers, &body.to_string())
 }
 
-fn s3_call(method: Method, path: &str, extra: &[(&str, &str)], body: &str) -> Asked {
+fn s3_call(method: Method, path: &str, extra: &[(&str, &str)], body: &str) -> HttpRequest {
     let authorization = scope("s3");
     let mut headers = vec![
         ("authorization", authorization.as_str()),
@@ -39,11 +39,11 @@ fn s3_call(method: Method, path: &str, extra: &[(&str, &str)], body: &str) -> As
         ("x-amz-checksum-crc32", "AAAAAA=="),
     ];
     headers.extend(extra);
-    asked(method, path, &headers, body)
+    request(method, path, &headers, body)
 }
 
-fn ask(inside: &mut Inside, service: Service, asked: &Asked) -> (u16, &'static str, String) {
-    let answer = respond(service, inside, asked);
+fn ask(state: &mut State, service: Service, asked: &HttpRequest) -> (u16, &'static str, String) {
+    let answer = respond(service, state, asked);
     (answer.status.as_u16(), answer.operation, answer.body)
 }
 
@@ -70,13 +70,13 @@ fn policy() -> String {
 
 #[test]
 fn the_organization_has_the_documented_shape() {
-    let mut inside = Inside::default();
+    let mut state = State::default();
     let call = json_call(Service::Organizations, "AWSOrganizationsV20161128.DescribeOrganization", &json!({}));
-    let (status, operation, body) = ask(&mut inside, Service::Organizations, &call);
+    let (status, operation, body) = ask(&mut state, Service::Organizations, &call);
     assert_eq!((status, operation), (200, "DescribeOrganization"));
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(body["Organization"]["MasterAccountId"], ACCOUNT);
-    assert!(inside.complaints.is_empty(), "{:?}", inside.complaints);
+    assert!(state.violations.is_empty(), "{:?}", state.violations);
 }
 
 #[test]
@@ -99,9 +99,9 @@ fn there_are_no_data_exports_and_no_bill_goes_elsewhere() {
         ),
     ];
     for (service, prefix, operation, input, list) in listings {
-        let mut inside = Inside::default();
-        let (status, told, body) = ask(&mut inside, service, &json_call(service, &format!("{prefix}.{operation}"), &input));
-        assert_eq!((status, told), (200, operation), "{:?}", inside.complaints);
+        let mut state = State::default();
+        let (status, told, body) = ask(&mut state, service, &json_call(service, &format!("{prefix}.{operation}"), &input));
+        assert_eq!((status, told), (200, operation), "{:?}", state.violations);
         // The last page: with no token, and the member there.
         assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), json!({list: []}));
     }
@@ -109,8 +109,8 @@ fn there_are_no_data_exports_and_no_bill_goes_elsewhere() {
 
 #[test]
 fn a_bucket_is_absent_then_made_then_set() {
-    let mut inside = Inside::default();
-    let mut s3 = |call: &Asked| ask(&mut inside, Service::S3, call);
+    let mut state = State::default();
+    let mut s3 = |call: &HttpRequest| ask(&mut state, Service::S3, call);
     assert_eq!(s3(&s3_call(Method::HEAD, "/b-1", &[], "")).0, 404);
     let owner = [("x-amz-object-ownership", "BucketOwnerEnforced")];
     assert_eq!(s3(&s3_call(Method::PUT, "/b-1", &owner, CREATE)).1, "CreateBucket");
@@ -123,7 +123,7 @@ fn a_bucket_is_absent_then_made_then_set() {
     let rule = "<L><Rule><Status>Enabled</Status></Rule></L>";
     assert_eq!(s3(&s3_call(Method::PUT, "/b-1?lifecycle", &[], rule)).1, "PutBucketLifecycleConfiguration");
     assert_eq!(s3(&s3_call(Method::PUT, "/b-1?policy&x-id=PutBucketPolicy", &[], &policy())).0, 204);
-    let bucket = inside.account.buckets.remove("b-1").unwrap();
+    let bucket = state.account.buckets.remove("b-1").unwrap();
     assert!(bucket.delivery_allowed());
     let expected = Bucket {
         owner_enforced: true,
@@ -134,30 +134,30 @@ fn a_bucket_is_absent_then_made_then_set() {
         policy: bucket.policy.clone(),
     };
     assert_eq!(bucket, expected);
-    assert!(inside.complaints.is_empty(), "{:?}", inside.complaints);
+    assert!(state.violations.is_empty(), "{:?}", state.violations);
 }
 
 #[test]
 fn half_a_public_access_block_does_not_close_a_bucket() {
-    let mut inside = Inside::default();
-    inside.account.buckets.insert("b-1".to_owned(), Bucket::default());
+    let mut state = State::default();
+    state.account.buckets.insert("b-1".to_owned(), Bucket::default());
     let half = "<P><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>false</IgnorePublicAcls></P>";
-    ask(&mut inside, Service::S3, &s3_call(Method::PUT, "/b-1?publicAccessBlock", &[], half));
-    assert!(!inside.account.buckets["b-1"].closed);
+    ask(&mut state, Service::S3, &s3_call(Method::PUT, "/b-1?publicAccessBlock", &[], half));
+    assert!(!state.account.buckets["b-1"].closed);
 }
 
 #[test]
 fn a_report_needs_a_bucket_that_may_be_delivered_to() {
-    let mut inside = Inside::default();
+    let mut state = State::default();
     let put = json_call(Service::Cur, "AWSOrigamiServiceGatewayService.PutReportDefinition", &report());
-    let (status, _, body) = ask(&mut inside, Service::Cur, &put);
+    let (status, _, body) = ask(&mut state, Service::Cur, &put);
     assert_eq!(status, 400);
     assert!(body.contains("Failed to verify customer bucket permission."), "{body}");
     let policy = serde_json::from_str(&policy()).unwrap();
-    inside.account.buckets.insert("b-1".to_owned(), Bucket { policy: Some(policy), ..Bucket::default() });
-    assert_eq!(ask(&mut inside, Service::Cur, &put).0, 200);
+    state.account.buckets.insert("b-1".to_owned(), Bucket { policy: Some(policy), ..Bucket::default() });
+    assert_eq!(ask(&mut state, Service::Cur, &put).0, 200);
     let list = json_call(Service::Cur, "AWSOrigamiServiceGatewayService.DescribeReportDefinitions", &json!({"MaxResults": 5}));
-    let (_, _, body) = ask(&mut inside, Service::Cur, &list);
+    let (_, _, body) = ask(&mut state, Service::Cur, &list);
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["ReportDefinitions"][0]["ReportName"], "r");
 }
 
@@ -183,9 +183,9 @@ fn requests_that_aws_would_refuse_are_complaints() {
         call
     };
     let cases = [
-        (Service::S3, asked(Method::HEAD, "/b-1", &[], ""), "not signed"),
-        (Service::S3, asked(Method::HEAD, "/b-1", &[("authorization", &wrong_region)], ""), "signed for"),
-        (Service::S3, asked(Method::HEAD, "/b-1", &[("authorization", &scope("s3"))], ""), "session token"),
+        (Service::S3, request(Method::HEAD, "/b-1", &[], ""), "not signed"),
+        (Service::S3, request(Method::HEAD, "/b-1", &[("authorization", &wrong_region)], ""), "signed for"),
+        (Service::S3, request(Method::HEAD, "/b-1", &[("authorization", &scope("s3"))], ""), "session token"),
         (Service::S3, s3_call(Method::PUT, "/b-1", &[], location), "LocationConstraint"),
         (Service::S3, s3_call(Method::PUT, "/b-2?policy", &[], "{}"), "no such bucket"),
         (Service::S3, no_checksum, "checksum"),
@@ -220,34 +220,34 @@ fn requests_that_aws_would_refuse_are_complaints() {
         (Service::Organizations, transfers("Sideways", json!({"Type": "BILLING"})), "not part"),
     ];
     for (service, call, expected) in cases {
-        let mut inside = Inside::default();
-        assert_eq!(ask(&mut inside, service, &call).0, 400, "{expected}");
-        assert!(inside.complaints.iter().any(|it| it.contains(expected)), "{expected}: {:?}", inside.complaints);
+        let mut state = State::default();
+        assert_eq!(ask(&mut state, service, &call).0, 400, "{expected}");
+        assert!(state.violations.iter().any(|it| it.contains(expected)), "{expected}: {:?}", state.violations);
     }
 }
 
 #[test]
 fn the_mailbox_takes_one_response_at_the_exact_url() {
     let path = "/arn%3Aaws%3Acloudformation%7CX?X-Amz-Signature=0";
-    let mut inside = Inside { response_path: path.to_owned(), ..Inside::default() };
+    let mut state = State { response_path: path.to_owned(), ..State::default() };
     let body = r#"{"Status":"SUCCESS"}"#;
     let length = [("content-length", "20"), ("content-type", "")];
-    let put = |path: &str, headers: &[(&str, &str)]| asked(Method::PUT, path, headers, body);
+    let put = |path: &str, headers: &[(&str, &str)]| request(Method::PUT, path, headers, body);
     for (call, expected) in [
         (put("/arn:aws:cloudformation%7CX?X-Amz-Signature=0", &length), "bytes were changed"),
         (put(path, &[("content-length", "20"), ("content-type", "application/json")]), "content type"),
         (put(path, &[]), "MissingContentLength"),
-        (asked(Method::PUT, path, &length, &"x".repeat(4_097)), "too long"),
+        (request(Method::PUT, path, &length, &"x".repeat(4_097)), "too long"),
     ] {
-        assert_eq!(ask(&mut inside, Service::Mailbox, &call).0, 400, "{expected}");
-        assert!(inside.complaints.iter().any(|it| it.contains(expected)), "{expected}: {:?}", inside.complaints);
+        assert_eq!(ask(&mut state, Service::Mailbox, &call).0, 400, "{expected}");
+        assert!(state.violations.iter().any(|it| it.contains(expected)), "{expected}: {:?}", state.violations);
     }
-    assert_eq!(ask(&mut inside, Service::Mailbox, &put(path, &length)).0, 200);
-    assert!(inside.responded.is_some());
-    assert_eq!(ask(&mut inside, Service::Mailbox, &put(path, &length)).0, 400, "a second response");
+    assert_eq!(ask(&mut state, Service::Mailbox, &put(path, &length)).0, 200);
+    assert!(state.responded.is_some());
+    assert_eq!(ask(&mut state, Service::Mailbox, &put(path, &length)).0, 400, "a second response");
 }
 
-fn look(stack: &str, resource: &str) -> Asked {
+fn look(stack: &str, resource: &str) -> HttpRequest {
     let authorization = scope("cloudformation").replace("us-east-1", "eu-west-1");
     let headers = [
         ("authorization", authorization.as_str()),
@@ -255,25 +255,25 @@ fn look(stack: &str, resource: &str) -> Asked {
         ("content-type", "application/x-www-form-urlencoded"),
     ];
     let form = format!("Action=DescribeStackResources&Version=2010-05-15&StackName={stack}&LogicalResourceId={resource}");
-    asked(Method::POST, "/", &headers, &form)
+    request(Method::POST, "/", &headers, &form)
 }
 
 #[test]
 fn the_stack_still_waits_when_it_is_asked_after_the_response() {
     let stack = format!("arn:aws:cloudformation:eu-west-1:{ACCOUNT}:stack/hawser-bench/0");
-    let announced = || Inside {
+    let announced = || State {
         stack_id: stack.clone(),
         logical_id: "BillingExport".to_owned(),
         resource_type: "Custom::BillingExport",
-        ..Inside::default()
+        ..State::default()
     };
     let encoded = stack.replace(':', "%3A").replace('/', "%2F");
-    let mut inside = announced();
-    assert_eq!(ask(&mut inside, Service::CloudFormation, &look(&encoded, "BillingExport")).0, 400);
-    assert!(inside.complaints[0].contains("before the response"), "{:?}", inside.complaints);
-    inside = Inside { responded: Some(Instant::now()), ..announced() };
-    let (status, operation, body) = ask(&mut inside, Service::CloudFormation, &look(&encoded, "BillingExport"));
-    assert_eq!((status, operation), (200, "DescribeStackResources"), "{:?}", inside.complaints);
+    let mut state = announced();
+    assert_eq!(ask(&mut state, Service::CloudFormation, &look(&encoded, "BillingExport")).0, 400);
+    assert!(state.violations[0].contains("before the response"), "{:?}", state.violations);
+    state = State { responded: Some(Instant::now()), ..announced() };
+    let (status, operation, body) = ask(&mut state, Service::CloudFormation, &look(&encoded, "BillingExport"));
+    assert_eq!((status, operation), (200, "DescribeStackResources"), "{:?}", state.violations);
     let document = roxmltree::Document::parse(&body).unwrap();
     let text = |name: &str| document.descendants().find(|it| it.tag_name().name() == name).and_then(|it| it.text());
     assert_eq!(text("ResourceStatus"), Some("CREATE_IN_PROGRESS"));
@@ -281,10 +281,10 @@ fn the_stack_still_waits_when_it_is_asked_after_the_response() {
     for (call, expected) in [
         (look("another", "BillingExport"), "`StackName`"),
         (look(&encoded, "Another"), "`LogicalResourceId`"),
-        (asked(Method::POST, "/", &[("authorization", &scope("cloudformation"))], ""), "signed for"),
+        (request(Method::POST, "/", &[("authorization", &scope("cloudformation"))], ""), "signed for"),
     ] {
-        assert_eq!(ask(&mut inside, Service::CloudFormation, &call).0, 400, "{expected}");
-        assert!(inside.complaints.iter().any(|it| it.contains(expected)), "{expected}: {:?}", inside.complaints);
+        assert_eq!(ask(&mut state, Service::CloudFormation, &call).0, 400, "{expected}");
+        assert!(state.violations.iter().any(|it| it.contains(expected)), "{expected}: {:?}", state.violations);
     }
 }
 
@@ -307,19 +307,19 @@ fn the_vendor_takes_a_signed_notice_only() {
             ("webhook-signature", signature),
         ]
     };
-    let mut inside = Inside { launch_token: token.to_owned(), ..Inside::default() };
-    let forged = asked(Method::POST, "/notices", &headers("v1,AAAA"), &notice);
-    assert_eq!(ask(&mut inside, Service::Vendor, &forged).0, 400);
-    assert!(inside.notice.is_none());
-    let signed = asked(Method::POST, "/notices", &headers(&signature), &notice);
-    let (status, _, body) = ask(&mut inside, Service::Vendor, &signed);
-    assert_eq!(status, 200, "{:?}", inside.complaints);
+    let mut state = State { launch_token: token.to_owned(), ..State::default() };
+    let forged = request(Method::POST, "/notices", &headers("v1,AAAA"), &notice);
+    assert_eq!(ask(&mut state, Service::Vendor, &forged).0, 400);
+    assert!(state.notice.is_none());
+    let signed = request(Method::POST, "/notices", &headers(&signature), &notice);
+    let (status, _, body) = ask(&mut state, Service::Vendor, &signed);
+    assert_eq!(status, 200, "{:?}", state.violations);
     assert!(body.contains("connectionId"));
 }
 
 #[test]
 fn a_probe_is_neither_work_nor_a_complaint() {
-    let mut inside = Inside::default();
-    assert_eq!(ask(&mut inside, Service::Cur, &asked(Method::HEAD, "/", &[], "")).1, PROBE);
-    assert!(inside.complaints.is_empty());
+    let mut state = State::default();
+    assert_eq!(ask(&mut state, Service::Cur, &request(Method::HEAD, "/", &[], "")).1, PROBE);
+    assert!(state.violations.is_empty());
 }

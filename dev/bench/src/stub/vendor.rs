@@ -4,20 +4,20 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-use super::{ACCOUNT, Answer, Asked, Inside};
+use super::{ACCOUNT, Answer, HttpRequest, State};
 
 const CONNECTION_ID: &str = "connection-1";
 
-pub(super) fn answer(inside: &mut Inside, asked: &Asked) -> Result<Answer, String> {
-    if asked.head.method != Method::POST {
+pub(super) fn answer(state: &mut State, request: &HttpRequest) -> Result<Answer, String> {
+    if request.head.method != Method::POST {
         return Err("not a POST".to_owned());
     }
-    if asked.header("content-type") != Some("application/cloudevents+json") {
+    if request.header("content-type") != Some("application/cloudevents+json") {
         return Err("not a CloudEvent".to_owned());
     }
-    let signed = Webhook::new(&inside.launch_token).and_then(|it| it.verify(&asked.body, &asked.head.headers));
+    let signed = Webhook::new(&state.launch_token).and_then(|it| it.verify(&request.body, &request.head.headers));
     signed.map_err(|error| format!("the signature: {error}"))?;
-    let notice: Value = serde_json::from_slice(&asked.body).map_err(|error| format!("the notice: {error}"))?;
+    let notice: Value = serde_json::from_slice(&request.body).map_err(|error| format!("the notice: {error}"))?;
     for (key, expected) in [
         ("/specversion", "1.0"),
         ("/type", "hawser.connection.established"),
@@ -29,7 +29,7 @@ pub(super) fn answer(inside: &mut Inside, asked: &Asked) -> Result<Answer, Strin
             return Err(format!("`{key}` is not `{expected}`"));
         }
     }
-    inside.notice = Some(notice);
+    state.notice = Some(notice);
     let body = json!({"connectionId": CONNECTION_ID, "message": "Welcome."});
     Ok(Answer::new("PostNotice", StatusCode::OK, "application/json", body.to_string()))
 }
