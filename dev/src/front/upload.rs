@@ -112,12 +112,15 @@ async fn take(shared: &Shared, request: &Request, mut upload: Upload) -> Answer 
     let handed_on =
         document.unwrap_or_else(|problem| json!({"Status": "FAILED", "Reason": problem, "PhysicalResourceId": physical_id}));
     let request_id = upload.request_id.clone();
-    {
+    let accepted = {
         let mut uploads = lock(&shared.uploads);
         upload.accepted = !uploads.iter().any(|earlier| earlier.accepted && earlier.request_id == request_id);
         uploads.push(upload);
+        uploads.last().is_some_and(|upload| upload.accepted)
+    };
+    if accepted {
+        shared.hand_on_answer(&request_id, &handed_on).await;
     }
-    shared.hand_on_answer(&request_id, &handed_on).await;
     respond(200, "application/xml", "")
 }
 

@@ -1,7 +1,7 @@
-"""What CloudFormation does with access keys, secrets and policies, where MiniStack does less.
+"""AWS CloudFormation: access keys, secrets, policies and roles.
 
 AWS CloudFormation Template Reference: AWS::IAM::AccessKey, AWS::IAM::ManagedPolicy, AWS::IAM::Role, AWS::SecretsManager::Secret;
-IAM User Guide, "IAM and AWS STS quotas"; CloudFormation User Guide, "Conditions" and "Change sets".
+IAM User Guide, "IAM and AWS STS quotas".
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import re
 
 from ministack.core import iam_evaluator
 from ministack.services import iam, secretsmanager
-from ministack.services.cloudformation import engine, provisioners
+from ministack.services.cloudformation import provisioners
+
+from . import add, changed
 
 # "Access keys assigned to an IAM user", which no request raises.
 ACCESS_KEYS_PER_USER = 2
@@ -145,44 +147,13 @@ def bounded(handler):
     return {**handler, "create": create, "update": update}
 
 
-# --- Change sets ------------------------------------------------------------------------------------------------------
+# --- Registration -----------------------------------------------------------------------------------------------------
 
-
-def leaving_out_what_is_not_made(original):
-    """A resource whose condition does not hold is not part of the stack: when it comes to hold, the change set adds it."""
-
-    def resolve(template, parameters, stack_name, stack_id):
-        resolved = original(template, parameters, stack_name, stack_id)
-        if not resolved:
-            return resolved
-        conditions = engine._evaluate_conditions(template, parameters)
-        made = {name: resource for name, resource in resolved["Resources"].items()
-                if conditions.get(resource.get("Condition"), True)}
-        return {**resolved, "Resources": made}
-
-    return resolve
-
-
-# An AWS managed policy that MiniStack does not have, with the few of its actions that tell it from none.
-VIEW_ONLY_ACCESS = "job-function/ViewOnlyAccess"
-VIEW_ONLY_ACTIONS = ["ec2:Describe*", "iam:List*", "rds:Describe*", "s3:ListAllMyBuckets"]
-
-
-def provision() -> None:
-    """A type that MiniStack has come to know, or knows no longer, is an error."""
-    known, replacing = provisioners._RESOURCE_HANDLERS, provisioners._REPLACING_PROPERTIES
-    if "AWS::IAM::AccessKey" in known:
-        raise SystemExit("this MiniStack makes access keys itself: the pinned version has changed")
-    known["AWS::IAM::AccessKey"] = ACCESS_KEY
-    arn = f"arn:aws:iam::aws:policy/{VIEW_ONLY_ACCESS}"
-    if iam._policy_exists(arn):
-        raise SystemExit(f"this MiniStack has {VIEW_ONLY_ACCESS}: the pinned version has changed")
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": VIEW_ONLY_ACTIONS, "Resource": "*"}]}
-    iam._aws_managed_policies[arn] = iam._make_aws_managed_record(VIEW_ONLY_ACCESS, json.dumps(document))
-    replacing["AWS::IAM::AccessKey"] = ("Serial", "UserName")
-    replacing.setdefault("AWS::SecretsManager::Secret", ("Name",))
-    for resource_type, better in (("AWS::IAM::ManagedPolicy", refusing), ("AWS::IAM::Role", bounded),
-                                  ("AWS::SecretsManager::Secret", by_arn)):
-        if not known[resource_type].get("update_with_logical_id"):
-            raise SystemExit(f"this MiniStack updates {resource_type} in another way: the pinned version has changed")
-        known[resource_type] = better(known[resource_type])
+_handlers, _replacing = provisioners._RESOURCE_HANDLERS, provisioners._REPLACING_PROPERTIES
+add(_handlers, "AWS::IAM::AccessKey", ACCESS_KEY)
+add(_replacing, "AWS::IAM::AccessKey", ("Serial", "UserName"))
+_replacing.setdefault("AWS::SecretsManager::Secret", ("Name",))
+for _type, _stricter in (("AWS::IAM::ManagedPolicy", refusing), ("AWS::IAM::Role", bounded), ("AWS::SecretsManager::Secret", by_arn)):
+    if not _handlers[_type].get("update_with_logical_id"):
+        raise changed(f"{_type} is updated in another way")
+    _handlers[_type] = _stricter(_handlers[_type])

@@ -15,7 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 from ministack.core.responses import get_account_id, get_region, new_uuid, request_scope
 from ministack.services import organizations
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import provisioners, stacks
+
+from . import add, patch
 
 # Between two looks at a member's stack.
 POLL_SECONDS = 0.1
@@ -144,17 +146,17 @@ def _enabled(value) -> bool:
     return str(value).lower() == "true"
 
 
-def moving_accounts(original):
-    """After MoveAccount, the StackSets of the organization follow by themselves. The filter is for operations, not for this."""
+@patch(organizations._DISPATCH, "MoveAccount")
+def move_account(original, payload):
+    """The StackSets of the organization follow an account that is moved, without the filter, which is for operations.
 
-    def move(payload):
-        answer = original(payload)
-        account, moved = get_account_id(), payload.get("AccountId")
-        if answer[0] == 200:
-            threading.Thread(target=_follow, args=(account, moved), daemon=True).start()
-        return answer
-
-    return move
+    CloudFormation User Guide, "Enable or disable automatic deployments for StackSets in AWS Organizations".
+    """
+    answer = original(payload)
+    account, moved = get_account_id(), payload.get("AccountId")
+    if answer[0] == 200:
+        threading.Thread(target=_follow, args=(account, moved), daemon=True).start()
+    return answer
 
 
 def _follow(management_account: str, moved: str) -> None:
@@ -174,15 +176,10 @@ def _follow(management_account: str, moved: str) -> None:
                 _remove(stack_set, account, region)
 
 
-def known_to_block(original):
-    """It waits for the stacks of its members, so it must not hold up the emulator's one loop."""
-
-    def blocks(resource_type: str) -> bool:
-        return resource_type == "AWS::CloudFormation::StackSet" or original(resource_type)
-
-    return blocks
+@patch(stacks, "_runs_on_worker_thread")
+def run_on_worker_thread(original, resource_type: str) -> bool:
+    """A StackSet waits for the stacks of its members, so it must not block MiniStack's event loop."""
+    return resource_type == "AWS::CloudFormation::StackSet" or original(resource_type)
 
 
-def provision() -> None:
-    """Makes the type known."""
-    provisioners._RESOURCE_HANDLERS["AWS::CloudFormation::StackSet"] = {"create": create, "update": update, "delete": delete}
+add(provisioners._RESOURCE_HANDLERS, "AWS::CloudFormation::StackSet", {"create": create, "update": update, "delete": delete})
