@@ -1,5 +1,5 @@
 //! An organization: the management account, and by a service-managed StackSet its members (F-10, F-11). The StackSet is of
-//! `dev/emulator/stacksets.py`; what it deploys is deployed by CloudFormation's emulator in the members' own accounts.
+//! `dev/emulator/patches/cloudformation_stacksets.py`; what it deploys is deployed by CloudFormation's emulator in the members' own accounts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
