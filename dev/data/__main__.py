@@ -1,4 +1,4 @@
-"""`python -m dev.data make | read`, from the root of the repository; what was made or found is one line of JSON on stdout.
+"""`python -m dev.data make | read`, from the root of the repository; the result is one line of JSON on stdout.
 
 The bucket is reached by the AWS SDK's own environment variables (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, …)."""
 
@@ -26,7 +26,7 @@ def make(options: argparse.Namespace) -> list[dict[str, object]]:
     arns = {
         layouts.LEGACY: f"arn:aws:cur:us-east-1:{options.account}:definition/{options.name}",
     }
-    made_up = f"arn:aws:bcm-data-exports:us-east-1:{options.account}:export/{options.name}-00000000-0000-4000-8000-000000000000"
+    example_arn = f"arn:aws:bcm-data-exports:us-east-1:{options.account}:export/{options.name}-00000000-0000-4000-8000-000000000000"
     export = layouts.Export(
         options.kind,
         options.format,
@@ -35,7 +35,7 @@ def make(options: argparse.Namespace) -> list[dict[str, object]]:
         options.prefix,
         options.bucket,
         options.account,
-        options.arn or arns.get(options.kind, made_up),
+        options.arn or arns.get(options.kind, example_arn),
     )
     if export.kind == layouts.LEGACY and export.format == "Parquet" and export.is_new:
         raise SystemExit("AWS writes a legacy report in Parquet with OVERWRITE_REPORT only")
@@ -78,7 +78,7 @@ def main() -> None:
     making.add_argument("--account", default="111122223333", help="the payer")
     making.add_argument("--member", default="444455556666", help="another account on the bill")
     making.add_argument("--arn", help="the export's, for the manifest")
-    making.add_argument("--columns", help="of CUR 2.0 and FOCUS, with commas between them; left out: all that are filled")
+    making.add_argument("--columns", help="of CUR 2.0 and FOCUS, with commas between them; left out: all that have values")
     making.add_argument("--first", type=datetime.date.fromisoformat, help="the first day; left out: the first of the last day's month")
     making.add_argument("--last", type=datetime.date.fromisoformat, required=True, help="the last day, YYYY-MM-DD")
     making.add_argument("--files", type=int, default=1, help="data files of each month")

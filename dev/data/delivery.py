@@ -1,4 +1,4 @@
-"""A whole delivery: its objects, and what was made; and the way back from a manifest to the rows."""
+"""Writes a whole delivery, and reads it back from its manifest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from . import files, items, layouts, tables
 from .layouts import LEGACY, Export
 
-# What is summed up on both sides, to see that the rows that are read are those that were made.
+# The column whose sum shows that the rows read are the rows written.
 COSTS = {
     (LEGACY, "Csv"): "lineItem/UnblendedCost",
     (LEGACY, "Parquet"): "line_item_unblended_cost",
@@ -23,7 +23,7 @@ COSTS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
+class Delivered:
     """One billing period of a delivery."""
 
     period: str
@@ -40,7 +40,7 @@ Put = Callable[[str, bytes], None]
 
 def deliver(
     export: Export, made: dict[str, list[items.Item]], names: list[str] | None, count: int, at: datetime.datetime, put: Put
-) -> Iterator[Made]:
+) -> Iterator[Delivered]:
     """Puts every object of a delivery, the manifest last, as AWS does."""
     for period, rows in made.items():
         place = layouts.of(export, period, at)
@@ -64,7 +64,7 @@ def deliver(
         for key in reversed(place.manifests):
             put(key, manifest)
         cost_column = next(column for column in columns if column.name == COSTS[export.kind, export.format])
-        yield Made(
+        yield Delivered(
             period,
             place.manifests[0],
             list(written),
@@ -87,15 +87,15 @@ def create_table(export: Export, columns: list[tables.Column]) -> str:
 
 def follow(bucket: str, manifest: str, get: Callable[[str], bytes]) -> dict[str, object]:
     """Reads every file that a manifest names: their number, bytes, rows, columns and costs."""
-    said = json.loads(get(manifest))
-    keys = said.get("reportKeys") or [in_bucket(bucket, uri) for uri in said["dataFiles"]]
+    document = json.loads(get(manifest))
+    keys = document.get("reportKeys") or [in_bucket(bucket, uri) for uri in document["dataFiles"]]
     total: collections.Counter[str] = collections.Counter()
     columns: list[str] = []
     for key in keys:
         body = get(key)
         rows, found, cost = files.read(key, body, set(COSTS.values()))
         if columns and found != columns:
-            raise SystemExit(f"`{key}` has other columns than the file before it")
+            raise SystemExit(f"`{key}` has other columns than the previous file")
         columns = found
         total.update(bytes=len(body), rows=rows, cost=cost)
     return {"files": keys, "columns": columns, **total}
