@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import pathlib
@@ -59,12 +60,13 @@ class Docker:
             self._start()
         try:
             self._base_image()
-            gateway = self._docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+            network = json.loads(self._docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
         except BaseException:
             self.close()
             raise
-        # The address of this machine as containers see it.
-        self.host = gateway
+        # The address of this machine as containers see it. A daemon that runs for the first time does not say it: then it is the
+        # first of the subnet.
+        self.host = network.get("Gateway") or str(ipaddress.ip_network(network["Subnet"])[1])
 
     def _answers(self) -> bool:
         client = shutil.which("docker")
