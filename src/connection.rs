@@ -3,31 +3,32 @@
 //! The notice is one HTTPS POST, a CloudEvents 1.0 structured event signed as Standard Webhooks do, holding a proof of
 //! identity that only this account can make. `docs/notices.md` is the contract with vendors.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use time::OffsetDateTime;
 use tracing::{info, warn};
 
 use crate::{
+    aws::Fault,
+    connection::status::Status,
     error::{Code, Failure},
-    event::{Origin, RequestType},
-    execute::patiently,
-    lifecycle::{Fate, is_made_up, is_on_its_way_back},
-    names::{Key, LaunchToken, NameError, NoticeUrl, one_line, shorten},
-    ports::{Fault, HttpAnswer, Ports},
-    properties::Properties,
-    reply::Attributes,
-    watch::Status,
+    names::{Key, one_line, shorten},
+    ports::{HttpAnswer, Ports},
+    protocol::{
+        lifecycle::{Fate, is_made_up, is_on_its_way_back},
+        origin::{Origin, RequestType},
+        reply::Attributes,
+        retry::patiently,
+    },
 };
 
 pub mod notice;
+pub mod status;
+pub mod terms;
 
-pub use notice::{Proof, ProofRequest};
-
-/// The resource type in the template.
-pub const RESOURCE_TYPE: &str = "Custom::AccountConnection";
+pub use terms::{Asked, RESOURCE_TYPE, Terms};
 
 /// The names of all attributes of this resource type, on Create and Update alike (F-30).
 pub const ATTRIBUTES: [&str; 3] = ["ConnectionId", "Message", "NoticeId"];
@@ -50,73 +51,6 @@ const WORDS_BYTES_MAX: usize = 600;
 
 /// Longest connection id taken from a vendor; longer ones are refused, an id is never cut.
 const CONNECTION_ID_BYTES_MAX: usize = 256;
-
-/// What is told to the vendor: the properties.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
-    /// Where notices go.
-    pub notice_url: NoticeUrl,
-    /// The signing key.
-    pub token: LaunchToken,
-    /// What the customer calls the connection.
-    pub connection_name: String,
-    /// The role the vendor may assume.
-    pub role_arn: String,
-    /// With which external id.
-    pub external_id: String,
-    /// The secret that holds an access key for products that need one; empty where the role is the way in.
-    pub access_key_secret_arn: String,
-    /// The id of that key, so that a new key is told; empty without one.
-    pub access_key_id: String,
-    /// Which Regions the customer wants covered.
-    pub regions: Vec<String>,
-    /// Granted permission packs and their modes.
-    pub packs: BTreeMap<String, String>,
-    /// The template's version.
-    pub template_version: String,
-    /// The organization facts, attributes of the billing export.
-    pub organization: BTreeMap<String, String>,
-    /// The billing export, its attributes.
-    pub billing: BTreeMap<String, String>,
-}
-
-/// What a request asks of the resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
-    /// Create or Update.
-    Have(Box<Terms>),
-    /// Delete; terms that cannot be read leave no one to tell.
-    Remove(Result<Box<Terms>, Failure>),
-}
-
-impl Terms {
-    /// Reads the properties.
-    ///
-    /// # Errors
-    /// [`Code::NoticeUrlRefused`] for the notice URL, else what [`Properties`] says.
-    pub fn parse(properties: Option<&Map<String, Value>>) -> Result<Self, Failure> {
-        let mut properties = Properties::new(properties);
-        let url = properties.required("NoticeUrl")?;
-        let terms = Self {
-            notice_url: url
-                .parse()
-                .map_err(|why: NameError| Failure::new(Code::NoticeUrlRefused, format!("property `NoticeUrl` {why}")))?,
-            token: properties.required_parsed("LaunchToken")?,
-            connection_name: properties.text("ConnectionName")?.unwrap_or_default(),
-            role_arn: properties.required("RoleArn")?,
-            external_id: properties.required("ExternalId")?,
-            access_key_secret_arn: properties.text("AccessKeySecretArn")?.unwrap_or_default(),
-            access_key_id: properties.text("AccessKeyId")?.unwrap_or_default(),
-            regions: properties.list("Regions")?,
-            packs: properties.map("Packs")?.into_iter().filter(|(_, mode)| mode != "None").collect(),
-            template_version: properties.text("TemplateVersion")?.unwrap_or_default(),
-            organization: properties.map("Organization")?,
-            billing: properties.map("Billing")?,
-        };
-        properties.finish()?;
-        Ok(terms)
-    }
-}
 
 /// The id: derived from stack and resource, because everything about a connection can change in place.
 pub fn physical_id(origin: &Origin) -> String {
@@ -185,8 +119,7 @@ async fn may_have_been_told(origin: &Origin, ports: &Ports<'_>) -> Result<bool, 
     if id == physical_id(origin) || !is_made_up(id) {
         return Ok(id == physical_id(origin));
     }
-    let aws = ports.cloud.at(&origin.stack.region);
-    match patiently(ports.clock, origin, || aws.stack_resource(&origin.stack, &origin.logical_id)).await {
+    match patiently(ports.clock, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await {
         Ok(resource) => Ok(Fate::of(resource.as_ref(), id) == Fate::Going),
         // A role that may not ask must not keep the stack from going; a vendor that never heard of it answers 404.
         Err(fault) if fault.is_denial() => Ok(true),

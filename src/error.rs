@@ -4,10 +4,7 @@
 
 use std::fmt;
 
-use crate::{
-    names::one_line,
-    ports::{Fault, FaultKind},
-};
+use crate::{aws::Fault, names::one_line};
 
 /// Who can mend it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,17 +200,3 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        let code = match fault.kind {
-            FaultKind::Denied => Code::AwsAccessDenied,
-            FaultKind::DeniedByScp => Code::AwsDeniedByScp,
-            FaultKind::Throttled => Code::AwsThrottled,
-            FaultKind::Unavailable => Code::AwsUnavailable,
-            _ => Code::AwsRefused,
-        };
-        let cause = fault.to_string();
-        Self::explained(&fault, code, cause)
-    }
-}

@@ -14,18 +14,23 @@ use tracing::{error, info, warn};
 use crate::{
     billing::{
         self, Export, Id, Kind, Retention,
-        observe::{Doomed, Facts, doomed, observe, observe_removal},
+        execute::{Halt, execute},
+        facts::Facts,
+        observe::{Doomed, doomed, observe, observe_removal},
         plan,
     },
-    connection,
+    connection, delivery,
     error::{Blame, Code, Failure},
-    event::{Envelope, Origin, Request, RequestType, Unanswerable},
-    execute::{Halt, PATIENCE, execute},
-    lifecycle::{is_on_its_way_back, is_unwanted},
     names::{NamePrefix, ResponseUrl, one_line},
     ports::Ports,
-    reply::{Attributes, Verdict, nothing_made_id, render},
-    watch,
+    protocol::{
+        envelope::{Envelope, Unanswerable},
+        lifecycle::{is_on_its_way_back, is_unwanted},
+        origin::{Origin, RequestType},
+        reply::{Attributes, Verdict, nothing_made_id, render},
+        retry::PATIENCE,
+    },
+    request::Request,
 };
 
 /// Kept free of work before the deadline: the upload of the response with several tries, of which the last still ends
@@ -83,11 +88,11 @@ pub enum Unhandled {
 /// # Errors
 /// [`Unhandled`]
 pub async fn handle(event: &Value, invocation: &str, deadline: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Unhandled> {
-    if !watch::is_heartbeat(event) {
+    if !delivery::is_heartbeat(event) {
         return Ok(answer(event, deadline, ports).await?);
     }
     let left = Duration::try_from(deadline - ports.clock.now()).ok().filter(|left| !left.is_zero()).unwrap_or(BUDGET_UNKNOWN);
-    let beat = watch::beat(event, invocation, ports.clock.now() + left, ports);
+    let beat = delivery::beat(event, invocation, ports.clock.now() + left, ports);
     within(left - SAFETY.min(left / REPLY_SHARE), beat, ports).await.map_err(Unhandled::Untold)
 }
 

@@ -4,55 +4,33 @@
 //! invokes it inside the customer's account while a stack is created, updated or deleted; it answers every such
 //! request exactly once, before its deadline, whatever happens.
 //!
-//! Modules, in the order to read them:
+//! The modules form layers: each imports only from those above it in this list.
 //!
-//! 1. [`handler`]: the story of one event, in one function.
-//! 2. [`event`]: wire JSON to [`event::Envelope`] (whom to answer) and [`event::Request`] (what was asked).
-//! 3. [`names`]: the newtypes; each has one door, so nothing behind it checks again.
-//! 4. [`organization`]: the account's place in its organization, a total function.
-//! 5. [`billing`]: `Custom::BillingExport`: facts, choice and plan, all pure.
-//! 6. [`connection`]: `Custom::AccountConnection`: the notice to the vendor and the proof of identity.
-//! 7. [`execute`]: a plan's steps through the ports, in order.
-//! 8. [`reply`]: the verdict as CloudFormation's response, at most 4,096 bytes.
-//! 9. [`error`]: the closed list of codes, each with what to do next.
-//! 10. [`lifecycle`]: whether CloudFormation still wants what a request asks.
-//! 11. [`watch`]: every few hours, whether billing data arrives.
-//! 12. [`ports`]: what is needed of AWS, the vendor, the mailbox and the clock, in our words. SDK types stop there.
-//! 13. `sim`: an account, a vendor and CloudFormation itself, in memory; and `dry_run`, the plan without its execution
-//!     (both feature `sim`).
-//! 14. `template` and `profile`: the template and named sets of its parameters as data, for every other way to connect
-//!     (feature `cli`); `ways` makes those of them that are texts.
-//! 15. `direct`: the handler's code with a person's own credentials, without a stack; and `preflight`, a look before a launch
-//!     (both feature `direct`).
+//! 1. [`names`], [`error`]: the field's newtypes and codes; secrets that cannot be printed.
+//! 2. [`aws`], [`identity`], [`ports`]: what is needed of the world, in our words, one trait per service.
+//! 3. [`protocol`]: CloudFormation's protocol: envelope, properties, lifecycle, retry, reply.
+//! 4. [`billing`]: `Custom::BillingExport`: facts, choice and plan (pure); observe and execute.
+//! 5. [`connection`]: `Custom::AccountConnection`: the notice to the vendor and the proof of identity.
+//! 6. [`delivery`]: every few hours, whether billing data arrives.
+//! 7. [`request`]: wire JSON to what was asked.
+//! 8. [`handler`]: the story of one event, in one function.
+//! 9. `sdk`: the ports over AWS's SDK and HTTP (feature `sdk`).
 
 pub mod actions;
+pub mod aws;
 pub mod billing;
 pub mod connection;
-#[cfg(feature = "direct")]
-pub mod direct;
-#[cfg(feature = "sim")]
-pub mod dry_run;
+pub mod decide;
+pub mod delivery;
 pub mod error;
-pub mod event;
-pub mod execute;
 pub mod handler;
-pub mod lifecycle;
+pub mod identity;
 pub mod names;
-pub mod organization;
 pub mod ports;
-#[cfg(feature = "direct")]
-pub mod preflight;
-#[cfg(feature = "cli")]
-pub mod profile;
-pub mod properties;
-pub mod reply;
-#[cfg(feature = "sim")]
-pub mod sim;
-#[cfg(feature = "cli")]
-pub mod template;
-pub mod watch;
-#[cfg(feature = "cli")]
-pub mod ways;
+pub mod protocol;
+pub mod request;
+#[cfg(feature = "sdk")]
+pub mod sdk;
 
 /// The version of this handler, as notices and logs carry it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,6 +1,6 @@
 //! The Lambda entry point: one execution environment, one event at a time.
 
-use hawser::{handler, ports::real::World};
+use hawser::{handler, sdk::world::World};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use time::OffsetDateTime;

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use url::Url;
 
 /// Why a text is not the name it was meant to be: the end of a sentence that begins with the property's name.
@@ -331,7 +332,7 @@ impl Key {
 }
 
 /// Hexadecimal SHA-256 over the parts, each ended by a newline, shortened to `bytes` bytes.
-pub(crate) fn digest_hex(parts: &[&str], bytes: usize) -> String {
+pub fn digest_hex(parts: &[&str], bytes: usize) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.as_bytes());
@@ -449,7 +450,7 @@ impl FromStr for NoticeUrl {
 }
 
 /// A text cut at a character boundary to at most `bytes_max` bytes, with `…` where something was cut.
-pub(crate) fn shorten(text: &str, bytes_max: usize) -> String {
+pub fn shorten(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
@@ -458,6 +459,11 @@ pub(crate) fn shorten(text: &str, bytes_max: usize) -> String {
 }
 
 /// One line without control characters: words of others, and names among them, end in stack events, logs and terminals.
-pub(crate) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// RFC 3339 in UTC, whole seconds.
+pub fn rfc3339(at: OffsetDateTime) -> String {
+    at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
 }

@@ -2,11 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use hawser::{
+    aws::{Fault, FaultKind, Organization},
+    billing::account_role::{AccountRole, RoleName},
     connection::{Meaning, Receipt, meaning, notice::Type},
     error::{Code, Failure},
     names::AccountId,
-    organization::{AccountRole, Organization, RoleName},
-    ports::{Fault, FaultKind, HttpAnswer},
+    ports::HttpAnswer,
 };
 use serde_json::{Value, json};
 

@@ -5,9 +5,8 @@ mod canned;
 
 use canned::Canned;
 use hawser::{
-    billing::{Report, Tags},
+    aws::{Buckets, CostReports, FaultKind, Organizations, Report, StackResource, Stacks, Tags, Version},
     names::{AccountId, BucketName, Partition, Region, ReportName, StackId},
-    ports::{Aws, FaultKind, StackResource, Version},
 };
 
 fn billing(partition: Partition) -> Region {

@@ -1,13 +1,15 @@
-//! Data Exports, Support, Organizations' transfers and S3's listing, as they leave the SDK and as their answers are read; and where
+//! Data DataExports, Support, Organizations' transfers and S3's listing, as they leave the SDK and as their answers are read; and where
 //! each service is, for every Region the SDK knows.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use hawser::{
-    billing::export::{DataExport, ExportSummary},
+    aws::{
+        Buckets, CostReports, DataExport, DataExports, Direction, Execution, ExportSummary, FaultKind, NewCase, Organizations,
+        Support,
+    },
     names::{AccountId, BucketName, Partition, Region},
-    ports::{Aws, Direction, Execution, Exports, FaultKind, NewCase, Support},
 };
 use serde_json::{Value, json};
 use time::macros::datetime;

@@ -12,10 +12,10 @@ use std::{
 };
 
 use hawser::{
-    dry_run::{DryRun, dry_run},
+    decide::{DryRun, look},
     handler,
-    sim::{AccountFile, World},
 };
+use hawser_sim::{AccountFile, World};
 use serde_json::Value;
 
 /// What every folder holds, and nothing else.
@@ -94,7 +94,7 @@ impl Case {
 async fn every_case_is_planned_and_answered_as_told() {
     for folder in folders() {
         let case = Case::read(folder);
-        let plan = dry_run(&case.request, case.account.clone()).await;
+        let plan = look(&case.request, &World::new(case.account.clone()).ports()).await;
         let told = plan.as_ref().map_or_else(|failure| format!("FAILED\n  {failure}\n"), ToString::to_string);
         let story = fs::read_to_string(case.folder.join("story.txt")).unwrap();
         insta::with_settings!({

@@ -8,13 +8,13 @@
 use std::{collections::BTreeSet, fmt::Write, fs, path::PathBuf};
 
 use hawser::{
+    aws::Cloud,
     billing::{
         Kind,
         query::{configure, guaranteed},
     },
-    ports::Cloud,
-    sim::{AccountFile, World},
 };
+use hawser_sim::{AccountFile, World};
 
 fn page() -> String {
     let mut page = String::from(

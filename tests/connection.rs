@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use hawser::{
     connection::{self, Meaning, notice::Type},
     error::Code,
-    event::Request,
     handler,
     ports::{HttpAnswer, NoAnswer, Ports, Vendor},
-    sim::{AccountFile, World},
+    request::Request,
 };
+use hawser_sim::{AccountFile, World};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;

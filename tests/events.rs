@@ -9,10 +9,10 @@ use std::{
 
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
 use hawser::{
-    billing, connection,
+    billing, connection, delivery,
     error::Code,
-    event::{Envelope, Request, RequestType},
-    watch,
+    protocol::{envelope::Envelope, origin::RequestType},
+    request::Request,
 };
 use serde_json::Value;
 
@@ -85,8 +85,8 @@ fn files_expectations_and_table_name_the_same_events() {
 #[test]
 fn the_schedules_event_is_the_templates() {
     let event: Value = serde_json::from_str(&read("delivery-watch.json")).unwrap();
-    assert!(watch::is_heartbeat(&event));
-    watch::Heartbeat::parse(&event).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(delivery::is_heartbeat(&event));
+    delivery::Heartbeat::parse(&event).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(Envelope::parse(&event).is_err(), "there is nowhere to send a response to");
 
     let template = fs::read_to_string(folder().join("../template.yaml")).unwrap();

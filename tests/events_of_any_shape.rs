@@ -4,10 +4,8 @@
 
 use std::time::Duration;
 
-use hawser::{
-    handler::{self, Unanswered},
-    sim::{AccountFile, World},
-};
+use hawser::handler::{self, Unanswered};
+use hawser_sim::{AccountFile, World};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -5,19 +5,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hawser::{
+    aws::{DataExport, ExportStatus, Fault, FaultKind, Organization, Report},
     billing::{
-        ATTRIBUTES, Existing, Export, Format, Kind, Report, Retention, Reuse, Scope,
-        export::{DataExport, ExportStatus},
-        observe::{BucketSeen, Facts, Leftover, Ours, OwnBucket, Remains},
+        ATTRIBUTES, Existing, Export, Format, Kind, Retention, Reuse, Scope,
+        account_role::AccountRole,
+        facts::{BucketSeen, Facts, Leftover, Ours, OwnBucket, Remains},
         plan::{Plan, PolicySeen, Step, plan, plan_removal, plan_without},
         query::{Configured, FOCUS_COLUMNS, Source},
     },
     error::{Code, Failure},
-    event::{Origin, RequestType},
-    organization::{AccountRole, Organization},
-    ports::{Fault, FaultKind},
-    sim::EPOCH,
+    protocol::origin::{Origin, RequestType},
 };
+use hawser_sim::EPOCH;
 
 const ACCOUNT: &str = "111122223333";
 

@@ -19,7 +19,7 @@ use serde::Deserialize;
 const ROWS: u32 = 44;
 
 /// Where citations count, and where they are only checked for naming a row.
-const PLACES: [&str; 5] = ["src", "tests", "console", "dev", "template.yaml"];
+const PLACES: [&str; 8] = ["src", "cli", "sim", "publish", "tests", "console", "dev", "template.yaml"];
 
 /// What is tested here is the test equipment, which proves nothing about Hawser.
 const EQUIPMENT: [&str; 3] = ["dev/src/", "dev/bench/", "dev/tests/emulator/front.rs"];

@@ -21,14 +21,15 @@ use captured::Captured;
 use futures::future::join_all;
 use hawser::{
     connection,
-    event::Request,
     handler::{self, Unanswered},
-    ports::{HttpAnswer, Mailbox, NoAnswer, Ports, VENDOR_BODY_BYTES_MAX, Vendor, web::Web},
-    sim::{
-        AccountFile, World,
-        account::{BucketFile, ReportFile},
-        parties::SIGNATURE,
-    },
+    ports::{HttpAnswer, Mailbox, NoAnswer, Ports, VENDOR_BODY_BYTES_MAX, Vendor},
+    request::Request,
+    sdk::web::Web,
+};
+use hawser_sim::{
+    AccountFile, World,
+    account::{BucketFile, ReportFile},
+    parties::SIGNATURE,
 };
 use serde_json::{Value, json};
 use tokio::{

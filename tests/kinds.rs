@@ -6,12 +6,12 @@ use std::{collections::BTreeMap, time::Duration};
 use hawser::{
     billing::{self, Kind, query},
     handler,
-    sim::{
-        AccountFile, Mishap, World,
-        account::{BucketFile, OrganizationFile, ReportFile, Things},
-        account_file::{ExportFile, SupportFile, SupportPlan, TransferFile, TransfersFile},
-        tables::TableFile,
-    },
+};
+use hawser_sim::{
+    AccountFile, Mishap, World,
+    account::{BucketFile, OrganizationFile, ReportFile, Things},
+    account_file::{ExportFile, SupportFile, SupportPlan, TransferFile, TransfersFile},
+    tables::TableFile,
 };
 use serde_json::{Map, Value, json};
 

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use captured::Captured;
 use hawser::{
-    connection::Proof,
-    event::{Envelope, Request},
     handler,
+    identity::Proof,
     names::{LaunchToken, ResponseUrl},
-    sim::{
-        AccountFile, Mishap, World,
-        parties::{MAILBOX_CALL, SIGNATURE, VENDOR_CALL},
-        stack::{Parameters, Stack},
-    },
+    protocol::envelope::Envelope,
+    request::Request,
+};
+use hawser_sim::{
+    AccountFile, Mishap, World,
+    parties::{MAILBOX_CALL, SIGNATURE, VENDOR_CALL},
+    stack::{Parameters, Stack},
 };
 use serde_json::json;
 use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt};

@@ -9,10 +9,10 @@ use std::{
 };
 
 use hawser::{
-    ports::{Cloud, OBJECTS_LISTED_MAX},
-    sim::{AccountFile, World},
-    watch::layout::{self, Found, Trouble},
+    aws::{Cloud, OBJECTS_LISTED_MAX},
+    delivery::layout::{self, Found, Trouble},
 };
+use hawser_sim::{AccountFile, World};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -5,15 +5,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use hawser::{
     actions::HANDLER_ACTIONS,
-    billing::{self, Export, Report},
-    connection,
-    event::Request,
-    handler,
+    billing::{self, Export, definition},
+    connection, handler,
     names::Partition,
-    sim::{
-        AccountFile, Mishap, World,
-        account::{BucketFile, OrganizationFile, ReportFile},
-    },
+    request::Request,
+};
+use hawser_sim::{
+    AccountFile, Mishap, World,
+    account::{BucketFile, OrganizationFile, ReportFile},
 };
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -315,7 +314,7 @@ fn prefixes_end_as_aws_demands() {
         let stack = here().with("Format", json!(format));
         let export = Export::parse(Some(&stack.properties)).unwrap();
         for request in 0..1000 {
-            let wanted = Report::wanted(&export.id(&origin), export.format, &bucket, &home, &format!("request-{request}"));
+            let wanted = definition::report(&export.id(&origin), export.format, &bucket, &home, &format!("request-{request}"));
             let legal = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()/".contains(c);
             assert!(wanted.prefix.len() >= 2 && wanted.prefix.chars().all(legal), "{}", wanted.prefix);
             assert!(!wanted.prefix.ends_with(['/', '|', '.']), "{}", wanted.prefix);

@@ -4,9 +4,10 @@
 
 use hawser::{
     billing::policy::{POLICY_BYTES_MAX, PolicyError, merge, was_set_up},
-    dry_run::dry_run,
+    decide::look,
     names::{AccountId, BucketName, Partition, Region},
 };
+use hawser_sim::World;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -251,7 +252,7 @@ async fn created(policy: Value) -> Result<String, String> {
     let tags = json!({ "hawser:stack-id": event["StackId"], "hawser:logical-id": "BillingExport" });
     let bucket = json!({ "name": "acme-111122223333-5a3786aa0a9f623d", "tags": tags, "policy": policy });
     let account = serde_json::from_value(json!({ "buckets": [bucket] })).unwrap();
-    dry_run(&event, account).await.map(|run| run.to_string()).map_err(|failure| failure.to_string())
+    look(&event, &World::new(account).ports()).await.map(|run| run.to_string()).map_err(|failure| failure.to_string())
 }
 
 #[tokio::test(start_paused = true)]

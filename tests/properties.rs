@@ -3,7 +3,7 @@
 
 use hawser::{
     error::{Code, Failure},
-    properties::Properties,
+    protocol::properties::Properties,
 };
 use serde_json::{Value, json};
 

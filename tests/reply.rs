@@ -4,8 +4,10 @@
 use hawser::{
     billing::ATTRIBUTES,
     error::{Code, Failure},
-    event::Envelope,
-    reply::{Attributes, RESPONSE_BYTES_MAX, Verdict, nothing_made_id, render},
+    protocol::{
+        envelope::Envelope,
+        reply::{Attributes, RESPONSE_BYTES_MAX, Verdict, nothing_made_id, render},
+    },
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

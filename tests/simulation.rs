@@ -10,22 +10,20 @@ mod captured;
 use std::{collections::BTreeSet, time::Duration};
 
 use captured::Captured;
-use hawser::{
-    billing::{Format, TAG_LOGICAL_ID, TAG_STACK},
-    sim::{
-        EPOCH, Mishap, World,
-        account::{AccountFile, Lags, Object, Things},
-        account_file::SupportPlan,
-        coverage::{self, Coverage},
-        lambda::{Deliveries, Delivery},
-        life::{Life, Lived, Op, live_alone},
-        model,
-        parties::SIGNATURE,
-        random::{self, TOKEN, parameters},
-        script::Label,
-        stack::{BILLING, CONNECTION, Closed, Cut, Stack, Status, WITHOUT},
-        systematic,
-    },
+use hawser::billing::{Format, TAG_LOGICAL_ID, TAG_STACK};
+use hawser_sim::{
+    EPOCH, Mishap, World,
+    account::{AccountFile, Lags, Object, Things},
+    account_file::SupportPlan,
+    coverage::{self, Coverage},
+    lambda::{Deliveries, Delivery},
+    life::{Life, Lived, Op, live_alone},
+    model,
+    parties::SIGNATURE,
+    random::{self, TOKEN, parameters},
+    script::Label,
+    stack::{BILLING, CONNECTION, Closed, Cut, Stack, Status, WITHOUT},
+    systematic,
 };
 use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt};
 
@@ -625,7 +623,7 @@ fn a_statement_that_is_added_meanwhile_survives() {
     for seed in 0..400 {
         let ops = vec![create(&[]), update(&[("Kind", "None")]), update(&[]), Op::Rest];
         let mut life = Life::of_one("others at work", ops);
-        life.actor = Some(hawser::sim::actors::Actor::new(seed, 150));
+        life.actor = Some(hawser_sim::actors::Actor::new(seed, 150));
         let lived = quietly(&life);
         added += lived.promises.statements.len();
         seeds += 1;

@@ -8,14 +8,14 @@ use std::time::Duration;
 use hawser::{
     billing::{self, policy},
     connection,
+    delivery::{self, STALLED_AFTER},
     error::Code,
     handler::{self, Unhandled},
-    sim::{
-        AccountFile, Mishap, World,
-        account::{BucketFile, ReportFile},
-        script::VENDOR_CALL,
-    },
-    watch::{self, STALLED_AFTER},
+};
+use hawser_sim::{
+    AccountFile, Mishap, World,
+    account::{BucketFile, ReportFile},
+    script::VENDOR_CALL,
 };
 use serde_json::{Map, Value, json};
 use time::{Date, format_description::well_known::Rfc3339, macros::date};
@@ -66,7 +66,7 @@ impl Watched {
 
     fn heartbeat(&self) -> Value {
         json!({
-            "source": watch::SOURCE, "detail-type": watch::DETAIL_TYPE,
+            "source": delivery::SOURCE, "detail-type": delivery::DETAIL_TYPE,
             "detail": { "StackId": STACK, "Properties": {
                 "NoticeUrl": "https://vendor.example/notices", "LaunchToken": TOKEN, "ConnectionName": "main",
                 "RoleArn": "arn:aws:iam::111122223333:role/vendor", "ExternalId": "ext-1", "Regions": "eu-west-1",
@@ -225,7 +225,7 @@ async fn a_month_of_heartbeats_is_told_truly() {
 /// HW-D1: late data, missing data, a removed export and a removed bucket each say what happened.
 #[tokio::test(start_paused = true)]
 async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
-    let first_of = |things: &hawser::sim::account::Things, bucket: &str, end: &str| {
+    let first_of = |things: &hawser_sim::account::Things, bucket: &str, end: &str| {
         things.buckets[bucket].objects.keys().rfind(|key| key.ends_with(end)).unwrap().clone()
     };
     for kind in ["CostAndUsageReport", "CostAndUsageReport2"] {
@@ -266,7 +266,7 @@ async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
         let now = watched.world.now();
         watched.world.account.change(|things| {
             let manifest = first_of(things, &bucket, "Manifest.json");
-            let broken = hawser::sim::account::Object::holding("{\"reportKeys\": 7}", now);
+            let broken = hawser_sim::account::Object::holding("{\"reportKeys\": 7}", now);
             things.buckets.get_mut(&bucket).unwrap().objects.insert(manifest, broken);
         });
         assert_eq!(problem(&watched.beat().await).0, "BILLING_DATA_MISSING");

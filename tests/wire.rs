@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use hawser::{
     names::ResponseUrl,
-    ports::{Mailbox, VENDOR_BODY_BYTES_MAX, Vendor, web::Web},
+    ports::{Mailbox, VENDOR_BODY_BYTES_MAX, Vendor},
+    sdk::web::Web,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -12,8 +12,8 @@ use tokio::process::{Child, Command};
 
 use crate::account::Account;
 use crate::certs::Certificates;
-use crate::front::scenario::Scenario;
-use crate::front::{Front, Settings, listen, listen_at};
+use crate::strict_proxy::scenario::Scenario;
+use crate::strict_proxy::{Front, Settings, listen, listen_at};
 use crate::venv;
 
 /// The emulator is ready in under a second on an idle machine; this allows for a busy one.

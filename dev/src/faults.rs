@@ -1,16 +1,18 @@
 //! How a call goes wrong: the same vocabulary towards AWS, the vendor and the upload of responses.
 //!
-//! [`scenario`](crate::front::scenario) holds the data: which call meets what. Here is what that does to a caller, once for all
+//! [`scenario`](crate::strict_proxy::scenario) holds the data: which call meets what. Here is what that does to a caller, once for all
 //! three parties: [`Faults`] finds the fault of a call, [`before`] may end the call instead of making it, [`after`] may keep
 //! its answer from arriving.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
-use crate::front::calls::lock;
-use crate::front::scenario::{Chaos, Fault, FaultAnswer, Scenario};
-use crate::serve::{Answer, Ending, Peer};
+use crate::{
+    serve::{Answer, Ending, Peer},
+    strict_proxy::{
+        calls::lock,
+        scenario::{Chaos, Fault, FaultAnswer, Scenario},
+    },
+};
 
 /// The faults of a run, and how often each operation was called since they were set.
 #[derive(Debug, Default)]

@@ -1,19 +1,17 @@
 //! A connection that is served by hyper until it is to end in a way that no HTTP library offers: reset, cut off half-way, with
 //! an answer that never ends, or with its client killed.
 
-use std::future::Future;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::time::Duration;
+use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 
 use bytes::Bytes;
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_rustls::server::TlsStream;
 
 /// What every handler here returns.
@@ -210,7 +208,7 @@ mod tests {
 
     /// What a client reads that sends one request; the error, when the connection did not just close.
     async fn read(ending: Option<Ending>) -> Result<String, std::io::ErrorKind> {
-        let listener = crate::front::listen().await.unwrap();
+        let listener = crate::strict_proxy::listen().await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         tokio::spawn(serve(stream, move |_, _| {
@@ -236,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_other_end_is_found_and_spared_when_it_is_no_function() {
-        let listener = crate::front::listen().await.unwrap();
+        let listener = crate::strict_proxy::listen().await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let peer = Peer::of(&stream).unwrap();

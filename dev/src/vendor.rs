@@ -25,10 +25,10 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use crate::certs::Certificates;
 use crate::emulator::Emulator;
 use crate::faults::{self, Faults, Refusal};
-use crate::front::calls::lock;
-use crate::front::listen_at;
-use crate::front::scenario::{FaultAnswer, Scenario};
 use crate::serve::{Answer, Ending, Peer, serve};
+use crate::strict_proxy::calls::lock;
+use crate::strict_proxy::listen_at;
+use crate::strict_proxy::scenario::{FaultAnswer, Scenario};
 
 /// Names another console than the one beside this program.
 const CONSOLE_VARIABLE: &str = "HAWSER_CONSOLE_BIN";

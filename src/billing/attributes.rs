@@ -1,10 +1,15 @@
 //! What a billing export answers with: every attribute, always. Pure.
 
-use super::{DATA_ROOT, Export, Format, Kind, candidate::Candidate, first_data_due_by, observe::Facts};
 use crate::{
-    event::Origin,
+    billing::{
+        candidate::Candidate,
+        facts::Facts,
+        first_data::first_data_due_by,
+        id::DATA_ROOT,
+        request::{Export, Format, Kind},
+    },
     names::{BucketName, one_line},
-    reply::Attributes,
+    protocol::{origin::Origin, reply::Attributes},
 };
 
 /// The names of all attributes of this resource type. Every answer to Create and Update holds each of them (F-30).

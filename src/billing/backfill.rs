@@ -4,10 +4,10 @@
 
 use time::Duration;
 
-use super::Kind;
 use crate::{
+    aws::{NewCase, SupportCase, SupportService},
+    billing::request::Kind,
     names::{AccountId, Partition, shorten},
-    ports::{NewCase, SupportCase, SupportService},
 };
 
 /// An export that is older than this has no case opened: AWS Support keeps cases for twelve months (`DescribeCases`), so whether

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use super::{
-    Export, Format, Kind, Report,
-    export::DataExport,
-    is_plain,
-    observe::{BucketSeen, Facts},
-    query::{self, kind_of},
+use crate::{
+    aws::{DataExport, Report},
+    billing::{
+        facts::{BucketSeen, Facts},
+        query::{self, kind_of},
+        request::{Export, Format, Kind, is_plain},
+    },
+    names::{AccountId, Partition, Region},
 };
-use crate::names::{AccountId, Partition, Region};
 
 /// Something that delivers billing data, in whichever service it is defined.
 #[derive(Debug, Clone, PartialEq, Eq)]

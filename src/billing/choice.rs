@@ -1,16 +1,16 @@
 //! Which export: ours first, then a suitable one of the customer's, then a new one. Pure, and the same facts always
 //! give the same choice (HW-B3).
 
-use super::{
-    Existing, Export, Kind, Report, Reuse, Scope,
-    candidate::Candidate,
-    observe::{BucketSeen, Facts, known},
-};
 use crate::{
+    aws::{Fault, Report},
+    billing::{
+        account_role::AccountRole,
+        candidate::Candidate,
+        facts::{BucketSeen, Facts, known},
+        request::{Existing, Export, Kind, Reuse, Scope},
+    },
     error::{Code, Failure},
     names::{BucketName, shorten},
-    organization::AccountRole,
-    ports::Fault,
 };
 
 /// More reports than this no account can have: AWS's documentation says 10, the API's error text says 5. Between the

@@ -4,22 +4,23 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use super::{
-    Asked, DATA_ROOT, Export, Format, Id, Kind, Report, Retention, TAG_CREATED_AT, Tags,
-    attributes::{describe, describe_bucket, describe_nothing, key_not_told, of_the_account, plain},
-    backfill::{self, Backfill, Outcome},
-    candidate::Candidate,
-    choice::{Chosen, choose},
-    export::DataExport,
-    mark,
-    observe::{Facts, OwnBucket, Remains, own_bucket},
-    policy, prefix_of, query, rfc3339,
-};
 use crate::{
+    aws::{DataExport, Report, Tags},
+    billing::{
+        attributes::{describe, describe_bucket, describe_nothing, key_not_told, of_the_account, plain},
+        backfill::{self, Backfill, Outcome},
+        candidate::Candidate,
+        choice::{Chosen, choose},
+        definition,
+        facts::{Facts, OwnBucket, Remains, own_bucket},
+        id::{DATA_ROOT, Id, prefix_of},
+        ownership::{TAG_CREATED_AT, mark},
+        policy, query,
+        request::{Asked, Export, Format, Kind, Retention},
+    },
     error::{Code, Failure},
-    event::Origin,
-    names::{BucketName, Region, ReportName},
-    reply::Attributes,
+    names::{BucketName, Region, ReportName, rfc3339},
+    protocol::{origin::Origin, reply::Attributes},
 };
 
 /// Unfinished multipart uploads are billed and invisible; AWS's delivery is done with any of its own long before.
@@ -223,7 +224,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
                 remarks.extend(columns_missing(export.kind, facts));
                 (Candidate::Export(wanted.clone()), Step::EnsureExport { export: Box::new(wanted), tags })
             } else {
-                let report = Report::wanted(&facts.id, export.format, &bucket, region, &origin.request_id);
+                let report = definition::report(&facts.id, export.format, &bucket, region, &origin.request_id);
                 (Candidate::Report(report.clone()), Step::EnsureReport { report: Box::new(report), tags })
             };
             rounds = bucket_rounds(origin, facts, &bucket)?;

@@ -7,17 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Kind,
-    export::{Table, TableConfigurations},
+use crate::{
+    aws::{SPLIT_PROPERTY, Table, TableConfigurations},
+    billing::request::Kind,
+    error::{Code, Failure},
 };
-use crate::error::{Code, Failure};
 
 /// The table of CUR 2.0.
 pub const CUR_TABLE: &str = "COST_AND_USAGE_REPORT";
-
-/// Whether CUR 2.0 splits the costs of shared compute; an account may not be opted in to it.
-pub const SPLIT_PROPERTY: &str = "INCLUDE_SPLIT_COST_ALLOCATION_DATA";
 
 /// Longest query (`QueryStatement`, Data Exports API Reference).
 pub const QUERY_BYTES_MAX: usize = 36_000;
@@ -267,7 +264,7 @@ fn column(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billing::export::TableProperty;
+    use crate::aws::TableProperty;
 
     #[test]
     fn queries_of_customers_are_read() {

@@ -1,18 +1,18 @@
 //! The notice's bytes: CloudEvents envelope, Standard Webhooks signature, and what the proof of identity vouches for.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::Terms;
 use crate::{
     VERSION,
+    connection::{status::Status, terms::Terms},
     error::{Code, Failure},
-    event::Origin,
-    names::{NoticeUrl, Partition, Region, digest_hex},
-    watch::Status,
+    identity::{Proof, ProofRequest},
+    names::{NoticeUrl, digest_hex},
+    protocol::origin::Origin,
 };
 
 /// The kind of notice: CloudEvents' `type`.
@@ -114,21 +114,6 @@ pub fn data(origin: &Origin, terms: &Terms) -> Data {
     }
 }
 
-/// A request to sign: who it is for, and what it vouches for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProofRequest {
-    /// `x-hawser-audience`: the only host that may accept the proof.
-    pub audience: String,
-    /// `x-hawser-data-sha256`: the data it vouches for, and no other.
-    pub data_sha256: String,
-    /// The STS endpoint's partition.
-    pub partition: Partition,
-    /// The STS endpoint's Region.
-    pub region: Region,
-    /// Signing time; STS accepts the signature for 15 minutes.
-    pub now: OffsetDateTime,
-}
-
 impl Data {
     /// The same with how delivery fares.
     pub fn with_status(self, status: Status) -> Self {
@@ -149,26 +134,6 @@ impl Data {
             region: origin.stack.region.clone(),
             now,
         })
-    }
-}
-
-/// A signed `sts:GetCallerIdentity` request for the vendor to forward: never credentials, but replayable for minutes,
-/// so it prints redacted.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
-    /// `POST`
-    pub method: String,
-    /// The regional STS endpoint.
-    pub url: String,
-    /// Every header to send, by lowercase name; all but `authorization` are signed.
-    pub headers: BTreeMap<String, String>,
-    /// The form body.
-    pub body: String,
-}
-
-impl fmt::Debug for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proof").field("url", &self.url).finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::{body::SdkBody, retry::RetryConfig};
 use aws_types::{SdkConfig, region::Region as SdkRegion};
-use hawser::{names::Region, ports::aws::Clients};
+use hawser::{names::Region, sdk::clients::Clients};
 
 /// A connector that answers from a list and keeps what was sent.
 #[derive(Debug, Clone, Default)]

@@ -5,8 +5,12 @@ use hawser::{
     billing::{self, Id, plan},
     connection,
     error::{Code, Failure},
-    event::{Envelope, Request, RequestType},
-    reply::{self, Attributes, Verdict},
+    protocol::{
+        envelope::Envelope,
+        origin::RequestType,
+        reply::{self, Attributes, Verdict},
+    },
+    request::Request,
 };
 use serde_json::{Map, Value};
 

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use hawser::{
     billing, connection,
     error::{Code, Failure},
-    event::Envelope,
-    reply::{Attributes, RESPONSE_BYTES_MAX, Verdict, render},
+    protocol::{
+        envelope::Envelope,
+        reply::{Attributes, RESPONSE_BYTES_MAX, Verdict, render},
+    },
 };
 use serde_json::{Map, Value, json};
 

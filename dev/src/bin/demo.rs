@@ -5,18 +5,21 @@
 
 #![expect(clippy::print_stdout, reason = "a demo is there to be read")]
 
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail, ensure};
-use hawser_dev::emulator::Emulator;
-use hawser_dev::front::billing::BILLING_REGION;
-use hawser_dev::front::scenario::Scenario;
-use hawser_dev::leaks;
-use hawser_dev::setting::{CUSTOMER, STACK, STACK_REGION, STRANGER, VENDOR, assume, may_assume, parameters};
-use hawser_dev::stack::{Event, Outcome, Parameters, Stack, handler_zip, package, template};
-use hawser_dev::vendor::{Console, Launch, Script, ScriptedVendor};
-use hawser_dev::watch;
+use hawser_dev::{
+    constants::{CUSTOMER, STACK, STACK_REGION, STRANGER, VENDOR, assume, may_assume, parameters},
+    emulator::Emulator,
+    leaks,
+    stack::{Event, Outcome, Parameters, Stack, handler_zip, package, template},
+    strict_proxy::{billing::BILLING_REGION, scenario::Scenario},
+    vendor::{Console, Launch, Script, ScriptedVendor},
+    watch,
+};
 use serde_json::Value;
 
 /// A resource name and a status fit; reasons go on their own line.

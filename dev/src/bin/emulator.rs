@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use hawser_dev::emulator::Emulator;
-use hawser_dev::front::scenario::Scenario;
+use hawser_dev::strict_proxy::scenario::Scenario;
 use hawser_dev::vendor::{Script, ScriptedVendor};
 use serde::Deserialize;
 use serde_json::{Value, json};

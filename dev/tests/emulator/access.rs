@@ -1,18 +1,22 @@
 //! The other ways in: access keys, a role that the customer has, and no billing data at all.
 
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
-use hawser_dev::account::Account;
-use hawser_dev::front::billing::BILLING_REGION;
-use hawser_dev::leaks;
-use hawser_dev::setting::{CUSTOMER, STACK_REGION, VENDOR, assume};
-use hawser_dev::stack::{Outcome, Stack};
-use hawser_dev::vendor::Script;
+use hawser_dev::{
+    account::Account,
+    constants::{CUSTOMER, STACK_REGION, VENDOR, assume},
+    leaks,
+    stack::{Outcome, Stack},
+    strict_proxy::billing::BILLING_REGION,
+    vendor::Script,
+};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::calls::{READ_SECRET, Vendor, Verdict, checks_of, query};
-use crate::profiles::{as_pairs, assert_only_the_vendor_gets_in, inventory, packs_of, parameters_of, told, vendor_of};
-use crate::world::World;
+use crate::{
+    calls::{READ_SECRET, Vendor, Verdict, checks_of, query},
+    profiles::{as_pairs, assert_only_the_vendor_gets_in, inventory, packs_of, parameters_of, told, vendor_of},
+    world::World,
+};
 
 /// What the vendor finds in Secrets Manager.
 #[derive(Clone, Debug, PartialEq)]

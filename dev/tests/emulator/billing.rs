@@ -1,6 +1,6 @@
 //! Where the account stands in its organization, and which report is chosen.
 
-use hawser_dev::front::scenario::{Fault, FaultAnswer, Scenario};
+use hawser_dev::strict_proxy::scenario::{Fault, FaultAnswer, Scenario};
 use serde_json::json;
 
 use crate::world::World;

@@ -1,29 +1,33 @@
 //! What each pack lets a vendor do and what not, as calls that are really made: one table, by pack and mode.
 //!
-//! To add to it: a call in `CHECKS` of `calls/table.rs`, and in `THINGS` of `calls/things.rs` what the call needs to be there. `{name}` in a call is the id
+//! To add to it: a call in `CHECKS` of `calls/table.rs`, and in `THINGS` of `calls/fixtures.rs` what the call needs to be there. `{name}` in a call is the id
 //! of that thing, made by the customer for this call alone; `{n}` is a number that no other call has; `{account}`, `{stack}`,
 //! `{bucket}`, `{report}`, `{folder}` and `{engine_boundary}` are the stack's. Where the emulator has no such service, its
 //! simulation of IAM is asked.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use aws_credential_types::Credentials;
-use hawser_dev::account::Account;
-use hawser_dev::emulator::Emulator;
-use hawser_dev::front::billing::BILLING_REGION;
-use hawser_dev::setting::{CUSTOMER, STACK_REGION};
+use hawser_dev::{
+    account::Account,
+    constants::{CUSTOMER, STACK_REGION},
+    emulator::Emulator,
+    strict_proxy::billing::BILLING_REGION,
+};
 use regex::Regex;
 use url::form_urlencoded;
 
+#[path = "calls/fixtures.rs"]
+mod fixtures;
 #[path = "calls/table.rs"]
 mod table;
-#[path = "calls/things.rs"]
-mod things;
 
+use fixtures::THINGS;
 pub(crate) use table::{CHECKS, READ_SECRET};
-use things::THINGS;
 
 /// One call of AWS's, for whoever makes it.
 #[derive(Clone, Copy)]

@@ -6,14 +6,19 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hawser_dev::front::scenario::FaultAnswer::{
-    Deny, KillAfter, KillBefore, LateMs, LatencyMs, Lost, Reset, ServerError, Throttle, Truncate,
+use hawser_dev::{
+    stack::{Outcome, Stack, template},
+    strict_proxy::scenario::{
+        Chaos,
+        FaultAnswer::{Deny, KillAfter, KillBefore, LateMs, LatencyMs, Lost, Reset, ServerError, Throttle, Truncate},
+        Scenario,
+    },
 };
-use hawser_dev::front::scenario::{Chaos, Scenario};
-use hawser_dev::stack::{Outcome, Stack, template};
 
-use crate::lives::{Lane, Mark, in_lanes};
-use crate::world::World;
+use crate::{
+    lives::{Lane, Mark, in_lanes},
+    world::World,
+};
 
 /// How many lives, unless the environment says.
 const SEEDS: u64 = 6;

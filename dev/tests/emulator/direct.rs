@@ -1,12 +1,13 @@
 //! The command line without a stack: `hawser connect`, `disconnect` and `preflight`, run as a person runs them, with the
 //! credentials of an IAM user or a role, before the real vendor side.
 
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::{path::PathBuf, process::Stdio};
 
-use hawser_dev::account::Account;
-use hawser_dev::setting::{CUSTOMER, STACK_REGION, STRANGER, VENDOR, may_assume};
-use hawser_dev::vendor::{Console, Script};
+use hawser_dev::{
+    account::Account,
+    constants::{CUSTOMER, STACK_REGION, STRANGER, VENDOR, may_assume},
+    vendor::{Console, Script},
+};
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -347,10 +348,10 @@ async fn a_look_before_a_launch() {
     assert_eq!(look(&["--set", "BillingKind=None"]).await.0, 0);
     assert_eq!(look(&["--set", "PackEc3=ReadOnly"]).await.0, 2);
     assert_eq!(look(&["--region", "cn-north-1"]).await.0, 2, "a Region of another partition");
-    let writes = |call: &hawser_dev::front::calls::Call| {
+    let writes = |call: &hawser_dev::strict_proxy::calls::Call| {
         !["Get", "List", "Describe", "Head", "Simulate"].iter().any(|read| call.operation.starts_with(read))
     };
     let written: Vec<String> =
-        world.calls().iter().filter(|call| writes(call)).map(hawser_dev::front::calls::Call::name).collect();
+        world.calls().iter().filter(|call| writes(call)).map(hawser_dev::strict_proxy::calls::Call::name).collect();
     assert_eq!(written, Vec::<String>::new(), "it only looks");
 }

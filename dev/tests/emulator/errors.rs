@@ -3,20 +3,25 @@
 //!
 //! The list of errors is read from the models, so one that AWS adds is a case here that nobody has judged yet, and fails.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex},
+};
 
-use hawser_dev::front::model::Model;
-use hawser_dev::front::scenario::{Fault, FaultAnswer, Scenario};
-use hawser_dev::front::upload::Upload;
-use hawser_dev::setting::CUSTOMER;
-use hawser_dev::stack::Stack;
-use hawser_dev::venv::{botocore, repository};
-use hawser_dev::watch;
+use hawser_dev::{
+    constants::CUSTOMER,
+    stack::Stack,
+    strict_proxy::{
+        model::Model,
+        scenario::{Fault, FaultAnswer, Scenario},
+        upload::Upload,
+    },
+    venv::{botocore, repository},
+    watch,
+};
 use serde_json::{Value, json};
 
-use crate::events;
-use crate::world::World;
+use crate::{events, world::World};
 
 /// Mostly waiting: for the tries after the first.
 const LANES: usize = 6;

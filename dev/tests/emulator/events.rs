@@ -1,11 +1,9 @@
 //! Events that CloudFormation sends more than once, late, or for something that is not ours. The function is invoked with them
 //! through the emulator's Lambda API; its answers go to response URLs at the front.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use hawser_dev::front::upload::Upload;
-use hawser_dev::stack::Stack;
+use hawser_dev::{stack::Stack, strict_proxy::upload::Upload};
 use serde_json::{Value, json};
 
 use crate::world::World;

@@ -1,13 +1,17 @@
 //! What the customer has already: exports that serve, those that are named, a bucket; whose bill it is; and past months.
 
-use hawser_dev::front::scenario::{BillingTransfer, Direction, ExportStatus, Fault, FaultAnswer, Organization, Scenario};
-use hawser_dev::setting::CUSTOMER;
-use hawser_dev::stack::{Outcome, Stack};
+use hawser_dev::{
+    constants::CUSTOMER,
+    stack::{Outcome, Stack},
+    strict_proxy::scenario::{BillingTransfer, Direction, ExportStatus, Fault, FaultAnswer, Organization, Scenario},
+};
 use serde_json::{Value, json};
 
-use crate::events;
-use crate::lives::things;
-use crate::world::{World, describe};
+use crate::{
+    events,
+    lives::things,
+    world::{World, describe},
+};
 
 const BUCKET: &str = "theirs-111122223333";
 const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1a2b3c4d-0000-4000-8000-000000000000";

@@ -1,6 +1,6 @@
 //! HW-L5, HW-A5, HW-C4, F-44: a call, a notice or an upload that goes wrong once does not keep a stack from succeeding.
 
-use hawser_dev::front::scenario::FaultAnswer::{Lost, Reset, ServerError, Throttle, Truncate};
+use hawser_dev::strict_proxy::scenario::FaultAnswer::{Lost, Reset, ServerError, Throttle, Truncate};
 
 use crate::lives::{Step, clean, each, live_all, lives};
 

@@ -1,12 +1,16 @@
 //! The front itself: what AWS refuses and the emulator would let pass.
 
 use aws_sdk_costandusagereport::error::ProvideErrorMetadata as _;
-use hawser_dev::account::Account;
-use hawser_dev::emulator::Emulator;
-use hawser_dev::front::billing::BILLING_REGION;
-use hawser_dev::front::delivery::TEST_OBJECT;
-use hawser_dev::front::scenario::{Fault, FaultAnswer, Scenario};
-use hawser_dev::setting::{CUSTOMER, STRANGER};
+use hawser_dev::{
+    account::Account,
+    constants::{CUSTOMER, STRANGER},
+    emulator::Emulator,
+    strict_proxy::{
+        billing::BILLING_REGION,
+        delivery::TEST_OBJECT,
+        scenario::{Fault, FaultAnswer, Scenario},
+    },
+};
 use serde_json::{Value, json};
 
 pub(crate) const BUCKET: &str = "theirs-111122223333";

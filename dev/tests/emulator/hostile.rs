@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use hawser_dev::stack::{Stack, template};
-use hawser_dev::vendor::Script;
+use hawser_dev::{
+    stack::{Stack, template},
+    vendor::Script,
+};
 use serde_json::{Value, json};
 
-use crate::chaos::hasty_template;
-use crate::events::{event, invoke};
-use crate::lives::{Lane, in_lanes};
-use crate::world::World;
+use crate::{
+    chaos::hasty_template,
+    events::{event, invoke},
+    lives::{Lane, in_lanes},
+    world::World,
+};
 
 /// Longer than a hasty run of the function takes.
 const SERVICE_TIMEOUT_SECONDS: u64 = 60;

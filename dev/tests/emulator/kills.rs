@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
-use hawser_dev::emulator::Run;
-use hawser_dev::front::scenario::FaultAnswer::{self, KillAfter, KillBefore, LatencyMs};
-use hawser_dev::front::scenario::{Fault, Scenario};
-use hawser_dev::stack::{Outcome, Stack};
+use hawser_dev::{
+    emulator::Run,
+    stack::{Outcome, Stack},
+    strict_proxy::scenario::{
+        Fault,
+        FaultAnswer::{self, KillAfter, KillBefore, LatencyMs},
+        Scenario,
+    },
+};
 
-use crate::chaos::hasty_template;
-use crate::lives::{Lane, clean, each, live_all, lives};
-use crate::world::World;
+use crate::{
+    chaos::hasty_template,
+    lives::{Lane, clean, each, live_all, lives},
+    world::World,
+};
 
 /// Mostly waiting: for a new process, and for the stack.
 const LANES: usize = 3;

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hawser::billing::Kind;
-use hawser::billing::query::guaranteed;
-use hawser_dev::front::calls::Call;
-use hawser_dev::front::scenario::Scenario;
-use hawser_dev::stack::Stack;
+use hawser::billing::{Kind, query::guaranteed};
+use hawser_dev::{
+    stack::Stack,
+    strict_proxy::{calls::Call, scenario::Scenario},
+};
 use serde_json::{Value, json};
 
-use crate::lives::things;
-use crate::world::{World, describe};
+use crate::{
+    lives::things,
+    world::{World, describe},
+};
 
 const NONE: &str = "None";
 const REPORT: &str = "CostAndUsageReport";

@@ -1,10 +1,12 @@
 //! Create, Update, Delete: the stack as a customer lives with it.
 
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
-use hawser_dev::front::calls::rounds;
-use hawser_dev::setting::{CUSTOMER, STACK, STRANGER, VENDOR, assume, may_assume, parameters};
-use hawser_dev::stack::Stack;
-use hawser_dev::vendor::{Console, Script};
+use hawser_dev::{
+    constants::{CUSTOMER, STACK, STRANGER, VENDOR, assume, may_assume, parameters},
+    stack::Stack,
+    strict_proxy::calls::rounds,
+    vendor::{Console, Script},
+};
 use serde_json::{Value, json};
 
 use crate::world::{World, describe};

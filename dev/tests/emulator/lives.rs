@@ -4,14 +4,18 @@
 //! same time, in lanes: each lane has an emulator of its own, because faults are counted by emulator, and lives one life after
 //! the other. What must hold is written down here without looking at how the handler works.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    future::Future,
+    sync::{Arc, Mutex},
+};
 
-use hawser_dev::emulator::Run;
-use hawser_dev::front::scenario::{Fault, FaultAnswer, Scenario};
-use hawser_dev::stack::{Outcome, Stack};
-use hawser_dev::vendor::Notice;
+use hawser_dev::{
+    emulator::Run,
+    stack::{Outcome, Stack},
+    strict_proxy::scenario::{Fault, FaultAnswer, Scenario},
+    vendor::Notice,
+};
 use serde_json::{Value, json};
 
 use crate::world::World;

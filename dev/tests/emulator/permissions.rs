@@ -9,12 +9,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
-use hawser_dev::front::calls::Call;
-use hawser_dev::front::scenario::{Execution, ExportStatus, Fault, FaultAnswer, Scenario};
-use hawser_dev::setting::{CUSTOMER, STACK};
-use hawser_dev::stack::{Outcome, Stack, template};
-use hawser_dev::vendor::Script;
-use hawser_dev::watch;
+use hawser_dev::{
+    constants::{CUSTOMER, STACK},
+    stack::{Outcome, Stack, template},
+    strict_proxy::{
+        calls::Call,
+        scenario::{Execution, ExportStatus, Fault, FaultAnswer, Scenario},
+    },
+    vendor::Script,
+    watch,
+};
 use regex::Regex;
 use serde_json::{Value, json};
 

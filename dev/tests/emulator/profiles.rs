@@ -3,15 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hawser::profile::Profile;
-use hawser::template::Template;
-use hawser_dev::setting::{CUSTOMER, STRANGER, VENDOR, assume, may_assume};
-use hawser_dev::stack::Stack;
+use hawser_cli::{profile::Profile, template::Template};
+use hawser_dev::{
+    constants::{CUSTOMER, STRANGER, VENDOR, assume, may_assume},
+    stack::Stack,
+};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::calls::{CHECKS, Vendor, checks_of};
-use crate::world::World;
+use crate::{
+    calls::{CHECKS, Vendor, checks_of},
+    world::World,
+};
 
 /// The packs and modes that these parameters come to.
 pub(crate) fn packs_of(parameters: &BTreeMap<String, String>) -> BTreeMap<String, String> {
@@ -86,7 +89,7 @@ pub(crate) async fn vendor_of<'world>(world: &'world World, stack: &Stack) -> Ve
 
 /// What calls name that is the stack's.
 async fn given(world: &World, outputs: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    let mut given = vec![("stack".to_owned(), hawser_dev::setting::STACK.to_owned())];
+    let mut given = vec![("stack".to_owned(), hawser_dev::constants::STACK.to_owned())];
     if !outputs["BucketName"].is_empty() {
         let folder = format!("{}/{}/", world.reports().await[0].s3_prefix(), outputs["ReportName"]);
         given.push(("bucket".to_owned(), outputs["BucketName"].clone()));

@@ -1,20 +1,24 @@
 //! `make package` and `make publish`: what a vendor publishes is there, whole, once, and launches.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use aws_sdk_cloudformation::types::{Capability, Parameter};
-use aws_sdk_s3::error::ProvideErrorMetadata as _;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration};
+use aws_sdk_s3::{
+    error::ProvideErrorMetadata as _,
+    types::{BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration},
+};
 use hawser::names::Region;
-use hawser_dev::account::Account;
-use hawser_dev::emulator::Emulator;
-use hawser_dev::publish::package::{Built, ORGANIZATION, Order, TEMPLATE, package};
-use hawser_dev::publish::upload::{PublishError, Published, publish};
-use hawser_dev::publish::{Manifest, bucket};
-use hawser_dev::setting::{STACK, STRANGER, VENDOR};
-use hawser_dev::stack::{Parameters, handler_zip, template};
+use hawser_dev::{
+    account::Account,
+    constants::{STACK, STRANGER, VENDOR},
+    emulator::Emulator,
+    stack::{Parameters, handler_zip, template},
+};
+use hawser_publish::{
+    Manifest, bucket,
+    package::{Built, ORGANIZATION, Order, TEMPLATE, package},
+    upload::{PublishError, Published, publish},
+};
 use serde_json::{Value, json};
 
 use crate::world::World;

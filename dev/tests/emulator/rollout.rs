@@ -1,20 +1,22 @@
 //! An organization: the management account, and by a service-managed StackSet its members (F-10, F-11). The StackSet is of
 //! `dev/emulator/patches/cloudformation_stacksets.py`; what it deploys is deployed by CloudFormation's emulator in the members' own accounts.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use hawser_dev::account::Account;
-use hawser_dev::front::scenario::{Organization, Scenario};
-use hawser_dev::publish::bucket;
-use hawser_dev::publish::package::ORGANIZATION;
-use hawser_dev::setting::{CUSTOMER, STACK_REGION, STRANGER, VENDOR, may_assume};
-use hawser_dev::stack::Parameters;
-use hawser_dev::vendor::{Console, Script};
+use hawser_dev::{
+    account::Account,
+    constants::{CUSTOMER, STACK_REGION, STRANGER, VENDOR, may_assume},
+    stack::Parameters,
+    strict_proxy::scenario::{Organization, Scenario},
+    vendor::{Console, Script},
+};
+use hawser_publish::{bucket, package::ORGANIZATION};
 use serde_json::{Value, json};
 
-use crate::publish::{dist, launch, make_bucket, settled, upload};
-use crate::world::World;
+use crate::{
+    publish::{dist, launch, make_bucket, settled, upload},
+    world::World,
+};
 
 /// Longer than a stack takes.
 const PATIENCE: Duration = Duration::from_secs(60);

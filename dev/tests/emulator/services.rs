@@ -4,15 +4,21 @@
 use std::collections::BTreeSet;
 
 use aws_credential_types::Credentials;
-use hawser_dev::account::Account;
-use hawser_dev::front::billing::BILLING_REGION;
-use hawser_dev::front::delivery::TEST_OBJECT;
-use hawser_dev::front::scenario::{ExportStatus, Fault, FaultAnswer, Scenario};
-use hawser_dev::setting::{CUSTOMER, STRANGER};
+use hawser_dev::{
+    account::Account,
+    constants::{CUSTOMER, STRANGER},
+    strict_proxy::{
+        billing::BILLING_REGION,
+        delivery::TEST_OBJECT,
+        scenario::{ExportStatus, Fault, FaultAnswer, Scenario},
+    },
+};
 use serde_json::{Value, json};
 
-use crate::front::{BUCKET, Customer};
-use crate::world::data_export;
+use crate::{
+    front::{BUCKET, Customer},
+    world::data_export,
+};
 
 impl Customer {
     /// With a bucket that Data Exports may write to.
@@ -409,7 +415,7 @@ async fn session<'a>(customer: &Customer, allowed: impl Iterator<Item = &'a (&'a
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
     }
     let arn = format!("arn:aws:iam::{CUSTOMER}:role/{name}");
-    hawser_dev::setting::assume(&customer.emulator, CUSTOMER, &arn, None).await.unwrap().unwrap()
+    hawser_dev::constants::assume(&customer.emulator, CUSTOMER, &arn, None).await.unwrap().unwrap()
 }
 
 /// What the delivery watch asks of S3: an encryption key, one level of keys, an object, each by its owner.

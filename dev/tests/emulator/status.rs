@@ -3,10 +3,12 @@
 //! The stack here is a probe: a custom resource whose function calls DescribeStacks and DescribeStackResources with its role's credentials and answers
 //! with what it was told. The same answers are what Hawser's handler goes by.
 
-use hawser_dev::emulator::Emulator;
-use hawser_dev::front::scenario::Scenario;
-use hawser_dev::setting::{CUSTOMER, STACK_REGION};
-use hawser_dev::stack::{Parameters, Stack};
+use hawser_dev::{
+    constants::{CUSTOMER, STACK_REGION},
+    emulator::Emulator,
+    stack::{Parameters, Stack},
+    strict_proxy::scenario::Scenario,
+};
 
 /// `Watched` gets another id with each generation; `After` fails when it is told to.
 const TEMPLATE: &str = r#"
@@ -97,7 +99,7 @@ impl Probe {
         let uploads = self.emulator.front().uploads().split_off(self.seen);
         self.seen += uploads.len();
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let line = |upload: &hawser_dev::front::upload::Upload| {
+        let line = |upload: &hawser_dev::strict_proxy::upload::Upload| {
             let data = &upload.body["Data"];
             format!("{} {} {}", upload.logical_id, text(&data["Asked"]), text(&data["Told"]))
         };

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use hawser_dev::stack::{Change, Stack};
 use serde_json::{Value, json};
 
-use crate::calls::{Vendor, checks_of};
-use crate::profiles::{as_pairs, packs_of, parameters_of, told, vendor_of};
-use crate::world::World;
+use crate::{
+    calls::{Vendor, checks_of},
+    profiles::{as_pairs, packs_of, parameters_of, told, vendor_of},
+    world::World,
+};
 
 /// A stack whose parameters change by change sets, and the vendor who is in the role all the while.
 struct Life<'world> {

@@ -49,7 +49,7 @@ async fn a_vendor_that_is_down_fails_the_stack() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_that_is_not_there_fails_the_stack() {
     let mut world = World::with_little_time().await;
-    let unused = hawser_dev::front::listen().await.unwrap().local_addr().unwrap();
+    let unused = hawser_dev::strict_proxy::listen().await.unwrap().local_addr().unwrap();
     world.parameters.insert("NoticeUrl".into(), format!("https://localhost:{}/notices", unused.port()));
     let reason = refused(&world).await;
     assert!(reason.contains("VENDOR_UNREACHABLE"), "{reason}");

@@ -4,19 +4,21 @@
 //! well-kept readers of Parquet and CSV, down to the last row. `dev/data` makes the data and reads it back; it needs `.venv/data`
 //! (`make data-venv`).
 
-use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Stdio;
+use std::{collections::BTreeSet, path::Path, process::Stdio};
 
 use hawser::billing::{Kind, query};
-use hawser_dev::account::Account;
-use hawser_dev::front::billing::BILLING_REGION;
-use hawser_dev::front::calls::Call;
-use hawser_dev::front::scenario::{ReportStatus, Scenario};
-use hawser_dev::setting::{CUSTOMER, VENDOR, assume};
-use hawser_dev::stack::Stack;
-use hawser_dev::vendor::{Console, Script};
-use hawser_dev::{venv, watch};
+use hawser_dev::{
+    account::Account,
+    constants::{CUSTOMER, VENDOR, assume},
+    stack::Stack,
+    strict_proxy::{
+        billing::BILLING_REGION,
+        calls::Call,
+        scenario::{ReportStatus, Scenario},
+    },
+    vendor::{Console, Script},
+    venv, watch,
+};
 use serde_json::{Value, json};
 
 use crate::world::{World, describe};

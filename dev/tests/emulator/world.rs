@@ -2,15 +2,15 @@
 
 use aws_sdk_costandusagereport::types::ReportDefinition;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-use hawser_dev::account::Account;
-use hawser_dev::emulator::Emulator;
-use hawser_dev::front::billing::BILLING_REGION;
-use hawser_dev::front::calls::Call;
-use hawser_dev::front::scenario::Scenario;
-use hawser_dev::leaks;
-use hawser_dev::setting::{CUSTOMER, STACK, STACK_REGION, parameters};
-use hawser_dev::stack::{Outcome, Parameters, Stack, handler_zip, package, template};
-use hawser_dev::vendor::{Launch, Script, ScriptedVendor};
+use hawser_dev::{
+    account::Account,
+    constants::{CUSTOMER, STACK, STACK_REGION, parameters},
+    emulator::Emulator,
+    leaks,
+    stack::{Outcome, Parameters, Stack, handler_zip, package, template},
+    strict_proxy::{billing::BILLING_REGION, calls::Call, scenario::Scenario},
+    vendor::{Launch, Script, ScriptedVendor},
+};
 use serde_json::{Value, json};
 
 /// A launch token for the scripted vendor, which does not check it.

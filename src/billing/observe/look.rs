@@ -8,22 +8,22 @@ use std::{
 use futures::future::{join_all, try_join_all};
 use tracing::info;
 
-use super::{BucketSeen, Leftover, Ours, OwnBucket, Owned, Remains, own_bucket, remains};
 use crate::{
+    aws::{Aws, BillingTransfer, DataExport, Direction, ExportSummary, Fault, FaultKind, Report, Table, Tags},
     billing::{
-        Id, Kind, Report, TAG_CREATED_AT, TAG_STACK, Tags,
+        account_role::AccountRole,
         candidate::Candidate,
-        export::{DataExport, ExportSummary, Table},
-        is_marked,
+        facts::{BucketSeen, Leftover, Ours, OwnBucket, Remains, own_bucket},
+        id::Id,
+        observe::{Owned, remains},
+        ownership::{TAG_CREATED_AT, TAG_STACK, is_marked},
         query::{self, Source},
+        request::Kind,
     },
     error::Failure,
-    event::Origin,
-    execute::patiently,
-    lifecycle::is_current,
     names::{AccountId, BucketName, Region, ReportName},
-    organization::AccountRole,
-    ports::{Aws, BillingTransfer, Direction, Fault, FaultKind, Ports},
+    ports::Ports,
+    protocol::{lifecycle::is_current, origin::Origin, retry::patiently},
 };
 
 /// An export with its tags.

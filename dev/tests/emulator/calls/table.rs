@@ -1,9 +1,12 @@
 //! The table. Calls are in the words of each service's API reference.
 
-use super::things::{
-    AUTOSCALING, BALANCING, CLOUDWATCH, EC2, IAM, MANAGED_KEY, MANAGED_VALUE, PROTECTED_KEY, RDS, TRUSTS_LAMBDA, VIEW_ONLY,
+use super::{
+    Call, Check,
+    fixtures::{
+        AUTOSCALING, BALANCING, CLOUDWATCH, EC2, IAM, MANAGED_KEY, MANAGED_VALUE, PROTECTED_KEY, RDS, TRUSTS_LAMBDA, VIEW_ONLY,
+    },
+    json, query, rest, simulated, simulated_with,
 };
-use super::{Call, Check, json, query, rest, simulated, simulated_with};
 
 const INSTANCE: &str = "arn:aws:ec2:eu-west-1:{account}:instance/i-1";
 const STOP: Call = query("ec2:StopInstances", "ec2", EC2, &[("InstanceId.1", "{instance}")]);

@@ -8,7 +8,7 @@ use aws_sdk_s3::types as s3;
 use lambda_runtime::{Error, tracing};
 use serde_json::{Value, json};
 
-use crate::{BILLING_REGION, Clients, Done, text};
+use crate::{text, BILLING_REGION, Clients, Done};
 
 pub(crate) async fn create(clients: &Clients, event: &Value) -> Result<Done, Error> {
     let stack_id = text(event, "StackId")?;

@@ -7,7 +7,7 @@ use lambda_runtime::Error;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-use crate::{Clients, Done, text};
+use crate::{text, Clients, Done};
 
 pub(crate) async fn create(clients: &Clients, event: &Value) -> Result<Done, Error> {
     let properties = &event["ResourceProperties"];

@@ -1,0 +1,48 @@
+//! `hawser setup link`: the launch link.
+
+use clap::Args;
+use hawser::names::Region;
+use hawser_cli::{setup::link, template::Template};
+
+use crate::commands::common::{Output, Settings, Stop, help, out};
+
+#[derive(Debug, Args)]
+#[command(after_help = help!(
+    "hawser setup link --template-url https://acme-onboarding-eu-west-1.s3.eu-west-1.amazonaws.com/template.yaml --region eu-west-1 --profile cost-insights --set ExternalId=customer-4711"
+))]
+pub(crate) struct Arguments {
+    /// Where the template is published. An object in S3, because CloudFormation reads templates from nowhere else.
+    #[arg(long, value_name = "URL")]
+    template_url: String,
+    /// The Region in which the stack is made; it decides which console the link leads to.
+    #[arg(long, value_name = "REGION")]
+    region: Region,
+    /// The stack's name.
+    #[arg(long, value_name = "NAME", default_value = "hawser")]
+    stack_name: String,
+    #[command(flatten)]
+    settings: Settings,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+    let template = Template::ours();
+    let parameters = arguments.settings.parameters(&template)?;
+    let link = link::link(&template, &arguments.template_url, &arguments.region, &arguments.stack_name, &parameters)?;
+    match arguments.output {
+        Output::Json => out!("{}\n", serde_json::to_string_pretty(&link).unwrap_or_default()),
+        Output::Text => {
+            out!("Launch link ({} of at most {} bytes):\n\n{}\n\n", link.bytes, link.bytes_max, link.url);
+            if !link.to_fill_in.is_empty() {
+                out!("It does not fill in, and the template has no value for: {}\n\n", link.to_fill_in.join(", "));
+            }
+            out!("The same without the link:\n\n");
+            for (number, step) in (1..).zip(&link.steps) {
+                out!("{number:>3}. {step}\n");
+            }
+        }
+    }
+    Ok(())
+}

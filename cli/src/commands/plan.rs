@@ -1,0 +1,46 @@
+//! `hawser plan`: what the handler would do.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use hawser_cli::plan::dry_run;
+use hawser_sim::AccountFile;
+use serde::de::DeserializeOwned;
+
+use crate::commands::common::{Exit, Output, Stop, help, out, read_text};
+
+#[derive(Debug, Args)]
+#[command(after_help = help!(
+    "hawser plan --event events/billing-export-create.json --account tests/cases/standalone-creates/account.json"
+))]
+pub(crate) struct Arguments {
+    /// A custom resource event, as CloudFormation sends it.
+    #[arg(long, value_name = "FILE")]
+    event: PathBuf,
+    /// What the account looks like: its organization, reports and buckets.
+    #[arg(long, value_name = "FILE")]
+    account: PathBuf,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
+    let event: serde_json::Value = read(&arguments.event)?;
+    let account: AccountFile = read(&arguments.account)?;
+    let run = dry_run(&event, account).await.map_err(|failure| Stop {
+        exit: Exit::Refused,
+        code: failure.code.as_str().to_owned(),
+        message: format!("the stack would fail\n  {failure}"),
+    })?;
+    match arguments.output {
+        Output::Text => out!("{run}"),
+        Output::Json => out!("{}\n", serde_json::to_string_pretty(&run).unwrap_or_default()),
+    }
+    Ok(())
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Stop> {
+    let text = read_text(path)?;
+    serde_json::from_str(&text).map_err(|why| Stop::file(format!("`{}` is not what is expected there: {why}", path.display())))
+}

@@ -1,0 +1,142 @@
+//! `hawser setup policies`: what each pack grants, as JSON.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hawser_cli::{
+    setup::{
+        json,
+        policies::{
+            self, MANAGED_POLICIES_MAX, MANAGED_POLICIES_QUOTA_MAX, MANAGED_POLICY_CHARACTERS_MAX, ROLE_INLINE_CHARACTERS_MAX,
+        },
+    },
+    template::Template,
+};
+use serde_json::{Value, json};
+
+use crate::commands::common::{BillingArguments, Output, PlaceArguments, Settings, Stop, help, out, print_json, write_files};
+
+#[derive(Debug, Args)]
+#[command(after_help = help!(
+    "hawser setup policies --account 111122223333 --profile cost-insights --bucket acme-billing --prefix exports/costs"
+))]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    place: PlaceArguments,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    billing: BillingArguments,
+    /// All packs in one document, or in as few as fit into managed policies of 6,144 characters.
+    #[arg(long, conflicts_with = "inline")]
+    combined: bool,
+    /// All packs in one document for an inline policy, of which a role takes 10,240 characters in all.
+    #[arg(long)]
+    inline: bool,
+    /// How many managed policies a role of this account takes.
+    #[arg(long, value_name = "N", default_value_t = MANAGED_POLICIES_MAX as u64,
+        value_parser = clap::value_parser!(u64).range(1..=MANAGED_POLICIES_QUOTA_MAX as u64))]
+    managed_policies_quota: u64,
+    /// Write a file for each document into this folder, instead of printing them.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// A document under the name of its file, and what it is.
+struct Printed {
+    name: String,
+    about: String,
+    characters_max: usize,
+    document: Value,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+    let template = Template::ours();
+    let parameters = arguments.settings.parameters(&template)?;
+    let place = arguments.place.place()?;
+    let billing = arguments.billing.place()?;
+    let grants = policies::grants(&template, &parameters, &place, billing.as_ref())?;
+    let packs = &grants.packs;
+    let managed: Vec<&String> = packs.iter().flat_map(|pack| &pack.managed_policies).collect();
+    let mut documents: Vec<Printed> = if arguments.combined || arguments.inline {
+        let max = if arguments.inline { ROLE_INLINE_CHARACTERS_MAX } else { MANAGED_POLICY_CHARACTERS_MAX };
+        let documents = if arguments.inline { vec![policies::inline(packs)?] } else { policies::combine(packs, max)? };
+        let count = documents.len();
+        policies::check_attached(count + managed.len(), arguments.quota())?;
+        let printed = |(number, document)| Printed {
+            name: if count == 1 { "hawser.json".to_owned() } else { format!("hawser-{number}.json") },
+            about: format!("document {number} of {count}"),
+            characters_max: max,
+            document,
+        };
+        (1..).zip(documents).map(printed).collect()
+    } else {
+        policies::check_count(packs, arguments.quota())?;
+        let printed = |pack: &policies::PackPolicy| Printed {
+            name: format!("{}.json", pack.pack),
+            about: format!("pack {} ({}): {}", pack.pack, pack.mode, pack.purpose),
+            characters_max: MANAGED_POLICY_CHARACTERS_MAX,
+            document: pack.document.clone(),
+        };
+        packs.iter().map(printed).collect()
+    };
+    let beside = grants.boundaries.iter().map(|policy| (policy, "attached to nobody"));
+    let beside =
+        beside.chain(grants.read_access_key.iter().map(|policy| (policy, "attached to the role, the packs to the user")));
+    documents.extend(beside.map(|(policy, to)| Printed {
+        name: format!("{}.json", policy.name),
+        about: format!("policy {} ({to}): {}", policy.name, policy.description),
+        characters_max: MANAGED_POLICY_CHARACTERS_MAX,
+        document: policy.document.clone(),
+    }));
+    let mut notes = Vec::new();
+    if packs.iter().any(|pack| pack.pack == "billing") && billing.is_none() {
+        notes.push(
+            "the billing pack names a bucket that nobody has, because its own is not known here; give it with --bucket, --prefix and --kms-key",
+        );
+    }
+    let mut files = Vec::new();
+    if let Some(folder) = &arguments.dir {
+        let texts: Vec<_> =
+            documents.iter().map(|one| (one.name.clone(), format!("{}\n", json::pretty(&one.document)))).collect();
+        files = write_files(folder, &texts)?;
+    }
+    match arguments.output {
+        Output::Json => {
+            let of = |one: &Printed| {
+                json!({
+                    "file": one.name, "about": one.about, "characters": policies::characters(&one.document),
+                    "charactersMax": one.characters_max, "document": one.document,
+                })
+            };
+            let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+            let policies: Vec<Value> = documents.iter().map(of).collect();
+            print_json(&json!({ "policies": policies, "managedPolicies": managed, "notes": notes, "files": files }));
+        }
+        Output::Text => {
+            for (at, one) in documents.iter().enumerate() {
+                let size = format!("{} of {} characters", policies::characters(&one.document), one.characters_max);
+                match files.get(at) {
+                    Some(path) => out!("{}: {}, {size}\n", path.display(), one.about),
+                    None => out!("# {}, {size}\n{}\n\n", one.about, json::pretty(&one.document)),
+                }
+            }
+            for arn in managed {
+                out!("# attach as well {arn}\n");
+            }
+            for note in notes {
+                out!("# note: {note}\n");
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn quota(&self) -> usize {
+        usize::try_from(self.managed_policies_quota).unwrap_or(MANAGED_POLICIES_MAX)
+    }
+}

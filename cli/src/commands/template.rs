@@ -1,0 +1,52 @@
+//! `hawser template`: the template itself.
+
+use clap::Args;
+use hawser_cli::template::{INLINE_BYTES_MAX, Template};
+use serde_json::json;
+
+use crate::commands::common::{Exit, Output, Settings, Stop, help, out};
+
+#[derive(Debug, Args)]
+#[command(after_help = help!("hawser template --inline --profile security-posture" "hawser template --organization"))]
+pub(crate) struct Arguments {
+    /// Compact JSON without what only readers need, as it is sent in a request: below 51,200 bytes. All packs together pass that, so
+    /// packs that are off are left out; so they are with a profile or parameters.
+    #[arg(long)]
+    inline: bool,
+    /// The template for an organization's management account: the same stack, and with it a StackSet that connects the members.
+    #[arg(long)]
+    organization: bool,
+    #[command(flatten)]
+    settings: Settings,
+    /// How to print it. The template is JSON in both forms; for programs it comes with its size.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+    let settings = &arguments.settings;
+    let template = match arguments.organization {
+        true => Template::ours().for_organization()?,
+        false => Template::ours(),
+    };
+    let parameters = settings.parameters(&template)?;
+    let narrow = arguments.inline || settings.profile.is_some() || !settings.set.is_empty();
+    let template = if narrow { template.without_packs_that_are_off(&parameters) } else { template };
+    let text = match arguments.inline {
+        true => template.inline(),
+        false => serde_json::to_string_pretty(template.json()).unwrap_or_default(),
+    };
+    let max = arguments.inline.then_some(INLINE_BYTES_MAX);
+    if let Some(max) = max.filter(|max| text.len() > *max) {
+        let why = format!(
+            "the template has {} bytes and CloudFormation takes {max} in a request; leave out packs, or let CloudFormation read it from S3",
+            text.len()
+        );
+        return Err(Stop::new(Exit::Refused, "TEMPLATE_TOO_LARGE", why));
+    }
+    match arguments.output {
+        Output::Text => out!("{text}\n"),
+        Output::Json => out!("{}\n", json!({ "bytes": text.len(), "bytesMax": max, "template": text })),
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! `hawser setup terraform`: a module.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hawser_cli::{setup::terraform, template::Template};
+
+use crate::commands::common::{Output, Settings, Stop, help, out, print_json, write_files};
+
+#[derive(Debug, Args)]
+#[command(after_help = help!(
+    "hawser setup terraform --dir target/hawser-module --profile cost-insights --set VendorAccountId=999988887777"
+))]
+pub(crate) struct Arguments {
+    /// The folder of the module. Without it, its files are printed one after the other.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+    let template = Template::ours();
+    let parameters = arguments.settings.parameters(&template)?;
+    let files = terraform::module(&template, &parameters)?;
+    let written = match &arguments.dir {
+        Some(folder) => write_files(folder, &files)?,
+        None => Vec::new(),
+    };
+    match arguments.output {
+        Output::Json if written.is_empty() => {
+            let files: serde_json::Map<String, serde_json::Value> =
+                files.into_iter().map(|(name, text)| (name, text.into())).collect();
+            print_json(&serde_json::json!({ "module": files }));
+        }
+        Output::Json => {
+            let written: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+            print_json(&serde_json::json!({ "files": written }));
+        }
+        Output::Text if written.is_empty() => {
+            files.iter().for_each(|(name, text)| out!("# --- {name}\n{text}\n"));
+        }
+        Output::Text => written.iter().for_each(|path| out!("{}\n", path.display())),
+    }
+    Ok(())
+}

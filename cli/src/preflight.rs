@@ -1,0 +1,461 @@
+//! A look before a launch, which changes nothing (`hawser preflight`).
+//!
+//! What the handler would do is the handler's own code over the account as it is ([`crate::plan`]); what CloudFormation
+//! asks of the launcher is [`needs`], put to IAM's own simulator. What could not be found out is said, and is no failure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use serde::Serialize;
+
+pub mod needs;
+
+use needs::{Need, Phase};
+
+use crate::{
+    connect::{
+        Caller, CallerKind, Refusal,
+        events::Asking,
+        iam::{Iam, Verdict},
+        stackless::{Quiet, Standing},
+    },
+    template::{Resolved, Setting, Template},
+};
+use hawser::decide;
+use hawser::{
+    aws::Fault,
+    billing::account_role::AccountRole,
+    names::{Region, StackId},
+    ports::Ports,
+    protocol::origin::RequestType,
+};
+
+/// The resource of billing data in the template.
+const BILLING: &str = "BillingExport";
+
+/// Most reports of an account (Cost and Usage Reports User Guide, "Quotas and restrictions").
+const REPORTS_MAX: usize = 10;
+
+/// Actions in one question to the simulator: far below any limit of a request's size.
+const ACTIONS_MAX: usize = 100;
+
+/// What is to be launched, by whom and where.
+#[derive(Debug, Clone)]
+pub struct Inquiry {
+    /// The template.
+    pub template: Template,
+    /// Its parameters, as far as they are known.
+    pub parameters: BTreeMap<String, String>,
+    /// Who would launch.
+    pub caller: Caller,
+    /// Where.
+    pub region: Region,
+    /// The stack's name.
+    pub stack_name: String,
+    /// How many managed policies AWS allows on a role of this account, where it was asked to allow more.
+    pub managed_policies_quota: Option<u64>,
+}
+
+/// What it comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Nothing was found that would fail.
+    Ready,
+    /// Something would.
+    WouldFail,
+    /// What decides could not be looked at.
+    CouldNotLook,
+}
+
+/// One thing that somebody may not do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lack {
+    /// The action.
+    pub action: String,
+    /// When it is needed.
+    pub phase: Phase,
+    /// On what.
+    pub on: String,
+    /// For which resources of the template.
+    pub resources: Vec<String>,
+    /// Why it is not allowed.
+    pub why: &'static str,
+}
+
+/// A quota and what the stack adds to what is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quota {
+    /// Of what.
+    pub of: &'static str,
+    /// There is.
+    pub there: u64,
+    /// The stack adds.
+    pub adds: u64,
+    /// AWS allows.
+    pub most: u64,
+}
+
+impl Quota {
+    fn is_exceeded(&self) -> bool {
+        self.there + self.adds > self.most
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// What it comes to.
+    pub outcome: Outcome,
+    /// The account.
+    pub account_id: String,
+    /// Its partition.
+    pub partition: &'static str,
+    /// Where the stack would be.
+    pub region: String,
+    /// How it would be called.
+    pub stack_name: String,
+    /// Who would launch it.
+    pub caller: String,
+    /// What kind of principal that is.
+    pub caller_kind: CallerKind,
+    /// The account's place in its organization, in words.
+    pub organization: String,
+    /// The account's reports, by name; none if they may not be seen.
+    pub reports: Option<Vec<String>>,
+    /// Its Data Exports.
+    pub exports: Option<Vec<String>>,
+    /// What would be done about billing data, and why.
+    pub decision: Option<String>,
+    /// The handler's steps.
+    pub steps: Vec<String>,
+    /// What CloudFormation asks of the launcher.
+    pub needs: Vec<Need>,
+    /// What the launcher may not do.
+    pub lacks: Vec<Lack>,
+    /// Quotas of IAM.
+    pub quotas: Vec<Quota>,
+    /// Why a launch would fail.
+    pub failures: Vec<String>,
+    /// What could not be found out.
+    pub unknown: Vec<String>,
+}
+
+/// Looks.
+///
+/// # Errors
+/// [`Refusal`] for parameters that the template does not take.
+pub async fn look(inquiry: &Inquiry, ports: &Ports<'_>, iam: &dyn Iam) -> Result<Report, Refusal> {
+    let caller = &inquiry.caller;
+    let stack: StackId = format!(
+        "arn:{}:cloudformation:{}:{}:stack/{}/00000000-0000-0000-0000-000000000000",
+        caller.partition, inquiry.region, caller.account, inquiry.stack_name
+    )
+    .parse()
+    .map_err(|_| {
+        crate::connect::refused("STACK_NAME", format!("`{}` is no name of a stack", inquiry.stack_name), "Correct it.")
+    })?;
+    let resolved = resolve(inquiry, &stack)?;
+    let standing = Standing::new(ports.cloud, Arc::new(Quiet));
+    let ports = Ports { cloud: &standing, stacks: &standing, ..*ports };
+    let mut report = Report {
+        outcome: Outcome::Ready,
+        account_id: caller.account.as_str().to_owned(),
+        partition: caller.partition.as_str(),
+        region: inquiry.region.as_str().to_owned(),
+        stack_name: inquiry.stack_name.clone(),
+        caller: caller.arn.clone(),
+        caller_kind: caller.kind(),
+        organization: String::new(),
+        reports: None,
+        exports: None,
+        decision: None,
+        steps: Vec::new(),
+        needs: needs::needs(&resolved, &stack),
+        lacks: Vec::new(),
+        quotas: Vec::new(),
+        failures: Vec::new(),
+        unknown: Vec::new(),
+    };
+    report.look_at_billing(&resolved, &stack, &ports).await;
+    report.look_at_permissions(inquiry, iam).await;
+    report.look_at_quotas(inquiry, &resolved, iam).await;
+    report.look_at_roles(&resolved, iam).await;
+    let denied = standing.denied();
+    if !denied.is_empty() {
+        report.unknown.push(format!(
+            "you may not call `{}`; the stack's function may, so it may decide otherwise than is said here",
+            denied.join("`, `")
+        ));
+    }
+    report
+        .unknown
+        .push("whether you can read the function's code in the vendor's bucket: the published template names it".to_owned());
+    if report.organization.starts_with("management") || report.organization.starts_with("member") {
+        report.unknown.push(
+            "whether a service control policy denies something to the role of the stack's function: IAM tells it only of roles that exist".to_owned(),
+        );
+    }
+    if !report.failures.is_empty() {
+        report.outcome = Outcome::WouldFail;
+    }
+    Ok(report)
+}
+
+fn resolve(inquiry: &Inquiry, stack: &StackId) -> Result<Resolved, Refusal> {
+    Ok(inquiry.template.resolve(&Setting {
+        parameters: inquiry.parameters.clone(),
+        partial: true,
+        account_id: stack.account.as_str().to_owned(),
+        partition: stack.partition.as_str().to_owned(),
+        region: stack.region.as_str().to_owned(),
+        stack_name: inquiry.stack_name.clone(),
+        stack_id: stack.as_str().to_owned(),
+        ..Setting::default()
+    })?)
+}
+
+impl Report {
+    async fn look_at_billing(&mut self, resolved: &Resolved, stack: &StackId, ports: &Ports<'_>) {
+        let home = stack.partition.billing_region().unwrap_or_else(|| stack.region.clone());
+        let aws = ports.cloud.at(&home);
+        self.organization = match AccountRole::classify(&stack.account, aws.describe_organization().await) {
+            Ok(role) => in_words(&role),
+            Err(fault) => format!("unknown: {fault}"),
+        };
+        if stack.partition.billing_region().is_some() {
+            self.reports = self.known(aws.describe_reports().await, |report| report.name);
+            self.exports = self.known(aws.list_exports().await, |export| export.name);
+        }
+        let properties = resolved.resources().get(BILLING).map(|billing| billing["Properties"].clone()).unwrap_or_default();
+        let asking = Asking {
+            request_type: RequestType::Create,
+            stack: stack.clone(),
+            request_id: "preflight".to_owned(),
+            logical_id: BILLING,
+            physical_id: None,
+            properties,
+        };
+        match decide::look(&asking.event(), ports).await {
+            Ok(run) => {
+                self.decision = Some(run.decision);
+                self.steps = run.rounds.into_iter().flatten().collect();
+            }
+            Err(failure) if Refusal::from(failure.clone()).is_of_aws() => {
+                self.outcome = Outcome::CouldNotLook;
+                self.unknown.push(format!("what would be done about billing data: {failure}"));
+            }
+            Err(failure) => self.failures.push(failure.to_string()),
+        }
+    }
+
+    fn known<T>(&mut self, answer: Result<Vec<T>, Fault>, name: impl Fn(T) -> String) -> Option<Vec<String>> {
+        match answer {
+            Ok(all) => Some(all.into_iter().map(name).collect()),
+            Err(fault) => {
+                if !fault.is_denial() {
+                    self.unknown.push(fault.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    async fn look_at_permissions(&mut self, inquiry: &Inquiry, iam: &dyn Iam) {
+        let caller = &inquiry.caller;
+        let principal = match caller.kind() {
+            CallerKind::User => Ok(caller.arn.clone()),
+            // A session names its role without the path, and the simulator wants the role.
+            CallerKind::Role => match iam.role(caller.role_name().unwrap_or_default()).await {
+                Ok(Some(role)) => Ok(role.arn),
+                Ok(None) => Err("your role is not in this account".to_owned()),
+                Err(fault) => Err(format!("your role's ARN could not be found out: {fault}")),
+            },
+            CallerKind::Root => Err("the root user may do everything that no service control policy denies".to_owned()),
+            CallerKind::Other => Err("IAM does not simulate this kind of principal".to_owned()),
+        };
+        let lacks = match principal {
+            Ok(principal) => self.simulate(&principal, iam).await.map_err(|fault| fault.to_string()),
+            Err(why) => Err(why),
+        };
+        match lacks {
+            Ok(lacks) => {
+                for lack in lacks.iter().filter(|lack| lack.phase == Phase::Launch) {
+                    let (action, why) = (&lack.action, lack.why);
+                    self.failures.push(format!("you may not `{action}` for {}: {why}", named(&lack.resources)));
+                }
+                self.lacks = lacks;
+            }
+            Err(why) => self.unknown.push(format!("which permissions you lack: {why}")),
+        }
+    }
+
+    async fn simulate(&self, principal: &str, iam: &dyn Iam) -> Result<Vec<Lack>, Fault> {
+        let mut lacks = Vec::new();
+        for need in &self.needs {
+            let all: BTreeSet<&String> = need.actions.values().flatten().collect();
+            let all: Vec<String> = all.into_iter().cloned().collect();
+            let context: Vec<(String, String)> = need.context.clone().into_iter().collect();
+            for some in all.chunks(ACTIONS_MAX) {
+                for decision in iam.simulate(principal, some, &need.on, &context).await? {
+                    let Some(why) = why_not(decision.verdict) else { continue };
+                    let phases = need.actions.iter().filter(|(_, actions)| actions.contains(&decision.action));
+                    lacks.extend(phases.map(|(phase, _)| Lack {
+                        action: decision.action.clone(),
+                        phase: *phase,
+                        on: need.on.clone(),
+                        resources: need.resources.clone(),
+                        why,
+                    }));
+                }
+            }
+        }
+        lacks.sort_by(|one, other| (one.phase, &one.action).cmp(&(other.phase, &other.action)));
+        Ok(lacks)
+    }
+
+    async fn look_at_quotas(&mut self, inquiry: &Inquiry, resolved: &Resolved, iam: &dyn Iam) {
+        let count = |kind: &str| resolved.resources().values().filter(|resource| resource["Type"] == kind).count() as u64;
+        let on_a_role = most_on_a_role(resolved);
+        match iam.summary().await {
+            Ok(summary) => {
+                let of = |of, key: &str, adds| {
+                    let most = *summary.get(&format!("{key}Quota"))?;
+                    Some(Quota { of, there: *summary.get(key)?, adds, most })
+                };
+                self.quotas.extend(of("roles", "Roles", count("AWS::IAM::Role")));
+                self.quotas.extend(of("managed policies", "Policies", count("AWS::IAM::ManagedPolicy")));
+                let allowed = inquiry.managed_policies_quota.or_else(|| summary.get("AttachedPoliciesPerRoleQuota").copied());
+                self.quotas.extend(allowed.map(|most| Quota {
+                    of: "managed policies on one role",
+                    there: 0,
+                    adds: on_a_role,
+                    most,
+                }));
+            }
+            Err(fault) => self.unknown.push(format!("quotas of IAM: {fault}")),
+        }
+        for quota in self.quotas.iter().filter(|quota| quota.is_exceeded()) {
+            let Quota { of, there, adds, most } = quota;
+            let next = "choose fewer packs, remove what nobody needs, or ask AWS for a higher quota";
+            self.failures.push(format!("IAM_QUOTA: {there} {of} and {adds} more are over AWS's quota of {most}; {next}"));
+        }
+    }
+
+    /// A role that the customer brings must be there.
+    async fn look_at_roles(&mut self, resolved: &Resolved, iam: &dyn Iam) {
+        let policies = resolved.resources().values().filter(|resource| resource["Type"] == "AWS::IAM::ManagedPolicy");
+        let names: BTreeSet<&str> = policies
+            .flat_map(|policy| policy["Properties"]["Roles"].as_array())
+            .flatten()
+            .filter_map(|role| role.as_str())
+            .collect();
+        for name in names {
+            match iam.role(name).await {
+                Ok(Some(_)) => {}
+                Ok(None) => self.failures.push(format!("this account has no role `{name}`, which ExistingRoleName gives")),
+                Err(fault) => self.unknown.push(format!("whether there is a role `{name}`: {fault}")),
+            }
+        }
+    }
+}
+
+/// Managed policies on the role that has most.
+fn most_on_a_role(resolved: &Resolved) -> u64 {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for (logical_id, resource) in resolved.resources() {
+        let list = |name: &str| resource["Properties"][name].as_array().cloned().unwrap_or_default();
+        match resource["Type"].as_str() {
+            Some("AWS::IAM::Role") => {
+                *counts.entry(serde_json::json!({ "Ref": logical_id }).to_string()).or_default() +=
+                    list("ManagedPolicyArns").len() as u64;
+            }
+            Some("AWS::IAM::ManagedPolicy") => {
+                list("Roles").iter().for_each(|role| *counts.entry(role.to_string()).or_default() += 1);
+            }
+            _ => {}
+        }
+    }
+    counts.into_values().max().unwrap_or_default()
+}
+
+fn why_not(verdict: Verdict) -> Option<&'static str> {
+    match verdict {
+        Verdict::Allowed => None,
+        Verdict::NotAllowed => Some("no policy of yours allows it"),
+        Verdict::Denied => Some("a policy of this account denies it"),
+        Verdict::DeniedByOrganization => Some("a service control policy of your organization does not allow it"),
+        Verdict::OutsideOfBoundary => Some("your permissions boundary does not allow it"),
+    }
+}
+
+fn in_words(role: &AccountRole) -> String {
+    let payer = |organization: &hawser::aws::Organization| {
+        organization.management_account.as_ref().map(|payer| payer.as_str().to_owned()).unwrap_or_default()
+    };
+    match role {
+        AccountRole::Management(organization) => format!("management account of `{}`", organization.id),
+        AccountRole::Member(organization) => {
+            format!("member of `{}`, whose bill account {} receives", organization.id, payer(organization))
+        }
+        AccountRole::Standalone => "standalone: in no organization".to_owned(),
+        AccountRole::Unknown(why) => format!("unknown: {why}"),
+    }
+}
+
+fn named(resources: &[String]) -> String {
+    if resources.is_empty() { "the stack".to_owned() } else { format!("`{}`", resources.join("`, `")) }
+}
+
+fn count_and_names(names: &Option<Vec<String>>, most: Option<usize>) -> String {
+    let Some(names) = names else { return "not visible to you".to_owned() };
+    let of = most.map(|most| format!(" of {most}")).unwrap_or_default();
+    if names.is_empty() { format!("0{of}") } else { format!("{}{of}: `{}`", names.len(), names.join("`, `")) }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Account {} ({}), stack `{}` in {}", self.account_id, self.partition, self.stack_name, self.region)?;
+        let mut line = |title: &str, text: &str| writeln!(f, "  {title:<13} {text}");
+        line("you", &self.caller)?;
+        line("organization", &self.organization)?;
+        line("reports", &count_and_names(&self.reports, Some(REPORTS_MAX)))?;
+        line("exports", &count_and_names(&self.exports, None))?;
+        line("billing data", self.decision.as_deref().unwrap_or("not known, see below"))?;
+        self.steps.iter().try_for_each(|step| line("", step))?;
+        if !self.steps.is_empty() {
+            line("", "(names end otherwise in a stack: its id is part of them)")?;
+        }
+        for (index, quota) in self.quotas.iter().enumerate() {
+            let Quota { of, there, adds, most } = quota;
+            line(if index == 0 { "quotas" } else { "" }, &format!("{of}: {there} and {adds} more, of {most}"))?;
+        }
+        let to_launch = self.needs.iter().filter_map(|need| Some((need, need.actions.get(&Phase::Launch)?)));
+        for (index, (need, actions)) in to_launch.enumerate() {
+            let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
+            line(if index == 0 { "needs" } else { "" }, &format!("{}: {}", need.resource_type, actions.join(" ")))?;
+        }
+        let later = self.lacks.iter().filter(|lack| lack.phase != Phase::Launch);
+        for (index, lack) in later.enumerate() {
+            let when = if lack.phase == Phase::Update { "to change the stack" } else { "to delete the stack, or to roll back" };
+            line(if index == 0 { "lacks later" } else { "" }, &format!("`{}` {when}: {}", lack.action, lack.why))?;
+        }
+        for (index, unknown) in self.unknown.iter().enumerate() {
+            line(if index == 0 { "not known" } else { "" }, unknown)?;
+        }
+        match self.outcome {
+            Outcome::Ready => writeln!(f, "ready: nothing was found that would fail"),
+            Outcome::CouldNotLook => writeln!(f, "could not look at what decides, see \"not known\""),
+            Outcome::WouldFail => {
+                writeln!(f, "would fail:")?;
+                self.failures.iter().try_for_each(|failure| writeln!(f, "  {failure}"))
+            }
+        }
+    }
+}

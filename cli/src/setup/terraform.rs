@@ -1,0 +1,255 @@
+//! A Terraform module: the same role, packs and billing data. Every policy is the template's own, with its conditions and references
+//! written in HCL, so that a pack is switched by a variable as it is by a parameter.
+
+mod hcl;
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use hawser::{
+    VERSION,
+    billing::{DATA_ROOT, Kind, plan, policy, query},
+    names::Partition,
+};
+use hcl::{Writer, aligned, interpolation, quoted, snake};
+use serde_json::Value;
+
+use crate::{
+    setup::{Place, WayError, policy_name, value},
+    template::{Parameter, Template},
+};
+
+/// The newest FOCUS table when this was written; a variable names a newer one.
+const FOCUS_TABLE: &str = "FOCUS_1_2_AWS";
+
+/// Parameters that are variables whatever the packs need.
+const ALWAYS: [&str; 14] = [
+    "VendorName",
+    "VendorAccountId",
+    "ExternalId",
+    "RolePath",
+    "PermissionsBoundaryArn",
+    "ExistingRoleName",
+    "BillingKind",
+    "BillingFormat",
+    "BillingRetention",
+    "NamePrefix",
+    "ExistingBucket",
+    "ExistingPrefix",
+    "HostedZoneId",
+    "ManagedUsersPath",
+];
+
+/// Makes the files of the module, by name. The parameters become the defaults of its variables.
+///
+/// # Errors
+/// [`WayError::NotThisWay`] for an access key, which Terraform would keep in its state; and what the template refuses.
+pub fn module(template: &Template, parameters: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, WayError> {
+    if value(template, parameters, "AccessMethod").as_deref() == Some("AccessKey") {
+        return Err(WayError::NotThisWay(
+            "Terraform keeps the secret part of an access key in its state, where everybody who reads the state reads it; use the template, `hawser setup script --user`, or AccessMethod=Role".to_owned(),
+        ));
+    }
+    if value(template, parameters, "ExistingExport").is_some() {
+        return Err(WayError::NotThisWay(
+            "a module cannot look for the bucket of an export; name it with ExistingBucket and ExistingPrefix".to_owned(),
+        ));
+    }
+    let mut writer = Writer::new(template);
+    let packs = packs(template, &mut writer)?;
+    let main = main(template, &mut writer)?;
+    let billing = billing()?;
+    let conditions = writer.conditions()?;
+    let main = main.replace("@CONDITIONS@\n", &conditions);
+    Ok(vec![
+        ("main.tf".to_owned(), main),
+        ("packs.tf".to_owned(), packs),
+        ("billing.tf".to_owned(), billing),
+        ("variables.tf".to_owned(), variables(template, parameters, &writer)),
+        ("outputs.tf".to_owned(), include_str!("terraform/outputs.tf").to_owned()),
+        ("README.md".to_owned(), readme(template)),
+    ])
+}
+
+fn main(template: &Template, writer: &mut Writer<'_>) -> Result<String, WayError> {
+    let role = &template.json()["Resources"]["VendorRole"]["Properties"];
+    writer.use_condition("MakesRole");
+    writer.use_condition("HasBoundary");
+    let text = include_str!("terraform/main.tf");
+    Ok(text
+        .replace("@VERSION@", VERSION)
+        .replace("@DESCRIPTION@", &writer.expression(&role["Description"], 1)?)
+        .replace("@TRUST@", &writer.expression(&role["AssumeRolePolicyDocument"], 1)?))
+}
+
+fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, WayError> {
+    let mut text = String::from("# One policy for each pack, switched by its variable.\n");
+    // Only to name things by what `var.name` stands for.
+    let place = Place { account: String::new(), partition: Partition::Aws, region: String::new(), name: String::new() };
+    let packs = template.packs();
+    for id in template.resource_names() {
+        let resource = &template.json()["Resources"][id.as_str()];
+        let properties = &resource["Properties"];
+        let pack = packs.iter().find(|pack| pack.logical_id == *id);
+        let is_boundary = resource["Type"] == "AWS::IAM::ManagedPolicy" && properties["Roles"].is_null();
+        if pack.is_none() && !is_boundary {
+            continue;
+        }
+        let label = snake(id.strip_suffix("Policy").unwrap_or(id));
+        let condition = writer.use_condition(resource["Condition"].as_str().unwrap_or_default());
+        if let Some(pack) = pack {
+            let _ = write!(text, "\n# {}. {}\n", pack.title, pack.purpose);
+            writer.reasons = pack.statements.iter().map(|one| (one.sid.clone(), one.why.clone())).collect();
+        } else {
+            let _ = write!(text, "\n# {}.\n", properties["Description"].as_str().unwrap_or_default());
+            writer.reasons.clear();
+        }
+        let entries = [
+            ("count", format!("{condition} ? 1 : 0")),
+            ("name", quoted(&format!("{}{}", interpolation("var.name"), policy_name(&place, id)))),
+            ("path", "var.role_path".to_owned()),
+            ("description", writer.expression(&properties["Description"], 1)?),
+        ];
+        let policy = writer.expression(&properties["PolicyDocument"], 1)?;
+        let _ = write!(
+            text,
+            "resource \"aws_iam_policy\" \"{label}\" {{\n{}\n  policy = jsonencode({policy})\n}}\n",
+            aligned(&entries, 1)
+        );
+        let Some(pack) = pack else { continue };
+        let own = (label.clone(), format!("aws_iam_policy.{label}[0].arn"));
+        let of_aws = pack.managed_policies.iter().map(|name| {
+            let arn = format!("arn:{}:iam::aws:policy/{name}", interpolation("local.partition"));
+            (format!("{label}_managed_{}", snake(name)), quoted(&arn))
+        });
+        for (label, arn) in std::iter::once(own).chain(of_aws) {
+            let entries =
+                [("count", format!("{condition} ? 1 : 0")), ("role", "local.role_name".to_owned()), ("policy_arn", arn)];
+            let _ = write!(text, "\nresource \"aws_iam_role_policy_attachment\" \"{label}\" {{\n{}}}\n", aligned(&entries, 1));
+        }
+    }
+    Ok(text)
+}
+
+/// The bucket's policy is what the handler writes; only what a module knows later is a reference.
+fn billing() -> Result<String, WayError> {
+    const BUCKET: &str = "a-bucket-of-terraform";
+    const ACCOUNT: &str = "000000000000";
+    let wrong = |why: String| WayError::NotThisWay(why);
+    let region = Partition::Aws.billing_region().ok_or_else(|| wrong("no billing Region".to_owned()))?;
+    let bucket = BUCKET.parse().map_err(|why| wrong(format!("{why}")))?;
+    let account = ACCOUNT.parse().map_err(|why| wrong(format!("{why}")))?;
+    let policy = policy::merge(None, &bucket, Partition::Aws, &account, &region).map_err(|why| wrong(why.to_string()))?;
+    let policy: Value = serde_json::from_str(&policy.unwrap_or_default()).map_err(|why| wrong(why.to_string()))?;
+    let policy = replaced(&policy, &|text| {
+        text.replace(&format!("arn:aws:cur:{region}:"), &format!("arn:aws:cur:{}:", interpolation("local.billing_region")))
+            .replace(
+                &format!("arn:aws:bcm-data-exports:{region}:"),
+                &format!("arn:aws:bcm-data-exports:{}:", interpolation("local.billing_region")),
+            )
+            .replace("arn:aws:", &format!("arn:{}:", interpolation("local.partition")))
+            .replace(BUCKET, &interpolation("local.new_bucket"))
+            .replace(ACCOUNT, &interpolation("local.account_id"))
+    });
+    let statement = |kind, table: &str| -> Result<String, WayError> {
+        let columns: Vec<String> = query::guaranteed(kind).iter().map(|column| (*column).to_owned()).collect();
+        query::statement(table, &columns).map_err(|why| wrong(why.to_string()))
+    };
+    let focus = statement(Kind::Focus, "@TABLE@")?.replace("@TABLE@", &interpolation("var.focus_table"));
+    Ok(include_str!("terraform/billing.tf")
+        .replace("@DATA_ROOT@", DATA_ROOT.trim_end_matches('/'))
+        .replace("@UPLOAD_DAYS@", &plan::UPLOAD_DAYS_MAX.to_string())
+        .replace("@BUCKET_POLICY@", &hcl::literal(&policy, 1))
+        .replace("@CUR2_TABLE@", query::CUR_TABLE)
+        .replace("@CUR2_QUERY@", &quoted(&statement(Kind::CostAndUsageReport2, query::CUR_TABLE)?))
+        .replace("@FOCUS_QUERY@", &quoted(&focus)))
+}
+
+fn replaced(value: &Value, with: &impl Fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::from(with(text)),
+        Value::Array(items) => items.iter().map(|item| replaced(item, with)).collect(),
+        Value::Object(pairs) => Value::Object(pairs.iter().map(|(key, value)| (key.clone(), replaced(value, with))).collect()),
+        other => other.clone(),
+    }
+}
+
+/// One variable for each parameter that the module needs, with the template's own constraints.
+fn variables(template: &Template, parameters: &BTreeMap<String, String>, writer: &Writer<'_>) -> String {
+    let mut text = String::from(include_str!("terraform/variables.tf").replace("@FOCUS_TABLE@", FOCUS_TABLE).trim_start());
+    for parameter in template.parameters() {
+        if !ALWAYS.contains(&parameter.name.as_str()) && !writer.parameters().contains(&parameter.name) {
+            continue;
+        }
+        let given = parameters.get(&parameter.name).or(parameter.default.as_ref()).cloned();
+        text.push_str(&variable(&parameter, given));
+    }
+    text
+}
+
+fn variable(parameter: &Parameter, default: Option<String>) -> String {
+    let name = snake(&parameter.name);
+    let is_external_id = parameter.name == "ExternalId";
+    let kind = if parameter.kind == "Number" { "number" } else { "string" };
+    // Nothing stands in for an empty external id without a stack, so its description ends there.
+    let description = match parameter.description.split_once(". Leave it as it is") {
+        Some((sentence, _)) if is_external_id => format!("{sentence}."),
+        _ => parameter.description.clone(),
+    };
+    let mut entries = vec![("description", quoted(&description)), ("type", kind.to_owned())];
+    if let Some(default) = default.filter(|default| !is_external_id || !default.is_empty()) {
+        entries.push(("default", if kind == "number" { default } else { quoted(&default) }));
+    }
+    let mut text = format!("\nvariable \"{name}\" {{\n{}", aligned(&entries, 1));
+    let mut validation = |condition: String, message: &str| {
+        let message = quoted(&format!("{name} {message}."));
+        let entries = [("condition", condition), ("error_message", message)];
+        let _ = write!(text, "\n  validation {{\n{}  }}\n", aligned(&entries, 2));
+    };
+    if !parameter.allowed.is_empty() {
+        let words: Vec<String> = parameter.allowed.iter().map(|word| quoted(word)).collect();
+        let message = format!("must be one of {}", parameter.allowed.join(", "));
+        validation(format!("contains([{}], var.{name})", words.join(", ")), &message);
+    }
+    let (pattern, length) = parameter.pattern.as_deref().map(repeatable).unwrap_or_default();
+    if let Some(max) = parameter.limits.max_length.or(length) {
+        validation(format!("length(var.{name}) <= {max}"), &format!("must have at most {max} characters"));
+    }
+    if !pattern.is_empty() {
+        let whole = quoted(&format!("^(?:{pattern})$"));
+        let message = parameter.constraint.clone().unwrap_or_else(|| format!("must match {pattern}"));
+        validation(format!("can(regex({whole}, var.{name}))"), &message);
+    }
+    if is_external_id {
+        let why = "must not be empty: it is what keeps the vendor's other customers out";
+        validation(format!("var.{name} != \"\""), why);
+    }
+    text.push_str("}\n");
+    text
+}
+
+/// Terraform's expressions (RE2) repeat up to this often.
+const REPEATED_MAX: u64 = 1_000;
+
+/// A pattern without a repetition that Terraform refuses, and the length that takes its place.
+fn repeatable(pattern: &str) -> (String, Option<u64>) {
+    let Some((before, (least, most), after)) = pattern.split_once('{').and_then(|(before, rest)| {
+        let (counts, after) = rest.split_once('}')?;
+        Some((before, counts.split_once(',')?, after))
+    }) else {
+        return (pattern.to_owned(), None);
+    };
+    let (rest, length) = repeatable(after);
+    match most.parse::<u64>() {
+        Ok(most) if most > REPEATED_MAX => (format!("{before}{{{least},}}{rest}"), Some(most)),
+        _ => (format!("{before}{{{least},{most}}}{rest}"), length),
+    }
+}
+
+fn readme(template: &Template) -> String {
+    let mut packs = String::new();
+    for pack in template.packs() {
+        let modes: Vec<String> = pack.modes.iter().map(|mode| format!("`{}`", mode.as_str())).collect();
+        let _ = writeln!(packs, "| `{}` | {} | {} |", snake(&pack.parameter), modes.join(", "), pack.purpose);
+    }
+    include_str!("terraform/README.md").replace("@VERSION@", VERSION).replace("@PACKS@\n", &packs)
+}

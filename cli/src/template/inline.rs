@@ -1,0 +1,23 @@
+//! The template as it is sent inline: without what only readers need.
+
+use serde_json::Value;
+
+use crate::template::Template;
+
+/// CloudFormation's quota for a template that is sent in the request ("Template body size in a request"). Longer ones, up to 1 MB,
+/// are read from S3.
+pub const INLINE_BYTES_MAX: usize = 51_200;
+
+impl Template {
+    /// Compact JSON. Comments are gone, and so is what resources say of themselves to reviewers; CloudFormation makes the same stack
+    /// of it.
+    pub fn inline(&self) -> String {
+        let mut json = self.json.clone();
+        if let Some(resources) = json["Resources"].as_object_mut() {
+            for resource in resources.values_mut().filter_map(Value::as_object_mut) {
+                resource.remove("Metadata");
+            }
+        }
+        json.to_string()
+    }
+}

@@ -1,0 +1,209 @@
+//! From text to long-form JSON, and the packs in it.
+
+use serde_json::{Map, Value, json};
+use serde_norway::Value as Yaml;
+
+use crate::template::{Template, TemplateError};
+
+/// What a pack lets the vendor do. Ordered: the later holds all of the earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// Look.
+    ReadOnly,
+    /// Look and change.
+    ReadWrite,
+}
+
+impl Mode {
+    /// As the parameter has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "ReadOnly",
+            Self::ReadWrite => "ReadWrite",
+        }
+    }
+}
+
+/// A permission pack: one managed policy, switched by one parameter.
+#[derive(Debug, Clone)]
+pub struct Pack {
+    /// Its short name, as notices have it: `ec2`.
+    pub name: String,
+    /// The parameter that switches it: `PackEc2`.
+    pub parameter: String,
+    /// The policy's resource: `PackEc2Policy`.
+    pub logical_id: String,
+    /// A few words.
+    pub title: String,
+    /// A sentence.
+    pub purpose: String,
+    /// The modes there are besides `None`.
+    pub modes: Vec<Mode>,
+    /// The mode when nothing is said; none for `None`.
+    pub default: Option<Mode>,
+    /// Policies of AWS's own that go with it, by name.
+    pub managed_policies: Vec<String>,
+    /// What it grants, statement by statement.
+    pub statements: Vec<Statement>,
+}
+
+/// One statement of a pack, references as the template has them.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// Its id, unique within the pack.
+    pub sid: String,
+    /// The first mode that has it.
+    pub mode: Mode,
+    /// The other conditions of the template that it depends on; `!Name` where it depends on the opposite.
+    pub conditions: Vec<String>,
+    /// Why it is there.
+    pub why: String,
+    /// `Allow` or `Deny`.
+    pub effect: String,
+    /// All its actions.
+    pub actions: Vec<String>,
+    /// On what; null where the statement has `NotResource`.
+    pub resources: Value,
+    /// Under which condition; null without one.
+    pub condition: Value,
+    /// The statement itself.
+    pub json: Value,
+}
+
+pub(super) fn template(text: &str) -> Result<Template, TemplateError> {
+    let yaml: Yaml = serde_norway::from_str(text).map_err(|why| TemplateError::Invalid(format!("not YAML: {why}")))?;
+    let names = |section: &str| -> Vec<String> {
+        let section = yaml.get(section).and_then(Yaml::as_mapping);
+        section.into_iter().flat_map(|all| all.keys()).filter_map(Yaml::as_str).map(str::to_owned).collect()
+    };
+    let (parameters, resources) = (names("Parameters"), names("Resources"));
+    if resources.is_empty() {
+        return Err(TemplateError::Invalid("it has no `Resources`".to_owned()));
+    }
+    Ok(Template { json: plain(yaml)?, parameters, resources })
+}
+
+/// Short forms written out.
+fn plain(value: Yaml) -> Result<Value, TemplateError> {
+    match value {
+        Yaml::Tagged(tagged) => {
+            let tag = tagged.tag.to_string();
+            let name = tag.trim_start_matches('!');
+            let name = if ["Ref", "Condition"].contains(&name) { name.to_owned() } else { format!("Fn::{name}") };
+            let inner = plain(tagged.value)?;
+            Ok(json!({ name.as_str(): get_att(&name, inner) }))
+        }
+        Yaml::Sequence(items) => items.into_iter().map(plain).collect::<Result<Vec<Value>, _>>().map(Value::Array),
+        Yaml::Mapping(pairs) => {
+            let mut object = Map::new();
+            for (key, value) in pairs {
+                let key = key.as_str().ok_or_else(|| TemplateError::Invalid(format!("the key `{key:?}` is no text")))?.to_owned();
+                let value = plain(value)?;
+                let value = get_att(&key, value);
+                object.insert(key, value);
+            }
+            Ok(Value::Object(object))
+        }
+        other => serde_json::to_value(other).map_err(|why| TemplateError::Invalid(why.to_string())),
+    }
+}
+
+/// `X.Y` as `[X, Y]`, where it is a reference to an attribute.
+fn get_att(name: &str, value: Value) -> Value {
+    match value.as_str().and_then(|path| path.split_once('.')) {
+        Some((resource, attribute)) if name == "Fn::GetAtt" => json!([resource, attribute]),
+        _ => value,
+    }
+}
+
+pub(super) fn packs(template: &Template) -> Vec<Pack> {
+    template.resources.iter().filter_map(|logical_id| pack(template, logical_id)).collect()
+}
+
+fn pack(template: &Template, logical_id: &str) -> Option<Pack> {
+    let resource = &template.json["Resources"][logical_id];
+    let about = resource["Metadata"]["Pack"].as_object()?;
+    let text = |name: &str| about.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let parameter = resource["Condition"].as_str().unwrap_or_default().to_owned();
+    let mode = |word: &str| [Mode::ReadOnly, Mode::ReadWrite].into_iter().find(|mode| mode.as_str() == word);
+    let declared = &template.json["Parameters"][&parameter];
+    let reading = Reading { template, writes: format!("{parameter}Writes"), why: about.get("Why").unwrap_or(&Value::Null) };
+    let mut statements = Vec::new();
+    reading.statements(&resource["Properties"]["PolicyDocument"]["Statement"], Mode::ReadOnly, &[], &mut statements);
+    Some(Pack {
+        name: text("Name"),
+        logical_id: logical_id.to_owned(),
+        title: text("Title"),
+        purpose: text("Purpose"),
+        modes: strings(&declared["AllowedValues"]).iter().filter_map(|word| mode(word)).collect(),
+        default: declared["Default"].as_str().and_then(mode),
+        managed_policies: about.get("ManagedPolicies").map(strings).unwrap_or_default(),
+        parameter,
+        statements,
+    })
+}
+
+struct Reading<'a> {
+    template: &'a Template,
+    /// The condition that holds in the mode ReadWrite alone.
+    writes: String,
+    why: &'a Value,
+}
+
+impl Reading<'_> {
+    fn statements(&self, value: &Value, mode: Mode, conditions: &[String], found: &mut Vec<Statement>) {
+        if let Some(items) = value.as_array() {
+            return items.iter().for_each(|item| self.statements(item, mode, conditions, found));
+        }
+        if let Some([condition, then, otherwise]) = value.get("Fn::If").and_then(Value::as_array).map(Vec::as_slice) {
+            let name = condition.as_str().unwrap_or_default();
+            let under = |name: String| {
+                let mut all = conditions.to_vec();
+                all.extend((name != self.writes).then_some(name));
+                all
+            };
+            let needs = self.needs_writes(&json!({ "Condition": name }));
+            self.statements(then, if needs { Mode::ReadWrite } else { mode }, &under(name.to_owned()), found);
+            return self.statements(otherwise, mode, &under(format!("!{name}")), found);
+        }
+        let Some(sid) = value["Sid"].as_str() else { return };
+        found.push(Statement {
+            sid: sid.to_owned(),
+            mode,
+            conditions: conditions.to_vec(),
+            why: self.why[sid].as_str().unwrap_or_default().to_owned(),
+            effect: value["Effect"].as_str().unwrap_or_default().to_owned(),
+            actions: strings(&value["Action"]),
+            resources: value["Resource"].clone(),
+            condition: value["Condition"].clone(),
+            json: value.clone(),
+        });
+    }
+
+    /// Whether a condition can only hold in the mode ReadWrite.
+    fn needs_writes(&self, condition: &Value) -> bool {
+        let each = |name: &str| condition.get(name).and_then(Value::as_array);
+        if let Some(name) = condition.get("Condition").and_then(Value::as_str) {
+            let declared = &self.template.json["Conditions"][name];
+            return name == self.writes || (!declared.is_null() && self.needs_writes(declared));
+        }
+        each("Fn::And").is_some_and(|all| all.iter().any(|one| self.needs_writes(one)))
+            || each("Fn::Or").is_some_and(|all| all.iter().all(|one| self.needs_writes(one)))
+    }
+}
+
+/// Every text in a value, outside of the names of conditions.
+fn strings(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items.iter().flat_map(strings).collect(),
+        Value::Object(pairs) => pairs
+            .get("Fn::If")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flat_map(|branches| branches.iter().skip(1))
+            .flat_map(strings)
+            .collect(),
+        _ => Vec::new(),
+    }
+}

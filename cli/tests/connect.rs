@@ -1,0 +1,511 @@
+//! A connection without a stack, in memory: what is shown, what is made, what changes, what goes, and what is refused.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use hawser::ports::Ports;
+use hawser_cli::{
+    connect::{
+        Caller, Direct, Done, Plan, Refusal, Wish, access, connection_id,
+        fake_iam::{Memory, Things},
+        iam::Iam,
+        stackless::{Progress, Standing},
+    },
+    template::Template,
+};
+use hawser_sim::{AccountFile, Mishap, World, account_file::ReportFile, parties::VENDOR_CALL};
+
+const TOKEN: &str = "whsec_dGhpcyBpcyBub3QgYSBzZWNyZXQsIGl0IGlzIGEgdGVzdA==";
+const ACCOUNT: &str = "111122223333";
+
+#[derive(Debug, Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Progress for Lines {
+    fn done(&self, what: &str) {
+        self.0.lock().unwrap().push(what.to_owned());
+    }
+}
+
+/// An account, its IAM, a vendor, and a person.
+struct Scene {
+    world: World,
+    iam: Memory,
+    lines: Arc<Lines>,
+    caller: Caller,
+}
+
+fn settings(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let given = [
+        ("VendorName", "Example Vendor"),
+        ("VendorAccountId", "999988887777"),
+        ("NoticeUrl", "https://vendor.example/notices"),
+        ("ConnectionName", "Production"),
+        ("ExternalId", "external-id-1"),
+        ("LaunchToken", TOKEN),
+    ];
+    given.iter().chain(changes).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+impl Scene {
+    fn new(account: AccountFile) -> Self {
+        let caller = Caller::read(&format!("arn:aws:sts::{ACCOUNT}:assumed-role/Admin/anna"), ACCOUNT).unwrap();
+        let iam = Memory::default();
+        iam.things().summary = BTreeMap::from([("AttachedPoliciesPerRoleQuota".to_owned(), 10)]);
+        Self { world: World::new(account), iam, lines: Arc::default(), caller }
+    }
+
+    fn wish(&self, changes: &[(&str, &str)]) -> Wish {
+        Wish {
+            template: Template::ours(),
+            parameters: settings(changes),
+            caller: self.caller.clone(),
+            region: "eu-west-1".parse().unwrap(),
+            managed_policies_quota: None,
+        }
+    }
+
+    async fn plan(&self, changes: &[(&str, &str)]) -> Result<Plan, Refusal> {
+        let (wish, ports) = (self.wish(changes), self.world.ports());
+        let standing = Standing::new(ports.cloud, self.lines.clone());
+        Direct::new(&wish, ports, &standing, &self.iam, &*self.lines)?.plan().await
+    }
+
+    async fn connect(&self, changes: &[(&str, &str)]) -> Result<(Plan, Done), Refusal> {
+        let (wish, ports) = (self.wish(changes), self.world.ports());
+        // Each run of the command is a moment later than the last.
+        ports.clock.sleep(std::time::Duration::from_secs(1)).await;
+        let standing = Standing::new(ports.cloud, self.lines.clone());
+        let direct = Direct::new(&wish, ports, &standing, &self.iam, &*self.lines)?;
+        let plan = direct.plan().await?;
+        Ok((plan.clone(), direct.connect(&plan).await?))
+    }
+
+    async fn disconnect(&self, changes: &[(&str, &str)]) -> Result<(Plan, Done), Refusal> {
+        let (wish, ports) = (self.wish(changes), self.world.ports());
+        ports.clock.sleep(std::time::Duration::from_secs(1)).await;
+        let standing = Standing::new(ports.cloud, self.lines.clone());
+        let direct = Direct::new(&wish, ports, &standing, &self.iam, &*self.lines)?;
+        let plan = direct.plan_end(true).await?;
+        Ok((plan.clone(), direct.disconnect(&plan).await?))
+    }
+
+    async fn there(&self) -> Vec<String> {
+        let (wish, ports) = (self.wish(&[]), self.world.ports());
+        let standing = Standing::new(ports.cloud, self.lines.clone());
+        let direct = Direct::new(&wish, ports, &standing, &self.iam, &*self.lines).unwrap();
+        direct.what_is_there().await
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        let kind = |notice: &serde_json::Value| notice["type"].as_str().unwrap().replace("hawser.connection.", "");
+        self.world.vendor.notices().iter().map(kind).collect()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        std::mem::take(&mut *self.lines.0.lock().unwrap())
+    }
+
+    fn things(&self) -> Things {
+        self.iam.things().clone()
+    }
+}
+
+fn refusal<T>(answer: Result<T, Refusal>) -> Refusal {
+    answer.err().unwrap()
+}
+
+/// HW-P5
+#[tokio::test(start_paused = true)]
+async fn everything_is_shown_before_anything_is_made() {
+    let scene = Scene::new(AccountFile::default());
+    let before = scene.world.account.things();
+    let plan = scene.plan(&[("PackEc2", "ReadWrite")]).await.unwrap();
+    insta::assert_snapshot!(plan.to_string());
+    assert_eq!(scene.iam.writes(), Vec::<&str>::new());
+    assert_eq!(scene.world.account.things(), before);
+    assert!(scene.kinds().is_empty() && scene.lines().is_empty());
+    assert!(!format!("{plan}{plan:?}{}", serde_json::to_string(&plan).unwrap()).contains(TOKEN));
+}
+
+/// HW-O1, HW-L5.
+#[tokio::test(start_paused = true)]
+async fn connecting_makes_what_the_template_has_and_again_changes_nothing() {
+    let scene = Scene::new(AccountFile::default());
+    let (_, done) = scene.connect(&[]).await.unwrap();
+    assert!(done.changed);
+    assert_eq!((done.connection_id.as_str(), done.message.as_str()), ("c-1", "welcome"));
+    assert_eq!(scene.kinds(), ["established"]);
+    insta::assert_snapshot!(scene.lines().join("\n"));
+
+    // Role and packs are those of the template, word for word.
+    let stack = connection_id(&scene.caller.account, scene.caller.partition, "Production").unwrap();
+    let things = scene.things();
+    let role = &things.roles[&access::name(&stack, "VendorRole")];
+    assert_eq!(role.trust["Statement"][0]["Principal"]["AWS"], "arn:aws:iam::999988887777:root");
+    assert_eq!(role.trust["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], "external-id-1");
+    assert_eq!(done.role_arn, role.arn);
+    let policies: Vec<&str> = things.policies.values().map(|(policy, _)| policy.description.as_str()).collect();
+    assert_eq!(policies, ["Hawser pack billing", "Hawser pack security-audit"]);
+    let bucket = done.billing["BucketName"].as_str();
+    assert!(things.policies.values().any(|(_, versions)| versions[0].1.to_string().contains(bucket)), "{bucket}");
+    assert!(!things.policies.values().any(|(_, versions)| versions[0].1.to_string().contains("\"Ref\"")));
+    assert!(things.attached.contains(&(role.name.clone(), "arn:aws:iam::aws:policy/SecurityAudit".to_owned())));
+    for tags in things.roles.values().map(|role| &role.tags).chain(things.policies.values().map(|(policy, _)| &policy.tags)) {
+        assert_eq!(tags["hawser:stack-id"], stack.as_str());
+    }
+    let told = &scene.world.vendor.connected()[stack.as_str()];
+    assert_eq!(told["roleArn"], role.arn.as_str());
+    assert_eq!(told["externalId"], "external-id-1");
+    assert_eq!(told["packs"], serde_json::json!({"billing": "ReadOnly", "security-audit": "ReadOnly"}));
+    assert_eq!(told["billingExport"]["bucketName"], bucket);
+
+    let (account, _) = (scene.world.account.things(), scene.iam.writes());
+    let (plan, done) = scene.connect(&[]).await.unwrap();
+    assert!(plan.is_empty() && !done.changed, "{plan}");
+    assert_eq!((scene.things(), scene.world.account.things()), (things, account));
+    assert_eq!(scene.iam.writes(), Vec::<&str>::new());
+    assert_eq!(scene.kinds(), ["established"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_packs_and_another_kind_are_an_update() {
+    let scene = Scene::new(AccountFile::default());
+    scene.connect(&[("PackEc2", "ReadOnly")]).await.unwrap();
+    let first = scene.world.account.things();
+    scene.lines();
+    let changes = [
+        ("PackEc2", "ReadWrite"),
+        ("PackSecurityAudit", "None"),
+        ("PackEbs", "ReadOnly"),
+        ("BillingKind", "CostAndUsageReport2"),
+    ];
+    let (plan, done) = scene.connect(&changes).await.unwrap();
+    insta::assert_snapshot!(plan.to_string());
+    assert_eq!(scene.kinds(), ["established", "updated"]);
+    assert_eq!(done.billing["Kind"], "CostAndUsageReport2");
+    let things = scene.world.account.things();
+    assert!(things.reports.is_empty() && things.exports.len() == 1, "{things:?}");
+    assert_eq!(first.reports.len(), 1);
+    // What the vendor loses goes after it was told.
+    let lines = scene.lines();
+    let at = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {lines:#?}"));
+    assert!(at("changed policy `hawser-PackEc2Policy") < at("told the vendor") && at("made export") < at("told the vendor"));
+    assert!(at("told the vendor") < at("detached `SecurityAudit`") && at("told the vendor") < at("removed report"));
+    let connected = scene.world.vendor.connected();
+    assert_eq!(
+        connected.values().next().unwrap()["packs"],
+        serde_json::json!({"billing": "ReadOnly", "ec2": "ReadWrite", "ebs": "ReadOnly"})
+    );
+    let names: Vec<String> = scene.things().policies.values().map(|(policy, _)| policy.description.clone()).collect();
+    assert_eq!(names, ["Hawser pack billing", "Hawser pack ebs", "Hawser pack ec2"]);
+}
+
+/// HW-O2: the customer's own things, and what the customer adds to ours.
+#[tokio::test(start_paused = true)]
+async fn disconnecting_removes_all_of_it_and_nothing_else() {
+    let mut account = AccountFile::default();
+    account.reports.push(ReportFile { time_unit: "DAILY".to_owned(), ..ReportFile::hourly("theirs", "their-bucket") });
+    let scene = Scene::new(account);
+    let theirs = hawser_cli::connect::iam::Role { name: "theirs".to_owned(), ..Default::default() };
+    scene.iam.create_role(&theirs).await.unwrap();
+    let before = (scene.world.account.things(), scene.things());
+    let (_, done) = scene.connect(&[]).await.unwrap();
+    let role = done.role_arn.rsplit('/').next().unwrap().to_owned();
+    // Somebody has put more on our role.
+    scene.iam.things().inline.insert((role.clone(), "more".to_owned()));
+    scene.iam.attach(&role, "arn:aws:iam::aws:policy/ReadOnlyAccess").await.unwrap();
+    scene.lines();
+    let (plan, done) = scene.disconnect(&[]).await.unwrap();
+    insta::assert_snapshot!(plan.to_string());
+    insta::assert_snapshot!(scene.lines().join("\n"));
+    assert_eq!(done.remarks, Vec::<String>::new());
+    assert_eq!(scene.kinds(), ["established", "removed"]);
+    assert!(scene.world.vendor.connected().is_empty());
+    assert_eq!((scene.world.account.things(), scene.things()), before);
+    assert_eq!(scene.there().await, Vec::<String>::new());
+
+    // Again: the vendor has heard, and nothing is left.
+    let (plan, _) = scene.disconnect(&[]).await.unwrap();
+    assert!(plan.access.is_empty() && plan.afterwards.is_empty(), "{plan}");
+    // And once more from the beginning, under the same names.
+    scene.connect(&[]).await.unwrap();
+    assert_eq!(scene.world.vendor.connected().len(), 1);
+}
+
+/// HW-O4.
+#[tokio::test(start_paused = true)]
+async fn data_stay_unless_they_are_to_go() {
+    for (retention, buckets) in [("Retain", 1), ("Delete", 0)] {
+        let scene = Scene::new(AccountFile::default());
+        let setting = [("BillingRetention", retention)];
+        let _ = scene.connect(&setting).await.unwrap();
+        scene.world.account.deliver();
+        let (_, done) = scene.disconnect(&setting).await.unwrap();
+        assert_eq!(scene.world.account.things().buckets.len(), buckets, "{retention}");
+        assert_eq!(done.remarks.len(), buckets, "{:?}", done.remarks);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stopped_half_way_is_told_finished_and_removed() {
+    for action in ["iam:CreateRole", "iam:CreatePolicy", "iam:AttachRolePolicy", "iam:TagRole"] {
+        let scene = Scene::new(AccountFile::default());
+        scene.iam.deny(action);
+        let why = refusal(scene.connect(&[]).await);
+        assert!(why.is_of_aws() && why.to_string().starts_with("AWS_ACCESS_DENIED: "), "{why}");
+        assert!(why.to_string().contains(action) && why.to_string().contains("Allow the action for yourself"), "{why}");
+        let there = scene.there().await;
+        assert!(there.iter().any(|thing| thing.starts_with("report `hawser-")), "{there:?}");
+        assert!(there.iter().any(|thing| thing.starts_with("bucket `hawser-")), "{there:?}");
+        scene.iam.allow_all();
+        scene.connect(&[]).await.unwrap();
+        assert!(scene.plan(&[]).await.unwrap().is_empty(), "{action}");
+        scene.disconnect(&[]).await.unwrap();
+        assert_eq!(scene.there().await, Vec::<String>::new());
+
+        scene.iam.deny(action);
+        refusal(scene.connect(&[]).await);
+        scene.iam.allow_all();
+        scene.disconnect(&[]).await.unwrap();
+        assert_eq!(scene.there().await, Vec::<String>::new(), "{action}");
+        assert!(scene.world.vendor.connected().is_empty(), "{action}");
+    }
+}
+
+/// HW-C4: nothing is written down as agreed that the vendor refused.
+#[tokio::test(start_paused = true)]
+async fn a_vendor_that_refuses_is_asked_again() {
+    let scene = Scene::new(AccountFile::default());
+    scene.world.script.spoil_all(VENDOR_CALL, Mishap::Denied);
+    let why = refusal(scene.connect(&[]).await);
+    assert_eq!(why.code(), "VENDOR_REFUSED", "{why}");
+    assert!(!why.is_of_aws());
+    scene.world.script.heal();
+    assert!(scene.plan(&[]).await.unwrap().notice.is_some());
+    scene.connect(&[]).await.unwrap();
+    assert_eq!(scene.kinds(), ["established"]);
+    // HW-C5: on the way out its word does not count.
+    scene.world.script.spoil_all(VENDOR_CALL, Mishap::Denied);
+    let (_, done) = scene.disconnect(&[]).await.unwrap();
+    assert!(done.remarks[0].contains("the vendor was not told"), "{:?}", done.remarks);
+    assert_eq!(scene.there().await, Vec::<String>::new());
+}
+
+/// HW-O2.
+#[tokio::test(start_paused = true)]
+async fn a_thing_of_our_name_without_our_mark_is_somebody_elses() {
+    for kind in ["role", "policy"] {
+        let scene = Scene::new(AccountFile::default());
+        scene.connect(&[]).await.unwrap();
+        {
+            let mut things = scene.iam.things();
+            match kind {
+                "role" => things.roles.values_mut().for_each(|role| role.tags.clear()),
+                _ => things.policies.values_mut().for_each(|(policy, _)| policy.tags.clear()),
+            }
+        }
+        let before = scene.things();
+        for why in [refusal(scene.connect(&[("PackEc2", "ReadOnly")]).await), refusal(scene.disconnect(&[]).await)] {
+            assert_eq!(why.code(), "CONNECT_NOT_OURS", "{why}");
+            assert!(why.to_string().contains(kind), "{why}");
+        }
+        assert_eq!(scene.things(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_others_use_is_not_taken_from_them() {
+    let scene = Scene::new(AccountFile::default());
+    scene.connect(&[]).await.unwrap();
+    let arn = scene.things().policies.keys().next().unwrap().clone();
+    scene.iam.things().others.insert(("anna".to_owned(), arn));
+    let why = refusal(scene.disconnect(&[]).await);
+    assert_eq!(why.code(), "CONNECT_POLICY_IN_USE", "{why}");
+    assert!(why.to_string().contains("`anna`"), "{why}");
+}
+
+/// IAM keeps five versions of a policy.
+#[tokio::test(start_paused = true)]
+async fn a_pack_can_change_as_often_as_one_likes() {
+    let scene = Scene::new(AccountFile::default());
+    for round in 0..7 {
+        let mode = if round % 2 == 0 { "ReadOnly" } else { "ReadWrite" };
+        scene.connect(&[("PackEc2", mode)]).await.unwrap();
+        let things = scene.things();
+        let (_, versions) = things.policies.values().find(|(policy, _)| policy.description.ends_with("ec2")).unwrap();
+        assert!(versions.len() <= 5);
+        assert_eq!(versions.last().unwrap().1.to_string().contains("ec2:StopInstances"), mode == "ReadWrite", "{round}");
+    }
+}
+
+/// IAM User Guide, "Changes that I make are not always immediately visible".
+#[tokio::test(start_paused = true)]
+async fn what_iam_does_not_show_yet_is_waited_for() {
+    let scene = Scene::new(AccountFile::default());
+    scene.iam.lag(3);
+    scene.connect(&[]).await.unwrap();
+    scene.iam.lag(3);
+    scene.disconnect(&[]).await.unwrap();
+    assert_eq!(scene.there().await, Vec::<String>::new());
+    // And not for ever.
+    scene.iam.lag(100);
+    assert!(refusal(scene.connect(&[]).await).to_string().contains("NoSuchEntity"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_of_the_customers_gets_the_packs_and_nothing_more() {
+    let scene = Scene::new(AccountFile::default());
+    let existing = [("ExistingRoleName", "theirs")];
+    assert_eq!(refusal(scene.plan(&existing).await).code(), "CONNECT_ROLE_MISSING");
+    let theirs = hawser_cli::connect::iam::Role { name: "theirs".to_owned(), path: "/".to_owned(), ..Default::default() };
+    scene.iam.create_role(&theirs).await.unwrap();
+    let (_, done) = scene.connect(&existing).await.unwrap();
+    assert_eq!(done.role_arn, "arn:aws:iam::111122223333:role/theirs");
+    let things = scene.things();
+    assert_eq!(things.roles.values().collect::<Vec<_>>(), [&theirs]);
+    assert!(things.attached.iter().all(|(role, _)| role == "theirs") && things.attached.len() == 2, "{:?}", things.attached);
+    assert!(scene.plan(&existing).await.unwrap().is_empty());
+    // From the customer's role to one of our own, and back.
+    scene.connect(&[]).await.unwrap();
+    assert!(scene.things().attached.iter().all(|(role, _)| role.starts_with("hawser-VendorRole-")));
+    scene.connect(&existing).await.unwrap();
+    scene.disconnect(&existing).await.unwrap();
+    assert_eq!(scene.things().roles.values().collect::<Vec<_>>(), [&theirs]);
+    assert!(scene.things().attached.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_roles_settings_follow() {
+    let scene = Scene::new(AccountFile::default());
+    scene.connect(&[]).await.unwrap();
+    let boundary = ("PermissionsBoundaryArn", "arn:aws:iam::111122223333:policy/boundary");
+    scene.connect(&[boundary, ("ExternalId", "external-id-2"), ("VendorName", "Another Name")]).await.unwrap();
+    let role = scene.things().roles.into_values().next().unwrap();
+    assert_eq!(role.boundary.as_deref(), Some(boundary.1));
+    assert_eq!(role.trust["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], "external-id-2");
+    assert!(role.description.contains("Another Name"));
+    scene.connect(&[]).await.unwrap();
+    assert_eq!(scene.things().roles.into_values().next().unwrap().boundary, None);
+    assert_eq!(scene.kinds(), ["established", "updated", "updated"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_is_refused_before_anything_is_looked_at() {
+    let caller = |arn: &str| Caller::read(arn, ACCOUNT).unwrap();
+    let mut scene = Scene::new(AccountFile::default());
+    let refused = [
+        ([("ExternalId", "")], "CONNECT_EXTERNAL_ID"),
+        ([("AccessMethod", "AccessKey")], "CONNECT_NEEDS_STACK"),
+        ([("PackEc2", "Everything")], "PARAMETER_INVALID"),
+        ([("PackEcs2", "ReadOnly")], "PARAMETER_UNKNOWN"),
+        ([("ExistingPrefix", "a")], "RULE_FAILED"),
+    ];
+    for (changes, code) in refused {
+        let why = refusal(scene.plan(&changes).await);
+        assert_eq!(why.code(), code, "{why}");
+    }
+    for arn in ["arn:aws:iam::111122223333:root", "arn:aws:sts::111122223333:federated-user/anna"] {
+        scene.caller = caller(arn);
+        assert_eq!(refusal(scene.plan(&[]).await).code(), "CONNECT_CALLER", "{arn}");
+    }
+    scene.caller = caller("arn:aws:iam::111122223333:user/team/anna");
+    scene.plan(&[]).await.unwrap();
+    let mut wish = scene.wish(&[]);
+    wish.parameters.insert("LaunchToken".to_owned(), "whsec_".to_owned() + &"A".repeat(33));
+    let ports: Ports<'_> = scene.world.ports();
+    let standing = Standing::new(ports.cloud, scene.lines.clone());
+    let direct = Direct::new(&wish, ports, &standing, &scene.iam, &*scene.lines).unwrap();
+    assert_eq!(refusal(direct.plan().await).code(), "CONNECT_TOKEN");
+    // Ten policies are AWS's quota; SecurityAudit itself is one.
+    let all = ["Common", "Ebs", "Ec2", "Ecs", "Eks", "Lambda", "Rds", "S3"].map(|pack| (format!("Pack{pack}"), "ReadOnly"));
+    let all: Vec<(&str, &str)> = all.iter().map(|(name, mode)| (name.as_str(), *mode)).collect();
+    let why = refusal(scene.plan(&all).await);
+    assert_eq!(why.code(), "MANAGED_POLICIES_LIMIT", "{why}");
+    assert!(why.to_string().contains("11 managed policies"), "{why}");
+    scene.iam.things().summary.insert("AttachedPoliciesPerRoleQuota".to_owned(), 11);
+    scene.plan(&all).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_changes_is_refused() {
+    let scene = Scene::new(AccountFile::default());
+    scene.connect(&[]).await.unwrap();
+    assert_eq!(refusal(scene.plan(&[("RolePath", "/team/")]).await).code(), "CONNECT_PATH_FIXED");
+    let why = refusal(scene.plan(&[("NamePrefix", "another")]).await);
+    assert_eq!(why.code(), "PROPERTY_IMMUTABLE", "{why}");
+    // The end finds what was made under the earlier prefix all the same.
+    scene.disconnect(&[("NamePrefix", "another")]).await.unwrap();
+    assert_eq!(scene.there().await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handlers_own_refusal_comes_with_its_own_words() {
+    let daily = |n| ReportFile { time_unit: "DAILY".to_owned(), ..ReportFile::hourly(&format!("r{n}"), "b") };
+    let scene = Scene::new(AccountFile { reports: (0..10).map(daily).collect(), ..AccountFile::default() });
+    let why = refusal(scene.plan(&[]).await);
+    assert_eq!(why.code(), "BILLING_REPORT_LIMIT", "{why}");
+    assert!(scene.iam.writes().is_empty());
+}
+
+#[test]
+fn the_id_is_the_same_wherever_the_command_runs() {
+    let account = ACCOUNT.parse().unwrap();
+    let id = |partition: &str, name| connection_id(&account, partition.parse().unwrap(), name).unwrap();
+    assert_eq!(
+        id("aws", "Production").as_str(),
+        "arn:aws:cloudformation:us-east-1:111122223333:stack/hawser-connect/582dd494-72de-891b-a4e5-a3553d8fbbec"
+    );
+    assert_ne!(id("aws", "Production"), id("aws", "Staging"));
+    for partition in ["aws-cn", "aws-us-gov", "aws-eusc"] {
+        assert_eq!(id(partition, "a").partition.as_str(), partition);
+    }
+    // Longest names fit IAM: 64 letters for a role, 128 for a policy.
+    assert!(access::name(&id("aws", "a"), "PackAnalyticsEnginePolicy").len() <= 64);
+    assert_eq!(
+        access::logical_id_of(&id("aws", "a"), &access::name(&id("aws", "a"), "VendorRole")).as_deref(),
+        Some("VendorRole")
+    );
+    assert_eq!(access::logical_id_of(&id("aws", "b"), &access::name(&id("aws", "a"), "VendorRole")), None);
+}
+
+/// What a person reads first; each example is one that the command line takes.
+#[test]
+fn help_says_what_each_does_with_an_example_and_exit_codes() {
+    let hawser = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_hawser"))
+            .args(arguments)
+            .env_clear()
+            // No credentials anywhere: whatever is asked for ends there.
+            .env("HOME", "/nonexistent")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("HAWSER_LAUNCH_TOKEN", TOKEN)
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    for command in ["connect", "disconnect", "preflight"] {
+        let (exit, help, _) = hawser(&[command, "--help"]);
+        assert_eq!(exit, 0);
+        insta::assert_snapshot!(format!("help_{command}"), help);
+        let example = help.lines().find(|line| line.trim().starts_with(&format!("hawser {command} "))).unwrap().trim();
+        let arguments: Vec<&str> =
+            example.split_whitespace().skip(1).filter(|word| !["--launch-token-file", "token.txt"].contains(word)).collect();
+        let (exit, _, error) = hawser(&arguments);
+        assert_eq!(exit, 1, "{error}");
+        assert!(error.starts_with("error: CREDENTIALS_MISSING: "), "{command}: {error}");
+        let (exit, json, _) = hawser(&[&arguments[..], &["--output", "json"]].concat());
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((exit, &json["code"]), (1, &"CREDENTIALS_MISSING".into()));
+    }
+    // HW-W2: a token is no argument, and is not repeated.
+    let (exit, _, error) = hawser(&["connect", "--set", &format!("LaunchToken={TOKEN}")]);
+    assert_eq!(exit, 2);
+    assert!(error.starts_with("error: TOKEN_IN_ARGUMENTS: ") && !error.contains(TOKEN), "{error}");
+}

@@ -1,0 +1,187 @@
+//! The template of an organization, and the template as it is sent inline: what they hold that template.yaml does not, and that
+//! nothing gets lost.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hawser_cli::{
+    profile::Profile,
+    template::{INLINE_BYTES_MAX, MEMBER_REGION, MEMBER_TEMPLATE_URL, MEMBERS, Setting, Template},
+};
+use serde_json::{Value, json};
+
+const URL: &str = "https://acme-hawser-eu-west-1.s3.eu-west-1.amazonaws.com/hawser/template.yaml";
+
+fn setting(changes: &[(&str, &str)]) -> Setting {
+    let mut parameters = BTreeMap::from(
+        [
+            ("VendorName", "Acme"),
+            ("VendorAccountId", "999988887777"),
+            ("NoticeUrl", "https://acme.example/notices"),
+            ("LaunchToken", "whsec_dGhpcyBpcyBub3QgYSBzZWNyZXQsIGl0IGlzIGEgdGVzdA=="),
+            ("ExternalId", "one-for-the-organization"),
+            ("Regions", "eu-west-1,us-east-1"),
+            ("PackEc2", "ReadWrite"),
+            (MEMBER_TEMPLATE_URL, URL),
+            ("OrganizationalUnitIds", "ou-abcd-11111111,ou-abcd-22222222"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    parameters.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    Setting {
+        parameters,
+        account_id: "111122223333".to_owned(),
+        partition: "aws".to_owned(),
+        region: "eu-west-1".to_owned(),
+        stack_name: "acme".to_owned(),
+        stack_id: "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70".to_owned(),
+        ..Setting::default()
+    }
+}
+
+/// The properties of the StackSet that CloudFormation would make; nothing when there is none.
+fn members(changes: &[(&str, &str)]) -> Option<Value> {
+    let resolved = Template::ours().for_organization().unwrap().resolve(&setting(changes)).unwrap();
+    resolved.resources().get(MEMBERS).map(|resource| resource["Properties"].clone())
+}
+
+fn passed_on(properties: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let all = properties["Parameters"].as_array().unwrap();
+    let by_name: BTreeMap<_, _> = all.iter().map(|one| (text(&one["ParameterKey"]), text(&one["ParameterValue"]))).collect();
+    assert_eq!(by_name.len(), all.len(), "a parameter is passed on twice");
+    by_name
+}
+
+/// HW-S2, F-10, F-11: the management account's own stack is wholly in it, beside the members' StackSet, and flat.
+#[test]
+fn the_management_account_has_its_own_stack() {
+    let (ours, whole) = (Template::ours(), Template::ours().for_organization().unwrap());
+    for section in ["Parameters", "Rules", "Conditions", "Resources", "Outputs"] {
+        for (name, value) in ours.json()[section].as_object().unwrap() {
+            assert_eq!(&whole.json()[section][name], value, "{section}.{name}");
+        }
+    }
+    assert_eq!(whole.json()["Transform"], Value::Null);
+    let added: Vec<&String> = whole.resource_names().iter().filter(|name| !ours.resource_names().contains(name)).collect();
+    assert_eq!(added, [MEMBERS]);
+    // What the console shows: every parameter once, each with a label.
+    let parameters = whole.parameters();
+    assert_eq!(parameters.len(), whole.json()["Parameters"].as_object().unwrap().len());
+    for parameter in parameters {
+        assert!(!parameter.label.is_empty() && !parameter.group.is_empty(), "{}", parameter.name);
+    }
+}
+
+/// F-9: one Region, and one set of parameters for all.
+#[test]
+fn members_get_the_same_without_billing_data() {
+    let properties = members(&[("BillingKind", "Focus"), ("RequestBackfill", "true"), ("ExistingExport", "mine")]).unwrap();
+    assert_eq!(properties["PermissionModel"], "SERVICE_MANAGED");
+    assert_eq!(properties["TemplateURL"], URL);
+    assert_eq!(properties["StackSetName"], "acme-members");
+    let groups = properties["StackInstancesGroup"].as_array().unwrap();
+    assert_eq!(groups.len(), 1);
+    assert_eq!(groups[0]["Regions"], json!(["eu-west-1"]));
+
+    let parameters = passed_on(&properties);
+    let names: BTreeSet<&str> = parameters.keys().map(String::as_str).collect();
+    let ours = Template::ours();
+    assert_eq!(names, ours.parameters().iter().map(|parameter| parameter.name.as_str()).collect());
+    // CloudFormation takes them as they are.
+    ours.resolve(&Setting { parameters: parameters.clone(), ..setting(&[]) }).unwrap();
+    let expected = [
+        ("BillingKind", "None"),
+        ("RequestBackfill", "false"),
+        ("ExistingExport", ""),
+        ("PackEc2", "ReadWrite"),
+        ("PackBilling", "ReadOnly"),
+        ("ExternalId", "one-for-the-organization"),
+        ("Regions", "eu-west-1,us-east-1"),
+        ("AccessKeySerial", "1"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(parameters[name], value, "{name}");
+    }
+}
+
+#[test]
+fn which_accounts_is_said_as_stacksets_want_it() {
+    let targets = |changes: &[(&str, &str)]| members(changes).unwrap()["StackInstancesGroup"][0]["DeploymentTargets"].clone();
+    let units = json!(["ou-abcd-11111111", "ou-abcd-22222222"]);
+    assert_eq!(targets(&[]), json!({"OrganizationalUnitIds": units}));
+    for filter in ["DIFFERENCE", "INTERSECTION"] {
+        let given = targets(&[("AccountFilterType", filter), ("AccountIds", "444455556666,777788889999")]);
+        let accounts = json!(["444455556666", "777788889999"]);
+        assert_eq!(given, json!({"OrganizationalUnitIds": units, "AccountFilterType": filter, "Accounts": accounts}));
+    }
+    assert_eq!(members(&[("OrganizationalUnitIds", "")]), None);
+    assert_eq!(members(&[(MEMBER_REGION, "us-west-2")]).unwrap()["StackInstancesGroup"][0]["Regions"], json!(["us-west-2"]));
+    // RetainStacksOnAccountRemoval may be given only with automatic deployment.
+    assert_eq!(members(&[("AutoDeployment", "false")]).unwrap()["AutoDeployment"], json!({"Enabled": "false"}));
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let template = Template::ours().for_organization().unwrap();
+    let refused = |changes: &[(&str, &str)]| template.resolve(&setting(changes)).unwrap_err().to_string();
+    for (changes, expected) in [
+        (&[("AccountFilterType", "DIFFERENCE")][..], "FilterNeedsAccounts"),
+        (&[("AccountIds", "444455556666")], "AccountsNeedFilter"),
+        (
+            &[("AccountFilterType", "DIFFERENCE"), ("AccountIds", "444455556666"), ("OrganizationalUnitIds", "")],
+            "AccountsNeedFilter",
+        ),
+        (&[("AccountFilterType", "UNION")], "AccountFilterType"),
+        (&[("OrganizationalUnitIds", "ou-abcd-11111111, r-abcd")], "OrganizationalUnitIds"),
+        (&[("OrganizationalUnitIds", "111122223333")], "OrganizationalUnitIds"),
+        (&[(MEMBER_REGION, "eu-west-1,us-east-1")], MEMBER_REGION),
+        (&[(MEMBER_TEMPLATE_URL, "http://acme.s3.amazonaws.com/t")], MEMBER_TEMPLATE_URL),
+    ] {
+        assert!(refused(changes).contains(expected), "{changes:?}: {}", refused(changes));
+    }
+    for units in ["r-abcd", "ou-abcd-11111111,r-abcd"] {
+        template.resolve(&setting(&[("OrganizationalUnitIds", units)])).unwrap();
+    }
+}
+
+#[test]
+fn a_name_in_both_is_an_error() {
+    let twice = "Resources: { MemberAccounts: { Type: AWS::S3::Bucket } }";
+    let error = Template::read(twice).unwrap().for_organization().unwrap_err().to_string();
+    assert!(error.contains("`MemberAccounts`"), "{error}");
+}
+
+/// HW-S2: sent in a request, each profile's template has room to spare, and makes the same stack.
+#[test]
+fn the_inline_form_is_small_and_the_same() {
+    let ours = Template::ours();
+    let profiles: Vec<(String, BTreeMap<String, String>)> = Profile::all()
+        .into_iter()
+        .map(|profile| (profile.name, profile.parameters))
+        .chain([("none".to_owned(), BTreeMap::new())])
+        .collect();
+    assert!(profiles.len() > 1);
+    for (name, parameters) in profiles {
+        let inline = ours.without_packs_that_are_off(&parameters).inline();
+        assert!(inline.len() <= INLINE_BYTES_MAX, "{name}: {} bytes of {INLINE_BYTES_MAX}", inline.len());
+        assert!(!inline.contains("\"Why\"") && !inline.contains(":null"), "{name}");
+        let read = Template::read(&inline).unwrap();
+        let own = |template: &Template| {
+            let mut given = setting(&[]).parameters;
+            given.remove("PackEc2");
+            given.extend(parameters.clone());
+            given.retain(|parameter, _| !template.json()["Parameters"][parameter].is_null());
+            Setting { parameters: given, ..setting(&[]) }
+        };
+        let bare = |template: &Template| {
+            let resolved = template.resolve(&own(template)).unwrap();
+            let mut resources = resolved.resources().clone();
+            for resource in resources.values_mut().filter_map(Value::as_object_mut) {
+                resource.remove("Metadata");
+            }
+            (resources, resolved.outputs().clone())
+        };
+        assert_eq!(bare(&read), bare(&ours), "{name}");
+    }
+}

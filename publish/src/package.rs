@@ -1,0 +1,219 @@
+//! `make package`: everything that a vendor publishes, in one folder. The same sources give the same bytes.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use hawser::names::Region;
+use hawser_cli::{
+    setup::link::link,
+    template::{INLINE_BYTES_MAX, MEMBER_REGION, MEMBER_TEMPLATE_URL, Template},
+};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    File, MANIFEST, Manifest, check_buckets, check_defaults,
+    text::{Values, published},
+};
+
+/// The template of one account.
+pub const TEMPLATE: &str = "template.yaml";
+/// The template of an organization.
+pub const ORGANIZATION: &str = "organization.json";
+/// The template of one account as it is sent in a request.
+pub const INLINE: &str = "template-inline.json";
+/// What the binary is made of.
+pub const SBOM: &str = "sbom.cdx.json";
+/// `sha256sum --check` reads it.
+pub const CHECKSUMS: &str = "SHA256SUMS";
+/// For people.
+pub const LINKS: &str = "launch-links.txt";
+
+/// CloudFormation's quota for a template that is read from S3 ("Template body size in an Amazon S3 object").
+const TEMPLATE_BYTES_MAX: usize = 1_000_000;
+
+/// The name of the stack in launch links.
+const STACK_NAME: &str = "hawser";
+
+/// What the publisher decides.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// A bucket's name is this, a hyphen and its Region.
+    pub bucket_prefix: String,
+    /// Where it is published. The first one serves the members of organizations with their template.
+    pub regions: Vec<Region>,
+    /// What the functions run on: `x86_64` or `arm64`.
+    pub architecture: String,
+    /// Defaults of the template's parameters.
+    pub defaults: BTreeMap<String, String>,
+}
+
+/// What was made before.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The zips of the handler by architecture, as far as they could be built.
+    pub zips: BTreeMap<String, PathBuf>,
+    /// See [`super::sbom`].
+    pub sbom: String,
+}
+
+/// Writes `dist` anew.
+///
+/// # Errors
+/// What does not go together, with what would; and the file system's.
+pub fn package(source: &str, order: &Order, built: &Built, dist: &Path, say: &mut dyn FnMut(&str)) -> anyhow::Result<Manifest> {
+    check_buckets(&order.bucket_prefix, &order.regions)?;
+    check_defaults(&order.defaults)?;
+    let Some(zip) = built.zips.get(&order.architecture) else {
+        let have: Vec<&str> = built.zips.keys().map(String::as_str).collect();
+        bail!("there is no zip for `{}`, only for {} (hint: `make build` says why)", order.architecture, have.join(", "));
+    };
+    let mut making = Making { folder: fresh(dist)?, files: Vec::new(), sums: BTreeMap::new(), say };
+    for (architecture, path) in &built.zips {
+        let content = std::fs::read(path).with_context(|| format!("could not read `{}`", path.display()))?;
+        making.add_hashed(&format!("hawser-{architecture}"), "zip", "application/zip", &content)?;
+    }
+    making.add(SBOM, "application/vnd.cyclonedx+json", built.sbom.as_bytes())?;
+
+    let code = Sha256::digest(std::fs::read(zip)?);
+    let code_key = making
+        .files
+        .iter()
+        .find(|file| file.sha256 == hex::encode(code))
+        .map(|file| file.key.clone())
+        .context("the zip changed while it was packaged")?;
+    let regions: Vec<&str> = order.regions.iter().map(Region::as_str).collect();
+    let text = published(
+        source,
+        &Values {
+            bucket_prefix: &order.bucket_prefix,
+            regions: regions.clone(),
+            code_key: &code_key,
+            architecture: &order.architecture,
+            defaults: &order.defaults,
+        },
+    )?;
+    let template = Template::read(&text)?;
+    making.add(TEMPLATE, "application/yaml", text.as_bytes())?;
+
+    let mut manifest = Manifest {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        bucket_prefix: order.bucket_prefix.clone(),
+        regions: regions.iter().map(|region| (*region).to_owned()).collect(),
+        files: Vec::new(),
+    };
+    let first = regions.first().context("no Region")?;
+    let member_url = manifest.url(making.files.last().context("no template")?, first);
+    let organization = for_organization(&template, &member_url, &regions)?;
+    making.add(ORGANIZATION, "application/json", organization.as_bytes())?;
+    // Sent by people themselves, so it is not uploaded; of packs, it has those that the publisher has switched on.
+    let inline = template.without_packs_that_are_off(&order.defaults).inline();
+    if inline.len() > INLINE_BYTES_MAX {
+        (making.say)(&format!("{INLINE} is left out: it has {} bytes of at most {INLINE_BYTES_MAX}", inline.len()));
+    } else {
+        making.write(INLINE, inline.as_bytes())?;
+    }
+    for (name, bytes) in [(TEMPLATE, text.len()), (ORGANIZATION, organization.len())] {
+        ensure!(bytes <= TEMPLATE_BYTES_MAX, "{name} has {bytes} bytes, and CloudFormation reads {TEMPLATE_BYTES_MAX} at most");
+    }
+    manifest.files = std::mem::take(&mut making.files);
+    let links = launch_links(&template, &Template::read(&organization)?, &manifest, &order.regions)?;
+    making.write(LINKS, links.as_bytes())?;
+    making.write(MANIFEST, (serde_json::to_string_pretty(&manifest)? + "\n").as_bytes())?;
+    let mut sums = String::new();
+    for (name, sum) in &making.sums {
+        writeln!(sums, "{sum}  {name}")?;
+    }
+    making.write(CHECKSUMS, sums.as_bytes())?;
+    put_in_place(&making.folder, dist)?;
+    Ok(manifest)
+}
+
+/// The organization's template, knowing where the members' template is and in which Regions there is code for it.
+fn for_organization(template: &Template, member_url: &str, regions: &[&str]) -> anyhow::Result<String> {
+    let mut whole = template.for_organization()?.json().clone();
+    whole["Parameters"][MEMBER_TEMPLATE_URL]["Default"] = json!(member_url);
+    let or_none: Vec<&str> = [""].iter().chain(regions).copied().collect();
+    whole["Parameters"][MEMBER_REGION]["AllowedValues"] = json!(or_none);
+    Ok(serde_json::to_string_pretty(&whole)? + "\n")
+}
+
+fn launch_links(one: &Template, all: &Template, manifest: &Manifest, regions: &[Region]) -> anyhow::Result<String> {
+    let mut text = String::from(
+        "Launch links of what `make publish` uploads. A link for a customer also fills in LaunchToken and ExternalId, which the vendor makes for\n\
+         each: `hawser setup link --template-url URL --region REGION --set LaunchToken=… --set ExternalId=…`\n",
+    );
+    for (title, template, name) in [("One account", one, TEMPLATE), ("An organization", all, ORGANIZATION)] {
+        let file = manifest.file(name).context("a template is missing")?;
+        for region in regions {
+            let url = manifest.url(file, region.as_str());
+            let link = link(template, &url, region, STACK_NAME, &BTreeMap::new())?;
+            writeln!(text, "\n{title}, in {region}\n  template  {}\n  link      {}", link.template_url, link.url)?;
+            writeln!(text, "  to fill in: {}", link.to_fill_in.join(", "))?;
+        }
+    }
+    Ok(text)
+}
+
+struct Making<'a> {
+    folder: PathBuf,
+    files: Vec<File>,
+    sums: BTreeMap<String, String>,
+    say: &'a mut dyn FnMut(&str),
+}
+
+impl Making<'_> {
+    /// A file that is only in `dist/`.
+    fn write(&mut self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+        std::fs::write(self.folder.join(name), content).with_context(|| format!("could not write `{name}`"))?;
+        self.sums.insert(name.to_owned(), hex::encode(Sha256::digest(content)));
+        (self.say)(&format!("{name}: {} bytes", content.len()));
+        Ok(())
+    }
+
+    /// A file that is uploaded, its hash in its key.
+    fn add(&mut self, name: &str, content_type: &str, content: &[u8]) -> anyhow::Result<()> {
+        let (stem, kind) = name.split_once('.').context("a file without a kind")?;
+        self.put(name.to_owned(), stem, kind, content_type, content)
+    }
+
+    /// The same, its hash in its name too.
+    fn add_hashed(&mut self, stem: &str, kind: &str, content_type: &str, content: &[u8]) -> anyhow::Result<()> {
+        let name = format!("{stem}-{}.{kind}", hex::encode(Sha256::digest(content)));
+        self.put(name, stem, kind, content_type, content)
+    }
+
+    fn put(&mut self, name: String, stem: &str, kind: &str, content_type: &str, content: &[u8]) -> anyhow::Result<()> {
+        let sha256 = hex::encode(Sha256::digest(content));
+        let key = format!("hawser/{}/{stem}-{sha256}.{kind}", env!("CARGO_PKG_VERSION"));
+        self.write(&name, content)?;
+        self.files.push(File { name, key, content_type: content_type.to_owned(), sha256, bytes: content.len() });
+        Ok(())
+    }
+}
+
+/// A folder beside `dist`, empty.
+fn fresh(dist: &Path) -> anyhow::Result<PathBuf> {
+    ensure!(
+        !dist.exists() || dist.join(MANIFEST).is_file(),
+        "`{}` was not made by `make package`, and is not replaced",
+        dist.display()
+    );
+    let folder = dist.with_extension("new");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder).with_context(|| format!("could not make `{}`", folder.display()))?;
+    Ok(folder)
+}
+
+fn put_in_place(folder: &Path, dist: &Path) -> anyhow::Result<()> {
+    if dist.exists() {
+        std::fs::remove_dir_all(dist)?;
+    }
+    std::fs::rename(folder, dist).with_context(|| format!("could not make `{}`", dist.display()))
+}

@@ -1,0 +1,269 @@
+//! What others do in the account while a handler is at work, and what they must still have afterwards.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use hawser::{aws::Tags, billing::TAG_STACK, names::rfc3339};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::{
+    account::{Bucket, BucketFile, ExportFile, Exported, Object, OrganizationFile, ReportFile, Things},
+    delivery::Delivery,
+    tables::Dictionary,
+};
+
+/// What is promised to the owners of the account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Promises {
+    /// Reports, exports and buckets without a mark: byte for byte.
+    pub theirs: Things,
+    /// Objects that the customer put into buckets of ours.
+    pub objects: BTreeSet<(String, String)>,
+    /// Objects that AWS delivered into buckets of ours. Kept while `Retention` says so.
+    pub delivered: BTreeSet<(String, String)>,
+    /// Statement ids that the customer added to policies of ours.
+    pub statements: BTreeSet<(String, String)>,
+    /// Reports and exports that were ours until the customer took them over, by name.
+    pub taken_over: BTreeSet<String>,
+    /// Reports, exports and buckets of ours that the customer deleted, by name.
+    pub dropped: BTreeSet<String>,
+    /// How often others changed something of ours or theirs.
+    pub acts: u64,
+}
+
+/// Whether tags carry any stack's mark.
+pub fn is_anyones(tags: &Tags) -> bool {
+    tags.contains_key(TAG_STACK)
+}
+
+impl Promises {
+    /// Everything that is there and carries no mark of a stack that this simulation runs.
+    pub(crate) fn of(things: &Things) -> Self {
+        Self { theirs: things.clone(), ..Self::default() }
+    }
+}
+
+/// What others can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// The customer puts a file of its own into a bucket of ours.
+    PutObject(String),
+    /// AWS delivers.
+    Deliver,
+    /// The customer makes a report and a bucket of its own.
+    MakeReport(String),
+    /// The customer deletes its own report.
+    DropOwnReport(String),
+    /// The customer adds a statement to the policy of a bucket of ours.
+    AddStatement(String),
+    /// The customer deletes a report of ours.
+    DropReport(String),
+    /// The customer deletes an empty bucket of ours.
+    DropBucket(String),
+    /// The customer takes our mark off a report, which makes it the customer's.
+    TakeOver(String),
+    /// The customer makes an export and a bucket of its own.
+    MakeExport(String),
+    /// The customer deletes an export: its own, or ours.
+    DropExport(String),
+    /// The customer takes our mark off an export.
+    TakeOverExport(String),
+    /// The account leaves its organization, or the payer takes away the right to ask.
+    Organization(OrganizationFile),
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PutObject(bucket) => write!(f, "the customer puts a file into `{bucket}`"),
+            Self::Deliver => f.write_str("AWS delivers"),
+            Self::MakeReport(name) => write!(f, "the customer makes report `{name}`"),
+            Self::DropOwnReport(name) => write!(f, "the customer deletes its report `{name}`"),
+            Self::AddStatement(bucket) => write!(f, "the customer adds a statement to the policy of `{bucket}`"),
+            Self::DropReport(name) => write!(f, "the customer deletes our report `{name}`"),
+            Self::DropBucket(name) => write!(f, "the customer deletes our bucket `{name}`"),
+            Self::TakeOver(name) => write!(f, "the customer takes our mark off report `{name}`"),
+            Self::MakeExport(name) => write!(f, "the customer makes export `{name}`"),
+            Self::DropExport(arn) => write!(f, "the customer deletes export `{arn}`"),
+            Self::TakeOverExport(arn) => write!(f, "the customer takes our mark off export `{arn}`"),
+            Self::Organization(place) => write!(f, "the account's organization is {place:?} now"),
+        }
+    }
+}
+
+/// Before these calls nothing of ours has been looked at yet in a run. What is done to our own things afterwards is not
+/// seen by anybody: S3 and the report service know no conditional writes.
+const NOT_LOOKED_AT_YET: [&str; 3] = ["organizations:DescribeOrganization", "cur:DescribeReportDefinitions", "s3:ListBucket"];
+
+/// Before this call no export has been looked at yet: its tags are read with it, and not again.
+const EXPORTS_NOT_LOOKED_AT_YET: &str = "bcm-data-exports:ListExports";
+
+/// Before these calls a policy may change too: it is looked at once more before ours is written (HW-O3).
+const POLICY_STILL_SEEN: [&str; 4] =
+    ["s3:GetBucketTagging", "cur:ListTagsForResource", "cur:PutReportDefinition", "bcm-data-exports:CreateExport"];
+
+/// What can be done at a moment so that somebody sees it.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    early: bool,
+    exports: bool,
+    policy: bool,
+}
+
+/// Others, acting by chance.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    random: fastrand::Rng,
+    per_mille: u32,
+}
+
+impl Actor {
+    /// Others who act before so many in a thousand calls.
+    pub fn new(seed: u64, per_mille: u32) -> Self {
+        Self { random: fastrand::Rng::with_seed(seed), per_mille }
+    }
+
+    pub(crate) fn strike(
+        &mut self,
+        action: &str,
+        runs_at_work: usize,
+        things: &mut Things,
+        organization: &mut OrganizationFile,
+        promises: &mut Promises,
+        now: OffsetDateTime,
+    ) -> Option<Act> {
+        if self.random.u32(0..1000) >= self.per_mille {
+            return None;
+        }
+        let early = runs_at_work <= 1 && NOT_LOOKED_AT_YET.contains(&action);
+        let exports = runs_at_work <= 1 && action == EXPORTS_NOT_LOOKED_AT_YET;
+        let policy = early || (runs_at_work <= 1 && POLICY_STILL_SEEN.contains(&action));
+        let act = self.choose(Moment { early, exports, policy }, things, promises)?;
+        promises.acts += 1;
+        apply(&act, things, organization, promises, now);
+        Some(act)
+    }
+
+    fn choose(&mut self, moment: Moment, things: &Things, promises: &Promises) -> Option<Act> {
+        let reports: Vec<&String> = things.reports.iter().filter(|(_, (_, tags))| is_anyones(tags)).map(|(n, _)| n).collect();
+        let buckets: Vec<(&String, &Bucket)> = things.buckets.iter().filter(|(_, bucket)| is_anyones(&bucket.tags)).collect();
+        let ours = |name: &&String| !promises.theirs.reports.contains_key(*name);
+        let our_buckets: Vec<&(&String, &Bucket)> =
+            buckets.iter().filter(|(name, _)| !promises.theirs.buckets.contains_key(*name)).collect();
+        let new = format!("customers-{}", promises.acts);
+        let mut possible = vec![Act::Deliver, Act::MakeReport(new.clone()), Act::MakeExport(new)];
+        possible.extend(our_buckets.iter().map(|(name, _)| Act::PutObject((*name).clone())));
+        if moment.policy {
+            let with_policy = our_buckets.iter().filter(|(_, bucket)| bucket.policy.is_some());
+            possible.extend(with_policy.map(|(name, _)| Act::AddStatement((*name).clone())));
+        }
+        if moment.exports {
+            let exports = things.exports.iter().filter(|(_, known)| is_anyones(&known.tags));
+            let ours: Vec<&String> =
+                exports.map(|(arn, _)| arn).filter(|arn| !promises.theirs.exports.contains_key(*arn)).collect();
+            possible.extend(ours.iter().map(|arn| Act::DropExport((*arn).clone())));
+            possible.extend(ours.iter().map(|arn| Act::TakeOverExport((*arn).clone())));
+            let own = things.exports.iter().filter(|(_, known)| known.export.name.starts_with("customers-"));
+            possible.extend(own.map(|(arn, _)| Act::DropExport(arn.clone())));
+        }
+        if moment.early {
+            possible.extend(reports.iter().filter(|name| ours(name)).map(|name| Act::DropReport((*name).clone())));
+            possible.extend(reports.iter().filter(|name| ours(name)).map(|name| Act::TakeOver((*name).clone())));
+            let empty = our_buckets.iter().filter(|(_, bucket)| bucket.objects.is_empty());
+            possible.extend(empty.map(|(name, _)| Act::DropBucket((*name).clone())));
+            let own = things.reports.keys().filter(|name| name.starts_with("customers-"));
+            possible.extend(own.map(|name| Act::DropOwnReport(name.clone())));
+            possible.push(Act::Organization(OrganizationFile::None));
+            possible.push(Act::Organization(OrganizationFile::Denied));
+        }
+        self.random.choice(possible)
+    }
+}
+
+fn apply(act: &Act, things: &mut Things, organization: &mut OrganizationFile, promises: &mut Promises, now: OffsetDateTime) {
+    match act {
+        Act::Deliver => promises.deliver(things, Delivery { period: now.date(), at: now }),
+        Act::PutObject(name) => {
+            if let Some(bucket) = things.buckets.get_mut(name) {
+                let key = format!("customers/{}.txt", promises.acts);
+                bucket.objects.insert(key.clone(), Object::holding("theirs", now));
+                promises.objects.insert((name.clone(), key));
+            }
+        }
+        Act::MakeReport(name) => {
+            let bucket = format!("{name}-bucket");
+            let time_unit = if promises.acts.is_multiple_of(2) { "HOURLY" } else { "DAILY" }.to_owned();
+            let report = ReportFile { time_unit, ..ReportFile::hourly(name, &bucket) }.into_report();
+            for owner in [things, &mut promises.theirs] {
+                owner.reports.insert(name.clone(), report.clone());
+                owner.buckets.insert(bucket.clone(), new_bucket(&bucket));
+            }
+        }
+        Act::MakeExport(name) => {
+            let bucket = format!("{name}-bucket");
+            let focus = (!promises.acts.is_multiple_of(3)).then(|| "FOCUS_1_2_AWS".to_owned());
+            let file = ExportFile::hourly(name, &bucket);
+            let file = ExportFile { table: focus.unwrap_or(file.table.clone()), created_at: rfc3339(now), ..file };
+            let known = Exported::from_file(file, &Dictionary::default());
+            for owner in [things, &mut promises.theirs] {
+                owner.exports.insert(known.export.arn.clone(), known.clone());
+                owner.buckets.insert(bucket.clone(), new_bucket(&bucket));
+            }
+        }
+        Act::DropExport(arn) => {
+            let known = things.exports.remove(arn);
+            if promises.theirs.exports.remove(arn).is_none() {
+                promises.dropped.extend(known.map(|known| known.export.name));
+            }
+        }
+        Act::TakeOverExport(arn) => {
+            if let Some(known) = things.exports.get_mut(arn) {
+                known.tags = BTreeMap::new();
+                promises.taken_over.insert(known.export.name.clone());
+                promises.theirs.exports.insert(arn.clone(), known.clone());
+            }
+        }
+        Act::DropOwnReport(name) => {
+            things.reports.remove(name);
+            promises.theirs.reports.remove(name);
+        }
+        Act::AddStatement(name) => {
+            if let Some(bucket) = things.buckets.get_mut(name) {
+                let sid = format!("Customer{}", promises.acts);
+                bucket.policy = bucket.policy.as_deref().and_then(|policy| with_statement(policy, &sid));
+                promises.statements.insert((name.clone(), sid));
+            }
+        }
+        Act::DropReport(name) => {
+            things.reports.remove(name);
+            promises.dropped.insert(name.clone());
+        }
+        Act::DropBucket(name) => {
+            things.buckets.remove(name);
+            promises.dropped.insert(name.clone());
+            promises.statements.retain(|(bucket, _)| bucket != name);
+        }
+        Act::TakeOver(name) => {
+            if let Some((report, tags)) = things.reports.get_mut(name) {
+                *tags = BTreeMap::new();
+                promises.theirs.reports.insert(name.clone(), (report.clone(), BTreeMap::new()));
+                promises.taken_over.insert(name.clone());
+            }
+        }
+        Act::Organization(place) => *organization = place.clone(),
+    }
+}
+
+fn new_bucket(name: &str) -> Bucket {
+    Bucket::from(BucketFile { objects: Vec::new(), ..BucketFile::customers(name) })
+}
+
+fn with_statement(policy: &str, sid: &str) -> Option<String> {
+    let mut policy: Value = serde_json::from_str(policy).ok()?;
+    let statement = json!({ "Sid": sid, "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "*" });
+    policy.get_mut("Statement")?.as_array_mut()?.push(statement);
+    Some(policy.to_string())
+}

@@ -1,0 +1,186 @@
+//! Lives of stacks, simulated by the thousand: `make sim SEEDS=100000`, and one of them told: `make replay SEED=7`.
+#![expect(clippy::print_stdout, reason = "a command line prints")]
+#![expect(clippy::disallowed_methods, reason = "it measures how fast it is; the lives themselves have a clock of their own")]
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use hawser_sim::{
+    coverage::{CALLS, Coverage, labels, pairs, unreachable},
+    life::{Lived, live_alone},
+    model, random, systematic,
+};
+
+/// Simulates lives of stacks and checks each of them against the requirements.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How many random lives.
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Tell one random life, call by call.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from"])]
+    replay: Option<u64>,
+}
+
+/// So many failures tell what is wrong; the rest would be more of the same.
+const FAILURES_MAX: usize = 10;
+
+/// How often progress is shown.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // A panic that a mishap asks for is caught, and none of the reader's business.
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = match arguments.replay {
+        Some(seed) => replay(seed),
+        None => simulate(arguments.from, arguments.seeds),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            println!("FAILED {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn lived(seed: u64, told: bool) -> Result<(Lived, Result<(), String>), String> {
+    let (life, per_mille) = random::life(seed);
+    let lived = live_alone(&life, |script| {
+        if told {
+            script.record();
+        }
+        random::spoil(seed, per_mille, script);
+    });
+    let lived = lived.map_err(|why| why.to_string())?;
+    let checked = model::check(&life, &lived);
+    Ok((lived, checked))
+}
+
+fn replay(seed: u64) -> Result<(), String> {
+    let (life, per_mille) = random::life(seed);
+    println!("seed {seed}: {per_mille} of 1,000 calls go wrong; {:?}, others act: {}", life.lags, life.actor.is_some());
+    let (lived, checked) = lived(seed, true)?;
+    for line in lived.world.script.transcript() {
+        println!("{line}");
+    }
+    for stack in &lived.stacks {
+        println!("{} ends as {}: {:?}, healed {:?}", stack.id, stack.status, stack.statuses, stack.healed);
+    }
+    checked
+}
+
+/// Runs `work` for each number below `count` on every core, with progress, until one fails.
+fn on_every_core<T: Sync>(
+    what: &str,
+    count: usize,
+    coverage: &Mutex<Coverage>,
+    context: &T,
+    work: impl Fn(&T, usize, &mut Coverage) -> Result<(), String> + Sync,
+) -> Result<(), String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, stop, started) = (AtomicUsize::new(0), AtomicBool::new(false), Instant::now());
+    let failures = Mutex::new(Vec::<String>::new());
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                let mut own = Coverage::default();
+                while !stop.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        break;
+                    }
+                    if let Err(why) = work(context, number, &mut own) {
+                        let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                        failures.push(why);
+                        if failures.len() >= FAILURES_MAX {
+                            stop.store(true, Ordering::Relaxed);
+                        }
+                    }
+                }
+                coverage.lock().unwrap_or_else(PoisonError::into_inner).merge(own);
+            });
+        }
+        let mut shown = Instant::now();
+        while !stop.load(Ordering::Relaxed) && next.load(Ordering::Relaxed) < count {
+            std::thread::sleep(Duration::from_millis(50));
+            if shown.elapsed() >= PROGRESS {
+                shown = Instant::now();
+                println!("   {what}: {} of {count}", next.load(Ordering::Relaxed).min(count));
+            }
+        }
+    });
+    let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !failures.is_empty() {
+        return Err(failures.join("\nFAILED "));
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = count as f64 / seconds.max(0.001);
+    println!("{what}: {count} lives in {seconds:.1} s, {rate:.0} a second");
+    Ok(())
+}
+
+fn simulate(from: u64, seeds: u64) -> Result<(), String> {
+    let coverage = Mutex::new(Coverage::default());
+    let lives = systematic::lives();
+    let mut cases = Vec::new();
+    for (number, life) in lives.iter().enumerate() {
+        let lived = systematic::plainly(life)?;
+        cases.extend(systematic::cases(number, &lived));
+        coverage.lock().unwrap_or_else(PoisonError::into_inner).add(&lived.world.script);
+    }
+    on_every_core("systematic", cases.len(), &coverage, &(lives, cases), |(lives, cases), number, coverage| {
+        systematic::run(lives, &cases[number], coverage)
+    })?;
+    let count = usize::try_from(seeds).map_err(|why| why.to_string())?;
+    on_every_core(&format!("random, seeds {from} to {}", from + seeds), count, &coverage, &from, |from, number, coverage| {
+        let seed = from + u64::try_from(number).unwrap_or_default();
+        let (lived, checked) = lived(seed, false)?;
+        coverage.add(&lived.world.script);
+        checked.map_err(|what| format!("{what}\n  to see it: make replay SEED={seed}"))
+    })?;
+    report(&coverage.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn report(coverage: &Coverage) -> Result<(), String> {
+    println!("\nmishaps:");
+    for (mishap, count) in coverage.by_mishap() {
+        println!("  {:<13} {count:>9}", format!("{mishap:?}"));
+    }
+    let (all, missed) = (pairs().len(), coverage.missed());
+    println!("\n{} of {all} pairs of step and mishap were met", all - missed.len());
+    println!("\nnot reachable:");
+    for label in labels() {
+        let mut reasons = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+        for call in CALLS {
+            if let Some(reason) = unreachable(label, call) {
+                reasons.entry(reason).or_default().push(call);
+            }
+        }
+        for (reason, calls) in reasons {
+            println!("  {label}: {reason} ({})", calls.join(", "));
+        }
+    }
+    if let Some(step) = coverage.impossible().first() {
+        return Err(format!("{} for {} was said to be unreachable", step.1, step.0));
+    }
+    if missed.is_empty() {
+        return Ok(());
+    }
+    for ((label, call), mishap) in &missed {
+        println!("not met: {mishap:?} at {call} for {label}");
+    }
+    Err(format!("{} pairs of step and mishap were not met", missed.len()))
+}

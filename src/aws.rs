@@ -1,0 +1,37 @@
+//! What Hawser needs of AWS, in its own words: one port per service. SDK types stop in `sdk`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::names::Region;
+
+mod buckets;
+mod cost_reports;
+mod data_exports;
+mod fault;
+mod organizations;
+mod stacks;
+mod support;
+
+pub use buckets::{Buckets, Level, OBJECTS_LISTED_MAX, Object, TEST_OBJECT, Version};
+pub use cost_reports::{CostReports, Report, SPLIT_ELEMENT};
+pub use data_exports::{
+    DataExport, DataExports, Execution, ExportStatus, ExportSummary, SPLIT_PROPERTY, Table, TableConfigurations, TableProperty,
+};
+pub use fault::{Fault, FaultKind};
+pub use organizations::{BillingTransfer, Direction, Organization, Organizations};
+pub use stacks::{StackResource, Stacks};
+pub use support::{NewCase, Support, SupportCase, SupportService};
+
+/// Tags by key.
+pub type Tags = BTreeMap<String, String>;
+
+/// AWS as seen from one account.
+pub trait Cloud: Send + Sync {
+    /// The account's billing services and buckets, through the given Region's endpoints.
+    fn at(&self, region: &Region) -> Arc<dyn Aws>;
+}
+
+/// The services of one Region.
+pub trait Aws: Organizations + CostReports + DataExports + Buckets + Support {}
+
+impl<T: Organizations + CostReports + DataExports + Buckets + Support> Aws for T {}

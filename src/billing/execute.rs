@@ -1,0 +1,374 @@
+//! A plan's steps through the ports, in order. Nothing is decided here: what a step needs, it carries.
+
+use std::future::Future;
+
+use futures::future::join_all;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tracing::info;
+
+use crate::{
+    aws::{Aws, DataExport, Fault, FaultKind, Report, SPLIT_PROPERTY, TEST_OBJECT, Tags, Version},
+    billing::{
+        attributes::plain,
+        backfill::{Backfill, Outcome},
+        choice::{limit_reached, quota_reached},
+        plan::{Plan, PolicySeen, Step, UPLOAD_DAYS_MAX},
+        policy, query,
+    },
+    error::{Code, Failure},
+    names::{AccountId, BucketName},
+    ports::Ports,
+    protocol::{
+        origin::Origin,
+        reply::Attributes,
+        retry::{patiently, patiently_while},
+    },
+};
+
+/// `DeleteObjects` takes at most 1,000 keys (Amazon S3 API Reference).
+const VERSIONS_PER_DELETE: u16 = 1000;
+
+/// Deleting data stops this long before the work has to end, so that the stack's deletion never fails because of the
+/// amount of data (F-27).
+const DATA_RESERVE: time::Duration = time::Duration::seconds(15);
+
+/// Why a plan was not carried through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halt {
+    /// Something the plan was to make is there already: another delivery of the same event (HW-L5), or another actor,
+    /// was faster. Observe and plan again.
+    Raced(Failure),
+    /// A step failed.
+    Failed(Failure),
+}
+
+impl From<Halt> for Failure {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Raced(failure) | Halt::Failed(failure) => failure,
+        }
+    }
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Fault> for Halt {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault.into())
+    }
+}
+
+/// What a plan's steps brought to light.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// What the reader of the stack event should still know.
+    pub remarks: Vec<String>,
+    /// Attributes that are known only now.
+    pub attributes: Attributes,
+}
+
+impl Journal {
+    fn remark(remark: String) -> Self {
+        Self { remarks: vec![remark], ..Self::default() }
+    }
+
+    fn attribute(name: &'static str, value: String) -> Self {
+        Self { attributes: Attributes::from([(name, value)]), ..Self::default() }
+    }
+}
+
+/// Carries a plan through, a round at a time.
+///
+/// A failed step does not cancel the others of its round: each ends as it would alone, so that what was half made is
+/// the same whatever the timing.
+///
+/// # Errors
+/// [`Halt`]; what was made by then stays for the next request to find.
+pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Journal, Halt> {
+    let region = origin.stack.partition.billing_region().unwrap_or_else(|| origin.stack.region.clone());
+    let aws = ports.cloud.at(&region);
+    let run = Run { aws: &*aws, origin, owner: &origin.stack.account, until, ports };
+    let mut journal = Journal::default();
+    for round in &plan.rounds {
+        for (step, outcome) in round.iter().zip(join_all(round.iter().map(|step| run.step(step))).await) {
+            info!(step = step.name(), ok = outcome.is_ok(), "{step}");
+            let Journal { remarks, attributes } = outcome?;
+            journal.remarks.extend(remarks);
+            journal.attributes.extend(attributes);
+        }
+    }
+    Ok(journal)
+}
+
+/// How far our clock and AWS Support's may differ.
+const CASE_CLOCK_SKEW: time::Duration = time::Duration::hours(1);
+
+/// Whether a definition itself was refused, and not for its bucket, its name or the room there is.
+fn is_refused(fault: &Fault) -> bool {
+    fault.kind == FaultKind::Refused && fault.code == "ValidationException"
+}
+
+/// What two refusals come to: the first one, unless the second has another cause, such as no room, which says more.
+fn worse(first: Fault, again: Fault) -> Fault {
+    if is_refused(&again) { first } else { again }
+}
+
+/// An account has these data only if it is opted in to them (Cost and Usage Reports User Guide, "Enabling split cost allocation
+/// data").
+fn without_split(fault: &Fault) -> Journal {
+    Journal::remark(format!("split cost allocation data are left out, because AWS does not accept them here: {fault}"))
+}
+
+struct Run<'a> {
+    aws: &'a dyn Aws,
+    origin: &'a Origin,
+    owner: &'a AccountId,
+    until: OffsetDateTime,
+    ports: &'a Ports<'a>,
+}
+
+impl Run<'_> {
+    async fn step(&self, step: &Step) -> Result<Journal, Halt> {
+        match step {
+            Step::EnsureBucket { bucket, tags } => self.ensure_bucket(bucket, tags).await?,
+            Step::EnsurePublicAccessBlocked(bucket) => {
+                self.on_bucket(|| self.aws.block_public_access(bucket, self.owner)).await?;
+            }
+            Step::EnsureEncryption(bucket) => self.on_bucket(|| self.aws.encrypt_bucket(bucket, self.owner)).await?,
+            Step::EnsureUploadsExpire(bucket) => {
+                self.on_bucket(|| self.aws.expire_uploads(bucket, self.owner, UPLOAD_DAYS_MAX)).await?;
+            }
+            Step::EnsureDeliveryAllowed { bucket, policy, from } => self.ensure_delivery_allowed(bucket, policy, from).await?,
+            Step::EnsureReport { report, tags } => return self.ensure_report(report, tags).await,
+            Step::EnsureExport { export, tags } => return self.ensure_export(export, tags).await,
+            Step::EnsureExportCurrent(export) => return self.ensure_export_current(export).await,
+            Step::AskForBackfill(wish) => {
+                let outcome = self.ask_for_backfill(wish).await;
+                return Ok(Journal::attribute("Backfill", plain(&wish.told(&outcome))));
+            }
+            Step::RetireReport(report) => self.patiently(|| self.aws.delete_report(report)).await?,
+            Step::RetireExport(arn) => self.patiently(|| self.aws.delete_export(arn)).await?,
+            Step::RetireData { bucket, prefix } => return self.retire_data(bucket, prefix).await,
+            Step::RetireEmptyBucket(bucket) => return self.retire_empty_bucket(bucket).await,
+        }
+        Ok(Journal::default())
+    }
+
+    async fn ensure_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), Halt> {
+        match self.patiently(|| self.aws.create_bucket(bucket, tags)).await {
+            Err(fault) if fault.kind == FaultKind::Exists => Err(Halt::Raced(fault.into())),
+            Err(fault) if fault.kind == FaultKind::Taken => {
+                let cause = format!("bucket `{bucket}` belongs to another account");
+                Err(Failure::explained(&fault, Code::BillingBucketNotOurs, cause).into())
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// A policy is written whole, so a statement that somebody added since the plan was made would be lost (HW-O3).
+    async fn ensure_delivery_allowed(&self, bucket: &BucketName, policy: &str, from: &PolicySeen) -> Result<(), Halt> {
+        if let PolicySeen::Was(seen) = from
+            && self.patiently(|| self.aws.bucket_policy(bucket, self.owner)).await? != *seen
+        {
+            let cause = format!("the policy of bucket `{bucket}` keeps changing");
+            return Err(Halt::Raced(Failure::new(Code::BucketPolicyUnmergeable, cause)));
+        }
+        Ok(self.on_bucket(|| self.aws.put_bucket_policy(bucket, self.owner, policy)).await?)
+    }
+
+    /// Tries again while the billing service does not see the bucket's policy, which takes seconds to be seen everywhere
+    /// (HW-B6, F-16, F-18).
+    async fn until_bucket_is_seen<T, F, Fut>(&self, call: F) -> Result<T, Fault>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, Fault>>,
+    {
+        let unseen = |kind| kind == FaultKind::BucketUnverified;
+        patiently_while(self.ports.clock, unseen, || self.patiently(&call)).await
+    }
+
+    async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<Journal, Halt> {
+        let whole = self.until_bucket_is_seen(|| self.aws.put_report(report, tags)).await;
+        let fault = match (whole, report.without_split()) {
+            (Ok(()), _) => return Ok(Journal::default()),
+            (Err(fault), Some(less)) if is_refused(&fault) => {
+                let answer = self.until_bucket_is_seen(|| self.aws.put_report(&less, tags)).await;
+                match answer {
+                    Ok(()) => return Ok(without_split(&fault)),
+                    Err(again) => worse(fault, again),
+                }
+            }
+            (Err(fault), _) => fault,
+        };
+        match fault.kind {
+            FaultKind::Exists => Err(Halt::Raced(fault.into())),
+            FaultKind::LimitReached => Err(limit_reached(&self.aws.describe_reports().await?).into()),
+            FaultKind::BucketUnverified => Err(self.bucket_rejected(&report.bucket, &fault).await),
+            _ => Err(fault.into()),
+        }
+    }
+
+    /// `CreateExport` knows no idempotency token, so it is never repeated blindly: an answer that was lost sends the handler to
+    /// look again (HW-B10).
+    async fn ensure_export(&self, export: &DataExport, tags: &Tags) -> Result<Journal, Halt> {
+        let made = |arn: String| Journal::attribute("Arn", arn);
+        let whole = self.until_bucket_is_seen(|| self.aws.create_export(export, tags)).await;
+        let fault = match whole {
+            Ok(arn) => return Ok(made(arn)),
+            Err(fault) if is_refused(&fault) && export.is_split() => {
+                let less = self.less_split(export).await?;
+                let answer = self.until_bucket_is_seen(|| self.aws.create_export(&less, tags)).await;
+                match answer {
+                    Ok(arn) => return Ok(Journal { remarks: without_split(&fault).remarks, ..made(arn) }),
+                    Err(again) => worse(fault, again),
+                }
+            }
+            Err(fault) => fault,
+        };
+        match fault.kind {
+            FaultKind::Exists | FaultKind::Unavailable | FaultKind::Throttled => Err(Halt::Raced(fault.into())),
+            FaultKind::LimitReached => {
+                let all = self.aws.list_exports().await?;
+                let names: Vec<&str> = all.iter().map(|export| export.name.as_str()).collect();
+                Err(quota_reached(&fault, &names).into())
+            }
+            FaultKind::BucketUnverified => Err(self.bucket_rejected(&export.bucket, &fault).await),
+            _ => Err(fault.into()),
+        }
+    }
+
+    /// The same export without split cost allocation data: with the columns that its table has then.
+    async fn less_split(&self, export: &DataExport) -> Result<DataExport, Halt> {
+        let mut less = export.clone();
+        for (table, properties) in &mut less.tables {
+            properties.insert(SPLIT_PROPERTY.to_owned(), "FALSE".to_owned());
+            let columns = self.patiently(|| self.aws.table_columns(table, properties)).await?;
+            less.query = query::statement(table, &columns)?;
+        }
+        Ok(less)
+    }
+
+    /// Our export delivers as it is: that it could not be brought up to its table is worth a remark and no failure.
+    async fn ensure_export_current(&self, export: &DataExport) -> Result<Journal, Halt> {
+        match self.patiently(|| self.aws.update_export(export)).await {
+            Ok(()) => Ok(Journal::default()),
+            Err(fault) if fault.kind == FaultKind::Missing => Err(Halt::Raced(fault.into())),
+            Err(fault) => Ok(Journal::remark(format!("export `{}` stays as it was: {fault}", export.name))),
+        }
+    }
+
+    async fn bucket_rejected(&self, bucket: &str, fault: &Fault) -> Halt {
+        let bucket = BucketName::existing(bucket);
+        let found = self.what_is_wrong_with(&bucket).await;
+        let cause = format!("AWS does not accept bucket `{bucket}` for the export ({}); {found}", fault.message);
+        Failure::explained(fault, Code::BillingBucketRejected, cause).into()
+    }
+
+    /// Asks once. What was asked before is looked for first, and again if the answer was lost, because `CreateCase` knows no
+    /// idempotency token (HW-B12). Nothing here fails a stack.
+    async fn ask_for_backfill(&self, wish: &Backfill) -> Outcome {
+        let support = self.ports.cloud.at(&self.origin.stack.partition.support_region());
+        let since = OffsetDateTime::parse(&wish.since, &Rfc3339).unwrap_or_else(|_| self.ports.clock.now());
+        let failed = |fault: Fault| match fault.kind {
+            FaultKind::NoSubscription => Outcome::NoPlan,
+            _ => Outcome::Failed(fault.to_string()),
+        };
+        let asked_already = || async {
+            let cases = support.support_cases(since - CASE_CLOCK_SKEW).await?;
+            Ok::<_, Fault>(wish.case_among(&cases).map(|_| Outcome::Asked))
+        };
+        match asked_already().await {
+            Ok(None) => {}
+            Ok(Some(case)) => return case,
+            Err(fault) => return failed(fault),
+        }
+        let case = match tokio::try_join!(support.support_services(), support.support_severities()) {
+            Ok((services, severities)) => wish.case(&services, &severities),
+            Err(fault) => return failed(fault),
+        };
+        let Some(case) = case else { return Outcome::Failed("AWS Support names no service for billing".to_owned()) };
+        match support.open_case(&case).await {
+            Ok(case) => {
+                info!(case, "AWS Support was asked for past months");
+                Outcome::Asked
+            }
+            Err(fault) if fault.kind == FaultKind::Unavailable => {
+                asked_already().await.ok().flatten().unwrap_or_else(|| failed(fault))
+            }
+            Err(fault) => failed(fault),
+        }
+    }
+
+    /// Reads back what the report service looks at, so that the stack event names the cause.
+    async fn what_is_wrong_with(&self, bucket: &BucketName) -> String {
+        match self.aws.bucket_policy(bucket, self.owner).await {
+            Ok(text) if policy::was_set_up(text.as_deref()) => {
+                "its policy allows delivery, so something above the bucket denies it".to_owned()
+            }
+            Ok(_) => "its policy no longer holds what was written a moment ago".to_owned(),
+            Err(fault) => format!("its policy could not be read back: {fault}"),
+        }
+    }
+
+    async fn retire_data(&self, bucket: &BucketName, prefix: &str) -> Result<Journal, Halt> {
+        loop {
+            let page = self.patiently(|| self.aws.list_versions(bucket, self.owner, prefix, VERSIONS_PER_DELETE)).await;
+            let page = match page {
+                Err(fault) if fault.kind == FaultKind::Missing => return Ok(Journal::default()),
+                page => page?,
+            };
+            if page.is_empty() {
+                return Ok(Journal::default());
+            }
+            if self.ports.clock.now() + DATA_RESERVE > self.until {
+                let remark = format!("bucket `{bucket}` still holds data: there was too much to delete in time");
+                return Ok(Journal::remark(remark));
+            }
+            self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
+        }
+    }
+
+    async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Journal, Halt> {
+        // Two are enough to tell "only AWS's test object" from "data".
+        let page: Vec<Version> = match self.patiently(|| self.aws.list_versions(bucket, self.owner, "", 2)).await {
+            Err(fault) if fault.kind == FaultKind::Missing => return Ok(Journal::default()),
+            page => page?,
+        };
+        let kept = || Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it holds data")));
+        match page.as_slice() {
+            [] => {}
+            [only] if only.key == TEST_OBJECT => {
+                self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
+            }
+            _ => return kept(),
+        }
+        match self.patiently(|| self.aws.delete_bucket(bucket, self.owner)).await {
+            // S3 itself is the judge: an object that arrived since the look keeps its bucket.
+            Err(fault) if fault.kind == FaultKind::NotEmpty => kept(),
+            answer => Ok(answer.map(|()| Journal::default())?),
+        }
+    }
+
+    /// A bucket that was made a moment ago is not known to all of S3 at once (Amazon S3 User Guide, "Amazon S3 data
+    /// consistency model": bucket configurations are eventually consistent).
+    async fn on_bucket<F, Fut>(&self, call: F) -> Result<(), Fault>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<(), Fault>>,
+    {
+        let missing_yet = |kind| kind == FaultKind::Missing;
+        patiently_while(self.ports.clock, missing_yet, || self.patiently(&call)).await
+    }
+
+    async fn patiently<T, F, Fut>(&self, call: F) -> Result<T, Fault>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, Fault>>,
+    {
+        patiently(self.ports.clock, self.origin, call).await
+    }
+}

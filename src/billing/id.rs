@@ -1,0 +1,100 @@
+//! The physical id of a billing export, and the names that follow from it.
+
+use std::{fmt, str::FromStr};
+
+use super::request::{Export, Format, Kind};
+use crate::{
+    names::{AccountId, BucketName, Key, NameError, NamePrefix, ReportName, digest_hex},
+    protocol::origin::Origin,
+};
+
+/// First part of every S3 prefix that Hawser lets AWS deliver to, so that removal finds all of it.
+pub const DATA_ROOT: &str = "hawser/";
+
+fn key(origin: &Origin, kind: Kind, format: Format) -> Key {
+    Key::derive(&[origin.stack.as_str(), &origin.logical_id, kind.as_str(), format.as_str()])
+}
+
+/// The physical id of a billing export, and with it the names of all that Hawser makes for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Id {
+    prefix: NamePrefix,
+    key: Key,
+    kind: Kind,
+}
+
+/// What every id of this resource type begins with; [`crate::protocol::lifecycle::ID_ROOT`] first.
+const ID_ROOT: &str = "hawser/billing-export/";
+
+impl Id {
+    /// Recognises an id that this very resource of this stack can have answered with; `None` for any other, such as
+    /// the one CloudFormation makes up when a Create was never answered (F-34).
+    pub fn recognise(origin: &Origin, physical_id: &str) -> Option<Self> {
+        let name = physical_id.strip_prefix(ID_ROOT)?;
+        let (prefix, given) = name.rsplit_once('-')?;
+        let prefix: NamePrefix = prefix.parse().ok()?;
+        Self::all(origin, &prefix).find(|id| id.key.as_str() == given)
+    }
+
+    /// Every id that this resource of this stack can ever have answered with.
+    pub fn all(origin: &Origin, prefix: &NamePrefix) -> impl Iterator<Item = Self> {
+        let all = Kind::ALL.into_iter().flat_map(|kind| Format::ALL.map(|format| (kind, format)));
+        let made = all.map(move |(kind, format)| Self { prefix: prefix.clone(), key: key(origin, kind, format), kind });
+        made.chain(std::iter::once(Self::of_existing(origin, prefix)))
+    }
+
+    /// What the customer brings: nothing is made under this id, so whichever thing it is can change in place.
+    fn of_existing(origin: &Origin, prefix: &NamePrefix) -> Self {
+        let key = Key::derive(&[origin.stack.as_str(), &origin.logical_id, "Existing"]);
+        Self { prefix: prefix.clone(), key, kind: Kind::None }
+    }
+
+    /// The prefix every name begins with.
+    pub fn prefix(&self) -> &NamePrefix {
+        &self.prefix
+    }
+
+    /// Which kind of export can be made under the id; [`Kind::None`] if none.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The name of the report or the export.
+    pub fn report(&self) -> ReportName {
+        ReportName::new(&self.prefix, &self.key)
+    }
+
+    /// The bucket's name: it holds the account, so that policies can be narrow, and the key, so that it is no one
+    /// else's by chance.
+    ///
+    /// # Errors
+    /// None in practice: the prefix was checked to make a legal name.
+    pub fn bucket(&self, account: &AccountId) -> Result<BucketName, NameError> {
+        BucketName::from_str(&format!("{}-{account}-{}", self.prefix, self.key))
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ID_ROOT}{}-{}", self.prefix, self.key)
+    }
+}
+
+/// Below which key the data of an export go that a request makes or moves.
+pub fn prefix_of(request_id: &str) -> String {
+    format!("{DATA_ROOT}{}", digest_hex(&[request_id], 4))
+}
+
+impl Export {
+    /// The id of this export: derived from the request alone, so known before any call (HW-L1, F-2). What cannot be changed
+    /// in place (HW-L3; AWS::CUR::ReportDefinition marks name, granularity, elements and versioning create-only) makes another id,
+    /// so CloudFormation deletes the old one only after the update succeeded, and the old export delivers until then. So does the
+    /// format, also where AWS would change it in place: files of two formats below one key are no readable data, and an Update that
+    /// comes late or again could turn it back.
+    pub fn id(&self, origin: &Origin) -> Id {
+        match &self.existing {
+            Some(_) => Id::of_existing(origin, &self.prefix),
+            None => Id { prefix: self.prefix.clone(), key: key(origin, self.kind, self.format), kind: self.kind },
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Where AWS puts billing data: manifests are found by listing, never by computing names.
+//!
+//! Every layout there is (Cost and Usage Reports User Guide, "Viewing your reports in Amazon S3"; Data Exports, "Understanding
+//! export delivery"), below `<prefix>/<name>/`:
+//!
+//! - `<YYYYMMDD-YYYYMMDD>/<name>-Manifest.json`, and a copy one level down for each assembly: the legacy report;
+//! - `<name>/<YYYYMMDD-YYYYMMDD>/…`: the same for Athena, as the guide shows it;
+//! - `metadata/BILLING_PERIOD=<YYYY-MM>/<name>-Manifest.json`, or one level down for each execution: Data Exports.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::try_join_all;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::{
+    aws::{Aws, Fault, FaultKind, Level, Object},
+    connection::status::Latest,
+    names::{AccountId, BucketName, one_line, rfc3339, shorten},
+};
+
+/// How a manifest's name ends, with and without the report's own name before it.
+const MANIFEST: &str = "Manifest.json";
+
+/// Largest manifest that is read: the one of a report of ten thousand files has two megabytes.
+const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How many periods are opened from each end: one that has no manifest yet does not hide the one before.
+const PERIODS_OPENED: usize = 3;
+
+/// How many folders of one level are opened: the assemblies of a month, three a day.
+const FOLDERS_OPENED: usize = 100;
+
+/// How many folders hold the files of one manifest.
+const DATA_FOLDERS_MAX: usize = 20;
+
+/// Why what is there is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// S3 refused or did not answer.
+    Fault(Fault),
+    /// A manifest is not one.
+    Unreadable(String),
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// A manifest that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its billing period, `YYYY-MM`.
+    pub period: String,
+    /// Its key.
+    pub key: String,
+    /// When it was written last.
+    pub modified: OffsetDateTime,
+}
+
+/// What is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The manifest of the oldest period.
+    pub first: Seen,
+    /// The newest data.
+    pub latest: Latest,
+    /// When these were written.
+    pub newest: OffsetDateTime,
+    /// Files that the newest manifest names and that are not there.
+    pub missing: Vec<String>,
+}
+
+/// Finds the data of an export, or of whatever delivers below a prefix where the name is empty. `None` if there are none yet.
+///
+/// # Errors
+/// [`Trouble`]
+pub async fn find(
+    aws: &dyn Aws,
+    owner: &AccountId,
+    bucket: &BucketName,
+    prefix: &str,
+    name: &str,
+) -> Result<Option<Found>, Trouble> {
+    let shelf = Shelf { aws, owner, bucket };
+    let periods = shelf.periods(prefix, name).await?;
+    let at_an_end = |index: usize| index < PERIODS_OPENED || index + PERIODS_OPENED >= periods.len();
+    let manifests = shelf.manifests(periods.iter().enumerate().filter(|(index, _)| at_an_end(*index)).map(|(_, period)| period));
+    let manifests = manifests.await?;
+    // A closed month is delivered again while the next one begins: the newest data are those written last.
+    let newest = manifests.iter().rev().take(PERIODS_OPENED).flatten();
+    let Some(latest) = newest.max_by(|a, b| a.modified.cmp(&b.modified).then(a.period.cmp(&b.period))).cloned() else {
+        return Ok(None);
+    };
+    let first = manifests.into_iter().take(PERIODS_OPENED).flatten().next().unwrap_or_else(|| latest.clone());
+    let body = shelf.aws.read_object(bucket, owner, &latest.key, MANIFEST_BYTES_MAX).await?;
+    let files =
+        files_of(&body).ok_or_else(|| Trouble::Unreadable(format!("manifest `{}` cannot be read", shown(&latest.key))))?;
+    let (sizes, folders) = shelf.sizes(&files).await?;
+    let is_missing = |file: &&String| folders.contains(folder_of(file)) && !sizes.contains_key(*file);
+    let missing = files.iter().filter(is_missing).map(|file| shown(file)).collect();
+    let bytes = files.iter().filter_map(|file| sizes.get(file)).sum();
+    Ok(Some(Found {
+        first,
+        latest: Latest {
+            period: latest.period,
+            manifest: latest.key,
+            delivered_at: rfc3339(latest.modified),
+            files: files.len(),
+            bytes,
+        },
+        newest: latest.modified,
+        missing,
+    }))
+}
+
+/// A key in a sentence.
+fn shown(key: &str) -> String {
+    const SHOWN_BYTES: usize = 200;
+    shorten(&one_line(key), SHOWN_BYTES)
+}
+
+/// The files that a manifest names, as keys without a leading `/`: `reportKeys` of a report, `dataFiles` of an export, which are
+/// `s3://` addresses. `None` if it names neither.
+pub fn files_of(manifest: &[u8]) -> Option<Vec<String>> {
+    let manifest: Value = serde_json::from_slice(manifest).ok()?;
+    let files = manifest.get("reportKeys").or_else(|| manifest.get("dataFiles"))?.as_array()?;
+    let key = |file: &Value| {
+        let file = file.as_str()?;
+        let key = match file.strip_prefix("s3://") {
+            Some(address) => address.split_once('/')?.1,
+            None => file,
+        };
+        Some(key.trim_start_matches('/').to_owned())
+    };
+    files.iter().map(key).collect()
+}
+
+/// The billing period that a folder's name says: `20261101-20261201/` or `BILLING_PERIOD=2026-11/`.
+pub fn period_of(folder: &str) -> Option<String> {
+    let name = last_part(folder);
+    let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((year, month)) = name.strip_prefix("BILLING_PERIOD=").and_then(|period| period.split_once('-')) {
+        return (digits(year, 4) && digits(month, 2)).then(|| format!("{year}-{month}"));
+    }
+    let (start, end) = name.split_once('-')?;
+    (digits(start, 8) && digits(end, 8)).then(|| format!("{}-{}", &start[..4], &start[4..6]))
+}
+
+fn folder_of(key: &str) -> &str {
+    key.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+fn last_part(folder: &str) -> &str {
+    let folder = folder.strip_suffix('/').unwrap_or(folder);
+    folder.rsplit('/').next().unwrap_or_default()
+}
+
+struct Shelf<'a> {
+    aws: &'a dyn Aws,
+    owner: &'a AccountId,
+    bucket: &'a BucketName,
+}
+
+impl Shelf<'_> {
+    async fn level(&self, prefix: &str) -> Result<Level, Fault> {
+        self.aws.list_level(self.bucket, self.owner, prefix).await
+    }
+
+    /// The folders of billing periods, the oldest first.
+    async fn periods(&self, prefix: &str, name: &str) -> Result<Vec<(String, String)>, Fault> {
+        // An empty prefix of a report leaves its keys with a leading `/`; one of a bucket that was brought does not.
+        let root = match (prefix, name) {
+            ("", "") => String::new(),
+            (prefix, "") => format!("{prefix}/"),
+            (prefix, name) => format!("{prefix}/{name}/"),
+        };
+        let level = self.level(&root).await?;
+        let mut found = self.periods_among(&level).await?;
+        // One level down: Athena's copy below the report's own name, and reports below a prefix that was brought.
+        let is_report = |folder: &&String| {
+            let part = last_part(folder);
+            if name.is_empty() { !["data", "metadata"].contains(&part) && period_of(folder).is_none() } else { part == name }
+        };
+        let deeper = level.folders.iter().filter(is_report).take(FOLDERS_OPENED);
+        let deeper =
+            try_join_all(deeper.map(|folder| async move { self.periods_among(&self.level(folder).await?).await })).await?;
+        found.extend(deeper.into_iter().flatten());
+        found.sort();
+        Ok(found)
+    }
+
+    async fn periods_among(&self, level: &Level) -> Result<Vec<(String, String)>, Fault> {
+        let mut folders = level.folders.clone();
+        if let Some(metadata) = level.folders.iter().find(|folder| last_part(folder) == "metadata") {
+            folders.extend(self.level(metadata).await?.folders);
+        }
+        Ok(folders.into_iter().filter_map(|folder| Some((period_of(&folder)?, folder))).collect())
+    }
+
+    /// The newest manifest of each of these periods, if it has one.
+    async fn manifests(&self, periods: impl Iterator<Item = &(String, String)>) -> Result<Vec<Option<Seen>>, Fault> {
+        let manifests = periods.map(|(period, folder)| async move {
+            let level = self.level(folder).await?;
+            let newest = match newest_manifest(&level.objects) {
+                Some(newest) => Some(newest),
+                None => {
+                    // One level down: an assembly or an execution each.
+                    let folders = level.folders.iter().rev().take(FOLDERS_OPENED);
+                    let levels = try_join_all(folders.map(|folder| self.level(folder))).await?;
+                    let objects: Vec<Object> = levels.into_iter().flat_map(|level| level.objects).collect();
+                    newest_manifest(&objects)
+                }
+            };
+            Ok(newest.map(|object| Seen { period: period.clone(), key: object.key, modified: object.modified }))
+        });
+        try_join_all(manifests).await
+    }
+
+    /// The sizes of those files that are there, by listing the folders they are in, and the folders that were listed to the end.
+    async fn sizes<'f>(&self, files: &'f [String]) -> Result<(BTreeMap<String, u64>, BTreeSet<&'f str>), Fault> {
+        let folders: BTreeSet<&str> = files.iter().map(|file| folder_of(file)).collect();
+        let mut folders: BTreeSet<&str> = folders.into_iter().take(DATA_FOLDERS_MAX).collect();
+        let levels = folders.iter().map(|folder| async move {
+            let level = self.level(&format!("{folder}/")).await;
+            match level {
+                // The keys of a report with an empty prefix begin with `/`, whatever its manifest says.
+                Ok(level) if level.objects.is_empty() => self.level(&format!("/{folder}/")).await,
+                Err(fault) if fault.kind == FaultKind::Missing => Ok(Level::default()),
+                level => level,
+            }
+        });
+        let levels = try_join_all(levels).await?;
+        let mut cut = levels.iter().map(|level| level.cut);
+        folders.retain(|_| cut.next() == Some(false));
+        let objects = levels.into_iter().flat_map(|level| level.objects);
+        Ok((objects.map(|object| (object.key.trim_start_matches('/').to_owned(), object.size)).collect(), folders))
+    }
+}
+
+fn newest_manifest(objects: &[Object]) -> Option<Object> {
+    let manifests = objects.iter().filter(|object| object.key.ends_with(MANIFEST));
+    manifests.max_by(|a, b| a.modified.cmp(&b.modified).then(a.key.cmp(&b.key))).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_a_period_or_is_not() {
+        for (folder, period) in [
+            ("billing/finance/20261101-20261201/", Some("2026-11")),
+            ("billing/finance/20180701-20180731/", Some("2018-07")),
+            ("exports/x/metadata/BILLING_PERIOD=2026-02/", Some("2026-02")),
+            ("exports/x/data/", None),
+            ("billing/finance/finance/", None),
+            ("billing/finance/year=2026/", None),
+            ("billing/finance/2026110-20261201/", None),
+            ("BILLING_PERIOD=2026-2/", None),
+            ("", None),
+        ] {
+            assert_eq!(period_of(folder).as_deref(), period, "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_names_files_or_is_none() {
+        let keys = |keys: &[&str]| Some(keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
+        for (manifest, expected) in [
+            (r#"{"reportKeys": ["a/b/1.csv.gz", "/a/b/2.csv.gz"]}"#, keys(&["a/b/1.csv.gz", "a/b/2.csv.gz"])),
+            (r#"{"dataFiles": ["s3://bucket/a/b/1.parquet"]}"#, keys(&["a/b/1.parquet"])),
+            (r#"{"dataFiles": []}"#, keys(&[])),
+            (r#"{"dataFiles": ["s3://bucket"]}"#, None),
+            (r#"{"dataFiles": "s3://bucket/a"}"#, None),
+            (r#"{"files": []}"#, None),
+            ("[]", None),
+            ("", None),
+        ] {
+            assert_eq!(files_of(manifest.as_bytes()), expected, "{manifest}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! CloudFormation through the SDK.
+
+use async_trait::async_trait;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::{
+    clients::Clients,
+    fault::{fault, unreadable},
+};
+use crate::{
+    aws::{Fault, StackResource, Stacks},
+    names::StackId,
+};
+
+#[async_trait]
+impl Stacks for Clients {
+    async fn stack_status(&self, stack: &StackId) -> Result<String, Fault> {
+        let action = "cloudformation:DescribeStacks";
+        let answer = self.cloudformation.describe_stacks().stack_name(stack.as_str()).send().await;
+        let stacks = answer.map_err(|why| fault(action, why))?.stacks.unwrap_or_default();
+        let status = stacks.into_iter().find_map(|known| known.stack_status);
+        status.map(|status| status.as_str().to_owned()).ok_or_else(|| unreadable(action))
+    }
+
+    async fn stack_resource(&self, stack: &StackId, logical_id: &str) -> Result<Option<StackResource>, Fault> {
+        let request = self.cloudformation.describe_stack_resources().stack_name(stack.as_str());
+        let answer = match request.logical_resource_id(logical_id).send().await {
+            Ok(answer) => answer,
+            // The API has no code of its own for a stack or a resource that it does not know.
+            Err(why) if why.code() == Some("ValidationError") => return Ok(None),
+            Err(why) => return Err(fault("cloudformation:DescribeStackResources", why)),
+        };
+        let known = answer.stack_resources.unwrap_or_default().into_iter().next();
+        Ok(known.map(|known| StackResource {
+            status: known.resource_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+            physical_id: known.physical_resource_id.unwrap_or_default(),
+        }))
+    }
+}

@@ -1,0 +1,178 @@
+//! The one HTTP client: for the vendor, for the response upload, and lent to the AWS SDK.
+//!
+//! One TLS stack and one pool of connections for all three means that roots are parsed once and connections are
+//! reused across services. Redirects are never followed: a notice or a signed request must not travel on.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn},
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use reqwest::{Client, Method, header, redirect};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use url::Url;
+
+use crate::ports::{HttpAnswer, Mailbox, NoAnswer, VENDOR_BODY_BYTES_MAX, Vendor};
+
+/// A connection that is not there in this time will not be: AWS's and vendors' endpoints answer in tens of
+/// milliseconds, and a retry needs the time more.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// Shorter than the idle time-outs of AWS's endpoints, so that a pooled connection is not one that was just closed.
+const IDLE_LIMIT: Duration = Duration::from_secs(15);
+
+/// Most of an AWS answer that is read; the largest Hawser asks for is a page of 1,000 object versions.
+const AWS_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// HTTP over rustls with ring.
+#[derive(Clone, Debug)]
+pub struct Web {
+    client: Client,
+}
+
+impl Web {
+    /// A client that trusts the system's roots, or those `SSL_CERT_FILE` names (`rustls-native-certs`).
+    ///
+    /// A system without roots is no failure here: every request will then say what is wrong, and the handler lives to
+    /// answer.
+    ///
+    /// # Errors
+    /// The words of the TLS library if it cannot be set up at all.
+    pub fn new() -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|why| why.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT_LIMIT)
+            .pool_idle_timeout(IDLE_LIMIT)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|why| chain(&why))?;
+        Ok(Self { client })
+    }
+
+    /// The same client for the AWS SDK.
+    pub fn for_aws(&self) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(Connector(self.client.clone()));
+        http_client_fn(move |_, _| connector.clone())
+    }
+}
+
+#[async_trait]
+impl Vendor for Web {
+    async fn post(
+        &self,
+        url: &Url,
+        headers: &BTreeMap<&'static str, String>,
+        body: &str,
+        limit: Duration,
+    ) -> Result<HttpAnswer, NoAnswer> {
+        let request = self.client.post(url.clone()).timeout(limit).body(body.to_owned());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+        let mut response = request.send().await.map_err(|why| no_answer(&why))?;
+        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let mut body = Vec::new();
+        // Reads no more than is looked at: a vendor's endless answer ends here, not in the function's memory.
+        while body.len() < VENDOR_BODY_BYTES_MAX {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                // The status has arrived, and it decides.
+                Err(_) => break,
+            }
+        }
+        body.truncate(VENDOR_BODY_BYTES_MAX);
+        Ok(HttpAnswer { status: response.status().as_u16(), retry_after: retry_after.map(Duration::from_secs), body })
+    }
+}
+
+#[async_trait]
+impl Mailbox for Web {
+    async fn put(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoAnswer> {
+        // An empty Content-Type is right for every generation of presigned URL; any other breaks the older ones.
+        let request = self.client.put(url.clone()).timeout(limit).header(header::CONTENT_TYPE, "").body(body.to_vec());
+        request.send().await.map(|response| response.status().as_u16()).map_err(|why| no_answer(&why))
+    }
+}
+
+/// The words of a transport error without its URL, which may be a capability (F-8).
+fn no_answer(why: &reqwest::Error) -> NoAnswer {
+    let what = if why.is_timeout() {
+        "no answer in time"
+    } else if why.is_connect() {
+        "no connection"
+    } else {
+        "the connection broke"
+    };
+    let cause = std::error::Error::source(why).map(chain).unwrap_or_default();
+    NoAnswer(if cause.is_empty() { what.to_owned() } else { format!("{what}: {cause}") })
+}
+
+/// An error and its causes; reqwest's own first line repeats the URL, so it starts from the first cause.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut words: Vec<String> = causes.map(ToString::to_string).collect();
+    words.dedup();
+    words.join(": ")
+}
+
+/// reqwest as the SDK's connector. Time-outs of whole calls stay the SDK's.
+#[derive(Debug)]
+struct Connector(Client);
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move { send(&client, request).await })
+    }
+}
+
+async fn send(client: &Client, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let user = |why: &'static str| ConnectorError::user(why.into());
+    let request = request.try_into_http1x().map_err(|why| ConnectorError::user(why.into()))?;
+    let (parts, body) = request.into_parts();
+    let url = Url::parse(&parts.uri.to_string()).map_err(|why| ConnectorError::user(why.into()))?;
+    let method = Method::from_bytes(parts.method.as_str().as_bytes()).map_err(|why| ConnectorError::user(why.into()))?;
+    let body = body.bytes().ok_or_else(|| user("a streaming request body"))?.to_vec();
+    let response = client.request(method, url).headers(parts.headers).body(body).send().await.map_err(transport)?;
+    let status = StatusCode::try_from(response.status().as_u16()).map_err(|why| ConnectorError::other(why.into(), None))?;
+    let headers = response.headers().clone();
+    let body = read(response).await?;
+    let mut answer = HttpResponse::new(status, SdkBody::from(body));
+    for (name, value) in &headers {
+        if let Ok(value) = value.to_str() {
+            answer.headers_mut().append(name.as_str().to_owned(), value.to_owned());
+        }
+    }
+    Ok(answer)
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, ConnectorError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > AWS_BODY_BYTES_MAX {
+            return Err(ConnectorError::other("an answer that is too large".into(), None));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn transport(why: reqwest::Error) -> ConnectorError {
+    if why.is_timeout() { ConnectorError::timeout(why.into()) } else { ConnectorError::io(why.into()) }
+}
