@@ -16,11 +16,17 @@ use hawser::{
 };
 use serde_json::Value;
 
+#[expect(dead_code, reason = "cases are told by another binary")]
+mod support;
+
+/// Two files that are not even objects.
+const NO_OBJECTS: [&str; 2] = ["malformed.json", "not-an-object.json"];
+
 /// The expectations themselves.
 const EXPECTED: &str = "expected.json";
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("events")
+    support::root().join("events")
 }
 
 fn read(name: &str) -> String {
@@ -78,6 +84,22 @@ fn files_expectations_and_table_name_the_same_events() {
         }
         let nobody_is_answered = ["UNANSWERABLE", "NOTICE"].contains(&status);
         assert_eq!(status == "FAILED", !codes(&expectation).is_empty() && !nobody_is_answered, "{name}");
+    }
+}
+
+/// What is the same in many events is written once.
+#[test]
+fn every_event_is_its_base_with_its_differences() {
+    let events: BTreeMap<String, support::Event> = support::yaml(&support::root().join("tests/events.yaml"));
+    let told = events.keys().map(|name| format!("{name}.json")).chain(NO_OBJECTS.map(str::to_owned));
+    assert_eq!(told.collect::<BTreeSet<_>>(), expected().into_keys().collect());
+    for (name, event) in &events {
+        let text = format!("{}\n", serde_json::to_string_pretty(&event.whole()).unwrap());
+        let file = folder().join(format!("{name}.json"));
+        if support::is_blessed() {
+            fs::write(&file, &text).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap_or_default(), text, "events/{name}.json: run `make bless`");
     }
 }
 
