@@ -59,12 +59,12 @@ sam-test: build venv sam-venv programs ## Every file of events/ under `sam local
 bench: build venv ## Measure the handler beside three others doing the same work
 	@cargo run --quiet --profile tool -p hawser-bench
 
-# $(1) the target, $(2) its longest input in bytes, $(3) where it starts from besides its corpus. No sanitizer: the core has
-# no unsafe code, and without one the stable toolchain will do.
+# $(1) the target, $(2) its longest input in bytes. No sanitizer: the core has no unsafe code, and without one the stable
+# toolchain will do.
 define fuzz
 	@echo "-- fuzz $(1), $(FUZZ_SECONDS) s"
 	@mkdir -p .cache/fuzz/$(1)
-	@cargo fuzz run --sanitizer none $(1) .cache/fuzz/$(1) fuzz/corpus/$(1) $(3) -- \
+	@cargo fuzz run --sanitizer none $(1) .cache/fuzz/$(1) .cache/fuzz/start/$(1) -- \
 		-max_total_time=$(FUZZ_SECONDS) -max_len=$(2) -timeout=10 -print_final_stats=1 -verbosity=0
 endef
 
@@ -78,15 +78,16 @@ replay: ## Tell one life by seed, call by call: make replay SEED=642
 	@$(TARGET)/tool/simulate --replay $(or $(SEED),$(error say which: make replay SEED=642))
 
 fuzz: cargo-fuzz ## Make up events, policies and verdicts and see what breaks: make fuzz FUZZ_SECONDS=600
-	$(call fuzz,event,8192,events tests/cases)
-	$(call fuzz,policy,24576,fuzz/seeds/policy)
-	$(call fuzz,reply,8192,fuzz/seeds/reply)
+	@HAWSER_FUZZ_INPUTS=$(CURDIR)/.cache/fuzz/start cargo test --quiet -p hawser --test corpus
+	$(call fuzz,event,8192)
+	$(call fuzz,policy,24576)
+	$(call fuzz,reply,8192)
 
 mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [MATCH=src/reply.rs]
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
-bless: ## Write docs/errors.md, failures.md, permissions.md, coverage.md, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test errors --test failures --test cases
+bless: ## Write docs/errors.md, failures.md, permissions.md, coverage.md, events/, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test errors --test failures --test cases --test events
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test permissions --test coverage --test command_line
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template
