@@ -21,6 +21,9 @@ const ROWS: u32 = 44;
 /// Where citations count, and where they are only checked for naming a row.
 const PLACES: [&str; 8] = ["src", "cli", "sim", "publish", "tests", "console", "dev", "template.yaml"];
 
+/// A file there is a case, and its citations are the case's.
+const CASES: &str = "tests/cases";
+
 /// What is tested here is the test equipment, which proves nothing about Hawser.
 const EQUIPMENT: [&str; 3] = ["dev/src/", "dev/bench/", "dev/tests/emulator/front.rs"];
 
@@ -70,7 +73,7 @@ impl Status {
 /// What in a file cites a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Citer {
-    /// A test function, or a story that `tests/cases.rs` tells.
+    /// A test function, or a case of `tests/cases.rs`.
     Test(String),
     /// Anything else, by its line.
     Line(usize),
@@ -168,8 +171,8 @@ fn reader(path: &Path) -> Option<fn(&str) -> Citations> {
     };
     match path.extension()?.to_str()? {
         "rs" => Some(citations),
+        "yaml" if path.starts_with(root().join(CASES)) => Some(story),
         "py" | "yaml" => Some(plain),
-        "txt" if path.ends_with("story.txt") => Some(story),
         _ => None,
     }
 }
@@ -180,9 +183,10 @@ fn proofs(all: &BTreeMap<String, Citations>) -> BTreeMap<u32, BTreeSet<String>> 
     for (path, citations) in all.iter().filter(|(path, _)| !EQUIPMENT.iter().any(|equipment| path.starts_with(equipment))) {
         for (row, citer) in citations {
             let Citer::Test(name) = citer else { continue };
-            let link = match path.strip_suffix("/story.txt") {
-                Some(story) => format!("[`{story}`](../{story})"),
-                None => format!("[`{path}::{name}`](../{path})"),
+            let link = if path.starts_with(CASES) {
+                format!("[`{path}`](../{path})")
+            } else {
+                format!("[`{path}::{name}`](../{path})")
             };
             proofs.entry(*row).or_default().insert(link);
         }
@@ -196,8 +200,8 @@ fn page(rows: &[Row], proofs: &BTreeMap<u32, BTreeSet<String>>) -> String {
         "# Failures of account-onboarding stacks\n\n\
          What real users of comparable stacks ran into, what Hawser does instead, and the test that proves it. {} rows: {} proved, \
          {} partly, {} not yet.\n\n\
-         This page is written from `docs/failures.yaml` and from the tests that cite a row as `F-n` (`make bless`). A folder is a \
-         story told by `tests/cases.rs`.\n\n\
+         This page is written from `docs/failures.yaml` and from the tests that cite a row as `F-n` (`make bless`). A file of \
+         `tests/cases` is a case of `tests/cases.rs`.\n\n\
          | F | what went wrong for others | what Hawser does | test | status |\n| --- | --- | --- | --- | --- |\n",
         rows.len(),
         with(Status::Proved),

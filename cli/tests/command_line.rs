@@ -88,34 +88,34 @@ const VENDOR: &str = "--set VendorAccountId=999988887777 --set ExternalId=custom
 const ONLY_BILLING: &str = "--set PackSecurityAudit=None";
 const ACCOUNT: &str = "--account 111122223333 --region eu-west-1";
 
-fn plan(case: &str, more: &[&str]) -> Output {
-    let (event, account) = (format!("tests/cases/{case}/request.json"), format!("tests/cases/{case}/account.json"));
+fn plan(event: &str, account: &str, more: &[&str]) -> Output {
+    let (event, account) = (format!("events/{event}.json"), format!("docs/examples/{account}.json"));
     hawser(&[&["plan", "--event", &event, "--account", &account], more].concat())
 }
 
 #[test]
 fn a_plan_is_printed_for_people_and_for_programs() {
-    let text = plan("delete-deletes", &[]);
+    let text = plan("billing-export-delete-with-data", "account-connected", &[]);
     assert_eq!(text.status.code(), Some(0));
     insta::assert_snapshot!(printed(&text), @"
     Delete of BillingExport
-      physical id   hawser/billing-export/acme-5a3786aa0a9f623d
+      physical id   hawser/billing-export/hawser-5a650d96f0bd9fb2
       decision      what this stack made is removed
-      round 1       retire report `acme-5a3786aa0a9f623d`
-      round 2       retire the data below `acme-111122223333-5a3786aa0a9f623d/hawser/`
-      round 3       retire bucket `acme-111122223333-5a3786aa0a9f623d` if it holds no data
+      round 1       retire report `hawser-5a650d96f0bd9fb2`
+      round 2       retire the data below `hawser-111122223333-5a650d96f0bd9fb2/hawser/`
+      round 3       retire bucket `hawser-111122223333-5a650d96f0bd9fb2` if it holds no data
     ");
-    let json = plan("delete-deletes", &["--output", "json"]);
+    let json = plan("billing-export-delete-with-data", "account-connected", &["--output", "json"]);
     let json: Value = serde_json::from_str(printed(&json)).unwrap();
     assert_eq!(json["rounds"].as_array().unwrap().len(), 3);
 }
 
 #[test]
 fn an_event_that_would_fail_its_stack_says_so_with_code_3() {
-    let text = plan("ten-reports", &[]);
+    let text = plan("billing-export-create", "account-full", &[]);
     assert_eq!(text.status.code(), Some(3));
     assert!(complained(&text).starts_with("error: the stack would fail\n  BILLING_REPORT_LIMIT: "), "{}", complained(&text));
-    let json = plan("ten-reports", &["--output", "json"]);
+    let json = plan("billing-export-create", "account-full", &["--output", "json"]);
     assert_eq!(json.status.code(), Some(3));
     let json: Value = serde_json::from_str(printed(&json)).unwrap();
     assert_eq!(json["code"], "BILLING_REPORT_LIMIT");

@@ -11,7 +11,7 @@ use crate::commands::common::{Exit, Output, Stop, help, out, read_text};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
-    "hawser plan --event events/billing-export-create.json --account tests/cases/standalone-creates/account.json"
+    "hawser plan --event events/billing-export-create.json --account docs/examples/account-with-reports.json"
 ))]
 pub(crate) struct Arguments {
     /// A custom resource event, as CloudFormation sends it.
