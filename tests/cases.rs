@@ -1,5 +1,5 @@
-//! One file, one story (`tests/cases/<name>.yaml`): why it is told, what is asked, as differences from a base, and of which account.
-//! Beside it, in `<name>.snap`, what is planned, with the decision, and what CloudFormation is answered when it is carried out.
+//! One case per file (`tests/cases/<name>.yaml`): its story, the request as differences from a base, and the account. Beside it, in
+//! `<name>.snap`, the plan with its decision, and the response that CloudFormation gets.
 //!
 //! A new case is a new `.yaml`. `make bless` writes the snapshot; read the difference before you commit it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
@@ -54,7 +54,8 @@ async fn every_case_is_planned_and_answered_as_told() {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     for case in cases() {
-        let account: AccountFile = serde_json::from_value(case.account.clone()).unwrap_or_else(|why| panic!("{}: {why}", case.name));
+        let account: AccountFile =
+            serde_json::from_value(case.account.clone()).unwrap_or_else(|why| panic!("{}: {why}", case.name));
         let plan = look(&case.request, &World::new(account.clone()).ports()).await;
         let response = answered(&case, account).await;
         match &plan {

@@ -16,7 +16,7 @@ use hawser::{
 };
 use serde_json::Value;
 
-#[expect(dead_code, reason = "cases are told by another binary")]
+#[expect(dead_code, reason = "another binary reads the cases")]
 mod support;
 
 /// Two files that are not even objects.

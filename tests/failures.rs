@@ -183,11 +183,8 @@ fn proofs(all: &BTreeMap<String, Citations>) -> BTreeMap<u32, BTreeSet<String>> 
     for (path, citations) in all.iter().filter(|(path, _)| !EQUIPMENT.iter().any(|equipment| path.starts_with(equipment))) {
         for (row, citer) in citations {
             let Citer::Test(name) = citer else { continue };
-            let link = if path.starts_with(CASES) {
-                format!("[`{path}`](../{path})")
-            } else {
-                format!("[`{path}::{name}`](../{path})")
-            };
+            let link =
+                if path.starts_with(CASES) { format!("[`{path}`](../{path})") } else { format!("[`{path}::{name}`](../{path})") };
             proofs.entry(*row).or_default().insert(link);
         }
     }

@@ -1,4 +1,4 @@
-//! Events as differences from a named base (`tests/bases.yaml`), and the cases that are told with them (`tests/cases/`).
+//! Events as differences from a named base (`tests/bases.yaml`), and the cases made of them (`tests/cases/`).
 
 use std::{
     collections::BTreeMap,
@@ -98,7 +98,7 @@ fn response_url(pattern: &str, event: &Value) -> String {
         .replace("{RequestId}", field("RequestId"))
 }
 
-/// A story: what is asked of which account, and why it is told.
+/// A request in an account, and why it is here.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) story: String,
