@@ -1,6 +1,6 @@
 //! What Hawser needs of AWS, in its own words: one port per service. SDK types stop in `sdk`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::names::Region;
 
@@ -11,6 +11,7 @@ mod fault;
 mod organizations;
 mod stacks;
 mod support;
+mod tags;
 
 pub use buckets::{Buckets, Level, OBJECTS_LISTED_MAX, Object, TEST_OBJECT, Version};
 pub use cost_reports::{CostReports, Report, SPLIT_ELEMENT};
@@ -21,9 +22,7 @@ pub use fault::{Fault, FaultKind};
 pub use organizations::{BillingTransfer, Direction, Organization, Organizations};
 pub use stacks::{StackResource, Stacks};
 pub use support::{NewCase, Support, SupportCase, SupportService};
-
-/// Tags by key.
-pub type Tags = BTreeMap<String, String>;
+pub use tags::Tags;
 
 /// AWS as seen from one account.
 pub trait Cloud: Send + Sync {

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::{aws::Fault, names::one_line};
+use crate::names::one_line;
 
 /// Who can mend it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,11 +181,6 @@ impl Failure {
     /// A failure that no AWS answer caused.
     pub fn new(code: Code, cause: impl Into<String>) -> Self {
         Self { code, cause: one_line(&cause.into()), aws_request_id: None }
-    }
-
-    /// The same failure under a code and cause that say more.
-    pub fn explained(fault: &Fault, code: Code, cause: impl Into<String>) -> Self {
-        Self { code, cause: one_line(&cause.into()), aws_request_id: fault.request_id.as_deref().map(one_line) }
     }
 }
 

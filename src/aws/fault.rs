@@ -4,7 +4,10 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::error::{Code, Failure};
+use crate::{
+    error::{Code, Failure},
+    names::one_line,
+};
 
 /// Why a call failed, as far as Hawser decides by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +81,13 @@ impl fmt::Display for Fault {
             write!(f, ": {}", self.message.trim_end_matches('.'))?;
         }
         f.write_str(")")
+    }
+}
+
+impl Failure {
+    /// The same failure under a code and cause that say more.
+    pub fn explained(fault: &Fault, code: Code, cause: impl Into<String>) -> Self {
+        Self { code, cause: one_line(&cause.into()), aws_request_id: fault.request_id.as_deref().map(one_line) }
     }
 }
 

@@ -27,15 +27,7 @@ use crate::{
 
 mod look;
 
-use look::{Detail, Look};
-
-/// What one id owns in the account.
-struct Owned {
-    report: Option<Ours>,
-    bucket: OwnBucket,
-    /// The report was listed, and is gone.
-    gone: bool,
-}
+use look::{Detail, Look, remains};
 
 /// Which questions a request needs answers to.
 struct Questions {
@@ -300,18 +292,6 @@ pub async fn observe_removal(origin: &Origin, mut ids: Vec<Id>, sure: &[Kind], p
     });
     let remains = join_all(all).await.into_iter().collect::<Result<_, _>>()?;
     Ok(Found { remains, remarks })
-}
-
-/// What there is to remove. A bucket that may not be looked at is another account's, as far as anyone can tell, and so
-/// does not keep the stack from going; but beside a report of ours it is ours, and leaving it silently would lose it.
-fn remains(owned: Owned, exports: Vec<String>) -> Result<Remains, Failure> {
-    let report = owned.report.is_some();
-    let bucket = match owned.bucket {
-        OwnBucket::Hidden(fault) if report || !exports.is_empty() => return Err(fault.into()),
-        OwnBucket::Hidden(_) | OwnBucket::Absent | OwnBucket::Unmarked => false,
-        OwnBucket::Marked { .. } => true,
-    };
-    Ok(Remains { report, exports, bucket })
 }
 
 /// The id under which a rolled-back replacement may have left things (HW-L4): the Update's own is the one CloudFormation

@@ -208,9 +208,7 @@ pub fn seal(
     };
     let body = serde_json::to_string(&event).map_err(|why| broken(why.to_string()))?;
     let timestamp = now.unix_timestamp();
-    let key =
-        standardwebhooks::Webhook::new(terms.token.expose()).map_err(|_| broken("the launch token is no key".to_owned()))?;
-    let signature = key.sign(&id, timestamp, body.as_bytes()).map_err(|why| broken(why.to_string()))?;
+    let signature = terms.token.sign(&id, timestamp, &body);
     let headers = BTreeMap::from([
         ("content-type", "application/cloudevents+json".to_owned()),
         ("user-agent", format!("hawser/{VERSION}")),

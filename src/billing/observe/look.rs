@@ -15,7 +15,6 @@ use crate::{
         candidate::Candidate,
         facts::{BucketSeen, Leftover, Ours, OwnBucket, Remains, own_bucket},
         id::Id,
-        observe::{Owned, remains},
         ownership::{TAG_CREATED_AT, TAG_STACK, is_marked},
         query::{self, Source},
         request::Kind,
@@ -322,4 +321,24 @@ impl Look<'_> {
     async fn tags_of(&self, name: &ReportName) -> Result<Option<Tags>, Failure> {
         Ok(unless_gone(self.patiently(|| self.aws.report_tags(name)).await)?)
     }
+}
+
+/// What one id owns in the account.
+pub(super) struct Owned {
+    pub(super) report: Option<Ours>,
+    pub(super) bucket: OwnBucket,
+    /// The report was listed, and is gone.
+    pub(super) gone: bool,
+}
+
+/// What there is to remove. A bucket that may not be looked at is another account's, as far as anyone can tell, and so
+/// does not keep the stack from going; but beside a report of ours it is ours, and leaving it silently would lose it.
+pub(super) fn remains(owned: Owned, exports: Vec<String>) -> Result<Remains, Failure> {
+    let report = owned.report.is_some();
+    let bucket = match owned.bucket {
+        OwnBucket::Hidden(fault) if report || !exports.is_empty() => return Err(fault.into()),
+        OwnBucket::Hidden(_) | OwnBucket::Absent | OwnBucket::Unmarked => false,
+        OwnBucket::Marked { .. } => true,
+    };
+    Ok(Remains { report, exports, bucket })
 }
