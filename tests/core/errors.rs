@@ -1,9 +1,4 @@
 //! `docs/errors.md` is written from the code and is complete; codes are unique and used (HW-W1).
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test stops when it cannot go on, and is told to bless by the environment"
-)]
 
 use std::{collections::BTreeSet, fmt::Write, fs, path::PathBuf};
 

@@ -1,9 +1,4 @@
 //! `docs/columns.md` is written from the code, and the guaranteed columns are in AWS's dictionary as the simulation has it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test stops when it cannot go on, and is told to bless by the environment"
-)]
 
 use std::{collections::BTreeSet, fmt::Write, fs, path::PathBuf};
 

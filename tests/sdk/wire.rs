@@ -1,5 +1,4 @@
 //! What travels, byte by byte, over real sockets: the response upload and the notice's POST.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{collections::BTreeMap, time::Duration};
 

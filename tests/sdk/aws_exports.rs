@@ -1,6 +1,5 @@
 //! Data DataExports, Support, Organizations' transfers and S3's listing, as they leave the SDK and as their answers are read; and where
 //! each service is, for every Region the SDK knows.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -14,9 +13,7 @@ use hawser::{
 use serde_json::{Value, json};
 use time::macros::datetime;
 
-mod canned;
-
-use canned::Canned;
+use crate::canned::Canned;
 
 const ARN: &str = "arn:aws:bcm-data-exports:us-east-1:111122223333:export/acme-0-5e0c1b70";
 

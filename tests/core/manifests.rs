@@ -1,6 +1,5 @@
 //! Every layout that AWS has, with manifests as they are delivered (`tests/manifests/`): what the watch finds there is what was
 //! delivered. `python -m dev.data make` made them, which knows nothing of the watch.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

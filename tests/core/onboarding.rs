@@ -1,5 +1,4 @@
 //! What befell others who connect accounts, played against the handler and an account in memory.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,5 +1,4 @@
 //! The files in `events/`: their shape, their expectations and their table say the same.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,8 +15,7 @@ use hawser::{
 };
 use serde_json::Value;
 
-#[expect(dead_code, reason = "another binary reads the cases")]
-mod support;
+use crate::support;
 
 /// Two files that are not even objects.
 const NO_OBJECTS: [&str; 2] = ["malformed.json", "not-an-object.json"];

@@ -1,9 +1,6 @@
 //! Each call of AWS as it leaves the SDK: endpoint, Region, owner; and each kind of answer in our words.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-mod canned;
-
-use canned::Canned;
+use crate::canned::Canned;
 use hawser::{
     aws::{Buckets, CostReports, FaultKind, Organizations, Report, StackResource, Stacks, Tags, Version},
     names::{AccountId, BucketName, Partition, Region, ReportName, StackId},

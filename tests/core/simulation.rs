@@ -3,13 +3,11 @@
 //!
 //! `make sim SEEDS=100000` runs all of the second net and as much as you like of the third; here it is a part of both, so
 //! that `make test` stays short. A failing seed is told by `make replay SEED=…`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on should stop, and says how much it did")]
-
-mod captured;
+#![expect(clippy::print_stdout, reason = "a test says how much it did")]
 
 use std::{collections::BTreeSet, time::Duration};
 
-use captured::Captured;
+use crate::support::captured::Captured;
 use hawser::billing::{Format, TAG_LOGICAL_ID, TAG_STACK};
 use hawser_sim::{
     EPOCH, Mishap, World,

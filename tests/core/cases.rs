@@ -2,7 +2,6 @@
 //! `<name>.snap`, the plan with its decision, and the response that CloudFormation gets.
 //!
 //! A new case is a new `.yaml`. `make bless` writes the snapshot; read the difference before you commit it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
@@ -13,9 +12,7 @@ use hawser::{
 use hawser_sim::{AccountFile, World};
 use serde_json::Value;
 
-mod support;
-
-use support::{Case, cases, cases_folder, is_blessed};
+use crate::support::{Case, cases, cases_folder, is_blessed};
 
 /// A look at the wrong place would prove nothing.
 const CASES_MIN: usize = 150;

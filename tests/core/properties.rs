@@ -1,5 +1,4 @@
 //! Properties as CloudFormation sends them, as a template's author may write them, and as nobody should (F-43).
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use hawser::{
     error::{Code, Failure},

@@ -1,12 +1,9 @@
 //! Everything the handler logs, at the finest level, and everything that can be printed, searched for secrets
 //! (HW-W2, F-7, F-8).
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-
-mod captured;
 
 use std::time::Duration;
 
-use captured::Captured;
+use crate::support::captured::Captured;
 use hawser::{
     handler,
     identity::Proof,

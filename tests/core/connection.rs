@@ -1,5 +1,4 @@
 //! The notice as the vendor gets it, and what each of the vendor's answers does.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 

@@ -1,7 +1,6 @@
 //! The delivery watch, told through simulated months: an account in memory in which AWS delivers as it does.
 //!
 //! What the watch says of realistic files on an emulator is in `dev/tests/emulator/watch.rs`.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::time::Duration;
 

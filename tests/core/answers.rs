@@ -1,5 +1,4 @@
 //! What others answer, and what it is taken for: total functions over every answer (HW-B2, HW-C4, HW-C5; F-22, F-28).
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use hawser::{
     aws::{Fault, FaultKind, Organization},

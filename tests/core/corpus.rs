@@ -3,7 +3,6 @@
 //! What fuzzing found is one text for each target, `fuzz/corpus/<target>.txt`: an input a line, with `\n`, `\\` and `\x1f` for a
 //! new line, a backslash and any other byte. Where `HAWSER_FUZZ_INPUTS` names a folder, the inputs are written there, each as a
 //! file, for libFuzzer to start from.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
 
 use std::{
     env, fs,
@@ -11,11 +10,7 @@ use std::{
     path::Path,
 };
 
-mod fuzzed;
-#[expect(dead_code, reason = "events are compared by another binary")]
-mod support;
-
-use support::{cases, files, root};
+use crate::support::{cases, files, root};
 
 /// An input, and what a person knows it by.
 type Input = (String, Vec<u8>);
@@ -78,17 +73,17 @@ fn fuzz_inputs() -> Option<std::ffi::OsString> {
 #[test]
 fn every_event_found_so_far() {
     let asked = cases().into_iter().map(|case| (format!("case-{}", case.name), case.request.to_string().into_bytes()));
-    replay("event", found("event").chain(written("events")).chain(asked), 300, fuzzed::event::check);
+    replay("event", found("event").chain(written("events")).chain(asked), 300, crate::fuzzed::event::check);
 }
 
 #[test]
 fn every_policy_found_so_far() {
-    replay("policy", found("policy").chain(written("fuzz/seeds/policy")), 120, fuzzed::policy::check);
+    replay("policy", found("policy").chain(written("fuzz/seeds/policy")), 120, crate::fuzzed::policy::check);
 }
 
 #[test]
 fn every_reply_found_so_far() {
-    replay("reply", found("reply").chain(written("fuzz/seeds/reply")), 97, fuzzed::reply::check);
+    replay("reply", found("reply").chain(written("fuzz/seeds/reply")), 97, crate::fuzzed::reply::check);
 }
 
 #[test]

@@ -1,5 +1,4 @@
 //! Three kinds of export in two services: made, reused, brought, changed and removed in an account in memory.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,10 +1,5 @@
 //! `docs/failures.md` says of each failure that users of comparable stacks met which test proves that it does not happen
 //! here. It is written from `docs/failures.yaml` and from what the tests themselves cite, so it cannot claim more.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test stops when it cannot go on, and is told to bless by the environment"
-)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

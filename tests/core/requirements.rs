@@ -1,5 +1,4 @@
 //! Every rule of `docs/requirements.md` is cited by code and by a test, and every citation names a rule.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{
     collections::BTreeSet,

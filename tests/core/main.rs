@@ -1,0 +1,28 @@
+//! The handler without the SDK: what it decides, says and keeps, and what the documents say of it.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
+#[path = "../fuzzed/mod.rs"]
+mod fuzzed;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod cases;
+mod columns;
+mod connection;
+mod corpus;
+mod errors;
+mod events;
+mod events_of_any_shape;
+mod exhaustive;
+mod failures;
+mod kinds;
+mod leaks;
+mod manifests;
+mod onboarding;
+mod policy;
+mod properties;
+mod reply;
+mod requirements;
+mod simulation;
+mod watch;
