@@ -78,7 +78,7 @@ replay: ## Tell one life by seed, call by call: make replay SEED=642
 	@$(TARGET)/tool/simulate --replay $(or $(SEED),$(error say which: make replay SEED=642))
 
 fuzz: cargo-fuzz ## Make up events, policies and verdicts and see what breaks: make fuzz FUZZ_SECONDS=600
-	@HAWSER_FUZZ_INPUTS=$(CURDIR)/.cache/fuzz/start cargo test --quiet -p hawser --test corpus
+	@HAWSER_FUZZ_INPUTS=$(CURDIR)/.cache/fuzz/start cargo test --quiet -p hawser --test core corpus::
 	$(call fuzz,event,8192)
 	$(call fuzz,policy,24576)
 	$(call fuzz,reply,8192)
@@ -87,7 +87,7 @@ mutants: cargo-mutants ## Break the core in each small way; some test must notic
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
 bless: ## Write docs/errors.md, failures.md, permissions.md, coverage.md, events/, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test errors --test failures --test cases --test events
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test core -- cases:: columns:: errors:: events:: failures::
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test permissions --test coverage --test command_line
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template

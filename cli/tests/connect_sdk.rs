@@ -1,7 +1,7 @@
 //! IAM and STS on the wire: what is sent with a person's credentials, and each answer in our words.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-#[path = "../../tests/canned/mod.rs"]
+#[path = "../../tests/support/canned.rs"]
 mod canned;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,10 @@ use hawser::{
 use hawser_sim::{AccountFile, World};
 use serde_json::Value;
 
-use crate::support::{Case, cases, cases_folder, is_blessed};
+use crate::support::{
+    cases::{CASES, Case, cases},
+    is_blessed, root,
+};
 
 /// A look at the wrong place would prove nothing.
 const CASES_MIN: usize = 150;
@@ -47,7 +50,7 @@ fn check_promise(name: &str, plan: &DryRun, response: &Value) {
 #[tokio::test(start_paused = true)]
 async fn every_case_is_planned_and_answered_as_told() {
     let mut settings = insta::Settings::new();
-    settings.set_snapshot_path(cases_folder());
+    settings.set_snapshot_path(root().join(CASES));
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     for case in cases() {
@@ -73,9 +76,11 @@ fn every_case_is_whole() {
         assert!(case.story.ends_with('.') && case.story.lines().count() == 1, "{}: {}", case.name, case.story);
     }
     assert!(cases.len() >= CASES_MIN, "cases went missing: {}", cases.len());
-    let expected: BTreeSet<PathBuf> =
-        cases.iter().flat_map(|case| ["yaml", "snap"].map(|kind| cases_folder().join(format!("{}.{kind}", case.name)))).collect();
-    let found: BTreeSet<PathBuf> = fs::read_dir(cases_folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let expected: BTreeSet<PathBuf> = cases
+        .iter()
+        .flat_map(|case| ["yaml", "snap"].map(|kind| root().join(CASES).join(format!("{}.{kind}", case.name))))
+        .collect();
+    let found: BTreeSet<PathBuf> = fs::read_dir(root().join(CASES)).unwrap().map(|entry| entry.unwrap().path()).collect();
     let alone: Vec<&PathBuf> = expected.symmetric_difference(&found).collect();
     assert!(alone.is_empty() || is_blessed(), "{alone:?}");
 }

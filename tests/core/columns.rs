@@ -1,6 +1,6 @@
 //! `docs/columns.md` is written from the code, and the guaranteed columns are in AWS's dictionary as the simulation has it.
 
-use std::{collections::BTreeSet, fmt::Write, fs, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write};
 
 use hawser::{
     aws::Cloud,
@@ -10,6 +10,8 @@ use hawser::{
     },
 };
 use hawser_sim::{AccountFile, World};
+
+use crate::support::assert_written;
 
 fn page() -> String {
     let mut page = String::from(
@@ -35,11 +37,7 @@ fn page() -> String {
 
 #[test]
 fn the_page_says_what_the_code_says() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/columns.md");
-    if std::env::var_os("HAWSER_BLESS").is_some() {
-        fs::write(&path, page()).unwrap();
-    }
-    assert!(fs::read_to_string(&path).unwrap_or_default() == page(), "docs/columns.md is out of date: run `make bless`");
+    assert_written("docs/columns.md", &page());
 }
 
 /// HW-B9: what is guaranteed is what a new export has.

@@ -10,21 +10,21 @@ use std::{
     path::Path,
 };
 
-use crate::support::{cases, files, root};
+use crate::support::{cases::cases, files, read};
 
 /// An input, and what a person knows it by.
 type Input = (String, Vec<u8>);
 
 /// What runs of the fuzzer found.
 fn found(target: &str) -> impl Iterator<Item = Input> {
-    let text = fs::read_to_string(root().join(format!("fuzz/corpus/{target}.txt"))).unwrap();
+    let text = read(format!("fuzz/corpus/{target}.txt"));
     let inputs: Vec<Input> = text.lines().zip(1..).map(|(line, number)| (format!("line-{number}"), unescaped(line))).collect();
     inputs.into_iter()
 }
 
 /// The files of a folder.
 fn written(folder: &str) -> impl Iterator<Item = Input> {
-    files(&root().join(folder), "json").into_iter().map(|path| {
+    files(folder, "json").into_iter().map(|path| {
         let name = path.file_stem().unwrap().to_str().unwrap();
         (name.to_owned(), fs::read(&path).unwrap())
     })

@@ -1,16 +1,14 @@
 //! `docs/errors.md` is written from the code and is complete; codes are unique and used (HW-W1).
 
-use std::{collections::BTreeSet, fmt::Write, fs, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write, fs};
 
 use hawser::error::{Blame, Code};
 
-fn source(path: &str) -> String {
-    fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
+use crate::support::{assert_written, files_below, read};
 
 /// What each code means: its documentation comment in `src/error.rs`.
 fn meaning(code: Code) -> String {
-    let text = source("src/error.rs");
+    let text = read("src/error.rs");
     let lines: Vec<&str> = text.lines().collect();
     let at = lines.iter().position(|line| line.contains(&format!("= \"{code}\","))).unwrap();
     let mut comment: Vec<&str> = lines[..at].iter().rev().map_while(|line| line.trim().strip_prefix("/// ")).collect();
@@ -40,11 +38,7 @@ fn page() -> String {
 
 #[test]
 fn the_page_says_what_the_code_says() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
-    if std::env::var_os("HAWSER_BLESS").is_some() {
-        fs::write(&path, page()).unwrap();
-    }
-    assert!(fs::read_to_string(&path).unwrap_or_default() == page(), "docs/errors.md is out of date: run `make bless`");
+    assert_written("docs/errors.md", &page());
 }
 
 /// F-6.
@@ -61,15 +55,7 @@ fn codes_are_unique_and_say_what_to_do() {
 
 #[test]
 fn every_code_is_answered_with_by_some_line_of_code() {
-    let mut left = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
-    let mut code = String::new();
-    while let Some(path) = left.pop() {
-        if path.is_dir() {
-            left.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if !path.components().any(|part| part.as_os_str() == "sim") {
-            code.push_str(&fs::read_to_string(path).unwrap());
-        }
-    }
+    let code: String = files_below(&["src"]).iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     for known in Code::ALL {
         assert!(code.contains(&format!("Code::{known:?}")), "{known} is never used");
     }

@@ -1,10 +1,6 @@
 //! The files in `events/`: their shape, their expectations and their table say the same.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::PathBuf,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
 use hawser::{
@@ -15,7 +11,7 @@ use hawser::{
 };
 use serde_json::Value;
 
-use crate::support;
+use crate::support::{self, assert_written, cases::Event};
 
 /// Two files that are not even objects.
 const NO_OBJECTS: [&str; 2] = ["malformed.json", "not-an-object.json"];
@@ -23,12 +19,8 @@ const NO_OBJECTS: [&str; 2] = ["malformed.json", "not-an-object.json"];
 /// The expectations themselves.
 const EXPECTED: &str = "expected.json";
 
-fn folder() -> PathBuf {
-    support::root().join("events")
-}
-
 fn read(name: &str) -> String {
-    fs::read_to_string(folder().join(name)).unwrap()
+    support::read(format!("events/{name}"))
 }
 
 fn expected() -> BTreeMap<String, Value> {
@@ -53,10 +45,10 @@ fn good() -> Vec<(String, Value)> {
 
 #[test]
 fn files_expectations_and_table_name_the_same_events() {
-    let files: BTreeSet<String> = fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".json") && name != EXPECTED)
+    let files: BTreeSet<String> = support::files("events", "json")
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| name != EXPECTED)
         .collect();
     assert_eq!(files, expected().into_keys().collect());
 
@@ -88,16 +80,12 @@ fn files_expectations_and_table_name_the_same_events() {
 /// What is the same in many events is written once.
 #[test]
 fn every_event_is_its_base_with_its_differences() {
-    let events: BTreeMap<String, support::Event> = support::yaml(&support::root().join("tests/events.yaml"));
+    let events: BTreeMap<String, Event> = support::yaml("tests/events.yaml");
     let told = events.keys().map(|name| format!("{name}.json")).chain(NO_OBJECTS.map(str::to_owned));
     assert_eq!(told.collect::<BTreeSet<_>>(), expected().into_keys().collect());
     for (name, event) in &events {
         let text = format!("{}\n", serde_json::to_string_pretty(&event.whole()).unwrap());
-        let file = folder().join(format!("{name}.json"));
-        if support::is_blessed() {
-            fs::write(&file, &text).unwrap();
-        }
-        assert_eq!(fs::read_to_string(&file).unwrap_or_default(), text, "events/{name}.json: run `make bless`");
+        assert_written(&format!("events/{name}.json"), &text);
     }
 }
 
@@ -109,7 +97,7 @@ fn the_schedules_event_is_the_templates() {
     delivery::Heartbeat::parse(&event).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(Envelope::parse(&event).is_err(), "there is nowhere to send a response to");
 
-    let template = fs::read_to_string(folder().join("../template.yaml")).unwrap();
+    let template = support::read("template.yaml");
     let (_, rest) = template.split_once("          Input: !Sub\n            - >-\n").unwrap();
     let (input, _) = rest.split_once("            - Given").unwrap();
     // What is put in for `${…}` holds no quotes.

@@ -16,9 +16,7 @@ use hawser::{
     error::{Code, Failure},
     protocol::origin::{Origin, RequestType},
 };
-use hawser_sim::EPOCH;
-
-const ACCOUNT: &str = "111122223333";
+use hawser_sim::{EPOCH, stack::ACCOUNT};
 
 fn origin(request_type: RequestType, physical_id: Option<String>) -> Origin {
     Origin {

@@ -5,10 +5,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use serde::Deserialize;
+
+use crate::support::{assert_written, cases::CASES, files_below, root, yaml};
 
 /// How many failures are known. A row is never dropped, whatever becomes of its test.
 const ROWS: u32 = 44;
@@ -16,14 +18,11 @@ const ROWS: u32 = 44;
 /// Where citations count, and where they are only checked for naming a row.
 const PLACES: [&str; 8] = ["src", "cli", "sim", "publish", "tests", "console", "dev", "template.yaml"];
 
-/// A file there is a case, and its citations are the case's.
-const CASES: &str = "tests/cases";
-
 /// What is tested here is the test equipment, which proves nothing about Hawser.
 const EQUIPMENT: [&str; 3] = ["dev/src/", "dev/bench/", "dev/tests/emulator/front.rs"];
 
 /// Files whose citations are examples of citations.
-const EXAMPLES: [&str; 2] = ["tests/failures.rs", "tests/requirements.rs"];
+const EXAMPLES: [&str; 2] = ["tests/core/failures.rs", "tests/core/requirements.rs"];
 
 /// One failure, as `docs/failures.yaml` holds it.
 #[derive(Debug, Deserialize)]
@@ -68,7 +67,7 @@ impl Status {
 /// What in a file cites a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Citer {
-    /// A test function, or a case of `tests/cases.rs`.
+    /// A test function, or a case of `tests/core/cases.rs`.
     Test(String),
     /// Anything else, by its line.
     Line(usize),
@@ -77,12 +76,8 @@ enum Citer {
 /// What cites which row.
 type Citations = BTreeSet<(u32, Citer)>;
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn rows() -> Vec<Row> {
-    serde_norway::from_str(&fs::read_to_string(root().join("docs/failures.yaml")).unwrap()).unwrap()
+    yaml("docs/failures.yaml")
 }
 
 /// The numbers of the rows that a line cites: `F-` and one or two digits as a word of its own, so not `UTF-8`, not a piece
@@ -143,12 +138,9 @@ fn citations(text: &str) -> Citations {
 /// All citations of the repository, by path from its root.
 fn all_citations() -> BTreeMap<String, Citations> {
     let mut all = BTreeMap::new();
-    let mut left: Vec<PathBuf> = PLACES.iter().map(|place| root().join(place)).collect();
-    while let Some(path) = left.pop() {
+    for path in files_below(&PLACES) {
         let shown = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-        if path.is_dir() {
-            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if !EXAMPLES.contains(&shown.as_str())
+        if !EXAMPLES.contains(&shown.as_str())
             && let Some(read) = reader(&path)
         {
             all.insert(shown, read(&fs::read_to_string(&path).unwrap()));
@@ -193,7 +185,7 @@ fn page(rows: &[Row], proofs: &BTreeMap<u32, BTreeSet<String>>) -> String {
          What real users of comparable stacks ran into, what Hawser does instead, and the test that proves it. {} rows: {} proved, \
          {} partly, {} not yet.\n\n\
          This page is written from `docs/failures.yaml` and from the tests that cite a row as `F-n` (`make bless`). A file of \
-         `tests/cases` is a case of `tests/cases.rs`.\n\n\
+         `tests/cases` is a case of `tests/core/cases.rs`.\n\n\
          | F | what went wrong for others | what Hawser does | test | status |\n| --- | --- | --- | --- | --- |\n",
         rows.len(),
         with(Status::Proved),
@@ -256,19 +248,14 @@ fn every_citation_names_a_row() {
 
 #[test]
 fn the_page_says_what_rows_and_tests_say() {
-    let path = root().join("docs/failures.md");
-    let page = page(&rows(), &proofs(&all_citations()));
-    if std::env::var_os("HAWSER_BLESS").is_some() {
-        fs::write(&path, &page).unwrap();
-    }
-    assert!(fs::read_to_string(&path).unwrap_or_default() == page, "docs/failures.md is out of date: run `make bless`");
+    assert_written("docs/failures.md", &page(&rows(), &proofs(&all_citations())));
 }
 
 #[test]
 fn a_citation_is_a_word_of_its_own() {
     assert_eq!(cited_in("/// HW-A1, F-3; (F-12). F-44: `F-7` F-9"), [3, 12, 44, 7, 9]);
     for none in ["UTF-8", "0F-12ab", "-F-1", "F-", "F-x", "F-123", "F-1a", "xF-2", "F-2-3", "F-2_x", "f-1"] {
-        assert_eq!(cited_in(none), [], "{none}");
+        assert!(cited_in(none).is_empty(), "{none}");
     }
 }
 

@@ -10,12 +10,12 @@ use hawser_sim::{
     AccountFile, Mishap, World,
     account::{BucketFile, OrganizationFile, ReportFile, Things},
     account_file::{ExportFile, SupportFile, SupportPlan, TransferFile, TransfersFile},
+    stack::ACCOUNT,
     tables::TableFile,
 };
 use serde_json::{Map, Value, json};
 
 const STACK: &str = "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70-c7a1-11f1-8000-0a1b2c3d4e5f";
-const ACCOUNT: &str = "111122223333";
 const TIME_OUT: Duration = Duration::from_secs(120);
 
 /// A stack's billing export, as CloudFormation drives it.

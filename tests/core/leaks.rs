@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use crate::support::captured::Captured;
 use hawser::{
     handler,
     identity::Proof,
@@ -17,7 +16,9 @@ use hawser_sim::{
     stack::{Parameters, Stack},
 };
 use serde_json::json;
-use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt};
+use tracing_subscriber::{Layer, filter::LevelFilter};
+
+use crate::support::captured::{Captured, listen};
 
 const TOKEN: &str = "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==";
 
@@ -45,7 +46,7 @@ fn heartbeat(token: &str) -> serde_json::Value {
 async fn no_log_line_of_any_life_holds_a_secret() {
     let captured = Captured::default();
     let layer = tracing_subscriber::fmt::layer().json().with_writer(captured.clone()).with_filter(LevelFilter::TRACE);
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let _guard = listen(layer);
     let parameters = |name: &str| {
         Parameters::from([
             ("Kind", "CostAndUsageReport".to_owned()),

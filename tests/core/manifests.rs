@@ -15,6 +15,8 @@ use hawser_sim::{AccountFile, World};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::support::{files_below, root};
+
 const OLDER: &str = "2026-11-03T04:05:06Z";
 const NEWER: &str = "2026-11-04T04:05:06Z";
 
@@ -41,7 +43,7 @@ struct Period {
 }
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/manifests")
+    root().join("tests/manifests")
 }
 
 fn layouts() -> Vec<Layout> {
@@ -153,7 +155,6 @@ fn the_index_is_whole() {
             known.insert(folder().join(file));
         }
     }
-    let folders = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
-    let files = folders.flat_map(|path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+    let files = files_below(&["tests/manifests"]).into_iter().filter(|path| path.parent() != Some(&folder()));
     assert_eq!(files.collect::<BTreeSet<_>>(), known);
 }

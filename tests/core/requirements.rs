@@ -1,14 +1,8 @@
 //! Every rule of `docs/requirements.md` is cited by code and by a test, and every citation names a rule.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::support::{files_below, read};
 
 /// Rule ids in a text: `HW-` with a capital letter and digits.
 fn rules_in(text: &str) -> BTreeSet<String> {
@@ -20,27 +14,16 @@ fn rules_in(text: &str) -> BTreeSet<String> {
 }
 
 fn cited_below(places: &[&str]) -> BTreeSet<String> {
-    let mut cited = BTreeSet::new();
-    let mut left: Vec<PathBuf> = places.iter().map(|place| root().join(place)).collect();
-    while let Some(path) = left.pop() {
-        if path.is_dir() {
-            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|kind| ["rs", "py", "yaml"].iter().any(|known| kind == *known))
-            && !is_this_file(&path)
-        {
-            cited.extend(rules_in(&fs::read_to_string(&path).unwrap()));
-        }
-    }
-    cited
-}
-
-fn is_this_file(path: &Path) -> bool {
-    path.ends_with("tests/requirements.rs")
+    let may_cite = |path: &Path| {
+        path.extension().is_some_and(|kind| ["rs", "py", "yaml"].iter().any(|known| kind == *known)) && !path.ends_with(file!())
+    };
+    let files = files_below(places).into_iter().filter(|path| may_cite(path));
+    files.flat_map(|path| rules_in(&fs::read_to_string(path).unwrap())).collect()
 }
 
 #[test]
 fn every_rule_is_obeyed_somewhere_and_tested_somewhere() {
-    let rules = rules_in(&fs::read_to_string(root().join("docs/requirements.md")).unwrap());
+    let rules = rules_in(&read("docs/requirements.md"));
     assert!(rules.len() >= 30, "rules went missing: {rules:?}");
     let code = cited_below(&["src", "cli/src", "console/src", "template.yaml"]);
     let tests = cited_below(&["tests", "cli/tests", "console/tests", "dev/tests", "dev/sam", "dev/policies", "sim/src"]);

@@ -7,7 +7,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::support::captured::Captured;
 use hawser::billing::{Format, TAG_LOGICAL_ID, TAG_STACK};
 use hawser_sim::{
     EPOCH, Mishap, World,
@@ -23,7 +22,9 @@ use hawser_sim::{
     stack::{BILLING, CONNECTION, Closed, Cut, Stack, Status, WITHOUT},
     systematic,
 };
-use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt};
+use tracing_subscriber::{Layer, filter::LevelFilter};
+
+use crate::support::captured::{Captured, listen};
 
 /// Seeds that `make test` lives; `make sim` lives more, elsewhere.
 const SEEDS: u64 = 1500;
@@ -156,7 +157,7 @@ fn lives_by_seed_end_well() {
         let captured = Captured::default();
         let layer = tracing_subscriber::fmt::layer().json().with_writer(captured.clone()).with_filter(LevelFilter::TRACE);
         let listened = seed % 10 == 0;
-        let guard = listened.then(|| tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)));
+        let guard = listened.then(|| listen(layer));
         let (life, per_mille) = random::life(seed);
         let lived = live_alone(&life, |script| {
             if listened {

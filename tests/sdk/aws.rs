@@ -1,10 +1,11 @@
 //! Each call of AWS as it leaves the SDK: endpoint, Region, owner; and each kind of answer in our words.
 
-use crate::canned::Canned;
 use hawser::{
     aws::{Buckets, CostReports, FaultKind, Organizations, Report, StackResource, Stacks, Tags, Version},
     names::{AccountId, BucketName, Partition, Region, ReportName, StackId},
 };
+
+use crate::canned::Canned;
 
 fn billing(partition: Partition) -> Region {
     partition.billing_region().unwrap()

@@ -1,7 +1,7 @@
 //! Data DataExports, Support, Organizations' transfers and S3's listing, as they leave the SDK and as their answers are read; and where
 //! each service is, for every Region the SDK knows.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
 use hawser::{
     aws::{
@@ -31,9 +31,8 @@ fn bucket() -> BucketName {
 
 /// The table, by Region: its partition.
 fn regions() -> BTreeMap<String, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/regions.tsv");
-    let text = fs::read_to_string(path).unwrap();
-    let rows = text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_once('\t').unwrap());
+    let rows =
+        include_str!("../regions.tsv").lines().filter(|line| !line.starts_with('#')).map(|line| line.split_once('\t').unwrap());
     rows.map(|(region, partition)| (region.to_owned(), partition.to_owned())).collect()
 }
 

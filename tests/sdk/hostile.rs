@@ -7,14 +7,13 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, LazyLock, Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
-use crate::captured::Captured;
 use futures::future::join_all;
 use hawser::{
     connection,
@@ -34,8 +33,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::Instant,
 };
-use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt};
+use tracing_subscriber::{Layer, filter::Targets};
 use url::Url;
+
+use crate::captured::{Captured, listen};
 
 const TOKEN: &str = "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==";
 
@@ -197,14 +198,10 @@ struct Log(Captured);
 
 impl Log {
     fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        // With one subscriber in the process, `tracing` asks the thread that meets a line first whether anybody wants it, and that
-        // may be another test's. With two it asks each time.
-        static SECOND: LazyLock<tracing::Dispatch> = LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
-        LazyLock::force(&SECOND);
         let log = Self::default();
         let filter = Targets::new().with_default(tracing::Level::WARN).with_target("hawser", tracing::Level::INFO);
         let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(log.0.clone());
-        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.with_filter(filter)));
+        let guard = listen(lines.with_filter(filter));
         (log, guard)
     }
 

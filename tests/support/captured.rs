@@ -2,10 +2,20 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::{Layer, Registry, fmt::MakeWriter, layer::SubscriberExt};
+
+/// Everything of this thread goes to this layer, until what is returned is dropped.
+pub(crate) fn listen(layer: impl Layer<Registry> + Send + Sync) -> DefaultGuard {
+    // With one subscriber in the process, `tracing` asks the thread that meets a line first whether anybody wants it, and that
+    // may be another test's. With two it asks each time.
+    static SECOND: LazyLock<tracing::Dispatch> = LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+    LazyLock::force(&SECOND);
+    tracing::subscriber::set_default(tracing_subscriber::registry().with(layer))
+}
 
 /// Everything that was logged. A clone is the same log.
 #[derive(Clone, Default)]
