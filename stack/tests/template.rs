@@ -1,0 +1,58 @@
+//! `template.yaml` is what `stack/` and `packs/` say.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use hawser_stack::{Mode, packs, read, template};
+use serde_json::{Value, json};
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+#[test]
+fn the_committed_template_is_up_to_date() {
+    let committed = fs::read_to_string(root().join("template.yaml")).unwrap();
+    assert!(committed == template(root()).unwrap(), "template.yaml is out of date: run `make template`");
+}
+
+#[test]
+fn every_statement_is_in_the_template_under_its_own_condition_and_no_other_is() {
+    let template = read(&template(root()).unwrap()).unwrap().json;
+    let packs = packs(&root().join("packs")).unwrap();
+    for pack in &packs {
+        let policy = &template["Resources"][&pack.policy];
+        let expected: Vec<Value> = pack
+            .statements
+            .iter()
+            .map(|statement| match &statement.condition {
+                Some(condition) => json!({ "Fn::If": [condition, statement.json, { "Ref": "AWS::NoValue" }] }),
+                None => statement.json.clone(),
+            })
+            .collect();
+        assert_eq!(policy["Properties"]["PolicyDocument"]["Statement"], json!(expected), "{}", pack.name);
+        assert_eq!(policy["Condition"], pack.parameter.as_str());
+        for statement in &pack.statements {
+            assert_eq!(policy["Metadata"]["Pack"]["Why"][&statement.sid], statement.why.as_str(), "{}", pack.name);
+        }
+    }
+    let with_packs = |name: &&String| name.starts_with("Pack") && name.ends_with("Policy");
+    let policies: BTreeSet<&String> = template["Resources"].as_object().unwrap().keys().filter(with_packs).collect();
+    assert_eq!(policies, packs.iter().map(|pack| &pack.policy).collect());
+}
+
+/// A condition that a statement names with `when` must not hold while the pack is ReadOnly.
+#[test]
+fn a_statement_with_its_own_condition_still_needs_read_write() {
+    let template = read(&template(root()).unwrap()).unwrap().json;
+    for pack in packs(&root().join("packs")).unwrap() {
+        for statement in &pack.statements {
+            assert_eq!(statement.condition.is_some(), statement.mode == Mode::ReadWrite, "{}", statement.sid);
+            let Some(condition) = statement.condition.as_ref().filter(|name| Some(*name) != pack.writes.as_ref()) else {
+                continue;
+            };
+            let all = template["Conditions"][condition]["Fn::And"].as_array().unwrap();
+            assert!(all.contains(&json!({ "Condition": pack.writes })), "{}: {condition}", statement.sid);
+        }
+    }
+}
