@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use minijinja::{Environment, UndefinedBehavior, context, syntax::SyntaxConfig, value::Serde};
 
-use crate::pack::packs;
+use crate::{document, pack::packs};
 
 /// Lines are filled up to this column.
 const WIDTH: usize = 128;
@@ -23,7 +23,9 @@ pub fn template(root: &Path) -> anyhow::Result<String> {
     environment.add_filter("reference", |name: &str| format!("${{{name}}}"));
     environment.add_function("entry", entry);
     let packs = packs(&root.join("packs"))?;
-    Ok(environment.render_str(&text, context! { packs => Serde(packs) })?)
+    let text = environment.render_str(&text, context! { packs => Serde(packs) })?;
+    document::read(&text).context("the result is not a template")?;
+    Ok(text)
 }
 
 /// A key and a text, on one line if it fits there; `indent` is the key's column.
