@@ -110,12 +110,12 @@ fn parameters_are_checked_as_cloudformation_checks_them() {
         ("PackEC2", "ReadOnly", "PARAMETER_UNKNOWN: the template has no parameter `PackEC2`; did you mean `PackEc2`?"),
         ("Colour", "blue", "PARAMETER_UNKNOWN: the template has no parameter `Colour`"),
         ("PackEc2", "Write", "PARAMETER_INVALID: `PackEc2` is `Write` but must be one of `None`, `ReadOnly`, `ReadWrite`"),
-        ("VendorAccountId", "12", "PARAMETER_INVALID: `VendorAccountId` is `12` but must be an AWS account id of 12 digits"),
+        ("VendorAccountId", "12", "PARAMETER_INVALID: `VendorAccountId` is `12` but must be a 12-digit AWS account ID"),
         ("AccessKeySerial", "0", "PARAMETER_INVALID: `AccessKeySerial` is `0` but must be at least 1"),
         ("AccessKeySerial", "two", "PARAMETER_INVALID: `AccessKeySerial` is `two` but must be a number"),
         ("Regions", "eu-west-1,nowhere", "PARAMETER_INVALID: `Regions` is `eu-west-1,nowhere` but must be Region codes"),
         ("LaunchToken", "whsec_short", "PARAMETER_INVALID: `LaunchToken` is `whsec_…` but must be the token"),
-        ("ExistingPrefix", "x", "RULE_FAILED: ExistingPrefix is a place in a bucket, so ExistingBucket must be given"),
+        ("ExistingPrefix", "x", "RULE_FAILED: ExistingPrefix is a prefix in ExistingBucket, so ExistingBucket is required"),
     ] {
         let error = template.check(&parameters(&[(name, value)])).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{name}={value}: {error}");
@@ -133,7 +133,7 @@ fn the_template_is_read_whole_and_in_its_order() {
     let template = Template::ours();
     let parameters = template.parameters();
     assert_eq!(parameters[0].name, "VendorName");
-    assert_eq!((parameters[0].label.as_str(), parameters[0].group.as_str()), ("Vendor", "Vendor (filled in by the vendor)"));
+    assert_eq!((parameters[0].label.as_str(), parameters[0].group.as_str()), ("Vendor", "Vendor (provided by the vendor)"));
     for parameter in &parameters {
         assert!(
             !parameter.description.is_empty() && !parameter.group.is_empty() && parameter.label != parameter.name,
