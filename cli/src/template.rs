@@ -17,12 +17,13 @@ pub use inline::INLINE_BYTES_MAX;
 pub use organization::{MEMBER_REGION, MEMBER_TEMPLATE_URL, MEMBERS};
 pub use read::{Mode, Pack, Statement};
 pub use resolve::{Resolved, Setting, references};
+use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
 /// A template, its short forms written out as CloudFormation's JSON has them: `!Ref X` as `{"Ref": "X"}`, `!GetAtt X.Y` as
 /// `{"Fn::GetAtt": ["X", "Y"]}`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Template {
     json: Value,
     /// The names of parameters and of resources in the order of the text, which is the order for readers.
@@ -33,7 +34,7 @@ pub struct Template {
 /// Why a template cannot be read, or why a stack of these parameters could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TemplateError {
-    /// The text is no template, or one that uses what is not known here.
+    /// The text is not a template, or uses something that is not supported here.
     #[error("TEMPLATE_INVALID: {0}")]
     Invalid(String),
     /// A parameter that the template does not have.
@@ -89,15 +90,15 @@ impl Template {
     /// The template that this version of Hawser comes with.
     pub fn ours() -> Self {
         #[expect(clippy::expect_used, reason = "it is part of the program, and a test reads it")]
-        Self::read(include_str!("../../template.yaml")).expect("template.yaml is a template")
+        Self::read(include_str!(concat!(env!("OUT_DIR"), "/template.json"))).expect("template.yaml is a template")
     }
 
-    /// Reads a template in YAML with short forms, or in JSON.
+    /// Reads what `hawser_stack::to_json` makes of a template in YAML or JSON.
     ///
     /// # Errors
     /// [`TemplateError::Invalid`].
     pub fn read(text: &str) -> Result<Self, TemplateError> {
-        read::template(text)
+        serde_json::from_str(text).map_err(|why| TemplateError::Invalid(why.to_string()))
     }
 
     /// The whole template in its long form.

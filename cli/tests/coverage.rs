@@ -129,7 +129,7 @@ fn read(path: &str) -> String {
 }
 
 fn guides() -> Vec<Guide> {
-    serde_norway::from_str(&read("cli/tests/coverage.yaml")).unwrap()
+    serde_saphyr::from_str(&read("cli/tests/coverage.yaml")).unwrap()
 }
 
 /// Whether an action of the template, perhaps with a wildcard, is this one or holds it.

@@ -10,6 +10,11 @@ use hawser_cli::{
 };
 use serde_json::{Value, json};
 
+/// A template of this text, as YAML or JSON.
+fn template_of(text: &str) -> Template {
+    Template::read(&hawser_stack::to_json(text).unwrap()).unwrap()
+}
+
 const URL: &str = "https://acme-hawser-eu-west-1.s3.eu-west-1.amazonaws.com/hawser/template.yaml";
 
 fn setting(changes: &[(&str, &str)]) -> Setting {
@@ -148,7 +153,7 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn a_name_in_both_is_an_error() {
     let twice = "Resources: { MemberAccounts: { Type: AWS::S3::Bucket } }";
-    let error = Template::read(twice).unwrap().for_organization().unwrap_err().to_string();
+    let error = template_of(twice).for_organization().unwrap_err().to_string();
     assert!(error.contains("`MemberAccounts`"), "{error}");
 }
 
@@ -166,7 +171,7 @@ fn the_inline_form_is_small_and_the_same() {
         let inline = ours.without_packs_that_are_off(&parameters).inline();
         assert!(inline.len() <= INLINE_BYTES_MAX, "{name}: {} bytes of {INLINE_BYTES_MAX}", inline.len());
         assert!(!inline.contains("\"Why\"") && !inline.contains(":null"), "{name}");
-        let read = Template::read(&inline).unwrap();
+        let read = template_of(&inline);
         let own = |template: &Template| {
             let mut given = setting(&[]).parameters;
             given.remove("PackEc2");

@@ -15,6 +15,11 @@ use std::{
 use hawser_cli::template::{Mode, Pack, Template};
 use serde_json::Value;
 
+/// A template of this text, as YAML or JSON.
+fn template_of(text: &str) -> Template {
+    Template::read(&hawser_stack::to_json(text).unwrap()).unwrap()
+}
+
 fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
@@ -374,22 +379,20 @@ fn every_statement_says_why() {
 
 #[test]
 fn values_are_shown_as_a_reader_writes_them() {
-    let template = Template::read(
+    let template = template_of(
         "Resources:\n  A:\n    B: !Sub arn:${AWS::Partition}:s3:::x\n    C: !GetAtt R.Arn\n    D: !If [Some, !Ref X, !Ref AWS::NoValue]\n    \
          E: !If [Some, one, two]\n    F: !Sub ['${P}/*', {P: !Ref Q}]\n",
-    )
-    .unwrap();
+    );
     let shown_of = |name: &str| shown(&template.json()["Resources"]["A"][name]);
     assert_eq!(shown_of("B"), "arn:${AWS::Partition}:s3:::x");
     assert_eq!(shown_of("C"), "${R.Arn}");
     assert_eq!(shown_of("D"), "${X} (if Some)");
     assert_eq!(shown_of("E"), "one (if Some), else two");
     assert_eq!(shown_of("F"), "${Q}/*");
-    let template = Template::read(
+    let template = template_of(
         "Conditions:\n  Given: !Not [!Equals [!Ref X, '']]\n  One: !Equals [!Ref Y, a]\n  Both: !And [!Condition Given, !Or [!Condition One, \
          !Equals [!Ref Z, b]]]\nResources: {A: {}}\n",
-    )
-    .unwrap();
+    );
     assert_eq!(words(&template, &"Both".into(), true), "X is given and Y is a or Z is b");
     assert_eq!(words(&template, &"Given".into(), false), "X is empty");
     assert_eq!(words(&template, &"One".into(), false), "Y is not a");

@@ -15,6 +15,11 @@ use hawser_cli::{
 };
 use serde_json::{Value, json};
 
+/// A template of this text, as YAML or JSON.
+fn template_of(text: &str) -> Template {
+    Template::read(&hawser_stack::to_json(text).unwrap()).unwrap()
+}
+
 fn parameters(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -112,7 +117,7 @@ fn a_launch_link_that_would_not_work_is_refused() {
     let long = format!("https://vendor.example/{}", "%20".repeat(330));
     let long = parameters(&[("NoticeUrl", &long), ("ExternalId", &"/".repeat(1_224))]);
     assert_eq!(link_of(PUBLISHED, "eu-west-1", &long).unwrap_err().code(), "LINK_TOO_LONG");
-    let hidden = Template::read("Parameters: { Token: { Type: String, NoEcho: true } }\nResources: { R: { Type: T } }").unwrap();
+    let hidden = template_of("Parameters: { Token: { Type: String, NoEcho: true } }\nResources: { R: { Type: T } }");
     let error = link::link(&hidden, PUBLISHED, &region, "hawser", &parameters(&[("Token", "s3cret")])).unwrap_err();
     assert_eq!(error.code(), "LINK_PARAMETER_HIDDEN");
     assert!(!error.to_string().contains("s3cret"));
@@ -214,7 +219,7 @@ fn what_does_not_fit_is_refused() {
          Properties: {{ PolicyDocument: {{ Statement: [{{ Sid: S, Action: '{}' }}] }} }} }} }}",
         "x".repeat(MANAGED_POLICY_CHARACTERS_MAX)
     );
-    let error = policies::grants(&Template::read(&big).unwrap(), &BTreeMap::new(), &place("eu-west-1"), None).unwrap_err();
+    let error = policies::grants(&template_of(&big), &BTreeMap::new(), &place("eu-west-1"), None).unwrap_err();
     assert_eq!(error.code(), "POLICY_TOO_LARGE");
 }
 
@@ -272,7 +277,7 @@ fn the_inline_template_of_every_profile_fits_and_makes_the_same_stack() {
         let small = template.without_packs_that_are_off(&profile.parameters);
         let inline = small.inline();
         assert!(inline.len() < INLINE_BYTES_MAX, "{}: {} bytes", profile.name, inline.len());
-        let small = Template::read(&inline).unwrap();
+        let small = template_of(&inline);
         let kept = small.parameters();
         // Whatever else is chosen: nothing, keys, a role of the customer's, and the packs that are left in each mode.
         for more in

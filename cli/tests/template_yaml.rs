@@ -34,29 +34,7 @@ fn text() -> String {
 
 /// The template with its short forms written out as CloudFormation's JSON has them: `!Ref X` as `{"Ref": "X"}`.
 fn template() -> Value {
-    fn plain(value: serde_norway::Value) -> Value {
-        match value {
-            serde_norway::Value::Tagged(tagged) => {
-                let tag = tagged.tag.to_string();
-                let name = tag.trim_start_matches('!');
-                let name = if ["Ref", "Condition"].contains(&name) { name.to_owned() } else { format!("Fn::{name}") };
-                let mut inner = plain(tagged.value);
-                if name == "Fn::GetAtt"
-                    && let Some((resource, attribute)) = inner.as_str().and_then(|path| path.split_once('.'))
-                {
-                    inner = json!([resource, attribute]);
-                }
-                json!({ name: inner })
-            }
-            serde_norway::Value::Sequence(items) => items.into_iter().map(plain).collect(),
-            serde_norway::Value::Mapping(pairs) => {
-                let pair = |(key, value): (serde_norway::Value, _)| (key.as_str().unwrap().to_owned(), plain(value));
-                Value::Object(pairs.into_iter().map(pair).collect())
-            }
-            other => serde_json::to_value(other).unwrap(),
-        }
-    }
-    plain(serde_norway::from_str(&text()).unwrap())
+    hawser_stack::read(&text()).unwrap().json
 }
 
 fn resources(template: &Value) -> Vec<(String, Value)> {

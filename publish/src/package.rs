@@ -97,7 +97,7 @@ pub fn package(source: &str, order: &Order, built: &Built, dist: &Path, say: &mu
             defaults: &order.defaults,
         },
     )?;
-    let template = Template::read(&text)?;
+    let template = Template::read(&hawser_stack::to_json(&text)?)?;
     making.add(TEMPLATE, "application/yaml", text.as_bytes())?;
 
     let mut manifest = Manifest {
@@ -121,7 +121,7 @@ pub fn package(source: &str, order: &Order, built: &Built, dist: &Path, say: &mu
         ensure!(bytes <= TEMPLATE_BYTES_MAX, "{name} has {bytes} bytes, and CloudFormation reads {TEMPLATE_BYTES_MAX} at most");
     }
     manifest.files = std::mem::take(&mut making.files);
-    let links = launch_links(&template, &Template::read(&organization)?, &manifest, &order.regions)?;
+    let links = launch_links(&template, &Template::read(&hawser_stack::to_json(&organization)?)?, &manifest, &order.regions)?;
     making.write(LINKS, links.as_bytes())?;
     making.write(MANIFEST, (serde_json::to_string_pretty(&manifest)? + "\n").as_bytes())?;
     let mut sums = String::new();

@@ -26,7 +26,7 @@ pub(super) struct Values<'a> {
 
 /// The template to be published.
 pub(super) fn published(source: &str, values: &Values<'_>) -> anyhow::Result<String> {
-    let before = Template::read(source).context("the template cannot be read")?;
+    let before = template_of(source).context("the template cannot be read")?;
     before.check(values.defaults)?;
     let bucket = format!("{}-${{AWS::Region}}", values.bucket_prefix);
     let code = format!("      Code: {{ S3Bucket: !Sub \"{bucket}\", S3Key: {} }}\n", values.code_key);
@@ -45,9 +45,13 @@ pub(super) fn published(source: &str, values: &Values<'_>) -> anyhow::Result<Str
     for (name, value) in values.defaults {
         expected["Parameters"][name]["Default"] = json!(value);
     }
-    let after = Template::read(&text).context("what was made of the template cannot be read")?;
+    let after = template_of(&text).context("the published template cannot be read")?;
     ensure!(texts(after.json()) == texts(&expected), "the template's text has not the form that is expected here");
     Ok(text)
+}
+
+fn template_of(text: &str) -> anyhow::Result<Template> {
+    Ok(Template::read(&hawser_stack::to_json(text)?)?)
 }
 
 /// Where there is no bucket of the publisher's, somebody else may have made one of that name. So the stack is refused before it

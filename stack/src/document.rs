@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -25,16 +25,35 @@ pub struct Document {
 /// Reads a template in YAML with short forms, or in JSON.
 ///
 /// # Errors
-/// When the text is not YAML, has a key twice, or has a key that is not a string.
+/// When the text is not YAML, has a key twice or a key that is not a string, or has no resources.
 pub fn read(text: &str) -> anyhow::Result<Document> {
-    let order: Order = serde_saphyr::from_str(text).context("not YAML")?;
+    let order: Order = parse(text)?;
+    ensure!(!order.resources.0.is_empty(), "it has no `Resources`");
     Ok(Document { json: value(text)?, parameters: order.parameters.0, resources: order.resources.0 })
+}
+
+/// The same as a text, which is what the command line's `Template` reads.
+///
+/// # Errors
+/// As [`read`].
+pub fn to_json(text: &str) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(&read(text)?)?)
 }
 
 /// Any YAML with CloudFormation's short forms.
 pub(crate) fn value(text: &str) -> anyhow::Result<Value> {
-    let Tagged(LongForm(value), tag) = serde_saphyr::from_str(text).context("not YAML")?;
+    let Tagged(LongForm(value), tag) = parse(text)?;
     Ok(long_form(tag.as_deref(), value))
+}
+
+fn parse<'de, T: Deserialize<'de>>(text: &'de str) -> anyhow::Result<T> {
+    // The scalars of YAML 1.2: `Y` is a name, and a number with a leading zero an account id.
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+    };
+    serde_saphyr::from_str_with_options(text, options).context("not YAML")
 }
 
 #[derive(Default, Deserialize)]
@@ -154,13 +173,14 @@ mod tests {
     fn short_forms_are_written_out() {
         for (text, expected) in [
             ("!Ref X", json!({ "Ref": "X" })),
+            ("!Ref Y", json!({ "Ref": "Y" })),
             ("!Condition X", json!({ "Condition": "X" })),
             ("!GetAtt X.Y.Z", json!({ "Fn::GetAtt": ["X", "Y.Z"] })),
             ("Fn::GetAtt: X.Y", json!({ "Fn::GetAtt": ["X", "Y"] })),
             ("!If [A, !Ref B, !Sub \"${C}\"]", json!({ "Fn::If": ["A", { "Ref": "B" }, { "Fn::Sub": "${C}" }] })),
             ("a: !Sub\n  - ${b}\n  - b: !Ref B\n", json!({ "a": { "Fn::Sub": ["${b}", { "b": { "Ref": "B" } }] } })),
-            ("{a: 1, b: -1, c: 1.5, d: true, e: 2012-10-17, f: \"1\", g: }", {
-                json!({ "a": 1, "b": -1, "c": 1.5, "d": true, "e": "2012-10-17", "f": "1", "g": null })
+            ("{a: 1, b: -1, c: 1.5, d: true, e: 2012-10-17, f: \"1\", g: , h: Y, i: 012}", {
+                json!({ "a": 1, "b": -1, "c": 1.5, "d": true, "e": "2012-10-17", "f": "1", "g": null, "h": "Y", "i": "012" })
             }),
             (r#"{"Ref": "X"}"#, json!({ "Ref": "X" })),
         ] {
@@ -170,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_template_is_refused() {
-        for text in ["a: [", "a: 1\na: 2", "Resources: [1]", "? [a]\n: 1"] {
+        for text in ["a: [", "a: b", "Resources: {}", "Resources: [1]", "Resources: { a: 1, a: 2 }", "Resources: { ? [a] : 1 }"] {
             assert!(read(text).is_err(), "{text}");
         }
     }

@@ -7,6 +7,6 @@ mod document;
 mod pack;
 mod render;
 
-pub use document::{Document, read};
+pub use document::{Document, read, to_json};
 pub use pack::{Mode, Pack, Statement, packs};
 pub use render::template;

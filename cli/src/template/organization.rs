@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::template::{Template, TemplateError};
 
 /// What is added.
-const ADDITIONS: &str = include_str!("../../../organization.yaml");
+const ADDITIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/organization.json"));
 
 /// The resource that connects the members.
 pub const MEMBERS: &str = "MemberAccounts";

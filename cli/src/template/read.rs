@@ -1,9 +1,8 @@
-//! From text to long-form JSON, and the packs in it.
+//! The permission packs of a template.
 
-use serde_json::{Map, Value, json};
-use serde_norway::Value as Yaml;
+use serde_json::{Value, json};
 
-use crate::template::{Template, TemplateError};
+use crate::template::Template;
 
 /// What a pack lets the vendor do. Ordered: the later holds all of the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,58 +61,8 @@ pub struct Statement {
     pub effect: String,
     /// All its actions.
     pub actions: Vec<String>,
-    /// On what; null where the statement has `NotResource`.
-    pub resources: Value,
-    /// Under which condition; null without one.
-    pub condition: Value,
     /// The statement itself.
     pub json: Value,
-}
-
-pub(super) fn template(text: &str) -> Result<Template, TemplateError> {
-    let yaml: Yaml = serde_norway::from_str(text).map_err(|why| TemplateError::Invalid(format!("not YAML: {why}")))?;
-    let names = |section: &str| -> Vec<String> {
-        let section = yaml.get(section).and_then(Yaml::as_mapping);
-        section.into_iter().flat_map(|all| all.keys()).filter_map(Yaml::as_str).map(str::to_owned).collect()
-    };
-    let (parameters, resources) = (names("Parameters"), names("Resources"));
-    if resources.is_empty() {
-        return Err(TemplateError::Invalid("it has no `Resources`".to_owned()));
-    }
-    Ok(Template { json: plain(yaml)?, parameters, resources })
-}
-
-/// Short forms written out.
-fn plain(value: Yaml) -> Result<Value, TemplateError> {
-    match value {
-        Yaml::Tagged(tagged) => {
-            let tag = tagged.tag.to_string();
-            let name = tag.trim_start_matches('!');
-            let name = if ["Ref", "Condition"].contains(&name) { name.to_owned() } else { format!("Fn::{name}") };
-            let inner = plain(tagged.value)?;
-            Ok(json!({ name.as_str(): get_att(&name, inner) }))
-        }
-        Yaml::Sequence(items) => items.into_iter().map(plain).collect::<Result<Vec<Value>, _>>().map(Value::Array),
-        Yaml::Mapping(pairs) => {
-            let mut object = Map::new();
-            for (key, value) in pairs {
-                let key = key.as_str().ok_or_else(|| TemplateError::Invalid(format!("the key `{key:?}` is no text")))?.to_owned();
-                let value = plain(value)?;
-                let value = get_att(&key, value);
-                object.insert(key, value);
-            }
-            Ok(Value::Object(object))
-        }
-        other => serde_json::to_value(other).map_err(|why| TemplateError::Invalid(why.to_string())),
-    }
-}
-
-/// `X.Y` as `[X, Y]`, where it is a reference to an attribute.
-fn get_att(name: &str, value: Value) -> Value {
-    match value.as_str().and_then(|path| path.split_once('.')) {
-        Some((resource, attribute)) if name == "Fn::GetAtt" => json!([resource, attribute]),
-        _ => value,
-    }
 }
 
 pub(super) fn packs(template: &Template) -> Vec<Pack> {
@@ -174,8 +123,6 @@ impl Reading<'_> {
             why: self.why[sid].as_str().unwrap_or_default().to_owned(),
             effect: value["Effect"].as_str().unwrap_or_default().to_owned(),
             actions: strings(&value["Action"]),
-            resources: value["Resource"].clone(),
-            condition: value["Condition"].clone(),
             json: value.clone(),
         });
     }
