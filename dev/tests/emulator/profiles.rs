@@ -197,14 +197,18 @@ async fn a_pack_with_another_action_is_noticed() {
     assert_eq!(found, ["ec2:StopInstances", "ec2:TerminateInstances"], "{wrong:#?}");
 }
 
-/// A pack that is added to the template is added to the table.
+/// The table has calls for every pack that a profile deploys, in the profile's mode. For all others the requests of
+/// `dev/policies/requests.yaml` are enough.
 #[test]
-fn every_pack_is_tried_in_every_mode() {
+fn every_pack_of_a_profile_is_tried_in_its_mode() {
+    let tried: BTreeSet<(String, String)> = CHECKS.iter().map(|check| (check.pack.to_owned(), check.mode.to_owned())).collect();
+    for profile in Profile::all() {
+        let deployed = packs_of(&profile.parameters).into_iter().collect();
+        assert!(tried.is_superset(&deployed), "{}: {:?}", profile.name, deployed.difference(&tried));
+    }
     let packs = Template::ours().packs();
-    let modes: BTreeSet<(&str, &str)> =
-        packs.iter().flat_map(|pack| pack.modes.iter().map(|mode| (pack.name.as_str(), mode.as_str()))).collect();
-    let tried: BTreeSet<(&str, &str)> = CHECKS.iter().map(|check| (check.pack, check.mode)).collect();
-    assert_eq!(tried, modes);
+    let known = packs.iter().flat_map(|pack| pack.modes.iter().map(|mode| (pack.name.clone(), mode.as_str().to_owned())));
+    assert!(tried.is_subset(&known.collect()));
 }
 
 /// Each profile is one that is tested here, and none writes unless its name or its product says so.
