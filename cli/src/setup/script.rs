@@ -79,7 +79,7 @@ pub fn script(
         ("EXISTING_ROLE", &existing_role),
         ("EXTERNAL_ID", &external_id),
         ("CONNECTION", &mark),
-        ("DESCRIPTION", &format!("Assumed by {to} with this connection's external id")),
+        ("DESCRIPTION", &format!("Assumed by {to} with this connection's external ID")),
         ("SECRET", if with_user { secret_name(place) } else { String::new() }.as_str()),
         ("WITH_USER", if with_user { "yes" } else { "" }),
     ] {
