@@ -42,7 +42,6 @@ pub enum Scope {
 pub struct Grant {
     /// `service:Action`
     pub action: &'static str,
-    /// On what.
     pub scope: Scope,
     /// Which API calls or steps of the handler need it.
     pub needed_by: &'static str,

@@ -12,15 +12,15 @@ use tracing::{info, warn};
 
 use crate::{
     aws::Fault,
-    connection::status::Status,
+    connection::status::DeliveryStatus,
     error::{Code, Failure},
-    names::{Key, one_line, shorten},
-    ports::{HttpAnswer, Ports},
+    names::{Digest16, one_line, shorten},
+    ports::{Ports, VendorResponse},
     protocol::{
-        lifecycle::{Fate, is_made_up, is_on_its_way_back},
+        lifecycle::{ResourceFate, is_generated_by_cloudformation, is_stack_rolling_back},
         origin::{Origin, RequestType},
         reply::Attributes,
-        retry::patiently,
+        retry::retry_eventual,
     },
 };
 
@@ -28,7 +28,7 @@ pub mod notice;
 pub mod status;
 pub mod terms;
 
-pub use terms::{Asked, RESOURCE_TYPE, Terms};
+pub use terms::{ConnectionRequest, RESOURCE_TYPE, Terms};
 
 /// The names of all attributes of this resource type, on Create and Update alike (F-30).
 pub const ATTRIBUTES: [&str; 3] = ["ConnectionId", "Message", "NoticeId"];
@@ -44,17 +44,17 @@ const POST_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// On Delete and on the way back from a failed Update, how long the vendor may keep the customer waiting before the stack
 /// goes on without it (F-28).
-const PASSING_LIMIT: Duration = Duration::from_secs(30);
+const BEST_EFFORT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many of the vendor's own words reach the stack event.
-const WORDS_BYTES_MAX: usize = 600;
+const MESSAGE_BYTES_MAX: usize = 600;
 
 /// Longest connection id taken from a vendor; longer ones are refused, an id is never cut.
 const CONNECTION_ID_BYTES_MAX: usize = 256;
 
 /// The id: derived from stack and resource, because everything about a connection can change in place.
 pub fn physical_id(origin: &Origin) -> String {
-    format!("hawser/account-connection/{}", Key::derive(&[origin.stack.as_str(), &origin.logical_id]))
+    format!("hawser/account-connection/{}", Digest16::derive(&[origin.stack.as_str(), &origin.logical_id]))
 }
 
 /// Tells the vendor and reads its answer.
@@ -64,35 +64,35 @@ pub fn physical_id(origin: &Origin) -> String {
 /// back: the customer can always remove the stack, and always have it back as it was (HW-C5, HW-C6, F-28).
 pub async fn fulfil(
     origin: &Origin,
-    asked: &Asked,
+    asked: &ConnectionRequest,
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<(Attributes, Vec<String>), Failure> {
     match asked {
-        Asked::Have(terms) if origin.request_type == RequestType::Update => {
-            let rolling_back = is_on_its_way_back(origin, ports).await;
-            let until = if rolling_back { until.min(ports.clock.now() + PASSING_LIMIT) } else { until };
-            match tell(origin, terms, (notice::Type::Updated, notice::id(origin)), until, ports).await {
+        ConnectionRequest::Ensure(terms) if origin.request_type == RequestType::Update => {
+            let rolling_back = is_stack_rolling_back(origin, ports).await;
+            let until = if rolling_back { until.min(ports.clock.now() + BEST_EFFORT_LIMIT) } else { until };
+            match notify(origin, terms, (notice::Type::Updated, notice::id(origin)), until, ports).await {
                 // What is undone here is what the vendor refused or never heard of.
                 Err(failure) if rolling_back => {
-                    warn!(code = failure.code.as_str(), "the stack rolls back without the vendor's agreement: {failure}");
-                    let told = Told { notice_id: notice::id(origin), receipt: Receipt::default() };
-                    Ok((told.attributes(), vec![format!("rolled back, but the vendor was not told: {failure}")]))
+                    warn!(code = failure.code.as_str(), "the stack rolls back although the vendor was not notified: {failure}");
+                    let acknowledgement = Acknowledgement { notice_id: notice::id(origin), receipt: Receipt::default() };
+                    Ok((acknowledgement.attributes(), vec![format!("rolled back, but the vendor was not notified: {failure}")]))
                 }
-                told => Ok((told?.attributes(), Vec::new())),
+                acknowledgement => Ok((acknowledgement?.attributes(), Vec::new())),
             }
         }
-        Asked::Have(terms) => {
-            let told = tell(origin, terms, (notice::Type::Established, notice::id(origin)), until, ports).await?;
-            Ok((told.attributes(), Vec::new()))
+        ConnectionRequest::Ensure(terms) => {
+            let acknowledgement = notify(origin, terms, (notice::Type::Established, notice::id(origin)), until, ports).await?;
+            Ok((acknowledgement.attributes(), Vec::new()))
         }
-        Asked::Remove(terms) => {
-            if !may_have_been_told(origin, ports).await? {
+        ConnectionRequest::Remove(terms) => {
+            if !may_have_been_notified(origin, ports).await? {
                 return Ok(Default::default());
             }
             let remark = match terms {
-                Err(failure) => Some(format!("the vendor was not told: {failure}")),
-                Ok(terms) => take_leave(origin, terms, notice::id(origin), until, ports).await,
+                Err(failure) => Some(format!("the vendor was not notified: {failure}")),
+                Ok(terms) => notify_removed(origin, terms, notice::id(origin), until, ports).await,
             };
             Ok((Attributes::new(), remark.into_iter().collect()))
         }
@@ -100,27 +100,27 @@ pub async fn fulfil(
 }
 
 /// Takes back what a Create told the vendor, because the stack did not wait for it (HW-L7, F-34).
-pub async fn withdraw(origin: &Origin, terms: &Terms, until: OffsetDateTime, ports: &Ports<'_>) {
-    take_leave(origin, terms, notice::withdrawal_id(origin, ports.clock.now()), until, ports).await;
+pub async fn retract(origin: &Origin, terms: &Terms, until: OffsetDateTime, ports: &Ports<'_>) {
+    notify_removed(origin, terms, notice::retraction_id(origin, ports.clock.now()), until, ports).await;
 }
 
 /// Tells the vendor that the connection ends, and what the reader of the stack event should know if that failed.
-async fn take_leave(origin: &Origin, terms: &Terms, id: String, until: OffsetDateTime, ports: &Ports<'_>) -> Option<String> {
-    let until = until.min(ports.clock.now() + PASSING_LIMIT);
-    let failure = tell(origin, terms, (notice::Type::Removed, id), until, ports).await.err()?;
-    warn!(code = failure.code.as_str(), "the stack is removed without the vendor's agreement: {failure}");
-    Some(format!("removed, but the vendor was not told: {failure}"))
+async fn notify_removed(origin: &Origin, terms: &Terms, id: String, until: OffsetDateTime, ports: &Ports<'_>) -> Option<String> {
+    let until = until.min(ports.clock.now() + BEST_EFFORT_LIMIT);
+    let failure = notify(origin, terms, (notice::Type::Removed, id), until, ports).await.err()?;
+    warn!(code = failure.code.as_str(), "the stack is deleted although the vendor was not notified: {failure}");
+    Some(format!("removed, but the vendor was not notified: {failure}"))
 }
 
 /// Whether the vendor can know of the connection that a Delete names. Under our own id it can. Under an id that
 /// CloudFormation made up it can if the resource is going: then a Create told it and was never answered (F-34).
-async fn may_have_been_told(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
+async fn may_have_been_notified(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
     let id = origin.physical_id.as_deref().unwrap_or_default();
-    if id == physical_id(origin) || !is_made_up(id) {
+    if id == physical_id(origin) || !is_generated_by_cloudformation(id) {
         return Ok(id == physical_id(origin));
     }
-    match patiently(ports.clock, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await {
-        Ok(resource) => Ok(Fate::of(resource.as_ref(), id) == Fate::Going),
+    match retry_eventual(ports.clock, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await {
+        Ok(resource) => Ok(ResourceFate::of(resource.as_ref(), id) == ResourceFate::Deleting),
         // A role that may not ask must not keep the stack from going; a vendor that never heard of it answers 404.
         Err(fault) if fault.is_denial() => Ok(true),
         Err(fault) => Err(fault),
@@ -129,7 +129,7 @@ async fn may_have_been_told(origin: &Origin, ports: &Ports<'_>) -> Result<bool, 
 
 /// The vendor's agreement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Told {
+struct Acknowledgement {
     notice_id: String,
     receipt: Receipt,
 }
@@ -144,7 +144,7 @@ pub struct Receipt {
     pub message: String,
 }
 
-impl Told {
+impl Acknowledgement {
     fn attributes(self) -> Attributes {
         Attributes::from([
             ("ConnectionId", self.receipt.connection_id),
@@ -156,36 +156,36 @@ impl Told {
 
 /// What an answer means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Meaning {
-    /// Agreed.
+pub enum VendorAnswer {
     Accepted(Receipt),
     /// Try again, after the vendor's own wait if it named one.
     TryAgain(String, Option<Duration>),
-    /// No.
     Refused(Failure),
 }
 
 /// Reads an answer: a total function over statuses (HW-C4).
-pub fn meaning(kind: notice::Type, answer: &HttpAnswer) -> Meaning {
+pub fn interpret(kind: notice::Type, answer: &VendorResponse) -> VendorAnswer {
     match answer.status {
         200..=299 => match receipt(&answer.body) {
-            Ok(receipt) => Meaning::Accepted(receipt),
-            Err(why) => Meaning::Refused(Failure::new(Code::VendorRefused, why)),
+            Ok(receipt) => VendorAnswer::Accepted(receipt),
+            Err(why) => VendorAnswer::Refused(Failure::new(Code::VendorRefused, why)),
         },
         // Gone already is what a removal wants (F-28).
-        404 | 410 if kind == notice::Type::Removed => Meaning::Accepted(Receipt::default()),
+        404 | 410 if kind == notice::Type::Removed => VendorAnswer::Accepted(Receipt::default()),
         // The vendor removed the connection by itself, or never had it: telling it again does not help.
-        404 | 410 if kind == notice::Type::Status => Meaning::Accepted(Receipt::default()),
-        408 | 425 | 429 | 500..=599 => {
-            Meaning::TryAgain(format!("the vendor answered {}{}", answer.status, words(&answer.body)), answer.retry_after)
-        }
-        300..=399 => Meaning::Refused(Failure::new(
+        404 | 410 if kind == notice::Type::Status => VendorAnswer::Accepted(Receipt::default()),
+        408 | 425 | 429 | 500..=599 => VendorAnswer::TryAgain(
+            format!("the vendor answered {}{}", answer.status, vendor_message(&answer.body)),
+            answer.retry_after,
+        ),
+        300..=399 => VendorAnswer::Refused(Failure::new(
             Code::VendorRedirected,
             format!("the vendor's address answered {} with a redirect", answer.status),
         )),
-        status => {
-            Meaning::Refused(Failure::new(Code::VendorRefused, format!("the vendor answered {status}{}", words(&answer.body))))
-        }
+        status => VendorAnswer::Refused(Failure::new(
+            Code::VendorRefused,
+            format!("the vendor answered {status}{}", vendor_message(&answer.body)),
+        )),
     }
 }
 
@@ -197,51 +197,51 @@ fn receipt(body: &[u8]) -> Result<Receipt, String> {
     }
     Ok(Receipt {
         connection_id: one_line(&receipt.connection_id),
-        message: shorten(&one_line(&receipt.message), WORDS_BYTES_MAX),
+        message: shorten(&one_line(&receipt.message), MESSAGE_BYTES_MAX),
     })
 }
 
 /// The vendor's own words: `detail` or `title` of `application/problem+json` (RFC 9457).
-fn words(body: &[u8]) -> String {
+fn vendor_message(body: &[u8]) -> String {
     let problem: Option<Value> = serde_json::from_slice(body).ok();
     let word = |name: &str| problem.as_ref()?.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let said = word("detail").or_else(|| word("title"));
-    said.map_or_else(String::new, |said| format!(": {}", shorten(&one_line(&said), WORDS_BYTES_MAX)))
+    said.map_or_else(String::new, |said| format!(": {}", shorten(&one_line(&said), MESSAGE_BYTES_MAX)))
 }
 
 /// Tells the vendor how delivery fares (HW-D1).
 ///
 /// # Errors
 /// A vendor that refuses or cannot be reached.
-pub async fn tell_status(
+pub async fn notify_status(
     origin: &Origin,
     terms: &Terms,
-    status: Status,
+    status: DeliveryStatus,
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<(), Failure> {
     let data = notice::data(origin, terms).with_status(status);
-    tell_data(origin, terms, (notice::Type::Status, notice::id(origin)), data, until, ports).await.map(|_| ())
+    send_notice(origin, terms, (notice::Type::Status, notice::id(origin)), data, until, ports).await.map(|_| ())
 }
 
-async fn tell(
+async fn notify(
     origin: &Origin,
     terms: &Terms,
     kind_and_id: (notice::Type, String),
     until: OffsetDateTime,
     ports: &Ports<'_>,
-) -> Result<Told, Failure> {
-    tell_data(origin, terms, kind_and_id, notice::data(origin, terms), until, ports).await
+) -> Result<Acknowledgement, Failure> {
+    send_notice(origin, terms, kind_and_id, notice::data(origin, terms), until, ports).await
 }
 
-async fn tell_data(
+async fn send_notice(
     origin: &Origin,
     terms: &Terms,
     (kind, id): (notice::Type, String),
     data: notice::Data,
     until: OffsetDateTime,
     ports: &Ports<'_>,
-) -> Result<Told, Failure> {
+) -> Result<Acknowledgement, Failure> {
     let now = ports.clock.now();
     let proof = ports.identity.prove(&data.proof_request(origin, &terms.notice_url, now)?).await?;
     let notice = notice::seal(origin, terms, (kind, id), data, &proof, now)?;
@@ -250,18 +250,18 @@ async fn tell_data(
     loop {
         let now = ports.clock.now();
         let Some(left) = Duration::try_from(until - now).ok().filter(|left| !left.is_zero()) else {
-            return Err(unreachable(terms, &last));
+            return Err(vendor_unreachable(terms, &last));
         };
         let url = terms.notice_url.as_url();
         let mut pause = wait;
         match ports.vendor.post(url, &notice.headers, &notice.body, POST_LIMIT.min(left)).await {
-            Ok(answer) => match meaning(kind, &answer) {
-                Meaning::Accepted(receipt) => {
-                    info!(notice = notice.id, kind = kind.as_str(), status = answer.status, "the vendor was told");
-                    return Ok(Told { notice_id: notice.id, receipt });
+            Ok(answer) => match interpret(kind, &answer) {
+                VendorAnswer::Accepted(receipt) => {
+                    info!(notice = notice.id, kind = kind.as_str(), status = answer.status, "the vendor was notified");
+                    return Ok(Acknowledgement { notice_id: notice.id, receipt });
                 }
-                Meaning::Refused(failure) => return Err(failure),
-                Meaning::TryAgain(why, after) => {
+                VendorAnswer::Refused(failure) => return Err(failure),
+                VendorAnswer::TryAgain(why, after) => {
                     last = why;
                     pause = after.unwrap_or(wait).clamp(POST_WAIT, POST_WAIT_MAX);
                 }
@@ -269,7 +269,7 @@ async fn tell_data(
             Err(why) => last = why.to_string(),
         }
         if ports.clock.now() + pause >= until {
-            return Err(unreachable(terms, &last));
+            return Err(vendor_unreachable(terms, &last));
         }
         info!(
             notice = notice.id,
@@ -282,6 +282,6 @@ async fn tell_data(
     }
 }
 
-fn unreachable(terms: &Terms, last: &str) -> Failure {
+fn vendor_unreachable(terms: &Terms, last: &str) -> Failure {
     Failure::new(Code::VendorUnreachable, format!("`{}` did not accept the notice in time: {last}", terms.notice_url.authority()))
 }

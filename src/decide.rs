@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     billing::{
         self,
-        observe::{doomed, observe, observe_removal},
+        observe::{delete_scope, observe, observe_removal},
         plan,
     },
     connection::{self, notice},
@@ -36,7 +36,6 @@ pub struct DryRun {
     pub physical_resource_id: String,
     /// The account's role in billing, where the request needs it.
     pub account_role: Option<&'static str>,
-    /// Why.
     pub decision: String,
     /// The steps, by round; those of one round run together.
     pub rounds: Vec<Vec<String>>,
@@ -48,7 +47,7 @@ pub struct DryRun {
 ///
 /// # Errors
 /// The failure that the stack event would show.
-pub async fn look(event: &Value, ports: &Ports<'_>) -> Result<DryRun, Failure> {
+pub async fn preview(event: &Value, ports: &Ports<'_>) -> Result<DryRun, Failure> {
     let request = Request::parse(event)?;
     // Of the moment in which it is asked: looking may take a while.
     let now = ports.clock.now();
@@ -63,29 +62,29 @@ pub async fn look(event: &Value, ports: &Ports<'_>) -> Result<DryRun, Failure> {
         attributes,
     };
     match &request {
-        Request::Billing(_, asked @ billing::Asked::Have { export, before }) => {
-            plan::refuse_impossible(origin, export)?;
+        Request::Billing(_, asked @ billing::BillingRequest::Ensure { export, before }) => {
+            plan::check_change_is_possible(origin, export)?;
             let facts = observe(origin, export, before.as_ref(), ports).await?;
             let plan = plan::plan(origin, export, &facts, now)?;
             let id = plan::physical_id(origin, asked);
-            Ok(run(id, Some(facts.role.name().as_str()), plan.sentence.clone(), steps(&plan), plan.attributes))
+            Ok(run(id, Some(facts.billing_position.name().as_str()), plan.decision.clone(), steps(&plan), plan.attributes))
         }
-        Request::Billing(_, asked @ billing::Asked::Remove { kind, retention, prefix }) => {
+        Request::Billing(_, asked @ billing::BillingRequest::Remove { kind, retention, prefix }) => {
             let id = plan::physical_id(origin, asked);
-            let doomed = doomed(origin, prefix.as_ref(), ports).await?;
-            if doomed.ids.is_empty() {
-                let decision = "nothing of this stack's has this physical id".to_owned();
+            let delete_scope = delete_scope(origin, prefix.as_ref(), ports).await?;
+            if delete_scope.ids.is_empty() {
+                let decision = "nothing of this stack has this physical id".to_owned();
                 return Ok(run(id, None, decision, Vec::new(), Attributes::new()));
             }
-            let named = billing::Id::recognise(origin, &id).map(|id| id.kind());
+            let named = billing::ExportId::from_physical_id(origin, &id).map(|id| id.kind());
             let sure: Vec<billing::Kind> = kind.iter().copied().chain(named).collect();
-            let found = observe_removal(origin, doomed.ids, &sure, ports).await?;
+            let found = observe_removal(origin, delete_scope.ids, &sure, ports).await?;
             let plan = plan::plan_removal(origin, &found.remains, *retention)?;
-            let sentence = std::iter::once(plan.sentence.clone()).chain(found.remarks).collect::<Vec<_>>().join("; ");
-            Ok(run(id, None, sentence, steps(&plan), plan.attributes))
+            let decision = std::iter::once(plan.decision.clone()).chain(found.remarks).collect::<Vec<_>>().join("; ");
+            Ok(run(id, None, decision, steps(&plan), plan.attributes))
         }
         Request::Connection(_, asked) => {
-            let (id, decision, step) = telling(origin, asked);
+            let (id, decision, step) = notice_step(origin, asked);
             Ok(run(id, None, decision, vec![vec![step]], Attributes::new()))
         }
     }
@@ -95,26 +94,29 @@ fn steps(plan: &plan::Plan) -> Vec<Vec<String>> {
     plan.rounds.iter().map(|round| round.iter().map(ToString::to_string).collect()).collect()
 }
 
-fn telling(origin: &Origin, asked: &connection::Asked) -> (String, String, String) {
+fn notice_step(origin: &Origin, asked: &connection::ConnectionRequest) -> (String, String, String) {
     let own = connection::physical_id(origin);
     let id = origin.physical_id.clone().unwrap_or_else(|| own.clone());
-    let tell = |terms: &connection::Terms, kind: notice::Type| {
+    let describe_notice = |terms: &connection::Terms, kind: notice::Type| {
         let packs: Vec<String> = terms.packs.iter().map(|(pack, mode)| format!("{pack} {mode}")).collect();
         let granted = if packs.is_empty() { "no permission packs".to_owned() } else { packs.join(", ") };
-        format!("tell `{}` `{}` about role `{}` with {granted}", terms.notice_url.authority(), kind.as_str(), terms.role_arn)
+        format!("notify `{}` (`{}`) about role `{}` with {granted}", terms.notice_url.authority(), kind.as_str(), terms.role_arn)
     };
     let (decision, step) = match asked {
-        connection::Asked::Have(terms) => {
+        connection::ConnectionRequest::Ensure(terms) => {
             let kind = if origin.request_type == RequestType::Update { notice::Type::Updated } else { notice::Type::Established };
-            ("the vendor is told, with a proof of identity; its answer decides".to_owned(), tell(terms, kind))
+            ("the vendor is notified, with a proof of identity; its answer decides".to_owned(), describe_notice(terms, kind))
         }
-        connection::Asked::Remove(_) if id != own => {
-            ("nothing of this stack's has this physical id".to_owned(), "tell no one".to_owned())
+        connection::ConnectionRequest::Remove(_) if id != own => {
+            ("nothing of this stack has this physical id".to_owned(), "send no notice".to_owned())
         }
-        connection::Asked::Remove(Ok(terms)) => {
-            ("the vendor is told; the stack is removed whatever it answers".to_owned(), tell(terms, notice::Type::Removed))
+        connection::ConnectionRequest::Remove(Ok(terms)) => (
+            "the vendor is notified; the stack is deleted whatever it answers".to_owned(),
+            describe_notice(terms, notice::Type::Removed),
+        ),
+        connection::ConnectionRequest::Remove(Err(failure)) => {
+            (format!("the vendor cannot be notified: {failure}"), "send no notice".to_owned())
         }
-        connection::Asked::Remove(Err(failure)) => (format!("the vendor cannot be told: {failure}"), "tell no one".to_owned()),
     };
     (id, decision, step)
 }

@@ -6,9 +6,9 @@ use std::fmt;
 
 use crate::names::one_line;
 
-/// Who can mend it.
+/// Who can fix it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
+pub enum FixedBy {
     /// The person who launched the stack, or the owner of the account.
     Customer,
     /// The vendor who published the template.
@@ -20,7 +20,7 @@ pub enum Blame {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $blame:ident, $next:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $fixed_by:ident, $next:literal;)*) => {
         /// A stable error code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Code { $($(#[$doc])* $name,)* }
@@ -34,9 +34,9 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// Who can mend it.
-            pub fn blame(self) -> Blame {
-                match self { $(Self::$name => Blame::$blame,)* }
+            /// Who can fix it.
+            pub fn fixed_by(self) -> FixedBy {
+                match self { $(Self::$name => FixedBy::$fixed_by,)* }
             }
 
             /// What to do next, one sentence.
@@ -63,7 +63,7 @@ codes! {
     /// A property has a value that is not allowed.
     PropertyInvalid = "PROPERTY_INVALID", Customer,
         "Correct the value and create or update the stack again.";
-    /// A property that Hawser does not know, most often a slip of the pen.
+    /// A property that Hawser does not know, usually a typo.
     PropertyUnknown = "PROPERTY_UNKNOWN", Vendor,
         "Remove the property or correct its name.";
     /// A property was changed that stays as it was at creation.
@@ -71,16 +71,16 @@ codes! {
         "Keep the earlier value, or create a second stack with the new one.";
     /// The stack is in a partition that Hawser does not support.
     PartitionUnsupported = "PARTITION_UNSUPPORTED", Customer,
-        "Launch the stack in an account of aws, aws-cn, aws-us-gov or aws-eusc.";
+        "Launch the stack in an account of the partition aws, aws-cn, aws-us-gov or aws-eusc.";
     /// The notice URL is not one that a notice may be sent to.
     NoticeUrlRefused = "NOTICE_URL_REFUSED", Vendor,
-        "Set NoticeUrl to an https URL without user name and fragment.";
+        "Set NoticeUrl to an https URL without user name, password or fragment.";
     /// AWS denied a call.
     AwsAccessDenied = "AWS_ACCESS_DENIED", Customer,
-        "Allow the action for the handler's role: look for a permissions boundary, or a role that was changed by hand.";
+        "Allow the action for the handler's role: check its permissions boundary and whether the role was changed by hand.";
     /// An organization's service control policy denied a call (F-5).
     AwsDeniedByScp = "AWS_DENIED_BY_SCP", Customer,
-        "Ask the owner of the organization to exempt the handler's role from the service control policy that denies this action.";
+        "Ask your organization's administrator to exempt the handler's role from the service control policy that denies this action.";
     /// AWS throttled a call until the tries were used up.
     AwsThrottled = "AWS_THROTTLED", Aws,
         "Wait a few minutes and try again.";
@@ -89,19 +89,19 @@ codes! {
         "Check the AWS Health Dashboard and that the function can reach the internet, then try again.";
     /// AWS refused a call for another reason, which stands in the cause.
     AwsRefused = "AWS_REFUSED", Hawser,
-        "Look the AWS error code up; if the cause is not in your account, report it to the vendor with this text.";
+        "Look up the AWS error code; if the cause is not in your account, send this message to the vendor.";
     /// The account has as many reports as AWS allows.
     BillingReportLimit = "BILLING_REPORT_LIMIT", Customer,
-        "Delete a report that nobody needs, or set Reuse=WhenSuitable.";
+        "Delete a report that is no longer needed, or set Reuse=WhenSuitable.";
     /// The account has as many Data Exports of this kind as AWS allows.
     BillingExportQuota = "BILLING_EXPORT_QUOTA", Customer,
-        "Delete an export that nobody needs, set Reuse=WhenSuitable, or ask AWS to raise the quota.";
+        "Delete an export that is no longer needed, set Reuse=WhenSuitable, or ask AWS to raise the quota.";
     /// The report or export that the customer names is not in the account.
     BillingExportNotFound = "BILLING_EXPORT_NOT_FOUND", Customer,
         "Correct ExistingExport, or leave it empty.";
     /// The report, export or bucket that the customer names cannot serve.
     BillingExportUnusable = "BILLING_EXPORT_UNUSABLE", Customer,
-        "Mend what the cause says, name another one, or leave ExistingExport and ExistingBucket empty.";
+        "Fix the problem described above, choose another export or bucket, or leave ExistingExport and ExistingBucket empty.";
     /// AWS offers no table for the asked kind, or none that a query can name.
     BillingTableMissing = "BILLING_TABLE_MISSING", Customer,
         "Set Kind to CostAndUsageReport, or ask AWS why Data Exports does not offer the table to this account.";
@@ -110,34 +110,34 @@ codes! {
         "Delete that report or export, or restore its hawser tags, then try again.";
     /// The report service does not accept the bucket (F-16).
     BillingBucketRejected = "BILLING_BUCKET_REJECTED", Customer,
-        "Look for a policy of the organization that changes bucket policies or blocks service principals, then try again.";
+        "Check whether a policy of your organization changes bucket policies or blocks service principals, then try again.";
     /// A bucket with the derived name exists and is not this stack's.
     BillingBucketNotOurs = "BILLING_BUCKET_NOT_OURS", Customer,
-        "Create the stack again under another name: the bucket's name is derived from the stack.";
+        "Create the stack again under another name; the bucket name is derived from the stack.";
     /// The bucket's policy cannot be merged with.
     BucketPolicyUnmergeable = "BUCKET_POLICY_UNMERGEABLE", Customer,
         "Shorten or correct the bucket's policy, then try again.";
-    /// AWS could not deliver billing data, or will not be able to. Told by the delivery watch.
+    /// AWS could not deliver billing data, or will not be able to. Reported by the delivery check.
     BillingDeliveryFailed = "BILLING_DELIVERY_FAILED", Customer,
-        "Restore the bucket and its policy; if this stack made them, update the stack with another value of BillingRepair.";
-    /// The billing export was removed. Told by the delivery watch.
+        "Restore the bucket and its policy; if this stack created them, update the stack with a new value of BillingRepair.";
+    /// The billing export was removed. Reported by the delivery check.
     BillingExportGone = "BILLING_EXPORT_GONE", Customer,
-        "Update the stack with another value of BillingRepair to have one again.";
-    /// Billing data are late. Told by the delivery watch.
+        "Update the stack with a new value of BillingRepair to create another one.";
+    /// Billing data are late. Reported by the delivery check.
     BillingDataLate = "BILLING_DATA_LATE", Aws,
-        "Wait a day; if nothing comes, ask AWS Support why the export is not delivered.";
-    /// What a manifest names is not in the bucket, or the manifest cannot be read. Told by the delivery watch.
+        "Wait a day; if no data arrives, ask AWS Support why the export is not delivered.";
+    /// What a manifest names is not in the bucket, or the manifest cannot be read. Reported by the delivery check.
     BillingDataMissing = "BILLING_DATA_MISSING", Customer,
-        "Look for a lifecycle rule or a person that removes billing data from the bucket; the next delivery brings this month again.";
+        "Check whether a lifecycle rule or a person deletes billing data from the bucket; the next delivery restores the current month.";
     /// The function has no credentials to sign the proof of identity with.
     CredentialsMissing = "CREDENTIALS_MISSING", Hawser,
         "Run the handler with the credentials of its role, as Lambda does.";
     /// The vendor refused the connection; the cause holds its own words.
     VendorRefused = "VENDOR_REFUSED", Customer,
-        "Follow the vendor's words, or start again from the vendor's launch link.";
+        "Follow the vendor's instructions, or start again from the vendor's launch link.";
     /// The vendor could not be reached until the tries were used up.
     VendorUnreachable = "VENDOR_UNREACHABLE", Vendor,
-        "Try again later; if it stays, tell the vendor.";
+        "Try again later; if the problem persists, contact the vendor.";
     /// The vendor's address answered with a redirect, which is never followed.
     VendorRedirected = "VENDOR_REDIRECTED", Vendor,
         "Set NoticeUrl to the final address.";
@@ -149,7 +149,7 @@ codes! {
         "Nothing was removed; if you are deleting this stack, delete it again.";
     /// The work was not done in time.
     DeadlineExceeded = "DEADLINE_EXCEEDED", Aws,
-        "Try again; if it stays, check that the function can reach the internet.";
+        "Try again; if the problem persists, check that the function can reach the internet.";
     /// A defect in Hawser.
     Internal = "INTERNAL", Hawser,
         "Report it to the vendor with the request id of this event.";
@@ -169,7 +169,6 @@ impl fmt::Display for Code {
 /// Displayed, it is the stack event's reason: `CODE: cause. Next step. [aws request …]` (F-6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The stable code.
     pub code: Code,
     /// What happened: one sentence without its full stop.
     pub cause: String,

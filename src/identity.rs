@@ -43,7 +43,6 @@ pub struct Proof {
     pub url: String,
     /// Every header to send, by lowercase name; all but `authorization` are signed.
     pub headers: BTreeMap<String, String>,
-    /// The form body.
     pub body: String,
 }
 

@@ -1,6 +1,6 @@
 //! The Lambda entry point: one execution environment, one event at a time.
 
-use hawser::{handler, sdk::world::World};
+use hawser::{handler, sdk::world::LivePorts};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -11,7 +11,7 @@ use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::Sub
 async fn main() -> Result<(), Error> {
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
     tracing_subscriber::registry().with(lines.with_filter(log_filter())).init();
-    let world = World::from_env().await;
+    let world = LivePorts::from_env().await;
     // Nothing fallible happens before the loop: a world that could not be built fails each event, clearly.
     let world = &world;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| -> Result<(), Error> {

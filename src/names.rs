@@ -273,7 +273,7 @@ impl FromStr for BucketName {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let refuse = |why: &str| Err(NameError::new(format!("`{}` is no bucket name: {why}", shorten(text, 80))));
+        let refuse = |why: &str| Err(NameError::new(format!("`{}` is not a valid bucket name: {why}", shorten(text, 80))));
         if !(3..=63).contains(&text.len()) {
             return refuse("it must have 3 to 63 characters");
         }
@@ -281,10 +281,10 @@ impl FromStr for BucketName {
             return refuse("only lowercase letters, digits and inner hyphens are allowed");
         }
         if let Some(reserved) = BUCKET_RESERVED_PREFIXES.iter().find(|p| text.starts_with(**p)) {
-            return refuse(&format!("S3 reserves the beginning `{reserved}`"));
+            return refuse(&format!("S3 reserves the prefix `{reserved}`"));
         }
         if let Some(reserved) = BUCKET_RESERVED_SUFFIXES.iter().find(|s| text.ends_with(**s)) {
-            return refuse(&format!("S3 reserves the ending `{reserved}`"));
+            return refuse(&format!("S3 reserves the suffix `{reserved}`"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -305,12 +305,12 @@ impl BucketName {
 
 /// The name of a Cost and Usage Report that Hawser makes, `<prefix>-<16 hex>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ReportName(String);
-text_newtype!(ReportName);
+pub struct ExportName(String);
+text_newtype!(ExportName);
 
-impl ReportName {
+impl ExportName {
     /// The name for a prefix and a key; both are already narrower than the service's `[0-9A-Za-z!\-_.*'()]{1,256}`.
-    pub fn new(prefix: &NamePrefix, key: &Key) -> Self {
+    pub fn new(prefix: &NamePrefix, key: &Digest16) -> Self {
         Self(format!("{prefix}-{key}"))
     }
 
@@ -323,10 +323,10 @@ impl ReportName {
 /// Sixteen hexadecimal characters derived from the request: the part of every name that tells stacks, logical
 /// resources and replacements apart (F-20, F-37).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key(String);
-text_newtype!(Key);
+pub struct Digest16(String);
+text_newtype!(Digest16);
 
-impl Key {
+impl Digest16 {
     /// Derives a key; equal parts give equal keys, and no two lists of parts run together.
     pub fn derive(parts: &[&str]) -> Self {
         Self(digest_hex(parts, 8))
@@ -362,7 +362,7 @@ impl ResponseUrl {
     }
 
     /// Whether the host is one of S3's, as CloudFormation's own response URLs are.
-    pub fn is_familiar(&self) -> bool {
+    pub fn is_cloudformation_host(&self) -> bool {
         let host = self.host();
         self.0.scheme() == "https"
             && host.starts_with("cloudformation-custom-resource-")

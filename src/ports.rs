@@ -21,18 +21,15 @@ pub struct Ports<'a> {
     pub stacks: &'a dyn Stacks,
     /// The signer of the proof of identity.
     pub identity: &'a dyn Identity,
-    /// The vendor.
     pub vendor: &'a dyn Vendor,
     /// Where responses are uploaded.
     pub mailbox: &'a dyn Mailbox,
-    /// Time.
     pub clock: &'a dyn Clock,
 }
 
 /// What came back from the vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpAnswer {
-    /// The HTTP status.
+pub struct VendorResponse {
     pub status: u16,
     /// `Retry-After`, when it is a number of seconds.
     pub retry_after: Option<Duration>,
@@ -46,7 +43,7 @@ pub const VENDOR_BODY_BYTES_MAX: usize = 16 * 1024;
 /// No answer at all: the end of a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
-pub struct NoAnswer(pub String);
+pub struct NoResponse(pub String);
 
 /// The vendor's end.
 #[async_trait]
@@ -58,14 +55,14 @@ pub trait Vendor: Send + Sync {
         headers: &BTreeMap<&'static str, String>,
         body: &str,
         limit: Duration,
-    ) -> Result<HttpAnswer, NoAnswer>;
+    ) -> Result<VendorResponse, NoResponse>;
 }
 
 /// Where CloudFormation waits for responses.
 #[async_trait]
 pub trait Mailbox: Send + Sync {
     /// One PUT with an empty Content-Type and an exact Content-Length, ended after `limit`; the status.
-    async fn put(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoAnswer>;
+    async fn put(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoResponse>;
 }
 
 /// Time, the only source of it in the core.

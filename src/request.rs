@@ -1,4 +1,4 @@
-//! Wire JSON to [`Envelope`] (lenient: whom to answer), then to [`Request`] (strict: what was asked).
+//! Wire JSON to [`Envelope`](crate::protocol::envelope::Envelope) (lenient: whom to answer), then to [`Request`] (strict: what was asked).
 //!
 //! The order is the point (HW-A1, F-3): the envelope is read from plain JSON before anything can fail, so a slip in the
 //! properties becomes a FAILED response and not a stack that hangs for an hour.
@@ -14,15 +14,15 @@ use crate::{
 };
 
 /// How much of a wrong word an error repeats.
-const WORD_SHOWN_BYTES: usize = 80;
+const QUOTED_BYTES_MAX: usize = 80;
 
 /// A request, wholly checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// `Custom::BillingExport`
-    Billing(Origin, billing::Asked),
+    Billing(Origin, billing::BillingRequest),
     /// `Custom::AccountConnection`
-    Connection(Origin, connection::Asked),
+    Connection(Origin, connection::ConnectionRequest),
 }
 
 impl Request {
@@ -40,7 +40,7 @@ impl Request {
             "Create" => RequestType::Create,
             "Update" => RequestType::Update,
             "Delete" => RequestType::Delete,
-            other => return Err(invalid(format!("`{}` is no request type", shorten(other, WORD_SHOWN_BYTES)))),
+            other => return Err(invalid(format!("`{}` is not a request type", shorten(other, QUOTED_BYTES_MAX)))),
         };
         let origin = Origin {
             request_type,
@@ -66,8 +66,8 @@ impl Request {
             billing::RESOURCE_TYPE => {
                 let asked = match request_type {
                     RequestType::Delete => billing::removal(properties),
-                    RequestType::Create => billing::Asked::Have { export: Export::parse(properties)?, before: None },
-                    RequestType::Update => billing::Asked::Have {
+                    RequestType::Create => billing::BillingRequest::Ensure { export: Export::parse(properties)?, before: None },
+                    RequestType::Update => billing::BillingRequest::Ensure {
                         export: Export::parse(properties)?,
                         before: Self::properties(event, "OldResourceProperties").ok().and_then(|old| Export::parse(old).ok()),
                     },
@@ -76,14 +76,16 @@ impl Request {
             }
             connection::RESOURCE_TYPE => {
                 let asked = match request_type {
-                    RequestType::Delete => connection::Asked::Remove(Terms::parse(properties).map(Box::new)),
-                    RequestType::Create | RequestType::Update => connection::Asked::Have(Box::new(Terms::parse(properties)?)),
+                    RequestType::Delete => connection::ConnectionRequest::Remove(Terms::parse(properties).map(Box::new)),
+                    RequestType::Create | RequestType::Update => {
+                        connection::ConnectionRequest::Ensure(Box::new(Terms::parse(properties)?))
+                    }
                 };
                 Ok(Self::Connection(origin, asked))
             }
             other => Err(Failure::new(
                 Code::ResourceTypeUnknown,
-                format!("`{}` is not a resource type of this function", shorten(other, WORD_SHOWN_BYTES)),
+                format!("`{}` is not a resource type of this function", shorten(other, QUOTED_BYTES_MAX)),
             )),
         }
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use hawser::{
     billing::{
-        self, Export, Id, Kind, Retention,
+        self, Export, ExportId, Kind, Retention,
         observe::observe_removal,
         plan::{self as billing_plan, Step},
     },
@@ -28,7 +28,7 @@ use hawser::{
 };
 use serde_json::Value;
 
-use crate::template::{Resolved, Setting, Template, TemplateError};
+use crate::template::{ResolveContext, Resolved, Template, TemplateError};
 
 pub mod access;
 mod caller;
@@ -41,15 +41,15 @@ pub mod sdk;
 pub mod stackless;
 
 pub use caller::{Caller, CallerKind};
-pub use plan::{Done, Plan};
-pub use refusal::Refusal;
-pub(crate) use refusal::refused;
+pub use plan::{ConnectionPlan, ConnectionResult};
+pub use refusal::CommandError;
+pub(crate) use refusal::command_error;
 
-use access::{Change, Seen, TAG_NAME_PREFIX, TAG_TOLD, Wanted};
-use events::Asking;
+use access::{Change, DesiredAccess, ExistingAccess, TAG_NAME_PREFIX, TAG_NOTIFIED};
+use events::SyntheticEvent;
 use iam::Iam;
-use plan::Work;
-use stackless::{Progress, Standing};
+use plan::PlanInputs;
+use stackless::{Progress, StacklessAws};
 
 /// The resource of billing data in the template.
 pub const BILLING: &str = "BillingExport";
@@ -62,12 +62,10 @@ const STACK_NAME: &str = "hawser-connect";
 
 /// What a person asks for.
 #[derive(Debug, Clone)]
-pub struct Wish {
-    /// The template.
+pub struct ConnectRequest {
     pub template: Template,
     /// Its parameters, those of the launch included.
     pub parameters: BTreeMap<String, String>,
-    /// Who asks.
     pub caller: Caller,
     /// The Region that the template's own Region stands for in policies.
     pub region: Region,
@@ -90,7 +88,7 @@ pub fn connection_id(account: &AccountId, partition: Partition, name: &str) -> R
     id.parse().map_err(|_| Failure::new(Code::Internal, "the connection's id is not of a stack's form"))
 }
 
-impl Wish {
+impl ConnectRequest {
     fn parameter(&self, name: &str) -> String {
         let default = || self.template.parameters().into_iter().find(|known| known.name == name)?.default;
         self.parameters.get(name).cloned().or_else(default).unwrap_or_default()
@@ -103,16 +101,16 @@ impl Wish {
     /// The template for this connection. Names and ARNs of role and policies are known before they are made; of billing data
     /// what the handler answered.
     fn resolve(&self, stack: &StackId, attributes: &BTreeMap<String, String>) -> Result<Resolved, TemplateError> {
-        let mut setting = Setting {
+        let mut context = ResolveContext {
             parameters: self.parameters.clone(),
             account_id: stack.account.as_str().to_owned(),
             partition: stack.partition.as_str().to_owned(),
             region: self.region.as_str().to_owned(),
             stack_name: STACK_NAME.to_owned(),
             stack_id: stack.as_str().to_owned(),
-            ..Setting::default()
+            ..ResolveContext::default()
         };
-        let first = self.template.resolve(&setting)?;
+        let first = self.template.resolve(&context)?;
         for (logical_id, resource) in first.resources() {
             let path = resource["Properties"]["Path"].as_str().unwrap_or("/");
             let name = access::name(stack, logical_id);
@@ -123,81 +121,88 @@ impl Wish {
             };
             let arn = access::arn(stack, kind, path, &name);
             // What `Ref` gives: of a role its name, of a policy its ARN.
-            setting.references.insert(logical_id.clone(), if kind == "role" { name } else { arn.clone() });
-            setting.attributes.insert((logical_id.clone(), attribute.to_owned()), arn);
+            context.references.insert(logical_id.clone(), if kind == "role" { name } else { arn.clone() });
+            context.attributes.insert((logical_id.clone(), attribute.to_owned()), arn);
         }
         // Neither is there: what refers to them is not made here.
-        setting.references.remove(access::FUNCTION_ROLE);
-        setting.attributes.remove(&(access::FUNCTION_ROLE.to_owned(), "Arn".to_owned()));
+        context.references.remove(access::FUNCTION_ROLE);
+        context.attributes.remove(&(access::FUNCTION_ROLE.to_owned(), "Arn".to_owned()));
         // Read off a policy's order in a stack, where the watch comes first.
-        setting.references.insert("DeliveryWatch".to_owned(), String::new());
-        setting.attributes.extend(attributes.iter().map(|(name, value)| ((BILLING.to_owned(), name.clone()), value.clone())));
-        self.template.resolve(&setting)
+        context.references.insert("DeliveryWatch".to_owned(), String::new());
+        context.attributes.extend(attributes.iter().map(|(name, value)| ((BILLING.to_owned(), name.clone()), value.clone())));
+        self.template.resolve(&context)
     }
 
-    fn properties(&self, resolved: &Resolved, logical_id: &str) -> Result<Value, Refusal> {
+    fn properties(&self, resolved: &Resolved, logical_id: &str) -> Result<Value, CommandError> {
         let resource = resolved.resources().get(logical_id);
         let missing = || Failure::new(Code::Internal, format!("the template has no `{logical_id}`"));
         Ok(resource.ok_or_else(missing)?["Properties"].clone())
     }
 
     /// Vendors take the word of a role or a user only (docs/notices.md, "Verify a notice").
-    fn refuse_caller(&self) -> Result<(), Refusal> {
+    fn check_caller(&self) -> Result<(), CommandError> {
         match self.caller.kind() {
             CallerKind::Role | CallerKind::User => Ok(()),
             CallerKind::Root | CallerKind::Other => {
-                let cause = format!("you are `{}`, and vendors take the word of a role or a user only", self.caller.arn);
-                Err(refused("CONNECT_CALLER", cause, "Use the credentials of a role or of an IAM user."))
+                let cause =
+                    format!("you are `{}`, and vendors accept a proof of identity from a role or a user only", self.caller.arn);
+                Err(command_error("CONNECT_CALLER", cause, "Use the credentials of a role or of an IAM user."))
             }
         }
     }
 
     /// What the vendor can be told with.
-    fn refuse_untold(&self) -> Result<(), Refusal> {
+    fn require_launch_token(&self) -> Result<(), CommandError> {
         if self.parameter("ExternalId").is_empty() {
-            let cause = "`ExternalId` is empty, and without a stack there is no random id in its place".to_owned();
-            return Err(refused("CONNECT_EXTERNAL_ID", cause, "Give the external id that the vendor issued."));
+            let cause = "`ExternalId` is empty, and there is no stack to generate one".to_owned();
+            return Err(command_error("CONNECT_EXTERNAL_ID", cause, "Give the external id that the vendor issued."));
         }
         if self.parameter("LaunchToken").parse::<LaunchToken>().is_err() {
-            let cause = "there is no launch token, or it has not the form of one".to_owned();
-            return Err(refused("CONNECT_TOKEN", cause, "Give it by --launch-token-file or in HAWSER_LAUNCH_TOKEN."));
+            let cause = "the launch token is missing or malformed".to_owned();
+            return Err(command_error("CONNECT_TOKEN", cause, "Pass it with --launch-token-file or HAWSER_LAUNCH_TOKEN."));
         }
         Ok(())
     }
 }
 
 /// A connection with everything that it needs of the world.
-pub struct Direct<'a> {
-    wish: &'a Wish,
+pub struct StacklessConnection<'a> {
+    request: &'a ConnectRequest,
     stack: StackId,
     /// Of this run: it tells the vendor's notices, and the places of reports that are made, apart.
     request_id: String,
     ports: Ports<'a>,
-    standing: &'a Standing<'a>,
+    aws: &'a StacklessAws<'a>,
     iam: &'a dyn Iam,
     progress: &'a dyn Progress,
 }
 
-impl<'a> Direct<'a> {
-    /// For a wish. `ports.cloud` is replaced by `standing`.
+impl<'a> StacklessConnection<'a> {
+    /// For a wish. `ports.cloud` is replaced by `aws`.
     ///
     /// # Errors
     /// None in practice.
     pub fn new(
-        wish: &'a Wish,
+        request: &'a ConnectRequest,
         ports: Ports<'a>,
-        standing: &'a Standing<'a>,
+        aws: &'a StacklessAws<'a>,
         iam: &'a dyn Iam,
         progress: &'a dyn Progress,
-    ) -> Result<Self, Refusal> {
-        let stack = wish.stack()?;
+    ) -> Result<Self, CommandError> {
+        let stack = request.stack()?;
         let now = ports.clock.now().unix_timestamp_nanos().to_string();
         let request_id = digest_hex(&["hawser connect", stack.as_str(), &now], 16);
-        Ok(Self { wish, stack, request_id, ports: Ports { cloud: standing, stacks: standing, ..ports }, standing, iam, progress })
+        Ok(Self { request, stack, request_id, ports: Ports { cloud: aws, stacks: aws, ..ports }, aws, iam, progress })
     }
 
-    fn asking(&self, request_type: RequestType, logical_id: &'a str, physical_id: Option<&str>, properties: Value) -> Asking<'a> {
-        Asking {
+    fn synthetic_event(
+        &self,
+        request_type: RequestType,
+        logical_id: &'a str,
+        physical_id: Option<&str>,
+        properties: Value,
+    ) -> SyntheticEvent<'a> {
+        SyntheticEvent {
             request_type,
             stack: self.stack.clone(),
             request_id: self.request_id.clone(),
@@ -208,8 +213,8 @@ impl<'a> Direct<'a> {
     }
 
     /// What the connection would have its billing data by.
-    fn export(&self, resolved: &Resolved) -> Result<(Export, Value), Refusal> {
-        let properties = self.wish.properties(resolved, BILLING)?;
+    fn export(&self, resolved: &Resolved) -> Result<(Export, Value), CommandError> {
+        let properties = self.request.properties(resolved, BILLING)?;
         Ok((Export::parse(properties.as_object())?, properties))
     }
 
@@ -224,39 +229,39 @@ impl<'a> Direct<'a> {
     }
 
     /// The ids of billing data under which something of ours is left, without the one that is kept.
-    async fn left(
+    async fn leftover_ids(
         &self,
         prefix: &NamePrefix,
-        kept: Option<&Id>,
+        kept: Option<&ExportId>,
         kind: Kind,
-    ) -> Result<Vec<(Id, billing::facts::Remains)>, Refusal> {
+    ) -> Result<Vec<(ExportId, billing::facts::OwnedResources)>, CommandError> {
         let origin = self.origin(RequestType::Delete, BILLING);
-        let ids = Id::all(&origin, prefix).filter(|id| Some(id) != kept).collect();
+        let ids = ExportId::all(&origin, prefix).filter(|id| Some(id) != kept).collect();
         let found = observe_removal(&origin, ids, &[kind], &self.ports).await?;
         Ok(found.remains.into_iter().filter(|(_, remains)| *remains != Default::default()).collect())
     }
 
     /// The connection's name prefix as it was made with, which never changes.
-    fn prefix(&self, export: &Export, seen: &Seen) -> Result<NamePrefix, Refusal> {
-        let recorded = seen.recorded(TAG_NAME_PREFIX).and_then(|tag| tag.parse().ok());
+    fn prefix(&self, export: &Export, existing: &ExistingAccess) -> Result<NamePrefix, CommandError> {
+        let recorded = existing.recorded(TAG_NAME_PREFIX).and_then(|tag| tag.parse().ok());
         Ok(recorded.unwrap_or_else(|| export.prefix.clone()))
     }
 
     /// Looks at everything and says what connecting would do. Changes nothing.
     ///
     /// # Errors
-    /// [`Refusal`]
-    pub async fn plan(&self) -> Result<Plan, Refusal> {
-        self.wish.refuse_caller()?;
-        self.wish.refuse_untold()?;
-        let first = self.wish.resolve(&self.stack, &BTreeMap::new())?;
+    /// [`CommandError`]
+    pub async fn plan(&self) -> Result<ConnectionPlan, CommandError> {
+        self.request.check_caller()?;
+        self.request.require_launch_token()?;
+        let first = self.request.resolve(&self.stack, &BTreeMap::new())?;
         let (export, properties) = self.export(&first)?;
-        access::refuse_kinds(&first)?;
-        let seen = Seen::look(&self.wish.template, &self.stack, self.iam).await?;
+        access::check_resource_types(&first)?;
+        let existing = ExistingAccess::read(&self.request.template, &self.stack, self.iam).await?;
         let id = export.id(&self.origin(RequestType::Create, BILLING));
-        let prefix = self.prefix(&export, &seen)?;
-        let left = self.left(&prefix, Some(&id), export.kind).await?;
-        let told_before = seen.recorded(TAG_TOLD).map(str::to_owned);
+        let prefix = self.prefix(&export, &existing)?;
+        let left = self.leftover_ids(&prefix, Some(&id), export.kind).await?;
+        let notified_before = existing.recorded(TAG_NOTIFIED).map(str::to_owned);
         let current = match left.first() {
             Some((old, _)) => old.to_string(),
             // Under another prefix, so that the handler refuses to change it in its own words.
@@ -265,19 +270,19 @@ impl<'a> Direct<'a> {
             }
             None => id.to_string(),
         };
-        let current = (told_before.is_some() || prefix != export.prefix).then_some(current);
+        let current = (notified_before.is_some() || prefix != export.prefix).then_some(current);
         let billing = self.dry(&self.billing_event(current.as_deref(), properties)).await?;
         let attributes = owned(&billing.attributes);
-        let resolved = self.wish.resolve(&self.stack, &attributes)?;
-        let wanted = Wanted::read(&self.wish.template, &resolved, &self.stack, export.prefix.as_str())?;
-        self.refuse_too_many(&wanted).await?;
-        self.refuse_missing_roles(&wanted).await?;
-        let access = access::plan(&self.wish.template, &wanted, &seen)?;
-        let told = self.fingerprint(&resolved)?;
+        let resolved = self.request.resolve(&self.stack, &attributes)?;
+        let desired = DesiredAccess::read(&self.request.template, &resolved, &self.stack, export.prefix.as_str())?;
+        self.check_policy_quota(&desired).await?;
+        self.check_roles_exist(&desired).await?;
+        let access = access::plan(&self.request.template, &desired, &existing)?;
+        let reported = self.fingerprint(&resolved)?;
         let rounds: Vec<String> = billing.rounds.iter().flatten().cloned().collect();
         let changes = !rounds.is_empty() || !access.before.is_empty() || !access.after.is_empty() || !left.is_empty();
-        let is_new = told_before.is_none();
-        let tells = changes || told_before.as_deref() != Some(&told);
+        let is_new = notified_before.is_none();
+        let notifies = changes || notified_before.as_deref() != Some(&reported);
         let mut afterwards = lines(&access.after);
         for (id, remains) in &left {
             let removal = billing_plan::plan_removal(
@@ -287,25 +292,31 @@ impl<'a> Direct<'a> {
             )?;
             afterwards.extend(removal.rounds.iter().flatten().map(Step::to_string));
         }
-        Ok(Plan {
+        Ok(ConnectionPlan {
             command: if is_new { "connect" } else { "update" },
             decision: billing.decision,
             billing: rounds,
             access: lines(&access.before),
-            notice: if tells { Some(self.notice_line(is_new, &resolved)?) } else { None },
+            notice: if notifies { Some(self.notice_line(is_new, &resolved)?) } else { None },
             afterwards,
-            work: Work { old: left.into_iter().map(|(id, _)| id).collect(), current, seen, told_before, removal: Vec::new() },
-            ..self.head()
+            work: PlanInputs {
+                old: left.into_iter().map(|(id, _)| id).collect(),
+                current,
+                existing,
+                notified_before,
+                removal: Vec::new(),
+            },
+            ..self.plan_header()
         })
     }
 
-    fn head(&self) -> Plan {
-        Plan {
+    fn plan_header(&self) -> ConnectionPlan {
+        ConnectionPlan {
             command: "connect",
             account_id: self.stack.account.as_str().to_owned(),
-            caller: self.wish.caller.arn.clone(),
-            connection: self.wish.parameter("ConnectionName"),
-            vendor: Some(self.wish.parameter("VendorName"))
+            caller: self.request.caller.arn.clone(),
+            connection: self.request.parameter("ConnectionName"),
+            vendor: Some(self.request.parameter("VendorName"))
                 .filter(|name| !name.is_empty())
                 .unwrap_or_else(|| "the vendor".to_owned()),
             id: self.stack.as_str().to_owned(),
@@ -314,56 +325,56 @@ impl<'a> Direct<'a> {
             access: Vec::new(),
             notice: None,
             afterwards: Vec::new(),
-            work: Work::default(),
+            work: PlanInputs::default(),
         }
     }
 
-    fn billing_event(&self, current: Option<&str>, properties: Value) -> Asking<'a> {
+    fn billing_event(&self, current: Option<&str>, properties: Value) -> SyntheticEvent<'a> {
         let request_type = if current.is_some() { RequestType::Update } else { RequestType::Create };
-        self.asking(request_type, BILLING, current, properties)
+        self.synthetic_event(request_type, BILLING, current, properties)
     }
 
-    async fn dry(&self, asking: &Asking<'_>) -> Result<DryRun, Refusal> {
-        Ok(decide::look(&asking.event(), &self.ports).await?)
+    async fn dry(&self, synthetic_event: &SyntheticEvent<'_>) -> Result<DryRun, CommandError> {
+        Ok(decide::preview(&synthetic_event.event(), &self.ports).await?)
     }
 
-    async fn refuse_too_many(&self, wanted: &Wanted) -> Result<(), Refusal> {
-        let quota = match self.wish.managed_policies_quota {
+    async fn check_policy_quota(&self, desired: &DesiredAccess) -> Result<(), CommandError> {
+        let quota = match self.request.managed_policies_quota {
             Some(quota) => Some(quota),
             // Who may not ask finds out when IAM refuses.
             None => self.iam.summary().await.ok().and_then(|summary| summary.get("AttachedPoliciesPerRoleQuota").copied()),
         };
-        quota.map_or(Ok(()), |quota| access::refuse_too_many(wanted, quota))
+        quota.map_or(Ok(()), |quota| access::check_policy_quota(desired, quota))
     }
 
     /// A role of the customer's must be there: nothing else about it is looked at.
-    async fn refuse_missing_roles(&self, wanted: &Wanted) -> Result<(), Refusal> {
-        let own = |name: &&String| wanted.roles.iter().any(|role| role.role.name == **name);
+    async fn check_roles_exist(&self, desired: &DesiredAccess) -> Result<(), CommandError> {
+        let own = |name: &&String| desired.roles.iter().any(|role| role.role.name == **name);
         let names: std::collections::BTreeSet<&String> =
-            wanted.policies.iter().flat_map(|policy| &policy.roles).filter(|name| !own(name)).collect();
+            desired.policies.iter().flat_map(|policy| &policy.roles).filter(|name| !own(name)).collect();
         for name in names {
             if self.iam.role(name).await?.is_none() {
                 let cause = format!("this account has no role `{name}`");
-                return Err(refused("CONNECT_ROLE_MISSING", cause, "Correct ExistingRoleName, or leave it empty."));
+                return Err(command_error("CONNECT_ROLE_MISSING", cause, "Correct ExistingRoleName, or leave it empty."));
             }
         }
         Ok(())
     }
 
-    fn notice_line(&self, is_new: bool, resolved: &Resolved) -> Result<String, Refusal> {
-        let properties = self.wish.properties(resolved, NOTICE)?;
+    fn notice_line(&self, is_new: bool, resolved: &Resolved) -> Result<String, CommandError> {
+        let properties = self.request.properties(resolved, NOTICE)?;
         let url: Option<NoticeUrl> = properties["NoticeUrl"].as_str().and_then(|url| url.parse().ok());
         let what = if is_new { "established" } else { "updated" };
         Ok(format!(
-            "tell `{}` `{what}` about role `{}`, with a proof of identity",
+            "notify `{}` (`{what}`) about role `{}`, with a proof of identity",
             url.map(|url| url.authority()).unwrap_or_default(),
             properties["RoleArn"].as_str().unwrap_or_default()
         ))
     }
 
     /// A digest of what the vendor is told, without what differs from look to look.
-    fn fingerprint(&self, resolved: &Resolved) -> Result<String, Refusal> {
-        let mut properties = self.wish.properties(resolved, NOTICE)?;
+    fn fingerprint(&self, resolved: &Resolved) -> Result<String, CommandError> {
+        let mut properties = self.request.properties(resolved, NOTICE)?;
         if let Some(billing) = properties["Billing"].as_object_mut() {
             for changing in ["Decision", "FirstDataDueBy", "Backfill", "Arn"] {
                 billing.remove(changing);
@@ -378,57 +389,61 @@ impl<'a> Direct<'a> {
         Ok(digest_hex(&[&canonical], 16))
     }
 
-    /// Carries a plan of [`Direct::plan`] out. Whatever it stops at, running it again goes on, and disconnecting removes what is
+    /// Carries a plan of [`StacklessConnection::plan`] out. Whatever it stops at, running it again goes on, and disconnecting removes what is
     /// there.
     ///
     /// # Errors
-    /// [`Refusal`]
-    pub async fn connect(&self, plan: &Plan) -> Result<Done, Refusal> {
+    /// [`CommandError`]
+    pub async fn connect(&self, plan: &ConnectionPlan) -> Result<ConnectionResult, CommandError> {
         let work = &plan.work;
-        let first = self.wish.resolve(&self.stack, &BTreeMap::new())?;
+        let first = self.request.resolve(&self.stack, &BTreeMap::new())?;
         let (export, properties) = self.export(&first)?;
-        let answered = self.billing_event(work.current.as_deref(), properties.clone()).ask(&self.ports).await?;
-        self.standing.keeps(BILLING, &answered.physical_id);
-        let resolved = self.wish.resolve(&self.stack, &answered.attributes)?;
-        let wanted = Wanted::read(&self.wish.template, &resolved, &self.stack, export.prefix.as_str())?;
-        let access = access::plan(&self.wish.template, &wanted, &work.seen)?;
-        self.carry_out(&access.before).await?;
-        let mut done = Done {
+        let billing_outcome = self.billing_event(work.current.as_deref(), properties.clone()).ask(&self.ports).await?;
+        self.aws.mark_present(BILLING, &billing_outcome.physical_id);
+        let resolved = self.request.resolve(&self.stack, &billing_outcome.attributes)?;
+        let desired = DesiredAccess::read(&self.request.template, &resolved, &self.stack, export.prefix.as_str())?;
+        let access = access::plan(&self.request.template, &desired, &work.existing)?;
+        self.apply(&access.before).await?;
+        let mut done = ConnectionResult {
             changed: !plan.is_empty(),
-            role_arn: self.wish.properties(&resolved, NOTICE)?["RoleArn"].as_str().unwrap_or_default().to_owned(),
-            billing: answered.attributes,
-            remarks: answered.remark.into_iter().collect(),
-            ..Done::default()
+            role_arn: self.request.properties(&resolved, NOTICE)?["RoleArn"].as_str().unwrap_or_default().to_owned(),
+            billing: billing_outcome.attributes,
+            remarks: billing_outcome.remark.into_iter().collect(),
+            ..ConnectionResult::default()
         };
         if plan.notice.is_some() {
-            let notice = self.tell(work.told_before.is_some(), &resolved)?.ask(&self.ports).await?;
+            let notice = self.notify(work.notified_before.is_some(), &resolved)?.ask(&self.ports).await?;
             let mut said = notice.attributes;
             done.connection_id = said.remove("ConnectionId").unwrap_or_default();
             done.message = said.remove("Message").unwrap_or_default();
             done.remarks.extend(notice.remark);
-            self.progress.done(if work.told_before.is_some() { "told the vendor of the change" } else { "told the vendor" });
-            access::record(&wanted, &self.fingerprint(&resolved)?, self.iam).await?;
+            self.progress.done(if work.notified_before.is_some() {
+                "notified the vendor of the change"
+            } else {
+                "notified the vendor"
+            });
+            access::record(&desired, &self.fingerprint(&resolved)?, self.iam).await?;
         }
-        self.carry_out(&access.after).await?;
+        self.apply(&access.after).await?;
         for old in &work.old {
-            let removal = self.asking(RequestType::Delete, BILLING, Some(&old.to_string()), properties.clone());
+            let removal = self.synthetic_event(RequestType::Delete, BILLING, Some(&old.to_string()), properties.clone());
             done.remarks.extend(removal.ask(&self.ports).await?.remark);
         }
         Ok(done)
     }
 
-    fn tell(&self, told_before: bool, resolved: &Resolved) -> Result<Asking<'a>, Refusal> {
-        let properties = self.wish.properties(resolved, NOTICE)?;
+    fn notify(&self, notified_before: bool, resolved: &Resolved) -> Result<SyntheticEvent<'a>, CommandError> {
+        let properties = self.request.properties(resolved, NOTICE)?;
         let id = connection::physical_id(&self.origin(RequestType::Update, NOTICE));
-        self.standing.keeps(NOTICE, &id);
-        let (request_type, id) = if told_before { (RequestType::Update, Some(id)) } else { (RequestType::Create, None) };
-        Ok(self.asking(request_type, NOTICE, id.as_deref(), properties))
+        self.aws.mark_present(NOTICE, &id);
+        let (request_type, id) = if notified_before { (RequestType::Update, Some(id)) } else { (RequestType::Create, None) };
+        Ok(self.synthetic_event(request_type, NOTICE, id.as_deref(), properties))
     }
 
-    async fn carry_out(&self, changes: &[Change]) -> Result<(), Refusal> {
+    async fn apply(&self, changes: &[Change]) -> Result<(), CommandError> {
         for change in changes {
-            access::carry_out(change, self.iam, self.ports.clock).await?;
-            self.progress.done(&change.done());
+            access::apply(change, self.iam, self.ports.clock).await?;
+            self.progress.done(&change.past_tense());
         }
         Ok(())
     }
@@ -436,81 +451,82 @@ impl<'a> Direct<'a> {
     /// Looks at everything and says what disconnecting would do. Changes nothing.
     ///
     /// # Errors
-    /// [`Refusal`]
-    pub async fn plan_end(&self, tells: bool) -> Result<Plan, Refusal> {
-        if tells {
-            self.wish.refuse_untold()?;
+    /// [`CommandError`]
+    pub async fn plan_disconnect(&self, notifies: bool) -> Result<ConnectionPlan, CommandError> {
+        if notifies {
+            self.request.require_launch_token()?;
         }
-        let resolved = self.wish.resolve(&self.stack, &BTreeMap::new())?;
+        let resolved = self.request.resolve(&self.stack, &BTreeMap::new())?;
         let (export, _) = self.export(&resolved)?;
-        let seen = Seen::look(&self.wish.template, &self.stack, self.iam).await?;
-        let prefix = self.prefix(&export, &seen)?;
-        let left = self.left(&prefix, None, export.kind).await?;
-        let removal = access::plan_removal(&seen)?;
+        let existing = ExistingAccess::read(&self.request.template, &self.stack, self.iam).await?;
+        let prefix = self.prefix(&export, &existing)?;
+        let left = self.leftover_ids(&prefix, None, export.kind).await?;
+        let removal = access::plan_removal(&existing)?;
         let mut afterwards = lines(&removal);
         let end = billing_plan::plan_removal(&self.origin(RequestType::Delete, BILLING), &left, export.retention)?;
         afterwards.extend(end.rounds.iter().flatten().map(Step::to_string));
-        let role_arn = self.wish.properties(&resolved, NOTICE)?["RoleArn"].as_str().unwrap_or_default().to_owned();
-        let url: Option<NoticeUrl> = self.wish.parameter("NoticeUrl").parse().ok();
+        let role_arn = self.request.properties(&resolved, NOTICE)?["RoleArn"].as_str().unwrap_or_default().to_owned();
+        let url: Option<NoticeUrl> = self.request.parameter("NoticeUrl").parse().ok();
         let host = url.map(|url| url.authority()).unwrap_or_default();
         let kept = match export.retention {
-            Retention::Retain => "what AWS delivered stays, with its bucket",
-            Retention::Delete => "what AWS delivered is removed, with its bucket",
+            Retention::Retain => "delivered data and its bucket are kept",
+            Retention::Delete => "delivered data and its bucket are deleted",
         };
-        let decision = if left.is_empty() { "there is none of this connection's".to_owned() } else { kept.to_owned() };
-        Ok(Plan {
+        let decision = if left.is_empty() { "this connection has no billing export".to_owned() } else { kept.to_owned() };
+        Ok(ConnectionPlan {
             command: "disconnect",
             decision,
-            notice: tells.then(|| format!("tell `{host}` `removed` about role `{role_arn}`; no answer of its stops this")),
+            notice: notifies
+                .then(|| format!("notify `{host}` (`removed`) about role `{role_arn}`; it goes on whatever the vendor answers")),
             afterwards,
-            work: Work { old: left.into_iter().map(|(id, _)| id).collect(), seen, removal, ..Work::default() },
-            ..self.head()
+            work: PlanInputs { old: left.into_iter().map(|(id, _)| id).collect(), existing, removal, ..PlanInputs::default() },
+            ..self.plan_header()
         })
     }
 
-    /// Carries a plan of [`Direct::plan_end`] out. As in a stack: the vendor first, then what it may do, then billing data.
+    /// Carries a plan of [`StacklessConnection::plan_disconnect`] out. As in a stack: the vendor first, then what it may do, then billing data.
     ///
     /// # Errors
-    /// [`Refusal`]
-    pub async fn disconnect(&self, plan: &Plan) -> Result<Done, Refusal> {
-        let resolved = self.wish.resolve(&self.stack, &BTreeMap::new())?;
+    /// [`CommandError`]
+    pub async fn disconnect(&self, plan: &ConnectionPlan) -> Result<ConnectionResult, CommandError> {
+        let resolved = self.request.resolve(&self.stack, &BTreeMap::new())?;
         let (export, properties) = self.export(&resolved)?;
-        let mut done = Done { changed: !plan.is_empty(), ..Done::default() };
+        let mut done = ConnectionResult { changed: !plan.is_empty(), ..ConnectionResult::default() };
         if plan.notice.is_some() {
             let id = connection::physical_id(&self.origin(RequestType::Delete, NOTICE));
-            self.standing.removes(NOTICE, &id);
-            let mut terms = self.wish.properties(&resolved, NOTICE)?;
+            self.aws.mark_deleting(NOTICE, &id);
+            let mut terms = self.request.properties(&resolved, NOTICE)?;
             // Of what goes, nothing is known any more.
             terms["Organization"] = Value::Object(Default::default());
             terms["Billing"] = Value::Object(Default::default());
-            let told = self.asking(RequestType::Delete, NOTICE, Some(&id), terms).ask(&self.ports).await?;
-            match told.remark {
+            let reported = self.synthetic_event(RequestType::Delete, NOTICE, Some(&id), terms).ask(&self.ports).await?;
+            match reported.remark {
                 Some(remark) => done.remarks.push(remark),
-                None => self.progress.done("told the vendor"),
+                None => self.progress.done("notified the vendor"),
             }
         }
-        self.carry_out(&plan.work.removal).await?;
+        self.apply(&plan.work.removal).await?;
         if let Some(id) = plan.work.old.first() {
             let id = id.to_string();
-            self.standing.removes(BILLING, &id);
+            self.aws.mark_deleting(BILLING, &id);
             let mut properties = properties;
             // Names are found by the prefix that they were made with.
-            properties["NamePrefix"] = self.prefix(&export, &plan.work.seen)?.as_str().into();
-            let removed = self.asking(RequestType::Delete, BILLING, Some(&id), properties).ask(&self.ports).await?;
+            properties["NamePrefix"] = self.prefix(&export, &plan.work.existing)?.as_str().into();
+            let removed = self.synthetic_event(RequestType::Delete, BILLING, Some(&id), properties).ask(&self.ports).await?;
             done.remarks.extend(removed.remark);
         }
         Ok(done)
     }
 
     /// What of the connection is in the account now, in words: for a person whose run stopped half-way.
-    pub async fn what_is_there(&self) -> Vec<String> {
+    pub async fn existing_resources(&self) -> Vec<String> {
         let mut there = Vec::new();
-        if let Ok(seen) = Seen::look(&self.wish.template, &self.stack, self.iam).await {
-            there.extend(seen.roles.values().map(|seen| format!("role `{}`", seen.role.name)));
-            there.extend(seen.policies.values().map(|seen| format!("policy `{}`", seen.policy.name)));
+        if let Ok(existing) = ExistingAccess::read(&self.request.template, &self.stack, self.iam).await {
+            there.extend(existing.roles.values().map(|existing| format!("role `{}`", existing.role.name)));
+            there.extend(existing.policies.values().map(|existing| format!("policy `{}`", existing.policy.name)));
         }
-        let Ok(prefix) = self.wish.parameter("NamePrefix").parse::<NamePrefix>() else { return there };
-        for (id, remains) in self.left(&prefix, None, Kind::None).await.unwrap_or_default() {
+        let Ok(prefix) = self.request.parameter("NamePrefix").parse::<NamePrefix>() else { return there };
+        for (id, remains) in self.leftover_ids(&prefix, None, Kind::None).await.unwrap_or_default() {
             there.extend(remains.report.then(|| format!("report `{}`", id.report())));
             there.extend(remains.exports.iter().map(|arn| format!("export `{arn}`")));
             let bucket = id.bucket(&self.stack.account).ok().filter(|_| remains.bucket);
@@ -532,6 +548,6 @@ fn owned(attributes: &Attributes) -> BTreeMap<String, String> {
 ///
 /// # Errors
 /// What the handler would answer.
-pub fn request(asking: &Asking<'_>) -> Result<Request, Failure> {
-    Request::parse(&asking.event())
+pub fn request(synthetic_event: &SyntheticEvent<'_>) -> Result<Request, Failure> {
+    Request::parse(&synthetic_event.event())
 }

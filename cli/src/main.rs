@@ -27,17 +27,17 @@ enum Command {
     /// Print what a setup method needs: link, policies, trust, script, Terraform module or guide.
     #[command(subcommand)]
     Setup(Setup),
-    /// Print the template as CloudFormation takes it.
+    /// Print the template as CloudFormation accepts it.
     Template(template::Arguments),
     /// List the profiles, or show one.
     Profiles(profiles::Arguments),
-    /// Look whether a launch would succeed, without changing anything.
+    /// Check whether a launch would succeed, without changing anything.
     #[command(long_about = preflight::LONG)]
     Preflight(preflight::Arguments),
     /// Connect this account without a stack, with your own credentials.
     #[command(long_about = connect::LONG)]
     Connect(connect::Arguments),
-    /// End what `hawser connect` began.
+    /// Disconnect an account that `hawser connect` connected.
     #[command(long_about = disconnect::LONG)]
     Disconnect(disconnect::Arguments),
 }
@@ -45,17 +45,17 @@ enum Command {
 /// The setup methods that are texts. None grants what another does not.
 #[derive(Debug, Subcommand)]
 enum Setup {
-    /// Print the launch link, and the way by the template's address.
+    /// Print the launch link, and the same steps without it.
     Link(link::Arguments),
     /// Print the policies of the packs as JSON.
     Policies(policies::Arguments),
     /// Print the trust policy of the vendor's role.
     Trust(trust::Arguments),
-    /// Print a script of AWS CLI calls that makes role and policies, or a user with an access key.
+    /// Print a script of AWS CLI calls that creates the role and policies, or a user with an access key.
     Script(script::Arguments),
     /// Write a Terraform module with role, packs and billing data.
     Terraform(terraform::Arguments),
-    /// Print a page that says how to make role and policies by hand.
+    /// Print a guide to creating the role and policies by hand.
     Guide(guide::Arguments),
 }
 

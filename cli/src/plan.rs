@@ -1,7 +1,7 @@
 //! What the handler would do, and why, over an account described in a file: `hawser plan`.
 
 use hawser::{
-    decide::{DryRun, look},
+    decide::{DryRun, preview},
     error::Failure,
 };
 use hawser_sim::{AccountFile, World};
@@ -12,5 +12,5 @@ use serde_json::Value;
 /// # Errors
 /// The failure that the stack event would show.
 pub async fn dry_run(event: &Value, account: AccountFile) -> Result<DryRun, Failure> {
-    look(event, &World::new(account).ports()).await
+    preview(event, &World::new(account).ports()).await
 }

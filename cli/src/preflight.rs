@@ -17,17 +17,17 @@ use needs::{Need, Phase};
 
 use crate::{
     connect::{
-        Caller, CallerKind, Refusal,
-        events::Asking,
+        Caller, CallerKind, CommandError,
+        events::SyntheticEvent,
         iam::{Iam, Verdict},
-        stackless::{Quiet, Standing},
+        stackless::{NoProgress, StacklessAws},
     },
-    template::{Resolved, Setting, Template},
+    template::{ResolveContext, Resolved, Template},
 };
 use hawser::decide;
 use hawser::{
     aws::Fault,
-    billing::account_role::AccountRole,
+    billing::account_role::BillingPosition,
     names::{Region, StackId},
     ports::Ports,
     protocol::origin::RequestType,
@@ -44,16 +44,13 @@ const ACTIONS_MAX: usize = 100;
 
 /// What is to be launched, by whom and where.
 #[derive(Debug, Clone)]
-pub struct Inquiry {
-    /// The template.
+pub struct PreflightRequest {
     pub template: Template,
     /// Its parameters, as far as they are known.
     pub parameters: BTreeMap<String, String>,
     /// Who would launch.
     pub caller: Caller,
-    /// Where.
     pub region: Region,
-    /// The stack's name.
     pub stack_name: String,
     /// How many managed policies AWS allows on a role of this account, where it was asked to allow more.
     pub managed_policies_quota: Option<u64>,
@@ -65,7 +62,6 @@ pub struct Inquiry {
 pub enum Outcome {
     /// Nothing was found that would fail.
     Ready,
-    /// Something would.
     WouldFail,
     /// What decides could not be looked at.
     CouldNotLook,
@@ -74,12 +70,10 @@ pub enum Outcome {
 /// One thing that somebody may not do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Lack {
-    /// The action.
+pub struct MissingPermission {
     pub action: String,
     /// When it is needed.
     pub phase: Phase,
-    /// On what.
     pub on: String,
     /// For which resources of the template.
     pub resources: Vec<String>,
@@ -91,9 +85,7 @@ pub struct Lack {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quota {
-    /// Of what.
     pub of: &'static str,
-    /// There is.
     pub there: u64,
     /// The stack adds.
     pub adds: u64,
@@ -113,9 +105,7 @@ impl Quota {
 pub struct Report {
     /// What it comes to.
     pub outcome: Outcome,
-    /// The account.
     pub account_id: String,
-    /// Its partition.
     pub partition: &'static str,
     /// Where the stack would be.
     pub region: String,
@@ -129,16 +119,14 @@ pub struct Report {
     pub organization: String,
     /// The account's reports, by name; none if they may not be seen.
     pub reports: Option<Vec<String>>,
-    /// Its Data Exports.
     pub exports: Option<Vec<String>>,
     /// What would be done about billing data, and why.
     pub decision: Option<String>,
-    /// The handler's steps.
     pub steps: Vec<String>,
     /// What CloudFormation asks of the launcher.
     pub needs: Vec<Need>,
     /// What the launcher may not do.
-    pub lacks: Vec<Lack>,
+    pub lacks: Vec<MissingPermission>,
     /// Quotas of IAM.
     pub quotas: Vec<Quota>,
     /// Why a launch would fail.
@@ -150,8 +138,8 @@ pub struct Report {
 /// Looks.
 ///
 /// # Errors
-/// [`Refusal`] for parameters that the template does not take.
-pub async fn look(inquiry: &Inquiry, ports: &Ports<'_>, iam: &dyn Iam) -> Result<Report, Refusal> {
+/// [`CommandError`] for parameters that the template does not take.
+pub async fn check(inquiry: &PreflightRequest, ports: &Ports<'_>, iam: &dyn Iam) -> Result<Report, CommandError> {
     let caller = &inquiry.caller;
     let stack: StackId = format!(
         "arn:{}:cloudformation:{}:{}:stack/{}/00000000-0000-0000-0000-000000000000",
@@ -159,11 +147,11 @@ pub async fn look(inquiry: &Inquiry, ports: &Ports<'_>, iam: &dyn Iam) -> Result
     )
     .parse()
     .map_err(|_| {
-        crate::connect::refused("STACK_NAME", format!("`{}` is no name of a stack", inquiry.stack_name), "Correct it.")
+        crate::connect::command_error("STACK_NAME", format!("`{}` is not a valid stack name", inquiry.stack_name), "Correct it.")
     })?;
     let resolved = resolve(inquiry, &stack)?;
-    let standing = Standing::new(ports.cloud, Arc::new(Quiet));
-    let ports = Ports { cloud: &standing, stacks: &standing, ..*ports };
+    let aws = StacklessAws::new(ports.cloud, Arc::new(NoProgress));
+    let ports = Ports { cloud: &aws, stacks: &aws, ..*ports };
     let mut report = Report {
         outcome: Outcome::Ready,
         account_id: caller.account.as_str().to_owned(),
@@ -183,14 +171,14 @@ pub async fn look(inquiry: &Inquiry, ports: &Ports<'_>, iam: &dyn Iam) -> Result
         failures: Vec::new(),
         unknown: Vec::new(),
     };
-    report.look_at_billing(&resolved, &stack, &ports).await;
-    report.look_at_permissions(inquiry, iam).await;
-    report.look_at_quotas(inquiry, &resolved, iam).await;
-    report.look_at_roles(&resolved, iam).await;
-    let denied = standing.denied();
+    report.check_billing(&resolved, &stack, &ports).await;
+    report.check_permissions(inquiry, iam).await;
+    report.check_quotas(inquiry, &resolved, iam).await;
+    report.check_roles(&resolved, iam).await;
+    let denied = aws.denied();
     if !denied.is_empty() {
         report.unknown.push(format!(
-            "you may not call `{}`; the stack's function may, so it may decide otherwise than is said here",
+            "you may not call `{}`; the stack's function may, so its decision may differ from this one",
             denied.join("`, `")
         ));
     }
@@ -199,7 +187,7 @@ pub async fn look(inquiry: &Inquiry, ports: &Ports<'_>, iam: &dyn Iam) -> Result
         .push("whether you can read the function's code in the vendor's bucket: the published template names it".to_owned());
     if report.organization.starts_with("management") || report.organization.starts_with("member") {
         report.unknown.push(
-            "whether a service control policy denies something to the role of the stack's function: IAM tells it only of roles that exist".to_owned(),
+            "whether a service control policy denies something to the role of the stack's function: IAM evaluates existing roles only".to_owned(),
         );
     }
     if !report.failures.is_empty() {
@@ -208,8 +196,8 @@ pub async fn look(inquiry: &Inquiry, ports: &Ports<'_>, iam: &dyn Iam) -> Result
     Ok(report)
 }
 
-fn resolve(inquiry: &Inquiry, stack: &StackId) -> Result<Resolved, Refusal> {
-    Ok(inquiry.template.resolve(&Setting {
+fn resolve(inquiry: &PreflightRequest, stack: &StackId) -> Result<Resolved, CommandError> {
+    Ok(inquiry.template.resolve(&ResolveContext {
         parameters: inquiry.parameters.clone(),
         partial: true,
         account_id: stack.account.as_str().to_owned(),
@@ -217,16 +205,16 @@ fn resolve(inquiry: &Inquiry, stack: &StackId) -> Result<Resolved, Refusal> {
         region: stack.region.as_str().to_owned(),
         stack_name: inquiry.stack_name.clone(),
         stack_id: stack.as_str().to_owned(),
-        ..Setting::default()
+        ..ResolveContext::default()
     })?)
 }
 
 impl Report {
-    async fn look_at_billing(&mut self, resolved: &Resolved, stack: &StackId, ports: &Ports<'_>) {
+    async fn check_billing(&mut self, resolved: &Resolved, stack: &StackId, ports: &Ports<'_>) {
         let home = stack.partition.billing_region().unwrap_or_else(|| stack.region.clone());
         let aws = ports.cloud.at(&home);
-        self.organization = match AccountRole::classify(&stack.account, aws.describe_organization().await) {
-            Ok(role) => in_words(&role),
+        self.organization = match BillingPosition::classify(&stack.account, aws.describe_organization().await) {
+            Ok(role) => describe_position(&role),
             Err(fault) => format!("unknown: {fault}"),
         };
         if stack.partition.billing_region().is_some() {
@@ -234,7 +222,7 @@ impl Report {
             self.exports = self.known(aws.list_exports().await, |export| export.name);
         }
         let properties = resolved.resources().get(BILLING).map(|billing| billing["Properties"].clone()).unwrap_or_default();
-        let asking = Asking {
+        let synthetic_event = SyntheticEvent {
             request_type: RequestType::Create,
             stack: stack.clone(),
             request_id: "preflight".to_owned(),
@@ -242,12 +230,12 @@ impl Report {
             physical_id: None,
             properties,
         };
-        match decide::look(&asking.event(), ports).await {
+        match decide::preview(&synthetic_event.event(), ports).await {
             Ok(run) => {
                 self.decision = Some(run.decision);
                 self.steps = run.rounds.into_iter().flatten().collect();
             }
-            Err(failure) if Refusal::from(failure.clone()).is_of_aws() => {
+            Err(failure) if CommandError::from(failure.clone()).is_aws_error() => {
                 self.outcome = Outcome::CouldNotLook;
                 self.unknown.push(format!("what would be done about billing data: {failure}"));
             }
@@ -267,7 +255,7 @@ impl Report {
         }
     }
 
-    async fn look_at_permissions(&mut self, inquiry: &Inquiry, iam: &dyn Iam) {
+    async fn check_permissions(&mut self, inquiry: &PreflightRequest, iam: &dyn Iam) {
         let caller = &inquiry.caller;
         let principal = match caller.kind() {
             CallerKind::User => Ok(caller.arn.clone()),
@@ -275,7 +263,7 @@ impl Report {
             CallerKind::Role => match iam.role(caller.role_name().unwrap_or_default()).await {
                 Ok(Some(role)) => Ok(role.arn),
                 Ok(None) => Err("your role is not in this account".to_owned()),
-                Err(fault) => Err(format!("your role's ARN could not be found out: {fault}")),
+                Err(fault) => Err(format!("your role's ARN could not be determined: {fault}")),
             },
             CallerKind::Root => Err("the root user may do everything that no service control policy denies".to_owned()),
             CallerKind::Other => Err("IAM does not simulate this kind of principal".to_owned()),
@@ -296,7 +284,7 @@ impl Report {
         }
     }
 
-    async fn simulate(&self, principal: &str, iam: &dyn Iam) -> Result<Vec<Lack>, Fault> {
+    async fn simulate(&self, principal: &str, iam: &dyn Iam) -> Result<Vec<MissingPermission>, Fault> {
         let mut lacks = Vec::new();
         for need in &self.needs {
             let all: BTreeSet<&String> = need.actions.values().flatten().collect();
@@ -304,9 +292,9 @@ impl Report {
             let context: Vec<(String, String)> = need.context.clone().into_iter().collect();
             for some in all.chunks(ACTIONS_MAX) {
                 for decision in iam.simulate(principal, some, &need.on, &context).await? {
-                    let Some(why) = why_not(decision.verdict) else { continue };
+                    let Some(why) = denial_reason(decision.verdict) else { continue };
                     let phases = need.actions.iter().filter(|(_, actions)| actions.contains(&decision.action));
-                    lacks.extend(phases.map(|(phase, _)| Lack {
+                    lacks.extend(phases.map(|(phase, _)| MissingPermission {
                         action: decision.action.clone(),
                         phase: *phase,
                         on: need.on.clone(),
@@ -320,9 +308,9 @@ impl Report {
         Ok(lacks)
     }
 
-    async fn look_at_quotas(&mut self, inquiry: &Inquiry, resolved: &Resolved, iam: &dyn Iam) {
+    async fn check_quotas(&mut self, inquiry: &PreflightRequest, resolved: &Resolved, iam: &dyn Iam) {
         let count = |kind: &str| resolved.resources().values().filter(|resource| resource["Type"] == kind).count() as u64;
-        let on_a_role = most_on_a_role(resolved);
+        let on_a_role = most_policies_on_one_role(resolved);
         match iam.summary().await {
             Ok(summary) => {
                 let of = |of, key: &str, adds| {
@@ -343,13 +331,13 @@ impl Report {
         }
         for quota in self.quotas.iter().filter(|quota| quota.is_exceeded()) {
             let Quota { of, there, adds, most } = quota;
-            let next = "choose fewer packs, remove what nobody needs, or ask AWS for a higher quota";
-            self.failures.push(format!("IAM_QUOTA: {there} {of} and {adds} more are over AWS's quota of {most}; {next}"));
+            let next = "choose fewer packs, remove unused ones, or ask AWS for a higher quota";
+            self.failures.push(format!("IAM_QUOTA: {there} {of} and {adds} more exceed AWS's quota of {most}; {next}"));
         }
     }
 
     /// A role that the customer brings must be there.
-    async fn look_at_roles(&mut self, resolved: &Resolved, iam: &dyn Iam) {
+    async fn check_roles(&mut self, resolved: &Resolved, iam: &dyn Iam) {
         let policies = resolved.resources().values().filter(|resource| resource["Type"] == "AWS::IAM::ManagedPolicy");
         let names: BTreeSet<&str> = policies
             .flat_map(|policy| policy["Properties"]["Roles"].as_array())
@@ -359,15 +347,15 @@ impl Report {
         for name in names {
             match iam.role(name).await {
                 Ok(Some(_)) => {}
-                Ok(None) => self.failures.push(format!("this account has no role `{name}`, which ExistingRoleName gives")),
-                Err(fault) => self.unknown.push(format!("whether there is a role `{name}`: {fault}")),
+                Ok(None) => self.failures.push(format!("this account has no role `{name}`, which ExistingRoleName names")),
+                Err(fault) => self.unknown.push(format!("whether role `{name}` exists: {fault}")),
             }
         }
     }
 }
 
 /// Managed policies on the role that has most.
-fn most_on_a_role(resolved: &Resolved) -> u64 {
+fn most_policies_on_one_role(resolved: &Resolved) -> u64 {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for (logical_id, resource) in resolved.resources() {
         let list = |name: &str| resource["Properties"][name].as_array().cloned().unwrap_or_default();
@@ -385,7 +373,7 @@ fn most_on_a_role(resolved: &Resolved) -> u64 {
     counts.into_values().max().unwrap_or_default()
 }
 
-fn why_not(verdict: Verdict) -> Option<&'static str> {
+fn denial_reason(verdict: Verdict) -> Option<&'static str> {
     match verdict {
         Verdict::Allowed => None,
         Verdict::NotAllowed => Some("no policy of yours allows it"),
@@ -395,17 +383,17 @@ fn why_not(verdict: Verdict) -> Option<&'static str> {
     }
 }
 
-fn in_words(role: &AccountRole) -> String {
+fn describe_position(role: &BillingPosition) -> String {
     let payer = |organization: &hawser::aws::Organization| {
         organization.management_account.as_ref().map(|payer| payer.as_str().to_owned()).unwrap_or_default()
     };
     match role {
-        AccountRole::Management(organization) => format!("management account of `{}`", organization.id),
-        AccountRole::Member(organization) => {
+        BillingPosition::Management(organization) => format!("management account of `{}`", organization.id),
+        BillingPosition::Member(organization) => {
             format!("member of `{}`, whose bill account {} receives", organization.id, payer(organization))
         }
-        AccountRole::Standalone => "standalone: in no organization".to_owned(),
-        AccountRole::Unknown(why) => format!("unknown: {why}"),
+        BillingPosition::Standalone => "standalone: in no organization".to_owned(),
+        BillingPosition::Unknown(why) => format!("unknown: {why}"),
     }
 }
 
@@ -450,8 +438,8 @@ impl fmt::Display for Report {
             line(if index == 0 { "not known" } else { "" }, unknown)?;
         }
         match self.outcome {
-            Outcome::Ready => writeln!(f, "ready: nothing was found that would fail"),
-            Outcome::CouldNotLook => writeln!(f, "could not look at what decides, see \"not known\""),
+            Outcome::Ready => writeln!(f, "ready: no problem was found"),
+            Outcome::CouldNotLook => writeln!(f, "could not read what the result depends on, see \"not known\""),
             Outcome::WouldFail => {
                 writeln!(f, "would fail:")?;
                 self.failures.iter().try_for_each(|failure| writeln!(f, "  {failure}"))

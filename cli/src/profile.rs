@@ -48,10 +48,7 @@ pub struct Texts {
 pub enum ProfileError {
     /// No profile of this name.
     #[error("PROFILE_UNKNOWN: there is no profile `{name}`; there are {}, or give the path of a file that ends in `.toml`", Profile::names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))]
-    Unknown {
-        /// The name.
-        name: String,
-    },
+    Unknown { name: String },
     /// A text that is no profile.
     #[error("PROFILE_INVALID: {0}")]
     Invalid(String),

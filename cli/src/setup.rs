@@ -17,30 +17,25 @@ use hawser::{
 };
 use thiserror::Error;
 
-use crate::template::{Setting, Template, TemplateError};
+use crate::template::{ResolveContext, Template, TemplateError};
 
 /// Why a way is not open with these values.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum WayError {
+pub enum SetupError {
     /// What the template refuses.
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// What this way needs and was not given.
-    #[error("PARAMETER_MISSING: {way} needs `{name}`; give it with --set {name}=VALUE")]
-    Missing {
-        /// The parameter.
-        name: String,
-        /// What needs it.
-        way: String,
-    },
+    #[error("PARAMETER_MISSING: {method} needs `{name}`; pass it with --set {name}=VALUE")]
+    Missing { name: String, method: String },
     /// An external id is what keeps other customers of the vendor's out (confused deputy), so it is never left out.
     #[error(
-        "EXTERNAL_ID_EMPTY: without a stack nothing stands in for an empty `ExternalId`, and without one anybody's account at the vendor could be pointed at this role; take the one that the vendor made for this customer, and give it with --set ExternalId=VALUE"
+        "EXTERNAL_ID_EMPTY: `ExternalId` is empty and there is no stack to generate one; without it any other customer of the vendor could be given access to this account; pass the one that the vendor issued for this customer with --set ExternalId=VALUE"
     )]
     ExternalIdEmpty,
     /// Launch links drop such parameters without a word.
     #[error(
-        "LINK_PARAMETER_HIDDEN: `{0}` is a NoEcho parameter, and launch links drop those without a word; leave it out and have it typed in the console"
+        "LINK_PARAMETER_HIDDEN: `{0}` is a NoEcho parameter, and launch links drop those silently; leave it out and enter it in the console"
     )]
     LinkHidden(String),
     /// A template address that the console would refuse.
@@ -58,36 +53,22 @@ pub enum WayError {
     #[error(
         "LINK_TOO_LONG: the link has {bytes} bytes and at most {max} go through browsers and mail unharmed; leave out parameters that have their defaults, or put the longest into the defaults of the template that you publish"
     )]
-    LinkTooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        max: usize,
-    },
+    LinkTooLong { bytes: usize, max: usize },
     /// A document, or one statement of it, that IAM would refuse.
     #[error(
         "POLICY_TOO_LARGE: {what} has {characters} characters without white space and IAM allows {max}; choose fewer packs, or ReadOnly"
     )]
-    PolicyTooLarge {
-        /// Which.
-        what: String,
-        /// Its size.
-        characters: usize,
-        /// The limit.
-        max: usize,
-    },
+    PolicyTooLarge { what: String, characters: usize, max: usize },
     /// More managed policies than IAM attaches to one role or user.
     #[error(
         "MANAGED_POLICIES_LIMIT: these packs are {count} managed policies and a role or user takes {max}; choose fewer packs, or ask AWS for a higher quota (up to 20) and say so with --managed-policies-quota N"
     )]
     TooManyPolicies {
-        /// How many.
         count: usize,
         /// How many are allowed.
         max: usize,
     },
-    /// Nothing to print.
-    #[error("NO_PACKS: no pack is on, so there is nothing to grant; set one, such as --set PackBilling=ReadOnly")]
+    #[error("NO_PACKS: no pack is enabled, so there is nothing to grant; set one, such as --set PackBilling=ReadOnly")]
     NoPacks,
     /// A bucket that S3 would not have.
     #[error("BUCKET_INVALID: {0}")]
@@ -96,11 +77,11 @@ pub enum WayError {
     #[error("NAME_INVALID: `{0}` must begin with a letter and have up to {NAME_BYTES_MAX} letters, digits and hyphens")]
     Name(String),
     /// What the template can and this way cannot.
-    #[error("NOT_THIS_WAY: {0}")]
-    NotThisWay(String),
+    #[error("UNSUPPORTED_HERE: {0}")]
+    UnsupportedHere(String),
 }
 
-impl WayError {
+impl SetupError {
     /// The stable code with which the message begins.
     pub fn code(&self) -> &'static str {
         match self {
@@ -116,7 +97,7 @@ impl WayError {
             Self::NoPacks => "NO_PACKS",
             Self::Bucket(_) => "BUCKET_INVALID",
             Self::Name(_) => "NAME_INVALID",
-            Self::NotThisWay(_) => "NOT_THIS_WAY",
+            Self::UnsupportedHere(_) => "UNSUPPORTED_HERE",
         }
     }
 
@@ -137,27 +118,26 @@ impl WayError {
 
 /// The account that is being connected.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct SetupTarget {
     /// Its id, or what stands for it in a text that is filled in elsewhere.
     pub account: String,
-    /// Its partition.
     pub partition: Partition,
     /// A Region of it.
     pub region: String,
-    /// What stands for the name of the stack: new users, roles and policies have names that begin with it.
+    /// The prefix of the names of new users, roles and policies, in place of a stack name.
     pub name: String,
 }
 
-impl Place {
+impl SetupTarget {
     /// The account with this id, in the partition of a Region.
     ///
     /// # Errors
-    /// [`WayError::Name`].
-    pub fn new(account: &AccountId, region: &Region, name: &str) -> Result<Self, WayError> {
+    /// [`SetupError::Name`].
+    pub fn new(account: &AccountId, region: &Region, name: &str) -> Result<Self, SetupError> {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         if !name.starts_with(|first: char| first.is_ascii_alphabetic()) || !name.bytes().all(legal) || name.len() > NAME_BYTES_MAX
         {
-            return Err(WayError::Name(name.to_owned()));
+            return Err(SetupError::Name(name.to_owned()));
         }
         let partition = Partition::of_region(region.as_str());
         Ok(Self { account: account.to_string(), partition, region: region.to_string(), name: name.to_owned() })
@@ -169,29 +149,29 @@ const NAME_BYTES_MAX: usize = 40;
 
 /// Where billing data is.
 #[derive(Debug, Clone)]
-pub struct BillingPlace {
+pub struct BillingLocation {
     pub(crate) bucket: String,
     /// Down to the folder of the report; empty for the whole bucket.
     pub(crate) prefix: String,
     pub(crate) kms_key: Option<String>,
 }
 
-impl BillingPlace {
+impl BillingLocation {
     /// A bucket, a prefix in it (empty for the whole bucket) and the ARN of the key that it encrypts with.
     ///
     /// # Errors
-    /// [`WayError::Bucket`] for what S3 or IAM would not take.
-    pub fn new(bucket: &str, prefix: &str, kms_key: Option<&str>) -> Result<Self, WayError> {
+    /// [`SetupError::Bucket`] for what S3 or IAM would not take.
+    pub fn new(bucket: &str, prefix: &str, kms_key: Option<&str>) -> Result<Self, SetupError> {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
         if !BUCKET_BYTES.contains(&bucket.len()) || !bucket.bytes().all(legal) {
-            return Err(WayError::Bucket(format!("`{bucket}` is no name of a bucket")));
+            return Err(SetupError::Bucket(format!("`{bucket}` is not a valid bucket name")));
         }
         if prefix.contains(['"', '\\', '$']) || prefix.chars().any(char::is_control) {
-            return Err(WayError::Bucket(format!("`{prefix}` cannot be written into a policy")));
+            return Err(SetupError::Bucket(format!("`{prefix}` contains characters that cannot be used in a policy")));
         }
         if let Some(key) = kms_key.filter(|key| !key.starts_with("arn:") || !key.contains(":key/")) {
-            return Err(WayError::Bucket(format!(
-                "`{key}` is no ARN of a key; IAM grants a key by its ARN and not by its alias"
+            return Err(SetupError::Bucket(format!(
+                "`{key}` is not the ARN of a key; IAM policies name a key by its ARN, not by its alias"
             )));
         }
         let prefix = prefix.trim_matches('/').to_owned();
@@ -204,15 +184,15 @@ const BUCKET_BYTES: std::ops::RangeInclusive<usize> = 3..=255;
 
 /// What the template is resolved for where there is no stack: the values are the person's, and `BillingExport` answers as the
 /// handler would for a bucket that is brought, or for none.
-pub fn setting(
+pub fn context(
     template: &Template,
     parameters: &BTreeMap<String, String>,
-    place: &Place,
-    billing: Option<&BillingPlace>,
-) -> Setting {
-    let partition = place.partition;
+    target: &SetupTarget,
+    billing: Option<&BillingLocation>,
+) -> ResolveContext {
+    let partition = target.partition;
     let (bucket_arn, keys, key) = match billing {
-        Some(BillingPlace { bucket, prefix, kms_key }) => {
+        Some(BillingLocation { bucket, prefix, kms_key }) => {
             // A name may hold `*`, which IAM would read as a pattern.
             let prefix = prefix.replace('*', "${*}");
             let keys = if prefix.is_empty() { "*".to_owned() } else { format!("{prefix}/*") };
@@ -221,10 +201,10 @@ pub fn setting(
         None => {
             // As the handler answers where there is nothing to read: legal ARNs of things that nobody has.
             let prefix = value(template, parameters, "NamePrefix").unwrap_or_default();
-            (format!("arn:{partition}:s3:::{prefix}-{}-none", place.account), format!("{DATA_ROOT}*"), None)
+            (format!("arn:{partition}:s3:::{prefix}-{}-none", target.account), format!("{DATA_ROOT}*"), None)
         }
     };
-    let key = key.unwrap_or_else(|| format!("arn:{partition}:kms:{}:{}:key/none", place.region, place.account));
+    let key = key.unwrap_or_else(|| format!("arn:{partition}:kms:{}:{}:key/none", target.region, target.account));
     let mut attributes: BTreeMap<(String, String), String> = [
         ("ReadableObjectsArn", format!("{bucket_arn}/{keys}")),
         ("ReadableBucketArn", bucket_arn),
@@ -235,26 +215,26 @@ pub fn setting(
     .into();
     // What packs name of the stack's other resources, by the names that these have without it.
     let path = value(template, parameters, "RolePath").unwrap_or_default();
-    let arn = |kind: &str, name: &str| format!("arn:{partition}:iam::{}:{kind}{path}{name}", place.account);
+    let arn = |kind: &str, name: &str| format!("arn:{partition}:iam::{}:{kind}{path}{name}", target.account);
     let mut references: BTreeMap<String, String> = template
         .resource_names()
         .iter()
         .filter(|id| template.json()["Resources"][id.as_str()]["Type"] == "AWS::IAM::ManagedPolicy")
-        .map(|id| (id.clone(), arn("policy", &policy_name(place, id))))
+        .map(|id| (id.clone(), arn("policy", &policy_name(target, id))))
         .collect();
-    references.insert("VendorUser".to_owned(), place.name.clone());
-    attributes.insert(("VendorUser".to_owned(), "Arn".to_owned()), arn("user", &place.name));
+    references.insert("VendorUser".to_owned(), target.name.clone());
+    attributes.insert(("VendorUser".to_owned(), "Arn".to_owned()), arn("user", &target.name));
     // Secrets Manager adds six characters of its own ("Determining the ARN", Secrets Manager User Guide).
     let secret =
-        format!("arn:{partition}:secretsmanager:{}:{}:secret:{}-??????", place.region, place.account, secret_name(place));
+        format!("arn:{partition}:secretsmanager:{}:{}:secret:{}-??????", target.region, target.account, secret_name(target));
     references.insert("VendorAccessKeySecret".to_owned(), secret);
-    Setting {
+    ResolveContext {
         parameters: parameters.clone(),
         partial: true,
-        account_id: place.account.clone(),
+        account_id: target.account.clone(),
         partition: partition.to_string(),
-        region: place.region.clone(),
-        stack_name: place.name.clone(),
+        region: target.region.clone(),
+        stack_name: target.name.clone(),
         stack_id: String::new(),
         attributes,
         references,
@@ -262,10 +242,10 @@ pub fn setting(
 }
 
 /// The name of a policy of the template's, by its logical id: `hawser-ec2` of `PackEc2Policy`.
-pub(crate) fn policy_name(place: &Place, logical_id: &str) -> String {
+pub(crate) fn policy_name(target: &SetupTarget, logical_id: &str) -> String {
     let id = logical_id.strip_prefix("Pack").unwrap_or(logical_id);
     let id = id.strip_suffix("Policy").unwrap_or(id);
-    let mut name = place.name.clone();
+    let mut name = target.name.clone();
     for letter in id.chars() {
         if letter.is_ascii_uppercase() {
             name.push('-');
@@ -276,8 +256,8 @@ pub(crate) fn policy_name(place: &Place, logical_id: &str) -> String {
 }
 
 /// The secret in which the access key is.
-pub(crate) fn secret_name(place: &Place) -> String {
-    format!("{}-access-key", place.name)
+pub(crate) fn secret_name(target: &SetupTarget) -> String {
+    format!("{}-access-key", target.name)
 }
 
 /// A parameter's value, or its default; `None` without either, or when it is empty.
@@ -291,7 +271,7 @@ pub(crate) fn needed(
     template: &Template,
     parameters: &BTreeMap<String, String>,
     name: &str,
-    way: &str,
-) -> Result<String, WayError> {
-    value(template, parameters, name).ok_or_else(|| WayError::Missing { name: name.to_owned(), way: way.to_owned() })
+    method: &str,
+) -> Result<String, SetupError> {
+    value(template, parameters, name).ok_or_else(|| SetupError::Missing { name: name.to_owned(), method: method.to_owned() })
 }

@@ -16,7 +16,7 @@ pub use check::{Constraint, Parameter};
 pub use inline::INLINE_BYTES_MAX;
 pub use organization::{MEMBER_REGION, MEMBER_TEMPLATE_URL, MEMBERS};
 pub use read::{Mode, Pack, Statement};
-pub use resolve::{Resolved, Setting, references};
+pub use resolve::{ResolveContext, Resolved, references};
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -51,7 +51,6 @@ pub enum TemplateError {
     /// A value that the template's own constraints refuse.
     #[error("PARAMETER_INVALID: `{name}` is `{value}` but {why}")]
     ParameterInvalid {
-        /// The parameter.
         name: String,
         /// What was given, shortened.
         value: String,
@@ -61,7 +60,6 @@ pub enum TemplateError {
     /// Values that the template's rules do not let go together.
     #[error("RULE_FAILED: {description} (rule `{rule}`)")]
     RuleFailed {
-        /// The rule.
         rule: String,
         /// The rule's own words.
         description: String,
@@ -135,7 +133,7 @@ impl Template {
     ///
     /// # Errors
     /// [`TemplateError`], the first there is.
-    pub fn resolve(&self, setting: &Setting) -> Result<Resolved, TemplateError> {
-        resolve::resolve(self, setting)
+    pub fn resolve(&self, context: &ResolveContext) -> Result<Resolved, TemplateError> {
+        resolve::resolve(self, context)
     }
 }

@@ -100,7 +100,7 @@ fn a_plan_is_printed_for_people_and_for_programs() {
     insta::assert_snapshot!(printed(&text), @"
     Delete of BillingExport
       physical id   hawser/billing-export/hawser-5a650d96f0bd9fb2
-      decision      what this stack made is removed
+      decision      what this stack created is removed
       round 1       retire report `hawser-5a650d96f0bd9fb2`
       round 2       retire the data below `hawser-111122223333-5a650d96f0bd9fb2/hawser/`
       round 3       retire bucket `hawser-111122223333-5a650d96f0bd9fb2` if it holds no data
@@ -122,7 +122,7 @@ fn an_event_that_would_fail_its_stack_says_so_with_code_3() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_and_a_word_that_is_not_known_are_told_apart() {
+fn an_unreadable_file_and_an_unknown_value_have_different_exit_codes() {
     let missing = hawser(&["plan", "--event", "no-such-file", "--account", "no-such-file"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(complained(&missing).starts_with("error: could not read `no-such-file`"));
@@ -180,14 +180,14 @@ fn every_command_has_a_help_text_with_examples_that_work() {
 }
 
 #[test]
-fn help_is_what_it_was() {
+fn help_is_unchanged() {
     for command in commands().iter().filter(|command| !WITH_CREDENTIALS.contains(&command.as_str())) {
         insta::assert_snapshot!(format!("help_{}", command.replace(' ', "_")), text(&format!("{command} --help")));
     }
 }
 
 #[test]
-fn texts_are_what_they_were() {
+fn texts_are_unchanged() {
     let link = "setup link --template-url https://acme-eu-west-1.s3.eu-west-1.amazonaws.com/template.yaml --region eu-west-1";
     insta::assert_snapshot!("link", text(&format!("{link} {VENDOR} --set VendorName=Acme --set PackBilling=ReadOnly")));
     insta::assert_snapshot!("trust", text(&format!("setup trust {VENDOR} --region us-gov-west-1")));
@@ -286,8 +286,8 @@ fn what_goes_wrong_has_a_code_and_an_exit_code() {
     assert_stops("setup trust --set ExternalId=customer-4711", 2, "PARAMETER_MISSING");
     assert_stops(&format!("setup script {ACCOUNT} --set VendorAccountId=999988887777"), 3, "EXTERNAL_ID_EMPTY");
     assert_stops(&format!("setup guide {ACCOUNT} --set VendorAccountId=999988887777"), 3, "EXTERNAL_ID_EMPTY");
-    assert_stops(&format!("setup guide {ACCOUNT} {VENDOR} --set RolePath=/vendors/"), 3, "NOT_THIS_WAY");
-    assert_stops("setup terraform --set AccessMethod=AccessKey", 3, "NOT_THIS_WAY");
+    assert_stops(&format!("setup guide {ACCOUNT} {VENDOR} --set RolePath=/vendors/"), 3, "UNSUPPORTED_HERE");
+    assert_stops("setup terraform --set AccessMethod=AccessKey", 3, "UNSUPPORTED_HERE");
     let link = "setup link --region eu-west-1 --template-url";
     assert_stops(&format!("{link} https://vendor.example/template.yaml"), 2, "LINK_TEMPLATE_URL");
     assert_stops(&format!("{link} https://a.s3.amazonaws.com/t --stack-name 1"), 2, "LINK_STACK_NAME");
@@ -346,7 +346,7 @@ fn a_token_is_in_no_text_but_the_link() {
 
 /// `hawser template | head -1`: who stops reading is not told of a panic.
 #[test]
-fn a_reader_may_leave_early() {
+fn output_may_be_closed_early() {
     let mut child =
         Command::new(env!("CARGO_BIN_EXE_hawser")).arg("template").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

@@ -9,14 +9,14 @@ use std::{
 use hawser::ports::Ports;
 use hawser_cli::{
     connect::{
-        Caller, Direct, Done, Plan, Refusal, Wish, access, connection_id,
-        fake_iam::{Memory, Things},
+        Caller, CommandError, ConnectRequest, ConnectionPlan, ConnectionResult, StacklessConnection, access, connection_id,
+        fake_iam::{FakeIam, IamState},
         iam::Iam,
-        stackless::{Progress, Standing},
+        stackless::{Progress, StacklessAws},
     },
     template::Template,
 };
-use hawser_sim::{AccountFile, Mishap, World, account_file::ReportFile, parties::VENDOR_CALL};
+use hawser_sim::{AccountFile, InjectedFault, World, account_file::ReportFile, parties::VENDOR_CALL};
 
 const TOKEN: &str = "whsec_dGhpcyBpcyBub3QgYSBzZWNyZXQsIGl0IGlzIGEgdGVzdA==";
 const ACCOUNT: &str = "111122223333";
@@ -33,7 +33,7 @@ impl Progress for Lines {
 /// An account, its IAM, a vendor, and a person.
 struct Scene {
     world: World,
-    iam: Memory,
+    iam: FakeIam,
     lines: Arc<Lines>,
     caller: Caller,
 }
@@ -53,13 +53,13 @@ fn settings(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
 impl Scene {
     fn new(account: AccountFile) -> Self {
         let caller = Caller::read(&format!("arn:aws:sts::{ACCOUNT}:assumed-role/Admin/anna"), ACCOUNT).unwrap();
-        let iam = Memory::default();
-        iam.things().summary = BTreeMap::from([("AttachedPoliciesPerRoleQuota".to_owned(), 10)]);
+        let iam = FakeIam::default();
+        iam.state().summary = BTreeMap::from([("AttachedPoliciesPerRoleQuota".to_owned(), 10)]);
         Self { world: World::new(account), iam, lines: Arc::default(), caller }
     }
 
-    fn wish(&self, changes: &[(&str, &str)]) -> Wish {
-        Wish {
+    fn connect_request(&self, changes: &[(&str, &str)]) -> ConnectRequest {
+        ConnectRequest {
             template: Template::ours(),
             parameters: settings(changes),
             caller: self.caller.clone(),
@@ -68,36 +68,36 @@ impl Scene {
         }
     }
 
-    async fn plan(&self, changes: &[(&str, &str)]) -> Result<Plan, Refusal> {
-        let (wish, ports) = (self.wish(changes), self.world.ports());
-        let standing = Standing::new(ports.cloud, self.lines.clone());
-        Direct::new(&wish, ports, &standing, &self.iam, &*self.lines)?.plan().await
+    async fn plan(&self, changes: &[(&str, &str)]) -> Result<ConnectionPlan, CommandError> {
+        let (request, ports) = (self.connect_request(changes), self.world.ports());
+        let aws = StacklessAws::new(ports.cloud, self.lines.clone());
+        StacklessConnection::new(&request, ports, &aws, &self.iam, &*self.lines)?.plan().await
     }
 
-    async fn connect(&self, changes: &[(&str, &str)]) -> Result<(Plan, Done), Refusal> {
-        let (wish, ports) = (self.wish(changes), self.world.ports());
+    async fn connect(&self, changes: &[(&str, &str)]) -> Result<(ConnectionPlan, ConnectionResult), CommandError> {
+        let (request, ports) = (self.connect_request(changes), self.world.ports());
         // Each run of the command is a moment later than the last.
         ports.clock.sleep(std::time::Duration::from_secs(1)).await;
-        let standing = Standing::new(ports.cloud, self.lines.clone());
-        let direct = Direct::new(&wish, ports, &standing, &self.iam, &*self.lines)?;
+        let aws = StacklessAws::new(ports.cloud, self.lines.clone());
+        let direct = StacklessConnection::new(&request, ports, &aws, &self.iam, &*self.lines)?;
         let plan = direct.plan().await?;
         Ok((plan.clone(), direct.connect(&plan).await?))
     }
 
-    async fn disconnect(&self, changes: &[(&str, &str)]) -> Result<(Plan, Done), Refusal> {
-        let (wish, ports) = (self.wish(changes), self.world.ports());
+    async fn disconnect(&self, changes: &[(&str, &str)]) -> Result<(ConnectionPlan, ConnectionResult), CommandError> {
+        let (request, ports) = (self.connect_request(changes), self.world.ports());
         ports.clock.sleep(std::time::Duration::from_secs(1)).await;
-        let standing = Standing::new(ports.cloud, self.lines.clone());
-        let direct = Direct::new(&wish, ports, &standing, &self.iam, &*self.lines)?;
-        let plan = direct.plan_end(true).await?;
+        let aws = StacklessAws::new(ports.cloud, self.lines.clone());
+        let direct = StacklessConnection::new(&request, ports, &aws, &self.iam, &*self.lines)?;
+        let plan = direct.plan_disconnect(true).await?;
         Ok((plan.clone(), direct.disconnect(&plan).await?))
     }
 
     async fn there(&self) -> Vec<String> {
-        let (wish, ports) = (self.wish(&[]), self.world.ports());
-        let standing = Standing::new(ports.cloud, self.lines.clone());
-        let direct = Direct::new(&wish, ports, &standing, &self.iam, &*self.lines).unwrap();
-        direct.what_is_there().await
+        let (request, ports) = (self.connect_request(&[]), self.world.ports());
+        let aws = StacklessAws::new(ports.cloud, self.lines.clone());
+        let direct = StacklessConnection::new(&request, ports, &aws, &self.iam, &*self.lines).unwrap();
+        direct.existing_resources().await
     }
 
     fn kinds(&self) -> Vec<String> {
@@ -109,12 +109,12 @@ impl Scene {
         std::mem::take(&mut *self.lines.0.lock().unwrap())
     }
 
-    fn things(&self) -> Things {
-        self.iam.things().clone()
+    fn state(&self) -> IamState {
+        self.iam.state().clone()
     }
 }
 
-fn refusal<T>(answer: Result<T, Refusal>) -> Refusal {
+fn refusal<T>(answer: Result<T, CommandError>) -> CommandError {
     answer.err().unwrap()
 }
 
@@ -122,11 +122,11 @@ fn refusal<T>(answer: Result<T, Refusal>) -> Refusal {
 #[tokio::test(start_paused = true)]
 async fn everything_is_shown_before_anything_is_made() {
     let scene = Scene::new(AccountFile::default());
-    let before = scene.world.account.things();
+    let before = scene.world.account.state();
     let plan = scene.plan(&[("PackEc2", "ReadWrite")]).await.unwrap();
     insta::assert_snapshot!(plan.to_string());
     assert_eq!(scene.iam.writes(), Vec::<&str>::new());
-    assert_eq!(scene.world.account.things(), before);
+    assert_eq!(scene.world.account.state(), before);
     assert!(scene.kinds().is_empty() && scene.lines().is_empty());
     assert!(!format!("{plan}{plan:?}{}", serde_json::to_string(&plan).unwrap()).contains(TOKEN));
 }
@@ -143,30 +143,30 @@ async fn connecting_makes_what_the_template_has_and_again_changes_nothing() {
 
     // Role and packs are those of the template, word for word.
     let stack = connection_id(&scene.caller.account, scene.caller.partition, "Production").unwrap();
-    let things = scene.things();
-    let role = &things.roles[&access::name(&stack, "VendorRole")];
+    let state = scene.state();
+    let role = &state.roles[&access::name(&stack, "VendorRole")];
     assert_eq!(role.trust["Statement"][0]["Principal"]["AWS"], "arn:aws:iam::999988887777:root");
     assert_eq!(role.trust["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], "external-id-1");
     assert_eq!(done.role_arn, role.arn);
-    let policies: Vec<&str> = things.policies.values().map(|(policy, _)| policy.description.as_str()).collect();
+    let policies: Vec<&str> = state.policies.values().map(|(policy, _)| policy.description.as_str()).collect();
     assert_eq!(policies, ["Hawser pack billing", "Hawser pack security-audit"]);
     let bucket = done.billing["BucketName"].as_str();
-    assert!(things.policies.values().any(|(_, versions)| versions[0].1.to_string().contains(bucket)), "{bucket}");
-    assert!(!things.policies.values().any(|(_, versions)| versions[0].1.to_string().contains("\"Ref\"")));
-    assert!(things.attached.contains(&(role.name.clone(), "arn:aws:iam::aws:policy/SecurityAudit".to_owned())));
-    for tags in things.roles.values().map(|role| &role.tags).chain(things.policies.values().map(|(policy, _)| &policy.tags)) {
+    assert!(state.policies.values().any(|(_, versions)| versions[0].1.to_string().contains(bucket)), "{bucket}");
+    assert!(!state.policies.values().any(|(_, versions)| versions[0].1.to_string().contains("\"Ref\"")));
+    assert!(state.attached.contains(&(role.name.clone(), "arn:aws:iam::aws:policy/SecurityAudit".to_owned())));
+    for tags in state.roles.values().map(|role| &role.tags).chain(state.policies.values().map(|(policy, _)| &policy.tags)) {
         assert_eq!(tags["hawser:stack-id"], stack.as_str());
     }
-    let told = &scene.world.vendor.connected()[stack.as_str()];
-    assert_eq!(told["roleArn"], role.arn.as_str());
-    assert_eq!(told["externalId"], "external-id-1");
-    assert_eq!(told["packs"], serde_json::json!({"billing": "ReadOnly", "security-audit": "ReadOnly"}));
-    assert_eq!(told["billingExport"]["bucketName"], bucket);
+    let reported = &scene.world.vendor.connected()[stack.as_str()];
+    assert_eq!(reported["roleArn"], role.arn.as_str());
+    assert_eq!(reported["externalId"], "external-id-1");
+    assert_eq!(reported["packs"], serde_json::json!({"billing": "ReadOnly", "security-audit": "ReadOnly"}));
+    assert_eq!(reported["billingExport"]["bucketName"], bucket);
 
-    let (account, _) = (scene.world.account.things(), scene.iam.writes());
+    let (account, _) = (scene.world.account.state(), scene.iam.writes());
     let (plan, done) = scene.connect(&[]).await.unwrap();
     assert!(plan.is_empty() && !done.changed, "{plan}");
-    assert_eq!((scene.things(), scene.world.account.things()), (things, account));
+    assert_eq!((scene.state(), scene.world.account.state()), (state, account));
     assert_eq!(scene.iam.writes(), Vec::<&str>::new());
     assert_eq!(scene.kinds(), ["established"]);
 }
@@ -175,7 +175,7 @@ async fn connecting_makes_what_the_template_has_and_again_changes_nothing() {
 async fn other_packs_and_another_kind_are_an_update() {
     let scene = Scene::new(AccountFile::default());
     scene.connect(&[("PackEc2", "ReadOnly")]).await.unwrap();
-    let first = scene.world.account.things();
+    let first = scene.world.account.state();
     scene.lines();
     let changes = [
         ("PackEc2", "ReadWrite"),
@@ -187,20 +187,23 @@ async fn other_packs_and_another_kind_are_an_update() {
     insta::assert_snapshot!(plan.to_string());
     assert_eq!(scene.kinds(), ["established", "updated"]);
     assert_eq!(done.billing["Kind"], "CostAndUsageReport2");
-    let things = scene.world.account.things();
-    assert!(things.reports.is_empty() && things.exports.len() == 1, "{things:?}");
+    let state = scene.world.account.state();
+    assert!(state.reports.is_empty() && state.exports.len() == 1, "{state:?}");
     assert_eq!(first.reports.len(), 1);
     // What the vendor loses goes after it was told.
     let lines = scene.lines();
     let at = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {lines:#?}"));
-    assert!(at("changed policy `hawser-PackEc2Policy") < at("told the vendor") && at("made export") < at("told the vendor"));
-    assert!(at("told the vendor") < at("detached `SecurityAudit`") && at("told the vendor") < at("removed report"));
+    assert!(
+        at("changed policy `hawser-PackEc2Policy") < at("notified the vendor")
+            && at("created export") < at("notified the vendor")
+    );
+    assert!(at("notified the vendor") < at("detached `SecurityAudit`") && at("notified the vendor") < at("removed report"));
     let connected = scene.world.vendor.connected();
     assert_eq!(
         connected.values().next().unwrap()["packs"],
         serde_json::json!({"billing": "ReadOnly", "ec2": "ReadWrite", "ebs": "ReadOnly"})
     );
-    let names: Vec<String> = scene.things().policies.values().map(|(policy, _)| policy.description.clone()).collect();
+    let names: Vec<String> = scene.state().policies.values().map(|(policy, _)| policy.description.clone()).collect();
     assert_eq!(names, ["Hawser pack billing", "Hawser pack ebs", "Hawser pack ec2"]);
 }
 
@@ -212,11 +215,11 @@ async fn disconnecting_removes_all_of_it_and_nothing_else() {
     let scene = Scene::new(account);
     let theirs = hawser_cli::connect::iam::Role { name: "theirs".to_owned(), ..Default::default() };
     scene.iam.create_role(&theirs).await.unwrap();
-    let before = (scene.world.account.things(), scene.things());
+    let before = (scene.world.account.state(), scene.state());
     let (_, done) = scene.connect(&[]).await.unwrap();
     let role = done.role_arn.rsplit('/').next().unwrap().to_owned();
     // Somebody has put more on our role.
-    scene.iam.things().inline.insert((role.clone(), "more".to_owned()));
+    scene.iam.state().inline.insert((role.clone(), "more".to_owned()));
     scene.iam.attach(&role, "arn:aws:iam::aws:policy/ReadOnlyAccess").await.unwrap();
     scene.lines();
     let (plan, done) = scene.disconnect(&[]).await.unwrap();
@@ -225,7 +228,7 @@ async fn disconnecting_removes_all_of_it_and_nothing_else() {
     assert_eq!(done.remarks, Vec::<String>::new());
     assert_eq!(scene.kinds(), ["established", "removed"]);
     assert!(scene.world.vendor.connected().is_empty());
-    assert_eq!((scene.world.account.things(), scene.things()), before);
+    assert_eq!((scene.world.account.state(), scene.state()), before);
     assert_eq!(scene.there().await, Vec::<String>::new());
 
     // Again: the vendor has heard, and nothing is left.
@@ -238,26 +241,26 @@ async fn disconnecting_removes_all_of_it_and_nothing_else() {
 
 /// HW-O4.
 #[tokio::test(start_paused = true)]
-async fn data_stay_unless_they_are_to_go() {
+async fn data_is_kept_unless_deletion_is_requested() {
     for (retention, buckets) in [("Retain", 1), ("Delete", 0)] {
         let scene = Scene::new(AccountFile::default());
-        let setting = [("BillingRetention", retention)];
-        let _ = scene.connect(&setting).await.unwrap();
+        let context = [("BillingRetention", retention)];
+        let _ = scene.connect(&context).await.unwrap();
         scene.world.account.deliver();
-        let (_, done) = scene.disconnect(&setting).await.unwrap();
-        assert_eq!(scene.world.account.things().buckets.len(), buckets, "{retention}");
+        let (_, done) = scene.disconnect(&context).await.unwrap();
+        assert_eq!(scene.world.account.state().buckets.len(), buckets, "{retention}");
         assert_eq!(done.remarks.len(), buckets, "{:?}", done.remarks);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_stopped_half_way_is_told_finished_and_removed() {
+async fn an_interrupted_run_is_shown_finished_and_removed() {
     for action in ["iam:CreateRole", "iam:CreatePolicy", "iam:AttachRolePolicy", "iam:TagRole"] {
         let scene = Scene::new(AccountFile::default());
         scene.iam.deny(action);
         let why = refusal(scene.connect(&[]).await);
-        assert!(why.is_of_aws() && why.to_string().starts_with("AWS_ACCESS_DENIED: "), "{why}");
-        assert!(why.to_string().contains(action) && why.to_string().contains("Allow the action for yourself"), "{why}");
+        assert!(why.is_aws_error() && why.to_string().starts_with("AWS_ACCESS_DENIED: "), "{why}");
+        assert!(why.to_string().contains(action) && why.to_string().contains("Allow yourself the action"), "{why}");
         let there = scene.there().await;
         assert!(there.iter().any(|thing| thing.starts_with("report `hawser-")), "{there:?}");
         assert!(there.iter().any(|thing| thing.starts_with("bucket `hawser-")), "{there:?}");
@@ -280,40 +283,40 @@ async fn what_stopped_half_way_is_told_finished_and_removed() {
 #[tokio::test(start_paused = true)]
 async fn a_vendor_that_refuses_is_asked_again() {
     let scene = Scene::new(AccountFile::default());
-    scene.world.script.spoil_all(VENDOR_CALL, Mishap::Denied);
+    scene.world.script.inject_all(VENDOR_CALL, InjectedFault::Denied);
     let why = refusal(scene.connect(&[]).await);
     assert_eq!(why.code(), "VENDOR_REFUSED", "{why}");
-    assert!(!why.is_of_aws());
-    scene.world.script.heal();
+    assert!(!why.is_aws_error());
+    scene.world.script.clear_faults();
     assert!(scene.plan(&[]).await.unwrap().notice.is_some());
     scene.connect(&[]).await.unwrap();
     assert_eq!(scene.kinds(), ["established"]);
     // HW-C5: on the way out its word does not count.
-    scene.world.script.spoil_all(VENDOR_CALL, Mishap::Denied);
+    scene.world.script.inject_all(VENDOR_CALL, InjectedFault::Denied);
     let (_, done) = scene.disconnect(&[]).await.unwrap();
-    assert!(done.remarks[0].contains("the vendor was not told"), "{:?}", done.remarks);
+    assert!(done.remarks[0].contains("the vendor was not notified"), "{:?}", done.remarks);
     assert_eq!(scene.there().await, Vec::<String>::new());
 }
 
 /// HW-O2.
 #[tokio::test(start_paused = true)]
-async fn a_thing_of_our_name_without_our_mark_is_somebody_elses() {
+async fn a_resource_of_our_name_without_our_tags_is_foreign() {
     for kind in ["role", "policy"] {
         let scene = Scene::new(AccountFile::default());
         scene.connect(&[]).await.unwrap();
         {
-            let mut things = scene.iam.things();
+            let mut state = scene.iam.state();
             match kind {
-                "role" => things.roles.values_mut().for_each(|role| role.tags.clear()),
-                _ => things.policies.values_mut().for_each(|(policy, _)| policy.tags.clear()),
+                "role" => state.roles.values_mut().for_each(|role| role.tags.clear()),
+                _ => state.policies.values_mut().for_each(|(policy, _)| policy.tags.clear()),
             }
         }
-        let before = scene.things();
+        let before = scene.state();
         for why in [refusal(scene.connect(&[("PackEc2", "ReadOnly")]).await), refusal(scene.disconnect(&[]).await)] {
             assert_eq!(why.code(), "CONNECT_NOT_OURS", "{why}");
             assert!(why.to_string().contains(kind), "{why}");
         }
-        assert_eq!(scene.things(), before);
+        assert_eq!(scene.state(), before);
     }
 }
 
@@ -321,8 +324,8 @@ async fn a_thing_of_our_name_without_our_mark_is_somebody_elses() {
 async fn a_policy_that_others_use_is_not_taken_from_them() {
     let scene = Scene::new(AccountFile::default());
     scene.connect(&[]).await.unwrap();
-    let arn = scene.things().policies.keys().next().unwrap().clone();
-    scene.iam.things().others.insert(("anna".to_owned(), arn));
+    let arn = scene.state().policies.keys().next().unwrap().clone();
+    scene.iam.state().others.insert(("anna".to_owned(), arn));
     let why = refusal(scene.disconnect(&[]).await);
     assert_eq!(why.code(), "CONNECT_POLICY_IN_USE", "{why}");
     assert!(why.to_string().contains("`anna`"), "{why}");
@@ -330,13 +333,13 @@ async fn a_policy_that_others_use_is_not_taken_from_them() {
 
 /// IAM keeps five versions of a policy.
 #[tokio::test(start_paused = true)]
-async fn a_pack_can_change_as_often_as_one_likes() {
+async fn a_pack_can_change_any_number_of_times() {
     let scene = Scene::new(AccountFile::default());
     for round in 0..7 {
         let mode = if round % 2 == 0 { "ReadOnly" } else { "ReadWrite" };
         scene.connect(&[("PackEc2", mode)]).await.unwrap();
-        let things = scene.things();
-        let (_, versions) = things.policies.values().find(|(policy, _)| policy.description.ends_with("ec2")).unwrap();
+        let state = scene.state();
+        let (_, versions) = state.policies.values().find(|(policy, _)| policy.description.ends_with("ec2")).unwrap();
         assert!(versions.len() <= 5);
         assert_eq!(versions.last().unwrap().1.to_string().contains("ec2:StopInstances"), mode == "ReadWrite", "{round}");
     }
@@ -357,7 +360,7 @@ async fn what_iam_does_not_show_yet_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_of_the_customers_gets_the_packs_and_nothing_more() {
+async fn an_existing_role_gets_only_the_packs() {
     let scene = Scene::new(AccountFile::default());
     let existing = [("ExistingRoleName", "theirs")];
     assert_eq!(refusal(scene.plan(&existing).await).code(), "CONNECT_ROLE_MISSING");
@@ -365,17 +368,17 @@ async fn a_role_of_the_customers_gets_the_packs_and_nothing_more() {
     scene.iam.create_role(&theirs).await.unwrap();
     let (_, done) = scene.connect(&existing).await.unwrap();
     assert_eq!(done.role_arn, "arn:aws:iam::111122223333:role/theirs");
-    let things = scene.things();
-    assert_eq!(things.roles.values().collect::<Vec<_>>(), [&theirs]);
-    assert!(things.attached.iter().all(|(role, _)| role == "theirs") && things.attached.len() == 2, "{:?}", things.attached);
+    let state = scene.state();
+    assert_eq!(state.roles.values().collect::<Vec<_>>(), [&theirs]);
+    assert!(state.attached.iter().all(|(role, _)| role == "theirs") && state.attached.len() == 2, "{:?}", state.attached);
     assert!(scene.plan(&existing).await.unwrap().is_empty());
     // From the customer's role to one of our own, and back.
     scene.connect(&[]).await.unwrap();
-    assert!(scene.things().attached.iter().all(|(role, _)| role.starts_with("hawser-VendorRole-")));
+    assert!(scene.state().attached.iter().all(|(role, _)| role.starts_with("hawser-VendorRole-")));
     scene.connect(&existing).await.unwrap();
     scene.disconnect(&existing).await.unwrap();
-    assert_eq!(scene.things().roles.values().collect::<Vec<_>>(), [&theirs]);
-    assert!(scene.things().attached.is_empty());
+    assert_eq!(scene.state().roles.values().collect::<Vec<_>>(), [&theirs]);
+    assert!(scene.state().attached.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -384,12 +387,12 @@ async fn the_roles_settings_follow() {
     scene.connect(&[]).await.unwrap();
     let boundary = ("PermissionsBoundaryArn", "arn:aws:iam::111122223333:policy/boundary");
     scene.connect(&[boundary, ("ExternalId", "external-id-2"), ("VendorName", "Another Name")]).await.unwrap();
-    let role = scene.things().roles.into_values().next().unwrap();
+    let role = scene.state().roles.into_values().next().unwrap();
     assert_eq!(role.boundary.as_deref(), Some(boundary.1));
     assert_eq!(role.trust["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], "external-id-2");
     assert!(role.description.contains("Another Name"));
     scene.connect(&[]).await.unwrap();
-    assert_eq!(scene.things().roles.into_values().next().unwrap().boundary, None);
+    assert_eq!(scene.state().roles.into_values().next().unwrap().boundary, None);
     assert_eq!(scene.kinds(), ["established", "updated", "updated"]);
 }
 
@@ -397,14 +400,14 @@ async fn the_roles_settings_follow() {
 async fn what_cannot_be_is_refused_before_anything_is_looked_at() {
     let caller = |arn: &str| Caller::read(arn, ACCOUNT).unwrap();
     let mut scene = Scene::new(AccountFile::default());
-    let refused = [
+    let command_error = [
         ([("ExternalId", "")], "CONNECT_EXTERNAL_ID"),
         ([("AccessMethod", "AccessKey")], "CONNECT_NEEDS_STACK"),
         ([("PackEc2", "Everything")], "PARAMETER_INVALID"),
         ([("PackEcs2", "ReadOnly")], "PARAMETER_UNKNOWN"),
         ([("ExistingPrefix", "a")], "RULE_FAILED"),
     ];
-    for (changes, code) in refused {
+    for (changes, code) in command_error {
         let why = refusal(scene.plan(&changes).await);
         assert_eq!(why.code(), code, "{why}");
     }
@@ -414,11 +417,11 @@ async fn what_cannot_be_is_refused_before_anything_is_looked_at() {
     }
     scene.caller = caller("arn:aws:iam::111122223333:user/team/anna");
     scene.plan(&[]).await.unwrap();
-    let mut wish = scene.wish(&[]);
-    wish.parameters.insert("LaunchToken".to_owned(), "whsec_".to_owned() + &"A".repeat(33));
+    let mut request = scene.connect_request(&[]);
+    request.parameters.insert("LaunchToken".to_owned(), "whsec_".to_owned() + &"A".repeat(33));
     let ports: Ports<'_> = scene.world.ports();
-    let standing = Standing::new(ports.cloud, scene.lines.clone());
-    let direct = Direct::new(&wish, ports, &standing, &scene.iam, &*scene.lines).unwrap();
+    let aws = StacklessAws::new(ports.cloud, scene.lines.clone());
+    let direct = StacklessConnection::new(&request, ports, &aws, &scene.iam, &*scene.lines).unwrap();
     assert_eq!(refusal(direct.plan().await).code(), "CONNECT_TOKEN");
     // Ten policies are AWS's quota; SecurityAudit itself is one.
     let all = ["Common", "Ebs", "Ec2", "Ecs", "Eks", "Lambda", "Rds", "S3"].map(|pack| (format!("Pack{pack}"), "ReadOnly"));
@@ -426,7 +429,7 @@ async fn what_cannot_be_is_refused_before_anything_is_looked_at() {
     let why = refusal(scene.plan(&all).await);
     assert_eq!(why.code(), "MANAGED_POLICIES_LIMIT", "{why}");
     assert!(why.to_string().contains("11 managed policies"), "{why}");
-    scene.iam.things().summary.insert("AttachedPoliciesPerRoleQuota".to_owned(), 11);
+    scene.iam.state().summary.insert("AttachedPoliciesPerRoleQuota".to_owned(), 11);
     scene.plan(&all).await.unwrap();
 }
 

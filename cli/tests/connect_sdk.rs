@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use canned::Canned;
 use hawser::aws::FaultKind;
 use hawser_cli::connect::{
-    CallerKind, Refusal,
+    CallerKind, CommandError,
     iam::{Decision, Iam, Policy, Role, Verdict},
-    sdk::{Person, web},
+    sdk::{CallerSession, web},
 };
 use serde_json::json;
 
@@ -32,11 +32,11 @@ fn refusal(code: &str) -> String {
 }
 
 /// A person, after AWS said who it is.
-async fn person(answers: &[(u16, String)]) -> (Person, Canned) {
+async fn person(answers: &[(u16, String)]) -> (CallerSession, Canned) {
     let all: Vec<(u16, &str)> =
         [(200, WHO)].into_iter().chain(answers.iter().map(|(status, body)| (*status, body.as_str()))).collect();
     let canned = Canned::with(&all);
-    (Person::of(web().unwrap(), canned.config()).await.unwrap(), canned)
+    (CallerSession::of(web().unwrap(), canned.config()).await.unwrap(), canned)
 }
 
 /// What was asked of IAM last, by parameter.
@@ -46,7 +46,7 @@ fn asked(canned: &Canned) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn who_it_is_is_aws_own_word() {
+async fn the_identity_is_the_one_that_aws_states() {
     let (person, canned) = person(&[]).await;
     let caller = person.caller();
     assert_eq!((caller.kind(), caller.role_name()), (CallerKind::Role, Some("Admin")));
@@ -55,12 +55,12 @@ async fn who_it_is_is_aws_own_word() {
 
     let elsewhere = WHO.replace("arn:aws:", "arn:aws-cn:");
     let canned = Canned::with(&[(200, elsewhere.as_str())]);
-    let why = Person::of(web().unwrap(), canned.config()).await.err().unwrap();
+    let why = CallerSession::of(web().unwrap(), canned.config()).await.err().unwrap();
     assert_eq!(why.code(), "REGION_ELSEWHERE", "{why}");
     let expired = refusal("ExpiredToken");
     let canned = Canned::with(&[(403, expired.as_str())]);
-    let why: Refusal = Person::of(web().unwrap(), canned.config()).await.err().unwrap();
-    assert!(why.is_of_aws() && why.to_string().contains("ExpiredToken"), "{why}");
+    let why: CommandError = CallerSession::of(web().unwrap(), canned.config()).await.err().unwrap();
+    assert!(why.is_aws_error() && why.to_string().contains("ExpiredToken"), "{why}");
 }
 
 /// F-5: IAM says whose policy it is that denies, and every page is read.
@@ -155,7 +155,7 @@ async fn roles_and_policies_are_read_as_iam_writes_them() {
 }
 
 #[tokio::test]
-async fn what_is_gone_is_no_failure_and_the_rest_is() {
+async fn what_is_missing_is_no_failure_and_the_rest_is() {
     let missing = || (404, refusal("NoSuchEntity"));
     let (one, _) = person(&[missing(), missing(), missing(), missing()]).await;
     assert_eq!(one.role("r").await.unwrap(), None);

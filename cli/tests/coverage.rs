@@ -384,7 +384,7 @@ fn what_is_claimed_is_so() {
 }
 
 #[test]
-fn every_feature_has_a_way_and_a_test_or_says_why_not() {
+fn every_feature_has_a_method_and_a_test_or_says_why_not() {
     let template = Template::ours();
     let modes: BTreeSet<(String, String)> = template
         .packs()

@@ -92,40 +92,40 @@ fn of_hawser(line: &str) -> Option<Vec<String>> {
 
 /// A folder as a reader of the documents has it: their own files, and a checkout's.
 fn workplace(name: &str) -> PathBuf {
-    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&place);
-    fs::create_dir_all(&place).unwrap();
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&target);
+    fs::create_dir_all(&target).unwrap();
     for beside in BESIDE {
-        symlink(root().join(beside), place.join(beside)).unwrap();
+        symlink(root().join(beside), target.join(beside)).unwrap();
     }
     for (language, text) in GUIDES.iter().flat_map(|path| blocks(&read(path))) {
         // A file is shown with its name in its first line.
         if language == "toml" {
             let file = text.lines().next().unwrap().trim_start_matches("# ").to_owned();
-            fs::write(place.join(file), text).unwrap();
+            fs::write(target.join(file), text).unwrap();
         }
     }
-    place
+    target
 }
 
-fn hawser(place: &Path, arguments: &[String]) -> std::process::Output {
+fn hawser(target: &Path, arguments: &[String]) -> std::process::Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hawser"));
     for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL"] {
         command.env_remove(variable);
     }
-    command.args(arguments).current_dir(place).output().unwrap()
+    command.args(arguments).current_dir(target).output().unwrap()
 }
 
 #[test]
 fn every_command_that_is_shown_works() {
-    let place = workplace("commands");
+    let target = workplace("commands");
     let (mut run, mut wrong) = (BTreeMap::new(), Vec::new());
     for (path, line) in GUIDES.iter().flat_map(|path| commands(&read(path)).into_iter().map(move |line| (path, line))) {
         let Some(mut arguments) = of_hawser(&line) else { continue };
         if OF_AWS.contains(&arguments[0].as_str()) {
             arguments.push("--help".to_owned());
         }
-        let done = hawser(&place, &arguments);
+        let done = hawser(&target, &arguments);
         if !done.status.success() || done.stdout.is_empty() {
             wrong.push(format!("{path}: {line}\n{}", String::from_utf8_lossy(&done.stderr)));
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hawser_cli::{
     profile::Profile,
-    template::{INLINE_BYTES_MAX, MEMBER_REGION, MEMBER_TEMPLATE_URL, MEMBERS, Setting, Template},
+    template::{INLINE_BYTES_MAX, MEMBER_REGION, MEMBER_TEMPLATE_URL, MEMBERS, ResolveContext, Template},
 };
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn template_of(text: &str) -> Template {
 
 const URL: &str = "https://acme-hawser-eu-west-1.s3.eu-west-1.amazonaws.com/hawser/template.yaml";
 
-fn setting(changes: &[(&str, &str)]) -> Setting {
+fn context(changes: &[(&str, &str)]) -> ResolveContext {
     let mut parameters = BTreeMap::from(
         [
             ("VendorName", "Acme"),
@@ -33,20 +33,20 @@ fn setting(changes: &[(&str, &str)]) -> Setting {
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
     parameters.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    Setting {
+    ResolveContext {
         parameters,
         account_id: "111122223333".to_owned(),
         partition: "aws".to_owned(),
         region: "eu-west-1".to_owned(),
         stack_name: "acme".to_owned(),
         stack_id: "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70".to_owned(),
-        ..Setting::default()
+        ..ResolveContext::default()
     }
 }
 
 /// The properties of the StackSet that CloudFormation would make; nothing when there is none.
 fn members(changes: &[(&str, &str)]) -> Option<Value> {
-    let resolved = Template::ours().for_organization().unwrap().resolve(&setting(changes)).unwrap();
+    let resolved = Template::ours().for_organization().unwrap().resolve(&context(changes)).unwrap();
     resolved.resources().get(MEMBERS).map(|resource| resource["Properties"].clone())
 }
 
@@ -94,7 +94,7 @@ fn members_get_the_same_without_billing_data() {
     let ours = Template::ours();
     assert_eq!(names, ours.parameters().iter().map(|parameter| parameter.name.as_str()).collect());
     // CloudFormation takes them as they are.
-    ours.resolve(&Setting { parameters: parameters.clone(), ..setting(&[]) }).unwrap();
+    ours.resolve(&ResolveContext { parameters: parameters.clone(), ..context(&[]) }).unwrap();
     let expected = [
         ("BillingKind", "None"),
         ("RequestBackfill", "false"),
@@ -129,7 +129,7 @@ fn which_accounts_is_said_as_stacksets_want_it() {
 #[test]
 fn what_does_not_go_together_is_refused() {
     let template = Template::ours().for_organization().unwrap();
-    let refused = |changes: &[(&str, &str)]| template.resolve(&setting(changes)).unwrap_err().to_string();
+    let refused = |changes: &[(&str, &str)]| template.resolve(&context(changes)).unwrap_err().to_string();
     for (changes, expected) in [
         (&[("AccountFilterType", "DIFFERENCE")][..], "FilterNeedsAccounts"),
         (&[("AccountIds", "444455556666")], "AccountsNeedFilter"),
@@ -146,7 +146,7 @@ fn what_does_not_go_together_is_refused() {
         assert!(refused(changes).contains(expected), "{changes:?}: {}", refused(changes));
     }
     for units in ["r-abcd", "ou-abcd-11111111,r-abcd"] {
-        template.resolve(&setting(&[("OrganizationalUnitIds", units)])).unwrap();
+        template.resolve(&context(&[("OrganizationalUnitIds", units)])).unwrap();
     }
 }
 
@@ -168,16 +168,16 @@ fn the_inline_form_is_small_and_the_same() {
         .collect();
     assert!(profiles.len() > 1);
     for (name, parameters) in profiles {
-        let inline = ours.without_packs_that_are_off(&parameters).inline();
+        let inline = ours.without_disabled_packs(&parameters).inline();
         assert!(inline.len() <= INLINE_BYTES_MAX, "{name}: {} bytes of {INLINE_BYTES_MAX}", inline.len());
         assert!(!inline.contains("\"Why\"") && !inline.contains(":null"), "{name}");
         let read = template_of(&inline);
         let own = |template: &Template| {
-            let mut given = setting(&[]).parameters;
+            let mut given = context(&[]).parameters;
             given.remove("PackEc2");
             given.extend(parameters.clone());
             given.retain(|parameter, _| !template.json()["Parameters"][parameter].is_null());
-            Setting { parameters: given, ..setting(&[]) }
+            ResolveContext { parameters: given, ..context(&[]) }
         };
         let bare = |template: &Template| {
             let resolved = template.resolve(&own(template)).unwrap();

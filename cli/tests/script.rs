@@ -146,14 +146,14 @@ fn another_account_is_not_touched() {
 
 #[test]
 fn what_is_there_and_is_not_this_connections_is_not_touched() {
-    for (way, more) in [("role", vec![]), ("user", vec!["--user"])] {
-        let shell = Shell::new(&format!("foreign-{way}"), &more);
+    for (method, more) in [("role", vec![]), ("user", vec!["--user"])] {
+        let shell = Shell::new(&format!("foreign-{method}"), &more);
         fs::write(shell.file("there"), "another-connection\n").unwrap();
         for what in ["", "undo"] {
             let output = shell.run(what, HERE, "");
-            assert_eq!(exit(&output), Some(3), "{way} {what}: {}", said(&output));
+            assert_eq!(exit(&output), Some(3), "{method} {what}: {}", said(&output));
             assert!(said(&output).contains("is not this connection's"), "{}", said(&output));
-            assert!(!shell.changed(), "{way} {what}: {}", shell.calls());
+            assert!(!shell.changed(), "{method} {what}: {}", shell.calls());
         }
     }
 }

@@ -7,7 +7,7 @@ use hawser::names::Region;
 use hawser_cli::{
     profile::Profile,
     setup::{
-        self, BillingPlace, Place, WayError, json, link,
+        self, BillingLocation, SetupError, SetupTarget, json, link,
         policies::{self, MANAGED_POLICIES_MAX, MANAGED_POLICY_CHARACTERS_MAX, ROLE_INLINE_CHARACTERS_MAX},
         script, trust,
     },
@@ -26,8 +26,8 @@ fn parameters(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 const VENDOR: [(&str, &str); 2] = [("VendorAccountId", "999988887777"), ("ExternalId", "customer-4711")];
 
-fn place(region: &str) -> Place {
-    Place::new(&"111122223333".parse().unwrap(), &region.parse().unwrap(), "hawser").unwrap()
+fn target(region: &str) -> SetupTarget {
+    SetupTarget::new(&"111122223333".parse().unwrap(), &region.parse().unwrap(), "hawser").unwrap()
 }
 
 /// Every pack that there is in the highest mode.
@@ -39,7 +39,7 @@ fn everything(template: &Template) -> BTreeMap<String, String> {
     all
 }
 
-fn link_of(url: &str, region: &str, given: &BTreeMap<String, String>) -> Result<link::Link, WayError> {
+fn link_of(url: &str, region: &str, given: &BTreeMap<String, String>) -> Result<link::Link, SetupError> {
     link::link(&Template::ours(), url, &region.parse::<Region>().unwrap(), "hawser", given)
 }
 
@@ -128,17 +128,17 @@ fn a_launch_link_that_would_not_work_is_refused() {
 fn trust_is_the_vendors_account_with_the_external_id() {
     // F-39.
     let template = Template::ours();
-    let policy = trust::trust_policy(&template, &parameters(&VENDOR), &place("cn-north-1")).unwrap();
+    let policy = trust::trust_policy(&template, &parameters(&VENDOR), &target("cn-north-1")).unwrap();
     let statement = &policy["Statement"][0];
     assert_eq!(policy["Statement"].as_array().unwrap().len(), 1);
     assert_eq!(statement["Principal"], json!({ "AWS": "arn:aws-cn:iam::999988887777:root" }));
     assert_eq!(statement["Condition"], json!({ "StringEquals": { "sts:ExternalId": "customer-4711" } }));
     for empty in [parameters(&VENDOR[..1]), parameters(&[VENDOR[0], ("ExternalId", "")])] {
-        let error = trust::trust_policy(&template, &empty, &place("us-east-1")).unwrap_err();
+        let error = trust::trust_policy(&template, &empty, &target("us-east-1")).unwrap_err();
         assert_eq!(error.code(), "EXTERNAL_ID_EMPTY");
         assert!(!error.is_usage());
     }
-    let error = trust::trust_policy(&template, &parameters(&VENDOR[1..]), &place("us-east-1")).unwrap_err();
+    let error = trust::trust_policy(&template, &parameters(&VENDOR[1..]), &target("us-east-1")).unwrap_err();
     assert_eq!(error.code(), "PARAMETER_MISSING");
 }
 
@@ -146,26 +146,26 @@ fn trust_is_the_vendors_account_with_the_external_id() {
 fn without_a_bucket_the_billing_pack_names_one_that_nobody_has_and_with_it_no_other() {
     let template = Template::ours();
     let only = parameters(&[("PackBilling", "ReadOnly"), ("PackSecurityAudit", "None")]);
-    let resources = |billing: Option<&BillingPlace>| {
-        let grants = policies::grants(&template, &only, &place("eu-west-1"), billing).unwrap();
+    let resources = |billing: Option<&BillingLocation>| {
+        let grants = policies::grants(&template, &only, &target("eu-west-1"), billing).unwrap();
         json::compact(&grants.packs[0].document)
     };
     let none = resources(None);
     assert!(none.contains("arn:aws:s3:::hawser-111122223333-none/hawser/*") && none.contains(":key/none"), "{none}");
     let key = "arn:aws:kms:eu-west-1:111122223333:key/1";
-    let with = resources(Some(&BillingPlace::new("costs", "/exports/hourly*/", Some(key)).unwrap()));
+    let with = resources(Some(&BillingLocation::new("costs", "/exports/hourly*/", Some(key)).unwrap()));
     assert!(with.contains("arn:aws:s3:::costs/exports/hourly${*}/*") && with.contains(key) && !with.contains("none"), "{with}");
     for (bucket, prefix, key) in
         [("a", "", None), ("a\"b", "", None), ("costs", "a\"", None), ("costs", "${x}", None), ("costs", "", Some("alias/x"))]
     {
-        assert_eq!(BillingPlace::new(bucket, prefix, key).unwrap_err().code(), "BUCKET_INVALID", "{bucket} {prefix}");
+        assert_eq!(BillingLocation::new(bucket, prefix, key).unwrap_err().code(), "BUCKET_INVALID", "{bucket} {prefix}");
     }
 }
 
 #[test]
 fn packs_combine_into_few_documents_and_nothing_is_lost() {
     let template = Template::ours();
-    let grants = policies::grants(&template, &everything(&template), &place("eu-west-1"), None).unwrap();
+    let grants = policies::grants(&template, &everything(&template), &target("eu-west-1"), None).unwrap();
     let statements = |document: &Value| document["Statement"].as_array().unwrap().clone();
     let without_sid = |mut statement: Value| {
         statement.as_object_mut().unwrap().remove("Sid");
@@ -196,7 +196,7 @@ fn packs_combine_into_few_documents_and_nothing_is_lost() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let template = Template::ours();
-    let grants = policies::grants(&template, &everything(&template), &place("eu-west-1"), None).unwrap();
+    let grants = policies::grants(&template, &everything(&template), &target("eu-west-1"), None).unwrap();
     assert_eq!(policies::inline(&grants.packs).unwrap_err().code(), "POLICY_TOO_LARGE");
     let statement = grants.packs[0].document["Statement"][0].clone();
     let least = policies::characters(&json!({ "Version": "2012-10-17", "Statement": [statement] }));
@@ -207,9 +207,9 @@ fn what_does_not_fit_is_refused() {
     // AWS's own policy counts.
     assert_eq!(policies::check_count(&grants.packs, 20).unwrap(), grants.packs.len() + 1);
     let nothing = parameters(&[("PackBilling", "None"), ("PackSecurityAudit", "None")]);
-    assert_eq!(policies::grants(&template, &nothing, &place("eu-west-1"), None).unwrap_err().code(), "NO_PACKS");
+    assert_eq!(policies::grants(&template, &nothing, &target("eu-west-1"), None).unwrap_err().code(), "NO_PACKS");
     for name in ["", "1a", "a b", &"a".repeat(41)] {
-        let error = Place::new(&"111122223333".parse().unwrap(), &"eu-west-1".parse().unwrap(), name).unwrap_err();
+        let error = SetupTarget::new(&"111122223333".parse().unwrap(), &"eu-west-1".parse().unwrap(), name).unwrap_err();
         assert_eq!(error.code(), "NAME_INVALID", "{name}");
     }
     let big = format!(
@@ -219,7 +219,7 @@ fn what_does_not_fit_is_refused() {
          Properties: {{ PolicyDocument: {{ Statement: [{{ Sid: S, Action: '{}' }}] }} }} }} }}",
         "x".repeat(MANAGED_POLICY_CHARACTERS_MAX)
     );
-    let error = policies::grants(&template_of(&big), &BTreeMap::new(), &place("eu-west-1"), None).unwrap_err();
+    let error = policies::grants(&template_of(&big), &BTreeMap::new(), &target("eu-west-1"), None).unwrap_err();
     assert_eq!(error.code(), "POLICY_TOO_LARGE");
 }
 
@@ -238,34 +238,34 @@ fn documents_of(script: &str) -> BTreeMap<String, Value> {
 #[test]
 fn the_script_makes_the_policies_of_the_template() {
     let template = Template::ours();
-    for (with, way) in [("", "role"), ("ExistingRoleName", "existing role"), ("AccessMethod", "user")] {
+    for (with, method) in [("", "role"), ("ExistingRoleName", "existing role"), ("AccessMethod", "user")] {
         let mut given = everything(&template);
         match with {
             "ExistingRoleName" => drop(given.insert(with.to_owned(), "their-role".to_owned())),
             "AccessMethod" => drop(given.insert(with.to_owned(), "AccessKey".to_owned())),
             _ => {}
         }
-        let grants = policies::grants(&template, &given, &place("eu-west-1"), None).unwrap();
-        let script = script::script(&template, &given, &place("eu-west-1"), None, 20).unwrap();
+        let grants = policies::grants(&template, &given, &target("eu-west-1"), None).unwrap();
+        let script = script::script(&template, &given, &target("eu-west-1"), None, 20).unwrap();
         let mut documents = documents_of(&script);
         for pack in &grants.packs {
-            assert_eq!(documents.remove(&pack.name).unwrap(), pack.document, "{way}: {}", pack.name);
+            assert_eq!(documents.remove(&pack.name).unwrap(), pack.document, "{method}: {}", pack.name);
         }
         for policy in grants.boundaries.iter().chain(&grants.read_access_key) {
-            assert_eq!(documents.remove(&policy.name).unwrap(), policy.document, "{way}: {}", policy.name);
+            assert_eq!(documents.remove(&policy.name).unwrap(), policy.document, "{method}: {}", policy.name);
         }
-        assert!(documents.is_empty(), "{way}: {documents:?}");
-        assert_eq!(grants.read_access_key.is_some(), way == "user");
+        assert!(documents.is_empty(), "{method}: {documents:?}");
+        assert_eq!(grants.read_access_key.is_some(), method == "user");
         assert_eq!(
-            script::script(&template, &given, &place("eu-west-1"), None, 10).unwrap_err().code(),
+            script::script(&template, &given, &target("eu-west-1"), None, 10).unwrap_err().code(),
             "MANAGED_POLICIES_LIMIT"
         );
     }
     // Whatever a value holds, it is one word of the shell.
     let odd = parameters(&[VENDOR[0], ("ExternalId", "customer/4711@a:b"), ("VendorName", "Acme, Inc. & Sons")]);
-    let script = script::script(&template, &odd, &place("eu-west-1"), None, 10).unwrap();
+    let script = script::script(&template, &odd, &target("eu-west-1"), None, 10).unwrap();
     assert!(script.contains("\nEXTERNAL_ID='customer/4711@a:b'\n"));
-    let error = script::script(&template, &parameters(&VENDOR[..1]), &place("eu-west-1"), None, 10).unwrap_err();
+    let error = script::script(&template, &parameters(&VENDOR[..1]), &target("eu-west-1"), None, 10).unwrap_err();
     assert_eq!(error.code(), "EXTERNAL_ID_EMPTY");
 }
 
@@ -274,7 +274,7 @@ fn the_script_makes_the_policies_of_the_template() {
 fn the_inline_template_of_every_profile_fits_and_makes_the_same_stack() {
     let template = Template::ours();
     for profile in Profile::all() {
-        let small = template.without_packs_that_are_off(&profile.parameters);
+        let small = template.without_disabled_packs(&profile.parameters);
         let inline = small.inline();
         assert!(inline.len() < INLINE_BYTES_MAX, "{}: {} bytes", profile.name, inline.len());
         let small = template_of(&inline);
@@ -286,7 +286,7 @@ fn the_inline_template_of_every_profile_fits_and_makes_the_same_stack() {
             for mode in [Mode::ReadOnly, Mode::ReadWrite] {
                 let mut given = profile.parameters.clone();
                 given.extend(parameters(&more));
-                if given.get("AccessMethod").is_some_and(|way| way == "AccessKey") {
+                if given.get("AccessMethod").is_some_and(|method| method == "AccessKey") {
                     given.remove("ExistingRoleName");
                 }
                 for pack in template.packs() {
@@ -294,9 +294,9 @@ fn the_inline_template_of_every_profile_fits_and_makes_the_same_stack() {
                         given.insert(pack.parameter, mode.as_str().to_owned());
                     }
                 }
-                let setting = setup::setting(&template, &given, &place("eu-west-1"), None);
-                let whole = template.resolve(&setting).unwrap();
-                let mut narrow = setting.clone();
+                let context = setup::context(&template, &given, &target("eu-west-1"), None);
+                let whole = template.resolve(&context).unwrap();
+                let mut narrow = context.clone();
                 narrow.parameters.retain(|name, _| kept.iter().any(|parameter| parameter.name == *name));
                 let narrow = small.resolve(&narrow).unwrap();
                 let bare = |resources: &serde_json::Map<String, Value>| -> BTreeMap<String, Value> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use hawser_cli::{
     profile::Profile,
-    template::{Mode, Setting, Template, TemplateError, references},
+    template::{Mode, ResolveContext, Template, TemplateError, references},
 };
 use serde_json::{Value, json};
 
@@ -18,8 +18,8 @@ fn parameters(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn setting(pairs: &[(&str, &str)]) -> Setting {
-    Setting {
+fn context(pairs: &[(&str, &str)]) -> ResolveContext {
+    ResolveContext {
         parameters: parameters(pairs),
         partial: true,
         account_id: "111122223333".to_owned(),
@@ -27,12 +27,12 @@ fn setting(pairs: &[(&str, &str)]) -> Setting {
         region: "eu-west-1".to_owned(),
         stack_name: "acme".to_owned(),
         stack_id: "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70".to_owned(),
-        ..Setting::default()
+        ..ResolveContext::default()
     }
 }
 
 /// One output of a template with these conditions.
-fn output(value: &str, with: &Setting) -> Result<Option<Value>, TemplateError> {
+fn output(value: &str, with: &ResolveContext) -> Result<Option<Value>, TemplateError> {
     let text = format!(
         r#"
 Parameters:
@@ -74,9 +74,9 @@ fn intrinsic_functions_give_what_cloudformation_gives() {
         ),
         ("!Select [0, !Split [\"|\", !Ref Later]]", json!({ "Fn::Select": [0, { "Fn::Split": ["|", { "Ref": "Later" }] }] })),
     ] {
-        assert_eq!(output(value, &setting(&[])).unwrap().unwrap(), expected, "{value}");
+        assert_eq!(output(value, &context(&[])).unwrap().unwrap(), expected, "{value}");
     }
-    let mut known = setting(&[("Word", "x"), ("Later", "one|two")]);
+    let mut known = context(&[("Word", "x"), ("Later", "one|two")]);
     known.attributes.insert(("Thing".to_owned(), "Arn".to_owned()), "arn:thing".to_owned());
     known.references.insert("Thing".to_owned(), "thing-1".to_owned());
     let all = "!Sub [\"${It} ${Thing} ${Later}\", {It: !GetAtt Thing.Arn}]";
@@ -88,22 +88,22 @@ fn intrinsic_functions_give_what_cloudformation_gives() {
 fn what_is_not_known_is_an_error_and_not_a_guess() {
     for (value, why) in [
         ("!Ref Nothing", "`Nothing` is neither a parameter nor a resource"),
-        ("!GetAtt Nothing.Arn", "`Nothing.Arn` is of no resource"),
+        ("!GetAtt Nothing.Arn", "`Nothing.Arn` refers to a resource"),
         ("!If [Nothing, 1, 2]", "it has no condition `Nothing`"),
         ("!FindInMap [a, b, c]", "does not take"),
         ("!Select [7, !Ref Many]", "`Fn::Select` does not take"),
         ("!Base64 [a, b]", "`Fn::Base64` is not known here"),
-        ("!Sub \"${Many}\"", "`${Many}` in `Fn::Sub` is no text"),
+        ("!Sub \"${Many}\"", "`${Many}` in `Fn::Sub` is not a string"),
     ] {
-        let error = output(value, &setting(&[])).unwrap_err();
+        let error = output(value, &context(&[])).unwrap_err();
         assert_eq!(error.code(), "TEMPLATE_INVALID", "{value}");
         assert!(error.to_string().contains(why), "{value}: {error}");
     }
-    let missing = output("x", &Setting { partial: false, ..setting(&[]) }).unwrap_err();
+    let missing = output("x", &ResolveContext { partial: false, ..context(&[]) }).unwrap_err();
     assert_eq!(missing.to_string(), "PARAMETER_MISSING: `Later` is not given and has no default");
     let circle = "Conditions: { A: !Condition B, B: !Condition A }\nResources: { R: { Type: T, Condition: A } }";
-    let error = template_of(circle).resolve(&setting(&[])).unwrap_err();
-    assert!(error.to_string().contains("circle"), "{error}");
+    let error = template_of(circle).resolve(&context(&[])).unwrap_err();
+    assert!(error.to_string().contains("cycle"), "{error}");
     assert_eq!(Template::read("[").unwrap_err().code(), "TEMPLATE_INVALID");
     assert_eq!(Template::read("{}").unwrap_err().code(), "TEMPLATE_INVALID");
 }
@@ -169,7 +169,7 @@ fn what_a_pack_grants_in_a_mode_is_what_cloudformation_would_make() {
             let mut given: Vec<(&str, &str)> = vec![("PackBilling", "None"), ("PackSecurityAudit", "None")];
             given.retain(|(name, _)| *name != pack.parameter);
             given.push((&pack.parameter, mode.as_str()));
-            let resolved = template.resolve(&setting(&given)).unwrap();
+            let resolved = template.resolve(&context(&given)).unwrap();
             let [(name, document)] = &resolved.policies()[..] else { panic!("{}: one policy", pack.name) };
             assert_eq!(name, &pack.name);
             let sids: Vec<&str> = document["Statement"].as_array().unwrap().iter().map(|s| s["Sid"].as_str().unwrap()).collect();
@@ -195,7 +195,7 @@ fn what_a_pack_grants_in_a_mode_is_what_cloudformation_would_make() {
 }
 
 #[test]
-fn statements_of_a_mode_are_told_by_their_conditions() {
+fn statements_of_a_mode_are_found_by_their_conditions() {
     let text = r#"
 Parameters:
   PackX: { Type: String, Default: None, AllowedValues: [None, ReadOnly, ReadWrite] }
@@ -261,7 +261,7 @@ Resources:
   IfBoth: { Type: T, Condition: NoXAndWord, Properties: { It: !If [NoX, !If [Word, yes, no], no] } }
 "#;
     let template = template_of(text);
-    let narrow = template.without_packs_that_are_off(&BTreeMap::new());
+    let narrow = template.without_disabled_packs(&BTreeMap::new());
     let names = |section: &str| narrow.json()[section].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(names("Parameters"), ["Word"]);
     assert_eq!(names("Conditions"), ["Either", "NoXAndWord", "Word"]);
@@ -273,12 +273,12 @@ Resources:
     assert_eq!(interface["ParameterGroups"].as_array().unwrap().len(), 1);
     assert!(!narrow.json().to_string().contains("PackX"), "{}", narrow.json());
     for word in ["a", "b"] {
-        let with = setting(&[("Word", word)]);
+        let with = context(&[("Word", word)]);
         let (whole, narrow) = (template.resolve(&with).unwrap(), narrow.resolve(&with).unwrap());
         assert_eq!(whole.resources(), narrow.resources(), "{word}");
     }
     // A pack that is on stays, with all that it has.
-    assert_eq!(template.without_packs_that_are_off(&parameters(&[("PackX", "ReadOnly")])).json(), template.json());
+    assert_eq!(template.without_disabled_packs(&parameters(&[("PackX", "ReadOnly")])).json(), template.json());
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn every_file_of_profiles_is_embedded_under_its_name_and_fits_the_template() {
     embedded.sort();
     assert_eq!(files, embedded);
     for profile in Profile::all() {
-        template.resolve(&Setting { parameters: profile.parameters.clone(), ..setting(&[]) }).unwrap();
+        template.resolve(&ResolveContext { parameters: profile.parameters.clone(), ..context(&[]) }).unwrap();
         assert_eq!(Profile::find(&profile.name).unwrap(), profile);
     }
     assert_eq!(Profile::find("nope").unwrap_err().code(), "PROFILE_UNKNOWN");

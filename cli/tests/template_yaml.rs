@@ -296,8 +296,8 @@ fn every_custom_resource_is_bounded_and_outlasts_the_function() {
     assert_eq!(types, [billing::RESOURCE_TYPE, connection::RESOURCE_TYPE].into());
     for (name, resource) in &custom {
         assert_eq!(resource["Properties"]["ServiceToken"], json!({ "Fn::GetAtt": ["Handler", "Arn"] }), "{name}");
-        let patience = resource["Properties"]["ServiceTimeout"].as_u64().unwrap();
-        assert!(patience >= 3 * timeout + 180 && patience <= 3600, "{name}: {patience} s");
+        let sdk_retry_config = resource["Properties"]["ServiceTimeout"].as_u64().unwrap();
+        assert!(sdk_retry_config >= 3 * timeout + 180 && sdk_retry_config <= 3600, "{name}: {sdk_retry_config} s");
     }
 }
 
@@ -360,7 +360,7 @@ fn every_pack_is_in_all_its_places() {
         .collect();
     assert_eq!(packs.len(), parameters.len(), "{:?}", packs.keys());
     let interface = &template["Metadata"]["AWS::CloudFormation::Interface"];
-    let mut told = BTreeMap::new();
+    let mut reported = BTreeMap::new();
     let mut watched = BTreeMap::new();
     for (name, (id, pack)) in &packs {
         let parameter = id.strip_suffix("Policy").unwrap();
@@ -392,11 +392,11 @@ fn every_pack_is_in_all_its_places() {
 
         let mode = json!({ "Fn::Sub": format!("${{{parameter}}}|${{{id}}}") });
         let first = json!({ "Fn::Select": [0, { "Fn::Split": ["|", mode] }] });
-        told.insert(name.clone(), json!({ "Fn::If": [parameter, first, "None"] }));
+        reported.insert(name.clone(), json!({ "Fn::If": [parameter, first, "None"] }));
         watched.insert(name.clone(), json!(format!("${{{parameter}}}")));
     }
     let connection = &template["Resources"]["Connection"]["Properties"];
-    assert_eq!(connection["Packs"], json!(told));
+    assert_eq!(connection["Packs"], json!(reported));
     let input = &template["Resources"]["DeliveryWatch"]["Properties"]["Targets"][0]["Input"]["Fn::Sub"][0];
     let input: Value = serde_json::from_str(input.as_str().unwrap()).unwrap();
     assert_eq!(input["detail"]["Properties"]["Packs"], json!(watched));
@@ -757,14 +757,14 @@ fn valid_events_have_the_shape_that_aws_lambda_events_knows() {
 
 /// HW-D2: the schedule sends what the vendor was told, as JSON whatever the values are.
 #[test]
-fn the_heartbeat_says_what_the_connection_told() {
+fn the_delivery_check_has_the_connections_properties() {
     let template = template();
     let rule = &template["Resources"]["DeliveryWatch"];
     let [target] = rule["Properties"]["Targets"].as_array().unwrap().as_slice() else { panic!("one target") };
     let [input, variables] = target["Input"]["Fn::Sub"].as_array().unwrap().as_slice() else { panic!("text and variables") };
     let text_length = u64::try_from(input.as_str().unwrap().len()).unwrap();
     let input: Value = serde_json::from_str(input.as_str().unwrap()).unwrap();
-    assert!(delivery::is_heartbeat(&input));
+    assert!(delivery::is_delivery_check(&input));
     let connection = &template["Resources"]["Connection"]["Properties"];
     // Every property of the connection, and each from the same place.
     fn leaves(value: &Value, path: &str, found: &mut BTreeMap<String, Value>) {
@@ -775,54 +775,54 @@ fn the_heartbeat_says_what_the_connection_told() {
             _ => drop(found.insert(path.to_owned(), value.clone())),
         }
     }
-    let (mut sent, mut told) = (BTreeMap::new(), BTreeMap::new());
+    let (mut sent, mut reported) = (BTreeMap::new(), BTreeMap::new());
     leaves(&input["detail"]["Properties"], "", &mut sent);
-    leaves(connection, "", &mut told);
-    told.retain(|path, _| !path.starts_with("/Service"));
-    assert_eq!(sent.keys().collect::<Vec<_>>(), told.keys().collect::<Vec<_>>());
+    leaves(connection, "", &mut reported);
+    reported.retain(|path, _| !path.starts_with("/Service"));
+    assert_eq!(sent.keys().collect::<Vec<_>>(), reported.keys().collect::<Vec<_>>());
     for (path, sent) in &sent {
         let text = sent.as_str().unwrap();
         if path == "/TemplateVersion" {
             // By way of the rule's own name, for the order.
-            assert_eq!(told[path]["Fn::If"][2].to_string().trim_matches('"'), text, "{path}");
-            assert!(told[path]["Fn::If"][1].to_string().contains(&format!("{text}|${{DeliveryWatch}}")), "{path}");
+            assert_eq!(reported[path]["Fn::If"][2].to_string().trim_matches('"'), text, "{path}");
+            assert!(reported[path]["Fn::If"][1].to_string().contains(&format!("{text}|${{DeliveryWatch}}")), "{path}");
             continue;
         }
         let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
-            assert_eq!(sent, &told[path], "{path}");
+            assert_eq!(sent, &reported[path], "{path}");
             continue;
         };
-        let told = match variables.get(name) {
+        let reported = match variables.get(name) {
             // A list becomes text.
             Some(variable) if name == "GivenRegions" => {
-                assert_eq!(variable["Fn::Join"][1], told[path], "{path}");
+                assert_eq!(variable["Fn::Join"][1], reported[path], "{path}");
                 continue;
             }
             // The same secret; the connection also waits until the role may read it.
             Some(variable) if path == "/AccessKeySecretArn" => {
                 let [condition, secret, none] = variable["Fn::If"].as_array().unwrap().as_slice() else { panic!("{variable}") };
-                let told = &told[path]["Fn::If"];
-                assert_eq!((condition, none), (&told[0], &told[2]), "{path}");
+                let reported = &reported[path]["Fn::If"];
+                assert_eq!((condition, none), (&reported[0], &reported[2]), "{path}");
                 let waits = format!("${{{}}}|${{ReadAccessKey}}", secret["Ref"].as_str().unwrap());
-                assert!(told[1].to_string().contains(&waits), "{path}: {told}");
+                assert!(reported[1].to_string().contains(&waits), "{path}: {reported}");
                 continue;
             }
             Some(variable) => {
-                assert_eq!(variable, &told[path], "{path}");
+                assert_eq!(variable, &reported[path], "{path}");
                 continue;
             }
-            None => &told[path],
+            None => &reported[path],
         };
         // A mode; the connection also waits for the policy.
         if path.starts_with("/Packs/") {
-            assert_eq!(told["Fn::If"][0], name, "{path}");
+            assert_eq!(reported["Fn::If"][0], name, "{path}");
             continue;
         }
         let expected = match name.split_once('.') {
             Some((resource, attribute)) => json!({ "Fn::GetAtt": [resource, attribute] }),
             None => json!({ "Ref": name }),
         };
-        assert_eq!(told, &expected, "{path}");
+        assert_eq!(reported, &expected, "{path}");
     }
     // No parameter that goes into it can end a JSON string.
     let parameters = template["Parameters"].as_object().unwrap();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hawser::{
     billing::{
-        Asked,
+        BillingRequest,
         observe::observe,
         plan::{self, Step},
         policy, query,
@@ -14,7 +14,7 @@ use hawser::{
     request::Request,
 };
 use hawser_cli::{
-    setup::{self, BillingPlace, Place, policies, terraform, trust},
+    setup::{self, BillingLocation, SetupTarget, policies, terraform, trust},
     template::{Mode, Template},
 };
 use hawser_sim::{AccountFile, World};
@@ -139,8 +139,8 @@ fn json(value: &hcl::Value) -> Value {
     serde_json::to_value(value).unwrap()
 }
 
-fn place() -> Place {
-    Place::new(&ACCOUNT.parse().unwrap(), &"eu-west-1".parse().unwrap(), "hawser").unwrap()
+fn target() -> SetupTarget {
+    SetupTarget::new(&ACCOUNT.parse().unwrap(), &"eu-west-1".parse().unwrap(), "hawser").unwrap()
 }
 
 /// A template parameter's value as the variable has it.
@@ -160,7 +160,7 @@ fn snake(name: &str) -> String {
 fn assert_same_policies(given: &BTreeMap<String, String>) {
     let template = Template::ours();
     let grants =
-        policies::grants(&template, given, &place(), Some(&BillingPlace::new("costs", "exports", None).unwrap())).unwrap();
+        policies::grants(&template, given, &target(), Some(&BillingLocation::new("costs", "exports", None).unwrap())).unwrap();
     let mut variables = as_variables(given);
     variables.extend([("existing_bucket".to_owned(), json!("costs")), ("existing_prefix".to_owned(), json!("exports"))]);
     let variables: Vec<(&str, Value)> = variables.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
@@ -182,7 +182,7 @@ fn assert_same_policies(given: &BTreeMap<String, String>) {
     let role = module.made("aws_iam_role");
     assert_eq!(role.len(), usize::from(!given.contains_key("ExistingRoleName")));
     if let Some(role) = role.get("vendor") {
-        let trust = trust::trust_policy(&template, given, &place()).unwrap();
+        let trust = trust::trust_policy(&template, given, &target()).unwrap();
         assert_eq!(module.document(role, "assume_role_policy"), trust);
     }
 }
@@ -279,7 +279,7 @@ fn what_a_module_cannot_keep_secret_or_find_out_is_refused() {
         [("AccessMethod", "AccessKey", "keeps the secret part"), ("ExistingExport", "costs", "cannot look for the bucket")]
     {
         let error = terraform::module(&template, &parameters(&[(name, value)])).unwrap_err();
-        assert_eq!(error.code(), "NOT_THIS_WAY");
+        assert_eq!(error.code(), "UNSUPPORTED_HERE");
         assert!(error.to_string().contains(why), "{error}");
         assert!(!error.is_usage());
     }
@@ -297,7 +297,7 @@ async fn steps(kind: &str, format: &str) -> Vec<Step> {
     let world = World::new(account);
     let ports = world.ports();
     let request = Request::parse(&event).unwrap();
-    let Request::Billing(origin, Asked::Have { export, .. }) = &request else { panic!("a Create") };
+    let Request::Billing(origin, BillingRequest::Ensure { export, .. }) = &request else { panic!("a Create") };
     let facts = observe(origin, export, None, &ports).await.unwrap();
     plan::plan(origin, export, &facts, ports.clock.now()).unwrap().rounds.into_iter().flatten().collect()
 }
@@ -410,7 +410,7 @@ async fn the_export_is_the_one_that_the_handler_makes_with_the_columns_to_rely_o
         let all = query::read(&export.query).unwrap();
         assert_eq!(asked.table, all.table, "{kind}: the newest table");
         let columns: BTreeSet<String> = asked.columns.unwrap().into_iter().collect();
-        let guaranteed = query::guaranteed(query::kind_of(&asked.table).unwrap());
+        let guaranteed = query::guaranteed_columns(query::kind_of(&asked.table).unwrap());
         assert_eq!(columns, guaranteed.iter().map(|column| (*column).to_owned()).collect());
         assert!(columns.is_subset(&all.columns.unwrap().into_iter().collect()), "{kind}");
         let configured = module.at(made, "export.data_query.table_configurations");
@@ -422,7 +422,7 @@ async fn the_export_is_the_one_that_the_handler_makes_with_the_columns_to_rely_o
 }
 
 #[test]
-fn outputs_say_where_the_data_are() {
+fn outputs_say_where_the_data_is() {
     let module = Module::of(&BTreeMap::new(), &[("external_id", json!("x-1"))]);
     let output = |name: &str| {
         let block = module.body.blocks().find(|block| block.identifier() == "output" && block.labels()[0].as_str() == name);
@@ -432,11 +432,15 @@ fn outputs_say_where_the_data_are() {
     assert_eq!(format!("{}/*", output("prefix").as_str().unwrap()), module.locals["readable_keys"].as_str().unwrap());
     assert_eq!(output("external_id"), "x-1");
     // With the name of a bucket, the pack names it as the other ways do.
-    let setting =
-        setup::setting(&Template::ours(), &BTreeMap::new(), &place(), Some(&BillingPlace::new("costs", "a/b", None).unwrap()));
+    let context = setup::context(
+        &Template::ours(),
+        &BTreeMap::new(),
+        &target(),
+        Some(&BillingLocation::new("costs", "a/b", None).unwrap()),
+    );
     let given = [("external_id", json!("x-1")), ("existing_bucket", json!("costs")), ("existing_prefix", json!("a/b"))];
     let module = Module::of(&BTreeMap::new(), &given);
-    for ((_, attribute), value) in setting.attributes.iter().filter(|((resource, _), _)| resource == "BillingExport") {
+    for ((_, attribute), value) in context.attributes.iter().filter(|((resource, _), _)| resource == "BillingExport") {
         assert_eq!(module.locals[&snake(attribute)], json!(value), "{attribute}");
     }
 }

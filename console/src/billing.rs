@@ -1,6 +1,6 @@
 //! How a customer's billing data arrives: the `billingStatus` of a notice, and what the operator reads of it later.
 //!
-//! [`Status`] is what a stack said. [`reading`] is what that means at a moment: a stack that says nothing any more cannot say so.
+//! [`Status`] is what a stack said. [`status_summary`] is what that means at a moment: a stack that says nothing any more cannot say so.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
@@ -23,9 +23,7 @@ const SENTENCE_CHARS_MAX: usize = 2000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Status {
-    /// In a word.
-    pub state: Arrival,
-    /// When it looked.
+    pub state: DeliveryState,
     #[serde(serialize_with = "time::serde::rfc3339::serialize", deserialize_with = "utc_time")]
     pub checked_at: OffsetDateTime,
     /// When AWS should have delivered for the first time, or empty.
@@ -34,10 +32,8 @@ pub struct Status {
     /// The first delivery that it found.
     #[serde(deserialize_with = "nullable")]
     pub first: Option<First>,
-    /// The newest one.
     #[serde(deserialize_with = "nullable")]
     pub latest: Option<Latest>,
-    /// What is wrong.
     #[serde(deserialize_with = "nullable")]
     pub problem: Option<Problem>,
 }
@@ -46,9 +42,9 @@ impl Status {
     /// Whether the state's word has beside it what it stands for.
     pub fn is_whole(&self) -> bool {
         match self.state {
-            Arrival::Delivered => self.latest.is_some(),
-            Arrival::Failed => self.problem.is_some(),
-            Arrival::Waiting | Arrival::Stalled => true,
+            DeliveryState::Delivered => self.latest.is_some(),
+            DeliveryState::Failed => self.problem.is_some(),
+            DeliveryState::Waiting | DeliveryState::Stalled => true,
         }
     }
 }
@@ -56,7 +52,7 @@ impl Status {
 /// The state's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Arrival {
+pub enum DeliveryState {
     /// AWS delivered nothing yet.
     Waiting,
     /// The newest delivery is fresh.
@@ -71,7 +67,6 @@ pub enum Arrival {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct First {
-    /// The billing period.
     #[serde(deserialize_with = "period")]
     pub period: String,
     /// The manifest's object key.
@@ -86,7 +81,6 @@ pub struct First {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Latest {
-    /// The billing period.
     #[serde(deserialize_with = "period")]
     pub period: String,
     /// The manifest's object key.
@@ -120,7 +114,7 @@ pub struct Problem {
 
 /// A status as it is stored with its connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct ReportedStatus {
     /// The newest one, by its own time.
     pub status: Status,
     /// When the last one came in, whether or not it was the newest: by our clock.
@@ -130,15 +124,14 @@ pub struct Heard {
 /// What the operator sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Reading {
+pub struct StatusSummary {
     /// The status's word, or one that no stack can say.
-    pub state: Word,
+    pub state: SummaryState,
     /// The same and what belongs to it, one sentence.
     pub summary: String,
     /// When the stack was last heard.
     #[serde(with = "time::serde::rfc3339::option")]
     pub heard_at: Option<OffsetDateTime>,
-    /// What it said.
     pub status: Option<Status>,
 }
 
@@ -146,7 +139,7 @@ pub struct Reading {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the first four are those of `Arrival`")]
-pub enum Word {
+pub enum SummaryState {
     Waiting,
     Delivered,
     Stalled,
@@ -158,39 +151,52 @@ pub enum Word {
 }
 
 /// What is known at a moment of a connection that stands since `since`.
-pub fn reading(heard: Option<&Heard>, since: OffsetDateTime, now: OffsetDateTime) -> Reading {
-    let last = heard.map_or(since, |heard| heard.at);
-    let told = heard.map(|heard| told(&heard.status, now));
-    let (state, summary) = match (told, now - last > SILENT_AFTER) {
-        (Some((_, told)), true) => (Word::Silent, format!("silent: no heartbeat since {}; before that, {told}", text(last))),
-        (None, true) => (Word::Silent, format!("silent: no heartbeat since the connection was made at {}", text(last))),
-        (Some(told), false) => told,
-        (None, false) => (Word::Unheard, "no status yet, the stack sends one every six hours".to_owned()),
+pub fn status_summary(reported: Option<&ReportedStatus>, since: OffsetDateTime, now: OffsetDateTime) -> StatusSummary {
+    let last = reported.map_or(since, |reported| reported.at);
+    let stated = reported.map(|reported| summarize(&reported.status, now));
+    let (state, summary) = match (stated, now - last > SILENT_AFTER) {
+        (Some((_, stated)), true) => {
+            (SummaryState::Silent, format!("silent: no heartbeat since {}; before that, {stated}", text(last)))
+        }
+        (None, true) => (SummaryState::Silent, format!("silent: no heartbeat since the connection was made at {}", text(last))),
+        (Some(stated), false) => stated,
+        (None, false) => (SummaryState::Unheard, "no status yet; the stack sends one every six hours".to_owned()),
     };
-    Reading { state, summary, heard_at: heard.map(|heard| heard.at), status: heard.map(|heard| heard.status.clone()) }
+    StatusSummary {
+        state,
+        summary,
+        heard_at: reported.map(|reported| reported.at),
+        status: reported.map(|reported| reported.status.clone()),
+    }
 }
 
 /// What a status says, in one sentence.
-fn told(status: &Status, now: OffsetDateTime) -> (Word, String) {
+fn summarize(status: &Status, now: OffsetDateTime) -> (SummaryState, String) {
     let due = OffsetDateTime::parse(&status.due_by, &Rfc3339).ok();
     let (was, due_by) = (if due.is_some_and(|due| due < now) { " was" } else { "" }, &status.due_by);
     let (word, mut sentence) = match (status.state, &status.latest) {
-        (Arrival::Waiting, _) if due.is_none() => (Word::Waiting, "waiting for AWS".to_owned()),
-        (Arrival::Waiting, _) => (Word::Waiting, format!("waiting for AWS, first data{was} due by {due_by}")),
-        (Arrival::Delivered, Some(latest)) => {
+        (DeliveryState::Waiting, _) if due.is_none() => (SummaryState::Waiting, "waiting for AWS".to_owned()),
+        (DeliveryState::Waiting, _) => (SummaryState::Waiting, format!("waiting for AWS, first data{was} due by {due_by}")),
+        (DeliveryState::Delivered, Some(latest)) => {
             let (files, size) = (if latest.files == 1 { "file" } else { "files" }, size(latest.bytes));
             let at = format!("latest {} at {}", latest.period, latest.delivered_at);
-            (Word::Delivered, format!("delivered: {at}, {} {files}, {size}", latest.files))
+            (SummaryState::Delivered, format!("delivered: {at}, {} {files}, {size}", latest.files))
         }
-        (Arrival::Delivered, None) => (Word::Delivered, "delivered".to_owned()),
-        (Arrival::Stalled, Some(latest)) => (Word::Stalled, format!("stalled: nothing new since {}", latest.delivered_at)),
-        (Arrival::Stalled, None) if due.is_none() => (Word::Stalled, "stalled: nothing was ever delivered".to_owned()),
-        (Arrival::Stalled, None) => (Word::Stalled, format!("stalled: nothing came, first data{was} due by {due_by}")),
-        (Arrival::Failed, _) => (Word::Failed, "failed".to_owned()),
+        (DeliveryState::Delivered, None) => (SummaryState::Delivered, "delivered".to_owned()),
+        (DeliveryState::Stalled, Some(latest)) => {
+            (SummaryState::Stalled, format!("stalled: no new data since {}", latest.delivered_at))
+        }
+        (DeliveryState::Stalled, None) if due.is_none() => {
+            (SummaryState::Stalled, "stalled: nothing was ever delivered".to_owned())
+        }
+        (DeliveryState::Stalled, None) => {
+            (SummaryState::Stalled, format!("stalled: no data arrived, first data{was} due by {due_by}"))
+        }
+        (DeliveryState::Failed, _) => (SummaryState::Failed, "failed".to_owned()),
     };
     if let Some(Problem { code, cause, next_step }) = &status.problem {
         let end = |sentence: &str| format!("{}.", sentence.trim_end().trim_end_matches('.'));
-        let joint = if word == Word::Failed { ": " } else { "; " };
+        let joint = if word == SummaryState::Failed { ": " } else { "; " };
         sentence.push_str(&format!("{joint}{code}: {} {}", end(cause), end(next_step)));
     }
     (word, sentence)
@@ -269,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_for_people() {
+    fn sizes_are_readable() {
         for (bytes, expected) in [
             (0, "0 bytes"),
             (999, "999 bytes"),

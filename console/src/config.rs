@@ -33,7 +33,7 @@ pub enum Command {
 /// Where the data is.
 #[derive(Debug, Args)]
 pub struct Database {
-    /// The SQLite database; made when it is missing.
+    /// The SQLite database; created if it is missing.
     #[arg(long, env = "HAWSER_CONSOLE_DATABASE", default_value = "sqlite:hawser-console.db")]
     pub database: String,
 }
@@ -53,13 +53,13 @@ pub struct Serve {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
     pub database: Database,
-    /// The certificate chain, PEM. Without it: plain HTTP, for use behind a proxy that ends TLS.
+    /// The certificate chain, PEM. Without it: plain HTTP, for use behind a proxy that terminates TLS.
     #[arg(long, env = "HAWSER_CONSOLE_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
     /// The certificate's key, PEM.
     #[arg(long, env = "HAWSER_CONSOLE_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// The only STS endpoint that is believed, in place of AWS's own: for emulators.
+    /// The only STS endpoint that is trusted, in place of AWS's own: for emulators.
     #[arg(long, env = "HAWSER_CONSOLE_STS_ENDPOINT", value_parser = sts_endpoint)]
     pub sts_endpoint: Option<Url>,
     /// How much to log.

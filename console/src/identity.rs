@@ -20,7 +20,6 @@ const ERROR_CODE_CHARS_MAX: usize = 64;
 /// Who signed the proof, as AWS says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The principal's ARN.
     pub arn: String,
     account: AccountId,
 }
@@ -71,7 +70,7 @@ impl Identity {
             *service == "sts" && matches!(path.as_slice(), ["assumed-role", role, name] if !role.is_empty() && !name.is_empty());
         let is_user = *service == "iam"
             && matches!(path.as_slice(), ["user", names @ ..] if !names.is_empty() && names.iter().all(|name| !name.is_empty()));
-        match notice.mark.kind {
+        match notice.position.kind {
             // A removal may be sent by hand for a stack that cannot send it any more: the account is enough.
             Kind::Removed => Ok(()),
             // Only a function has a schedule.
@@ -96,12 +95,12 @@ fn children<'a, 'i, const N: usize>(
         }
         let name = child.tag_name().name();
         if !child.is_element() || child.tag_name().namespace() != Some(NAMESPACE) || seen.contains(&name) {
-            return Err(Refusal::StsAnswer("it has something twice, or something unknown"));
+            return Err(Refusal::StsAnswer("it has a repeated or an unknown element"));
         }
         match required.iter().position(|r| *r == name) {
             Some(at) => found[at] = child,
             None if optional.contains(&name) => {}
-            None => return Err(Refusal::StsAnswer("it has something unknown")),
+            None => return Err(Refusal::StsAnswer("it has an unknown element")),
         }
         seen.push(name);
     }

@@ -74,7 +74,7 @@ impl Organization {
     ///
     /// It is the account's own word, with AWS's word that it is this account's. A vendor that wants more compares the accounts
     /// with `organizations:ListAccounts` of the connected management account.
-    pub fn told(data: &Value) -> Option<Self> {
+    pub fn from_notice(data: &Value) -> Option<Self> {
         let facts = &data["organization"];
         let id = OrganizationId::from_str(facts["organizationId"].as_str()?).ok()?;
         let account = AccountId::from_str(facts["managementAccountId"].as_str()?).ok()?;
@@ -82,11 +82,12 @@ impl Organization {
     }
 
     /// Whether nothing that is known of both differs.
-    fn allows(&self, told: &Self) -> bool {
-        fn same<T: PartialEq>(known: Option<&T>, told: Option<&T>) -> bool {
-            known.is_none() || known == told
+    fn allows(&self, stated: &Self) -> bool {
+        fn same<T: PartialEq>(known: Option<&T>, stated: Option<&T>) -> bool {
+            known.is_none() || known == stated
         }
-        same(self.id.as_ref(), told.id.as_ref()) && same(self.management_account_id.as_ref(), told.management_account_id.as_ref())
+        same(self.id.as_ref(), stated.id.as_ref())
+            && same(self.management_account_id.as_ref(), stated.management_account_id.as_ref())
     }
 }
 
@@ -120,12 +121,12 @@ impl Launch {
         }
     }
 
-    /// Whether this launch may speak for a stack in this account: it is bound to it, or free and fresh. `told` is the organization
+    /// Whether this launch may speak for a stack in this account: it is bound to it, or free and fresh. `stated` is the organization
     /// that the account says it is in.
     ///
     /// # Errors
     /// Used by another stack, expired, or made for another account or organization.
-    pub fn admit(&self, stack: &StackId, told: Option<&Organization>, now: OffsetDateTime) -> Result<(), Refusal> {
+    pub fn admit(&self, stack: &StackId, stated: Option<&Organization>, now: OffsetDateTime) -> Result<(), Refusal> {
         if let Audience::Stack(Some(account)) = &self.audience
             && *account != stack.account
         {
@@ -137,9 +138,9 @@ impl Launch {
             _ if now >= self.expires_at => return Err(Refusal::LaunchExpired),
             _ => {}
         }
-        match (&self.audience, told) {
+        match (&self.audience, stated) {
             (Audience::Stack(_), _) => Ok(()),
-            (Audience::Organization(known), Some(told)) if known.allows(told) => Ok(()),
+            (Audience::Organization(known), Some(stated)) if known.allows(stated) => Ok(()),
             (Audience::Organization(_), Some(_)) => Err(Refusal::LaunchOfOtherOrganization),
             (Audience::Organization(_), None) => Err(Refusal::LaunchOutsideOrganization),
         }

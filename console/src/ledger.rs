@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
-    billing::{Heard, Status},
+    billing::{ReportedStatus, Status},
     launch::{Launch, Organization},
-    notice::{Kind, Mark, Notice},
+    notice::{Kind, Notice, NoticePosition},
     refusal::Refusal,
 };
 
@@ -23,7 +23,6 @@ use crate::{
 pub struct Connection {
     /// Ours, derived from the stack id.
     pub id: String,
-    /// The stack.
     pub stack_id: String,
     /// Whose token signed the description.
     pub launch_id: String,
@@ -32,26 +31,25 @@ pub struct Connection {
     /// The time of the first notice that described it.
     pub since: OffsetDateTime,
     /// The newest notice that described it.
-    pub described: Mark,
+    pub described: NoticePosition,
     /// The newest of all that CloudFormation had told.
-    pub latest: Mark,
+    pub latest: NoticePosition,
     /// The description: the notice's data without the proof.
     pub data: Value,
 }
 
 /// What the store knows that matters to one notice.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct LedgerState {
     /// The launch whose token signed it.
     pub launch: Launch,
     /// An accepted notice with the same id.
     pub prior: Option<Prior>,
-    /// The stack's connection.
     pub connection: Option<Connection>,
     /// What was heard of the connection's billing data.
-    pub heard: Option<Heard>,
+    pub reported: Option<ReportedStatus>,
     /// The newest removal of this stack that came while it had no connection.
-    pub removal: Option<Mark>,
+    pub removal: Option<NoticePosition>,
     /// Whether another stack of the account has a connection of this name that said nothing since.
     pub takes_over: bool,
 }
@@ -61,15 +59,14 @@ pub struct Known {
 pub struct Prior {
     /// [`Notice::fingerprint`].
     pub fingerprint: String,
-    /// What was answered.
-    pub verdict: Verdict,
+    pub answer: Answer,
 }
 
 /// The answer to an accepted notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Answer {
     /// The connection and a sentence for the stack's event.
-    Taken {
+    Accepted {
         /// [`Connection::id`].
         connection_id: String,
         /// For the customer.
@@ -84,11 +81,11 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// The answer, which is stored with the notice.
-    pub verdict: Verdict,
+    pub answer: Answer,
     /// The connection as it is from now on, when there is one.
     pub connection: Option<Connection>,
     /// What was heard of its billing data, when this is what the notice brought.
-    pub heard: Option<Heard>,
+    pub reported: Option<ReportedStatus>,
     /// Whether the launch now belongs to this stack.
     pub binds_launch: bool,
 }
@@ -98,11 +95,11 @@ pub struct Decision {
 ///
 /// # Errors
 /// A different notice under the same id, or a launch that may not speak for this stack.
-pub fn admit(notice: &Notice, known: &Known, now: OffsetDateTime) -> Result<Option<Verdict>, Refusal> {
+pub fn admit(notice: &Notice, known: &LedgerState, now: OffsetDateTime) -> Result<Option<Answer>, Refusal> {
     if let Some(prior) = &known.prior {
-        return if prior.fingerprint == notice.fingerprint { Ok(Some(prior.verdict.clone())) } else { Err(Refusal::IdReused) };
+        return if prior.fingerprint == notice.fingerprint { Ok(Some(prior.answer.clone())) } else { Err(Refusal::IdReused) };
     }
-    let (removal, status) = (notice.mark.kind == Kind::Removed, notice.mark.kind == Kind::BillingStatus);
+    let (removal, status) = (notice.position.kind == Kind::Removed, notice.position.kind == Kind::BillingStatus);
     match &known.connection {
         // Also for a stack that failed because its launch was used: its rollback's removal names its own stack, finds
         // nothing, and leaves the connection of the first stack alone (F-1).
@@ -120,79 +117,79 @@ pub fn admit(notice: &Notice, known: &Known, now: OffsetDateTime) -> Result<Opti
     if status && known.connection.as_ref().is_some_and(|connection| connection.latest.kind == Kind::Removed) {
         return Err(Refusal::StatusOfRemoved);
     }
-    known.launch.admit(&notice.stack, Organization::told(&notice.data).as_ref(), now)?;
+    known.launch.admit(&notice.stack, Organization::from_notice(&notice.data).as_ref(), now)?;
     Ok(None)
 }
 
 /// What a notice that [`admit`] let through and AWS vouched for changes.
-pub fn decide(notice: &Notice, verified_arn: &str, known: &Known, now: OffsetDateTime) -> Decision {
-    let mark = &notice.mark;
-    let describes = mark.kind != Kind::Removed;
+pub fn decide(notice: &Notice, verified_arn: &str, known: &LedgerState, now: OffsetDateTime) -> Decision {
+    let position = &notice.position;
+    let describes = position.kind != Kind::Removed;
     if let (Some(status), Some(connection)) = (&notice.status, &known.connection) {
-        return heartbeat(notice, status, connection, verified_arn, known, now);
+        return record_status(notice, status, connection, verified_arn, known, now);
     }
-    let later_of = |old: &Mark| if mark.supersedes(old) { mark.clone() } else { old.clone() };
+    let later_of = |old: &NoticePosition| if position.supersedes(old) { position.clone() } else { old.clone() };
     let (id, text) = (connection_id(notice.stack.as_str()), |text: &str| text.to_owned());
     let connection = match &known.connection {
         None if !describes => {
-            return Decision { verdict: Verdict::Unknown, connection: None, heard: None, binds_launch: false };
+            return Decision { answer: Answer::Unknown, connection: None, reported: None, binds_launch: false };
         }
         Some(old) if !describes => Connection { latest: later_of(&old.latest), ..old.clone() },
-        Some(old) if !mark.supersedes(&old.described) => Connection { since: old.since.min(mark.time), ..old.clone() },
+        Some(old) if !position.supersedes(&old.described) => Connection { since: old.since.min(position.time), ..old.clone() },
         old => Connection {
             id: id.clone(),
             stack_id: text(notice.stack.as_str()),
             launch_id: known.launch.id.clone(),
             verified_arn: text(verified_arn),
-            since: old.as_ref().map_or(mark.time, |old| old.since.min(mark.time)),
-            described: mark.clone(),
-            latest: old.as_ref().map(|old| &old.latest).or(known.removal.as_ref()).map_or(mark.clone(), later_of),
+            since: old.as_ref().map_or(position.time, |old| old.since.min(position.time)),
+            described: position.clone(),
+            latest: old.as_ref().map(|old| &old.latest).or(known.removal.as_ref()).map_or(position.clone(), later_of),
             data: notice.data.clone(),
         },
     };
-    let message = match (describes, connection.latest == *mark) {
+    let message = match (describes, connection.latest == *position) {
         (true, true) if known.takes_over => "connected; an earlier stack with this connection name is shown as replaced",
         (true, true) => "connected",
         (true, false) if connection.latest.kind == Kind::Removed => "stored, but this stack has already been removed",
         (false, true) => "disconnected",
-        (_, false) => "stored, but a newer notice of this stack counts",
+        (_, false) => "stored, but a newer notice of this stack takes precedence",
     };
     Decision {
-        verdict: Verdict::Taken { connection_id: id, message: text(message) },
+        answer: Answer::Accepted { connection_id: id, message: text(message) },
         connection: Some(connection),
-        heard: None,
+        reported: None,
         binds_launch: describes,
     }
 }
 
 /// A billing status of a connection that stands: the newest counts. It describes the connection as an update does, so that a notice
 /// that was lost is made good.
-fn heartbeat(
+fn record_status(
     notice: &Notice,
     status: &Status,
     connection: &Connection,
     verified_arn: &str,
-    known: &Known,
+    known: &LedgerState,
     now: OffsetDateTime,
 ) -> Decision {
-    let earlier = known.heard.as_ref().filter(|heard| heard.status.checked_at > status.checked_at);
-    let describes = notice.mark.supersedes(&connection.described);
+    let earlier = known.reported.as_ref().filter(|reported| reported.status.checked_at > status.checked_at);
+    let describes = notice.position.supersedes(&connection.described);
     let message = match earlier {
-        Some(_) => "taken, but a newer status of this stack counts",
-        None if describes && notice.data != connection.data => "stored; what was known of the connection was out of date",
+        Some(_) => "stored, but a newer status of this stack takes precedence",
+        None if describes && notice.data != connection.data => "stored; the connection was out of date",
         None => "stored",
     };
     let described = Connection {
         launch_id: known.launch.id.clone(),
         verified_arn: verified_arn.to_owned(),
-        described: notice.mark.clone(),
+        described: notice.position.clone(),
         data: notice.data.clone(),
         ..connection.clone()
     };
     Decision {
-        verdict: Verdict::Taken { connection_id: connection.id.clone(), message: message.to_owned() },
+        answer: Answer::Accepted { connection_id: connection.id.clone(), message: message.to_owned() },
         connection: describes.then_some(described),
-        heard: Some(Heard { status: earlier.map_or(status, |heard| &heard.status).clone(), at: now }),
+        reported: Some(ReportedStatus { status: earlier.map_or(status, |reported| &reported.status).clone(), at: now }),
         binds_launch: false,
     }
 }

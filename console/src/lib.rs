@@ -38,15 +38,12 @@ use time::OffsetDateTime;
 /// What all requests share.
 #[derive(Clone)]
 pub struct Console {
-    /// The database.
     pub store: store::Store,
-    /// AWS STS.
     pub sts: sts::Sts,
     /// Which STS endpoints are believed.
     pub trust: proof::Trust,
     /// `host` or `host:port` of the notice URL: the audience that proofs must name.
     pub authority: String,
-    /// The time.
     pub clock: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
 }
 

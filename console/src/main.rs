@@ -77,7 +77,7 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
             serve::serve(admin_listener, None, routes::admin(console.clone()), until_stopped(stopped.clone())),
         )
     };
-    let told = async {
+    let stated = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -85,7 +85,7 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         tracing::info!("told to stop");
         drop(stop);
     };
-    tokio::join!(servers, told);
+    tokio::join!(servers, stated);
     store.close().await;
     Ok(())
 }
@@ -93,7 +93,7 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
 async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {
     let (audience, hours) = args.order()?;
     let store = Store::open(&args.database.database).await?;
-    let entropy = routes::entropy().ok_or("the operating system gave no randomness")?;
+    let entropy = routes::entropy().ok_or("the operating system provided no randomness")?;
     let launch = Launch::new(&entropy, audience, now(), hours);
     store.add_launch(&launch).await?;
     say(&launch.disclose())?;

@@ -59,7 +59,6 @@ pub enum Kind {
     /// It looked at its billing data, and said what it is beside that.
     #[serde(rename = "hawser.billing.status")]
     BillingStatus,
-    /// It was changed.
     #[serde(rename = "hawser.connection.updated")]
     Updated,
     /// It is being deleted.
@@ -84,7 +83,7 @@ impl Kind {
 
 /// A notice's place in the order of its stack's notices.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct NoticePosition {
     /// The event's `time`.
     pub time: OffsetDateTime,
     /// The event's `type`.
@@ -93,7 +92,7 @@ pub struct Mark {
     pub id: String,
 }
 
-impl Mark {
+impl NoticePosition {
     /// Whether this one counts when both have arrived, this one last. By time, then by kind; two of one kind in one second
     /// are told one after the other by their stack, which waits for each answer, so the later arrival is the later word.
     pub fn supersedes(&self, earlier: &Self) -> bool {
@@ -105,8 +104,7 @@ impl Mark {
 #[derive(Debug, Clone)]
 pub struct Notice {
     /// Id, type and time.
-    pub mark: Mark,
-    /// The stack.
+    pub position: NoticePosition,
     pub stack: StackId,
     /// The vendor role, when the stack still has one.
     pub role: Option<RoleArn>,
@@ -131,13 +129,10 @@ pub struct Notice {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
-    /// The HTTP method.
     pub method: String,
-    /// The STS endpoint.
     pub url: String,
     /// Header names and values.
     pub headers: UniqueMap,
-    /// The form.
     pub body: String,
 }
 
@@ -188,16 +183,16 @@ impl Notice {
             let legal = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b);
             require(
                 !name.is_empty() && name.bytes().all(legal),
-                "`accessKeySecretArn` is no secret of the stack's account and Region",
+                "`accessKeySecretArn` is not a secret in the stack's account and Region",
             )?;
         }
         // IAM's `accessKeyIdType`.
         let legal_key = |id: &str| (16..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        require(data.access_key_id.is_empty() || legal_key(&data.access_key_id), "`accessKeyId` is no id of an access key")?;
+        require(data.access_key_id.is_empty() || legal_key(&data.access_key_id), "`accessKeyId` is not an access key id")?;
         if let Some(status) = &data.billing_status {
             // A later one would keep all honest ones after it from counting.
             require(status.checked_at <= now + TIME_AHEAD_MAX, "`checkedAt` is in the future")?;
-            require(status.is_whole(), "the billing status has not what its state stands for")?;
+            require(status.is_whole(), "the billing status lacks what its state requires")?;
         }
 
         // The typed parse above refused every repeated name, so this second reading sees the same document.
@@ -211,7 +206,7 @@ impl Notice {
             "type": event.kind.as_str(), "source": event.source, "subject": event.subject, "data": raw_data,
         });
         Ok(Self {
-            mark: Mark { time: event.time, kind: event.kind, id: event.id },
+            position: NoticePosition { time: event.time, kind: event.kind, id: event.id },
             stack,
             role,
             external_id: data.external_id,
@@ -390,7 +385,7 @@ impl<'de> Deserialize<'de> for UniqueMap {
                 let mut map = BTreeMap::new();
                 while let Some((name, value)) = entries.next_entry()? {
                     if map.insert(name, value).is_some() {
-                        return Err(M::Error::custom("a name comes twice"));
+                        return Err(M::Error::custom("a name is repeated"));
                     }
                 }
                 Ok(UniqueMap(map))

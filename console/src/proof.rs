@@ -51,7 +51,7 @@ impl Trust {
 
 /// A request to STS that is safe to send.
 #[derive(Debug, Clone)]
-pub struct Forward {
+pub struct StsRequest {
     /// Made here, not taken from the notice.
     pub url: String,
     /// To be sent as they are; without `host`, which follows from the URL.
@@ -62,7 +62,7 @@ pub struct Forward {
 ///
 /// # Errors
 /// [`Refusal::Proof`] with the first thing that is not as it must be.
-pub fn check(notice: &Notice, trust: &Trust, audience: &str, now: OffsetDateTime) -> Result<Forward, Refusal> {
+pub fn check(notice: &Notice, trust: &Trust, audience: &str, now: OffsetDateTime) -> Result<StsRequest, Refusal> {
     let require = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(Refusal::Proof(why)) };
     let proof = &notice.proof;
     let url = trust.url(&notice.stack);
@@ -83,22 +83,22 @@ pub fn check(notice: &Notice, trust: &Trust, audience: &str, now: OffsetDateTime
     require(text("content-type")? == CONTENT_TYPE, "its content type is not a form")?;
     require(text("host")? == authority(&url), "its host is not the STS endpoint of the stack's Region")?;
     require(text("x-hawser-audience")? == audience, "it was made for another vendor")?;
-    require(text("x-hawser-data-sha256")? == notice.data_sha256, "it vouches for other data than the notice has")?;
+    require(text("x-hawser-data-sha256")? == notice.data_sha256, "it covers other data than the notice's")?;
 
     let date = text("x-amz-date")?;
-    let signed_at = amz_date(date).ok_or(Refusal::Proof("its date is not of the form `YYYYMMDDThhmmssZ`"))?;
+    let signed_at = amz_date(date).ok_or(Refusal::Proof("its date does not have the form `YYYYMMDDThhmmssZ`"))?;
     require(now - signed_at <= AGE_MAX, "it is older than 15 minutes")?;
     require(signed_at - now <= AHEAD_MAX, "its date is in the future")?;
 
     let authorization = Authorization::read(text(AUTHORIZATION)?)
-        .ok_or(Refusal::Proof("its `authorization` is not of the AWS4-HMAC-SHA256 form"))?;
+        .ok_or(Refusal::Proof("its `authorization` does not have the AWS4-HMAC-SHA256 form"))?;
     let scope = [&date[..8], notice.stack.region.as_str(), "sts", "aws4_request"];
     require(authorization.scope == scope, "its scope is not the day, the stack's Region and STS")?;
     // A header that is not signed could have been put there, or left out, by anyone on the way.
     let sent: BTreeSet<&str> = headers.keys().map(String::as_str).filter(|name| *name != AUTHORIZATION).collect();
-    require(authorization.signed_headers.iter().copied().eq(sent), "a header of it is not signed")?;
+    require(authorization.signed_headers.iter().copied().eq(sent), "one of its headers is not signed")?;
 
-    Ok(Forward {
+    Ok(StsRequest {
         headers: headers
             .iter()
             .filter(|(name, _)| *name != "host")

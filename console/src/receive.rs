@@ -5,11 +5,11 @@ use time::OffsetDateTime;
 
 use crate::{
     Console,
-    ledger::{self, Verdict},
+    ledger::{self, Answer},
     notice::{Hint, Notice},
     proof,
     refusal::Refusal,
-    signature::Claim,
+    signature::SignatureHeaders,
     store::{RecordError, StoreError},
 };
 
@@ -18,29 +18,29 @@ impl Console {
     ///
     /// # Errors
     /// Every [`Refusal`] except those about reading the request.
-    pub async fn receive(&self, headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Result<Verdict, Refusal> {
-        let claim = Claim::read(headers)?;
+    pub async fn receive(&self, headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Result<Answer, Refusal> {
+        let signature_headers = SignatureHeaders::read(headers)?;
         let launches = self.store.launches_for(&Hint::read(body)?).await.map_err(storage)?;
-        let launch = claim.verify(body, &launches, now)?;
-        let notice = Notice::parse(body, &claim.id, now)?;
-        let forward = proof::check(&notice, &self.trust, &self.authority, now)?;
+        let launch = signature_headers.verify(body, &launches, now)?;
+        let notice = Notice::parse(body, &signature_headers.id, now)?;
+        let sts_request = proof::check(&notice, &self.trust, &self.authority, now)?;
         let known = self.store.known(&notice, launch).await.map_err(storage)?;
-        if let Some(verdict) = ledger::admit(&notice, &known, now)? {
-            return Ok(verdict);
+        if let Some(answer) = ledger::admit(&notice, &known, now)? {
+            return Ok(answer);
         }
-        let identity = self.sts.ask(&forward).await?;
+        let identity = self.sts.ask(&sts_request).await?;
         identity.confirm(&notice)?;
         match self.store.record(&notice, launch, &identity.arn, now).await {
-            Ok(verdict) => {
+            Ok(answer) => {
                 tracing::info!(
-                    "notice.id" = notice.mark.id,
-                    "notice.type" = notice.mark.kind.as_str(),
+                    "notice.id" = notice.position.id,
+                    "notice.type" = notice.position.kind.as_str(),
                     "stack.id" = notice.stack.as_str(),
                     "launch.id" = launch.id,
                     "identity" = identity.arn,
                     "notice verified and stored"
                 );
-                Ok(verdict)
+                Ok(answer)
             }
             Err(RecordError::Refused(refusal)) => Err(refusal),
             Err(RecordError::Store(error)) => Err(storage(error)),

@@ -24,7 +24,7 @@ pub enum Refusal {
     #[error("the notice did not arrive within {0} seconds; it can be sent again")]
     TooSlow(u64),
     /// The body is not a notice of the documented form. Holds the place in it, never the content.
-    #[error("the notice has not the documented form at `{0}`; deploy the newest version of the template")]
+    #[error("the notice does not have the documented form at `{0}`; deploy the newest version of the template")]
     Malformed(String),
     /// The notice contradicts itself, or says what no stack can say.
     #[error("the notice contradicts itself: {0}; deploy the template unchanged")]
@@ -62,7 +62,7 @@ pub enum Refusal {
     LaunchOfOtherOrganization,
     /// An organization's launch in an account that belongs to none, or cannot see to which.
     #[error(
-        "the launch link is for the accounts of one organization, and this account could not say which one it belongs to; \
+        "the launch link is for the accounts of one organization, and this account could not determine which one it belongs to; \
          allow `organizations:DescribeOrganization` in it, or ask the vendor for a link for one account"
     )]
     LaunchOutsideOrganization,
@@ -81,13 +81,13 @@ pub enum Refusal {
     #[error("AWS STS did not accept the proof of identity (`{0}`); deploy again")]
     StsRefused(String),
     /// STS could not be reached or is busy.
-    #[error("AWS STS could not be asked about the proof of identity; the vendor can be asked again in a few seconds")]
+    #[error("AWS STS could not be asked about the proof of identity; the notice can be sent again in a few seconds")]
     StsUnavailable,
     /// STS answered with something that is not one identity.
-    #[error("the answer of AWS STS about the proof of identity is not usable: {0}; if it stays so, ask the vendor")]
+    #[error("the answer of AWS STS about the proof of identity is not usable: {0}; if the problem persists, ask the vendor")]
     StsAnswer(&'static str),
     /// STS named someone else than the notice does.
-    #[error("AWS says that this notice was sent by someone else than it claims: {0}; deploy the template unchanged")]
+    #[error("AWS says that the notice's sender is not the one it claims: {0}; deploy the template unchanged")]
     Identity(&'static str),
     /// A removal of a connection that we do not have: for a stack that is being deleted, as good as done.
     #[error("no connection of this stack is known; there is nothing to remove")]
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_are_for_people() {
+    fn problems_are_readable() {
         let problem = Refusal::LaunchExpired.problem();
         assert_eq!(problem.kind, "urn:hawser:problem:launch-expired");
         assert_eq!(problem.status, 403);

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::{
     Console,
     launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Entropy, Launch, Organization},
-    ledger::Verdict,
+    ledger::Answer,
     names::AccountId,
     refusal::{Problem, Refusal},
     store::StoreError,
@@ -62,10 +62,10 @@ async fn take_notice(State(console): State<Console>, headers: HeaderMap, body: B
         Err(refusal) => Err(refusal),
     };
     match answer {
-        Ok(Verdict::Taken { connection_id, message }) => {
+        Ok(Answer::Accepted { connection_id, message }) => {
             Json(json!({"connectionId": connection_id, "message": message})).into_response()
         }
-        Ok(Verdict::Unknown) => refuse(&Refusal::ConnectionUnknown),
+        Ok(Answer::Unknown) => refuse(&Refusal::ConnectionUnknown),
         Err(refusal) => refuse(&refusal),
     }
 }
@@ -116,20 +116,20 @@ async fn health(State(console): State<Console>) -> Response {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct LaunchOrder {
+struct LaunchRequest {
     account_id: Option<String>,
-    organization: Option<OrganizationOrder>,
+    organization: Option<OrganizationRequest>,
     expires_in_hours: Option<u32>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct OrganizationOrder {
+struct OrganizationRequest {
     organization_id: Option<String>,
     management_account_id: Option<String>,
 }
 
-impl LaunchOrder {
+impl LaunchRequest {
     fn audience(self) -> Result<Audience, &'static str> {
         let account = |id: Option<String>| id.map(|id| id.parse::<AccountId>()).transpose();
         match (self.account_id, self.organization) {
@@ -143,7 +143,7 @@ impl LaunchOrder {
     }
 }
 
-async fn make_launch(State(console): State<Console>, order: Result<Json<LaunchOrder>, JsonRejection>) -> Response {
+async fn make_launch(State(console): State<Console>, order: Result<Json<LaunchRequest>, JsonRejection>) -> Response {
     let Ok(Json(order)) = order else {
         let why = "the body must be JSON with `accountId` or `organization`, and `expiresInHours`, or `{}`";
         return operator_problem(StatusCode::BAD_REQUEST, why);
@@ -159,7 +159,7 @@ async fn make_launch(State(console): State<Console>, order: Result<Json<LaunchOr
         return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, &why);
     }
     let Some(entropy) = entropy() else {
-        return operator_problem(StatusCode::SERVICE_UNAVAILABLE, "the operating system gave no randomness");
+        return operator_problem(StatusCode::SERVICE_UNAVAILABLE, "the operating system provided no randomness");
     };
     let launch = Launch::new(&entropy, audience, (console.clock)(), hours);
     match console.store.add_launch(&launch).await {

@@ -34,7 +34,6 @@ pub enum TlsError {
     /// A file is not there or is not PEM.
     #[error("failed to read `{path}`")]
     Pem {
-        /// The file.
         path: String,
         /// What is wrong with it.
         source: rustls::pki_types::pem::Error,

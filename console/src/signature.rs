@@ -16,14 +16,14 @@ const SIGNATURES_MAX: usize = 4;
 
 /// What the three headers say.
 #[derive(Debug, Clone)]
-pub struct Claim {
+pub struct SignatureHeaders {
     /// `webhook-id`.
     pub id: String,
     timestamp: i64,
     signatures: Vec<Secret>,
 }
 
-impl Claim {
+impl SignatureHeaders {
     /// Reads the headers; each must be there exactly once.
     ///
     /// # Errors

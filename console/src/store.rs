@@ -12,11 +12,11 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::{
-    billing::{self, Heard, Reading},
+    billing::{self, ReportedStatus, StatusSummary},
     launch::{Audience, Launch, Organization},
-    ledger::{self, Connection, Known, Prior, Verdict},
+    ledger::{self, Answer, Connection, LedgerState, Prior},
     names::{AccountId, OrganizationId},
-    notice::{Hint, Kind, Mark, Notice},
+    notice::{Hint, Kind, Notice, NoticePosition},
     refusal::Refusal,
     secret::Secret,
 };
@@ -138,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// The database's.
-    pub async fn known(&self, notice: &Notice, launch: &Launch) -> Result<Known, StoreError> {
+    pub async fn known(&self, notice: &Notice, launch: &Launch) -> Result<LedgerState, StoreError> {
         load(&mut *self.pool.acquire().await?, notice, &launch.id).await
     }
 
@@ -153,34 +153,34 @@ impl Store {
         launch: &Launch,
         verified_arn: &str,
         now: OffsetDateTime,
-    ) -> Result<Verdict, RecordError> {
+    ) -> Result<Answer, RecordError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from)?;
         let known = load(&mut transaction, notice, &launch.id).await?;
-        if let Some(verdict) = ledger::admit(notice, &known, now)? {
-            return Ok(verdict);
+        if let Some(answer) = ledger::admit(notice, &known, now)? {
+            return Ok(answer);
         }
         let decision = ledger::decide(notice, verified_arn, &known, now);
         if let Some(connection) = &decision.connection {
             save_connection(&mut transaction, connection, notice).await?;
         }
-        if let Some(heard) = &decision.heard {
-            save_heard(&mut transaction, heard, notice, now).await?;
+        if let Some(reported) = &decision.reported {
+            save_status(&mut transaction, reported, notice, now).await?;
         }
         if decision.binds_launch {
             bind_launch(&mut transaction, &known.launch, notice).await.map_err(StoreError::from)?;
         }
-        let (connection_id, message) = match &decision.verdict {
-            Verdict::Taken { connection_id, message } => (Some(connection_id.as_str()), message.as_str()),
-            Verdict::Unknown => (None, ""),
+        let (connection_id, message) = match &decision.answer {
+            Answer::Accepted { connection_id, message } => (Some(connection_id.as_str()), message.as_str()),
+            Answer::Unknown => (None, ""),
         };
         sqlx::query(
             "INSERT INTO notices (notice_id, stack_id, time, kind, launch_id, fingerprint, verified_arn, \
              data, received_at, connection_id, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
-        .bind(&notice.mark.id)
+        .bind(&notice.position.id)
         .bind(notice.stack.as_str())
-        .bind(nanos(notice.mark.time)?)
-        .bind(notice.mark.kind.as_str())
+        .bind(nanos(notice.position.time)?)
+        .bind(notice.position.kind.as_str())
         .bind(&launch.id)
         .bind(&notice.fingerprint)
         .bind(verified_arn)
@@ -192,14 +192,19 @@ impl Store {
         .await
         .map_err(StoreError::from)?;
         transaction.commit().await.map_err(StoreError::from)?;
-        Ok(decision.verdict)
+        Ok(decision.answer)
     }
 
     /// A page of connections in the order they were made, as they stand now, and where the next page begins.
     ///
     /// # Errors
     /// The database's.
-    pub async fn connections(&self, after: i64, limit: u32, now: OffsetDateTime) -> Result<(Vec<View>, Option<i64>), StoreError> {
+    pub async fn connections(
+        &self,
+        after: i64,
+        limit: u32,
+        now: OffsetDateTime,
+    ) -> Result<(Vec<ConnectionView>, Option<i64>), StoreError> {
         let rows: Vec<ConnectionRow> =
             sqlx::query_as(concat!(connection_columns!(), " WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?"))
                 .bind(after)
@@ -209,7 +214,7 @@ impl Store {
                 .await?;
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
         let next = if rows.len() > page { rows.get(page.saturating_sub(1)).map(|row| row.sequence) } else { None };
-        let views: Result<_, _> = rows.into_iter().take(page).map(|row| View::of(row, now)).collect();
+        let views: Result<_, _> = rows.into_iter().take(page).map(|row| ConnectionView::of(row, now)).collect();
         Ok((views?, next))
     }
 
@@ -217,22 +222,20 @@ impl Store {
     ///
     /// # Errors
     /// The database's.
-    pub async fn connection(&self, connection_id: &str, now: OffsetDateTime) -> Result<Option<View>, StoreError> {
+    pub async fn connection(&self, connection_id: &str, now: OffsetDateTime) -> Result<Option<ConnectionView>, StoreError> {
         let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
             .bind(connection_id)
             .fetch_optional(&self.pool)
             .await?;
-        row.map(|row| View::of(row, now)).transpose()
+        row.map(|row| ConnectionView::of(row, now)).transpose()
     }
 }
 
 /// Why a verified notice was not stored.
 #[derive(Debug, Error)]
 pub enum RecordError {
-    /// By our rules.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// By the database.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -240,10 +243,9 @@ pub enum RecordError {
 /// A connection as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct View {
+pub struct ConnectionView {
     /// See [`Connection::id`].
     pub connection_id: String,
-    /// Where it stands.
     pub state: State,
     /// The connection of the newer stack that took over (F-29).
     pub replaced_by: Option<String>,
@@ -257,7 +259,7 @@ pub struct View {
     /// See [`Connection::verified_arn`].
     pub verified_arn: String,
     /// How its billing data arrives. None where there is none to arrive: without an export, or after its removal.
-    pub billing: Option<Reading>,
+    pub billing: Option<StatusSummary>,
     /// See [`Connection::data`].
     pub data: Value,
 }
@@ -363,10 +365,10 @@ struct ConnectionRow {
 }
 
 impl ConnectionRow {
-    fn heard(&self) -> Result<Option<Heard>, StoreError> {
+    fn heard(&self) -> Result<Option<ReportedStatus>, StoreError> {
         let (Some(at), Some(status)) = (self.heard_at, &self.status) else { return Ok(None) };
         let status = serde_json::from_str(status).map_err(|_| StoreError::Row("`status` is not a billing status"))?;
-        Ok(Some(Heard { status, at: from_nanos(at)? }))
+        Ok(Some(ReportedStatus { status, at: from_nanos(at)? }))
     }
 }
 
@@ -380,16 +382,16 @@ impl TryFrom<ConnectionRow> for Connection {
             launch_id: row.launch_id,
             verified_arn: row.verified_arn,
             since: from_nanos(row.since)?,
-            described: mark(row.described_time, &row.described_kind, row.described_id)?,
-            latest: mark(row.latest_time, &row.latest_kind, row.latest_id)?,
+            described: position(row.described_time, &row.described_kind, row.described_id)?,
+            latest: position(row.latest_time, &row.latest_kind, row.latest_id)?,
             data: serde_json::from_str(&row.data).map_err(|_| StoreError::Row("`data` is not JSON"))?,
         })
     }
 }
 
-impl View {
+impl ConnectionView {
     fn of(row: ConnectionRow, now: OffsetDateTime) -> Result<Self, StoreError> {
-        let (replaced_by, heard) = (row.replaced_by.clone(), row.heard()?);
+        let (replaced_by, reported) = (row.replaced_by.clone(), row.heard()?);
         let connection = Connection::try_from(row)?;
         let state = match (connection.latest.kind, &replaced_by) {
             (Kind::Removed, _) => State::Removed,
@@ -401,7 +403,7 @@ impl View {
         Ok(Self {
             connection_id: connection.id,
             state,
-            billing: expected.then(|| billing::reading(heard.as_ref(), connection.since, now)),
+            billing: expected.then(|| billing::status_summary(reported.as_ref(), connection.since, now)),
             replaced_by: replaced_by.filter(|_| state == State::Replaced),
             launch_id: connection.launch_id,
             since: connection.since,
@@ -423,7 +425,7 @@ struct PriorRow {
     message: String,
 }
 
-async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &str) -> Result<Known, StoreError> {
+async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &str) -> Result<LedgerState, StoreError> {
     let launch: LaunchRow = sqlx::query_as(concat!(
         launch_columns!(),
         " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND u.account_id = ? WHERE l.launch_id = ?"
@@ -433,14 +435,14 @@ async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &st
     .fetch_one(&mut *connection)
     .await?;
     let prior: Option<PriorRow> = sqlx::query_as("SELECT fingerprint, connection_id, message FROM notices WHERE notice_id = ?")
-        .bind(&notice.mark.id)
+        .bind(&notice.position.id)
         .fetch_optional(&mut *connection)
         .await?;
     let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.stack_id = ?"))
         .bind(notice.stack.as_str())
         .fetch_optional(&mut *connection)
         .await?;
-    let heard = row.as_ref().map(ConnectionRow::heard).transpose()?.flatten();
+    let reported = row.as_ref().map(ConnectionRow::heard).transpose()?.flatten();
     let removal: Option<(i64, String, String)> = sqlx::query_as(
         "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? ORDER BY time DESC, notice_id DESC LIMIT 1",
     )
@@ -455,22 +457,22 @@ async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &st
     .bind(notice.account().as_str())
     .bind(&notice.connection_name)
     .bind(notice.stack.as_str())
-    .bind(nanos(notice.mark.time)?)
+    .bind(nanos(notice.position.time)?)
     .bind(Kind::Removed.as_str())
     .fetch_one(&mut *connection)
     .await?;
-    Ok(Known {
+    Ok(LedgerState {
         launch: launch.try_into()?,
         prior: prior.map(|row| Prior {
             fingerprint: row.fingerprint,
-            verdict: match row.connection_id {
-                Some(connection_id) => Verdict::Taken { connection_id, message: row.message },
-                None => Verdict::Unknown,
+            answer: match row.connection_id {
+                Some(connection_id) => Answer::Accepted { connection_id, message: row.message },
+                None => Answer::Unknown,
             },
         }),
         connection: row.map(Connection::try_from).transpose()?,
-        heard,
-        removal: removal.map(|(time, kind, id)| mark(time, &kind, id)).transpose()?,
+        reported,
+        removal: removal.map(|(time, kind, id)| position(time, &kind, id)).transpose()?,
         takes_over,
     })
 }
@@ -495,13 +497,13 @@ async fn bind_launch(database: &mut SqliteConnection, launch: &Launch, notice: &
     .bind(notice.stack.as_str())
     .execute(&mut *database)
     .await?;
-    let told = Organization::told(&notice.data).unwrap_or_default();
+    let stated = Organization::from_notice(&notice.data).unwrap_or_default();
     sqlx::query(
         "UPDATE launches SET organization_id = COALESCE(organization_id, ?), \
          management_account_id = COALESCE(management_account_id, ?) WHERE launch_id = ?",
     )
-    .bind(told.id.as_ref().map(OrganizationId::as_str))
-    .bind(told.management_account_id.as_ref().map(AccountId::as_str))
+    .bind(stated.id.as_ref().map(OrganizationId::as_str))
+    .bind(stated.management_account_id.as_ref().map(AccountId::as_str))
     .bind(&launch.id)
     .execute(database)
     .await?;
@@ -540,9 +542,9 @@ async fn save_connection(database: &mut SqliteConnection, connection: &Connectio
     Ok(())
 }
 
-async fn save_heard(
+async fn save_status(
     database: &mut SqliteConnection,
-    heard: &Heard,
+    reported: &ReportedStatus,
     notice: &Notice,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
@@ -551,8 +553,8 @@ async fn save_heard(
          ON CONFLICT (stack_id) DO UPDATE SET heard_at = excluded.heard_at, status = excluded.status",
     )
     .bind(notice.stack.as_str())
-    .bind(nanos(heard.at)?)
-    .bind(serde_json::to_string(&heard.status).map_err(|_| StoreError::Row("a billing status has no JSON"))?)
+    .bind(nanos(reported.at)?)
+    .bind(serde_json::to_string(&reported.status).map_err(|_| StoreError::Row("a billing status has no JSON"))?)
     .execute(&mut *database)
     .await?;
     sqlx::query("DELETE FROM notices WHERE stack_id = ? AND kind = ? AND received_at < ?")
@@ -564,9 +566,9 @@ async fn save_heard(
     Ok(())
 }
 
-fn mark(time: i64, kind: &str, id: String) -> Result<Mark, StoreError> {
+fn position(time: i64, kind: &str, id: String) -> Result<NoticePosition, StoreError> {
     let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind);
-    Ok(Mark { time: from_nanos(time)?, kind: kind.ok_or(StoreError::Row("unknown kind of notice"))?, id })
+    Ok(NoticePosition { time: from_nanos(time)?, kind: kind.ok_or(StoreError::Row("unknown kind of notice"))?, id })
 }
 
 fn nanos(time: OffsetDateTime) -> Result<i64, StoreError> {

@@ -7,7 +7,7 @@ use reqwest::redirect;
 
 use crate::{
     identity::{self, Identity},
-    proof::{self, Forward},
+    proof::{self, StsRequest},
     refusal::Refusal,
 };
 
@@ -48,9 +48,9 @@ impl Sts {
     ///
     /// # Errors
     /// STS refused it, was not there, or answered with something else.
-    pub async fn ask(&self, forward: &Forward) -> Result<Identity, Refusal> {
-        let mut request = self.http.post(&forward.url).body(proof::BODY);
-        for (name, value) in &forward.headers {
+    pub async fn ask(&self, sts_request: &StsRequest) -> Result<Identity, Refusal> {
+        let mut request = self.http.post(&sts_request.url).body(proof::BODY);
+        for (name, value) in &sts_request.headers {
             let refused = |_| Refusal::Proof("a header is missing or not plain text");
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| refused(e.to_string()))?;
             let mut value = HeaderValue::from_str(value.expose()).map_err(|e| refused(e.to_string()))?;

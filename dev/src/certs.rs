@@ -20,7 +20,6 @@ pub struct Certificates {
     pub authority: PathBuf,
     /// The vendor's certificate.
     pub certificate: PathBuf,
-    /// Its key.
     pub key: PathBuf,
     /// The address that servers of the run listen on; the certificate is good for it and for `localhost`.
     pub host: IpAddr,

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use crate::account::Account;
 use crate::certs::Certificates;
 use crate::strict_proxy::scenario::Scenario;
-use crate::strict_proxy::{Front, Settings, listen, listen_at};
+use crate::strict_proxy::{Settings, StrictProxy, listen, listen_at};
 use crate::venv;
 
 /// The emulator is ready in under a second on an idle machine; this allows for a busy one.
@@ -56,7 +56,7 @@ pub struct Run {
 pub struct Emulator {
     child: Child,
     url: String,
-    front: Front,
+    front: StrictProxy,
     certificates: Certificates,
     folder: TempDir,
 }
@@ -79,7 +79,7 @@ impl Emulator {
             let port = listen().await?.local_addr()?.port();
             let url = format!("http://127.0.0.1:{port}");
             let response_key = hex::encode(std::process::id().to_be_bytes()) + &port.to_string();
-            let front = Front::serve(
+            let front = StrictProxy::serve(
                 listener,
                 Settings {
                     emulator: url.clone(),
@@ -108,7 +108,7 @@ impl Emulator {
     }
 
     /// The front before it.
-    pub fn front(&self) -> &Front {
+    pub fn front(&self) -> &StrictProxy {
         &self.front
     }
 

@@ -44,7 +44,7 @@ impl Faults {
 
 /// An answer of the service's own that says no.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Refusal {
+pub(crate) enum InjectedError {
     Throttled,
     Denied,
     Failed,
@@ -56,13 +56,13 @@ pub(crate) enum Refusal {
 pub(crate) async fn before(
     fault: Option<&FaultAnswer>,
     peer: Peer,
-    refuse: impl FnOnce(Refusal) -> Answer,
+    refuse: impl FnOnce(InjectedError) -> Answer,
 ) -> Option<Result<Answer, Ending>> {
     Some(match fault? {
-        FaultAnswer::Throttle => Ok(refuse(Refusal::Throttled)),
-        FaultAnswer::Deny => Ok(refuse(Refusal::Denied)),
-        FaultAnswer::ServerError => Ok(refuse(Refusal::Failed)),
-        FaultAnswer::Error(name) => Ok(refuse(Refusal::Named(name.clone()))),
+        FaultAnswer::Throttle => Ok(refuse(InjectedError::Throttled)),
+        FaultAnswer::Deny => Ok(refuse(InjectedError::Denied)),
+        FaultAnswer::ServerError => Ok(refuse(InjectedError::Failed)),
+        FaultAnswer::Error(name) => Ok(refuse(InjectedError::Named(name.clone()))),
         FaultAnswer::Reset => Err(Ending::Reset),
         FaultAnswer::KillBefore => {
             peer.kill();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_meets_the_call_it_names() {
+    fn a_fault_applies_to_the_call_it_names() {
         let faults = Faults::default();
         let listed = vec![fault("A", Some(2), FaultAnswer::Lost), fault("B", None, FaultAnswer::Reset)];
         faults.set(&Scenario { faults: listed, ..Scenario::default() });

@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// Between two bytes of a dripping answer.
-const DRIP_PAUSE: Duration = Duration::from_secs(1);
+const SLOW_BODY_PAUSE: Duration = Duration::from_secs(1);
 
 /// One write of an endless answer.
 const ENDLESS_CHUNK: [u8; 4096] = [b' '; 4096];
@@ -27,14 +27,12 @@ const ENDLESS_CHUNK: [u8; 4096] = [b' '; 4096];
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the connection ends without an answer")]
 pub(crate) enum Ending {
-    /// It is closed.
     Close,
-    /// It is reset.
     Reset,
     /// These bytes, then it is closed.
     Cut(Bytes),
     /// These bytes, one at a time.
-    Drip(Bytes),
+    SlowBody(Bytes),
     /// These bytes, and then others for as long as anybody reads.
     Endless(Bytes),
 }
@@ -50,9 +48,9 @@ impl Ending {
     }
 
     /// An answer that comes in drops.
-    pub(crate) async fn drip(answer: Answer) -> Self {
+    pub(crate) async fn slow_body(answer: Answer) -> Self {
         let (head, body) = written(answer).await;
-        Self::Drip([head, body].concat().into())
+        Self::SlowBody([head, body].concat().into())
     }
 
     /// A head that promises more than anybody can send.
@@ -112,7 +110,7 @@ where
         Some(Ending::Close) => Ok(()),
         Some(Ending::Reset) => stream.tcp().set_zero_linger(),
         Some(Ending::Cut(bytes)) => write(&mut stream, &bytes).await,
-        Some(Ending::Drip(bytes)) => drip(&mut stream, &bytes).await,
+        Some(Ending::SlowBody(bytes)) => slow_body(&mut stream, &bytes).await,
         Some(Ending::Endless(bytes)) => pour(&mut stream, &bytes).await,
     };
 }
@@ -122,10 +120,10 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io:
     stream.flush().await
 }
 
-async fn drip(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+async fn slow_body(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
     for byte in bytes {
         write(stream, &[*byte]).await?;
-        tokio::time::sleep(DRIP_PAUSE).await;
+        tokio::time::sleep(SLOW_BODY_PAUSE).await;
     }
     Ok(())
 }
@@ -222,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_end_as_they_are_told_to() {
+    async fn connections_end_as_configured() {
         assert!(read(None).await.unwrap().ends_with("whole"));
         assert_eq!(read(Some(Ending::Close)).await, Ok(String::new()));
         assert_eq!(read(Some(Ending::Reset)).await, Err(std::io::ErrorKind::ConnectionReset));
@@ -233,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_other_end_is_found_and_spared_when_it_is_no_function() {
+    async fn the_peer_is_found_and_not_killed_unless_it_is_a_function() {
         let listener = crate::strict_proxy::listen().await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();

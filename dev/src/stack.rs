@@ -111,7 +111,6 @@ pub struct Event {
 /// How an operation ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The stack's status.
     pub status: String,
     /// The events of this operation, oldest first.
     pub events: Vec<Event>,

@@ -49,7 +49,7 @@ use exports::Store;
 use model::Model;
 use refusal::{refused, written};
 use scenario::Scenario;
-use support::Desk;
+use support::SupportCases;
 use upload::Upload;
 use wire::{Answer, AwsError, Request, Scope, respond_json};
 
@@ -70,7 +70,7 @@ pub struct Settings {
 
 /// A running front. Dropping it stops it.
 #[derive(Debug)]
-pub struct Front {
+pub struct StrictProxy {
     shared: Arc<Shared>,
     url: String,
     serving: tokio::task::JoinHandle<()>,
@@ -90,13 +90,13 @@ struct Shared {
     secrets: Mutex<BTreeSet<String>>,
     accounts: Mutex<BTreeMap<String, String>>,
     exports: Store,
-    desk: Desk,
+    support_cases: SupportCases,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 /// A request of a validated service, understood.
 #[derive(Debug)]
-struct Asked {
+struct AwsCall {
     service: String,
     operation: String,
     region: String,
@@ -104,7 +104,7 @@ struct Asked {
     input: Value,
 }
 
-impl Front {
+impl StrictProxy {
     /// Serves on a listener that is bound already, because the emulator has to know the front's address at its own start.
     pub fn serve(listener: TcpListener, settings: Settings) -> anyhow::Result<Self> {
         let mut models = BTreeMap::new();
@@ -126,7 +126,7 @@ impl Front {
             secrets: Mutex::default(),
             accounts: Mutex::default(),
             exports: Store::default(),
-            desk: Desk::default(),
+            support_cases: SupportCases::default(),
             client: crate::account::http_client(),
         });
         let serving = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -160,12 +160,12 @@ impl Front {
 
     /// The support cases that an account opened in this run.
     pub fn cases(&self, account: &str) -> Vec<Value> {
-        self.shared.desk.shown(account)
+        self.shared.support_cases.shown(account)
     }
 
     /// Forgets them, as AWS Support does after twelve months.
     pub fn forget_cases(&self, account: &str) {
-        self.shared.desk.forget(account);
+        self.shared.support_cases.forget(account);
     }
 
     /// Changes the circumstances from the next request on.
@@ -186,7 +186,7 @@ impl Front {
     }
 }
 
-impl Drop for Front {
+impl Drop for StrictProxy {
     fn drop(&mut self) {
         self.serving.abort();
     }
@@ -238,9 +238,9 @@ impl Shared {
         let started = self.log.now();
         let scope = Scope::of(&request);
         let account = self.account_of(&scope.access_key).await;
-        let asked = self.understand(&request, &scope, &account);
-        let (operation, parameters) = match &asked {
-            Ok(Some(asked)) => (asked.operation.clone(), asked.input.clone()),
+        let aws_call = self.parse_call(&request, &scope, &account);
+        let (operation, parameters) = match &aws_call {
+            Ok(Some(aws_call)) => (aws_call.operation.clone(), aws_call.input.clone()),
             _ => (wire::operation_name(&request, &scope.service), Value::Null),
         };
         let mut call = Call {
@@ -251,14 +251,14 @@ impl Shared {
             account,
             status: 0,
             error: None,
-            misfit: asked.as_ref().err().map(|error| format!("{}: {}", error.code, error.message)),
+            misfit: aws_call.as_ref().err().map(|error| format!("{}: {}", error.code, error.message)),
             fault: None,
             parameters,
             started_ms: millis(started),
             ended_ms: 0,
         };
-        if asked.is_ok() {
-            if !billing::lives_in(&call.service, &call.region) {
+        if aws_call.is_ok() {
+            if !billing::is_served_in(&call.service, &call.region) {
                 // As when the name of the endpoint does not exist.
                 self.log.push(Call { error: Some("EndpointDoesNotExist".to_owned()), ended_ms: millis(self.log.now()), ..call });
                 return Err(Ending::Close);
@@ -279,8 +279,8 @@ impl Shared {
         }
         // In a task of its own: what has begun is finished, and logged, even when the client goes.
         let made = tokio::spawn(async move {
-            let answer = match asked {
-                Ok(Some(asked)) => self.strictly(&request, &asked).await,
+            let answer = match aws_call {
+                Ok(Some(aws_call)) => self.handle_strictly(&request, &aws_call).await,
                 Ok(None) => self.forward(&request).await,
                 Err(error) => written(&call.service, &error),
             };
@@ -297,9 +297,9 @@ impl Shared {
     }
 
     /// The members of a request of a validated service; nothing for all other services.
-    fn understand(&self, request: &Request, scope: &Scope, account: &str) -> Result<Option<Asked>, AwsError> {
+    fn parse_call(&self, request: &Request, scope: &Scope, account: &str) -> Result<Option<AwsCall>, AwsError> {
         let Some(model) = self.models.get(scope.service.as_str()) else { return Ok(None) };
-        let asked = |operation: String, input: Value| Asked {
+        let aws_call = |operation: String, input: Value| AwsCall {
             service: scope.service.clone(),
             operation,
             region: scope.region.clone(),
@@ -320,7 +320,7 @@ impl Shared {
             if let Some(error) = s3::checksum_missing(model, &operation, request) {
                 return Err(error);
             }
-            return Ok(Some(asked(operation, input)));
+            return Ok(Some(aws_call(operation, input)));
         }
         let target = request.header("x-amz-target");
         let (prefix, operation) = target.rsplit_once('.').unwrap_or_default();
@@ -333,55 +333,56 @@ impl Shared {
         if !violations.is_empty() {
             return Err(AwsError::new(400, "ValidationException", model::sentence(&violations)));
         }
-        Ok(Some(asked(operation.to_owned(), input)))
+        Ok(Some(aws_call(operation.to_owned(), input)))
     }
 
     /// A request of a validated service: AWS's own checks, the emulator, and AWS's view of its answer.
-    async fn strictly(&self, request: &Request, asked: &Asked) -> Answer {
+    async fn handle_strictly(&self, request: &Request, aws_call: &AwsCall) -> Answer {
         tokio::time::sleep(Duration::from_millis(self.scenario().latency_ms)).await;
-        let checked = if asked.service == "s3" { self.check_bucket(asked).await } else { billing::before(self, asked).await };
+        let checked =
+            if aws_call.service == "s3" { self.check_bucket(aws_call).await } else { billing::before(self, aws_call).await };
         if let Err(error) = checked {
-            return written(&asked.service, &error);
+            return written(&aws_call.service, &error);
         }
         let answer = self.forward(request).await;
-        if asked.service == "s3" || !answer.status().is_success() {
+        if aws_call.service == "s3" || !answer.status().is_success() {
             return answer;
         }
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.map_or_else(|never: Infallible| match never {}, |body| body.to_bytes());
         let value = serde_json::from_slice(&body).unwrap_or_default();
         // IAM has let the call through.
-        let instead = match asked.service.as_str() {
-            "bcm-data-exports" => exports::answer(self, asked).await.map(|answer| Some(respond_json(&answer))),
-            "organizations" => organizations::after(self, asked),
-            "support" => support::answer(self, asked).map(|answer| Some(respond_json(&answer))),
-            _ => billing::after(self, asked, &value).await,
+        let instead = match aws_call.service.as_str() {
+            "bcm-data-exports" => exports::answer(self, aws_call).await.map(|answer| Some(respond_json(&answer))),
+            "organizations" => organizations::after(self, aws_call),
+            "support" => support::answer(self, aws_call).map(|answer| Some(respond_json(&answer))),
+            _ => billing::after(self, aws_call, &value).await,
         };
         match instead {
             Ok(Some(answer)) => answer,
             Ok(None) => Response::from_parts(parts, Full::new(body)),
-            Err(error) => written(&asked.service, &error),
+            Err(error) => written(&aws_call.service, &error),
         }
     }
 
     /// S3's checks that the emulator leaves out.
-    async fn check_bucket(&self, asked: &Asked) -> Result<(), AwsError> {
-        let bucket = asked.input["Bucket"].as_str().unwrap_or_default();
-        if let Some(expected) = asked.input["ExpectedBucketOwner"].as_str() {
-            let exists = self.owned_by(&asked.account, bucket).await;
+    async fn check_bucket(&self, aws_call: &AwsCall) -> Result<(), AwsError> {
+        let bucket = aws_call.input["Bucket"].as_str().unwrap_or_default();
+        if let Some(expected) = aws_call.input["ExpectedBucketOwner"].as_str() {
+            let exists = self.owned_by(&aws_call.account, bucket).await;
             if exists.is_some() && self.owned_by(expected, bucket).await != Some(true) {
                 return Err(AwsError::new(403, "AccessDenied", "Access Denied"));
             }
         }
-        if asked.operation == "PutBucketPolicy"
-            && let Some(error) = s3::malformed_policy(asked.input["Policy"].as_str().unwrap_or_default(), bucket)
+        if aws_call.operation == "PutBucketPolicy"
+            && let Some(error) = s3::malformed_policy(aws_call.input["Policy"].as_str().unwrap_or_default(), bucket)
         {
             return Err(error);
         }
         // Only in us-east-1 is making one's own bucket again a success; the emulator goes by the Region of the bucket.
-        if asked.operation == "CreateBucket"
-            && asked.region != "us-east-1"
-            && self.owned_by(&asked.account, bucket).await == Some(true)
+        if aws_call.operation == "CreateBucket"
+            && aws_call.region != "us-east-1"
+            && self.owned_by(&aws_call.account, bucket).await == Some(true)
         {
             let text = "Your previous request to create the named bucket succeeded and you already own it.";
             return Err(AwsError::new(409, "BucketAlreadyOwnedByYou", text));
@@ -431,7 +432,7 @@ impl Shared {
 
     /// Gives an answer of a custom resource to the emulator. An answer to a request that the emulator does not wait for (a
     /// test's own event) ends here, as does a second answer to one that was answered.
-    async fn hand_on_answer(&self, request_id: &str, answer: &Value) {
+    async fn forward_response(&self, request_id: &str, answer: &Value) {
         let uri = format!("{}/_ministack/cfn-response/{request_id}", self.emulator);
         if let Ok(request) = http::Request::put(uri).body(Full::new(Bytes::from(answer.to_string()))) {
             let _ = self.client.request(request).await;

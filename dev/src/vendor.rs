@@ -24,7 +24,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::certs::Certificates;
 use crate::emulator::Emulator;
-use crate::faults::{self, Faults, Refusal};
+use crate::faults::{self, Faults, InjectedError};
 use crate::serve::{Answer, Ending, Peer, serve};
 use crate::strict_proxy::calls::lock;
 use crate::strict_proxy::listen_at;
@@ -64,9 +64,9 @@ pub enum Script {
     /// Accepts with a body that never ends.
     Endless,
     /// Accepts, a byte at a time.
-    Drip,
+    SlowBody,
     /// Takes the connection and never says a word, so that the TLS handshake does not end.
-    Deaf,
+    Unresponsive,
     /// Hands the notice on to another vendor at this address, over TLS.
     Relay(String),
     /// What the last part of the path says: `refuse`, `redirect`, `gone`, `silent`, or anything else to accept.
@@ -90,7 +90,6 @@ impl Script {
 pub struct Notice {
     /// Header names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The CloudEvent.
     pub event: Value,
     /// The CloudEvent as it was signed.
     body: Bytes,
@@ -222,8 +221,8 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<State>)
         let Ok((stream, _)) = listener.accept().await else { continue };
         let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
         tokio::spawn(async move {
-            if matches!(*lock(&state.script), Script::Deaf) {
-                return deaf(stream).await;
+            if matches!(*lock(&state.script), Script::Unresponsive) {
+                return unresponsive(stream).await;
             }
             // A failed handshake is the client's to report.
             let Ok(stream) = acceptor.accept(stream).await else { return };
@@ -233,7 +232,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<State>)
 }
 
 /// Listens for as long as the client speaks, and does not answer.
-async fn deaf(mut stream: TcpStream) {
+async fn unresponsive(mut stream: TcpStream) {
     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
 }
 
@@ -275,15 +274,15 @@ async fn answer(state: Arc<State>, peer: Peer, request: http::Request<Incoming>)
     if made { faults::after(fault.as_ref(), peer, outcome?).await } else { outcome }
 }
 
-fn refused(refusal: Refusal) -> Answer {
+fn refused(refusal: InjectedError) -> Answer {
     match refusal {
-        Refusal::Throttled => {
+        InjectedError::Throttled => {
             let mut response = reply(429, "text/plain", String::new());
             response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
             response
         }
-        Refusal::Denied => reply(403, "text/plain", String::new()),
-        Refusal::Failed | Refusal::Named(_) => reply(500, "text/plain", String::new()),
+        InjectedError::Denied => reply(403, "text/plain", String::new()),
+        InjectedError::Failed | InjectedError::Named(_) => reply(500, "text/plain", String::new()),
     }
 }
 
@@ -292,7 +291,7 @@ async fn by_script(state: &State, script: Script, parts: &http::request::Parts, 
     let receipt = || json!({"connectionId": "con-1", "message": "welcome"}).to_string();
     let accepted = || reply(200, "application/json", receipt());
     Ok(match script {
-        Script::Accept | Script::Deaf | Script::Slow(_) | Script::ByPath => accepted(),
+        Script::Accept | Script::Unresponsive | Script::Slow(_) | Script::ByPath => accepted(),
         Script::Refuse { status, detail } => {
             let problem = json!({"type": "about:blank", "title": "refused", "status": status, "detail": detail});
             reply(status, "application/problem+json", problem.to_string())
@@ -308,7 +307,7 @@ async fn by_script(state: &State, script: Script, parts: &http::request::Parts, 
         Script::WrongJson => reply(200, "application/json", r#"[{"connectionId": 7}, "message": "\ud800""#.to_owned()),
         Script::Long(bytes) => reply(200, "application/json", receipt() + &" ".repeat(bytes)),
         Script::Endless => return Err(Ending::endless()),
-        Script::Drip => return Err(Ending::drip(accepted()).await),
+        Script::SlowBody => return Err(Ending::slow_body(accepted()).await),
         Script::Relay(to) => match relay(Arc::clone(&state.trust), &to, parts, body.clone()).await {
             Ok(response) => response,
             Err(error) => reply(502, "text/plain", format!("{error:#}")),
@@ -390,8 +389,8 @@ impl Console {
         let Some(line) = line else {
             bail!("`hawser-console` ended at once: {}", std::fs::read_to_string(&log).unwrap_or_default());
         };
-        let told: Value = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
-        let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+        let reported: Value = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
+        let text = |name: &str| reported[name].as_str().unwrap_or_default().to_owned();
         let listening = text("listening").trim_start_matches("https://").to_owned();
         Ok(Self { _child: child, listening, admin: text("admin"), notice_url: text("noticeUrl"), log })
     }

@@ -37,7 +37,6 @@ impl Run {
 /// The rule as it was deployed.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// Its ARN.
     pub arn: String,
     /// For example `rate(6 hours)`.
     pub schedule: String,

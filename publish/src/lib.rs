@@ -42,11 +42,9 @@ pub struct File {
     pub name: String,
     /// Its key in each bucket.
     pub key: String,
-    /// Its media type.
     pub content_type: String,
     /// Hex.
     pub sha256: String,
-    /// Its length.
     pub bytes: usize,
 }
 

@@ -12,7 +12,7 @@ use hawser::names::Region;
 use hawser_cli::profile::Profile;
 use hawser_publish::{
     Manifest,
-    package::{Built, Order, package},
+    package::{Built, PackageRequest, package},
     repository,
     sbom::sbom,
     template, upload,
@@ -98,7 +98,7 @@ fn make(arguments: Package) -> anyhow::Result<()> {
         None => BTreeMap::new(),
     };
     defaults.extend(arguments.sets);
-    let order = Order {
+    let request = PackageRequest {
         bucket_prefix: arguments.bucket_prefix,
         regions: arguments.regions,
         architecture: arguments.architecture,
@@ -106,7 +106,7 @@ fn make(arguments: Package) -> anyhow::Result<()> {
     };
     let built = Built { zips, sbom: sbom(&repository())? };
     let dist = &arguments.dist;
-    package(&template()?, &order, &built, dist, &mut |line| println!("{}/{line}", dist.display()))?;
+    package(&template()?, &request, &built, dist, &mut |line| println!("{}/{line}", dist.display()))?;
     if !built.zips.contains_key(ARCHITECTURES[1]) {
         println!("{} is left out: it was not built (hint: rustup target add aarch64-unknown-linux-gnu)", ARCHITECTURES[1]);
     }

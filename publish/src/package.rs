@@ -41,7 +41,7 @@ const STACK_NAME: &str = "hawser";
 
 /// What the publisher decides.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct PackageRequest {
     /// A bucket's name is this, a hyphen and its Region.
     pub bucket_prefix: String,
     /// Where it is published. The first one serves the members of organizations with their template.
@@ -65,14 +65,20 @@ pub struct Built {
 ///
 /// # Errors
 /// What does not go together, with what would; and the file system's.
-pub fn package(source: &str, order: &Order, built: &Built, dist: &Path, say: &mut dyn FnMut(&str)) -> anyhow::Result<Manifest> {
-    check_buckets(&order.bucket_prefix, &order.regions)?;
-    check_defaults(&order.defaults)?;
-    let Some(zip) = built.zips.get(&order.architecture) else {
+pub fn package(
+    source: &str,
+    request: &PackageRequest,
+    built: &Built,
+    dist: &Path,
+    say: &mut dyn FnMut(&str),
+) -> anyhow::Result<Manifest> {
+    check_buckets(&request.bucket_prefix, &request.regions)?;
+    check_defaults(&request.defaults)?;
+    let Some(zip) = built.zips.get(&request.architecture) else {
         let have: Vec<&str> = built.zips.keys().map(String::as_str).collect();
-        bail!("there is no zip for `{}`, only for {} (hint: `make build` says why)", order.architecture, have.join(", "));
+        bail!("there is no zip for `{}`, only for {} (hint: `make build` says why)", request.architecture, have.join(", "));
     };
-    let mut making = Making { folder: fresh(dist)?, files: Vec::new(), sums: BTreeMap::new(), say };
+    let mut making = DistWriter { folder: fresh(dist)?, files: Vec::new(), sums: BTreeMap::new(), say };
     for (architecture, path) in &built.zips {
         let content = std::fs::read(path).with_context(|| format!("could not read `{}`", path.display()))?;
         making.add_hashed(&format!("hawser-{architecture}"), "zip", "application/zip", &content)?;
@@ -86,15 +92,15 @@ pub fn package(source: &str, order: &Order, built: &Built, dist: &Path, say: &mu
         .find(|file| file.sha256 == hex::encode(code))
         .map(|file| file.key.clone())
         .context("the zip changed while it was packaged")?;
-    let regions: Vec<&str> = order.regions.iter().map(Region::as_str).collect();
+    let regions: Vec<&str> = request.regions.iter().map(Region::as_str).collect();
     let text = published(
         source,
         &Values {
-            bucket_prefix: &order.bucket_prefix,
+            bucket_prefix: &request.bucket_prefix,
             regions: regions.clone(),
             code_key: &code_key,
-            architecture: &order.architecture,
-            defaults: &order.defaults,
+            architecture: &request.architecture,
+            defaults: &request.defaults,
         },
     )?;
     let template = Template::read(&hawser_stack::to_json(&text)?)?;
@@ -102,7 +108,7 @@ pub fn package(source: &str, order: &Order, built: &Built, dist: &Path, say: &mu
 
     let mut manifest = Manifest {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        bucket_prefix: order.bucket_prefix.clone(),
+        bucket_prefix: request.bucket_prefix.clone(),
         regions: regions.iter().map(|region| (*region).to_owned()).collect(),
         files: Vec::new(),
     };
@@ -111,7 +117,7 @@ pub fn package(source: &str, order: &Order, built: &Built, dist: &Path, say: &mu
     let organization = for_organization(&template, &member_url, &regions)?;
     making.add(ORGANIZATION, "application/json", organization.as_bytes())?;
     // Sent by people themselves, so it is not uploaded; of packs, it has those that the publisher has switched on.
-    let inline = template.without_packs_that_are_off(&order.defaults).inline();
+    let inline = template.without_disabled_packs(&request.defaults).inline();
     if inline.len() > INLINE_BYTES_MAX {
         (making.say)(&format!("{INLINE} is left out: it has {} bytes of at most {INLINE_BYTES_MAX}", inline.len()));
     } else {
@@ -121,7 +127,7 @@ pub fn package(source: &str, order: &Order, built: &Built, dist: &Path, say: &mu
         ensure!(bytes <= TEMPLATE_BYTES_MAX, "{name} has {bytes} bytes, and CloudFormation reads {TEMPLATE_BYTES_MAX} at most");
     }
     manifest.files = std::mem::take(&mut making.files);
-    let links = launch_links(&template, &Template::read(&hawser_stack::to_json(&organization)?)?, &manifest, &order.regions)?;
+    let links = launch_links(&template, &Template::read(&hawser_stack::to_json(&organization)?)?, &manifest, &request.regions)?;
     making.write(LINKS, links.as_bytes())?;
     making.write(MANIFEST, (serde_json::to_string_pretty(&manifest)? + "\n").as_bytes())?;
     let mut sums = String::new();
@@ -159,14 +165,14 @@ fn launch_links(one: &Template, all: &Template, manifest: &Manifest, regions: &[
     Ok(text)
 }
 
-struct Making<'a> {
+struct DistWriter<'a> {
     folder: PathBuf,
     files: Vec<File>,
     sums: BTreeMap<String, String>,
     say: &'a mut dyn FnMut(&str),
 }
 
-impl Making<'_> {
+impl DistWriter<'_> {
     /// A file that is only in `dist/`.
     fn write(&mut self, name: &str, content: &[u8]) -> anyhow::Result<()> {
         std::fs::write(self.folder.join(name), content).with_context(|| format!("could not write `{name}`"))?;

@@ -20,54 +20,27 @@ pub enum PublishError {
         "PUBLISH_BUCKET_MISSING: there is no bucket `{bucket}`; make it in `{region}`, in your own account, for example with `aws s3 mb s3://{bucket} \
          --region {region}`, and let your customers read from it (docs/publishing.md)"
     )]
-    BucketMissing {
-        /// The bucket.
-        bucket: String,
-        /// Where it belongs.
-        region: String,
-    },
+    BucketMissing { bucket: String, region: String },
     /// The bucket is not the publisher's, or is closed to it.
     #[error(
         "PUBLISH_BUCKET_DENIED: account {owner} may not use the bucket `{bucket}`: it belongs to another account, or your permissions lack \
          s3:ListBucket; names of buckets are taken once in the world, so choose another BUCKET_PREFIX"
     )]
-    BucketDenied {
-        /// The bucket.
-        bucket: String,
-        /// Who asked.
-        owner: String,
-    },
+    BucketDenied { bucket: String, owner: String },
     /// The bucket is somewhere else than its name says (F-40).
     #[error(
         "PUBLISH_BUCKET_REGION: the bucket `{bucket}` is in `{actual}`, and Lambda reads code in its own Region only; make one in `{region}`"
     )]
-    BucketRegion {
-        /// The bucket.
-        bucket: String,
-        /// Where it belongs.
-        region: String,
-        /// Where it is.
-        actual: String,
-    },
+    BucketRegion { bucket: String, region: String, actual: String },
     /// Something else is there under this key.
     #[error(
         "PUBLISH_KEY_TAKEN: `{key}` in `{bucket}` is another object than the one to be published, and stacks may use it; nothing was overwritten. \
          Find out who put it there, and remove it if nobody uses it"
     )]
-    KeyTaken {
-        /// The bucket.
-        bucket: String,
-        /// The key.
-        key: String,
-    },
+    KeyTaken { bucket: String, key: String },
     /// What was stored is not what was sent.
     #[error("PUBLISH_DIFFERS: `{key}` in `{bucket}` is not what was sent; run `make publish` again")]
-    Differs {
-        /// The bucket.
-        bucket: String,
-        /// The key.
-        key: String,
-    },
+    Differs { bucket: String, key: String },
     /// `dist/` was changed after it was made.
     #[error("PUBLISH_DIST_CHANGED: `{0}` is not what `make package` made; run it again")]
     DistChanged(String),
@@ -84,7 +57,6 @@ pub enum PublishError {
 /// How many objects were put, and how many were there already.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Published {
-    /// New ones.
     pub put: usize,
     /// Those that were there, byte for byte.
     pub there: usize,
@@ -109,10 +81,10 @@ pub async fn publish(
         }
         contents.push(content);
     }
-    let places: Vec<Place> = manifest
+    let places: Vec<PublishBucket> = manifest
         .regions
         .iter()
-        .map(|region| Place {
+        .map(|region| PublishBucket {
             s3: client(region),
             bucket: bucket(&manifest.bucket_prefix, region),
             region: region.clone(),
@@ -135,14 +107,14 @@ pub async fn publish(
 }
 
 /// A bucket that must be `owner`'s.
-struct Place<'a> {
+struct PublishBucket<'a> {
     s3: Client,
     bucket: String,
     region: String,
     owner: &'a str,
 }
 
-impl Place<'_> {
+impl PublishBucket<'_> {
     async fn look(&self) -> Result<(), PublishError> {
         let (bucket, region) = (self.bucket.clone(), self.region.clone());
         let found = match self.s3.head_bucket().bucket(&self.bucket).expected_bucket_owner(self.owner).send().await {

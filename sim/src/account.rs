@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::{
     Script, SimClock,
     account_file::{SupportPlan, TransfersFile},
-    actors::{Actor, Promises},
+    actors::{Actor, ThirdPartyState},
     calls::{fault, refused},
     delivery::{Delivery, REPORT_SERVICE},
     locked,
@@ -30,21 +30,20 @@ pub use crate::{
 };
 use hawser::{
     aws::{
-        Aws, BillingTransfer, Cloud, Direction, Fault, FaultKind, Level, Organization, Report, StackResource, TEST_OBJECT, Tags,
-        Version,
+        Aws, BillingTransfer, Cloud, Direction, Fault, FaultKind, FolderListing, Organization, Report, StackResource,
+        TEST_OBJECT, Tags, Version,
     },
-    names::{AccountId, BucketName, Region, ReportName, StackId},
+    names::{AccountId, BucketName, ExportName, Region, StackId},
     ports::Clock,
 };
 
 /// Everything in the account that can be compared before and after.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Things {
+pub struct AccountState {
     /// Reports with their tags.
     pub reports: BTreeMap<String, (Report, Tags)>,
     /// Data Exports, by ARN.
     pub exports: BTreeMap<String, Exported>,
-    /// Buckets.
     pub buckets: BTreeMap<String, Bucket>,
     /// Cases with AWS Support, in the order they were opened.
     pub cases: Vec<OpenedCase>,
@@ -75,7 +74,7 @@ pub struct Account {
 
 #[derive(Debug, Default)]
 pub(super) struct Inner {
-    pub(super) things: Things,
+    pub(super) state: AccountState,
     pub(super) clock: SimClock,
     pub(super) organization: OrganizationFile,
     /// What a member administers for its organization.
@@ -101,10 +100,10 @@ pub(super) struct Inner {
     /// Changes by stack.
     pub(super) writes: BTreeMap<String, u64>,
     /// What no handler may ever do.
-    pub(super) offences: Vec<String>,
+    pub(super) violations: Vec<String>,
     runs_at_work: usize,
     actor: Option<Actor>,
-    promises: Promises,
+    third_party: ThirdPartyState,
 }
 
 impl Account {
@@ -113,15 +112,15 @@ impl Account {
         let dictionary = Dictionary::new(file.tables);
         let reports = file.reports.into_iter().map(|report| (report.name.clone(), report.into_report()));
         let exports = file.exports.into_iter().map(|file| Exported::from_file(file, &dictionary));
-        let things = Things {
+        let state = AccountState {
             reports: reports.collect(),
             exports: exports.map(|known| (known.export.arn.clone(), known)).collect(),
             buckets: file.buckets.into_iter().map(|bucket| (bucket.name.clone(), bucket.into())).collect(),
             cases: file.support.cases.into_iter().map(OpenedCase::from).collect(),
         };
-        let promises = Promises::of(&things);
+        let third_party = ThirdPartyState::of(&state);
         let inner = Inner {
-            things,
+            state,
             clock,
             organization: file.organization,
             delegated: file.delegated_services,
@@ -132,7 +131,7 @@ impl Account {
             split_cost_allocation: file.split_cost_allocation,
             dictionary,
             support: file.support.plan,
-            promises,
+            third_party,
             ..Inner::default()
         };
         Self { inner: Arc::new(Mutex::new(inner)), script, cloudformation, run: None, region: None }
@@ -143,13 +142,13 @@ impl Account {
     }
 
     /// Everything in the account.
-    pub fn things(&self) -> Things {
-        locked(&self.inner).things.clone()
+    pub fn state(&self) -> AccountState {
+        locked(&self.inner).state.clone()
     }
 
     /// Changes something, as the customer or AWS would.
-    pub fn change(&self, change: impl FnOnce(&mut Things)) {
-        change(&mut locked(&self.inner).things);
+    pub fn change(&self, change: impl FnOnce(&mut AccountState)) {
+        change(&mut locked(&self.inner).state);
     }
 
     /// Sets how slowly AWS shows what was done.
@@ -158,23 +157,23 @@ impl Account {
     }
 
     /// Lets others act in the account, by chance.
-    pub fn let_act(&self, actor: Actor) {
+    pub fn start_actor(&self, actor: Actor) {
         locked(&self.inner).actor = Some(actor);
     }
 
     /// Ends the acts of others. What was promised to them stays promised.
-    pub fn let_rest(&self) {
+    pub fn stop_actor(&self) {
         locked(&self.inner).actor = None;
     }
 
     /// What others own or were promised, and must still have.
-    pub fn promises(&self) -> Promises {
-        locked(&self.inner).promises.clone()
+    pub fn third_party(&self) -> ThirdPartyState {
+        locked(&self.inner).third_party.clone()
     }
 
     /// What was done that must never be done.
-    pub fn offences(&self) -> Vec<String> {
-        locked(&self.inner).offences.clone()
+    pub fn violations(&self) -> Vec<String> {
+        locked(&self.inner).violations.clone()
     }
 
     /// AWS delivers the month that it is to the bucket of every report and of every export.
@@ -187,8 +186,8 @@ impl Account {
     pub fn deliver_month(&self, day: Date) {
         let mut inner = locked(&self.inner);
         let at = inner.now();
-        let Inner { things, promises, .. } = &mut *inner;
-        promises.deliver(things, Delivery { period: day, at });
+        let Inner { state, third_party, .. } = &mut *inner;
+        third_party.deliver(state, Delivery { period: day, at });
     }
 
     /// AWS adds a column to every table of Data Exports.
@@ -231,7 +230,7 @@ impl Account {
 impl Inner {
     /// Changes that concern a stack: its own and those of others who are no stack.
     fn changes_of(&self, stack: &str) -> u64 {
-        self.writes.get(stack).copied().unwrap_or_default() + self.promises.acts
+        self.writes.get(stack).copied().unwrap_or_default() + self.third_party.acts
     }
 
     /// Simulated time.
@@ -241,8 +240,8 @@ impl Inner {
 
     pub(super) fn others_act(&mut self, action: &str) -> Option<String> {
         let now = self.now();
-        let Inner { things, organization, actor, promises, runs_at_work, .. } = self;
-        let act = actor.as_mut()?.strike(action, *runs_at_work, things, organization, promises, now)?;
+        let Inner { state, organization, actor, third_party, runs_at_work, .. } = self;
+        let act = actor.as_mut()?.maybe_act(action, *runs_at_work, state, organization, third_party, now)?;
         Some(act.to_string())
     }
 }
@@ -280,13 +279,13 @@ impl Organizations for Account {
 #[async_trait]
 impl CostReports for Account {
     async fn describe_reports(&self) -> Result<Vec<Report>, Fault> {
-        let all = |inner: &mut Inner| Ok(inner.things.reports.values().map(|(report, _)| report.clone()).collect());
+        let all = |inner: &mut Inner| Ok(inner.state.reports.values().map(|(report, _)| report.clone()).collect());
         self.call("cur:DescribeReportDefinitions", all).await
     }
 
-    async fn report_tags(&self, report: &ReportName) -> Result<Tags, Fault> {
+    async fn report_tags(&self, report: &ExportName) -> Result<Tags, Fault> {
         let action = "cur:ListTagsForResource";
-        self.call(action, |inner| match inner.things.reports.get(report.as_str()) {
+        self.call(action, |inner| match inner.state.reports.get(report.as_str()) {
             Some((_, tags)) => Ok(tags.clone()),
             None => Err(fault(action, FaultKind::Missing, "ResourceNotFoundException")),
         })
@@ -297,32 +296,32 @@ impl CostReports for Account {
         let action = "cur:PutReportDefinition";
         self.call(action, |inner| {
             let (seen, now) = (inner.policy_is_seen(&report.bucket), inner.now());
-            let things = &mut inner.things;
-            if things.reports.contains_key(&report.name) {
+            let state = &mut inner.state;
+            if state.reports.contains_key(&report.name) {
                 return Err(fault(action, FaultKind::Exists, "DuplicateReportNameException"));
             }
             let wants_split = report.elements.iter().any(|element| element == SPLIT_ELEMENT);
             if wants_split && !inner.split_cost_allocation {
                 return Err(refused(action, &format!("{SPLIT_ELEMENT} is not valid: the account has not opted in to it")));
             }
-            if things.reports.len() >= inner.report_limit {
+            if state.reports.len() >= inner.report_limit {
                 return Err(fault(action, FaultKind::LimitReached, "ReportLimitReachedException"));
             }
-            let bucket = things.buckets.get_mut(&report.bucket).filter(|bucket| bucket.owner.is_none());
+            let bucket = state.buckets.get_mut(&report.bucket).filter(|bucket| bucket.owner.is_none());
             let Some(bucket) = bucket.filter(|bucket| seen && bucket.admits(REPORT_SERVICE) && bucket.region == report.region)
             else {
                 return Err(fault(action, FaultKind::BucketUnverified, "ValidationException"));
             };
             bucket.objects.insert(TEST_OBJECT.to_owned(), Object::holding("", now));
-            things.reports.insert(report.name.clone(), (report.clone(), tags.clone()));
+            state.reports.insert(report.name.clone(), (report.clone(), tags.clone()));
             Ok(())
         })
         .await
     }
 
-    async fn delete_report(&self, report: &ReportName) -> Result<(), Fault> {
+    async fn delete_report(&self, report: &ExportName) -> Result<(), Fault> {
         let remove = |inner: &mut Inner| {
-            inner.things.reports.remove(report.as_str());
+            inner.state.reports.remove(report.as_str());
             Ok(())
         };
         self.call("cur:DeleteReportDefinition", remove).await
@@ -335,7 +334,7 @@ impl Buckets for Account {
         let action = "s3:ListBucket";
         self.call(action, |inner| {
             inner.asked.insert((self.run_number(), bucket.as_str().to_owned()));
-            match inner.things.buckets.get(bucket.as_str()) {
+            match inner.state.buckets.get(bucket.as_str()) {
                 None => Ok(false),
                 Some(bucket) if bucket.owner.is_some() => Err(fault(action, FaultKind::Denied, "HTTP 403")),
                 Some(_) => Ok(true),
@@ -363,15 +362,15 @@ impl Buckets for Account {
         self.call(action, |inner| {
             let name = bucket.as_str().to_owned();
             if !inner.asked.contains(&(self.run_number(), name.clone())) {
-                inner.offences.push(format!("bucket `{name}` is made without asking whether it is there"));
+                inner.violations.push(format!("bucket `{name}` is made without asking whether it is there"));
             }
-            match inner.things.buckets.get(&name) {
+            match inner.state.buckets.get(&name) {
                 Some(known) if known.owner.is_some() => Err(fault(action, FaultKind::Taken, "BucketAlreadyExists")),
                 Some(_) => Err(fault(action, FaultKind::Exists, "BucketAlreadyOwnedByYou")),
                 None => {
                     let made = Bucket { region: self.region(), tags: tags.clone(), ..Bucket::default() };
                     inner.made.insert(name.clone(), Instant::now());
-                    inner.things.buckets.insert(name, made);
+                    inner.state.buckets.insert(name, made);
                     Ok(())
                 }
             }
@@ -441,13 +440,13 @@ impl Buckets for Account {
 
     async fn delete_bucket(&self, bucket: &BucketName, _owner: &AccountId) -> Result<(), Fault> {
         let action = "s3:DeleteBucket";
-        self.call(action, |inner| match inner.things.buckets.get(bucket.as_str()) {
+        self.call(action, |inner| match inner.state.buckets.get(bucket.as_str()) {
             None => Ok(()),
             Some(known) if known.owner.is_some() => Err(fault(action, FaultKind::Denied, "AccessDenied")),
             Some(known) if !known.objects.is_empty() => Err(fault(action, FaultKind::NotEmpty, "BucketNotEmpty")),
             Some(_) => {
-                inner.promises.statements.retain(|(name, _)| name != bucket.as_str());
-                inner.things.buckets.remove(bucket.as_str());
+                inner.third_party.statements.retain(|(name, _)| name != bucket.as_str());
+                inner.state.buckets.remove(bucket.as_str());
                 Ok(())
             }
         })
@@ -458,8 +457,8 @@ impl Buckets for Account {
         self.bucket("s3:GetEncryptionConfiguration", bucket, |bucket| Ok(bucket.kms_key.clone())).await
     }
 
-    async fn list_level(&self, bucket: &BucketName, _owner: &AccountId, prefix: &str) -> Result<Level, Fault> {
-        self.bucket("s3:ListBucket", bucket, |bucket| Ok(bucket.level(prefix))).await
+    async fn list_folder(&self, bucket: &BucketName, _owner: &AccountId, prefix: &str) -> Result<FolderListing, Fault> {
+        self.bucket("s3:ListBucket", bucket, |bucket| Ok(bucket.listing(prefix))).await
     }
 
     async fn read_object(&self, bucket: &BucketName, _owner: &AccountId, key: &str, max: usize) -> Result<Vec<u8>, Fault> {

@@ -30,7 +30,6 @@ pub struct AccountFile {
     pub transfers: TransfersFile,
     /// Its Cost and Usage Reports.
     pub reports: Vec<ReportFile>,
-    /// Its Data Exports.
     pub exports: Vec<ExportFile>,
     /// Buckets, its own and other accounts'.
     pub buckets: Vec<BucketFile>,
@@ -74,7 +73,6 @@ pub enum OrganizationFile {
     /// In no organization.
     #[default]
     None,
-    /// In one.
     #[serde(rename_all = "camelCase")]
     Member {
         /// `o-…`
@@ -142,7 +140,6 @@ pub enum SupportPlan {
 pub struct CaseFile {
     /// What a person calls it by.
     pub display_id: String,
-    /// Its subject.
     pub subject: String,
     /// When it was opened.
     #[serde(default = "CaseFile::yesterday", with = "time::serde::rfc3339")]
@@ -159,14 +156,10 @@ impl CaseFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReportFile {
-    /// Its name.
     pub name: String,
-    /// Where it delivers.
     pub bucket: String,
-    /// Below which key.
     #[serde(default = "ReportFile::prefix")]
     pub prefix: String,
-    /// The bucket's Region.
     #[serde(default = "ReportFile::region")]
     pub region: String,
     /// `HOURLY`, `DAILY` or `MONTHLY`.
@@ -196,7 +189,6 @@ pub struct ReportFile {
     /// When data was last delivered.
     #[serde(default)]
     pub last_delivery: Option<String>,
-    /// Its tags.
     #[serde(default)]
     pub tags: Tags,
 }
@@ -266,20 +258,16 @@ impl ReportFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExportFile {
-    /// Its name.
     pub name: String,
     /// The end of its ARN; made from the name where it is not given.
     #[serde(default)]
     pub id: Option<String>,
-    /// Where it delivers.
     pub bucket: String,
     /// Whose bucket it is; the export's own account when absent.
     #[serde(default)]
     pub bucket_owner: Option<String>,
-    /// Below which key.
     #[serde(default = "ReportFile::prefix")]
     pub prefix: String,
-    /// The bucket's Region.
     #[serde(default = "ReportFile::region")]
     pub region: String,
     /// The table that it selects from.
@@ -318,7 +306,6 @@ pub struct ExportFile {
     /// When data was last delivered.
     #[serde(default)]
     pub last_refreshed_at: Option<String>,
-    /// Its tags.
     #[serde(default)]
     pub tags: Tags,
 }
@@ -403,21 +390,16 @@ impl ExportFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BucketFile {
-    /// Its name.
     pub name: String,
-    /// Its Region.
     #[serde(default = "ReportFile::region")]
     pub region: String,
     /// Another account's, if given.
     #[serde(default)]
     pub owner: Option<String>,
-    /// Its tags.
     #[serde(default)]
     pub tags: Tags,
-    /// Its policy document.
     #[serde(default)]
     pub policy: Option<Value>,
-    /// Its objects.
     #[serde(default)]
     pub objects: Vec<ObjectFile>,
     /// The customer's KMS key that new objects are encrypted with.
@@ -439,7 +421,6 @@ pub enum ObjectFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WholeObject {
-    /// Its key.
     key: String,
     /// Bytes; as many as the body has where they are not given.
     #[serde(default)]

@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    account::{Bucket, BucketFile, ExportFile, Exported, Object, OrganizationFile, ReportFile, Things},
+    account::{AccountState, Bucket, BucketFile, ExportFile, Exported, Object, OrganizationFile, ReportFile},
     delivery::Delivery,
     tables::Dictionary,
 };
 
 /// What is promised to the owners of the account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Promises {
+pub struct ThirdPartyState {
     /// Reports, exports and buckets without a mark: byte for byte.
-    pub theirs: Things,
+    pub theirs: AccountState,
     /// Objects that the customer put into buckets of ours.
     pub objects: BTreeSet<(String, String)>,
     /// Objects that AWS delivered into buckets of ours. Kept while `Retention` says so.
@@ -39,19 +39,18 @@ pub fn is_anyones(tags: &Tags) -> bool {
     tags.contains_key(TAG_STACK)
 }
 
-impl Promises {
+impl ThirdPartyState {
     /// Everything that is there and carries no mark of a stack that this simulation runs.
-    pub(crate) fn of(things: &Things) -> Self {
-        Self { theirs: things.clone(), ..Self::default() }
+    pub(crate) fn of(state: &AccountState) -> Self {
+        Self { theirs: state.clone(), ..Self::default() }
     }
 }
 
 /// What others can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Act {
+pub enum ActorAction {
     /// The customer puts a file of its own into a bucket of ours.
     PutObject(String),
-    /// AWS delivers.
     Deliver,
     /// The customer makes a report and a bucket of its own.
     MakeReport(String),
@@ -75,7 +74,7 @@ pub enum Act {
     Organization(OrganizationFile),
 }
 
-impl fmt::Display for Act {
+impl fmt::Display for ActorAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PutObject(bucket) => write!(f, "the customer puts a file into `{bucket}`"),
@@ -107,7 +106,7 @@ const POLICY_STILL_SEEN: [&str; 4] =
 
 /// What can be done at a moment so that somebody sees it.
 #[derive(Debug, Clone, Copy)]
-struct Moment {
+struct ActorView {
     early: bool,
     exports: bool,
     policy: bool,
@@ -126,134 +125,140 @@ impl Actor {
         Self { random: fastrand::Rng::with_seed(seed), per_mille }
     }
 
-    pub(crate) fn strike(
+    pub(crate) fn maybe_act(
         &mut self,
         action: &str,
         runs_at_work: usize,
-        things: &mut Things,
+        state: &mut AccountState,
         organization: &mut OrganizationFile,
-        promises: &mut Promises,
+        third_party: &mut ThirdPartyState,
         now: OffsetDateTime,
-    ) -> Option<Act> {
+    ) -> Option<ActorAction> {
         if self.random.u32(0..1000) >= self.per_mille {
             return None;
         }
         let early = runs_at_work <= 1 && NOT_LOOKED_AT_YET.contains(&action);
         let exports = runs_at_work <= 1 && action == EXPORTS_NOT_LOOKED_AT_YET;
         let policy = early || (runs_at_work <= 1 && POLICY_STILL_SEEN.contains(&action));
-        let act = self.choose(Moment { early, exports, policy }, things, promises)?;
-        promises.acts += 1;
-        apply(&act, things, organization, promises, now);
+        let act = self.choose(ActorView { early, exports, policy }, state, third_party)?;
+        third_party.acts += 1;
+        apply(&act, state, organization, third_party, now);
         Some(act)
     }
 
-    fn choose(&mut self, moment: Moment, things: &Things, promises: &Promises) -> Option<Act> {
-        let reports: Vec<&String> = things.reports.iter().filter(|(_, (_, tags))| is_anyones(tags)).map(|(n, _)| n).collect();
-        let buckets: Vec<(&String, &Bucket)> = things.buckets.iter().filter(|(_, bucket)| is_anyones(&bucket.tags)).collect();
-        let ours = |name: &&String| !promises.theirs.reports.contains_key(*name);
+    fn choose(&mut self, view: ActorView, state: &AccountState, third_party: &ThirdPartyState) -> Option<ActorAction> {
+        let reports: Vec<&String> = state.reports.iter().filter(|(_, (_, tags))| is_anyones(tags)).map(|(n, _)| n).collect();
+        let buckets: Vec<(&String, &Bucket)> = state.buckets.iter().filter(|(_, bucket)| is_anyones(&bucket.tags)).collect();
+        let ours = |name: &&String| !third_party.theirs.reports.contains_key(*name);
         let our_buckets: Vec<&(&String, &Bucket)> =
-            buckets.iter().filter(|(name, _)| !promises.theirs.buckets.contains_key(*name)).collect();
-        let new = format!("customers-{}", promises.acts);
-        let mut possible = vec![Act::Deliver, Act::MakeReport(new.clone()), Act::MakeExport(new)];
-        possible.extend(our_buckets.iter().map(|(name, _)| Act::PutObject((*name).clone())));
-        if moment.policy {
+            buckets.iter().filter(|(name, _)| !third_party.theirs.buckets.contains_key(*name)).collect();
+        let new = format!("customers-{}", third_party.acts);
+        let mut possible = vec![ActorAction::Deliver, ActorAction::MakeReport(new.clone()), ActorAction::MakeExport(new)];
+        possible.extend(our_buckets.iter().map(|(name, _)| ActorAction::PutObject((*name).clone())));
+        if view.policy {
             let with_policy = our_buckets.iter().filter(|(_, bucket)| bucket.policy.is_some());
-            possible.extend(with_policy.map(|(name, _)| Act::AddStatement((*name).clone())));
+            possible.extend(with_policy.map(|(name, _)| ActorAction::AddStatement((*name).clone())));
         }
-        if moment.exports {
-            let exports = things.exports.iter().filter(|(_, known)| is_anyones(&known.tags));
+        if view.exports {
+            let exports = state.exports.iter().filter(|(_, known)| is_anyones(&known.tags));
             let ours: Vec<&String> =
-                exports.map(|(arn, _)| arn).filter(|arn| !promises.theirs.exports.contains_key(*arn)).collect();
-            possible.extend(ours.iter().map(|arn| Act::DropExport((*arn).clone())));
-            possible.extend(ours.iter().map(|arn| Act::TakeOverExport((*arn).clone())));
-            let own = things.exports.iter().filter(|(_, known)| known.export.name.starts_with("customers-"));
-            possible.extend(own.map(|(arn, _)| Act::DropExport(arn.clone())));
+                exports.map(|(arn, _)| arn).filter(|arn| !third_party.theirs.exports.contains_key(*arn)).collect();
+            possible.extend(ours.iter().map(|arn| ActorAction::DropExport((*arn).clone())));
+            possible.extend(ours.iter().map(|arn| ActorAction::TakeOverExport((*arn).clone())));
+            let own = state.exports.iter().filter(|(_, known)| known.export.name.starts_with("customers-"));
+            possible.extend(own.map(|(arn, _)| ActorAction::DropExport(arn.clone())));
         }
-        if moment.early {
-            possible.extend(reports.iter().filter(|name| ours(name)).map(|name| Act::DropReport((*name).clone())));
-            possible.extend(reports.iter().filter(|name| ours(name)).map(|name| Act::TakeOver((*name).clone())));
+        if view.early {
+            possible.extend(reports.iter().filter(|name| ours(name)).map(|name| ActorAction::DropReport((*name).clone())));
+            possible.extend(reports.iter().filter(|name| ours(name)).map(|name| ActorAction::TakeOver((*name).clone())));
             let empty = our_buckets.iter().filter(|(_, bucket)| bucket.objects.is_empty());
-            possible.extend(empty.map(|(name, _)| Act::DropBucket((*name).clone())));
-            let own = things.reports.keys().filter(|name| name.starts_with("customers-"));
-            possible.extend(own.map(|name| Act::DropOwnReport(name.clone())));
-            possible.push(Act::Organization(OrganizationFile::None));
-            possible.push(Act::Organization(OrganizationFile::Denied));
+            possible.extend(empty.map(|(name, _)| ActorAction::DropBucket((*name).clone())));
+            let own = state.reports.keys().filter(|name| name.starts_with("customers-"));
+            possible.extend(own.map(|name| ActorAction::DropOwnReport(name.clone())));
+            possible.push(ActorAction::Organization(OrganizationFile::None));
+            possible.push(ActorAction::Organization(OrganizationFile::Denied));
         }
         self.random.choice(possible)
     }
 }
 
-fn apply(act: &Act, things: &mut Things, organization: &mut OrganizationFile, promises: &mut Promises, now: OffsetDateTime) {
+fn apply(
+    act: &ActorAction,
+    state: &mut AccountState,
+    organization: &mut OrganizationFile,
+    third_party: &mut ThirdPartyState,
+    now: OffsetDateTime,
+) {
     match act {
-        Act::Deliver => promises.deliver(things, Delivery { period: now.date(), at: now }),
-        Act::PutObject(name) => {
-            if let Some(bucket) = things.buckets.get_mut(name) {
-                let key = format!("customers/{}.txt", promises.acts);
+        ActorAction::Deliver => third_party.deliver(state, Delivery { period: now.date(), at: now }),
+        ActorAction::PutObject(name) => {
+            if let Some(bucket) = state.buckets.get_mut(name) {
+                let key = format!("customers/{}.txt", third_party.acts);
                 bucket.objects.insert(key.clone(), Object::holding("theirs", now));
-                promises.objects.insert((name.clone(), key));
+                third_party.objects.insert((name.clone(), key));
             }
         }
-        Act::MakeReport(name) => {
+        ActorAction::MakeReport(name) => {
             let bucket = format!("{name}-bucket");
-            let time_unit = if promises.acts.is_multiple_of(2) { "HOURLY" } else { "DAILY" }.to_owned();
+            let time_unit = if third_party.acts.is_multiple_of(2) { "HOURLY" } else { "DAILY" }.to_owned();
             let report = ReportFile { time_unit, ..ReportFile::hourly(name, &bucket) }.into_report();
-            for owner in [things, &mut promises.theirs] {
+            for owner in [state, &mut third_party.theirs] {
                 owner.reports.insert(name.clone(), report.clone());
                 owner.buckets.insert(bucket.clone(), new_bucket(&bucket));
             }
         }
-        Act::MakeExport(name) => {
+        ActorAction::MakeExport(name) => {
             let bucket = format!("{name}-bucket");
-            let focus = (!promises.acts.is_multiple_of(3)).then(|| "FOCUS_1_2_AWS".to_owned());
+            let focus = (!third_party.acts.is_multiple_of(3)).then(|| "FOCUS_1_2_AWS".to_owned());
             let file = ExportFile::hourly(name, &bucket);
             let file = ExportFile { table: focus.unwrap_or(file.table.clone()), created_at: rfc3339(now), ..file };
             let known = Exported::from_file(file, &Dictionary::default());
-            for owner in [things, &mut promises.theirs] {
+            for owner in [state, &mut third_party.theirs] {
                 owner.exports.insert(known.export.arn.clone(), known.clone());
                 owner.buckets.insert(bucket.clone(), new_bucket(&bucket));
             }
         }
-        Act::DropExport(arn) => {
-            let known = things.exports.remove(arn);
-            if promises.theirs.exports.remove(arn).is_none() {
-                promises.dropped.extend(known.map(|known| known.export.name));
+        ActorAction::DropExport(arn) => {
+            let known = state.exports.remove(arn);
+            if third_party.theirs.exports.remove(arn).is_none() {
+                third_party.dropped.extend(known.map(|known| known.export.name));
             }
         }
-        Act::TakeOverExport(arn) => {
-            if let Some(known) = things.exports.get_mut(arn) {
+        ActorAction::TakeOverExport(arn) => {
+            if let Some(known) = state.exports.get_mut(arn) {
                 known.tags = BTreeMap::new();
-                promises.taken_over.insert(known.export.name.clone());
-                promises.theirs.exports.insert(arn.clone(), known.clone());
+                third_party.taken_over.insert(known.export.name.clone());
+                third_party.theirs.exports.insert(arn.clone(), known.clone());
             }
         }
-        Act::DropOwnReport(name) => {
-            things.reports.remove(name);
-            promises.theirs.reports.remove(name);
+        ActorAction::DropOwnReport(name) => {
+            state.reports.remove(name);
+            third_party.theirs.reports.remove(name);
         }
-        Act::AddStatement(name) => {
-            if let Some(bucket) = things.buckets.get_mut(name) {
-                let sid = format!("Customer{}", promises.acts);
+        ActorAction::AddStatement(name) => {
+            if let Some(bucket) = state.buckets.get_mut(name) {
+                let sid = format!("Customer{}", third_party.acts);
                 bucket.policy = bucket.policy.as_deref().and_then(|policy| with_statement(policy, &sid));
-                promises.statements.insert((name.clone(), sid));
+                third_party.statements.insert((name.clone(), sid));
             }
         }
-        Act::DropReport(name) => {
-            things.reports.remove(name);
-            promises.dropped.insert(name.clone());
+        ActorAction::DropReport(name) => {
+            state.reports.remove(name);
+            third_party.dropped.insert(name.clone());
         }
-        Act::DropBucket(name) => {
-            things.buckets.remove(name);
-            promises.dropped.insert(name.clone());
-            promises.statements.retain(|(bucket, _)| bucket != name);
+        ActorAction::DropBucket(name) => {
+            state.buckets.remove(name);
+            third_party.dropped.insert(name.clone());
+            third_party.statements.retain(|(bucket, _)| bucket != name);
         }
-        Act::TakeOver(name) => {
-            if let Some((report, tags)) = things.reports.get_mut(name) {
+        ActorAction::TakeOver(name) => {
+            if let Some((report, tags)) = state.reports.get_mut(name) {
                 *tags = BTreeMap::new();
-                promises.theirs.reports.insert(name.clone(), (report.clone(), BTreeMap::new()));
-                promises.taken_over.insert(name.clone());
+                third_party.theirs.reports.insert(name.clone(), (report.clone(), BTreeMap::new()));
+                third_party.taken_over.insert(name.clone());
             }
         }
-        Act::Organization(place) => *organization = place.clone(),
+        ActorAction::Organization(place) => *organization = place.clone(),
     }
 }
 

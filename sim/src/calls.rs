@@ -9,7 +9,7 @@ use hawser::{
 use tokio::time::Instant;
 
 use crate::{
-    FOREVER, Mishap,
+    FOREVER, InjectedFault,
     account::{Account, Inner},
     locked,
     objects::Bucket,
@@ -39,43 +39,43 @@ impl Account {
         }
         self.check_endpoint(action);
         let run = self.run.as_deref();
-        let mishap = self.script.enter(run, action);
-        note(&self.script, run, action, mishap);
+        let injected = self.script.enter(run, action);
+        note(&self.script, run, action, injected);
         let act = locked(&self.inner).others_act(action);
         if let Some(act) = act {
             self.script.note(|| format!("      (meanwhile: {act})"));
         }
-        match mishap {
+        match injected {
             None => self.done(action, effect),
-            Some(Mishap::AnswerLost) => {
+            Some(InjectedFault::AnswerLost) => {
                 let _ = self.done(action, effect);
                 Err(fault(action, FaultKind::Unavailable, "NoConnection"))
             }
-            Some(Mishap::HalfAnswer) => {
+            Some(InjectedFault::HalfAnswer) => {
                 let _ = self.done(action, effect);
                 Err(fault(action, FaultKind::Refused, "Unreadable"))
             }
-            Some(Mishap::Denied) => Err(fault(action, FaultKind::Denied, "AccessDenied")),
-            Some(Mishap::DeniedByScp) => Err(fault(action, FaultKind::DeniedByScp, "AccessDenied")),
-            Some(Mishap::Throttled) => Err(fault(action, FaultKind::Throttled, "Throttling")),
-            Some(Mishap::Unavailable | Mishap::Broken | Mishap::Redirected) => {
+            Some(InjectedFault::Denied) => Err(fault(action, FaultKind::Denied, "AccessDenied")),
+            Some(InjectedFault::DeniedByScp) => Err(fault(action, FaultKind::DeniedByScp, "AccessDenied")),
+            Some(InjectedFault::Throttled) => Err(fault(action, FaultKind::Throttled, "Throttling")),
+            Some(InjectedFault::Unavailable | InjectedFault::Broken | InjectedFault::Redirected) => {
                 Err(fault(action, FaultKind::Unavailable, "InternalError"))
             }
-            Some(Mishap::Silent) => {
+            Some(InjectedFault::Silent) => {
                 tokio::time::sleep(FOREVER).await;
                 Err(fault(action, FaultKind::Unavailable, "TimedOut"))
             }
-            Some(Mishap::KilledBefore) => {
+            Some(InjectedFault::KilledBefore) => {
                 killed(run).await;
                 Err(fault(action, FaultKind::Unavailable, "Killed"))
             }
-            Some(Mishap::KilledAfter) => {
+            Some(InjectedFault::KilledAfter) => {
                 let answer = self.done(action, effect);
                 killed(run).await;
                 answer
             }
             #[expect(clippy::panic, reason = "the mishap that is asked for")]
-            Some(Mishap::Panic) => panic!("{action} panics, as the script says"),
+            Some(InjectedFault::Panic) => panic!("{action} panics, as the script says"),
         }
     }
 
@@ -89,7 +89,7 @@ impl Account {
             _ => return,
         };
         if home.as_ref() != Some(region) {
-            locked(&self.inner).offences.push(format!("`{action}` is called in {region}, where there is no such service"));
+            locked(&self.inner).violations.push(format!("`{action}` is called in {region}, where there is no such service"));
         }
     }
 
@@ -116,7 +116,7 @@ impl Account {
     ) -> Result<T, Fault> {
         self.call(action, |inner| {
             let too_new = inner.made.get(name.as_str()).is_some_and(|made| Instant::now() < *made + inner.lags.bucket);
-            match inner.things.buckets.get_mut(name.as_str()) {
+            match inner.state.buckets.get_mut(name.as_str()) {
                 None => Err(fault(action, FaultKind::Missing, "NoSuchBucket")),
                 Some(_) if too_new && SETTINGS.contains(&action) => Err(fault(action, FaultKind::Missing, "NoSuchBucket")),
                 Some(bucket) if bucket.owner.is_some() => Err(fault(action, FaultKind::Denied, "AccessDenied")),

@@ -20,7 +20,6 @@ pub struct OpenedCase {
     pub display_id: String,
     /// When it was opened.
     pub opened_at: OffsetDateTime,
-    /// What was asked.
     pub case: NewCase,
     /// The run that opened it; none for what was there before.
     pub run: Option<u64>,
@@ -95,8 +94,8 @@ impl Support for Account {
         let listed =
             |known: &OpenedCase| SupportCase { display_id: known.display_id.clone(), subject: known.case.subject.clone() };
         self.support_call("support:DescribeCases", |inner| {
-            inner.cases_shown.insert(self.run_number(), inner.things.cases.len());
-            Ok(inner.things.cases.iter().filter(|known| known.opened_at >= after).map(listed).collect())
+            inner.cases_shown.insert(self.run_number(), inner.state.cases.len());
+            Ok(inner.state.cases.iter().filter(|known| known.opened_at >= after).map(listed).collect())
         })
         .await
     }
@@ -113,18 +112,18 @@ impl Support for Account {
                 return Err(refused(action, "the case's text is too short or too long"));
             }
             // Two runs that look at the same moment cannot know of each other; one that could know is to blame.
-            let (run, known) = (self.run_number(), &inner.things.cases);
+            let (run, known) = (self.run_number(), &inner.state.cases);
             let shown = inner.cases_shown.get(&run).copied().unwrap_or_default();
             let same = |(number, other): (usize, &OpenedCase)| {
                 other.case.body == case.body && (number < shown || other.run == Some(run))
             };
             if known.iter().enumerate().any(same) {
-                inner.offences.push(format!("a second case is opened: {}", case.subject));
+                inner.violations.push(format!("a second case is opened: {}", case.subject));
             }
-            let number = inner.things.cases.len() + 1;
+            let number = inner.state.cases.len() + 1;
             let opened_at = inner.now();
             let display_id = format!("17000000{number:02}");
-            inner.things.cases.push(OpenedCase { display_id, opened_at, case: case.clone(), run: Some(run) });
+            inner.state.cases.push(OpenedCase { display_id, opened_at, case: case.clone(), run: Some(run) });
             Ok(format!("case-{ACCOUNT}-muen-2026-{number:016x}"))
         })
         .await

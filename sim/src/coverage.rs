@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    script::{IDENTITY_CALL, Label, MAILBOX_CALL, Mishap, Step, VENDOR_CALL},
+    script::{IDENTITY_CALL, InjectedFault, Label, MAILBOX_CALL, Step, VENDOR_CALL},
     stack::{BILLING, CONNECTION},
 };
 
@@ -93,9 +93,14 @@ pub fn steps() -> impl Iterator<Item = Step> {
 }
 
 /// Every pair of a step and a mishap that can happen.
-pub fn pairs() -> BTreeSet<(Step, Mishap)> {
+pub fn pairs() -> BTreeSet<(Step, InjectedFault)> {
     steps()
-        .flat_map(|step| Mishap::ALL.into_iter().filter(move |mishap| mishap.can_meet(step.1)).map(move |mishap| (step, mishap)))
+        .flat_map(|step| {
+            InjectedFault::ALL
+                .into_iter()
+                .filter(move |injected| injected.applies_to(step.1))
+                .map(move |injected| (step, injected))
+        })
         .collect()
 }
 
@@ -105,7 +110,7 @@ pub struct Coverage {
     /// How often each step was taken.
     pub steps: BTreeMap<Step, u64>,
     /// How often each mishap happened to each step.
-    pub met: BTreeMap<(Step, Mishap), u64>,
+    pub met: BTreeMap<(Step, InjectedFault), u64>,
 }
 
 impl Coverage {
@@ -130,7 +135,7 @@ impl Coverage {
     }
 
     /// Pairs that can happen and did not.
-    pub fn missed(&self) -> Vec<(Step, Mishap)> {
+    pub fn missed(&self) -> Vec<(Step, InjectedFault)> {
         pairs().into_iter().filter(|pair| !self.met.contains_key(pair)).collect()
     }
 
@@ -140,11 +145,11 @@ impl Coverage {
     }
 
     /// How often each mishap happened.
-    pub fn by_mishap(&self) -> BTreeMap<Mishap, u64> {
-        let mut by_mishap = BTreeMap::new();
-        for ((_, mishap), count) in &self.met {
-            *by_mishap.entry(*mishap).or_default() += count;
+    pub fn by_fault(&self) -> BTreeMap<InjectedFault, u64> {
+        let mut by_fault = BTreeMap::new();
+        for ((_, injected), count) in &self.met {
+            *by_fault.entry(*injected).or_default() += count;
         }
-        by_mishap
+        by_fault
     }
 }

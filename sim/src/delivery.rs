@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use time::{Date, Month, OffsetDateTime, macros::format_description};
 
 use crate::{
-    account::Things,
-    actors::Promises,
+    account::AccountState,
+    actors::ThirdPartyState,
     exports::{EXPORT_SERVICE, Exported},
     objects::{Bucket, Object},
     stack::ACCOUNT,
@@ -33,19 +33,18 @@ const BYTES_PER_DAY: u64 = 40_000;
 pub(super) struct Delivery {
     /// Any day of the month that is delivered.
     pub(super) period: Date,
-    /// When.
     pub(super) at: OffsetDateTime,
 }
 
 /// A key and what lies under it.
 type Written = (String, Object);
 
-impl Promises {
+impl ThirdPartyState {
     /// AWS delivers a month to every report's and every export's bucket, or says why it could not.
-    pub(super) fn deliver(&mut self, things: &mut Things, delivery: Delivery) {
+    pub(super) fn deliver(&mut self, state: &mut AccountState, delivery: Delivery) {
         self.acts += 1;
-        for (name, (report, _)) in &mut things.reports {
-            let bucket = things.buckets.get_mut(&report.bucket);
+        for (name, (report, _)) in &mut state.reports {
+            let bucket = state.buckets.get_mut(&report.bucket);
             let gone = bucket.is_none();
             match bucket.filter(|bucket| bucket.owner.is_none() && bucket.admits(REPORT_SERVICE)) {
                 Some(bucket) => {
@@ -61,13 +60,13 @@ impl Promises {
                 theirs.clone_from(report);
             }
         }
-        for (arn, known) in &mut things.exports {
+        for (arn, known) in &mut state.exports {
             let reason = known.export.status.reason.as_deref();
             // Whatever else ails an export is not mended by a bucket.
             if reason.is_some_and(|reason| reason != NOT_PERMITTED) {
                 continue;
             }
-            let bucket = things.buckets.get_mut(&known.export.bucket);
+            let bucket = state.buckets.get_mut(&known.export.bucket);
             match bucket.filter(|bucket| bucket.owner == known.export.bucket_owner && bucket.admits(EXPORT_SERVICE)) {
                 Some(bucket) => {
                     known.export.status.last_refreshed_at = Some(rfc3339(delivery.at));
@@ -216,7 +215,7 @@ fn of_export(known: &Exported, delivery: Delivery) -> Vec<Written> {
     let period = format!("BILLING_PERIOD={}-{:02}", start.year(), u8::from(start.month()));
     let execution = uuid(&[&export.arn, &rfc3339(delivery.at), &period]);
     let root = format!("{}/{name}", export.prefix);
-    let level =
+    let listing =
         if export.overwrite == "CREATE_NEW_REPORT" { format!("{period}/{}-{execution}", rfc3339(delivery.at)) } else { period };
     let is_parquet = export.format == "PARQUET";
     let ending = if is_parquet {
@@ -227,7 +226,7 @@ fn of_export(known: &Exported, delivery: Delivery) -> Vec<Written> {
         "csv.gz"
     };
     let mut written: Vec<Written> =
-        files(delivery).map(|(number, object)| (format!("{root}/data/{level}/{name}-{number:05}.{ending}"), object)).collect();
+        files(delivery).map(|(number, object)| (format!("{root}/data/{listing}/{name}-{number:05}.{ending}"), object)).collect();
     let files: Vec<String> = written.iter().map(|(key, _)| format!("s3://{}/{key}", export.bucket)).collect();
     let columns: Vec<Value> = columns_of(&export.query).into_iter().map(|column| json!({ "name": column })).collect();
     let manifest = json!({
@@ -240,7 +239,7 @@ fn of_export(known: &Exported, delivery: Delivery) -> Vec<Written> {
         "additionalOutputFiles": [],
     });
     let object = Object::holding(&manifest.to_string(), delivery.at);
-    written.push((format!("{root}/metadata/{level}/{name}-Manifest.json"), object));
+    written.push((format!("{root}/metadata/{listing}/{name}-Manifest.json"), object));
     written
 }
 
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_lie_where_aws_lays_them() {
+    fn reports_are_laid_out_as_by_aws() {
         let delivery = Delivery { period: date!(2026 - 12 - 24), at: datetime!(2026-12-05 06:00 UTC) };
         let (report, _) = ReportFile::hourly("cost", "b").into_report();
         let written = of_report(&report, delivery);
@@ -299,9 +298,9 @@ mod tests {
         );
         assert_eq!(manifest(&written)["billingPeriod"]["end"], "20270101T000000.000Z");
         let csv = Report { format: "textORcsv".to_owned(), compression: "GZIP".to_owned(), ..report };
-        let closed = of_report(&csv, Delivery { period: date!(2026 - 11 - 01), ..delivery });
+        let policy_problem = of_report(&csv, Delivery { period: date!(2026 - 11 - 01), ..delivery });
         assert_eq!(
-            keys(&closed),
+            keys(&policy_problem),
             [
                 "billing/cost/20261101-20261201/cost-00001.csv.gz",
                 "billing/cost/20261101-20261201/cost-00002.csv.gz",
@@ -324,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn exports_lie_where_aws_lays_them() {
+    fn exports_are_laid_out_as_by_aws() {
         let delivery = Delivery { period: date!(2026 - 01 - 31), at: datetime!(2026-01-09 06:00 UTC) };
         let (export, tags) = ExportFile::hourly("cost", "b").into_export(&Dictionary::default());
         let mut known = Exported { export, tags, execution: None };
@@ -341,8 +340,8 @@ mod tests {
         known.export.overwrite = "CREATE_NEW_REPORT".to_owned();
         let new = of_export(&known, delivery);
         let execution = manifest(&new)["executionId"].as_str().unwrap().to_owned();
-        let level = format!("BILLING_PERIOD=2026-01/2026-01-09T06:00:00Z-{execution}");
-        assert_eq!(new[0].0, format!("billing/cost/data/{level}/cost-00001.snappy.parquet"));
-        assert_eq!(new[1].0, format!("billing/cost/metadata/{level}/cost-Manifest.json"));
+        let listing = format!("BILLING_PERIOD=2026-01/2026-01-09T06:00:00Z-{execution}");
+        assert_eq!(new[0].0, format!("billing/cost/data/{listing}/cost-00001.snappy.parquet"));
+        assert_eq!(new[1].0, format!("billing/cost/metadata/{listing}/cost-Manifest.json"));
     }
 }

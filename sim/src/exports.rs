@@ -25,7 +25,6 @@ use crate::{
 pub struct Exported {
     /// Its definition and health.
     pub export: DataExport,
-    /// Its tags.
     pub tags: Tags,
     /// Its newest run.
     pub execution: Option<Execution>,
@@ -92,7 +91,7 @@ impl Inner {
             return Err(refused(action, &why));
         }
         let (seen, now) = (self.policy_is_seen(&export.bucket), self.now());
-        let bucket = self.things.buckets.get_mut(&export.bucket).filter(|bucket| bucket.owner == export.bucket_owner);
+        let bucket = self.state.buckets.get_mut(&export.bucket).filter(|bucket| bucket.owner == export.bucket_owner);
         let Some(bucket) = bucket.filter(|bucket| seen && bucket.admits(EXPORT_SERVICE) && bucket.region == export.region) else {
             let message = "Failed to verify customer bucket permission.".to_owned();
             return Err(Fault { message, ..fault(action, FaultKind::BucketUnverified, "ValidationException") });
@@ -102,7 +101,7 @@ impl Inner {
     }
 
     fn exports_of(&self, table: &str) -> usize {
-        let tables = self.things.exports.values().filter_map(|known| table_of(&known.export.query));
+        let tables = self.state.exports.values().filter_map(|known| table_of(&known.export.query));
         tables.filter(|of| of == table).count()
     }
 }
@@ -111,7 +110,7 @@ impl Inner {
 impl DataExports for Account {
     async fn list_exports(&self) -> Result<Vec<ExportSummary>, Fault> {
         let name = |known: &Exported| ExportSummary { arn: known.export.arn.clone(), name: known.export.name.clone() };
-        let all = |inner: &mut Inner| Ok(inner.things.exports.values().map(name).collect());
+        let all = |inner: &mut Inner| Ok(inner.state.exports.values().map(name).collect());
         self.export_call("bcm-data-exports:ListExports", all).await
     }
 
@@ -129,7 +128,7 @@ impl DataExports for Account {
         let action = "bcm-data-exports:CreateExport";
         self.export_call(action, |inner| {
             inner.check_export(action, export)?;
-            if inner.names_unique && inner.things.exports.values().any(|known| known.export.name == export.name) {
+            if inner.names_unique && inner.state.exports.values().any(|known| known.export.name == export.name) {
                 let message = format!("An export with the name {} already exists.", export.name);
                 return Err(Fault { message, ..fault(action, FaultKind::Exists, "ValidationException") });
             }
@@ -146,7 +145,7 @@ impl DataExports for Account {
             let created_at = Some(rfc3339(inner.now()));
             let status = ExportStatus { code: "HEALTHY".to_owned(), created_at, ..ExportStatus::default() };
             let export = DataExport { arn: arn.clone(), status, ..export.clone() };
-            inner.things.exports.insert(arn.clone(), Exported { export, tags: tags.clone(), execution: None });
+            inner.state.exports.insert(arn.clone(), Exported { export, tags: tags.clone(), execution: None });
             Ok(arn)
         })
         .await
@@ -168,7 +167,7 @@ impl DataExports for Account {
 
     async fn delete_export(&self, arn: &str) -> Result<(), Fault> {
         let remove = |inner: &mut Inner| {
-            inner.things.exports.remove(arn);
+            inner.state.exports.remove(arn);
             Ok(())
         };
         self.export_call("bcm-data-exports:DeleteExport", remove).await
@@ -192,7 +191,7 @@ impl DataExports for Account {
 
 impl Inner {
     fn export(&mut self, action: &'static str, arn: &str) -> Result<&mut Exported, Fault> {
-        self.things.exports.get_mut(arn).ok_or_else(|| fault(action, FaultKind::Missing, "ResourceNotFoundException"))
+        self.state.exports.get_mut(arn).ok_or_else(|| fault(action, FaultKind::Missing, "ResourceNotFoundException"))
     }
 
     /// Whether the services that deliver see the newest policy of a bucket.

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::{
     World, locked,
     script::{Label, Run},
-    stack::{Closed, Exchange},
+    stack::{Exchange, RequestOutcome},
 };
 
 /// The function's time-out, as `template.yaml` has it.
@@ -31,7 +31,6 @@ const REDELIVERIES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Du
 /// How an event reaches the function.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delivery {
-    /// Never.
     pub lost: bool,
     /// So much later.
     pub late: Duration,
@@ -91,12 +90,11 @@ pub enum Ended {
 
 /// One run of the function.
 #[derive(Debug, Clone)]
-pub struct Ran {
+pub struct Invocation {
     /// Its number, as in uploads.
     pub number: u64,
     /// How long it took.
     pub took: Duration,
-    /// How it ended.
     pub ended: Ended,
     /// Whether it began when CloudFormation had stopped waiting.
     pub too_late: bool,
@@ -115,12 +113,12 @@ pub(super) async fn invoke(world: World, stack: String, exchange: Arc<Mutex<Exch
         let number = world.cloudformation.next_run();
         let began_at = world.account.run_begins(&stack);
         let run = Arc::new(Run::new(number, label, stack.clone(), began_at));
-        let too_late = locked(&exchange).closed != Closed::Open;
+        let too_late = locked(&exchange).closed != RequestOutcome::Open;
         world.script.note(|| format!("{}    run {number} of {label}", world.now()));
         let (ended, took) = run_once(&world.for_run(&run), &run, &event).await;
         world.account.run_ends();
         world.script.note(|| format!("{}    run {number} ended: {ended:?}", world.now()));
-        locked(&exchange).runs.push(Ran { number, took, ended, too_late });
+        locked(&exchange).runs.push(Invocation { number, took, ended, too_late });
         if ended == Ended::Well {
             return;
         }
@@ -133,7 +131,7 @@ async fn run_once(world: &World, run: &Run, event: &Value) -> (Ended, Duration) 
     let answer = AssertUnwindSafe(handler::answer(event, world.now() + FUNCTION_TIMEOUT, &ports)).catch_unwind();
     let ended = tokio::select! {
         biased;
-        () = run.death() => Ended::Killed,
+        () = run.killed() => Ended::Killed,
         answer = timeout(FUNCTION_TIMEOUT, answer) => match answer {
             Ok(Ok(Ok(()))) => Ended::Well,
             Ok(Ok(Err(_))) => Ended::InError,

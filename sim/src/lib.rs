@@ -39,7 +39,7 @@ pub mod tables;
 pub use account::{Account, AccountFile};
 pub use parties::{Signer, SimMailbox, SimVendor};
 use script::Run;
-pub use script::{Mishap, Script};
+pub use script::{InjectedFault, Script};
 use stack::CloudFormation;
 
 /// Longer than any deadline in the simulation.
@@ -54,9 +54,7 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct World {
     /// Which calls go wrong.
     pub script: Arc<Script>,
-    /// The customer's account.
     pub account: Account,
-    /// The vendor.
     pub vendor: SimVendor,
     /// CloudFormation's bucket for responses.
     pub mailbox: SimMailbox,

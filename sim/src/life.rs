@@ -6,25 +6,24 @@ use serde_json::{Map, Value};
 
 use crate::{
     World,
-    account::{AccountFile, Lags, Things},
-    actors::{Actor, Promises},
+    account::{AccountFile, AccountState, Lags},
+    actors::{Actor, ThirdPartyState},
     lambda::Deliveries,
     script::Script,
-    stack::{BILLING, Cut, Exchange, Parameters, Stack, Status},
+    stack::{BILLING, Cancellation, Exchange, Parameters, Stack, Status},
 };
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
 pub enum Op {
     /// The stack is created with these parameters, and perhaps told to give up.
-    Create(Parameters, Option<Cut>),
+    Create(Parameters, Option<Cancellation>),
     /// The stack is updated to these parameters, and perhaps told to give up.
-    Update(Parameters, Option<Cut>),
+    Update(Parameters, Option<Cancellation>),
     /// AWS delivers data for every report and every export.
     Deliver,
     /// AWS adds a column to every table of Data Exports.
     Grow,
-    /// Time goes by.
     Wait(Duration),
     /// Time goes by until no event is under way.
     Rest,
@@ -32,8 +31,7 @@ pub enum Op {
 
 /// What happens to one stack. A Delete ends it.
 #[derive(Debug, Clone)]
-pub struct StackLife {
-    /// The stack's name.
+pub struct StackScenario {
     pub name: String,
     /// In this order.
     pub ops: Vec<Op>,
@@ -43,8 +41,7 @@ pub struct StackLife {
 
 /// What happens in one account.
 #[derive(Debug, Clone)]
-pub struct Life {
-    /// For messages.
+pub struct Scenario {
     pub name: String,
     /// What is there before.
     pub account: AccountFile,
@@ -53,13 +50,13 @@ pub struct Life {
     /// What others do meanwhile.
     pub actor: Option<Actor>,
     /// The stacks, all at once.
-    pub stacks: Vec<StackLife>,
+    pub stacks: Vec<StackScenario>,
 }
 
-impl Life {
+impl Scenario {
     /// A life of one stack in an empty account, without lags, others or repetitions.
     pub fn of_one(name: &str, ops: Vec<Op>) -> Self {
-        let stack = StackLife { name: "acme".to_owned(), ops, deliveries: Deliveries::Plain };
+        let stack = StackScenario { name: "acme".to_owned(), ops, deliveries: Deliveries::Plain };
         let account = AccountFile::default();
         Self { name: name.to_owned(), account, lags: Lags::default(), actor: None, stacks: vec![stack] }
     }
@@ -83,7 +80,7 @@ impl Life {
     }
 
     /// Whether any operation is told to give up.
-    pub fn is_cut(&self) -> bool {
+    pub fn has_cancellation(&self) -> bool {
         let mut ops = self.stacks.iter().flat_map(|stack| &stack.ops);
         ops.any(|op| matches!(op, Op::Create(_, Some(_)) | Op::Update(_, Some(_))))
     }
@@ -91,18 +88,16 @@ impl Life {
 
 /// What became of one stack.
 #[derive(Debug, Clone)]
-pub struct StackLived {
-    /// Its ARN.
+pub struct StackRun {
     pub id: String,
     /// How each of its operations ended; the last one is its Delete.
     pub statuses: Vec<Status>,
     /// How what was stuck went on when nothing went wrong any more.
-    pub healed: Vec<(&'static str, Status)>,
+    pub recovered: Vec<(&'static str, Status)>,
     /// Its status at the very end.
     pub status: String,
     /// What the stack said it had, and the account, just before the Delete.
-    pub alive: Alive,
-    /// Every request.
+    pub steady_state: SteadyState,
     pub exchanges: Vec<Exchange>,
     /// The vendor still shows it as connected.
     pub connected: bool,
@@ -110,106 +105,103 @@ pub struct StackLived {
 
 /// A stack before its Delete.
 #[derive(Debug, Clone)]
-pub struct Alive {
+pub struct SteadyState {
     /// `StackStatus`
     pub status: String,
     /// The billing export's attributes, as GetAtt reads them.
     pub export: Map<String, Value>,
-    /// The account.
-    pub things: Things,
+    pub state: AccountState,
 }
 
 /// What a life left behind.
 #[derive(Debug)]
-pub struct Lived {
-    /// The stacks.
-    pub stacks: Vec<StackLived>,
-    /// The account.
-    pub things: Things,
+pub struct ScenarioRun {
+    pub stacks: Vec<StackRun>,
+    pub state: AccountState,
     /// What others must still have.
-    pub promises: Promises,
+    pub third_party: ThirdPartyState,
     /// What was done that must never be done.
-    pub offences: Vec<String>,
+    pub violations: Vec<String>,
     /// The world, for its uploads and notices.
     pub world: World,
 }
 
-/// Lives a life while things go wrong as `spoil` says; then nothing goes wrong any more, and everything that is left is
+/// Lives a life while things go wrong as `inject` says; then nothing goes wrong any more, and everything that is left is
 /// deleted. Must run on a paused tokio clock.
-pub async fn live(life: &Life, spoil: impl FnOnce(&Script)) -> Lived {
-    let world = World::new(life.account.clone());
-    world.account.set_lags(life.lags);
-    if let Some(actor) = &life.actor {
-        world.account.let_act(actor.clone());
+pub async fn run_scenario(scenario: &Scenario, inject: impl FnOnce(&Script)) -> ScenarioRun {
+    let world = World::new(scenario.account.clone());
+    world.account.set_lags(scenario.lags);
+    if let Some(actor) = &scenario.actor {
+        world.account.start_actor(actor.clone());
     }
-    spoil(&world.script);
-    let lives = life.stacks.iter().map(|stack| drive(&world, stack));
-    let mut driven = futures::future::join_all(lives).await;
+    inject(&world.script);
+    let scenarios = scenario.stacks.iter().map(|stack| drive(&world, stack));
+    let mut driven = futures::future::join_all(scenarios).await;
     world.script.note(|| format!("{} -- from here on nothing goes wrong any more", world.now()));
-    world.script.heal();
-    world.account.let_rest();
+    world.script.clear_faults();
+    world.account.stop_actor();
     let mut stacks = Vec::new();
-    for Driven { stack, statuses, healed, alive } in &mut driven {
-        stack.come_to_rest().await;
+    for Driven { stack, statuses, recovered, steady_state } in &mut driven {
+        stack.drain_runs().await;
         stack.deliveries = Deliveries::Plain;
         if stack.status() != "DELETE_COMPLETE" {
-            healed.push(("Delete", stack.delete().await));
+            recovered.push(("Delete", stack.delete().await));
         }
-        stack.come_to_rest().await;
-        stacks.push(StackLived {
+        stack.drain_runs().await;
+        stacks.push(StackRun {
             id: stack.id().to_owned(),
             statuses: std::mem::take(statuses),
-            healed: std::mem::take(healed),
+            recovered: std::mem::take(recovered),
             status: stack.status(),
-            alive: alive.clone(),
+            steady_state: steady_state.clone(),
             exchanges: stack.exchanges(),
             connected: world.vendor.connected().contains_key(stack.id()),
         });
     }
-    let (things, promises, offences) = (world.account.things(), world.account.promises(), world.account.offences());
-    Lived { stacks, things, promises, offences, world }
+    let (state, third_party, violations) = (world.account.state(), world.account.third_party(), world.account.violations());
+    ScenarioRun { stacks, state, third_party, violations, world }
 }
 
 struct Driven {
     stack: Stack,
     statuses: Vec<Status>,
-    healed: Vec<(&'static str, Status)>,
-    alive: Alive,
+    recovered: Vec<(&'static str, Status)>,
+    steady_state: SteadyState,
 }
 
-async fn drive(world: &World, life: &StackLife) -> Driven {
-    let mut stack = Stack::new(world, &life.name);
-    stack.deliveries = life.deliveries.clone();
-    let (mut statuses, mut healed) = (Vec::new(), Vec::new());
-    for op in &life.ops {
+async fn drive(world: &World, scenario: &StackScenario) -> Driven {
+    let mut stack = Stack::new(world, &scenario.name);
+    stack.deliveries = scenario.deliveries.clone();
+    let (mut statuses, mut recovered) = (Vec::new(), Vec::new());
+    for op in &scenario.ops {
         match op {
-            Op::Create(parameters, cut) => {
-                statuses.push(stack.create_cut(parameters.clone(), *cut).await);
+            Op::Create(parameters, truncated) => {
+                statuses.push(stack.create_cancelled_by(parameters.clone(), *truncated).await);
                 if statuses.last() != Some(&Status::Complete) {
                     break;
                 }
             }
-            Op::Update(parameters, cut) => {
-                statuses.push(stack.update_cut(parameters.clone(), *cut).await);
+            Op::Update(parameters, truncated) => {
+                statuses.push(stack.update_cancelled_by(parameters.clone(), *truncated).await);
                 if statuses.last() == Some(&Status::Failed) {
-                    healed.push(("ContinueUpdateRollback", unstick(world, &mut stack).await));
+                    recovered.push(("ContinueUpdateRollback", recover(world, &mut stack).await));
                 }
             }
             Op::Deliver => world.account.deliver(),
             Op::Grow => world.account.grow_tables(),
             Op::Wait(time) => tokio::time::sleep(*time).await,
-            Op::Rest => stack.come_to_rest().await,
+            Op::Rest => stack.drain_runs().await,
         }
     }
-    let alive = Alive { status: stack.status(), export: stack.attributes(BILLING), things: world.account.things() };
+    let steady_state = SteadyState { status: stack.status(), export: stack.attributes(BILLING), state: world.account.state() };
     statuses.push(stack.delete().await);
     // What comes late comes while things still go wrong.
-    stack.come_to_rest().await;
-    Driven { stack, statuses, healed, alive }
+    stack.drain_runs().await;
+    Driven { stack, statuses, recovered, steady_state }
 }
 
 /// A person mends what went wrong and lets the rollback go on; if even that fails, without the resources that are left.
-async fn unstick(world: &World, stack: &mut Stack) -> Status {
+async fn recover(world: &World, stack: &mut Stack) -> Status {
     world.script.pause(true);
     let deliveries = std::mem::take(&mut stack.deliveries);
     let status = stack.continue_update_rollback(false).await;
@@ -225,7 +217,7 @@ async fn unstick(world: &World, stack: &mut Stack) -> Status {
 ///
 /// # Errors
 /// The runtime's, if the machine has no resources for one.
-pub fn live_alone(life: &Life, spoil: impl FnOnce(&Script)) -> std::io::Result<Lived> {
+pub fn run_isolated(scenario: &Scenario, inject: impl FnOnce(&Script)) -> std::io::Result<ScenarioRun> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    Ok(runtime.block_on(live(life, spoil)))
+    Ok(runtime.block_on(run_scenario(scenario, inject)))
 }

@@ -14,20 +14,20 @@ use std::{
 use clap::Parser;
 use hawser_sim::{
     coverage::{CALLS, Coverage, labels, pairs, unreachable},
-    life::{Lived, live_alone},
+    life::{ScenarioRun, run_isolated},
     model, random, systematic,
 };
 
-/// Simulates lives of stacks and checks each of them against the requirements.
+/// Simulates stacks in random scenarios and checks each of them against the requirements.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many random lives.
+    /// How many random scenarios.
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Tell one random life, call by call.
+    /// Replay one random scenario, call by call.
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from"])]
     replay: Option<u64>,
 }
@@ -55,28 +55,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn lived(seed: u64, told: bool) -> Result<(Lived, Result<(), String>), String> {
-    let (life, per_mille) = random::life(seed);
-    let lived = live_alone(&life, |script| {
-        if told {
+fn scenario_run(seed: u64, stated: bool) -> Result<(ScenarioRun, Result<(), String>), String> {
+    let (scenario, per_mille) = random::scenario(seed);
+    let scenario_run = run_isolated(&scenario, |script| {
+        if stated {
             script.record();
         }
-        random::spoil(seed, per_mille, script);
+        random::inject(seed, per_mille, script);
     });
-    let lived = lived.map_err(|why| why.to_string())?;
-    let checked = model::check(&life, &lived);
-    Ok((lived, checked))
+    let scenario_run = scenario_run.map_err(|why| why.to_string())?;
+    let checked = model::check(&scenario, &scenario_run);
+    Ok((scenario_run, checked))
 }
 
 fn replay(seed: u64) -> Result<(), String> {
-    let (life, per_mille) = random::life(seed);
-    println!("seed {seed}: {per_mille} of 1,000 calls go wrong; {:?}, others act: {}", life.lags, life.actor.is_some());
-    let (lived, checked) = lived(seed, true)?;
-    for line in lived.world.script.transcript() {
+    let (scenario, per_mille) = random::scenario(seed);
+    println!("seed {seed}: {per_mille} of 1,000 calls go wrong; {:?}, others act: {}", scenario.lags, scenario.actor.is_some());
+    let (scenario_run, checked) = scenario_run(seed, true)?;
+    for line in scenario_run.world.script.transcript() {
         println!("{line}");
     }
-    for stack in &lived.stacks {
-        println!("{} ends as {}: {:?}, healed {:?}", stack.id, stack.status, stack.statuses, stack.healed);
+    for stack in &scenario_run.stacks {
+        println!("{} ends as {}: {:?}, recovered {:?}", stack.id, stack.status, stack.statuses, stack.recovered);
     }
     checked
 }
@@ -128,27 +128,27 @@ fn on_every_core<T: Sync>(
     let seconds = started.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = count as f64 / seconds.max(0.001);
-    println!("{what}: {count} lives in {seconds:.1} s, {rate:.0} a second");
+    println!("{what}: {count} scenarios in {seconds:.1} s, {rate:.0} a second");
     Ok(())
 }
 
 fn simulate(from: u64, seeds: u64) -> Result<(), String> {
     let coverage = Mutex::new(Coverage::default());
-    let lives = systematic::lives();
+    let scenarios = systematic::scenarios();
     let mut cases = Vec::new();
-    for (number, life) in lives.iter().enumerate() {
-        let lived = systematic::plainly(life)?;
-        cases.extend(systematic::cases(number, &lived));
-        coverage.lock().unwrap_or_else(PoisonError::into_inner).add(&lived.world.script);
+    for (number, scenario) in scenarios.iter().enumerate() {
+        let scenario_run = systematic::run_without_faults(scenario)?;
+        cases.extend(systematic::cases(number, &scenario_run));
+        coverage.lock().unwrap_or_else(PoisonError::into_inner).add(&scenario_run.world.script);
     }
-    on_every_core("systematic", cases.len(), &coverage, &(lives, cases), |(lives, cases), number, coverage| {
-        systematic::run(lives, &cases[number], coverage)
+    on_every_core("systematic", cases.len(), &coverage, &(scenarios, cases), |(scenarios, cases), number, coverage| {
+        systematic::run(scenarios, &cases[number], coverage)
     })?;
     let count = usize::try_from(seeds).map_err(|why| why.to_string())?;
     on_every_core(&format!("random, seeds {from} to {}", from + seeds), count, &coverage, &from, |from, number, coverage| {
         let seed = from + u64::try_from(number).unwrap_or_default();
-        let (lived, checked) = lived(seed, false)?;
-        coverage.add(&lived.world.script);
+        let (scenario_run, checked) = scenario_run(seed, false)?;
+        coverage.add(&scenario_run.world.script);
         checked.map_err(|what| format!("{what}\n  to see it: make replay SEED={seed}"))
     })?;
     report(&coverage.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -156,11 +156,11 @@ fn simulate(from: u64, seeds: u64) -> Result<(), String> {
 
 fn report(coverage: &Coverage) -> Result<(), String> {
     println!("\nmishaps:");
-    for (mishap, count) in coverage.by_mishap() {
-        println!("  {:<13} {count:>9}", format!("{mishap:?}"));
+    for (injected, count) in coverage.by_fault() {
+        println!("  {:<13} {count:>9}", format!("{injected:?}"));
     }
     let (all, missed) = (pairs().len(), coverage.missed());
-    println!("\n{} of {all} pairs of step and mishap were met", all - missed.len());
+    println!("\n{} of {all} pairs of step and fault were met", all - missed.len());
     println!("\nnot reachable:");
     for label in labels() {
         let mut reasons = std::collections::BTreeMap::<&str, Vec<&str>>::new();
@@ -179,8 +179,8 @@ fn report(coverage: &Coverage) -> Result<(), String> {
     if missed.is_empty() {
         return Ok(());
     }
-    for ((label, call), mishap) in &missed {
-        println!("not met: {mishap:?} at {call} for {label}");
+    for ((label, call), injected) in &missed {
+        println!("not met: {injected:?} at {call} for {label}");
     }
-    Err(format!("{} pairs of step and mishap were not met", missed.len()))
+    Err(format!("{} pairs of step and fault were not met", missed.len()))
 }

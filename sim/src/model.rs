@@ -14,13 +14,13 @@ use hawser::{
 use serde_json::Value;
 
 use crate::{
-    account::Things,
+    account::AccountState,
     actors::is_anyones,
-    lambda::{Deliveries, Ended, FUNCTION_TIMEOUT, Ran},
-    life::{Life, Lived, StackLived},
+    lambda::{Deliveries, Ended, FUNCTION_TIMEOUT, Invocation},
+    life::{Scenario, ScenarioRun, StackRun},
     parties::{SIGNATURE, Stored, Upload, VENDOR_CALL},
-    script::{Label, Mishap},
-    stack::{BILLING, CONNECTION, Closed, Exchange, Status},
+    script::{InjectedFault, Label},
+    stack::{BILLING, CONNECTION, Exchange, RequestOutcome, Status},
 };
 
 /// A response leaves at least this long before the deadline (HW-A3).
@@ -33,31 +33,31 @@ pub(super) const RESPONSE_BYTES_MAX: usize = 4096;
 const PHYSICAL_ID_BYTES_MAX: usize = 1024;
 
 /// Nobody may look.
-const DENIALS: [Mishap; 2] = [Mishap::Denied, Mishap::DeniedByScp];
+const DENIALS: [InjectedFault; 2] = [InjectedFault::Denied, InjectedFault::DeniedByScp];
 
 /// Checks a life.
 ///
 /// # Errors
 /// One sentence: which rule is broken, and by what.
-pub fn check(life: &Life, lived: &Lived) -> Result<(), String> {
-    if let Some(offence) = lived.offences.first() {
-        return Err(offence.clone());
+pub fn check(scenario: &Scenario, scenario_run: &ScenarioRun) -> Result<(), String> {
+    if let Some(violation) = scenario_run.violations.first() {
+        return Err(violation.clone());
     }
-    let uploads = by_run(&lived.world.mailbox.uploads());
-    for stack in &lived.stacks {
+    let uploads = by_run(&scenario_run.world.mailbox.uploads());
+    for stack in &scenario_run.stacks {
         for exchange in &stack.exchanges {
             let context = || format!("{} ({}) of {}", exchange.label, exchange.event["RequestId"], stack.id);
             let overtaken = stack.exchanges.iter().any(|other| {
-                let alone = matches!(other.closed, Closed::Answered(_)) && other.runs.iter().all(|run| !run.too_late);
+                let alone = matches!(other.closed, RequestOutcome::Answered(_)) && other.runs.iter().all(|run| !run.too_late);
                 other.label.resource == exchange.label.resource && !alone
             });
-            check_exchange(exchange, &uploads, overtaken, lived).map_err(|what| format!("{}: {what}", context()))?;
+            check_exchange(exchange, &uploads, overtaken, scenario_run).map_err(|what| format!("{}: {what}", context()))?;
         }
-        check_alive(stack, lived).map_err(|what| format!("{}: {what}", stack.id))?;
-        check_end(stack, lived).map_err(|what| format!("{}: {what}", stack.id))?;
+        check_steady_state(stack, scenario_run).map_err(|what| format!("{}: {what}", stack.id))?;
+        check_end(stack, scenario_run).map_err(|what| format!("{}: {what}", stack.id))?;
     }
-    check_promises(life, lived)?;
-    check_vendor_alone(life, lived)
+    check_third_party(scenario, scenario_run)?;
+    check_vendor_alone(scenario, scenario_run)
 }
 
 fn by_run(uploads: &[Upload]) -> BTreeMap<u64, Vec<Upload>> {
@@ -73,18 +73,18 @@ fn check_exchange(
     exchange: &Exchange,
     uploads: &BTreeMap<u64, Vec<Upload>>,
     overtaken: bool,
-    lived: &Lived,
+    scenario_run: &ScenarioRun,
 ) -> Result<(), String> {
     for run in &exchange.runs {
         let none = Vec::new();
-        check_run(run, uploads.get(&run.number).unwrap_or(&none), lived)?;
+        check_run(run, uploads.get(&run.number).unwrap_or(&none), scenario_run)?;
     }
-    if let Closed::Refused(why) = &exchange.closed {
+    if let RequestOutcome::Refused(why) = &exchange.closed {
         return Err(format!("CloudFormation does not take the response: {why}"));
     }
     let mut ids = BTreeSet::new();
     // CloudFormation reads the first one, if it still waits.
-    let heard = matches!(exchange.closed, Closed::Answered(_));
+    let heard = matches!(exchange.closed, RequestOutcome::Answered(_));
     for (nth, stored) in exchange.stored.iter().enumerate() {
         if stored.body.len() > RESPONSE_BYTES_MAX {
             return Err(format!("a response of {} bytes", stored.body.len()));
@@ -100,7 +100,7 @@ fn check_exchange(
         // Where another run for the same resource went on after its request was closed, it may have had the last word.
         let disturbed = stored.disturbed || (overtaken && exchange.label.resource == CONNECTION);
         if heard && nth == 0 && !disturbed && response["Status"] == "SUCCESS" {
-            check_claim(&exchange.event, &response, stored, lived)?;
+            check_claim(&exchange.event, &response, stored, scenario_run)?;
         }
     }
     // HW-L1: every delivery of a Create answers with one id. An Update that fails after it replaced echoes the old one.
@@ -110,10 +110,10 @@ fn check_exchange(
     Ok(())
 }
 
-fn check_run(run: &Ran, uploads: &[Upload], lived: &Lived) -> Result<(), String> {
-    let spoiled = lived.world.script.spoiled_runs().contains(&run.number);
+fn check_run(run: &Invocation, uploads: &[Upload], scenario_run: &ScenarioRun) -> Result<(), String> {
+    let faulted = scenario_run.world.script.faulted_runs().contains(&run.number);
     // HW-A3, F-3: before the deadline, with two seconds to spare unless the upload itself is what hangs.
-    let hung = spoiled && uploads.iter().any(|upload| !upload.confirmed);
+    let hung = faulted && uploads.iter().any(|upload| !upload.confirmed);
     let limit = if hung { FUNCTION_TIMEOUT } else { FUNCTION_TIMEOUT - SAFETY };
     if run.took > limit || matches!(run.ended, Ended::TimedOut | Ended::Panicked) {
         return Err(format!("run {} took {:?} and {:?}", run.number, run.took, run.ended));
@@ -130,7 +130,7 @@ fn check_run(run: &Ran, uploads: &[Upload], lived: &Lived) -> Result<(), String>
     match run.ended {
         Ended::Well if confirmed.is_none() => Err(format!("run {} ended without a response", run.number)),
         Ended::InError if confirmed.is_some() => Err(format!("run {} told Lambda of an error after it answered", run.number)),
-        Ended::InError | Ended::Killed if !spoiled => {
+        Ended::InError | Ended::Killed if !faulted => {
             Err(format!("run {} ended {:?} though nothing went wrong", run.number, run.ended))
         }
         _ => Ok(()),
@@ -172,92 +172,92 @@ fn check_response(event: &Value, response: &Value) -> Result<(), String> {
 }
 
 /// SUCCESS only if what it claims is really there, at the moment it is said.
-fn check_claim(event: &Value, response: &Value, stored: &Stored, lived: &Lived) -> Result<(), String> {
+fn check_claim(event: &Value, response: &Value, stored: &Stored, scenario_run: &ScenarioRun) -> Result<(), String> {
     let (kind, stack) = (event["RequestType"].as_str().unwrap_or_default(), event["StackId"].as_str().unwrap_or_default());
     if event["ResourceType"] == connection::RESOURCE_TYPE {
-        return check_told(kind, event, response, stored);
+        return check_notified(kind, event, response, stored);
     }
-    let things = &stored.things;
+    let state = &stored.state;
     let mine = |tags: &Tags| tags.get(TAG_STACK).is_some_and(|owner| owner == stack);
     if kind == "Delete" {
         let id = response["PhysicalResourceId"].as_str().unwrap_or_default();
         let name = id.rsplit('/').next().unwrap_or_default();
-        let reports = things.reports.get(name).into_iter().map(|(report, tags)| (&report.name, tags));
-        let exports = things.exports.values().map(|known| (&known.export.name, &known.tags));
+        let reports = state.reports.get(name).into_iter().map(|(report, tags)| (&report.name, tags));
+        let exports = state.exports.values().map(|known| (&known.export.name, &known.tags));
         let mut left = reports.chain(exports.filter(|(known, _)| *known == name));
         return left.find(|(_, tags)| mine(tags)).map_or(Ok(()), |(name, _)| Err(format!("`{name}` is still there")));
     }
-    let keys_seen = !lived
+    let keys_seen = !scenario_run
         .world
         .script
         .met()
         .keys()
-        .any(|((_, call), mishap)| *call == "s3:GetEncryptionConfiguration" && DENIALS.contains(mishap));
-    check_key(&response["Data"], things, keys_seen)?;
-    check_export(&event["ResourceProperties"], &response["Data"], things, mine)
+        .any(|((_, call), injected)| *call == "s3:GetEncryptionConfiguration" && DENIALS.contains(injected));
+    check_key(&response["Data"], state, keys_seen)?;
+    check_export(&event["ResourceProperties"], &response["Data"], state, mine)
 }
 
 /// The role is granted the key that the bucket names, if that could be seen, and no other.
-fn check_key(data: &Value, things: &Things, seen: bool) -> Result<(), String> {
+fn check_key(data: &Value, state: &AccountState, seen: bool) -> Result<(), String> {
     let data = |name: &str| data[name].as_str().unwrap_or_default();
-    let bucket = things.buckets.get(data("BucketName")).filter(|_| data("Origin") != "none");
+    let bucket = state.buckets.get(data("BucketName")).filter(|_| data("Origin") != "none");
     let key = bucket.and_then(|bucket| bucket.kms_key.as_deref()).unwrap_or_default();
-    let told = data("KmsKeyArn");
-    if told == key || (!seen && told.is_empty()) {
+    let stated = data("KmsKeyArn");
+    if stated == key || (!seen && stated.is_empty()) {
         Ok(())
     } else {
-        Err(format!("the bucket's key is `{key}`, and `{told}` is told"))
+        Err(format!("the bucket's key is `{key}`, and `{stated}` is told"))
     }
 }
 
 /// The attributes, and what they say is there.
-fn check_export(properties: &Value, data: &Value, things: &Things, mine: impl Fn(&Tags) -> bool) -> Result<(), String> {
+fn check_export(properties: &Value, data: &Value, state: &AccountState, mine: impl Fn(&Tags) -> bool) -> Result<(), String> {
     let data = |name: &str| data[name].as_str().unwrap_or_default();
     // HW-A8: the template puts them into JSON text.
     let ends_a_string = |text: &str| text.chars().any(|c| c == '"' || c == '\\' || c.is_control());
     if let Some(name) = billing::ATTRIBUTES.into_iter().find(|name| ends_a_string(data(name))) {
         return Err(format!("attribute `{name}` breaks the template's JSON: {}", data(name)));
     }
-    let bucket = things.buckets.get(data("BucketName"));
+    let bucket = state.buckets.get(data("BucketName"));
     // What the customer brings is not looked for under a name of ours.
     if properties["ExistingBucket"].as_str().is_some_and(|name| !name.is_empty()) && data("Origin") == "reused" {
         let there = bucket.is_some_and(|bucket| bucket.owner.is_none());
         return if there { Ok(()) } else { Err(format!("there is no bucket `{}` to read", data("BucketName"))) };
     }
     if data("Arn").contains(":bcm-data-exports:") {
-        let known = things
+        let known = state
             .exports
             .get(data("Arn"))
             .filter(|known| known.export.name == data("Name") && known.export.bucket == data("BucketName"));
         return match (data("Origin"), known) {
-            ("created", Some(known)) if mine(&known.tags) => can_be_delivered_to(things, &known.export.bucket, &mine),
+            ("created", Some(known)) if mine(&known.tags) => can_be_delivered_to(state, &known.export.bucket, &mine),
             ("reused", Some(known)) if !is_anyones(&known.tags) && bucket.is_some() => Ok(()),
             (origin, known) => Err(format!("Origin is `{origin}` and Arn `{}`, but there is {known:?}", data("Arn"))),
         };
     }
-    let report = things.reports.get(data("Name"));
+    let report = state.reports.get(data("Name"));
     match (data("Origin"), report) {
         ("none", None) if data("Name").is_empty() => Ok(()),
         ("created", Some((report, tags))) if mine(tags) && report.bucket == data("BucketName") => {
-            can_be_delivered_to(things, &report.bucket, &mine)
+            can_be_delivered_to(state, &report.bucket, &mine)
         }
         ("reused", Some((report, tags))) if !is_anyones(tags) && report.bucket == data("BucketName") => {
-            if things.buckets.contains_key(&report.bucket) { Ok(()) } else { Err("the reused report has no bucket".to_owned()) }
+            if state.buckets.contains_key(&report.bucket) { Ok(()) } else { Err("the reused report has no bucket".to_owned()) }
         }
         (origin, report) => Err(format!("Origin is `{origin}` and Name `{}`, but there is {report:?}", data("Name"))),
     }
 }
 
-fn can_be_delivered_to(things: &Things, bucket: &str, mine: impl Fn(&Tags) -> bool) -> Result<(), String> {
-    let ours = things.buckets.get(bucket).filter(|bucket| mine(&bucket.tags) && bucket.owner.is_none());
+fn can_be_delivered_to(state: &AccountState, bucket: &str, mine: impl Fn(&Tags) -> bool) -> Result<(), String> {
+    let ours = state.buckets.get(bucket).filter(|bucket| mine(&bucket.tags) && bucket.owner.is_none());
     let allowed = ours.and_then(|bucket| bucket.policy.as_deref()).is_some_and(|policy| policy.contains("HawserBillingWrite"));
     if allowed { Ok(()) } else { Err(format!("AWS cannot deliver to `{bucket}`")) }
 }
 
 /// The vendor has what the account said, or the answer says that it does not.
-fn check_told(kind: &str, event: &Value, response: &Value, stored: &Stored) -> Result<(), String> {
+fn check_notified(kind: &str, event: &Value, response: &Value, stored: &Stored) -> Result<(), String> {
     let reason = response["Reason"].as_str().unwrap_or_default();
-    if reason.contains("not told") {
+    if reason.contains("not notified") {
         return Ok(());
     }
     let properties = &event["ResourceProperties"];
@@ -280,54 +280,55 @@ fn check_told(kind: &str, event: &Value, response: &Value, stored: &Stored) -> R
 }
 
 /// While the stack lived: no late event took away what it has (HW-L8).
-fn check_alive(stack: &StackLived, lived: &Lived) -> Result<(), String> {
-    let alive = &stack.alive;
-    let text = |name: &str| alive.export.get(name).and_then(Value::as_str).unwrap_or_default();
-    let settled = ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"].contains(&alive.status.as_str());
+fn check_steady_state(stack: &StackRun, scenario_run: &ScenarioRun) -> Result<(), String> {
+    let steady_state = &stack.steady_state;
+    let text = |name: &str| steady_state.export.get(name).and_then(Value::as_str).unwrap_or_default();
+    let settled = ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"].contains(&steady_state.status.as_str());
     // A role that may not ask cannot tell an old Delete from a new one.
-    let blind = lived.world.script.met().keys().any(|((label, call), mishap)| {
-        label.request == "Delete" && *call == "cloudformation:DescribeStackResources" && DENIALS.contains(mishap)
+    let blind = scenario_run.world.script.met().keys().any(|((label, call), injected)| {
+        label.request == "Delete" && *call == "cloudformation:DescribeStackResources" && DENIALS.contains(injected)
     });
     // A run that took things back crossed one that made the same again: between its last look and its call lies one moment.
-    let was_cut = stack.exchanges.iter().any(|exchange| exchange.closed == Closed::Cut);
+    let was_cut = stack.exchanges.iter().any(|exchange| exchange.closed == RequestOutcome::Cancelled);
     let crossed = was_cut
         && ["Create", "Update"].iter().any(|request| {
             let label = Label { resource: BILLING, request };
             let removals = ["cur:DeleteReportDefinition", "bcm-data-exports:DeleteExport"];
-            removals.iter().any(|call| lived.world.script.steps().contains_key(&(label, *call)))
+            removals.iter().any(|call| scenario_run.world.script.steps().contains_key(&(label, *call)))
         });
     // A resource that a person skipped is what the person says it is.
-    if blind || crossed || !settled || text("Origin") != "created" || !stack.healed.is_empty() {
+    if blind || crossed || !settled || text("Origin") != "created" || !stack.recovered.is_empty() {
         return Ok(());
     }
     let (report, bucket) = (text("Name"), text("BucketName"));
-    let excused = |name: &str| lived.promises.dropped.contains(name) || lived.promises.taken_over.contains(name);
+    let excused =
+        |name: &str| scenario_run.third_party.dropped.contains(name) || scenario_run.third_party.taken_over.contains(name);
     let mine = |tags: &Tags| tags.get(TAG_STACK) == Some(&stack.id);
     // Of two exports with one name and one path either will do.
-    let exports = alive.things.exports.values().filter(|known| known.export.name == report && mine(&known.tags));
+    let exports = steady_state.state.exports.values().filter(|known| known.export.name == report && mine(&known.tags));
     let places: Vec<(&str, &str)> = exports
         .map(|known| (known.export.format.as_str(), known.export.prefix.as_str()))
-        .chain(alive.things.reports.get(report).map(|(report, _)| (report.format.as_str(), report.prefix.as_str())))
+        .chain(steady_state.state.reports.get(report).map(|(report, _)| (report.format.as_str(), report.prefix.as_str())))
         .collect();
     if places.is_empty() && !excused(report) {
-        return Err(format!("`{report}` is gone while the stack ({}) has it", alive.status));
+        return Err(format!("`{report}` is gone while the stack ({}) has it", steady_state.status));
     }
     let format: &[&str] = if text("Format") == "Csv" { &["textORcsv", "TEXT_OR_CSV"] } else { &["Parquet", "PARQUET"] };
-    let told = |(known, prefix): &(&str, &str)| format.contains(known) && *prefix == text("Prefix");
-    if !places.is_empty() && !places.iter().any(told) {
+    let stated = |(known, prefix): &(&str, &str)| format.contains(known) && *prefix == text("Prefix");
+    if !places.is_empty() && !places.iter().any(stated) {
         return Err(format!("`{report}` delivers {places:?}, and the stack says {} to {}", text("Format"), text("Prefix")));
     }
-    if !alive.things.buckets.contains_key(bucket) && !excused(bucket) {
-        return Err(format!("bucket `{bucket}` is gone while the stack ({}) has it", alive.status));
+    if !steady_state.state.buckets.contains_key(bucket) && !excused(bucket) {
+        return Err(format!("bucket `{bucket}` is gone while the stack ({}) has it", steady_state.status));
     }
     Ok(())
 }
 
 /// After the stack is gone.
-fn check_end(stack: &StackLived, lived: &Lived) -> Result<(), String> {
+fn check_end(stack: &StackRun, scenario_run: &ScenarioRun) -> Result<(), String> {
     // F-1, F-27, F-28: when nothing goes wrong any more, nothing keeps a stack from going on or from going.
-    let taken_over = !lived.promises.taken_over.is_empty();
-    for (what, status) in &stack.healed {
+    let taken_over = !scenario_run.third_party.taken_over.is_empty();
+    for (what, status) in &stack.recovered {
         if *status == Status::Failed && !(taken_over && *what == "ContinueUpdateRollback") {
             return Err(format!("{what} fails though nothing goes wrong any more"));
         }
@@ -336,42 +337,42 @@ fn check_end(stack: &StackLived, lived: &Lived) -> Result<(), String> {
         return Err(format!("the stack ends as {}", stack.status));
     }
     let mine = |tags: &Tags| tags.get(TAG_STACK) == Some(&stack.id);
-    if !remains_are_explained(stack, BILLING, lived) {
-        if let Some((name, _)) = lived.things.reports.iter().find(|(_, (_, tags))| mine(tags)) {
+    if !remains_are_explained(stack, BILLING, scenario_run) {
+        if let Some((name, _)) = scenario_run.state.reports.iter().find(|(_, (_, tags))| mine(tags)) {
             return Err(format!("report `{name}` of the deleted stack is left"));
         }
-        if let Some((arn, _)) = lived.things.exports.iter().find(|(_, known)| mine(&known.tags)) {
+        if let Some((arn, _)) = scenario_run.state.exports.iter().find(|(_, known)| mine(&known.tags)) {
             return Err(format!("export `{arn}` of the deleted stack is left"));
         }
-        let empty = lived.things.buckets.iter().find(|(_, bucket)| mine(&bucket.tags) && bucket.objects.is_empty());
+        let empty = scenario_run.state.buckets.iter().find(|(_, bucket)| mine(&bucket.tags) && bucket.objects.is_empty());
         if let Some((name, _)) = empty {
             return Err(format!("empty bucket `{name}` of the deleted stack is left"));
         }
     }
-    if stack.connected && !remains_are_explained(stack, CONNECTION, lived) {
+    if stack.connected && !remains_are_explained(stack, CONNECTION, scenario_run) {
         return Err("the vendor still shows the connection of the deleted stack".to_owned());
     }
     Ok(())
 }
 
 /// What no handler can mend, because it was never run again: said of each resource, as narrowly as it can be.
-fn remains_are_explained(stack: &StackLived, resource: &str, lived: &Lived) -> bool {
-    let spoiled = lived.world.script.spoiled_runs();
-    let met = lived.world.script.met();
-    let met = |request: &str, call: &str, mishaps: &[Mishap]| {
-        met.keys().any(|((label, name), mishap)| {
-            label.resource == resource && label.request == request && *name == call && mishaps.contains(mishap)
+fn remains_are_explained(stack: &StackRun, resource: &str, scenario_run: &ScenarioRun) -> bool {
+    let faulted = scenario_run.world.script.faulted_runs();
+    let met = scenario_run.world.script.met();
+    let met = |request: &str, call: &str, mishaps: &[InjectedFault]| {
+        met.keys().any(|((label, name), injected)| {
+            label.resource == resource && label.request == request && *name == call && mishaps.contains(injected)
         })
     };
     let of_resource: Vec<&Exchange> = stack.exchanges.iter().filter(|exchange| exchange.label.resource == resource).collect();
     // A run that the stack did not wait for, and that met a mishap, perhaps just where it would have taken things back.
-    let late_and_spoiled = of_resource.iter().any(|exchange| {
+    let late_and_faulted = of_resource.iter().any(|exchange| {
         let heard = match exchange.closed {
-            Closed::Answered(_) => exchange.stored.first().map(|stored| stored.run),
+            RequestOutcome::Answered(_) => exchange.stored.first().map(|stored| stored.run),
             _ => None,
         };
-        let unheard = |run: &Ran| run.too_late || heard != Some(run.number);
-        exchange.label.request != "Delete" && exchange.runs.iter().any(|run| unheard(run) && spoiled.contains(&run.number))
+        let unheard = |run: &Invocation| run.too_late || heard != Some(run.number);
+        exchange.label.request != "Delete" && exchange.runs.iter().any(|run| unheard(run) && faulted.contains(&run.number))
     });
     // CloudFormation gave up on its Delete and forgot it: three clean-ups failed, and no later one knows that prefix.
     let last_delete = of_resource.iter().rev().find(|exchange| exchange.label.request == "Delete");
@@ -383,63 +384,67 @@ fn remains_are_explained(stack: &StackLived, resource: &str, lived: &Lived) -> b
     if resource == CONNECTION {
         // HW-C5: the stack goes although the vendor did not hear, and says so.
         let said = last_delete.is_some_and(|exchange| match &exchange.closed {
-            Closed::Answered(response) => response["Reason"].as_str().is_some_and(|reason| reason.contains("not told")),
+            RequestOutcome::Answered(response) => {
+                response["Reason"].as_str().is_some_and(|reason| reason.contains("not notified"))
+            }
             _ => false,
         });
-        return late_and_spoiled || forgotten || said || told_too_late(&of_resource);
+        return late_and_faulted || forgotten || said || notified_too_late(&of_resource);
     }
-    let asking = met("Delete", "cloudformation:DescribeStackResources", &DENIALS);
+    let denied_lookup = met("Delete", "cloudformation:DescribeStackResources", &DENIALS);
     // The service that the stack did not ask for did not answer, and the Delete said so.
     let unasked = last_delete.is_some_and(|exchange| match &exchange.closed {
-        Closed::Answered(response) => response["Reason"].as_str().is_some_and(|reason| reason.contains("not looked for in")),
+        RequestOutcome::Answered(response) => {
+            response["Reason"].as_str().is_some_and(|reason| reason.contains("not looked for in"))
+        }
         _ => false,
     });
-    late_and_spoiled || forgotten || asking || unasked || met("Delete", "s3:ListBucket", &DENIALS)
+    late_and_faulted || forgotten || denied_lookup || unasked || met("Delete", "s3:ListBucket", &DENIALS)
 }
 
 /// A repetition of an Update that came after its answer, and was the first to reach the vendor.
-fn told_too_late(of_connection: &[&Exchange]) -> bool {
+fn notified_too_late(of_connection: &[&Exchange]) -> bool {
     of_connection.iter().any(|exchange| {
         exchange.label.request == "Update" && exchange.runs.iter().any(|run| run.too_late) && !succeeded(exchange)
     })
 }
 
 fn succeeded(exchange: &Exchange) -> bool {
-    matches!(&exchange.closed, Closed::Answered(response) if response["Status"] == "SUCCESS")
+    matches!(&exchange.closed, RequestOutcome::Answered(response) if response["Status"] == "SUCCESS")
 }
 
 /// Nothing of anybody's was lost.
-fn check_promises(life: &Life, lived: &Lived) -> Result<(), String> {
-    let (things, promises) = (&lived.things, &lived.promises);
-    for (name, report) in &promises.theirs.reports {
-        if things.reports.get(name) != Some(report) {
-            return Err(format!("the customer's report `{name}` was changed: {:?}", things.reports.get(name)));
+fn check_third_party(scenario: &Scenario, scenario_run: &ScenarioRun) -> Result<(), String> {
+    let (state, third_party) = (&scenario_run.state, &scenario_run.third_party);
+    for (name, report) in &third_party.theirs.reports {
+        if state.reports.get(name) != Some(report) {
+            return Err(format!("the customer's report `{name}` was changed: {:?}", state.reports.get(name)));
         }
     }
-    for (arn, known) in &promises.theirs.exports {
-        if things.exports.get(arn) != Some(known) {
-            return Err(format!("the customer's export `{arn}` was changed: {:?}", things.exports.get(arn)));
+    for (arn, known) in &third_party.theirs.exports {
+        if state.exports.get(arn) != Some(known) {
+            return Err(format!("the customer's export `{arn}` was changed: {:?}", state.exports.get(arn)));
         }
     }
-    if let Some(case) = things.cases.iter().find(|case| case.run.is_some() && !life.asks_for_backfill()) {
+    if let Some(case) = state.cases.iter().find(|case| case.run.is_some() && !scenario.asks_for_backfill()) {
         return Err(format!("nobody asked for support case {}", case.display_id));
     }
-    for (name, bucket) in &promises.theirs.buckets {
-        if things.buckets.get(name) != Some(bucket) {
-            return Err(format!("the customer's bucket `{name}` was changed: {:?}", things.buckets.get(name)));
+    for (name, bucket) in &third_party.theirs.buckets {
+        if state.buckets.get(name) != Some(bucket) {
+            return Err(format!("the customer's bucket `{name}` was changed: {:?}", state.buckets.get(name)));
         }
     }
-    let has = |bucket: &str, key: &str| things.buckets.get(bucket).is_some_and(|bucket| bucket.objects.contains_key(key));
-    if let Some((bucket, key)) = promises.objects.iter().find(|(bucket, key)| !has(bucket, key)) {
+    let has = |bucket: &str, key: &str| state.buckets.get(bucket).is_some_and(|bucket| bucket.objects.contains_key(key));
+    if let Some((bucket, key)) = third_party.objects.iter().find(|(bucket, key)| !has(bucket, key)) {
         return Err(format!("the customer's `{bucket}/{key}` is gone"));
     }
-    if life.keeps_data()
-        && let Some((bucket, key)) = promises.delivered.iter().find(|(bucket, key)| !has(bucket, key))
+    if scenario.keeps_data()
+        && let Some((bucket, key)) = third_party.delivered.iter().find(|(bucket, key)| !has(bucket, key))
     {
         return Err(format!("delivered data `{bucket}/{key}` is gone though it is to be kept"));
     }
-    for (name, sid) in &promises.statements {
-        let policy = things.buckets.get(name).map(|bucket| bucket.policy.clone().unwrap_or_default());
+    for (name, sid) in &third_party.statements {
+        let policy = state.buckets.get(name).map(|bucket| bucket.policy.clone().unwrap_or_default());
         if policy.is_some_and(|policy| !policy.contains(sid)) {
             return Err(format!("the customer's statement `{sid}` in the policy of `{name}` is gone"));
         }
@@ -448,12 +453,17 @@ fn check_promises(life: &Life, lived: &Lived) -> Result<(), String> {
 }
 
 /// What a vendor alone can do to a stack: fail its Create and its Updates, and never more (HW-C5, HW-C6, F-28).
-fn check_vendor_alone(life: &Life, lived: &Lived) -> Result<(), String> {
-    let met = lived.world.script.met();
-    let plainly = life.stacks.iter().all(|stack| matches!(stack.deliveries, Deliveries::Plain));
-    let others = !plainly || life.is_cut() || life.actor.is_some() || met.keys().any(|((_, call), _)| *call != VENDOR_CALL);
-    let broke_itself = met.keys().any(|(_, mishap)| matches!(mishap, Mishap::Panic | Mishap::KilledBefore | Mishap::KilledAfter));
-    let stuck = lived.stacks.iter().any(|stack| stack.statuses.contains(&Status::Failed));
+fn check_vendor_alone(scenario: &Scenario, scenario_run: &ScenarioRun) -> Result<(), String> {
+    let met = scenario_run.world.script.met();
+    let run_without_faults = scenario.stacks.iter().all(|stack| matches!(stack.deliveries, Deliveries::Plain));
+    let others = !run_without_faults
+        || scenario.has_cancellation()
+        || scenario.actor.is_some()
+        || met.keys().any(|((_, call), _)| *call != VENDOR_CALL);
+    let broke_itself = met
+        .keys()
+        .any(|(_, injected)| matches!(injected, InjectedFault::Panic | InjectedFault::KilledBefore | InjectedFault::KilledAfter));
+    let stuck = scenario_run.stacks.iter().any(|stack| stack.statuses.contains(&Status::Failed));
     if !others && !broke_itself && stuck {
         Err("a vendor kept a stack from rolling back or from going".to_owned())
     } else {

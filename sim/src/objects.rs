@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use hawser::aws::{Level, OBJECTS_LISTED_MAX, Object as Listed, Tags};
+use hawser::aws::{FolderListing, OBJECTS_LISTED_MAX, Object as Listed, Tags};
 use time::OffsetDateTime;
 
 use crate::account_file::BucketFile;
@@ -14,11 +14,9 @@ use crate::account_file::BucketFile;
 /// A bucket as it is now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bucket {
-    /// Its Region.
     pub region: String,
     /// Another account's, if given.
     pub owner: Option<String>,
-    /// Its tags.
     pub tags: Tags,
     /// Its policy, as text.
     pub policy: Option<String>,
@@ -80,7 +78,7 @@ impl From<BucketFile> for Bucket {
 
 impl Bucket {
     /// One level of keys, as `ListObjectsV2` with `/` as the delimiter shows it.
-    pub(super) fn level(&self, prefix: &str) -> Level {
+    pub(super) fn listing(&self, prefix: &str) -> FolderListing {
         let (mut objects, mut folders) = (Vec::new(), BTreeSet::new());
         for (key, object) in &self.objects {
             let Some(below) = key.strip_prefix(prefix) else { continue };
@@ -89,9 +87,9 @@ impl Bucket {
                 None => objects.push(Listed { key: key.clone(), size: object.size, modified: object.modified }),
             }
             if objects.len() + folders.len() >= OBJECTS_LISTED_MAX {
-                return Level { objects, folders: folders.into_iter().collect(), cut: true };
+                return FolderListing { objects, folders: folders.into_iter().collect(), truncated: true };
             }
         }
-        Level { objects, folders: folders.into_iter().collect(), cut: false }
+        FolderListing { objects, folders: folders.into_iter().collect(), truncated: false }
     }
 }

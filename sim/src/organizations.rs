@@ -13,19 +13,19 @@ use crate::{
 };
 
 /// The account's place, as its calls are answered by it.
-enum Place {
+enum Membership {
     Nowhere,
     Management,
     Member,
 }
 
 impl Inner {
-    fn place(&self, action: &'static str) -> Result<Place, Fault> {
+    fn membership(&self, action: &'static str) -> Result<Membership, Fault> {
         match &self.organization {
-            OrganizationFile::None => Ok(Place::Nowhere),
+            OrganizationFile::None => Ok(Membership::Nowhere),
             OrganizationFile::Denied => Err(denied(action)),
-            OrganizationFile::Member { management_account: Some(payer), .. } if payer == ACCOUNT => Ok(Place::Management),
-            OrganizationFile::Member { .. } => Ok(Place::Member),
+            OrganizationFile::Member { management_account: Some(payer), .. } if payer == ACCOUNT => Ok(Membership::Management),
+            OrganizationFile::Member { .. } => Ok(Membership::Member),
         }
     }
 
@@ -43,20 +43,20 @@ impl Inner {
 
     /// A member that administers nothing may not even ask; the management account is no delegated administrator.
     pub(super) fn delegated_services(&self, action: &'static str, account: &str) -> Result<Vec<String>, Fault> {
-        match (self.place(action)?, &self.delegated) {
-            (Place::Nowhere, _) => Err(fault(action, FaultKind::Refused, "AWSOrganizationsNotInUseException")),
-            (Place::Member, Some(services)) if account == ACCOUNT => Ok(services.clone()),
-            (Place::Member, _) => Err(denied(action)),
-            (Place::Management, _) => Err(fault(action, FaultKind::Refused, "AccountNotRegisteredException")),
+        match (self.membership(action)?, &self.delegated) {
+            (Membership::Nowhere, _) => Err(fault(action, FaultKind::Refused, "AWSOrganizationsNotInUseException")),
+            (Membership::Member, Some(services)) if account == ACCOUNT => Ok(services.clone()),
+            (Membership::Member, _) => Err(denied(action)),
+            (Membership::Management, _) => Err(fault(action, FaultKind::Refused, "AccountNotRegisteredException")),
         }
     }
 
     /// Only a management account has a bill that can be transferred.
     pub(super) fn billing_transfers(&self, action: &'static str, direction: Direction) -> Result<Vec<BillingTransfer>, Fault> {
-        match self.place(action)? {
-            Place::Nowhere => Err(fault(action, FaultKind::Refused, "AWSOrganizationsNotInUseException")),
-            Place::Member => Err(denied(action)),
-            Place::Management => {
+        match self.membership(action)? {
+            Membership::Nowhere => Err(fault(action, FaultKind::Refused, "AWSOrganizationsNotInUseException")),
+            Membership::Member => Err(denied(action)),
+            Membership::Management => {
                 let transfers = match direction {
                     Direction::Outbound => &self.transfers.outbound,
                     Direction::Inbound => &self.transfers.inbound,

@@ -15,14 +15,14 @@ use url::Url;
 pub use crate::script::{IDENTITY_CALL, MAILBOX_CALL, VENDOR_CALL};
 use crate::{
     FOREVER, SimClock,
-    account::{Account, Things},
+    account::{Account, AccountState},
     locked,
-    script::{Mishap, Run, Script},
+    script::{InjectedFault, Run, Script},
 };
 use hawser::{
     error::{Code, Failure},
     identity::{Identity, Proof, ProofRequest},
-    ports::{Clock, HttpAnswer, Mailbox, NoAnswer, Vendor},
+    ports::{Clock, Mailbox, NoResponse, Vendor, VendorResponse},
 };
 
 /// Stands in every simulated signature, so that a test can search all output for it.
@@ -41,8 +41,8 @@ impl Identity for Signer {
         match self.script.enter(self.run.as_deref(), IDENTITY_CALL) {
             None => {}
             #[expect(clippy::panic, reason = "the mishap that is asked for")]
-            Some(Mishap::Panic) => panic!("the signer panics, as the script says"),
-            Some(Mishap::KilledBefore | Mishap::KilledAfter) => killed(self.run.as_deref()).await,
+            Some(InjectedFault::Panic) => panic!("the signer panics, as the script says"),
+            Some(InjectedFault::KilledBefore | InjectedFault::KilledAfter) => killed(self.run.as_deref()).await,
             Some(_) => return Err(Failure::new(Code::CredentialsMissing, "there are no credentials")),
         }
         Ok(Proof {
@@ -61,7 +61,7 @@ impl Identity for Signer {
 /// Ends the run's process. Outside of a run there is none to end.
 pub(crate) async fn killed(run: Option<&Run>) {
     if let Some(run) = run {
-        run.die().await;
+        run.kill().await;
     }
 }
 
@@ -108,9 +108,9 @@ impl SimVendor {
         locked(&self.ledger).notices.clone()
     }
 
-    fn receive(&self, body: &str) -> HttpAnswer {
+    fn receive(&self, body: &str) -> VendorResponse {
         let (status, answer) = locked(&self.ledger).take(body);
-        HttpAnswer { status, retry_after: None, body: answer.to_string().into_bytes() }
+        VendorResponse { status, retry_after: None, body: answer.to_string().into_bytes() }
     }
 }
 
@@ -158,67 +158,66 @@ impl Vendor for SimVendor {
         _headers: &BTreeMap<&'static str, String>,
         body: &str,
         limit: Duration,
-    ) -> Result<HttpAnswer, NoAnswer> {
+    ) -> Result<VendorResponse, NoResponse> {
         tokio::task::yield_now().await;
-        let status =
-            |status, retry_after| Ok(HttpAnswer { status, retry_after, body: b"{\"detail\":\"as the script says\"}".to_vec() });
-        let mishap = self.script.enter(self.run.as_deref(), VENDOR_CALL);
-        note(&self.script, self.run.as_deref(), VENDOR_CALL, mishap);
-        match mishap {
+        let status = |status, retry_after| {
+            Ok(VendorResponse { status, retry_after, body: b"{\"detail\":\"as the script says\"}".to_vec() })
+        };
+        let injected = self.script.enter(self.run.as_deref(), VENDOR_CALL);
+        note(&self.script, self.run.as_deref(), VENDOR_CALL, injected);
+        match injected {
             None => Ok(self.receive(body)),
-            Some(Mishap::AnswerLost) => {
+            Some(InjectedFault::AnswerLost) => {
                 self.receive(body);
-                Err(NoAnswer("the connection broke".to_owned()))
+                Err(NoResponse("the connection broke".to_owned()))
             }
-            Some(Mishap::HalfAnswer) => {
+            Some(InjectedFault::HalfAnswer) => {
                 let mut answer = self.receive(body);
                 answer.body.truncate(answer.body.len() / 2);
                 Ok(answer)
             }
-            Some(Mishap::Denied | Mishap::DeniedByScp) => status(403, None),
-            Some(Mishap::Throttled) => status(429, Some(Duration::from_secs(7))),
-            Some(Mishap::Unavailable) => status(503, None),
-            Some(Mishap::Redirected) => status(302, None),
-            Some(Mishap::Broken) => Err(NoAnswer("no connection".to_owned())),
-            Some(Mishap::Silent) => silence(limit).await,
-            Some(Mishap::KilledBefore) => {
+            Some(InjectedFault::Denied | InjectedFault::DeniedByScp) => status(403, None),
+            Some(InjectedFault::Throttled) => status(429, Some(Duration::from_secs(7))),
+            Some(InjectedFault::Unavailable) => status(503, None),
+            Some(InjectedFault::Redirected) => status(302, None),
+            Some(InjectedFault::Broken) => Err(NoResponse("no connection".to_owned())),
+            Some(InjectedFault::Silent) => silence(limit).await,
+            Some(InjectedFault::KilledBefore) => {
                 killed(self.run.as_deref()).await;
                 status(503, None)
             }
-            Some(Mishap::KilledAfter) => {
+            Some(InjectedFault::KilledAfter) => {
                 let answer = self.receive(body);
                 killed(self.run.as_deref()).await;
                 Ok(answer)
             }
             #[expect(clippy::panic, reason = "the mishap that is asked for")]
-            Some(Mishap::Panic) => panic!("the vendor's client panics, as the script says"),
+            Some(InjectedFault::Panic) => panic!("the vendor's client panics, as the script says"),
         }
     }
 }
 
 /// A line of the transcript: who calls what, and what goes wrong.
-pub(crate) fn note(script: &Script, run: Option<&Run>, call: &str, mishap: Option<Mishap>) {
+pub(crate) fn note(script: &Script, run: Option<&Run>, call: &str, injected: Option<InjectedFault>) {
     script.note(|| {
         let by = run.map_or_else(String::new, |run| format!("run {}: ", run.number));
-        mishap.map_or_else(|| format!("      {by}{call}"), |mishap| format!("      {by}{call}  <- {mishap:?}"))
+        injected.map_or_else(|| format!("      {by}{call}"), |injected| format!("      {by}{call}  <- {injected:?}"))
     });
 }
 
 /// A party that never answers: the client's own limit ends it, as a real one's would.
-async fn silence<T>(limit: Duration) -> Result<T, NoAnswer> {
+async fn silence<T>(limit: Duration) -> Result<T, NoResponse> {
     tokio::time::sleep(limit.min(FOREVER)).await;
-    Err(NoAnswer("no answer in time".to_owned()))
+    Err(NoResponse("no answer in time".to_owned()))
 }
 
 /// What S3 stored under a response URL, and the world as it was at that moment.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// The bytes.
     pub body: Vec<u8>,
     /// The run that uploaded it.
     pub run: u64,
-    /// The account.
-    pub things: Things,
+    pub state: AccountState,
     /// What the vendor has of the stack.
     pub connected: Option<Value>,
     /// Somebody else changed the stack's things while the run was at work.
@@ -228,11 +227,8 @@ pub struct Stored {
 /// One try of an upload, as the handler saw it.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// The run.
     pub run: u64,
-    /// Under which URL.
     pub url: String,
-    /// The bytes.
     pub body: Vec<u8>,
     /// The handler was told that it is stored.
     pub confirmed: bool,
@@ -241,7 +237,7 @@ pub struct Upload {
 /// Responses by URL. As S3 does, it stores what comes; as CloudFormation does, the first one counts.
 #[derive(Debug, Clone)]
 pub struct SimMailbox {
-    shelves: Arc<Shelves>,
+    shelves: Arc<Uploads>,
     account: Account,
     vendor: SimVendor,
     script: Arc<Script>,
@@ -250,7 +246,7 @@ pub struct SimMailbox {
 }
 
 #[derive(Debug, Default)]
-struct Shelves {
+struct Uploads {
     stored: Mutex<BTreeMap<String, Vec<Stored>>>,
     uploads: Mutex<Vec<Upload>>,
     arrived: Notify,
@@ -295,7 +291,7 @@ impl SimMailbox {
         let stored = Stored {
             body: body.to_vec(),
             run: self.run.as_ref().map_or(0, |run| run.number),
-            things: self.account.things(),
+            state: self.account.state(),
             connected: self.run.as_ref().and_then(|run| self.vendor.connected().remove(&run.stack)),
             disturbed: self.run.as_ref().is_some_and(|run| self.account.was_disturbed(run)),
         };
@@ -303,41 +299,41 @@ impl SimMailbox {
         self.shelves.arrived.notify_waiters();
     }
 
-    async fn take(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoAnswer> {
-        let mishap = self.script.enter(self.run.as_deref(), MAILBOX_CALL);
-        note(&self.script, self.run.as_deref(), MAILBOX_CALL, mishap);
-        match mishap {
-            None | Some(Mishap::HalfAnswer) => {
+    async fn take(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoResponse> {
+        let injected = self.script.enter(self.run.as_deref(), MAILBOX_CALL);
+        note(&self.script, self.run.as_deref(), MAILBOX_CALL, injected);
+        match injected {
+            None | Some(InjectedFault::HalfAnswer) => {
                 self.store(url, body);
                 Ok(200)
             }
-            Some(Mishap::AnswerLost) => {
+            Some(InjectedFault::AnswerLost) => {
                 self.store(url, body);
-                Err(NoAnswer("the connection broke".to_owned()))
+                Err(NoResponse("the connection broke".to_owned()))
             }
-            Some(Mishap::Denied | Mishap::DeniedByScp) => Ok(403),
-            Some(Mishap::Throttled | Mishap::Unavailable) => Ok(503),
-            Some(Mishap::Redirected) => Ok(302),
-            Some(Mishap::Broken) => Err(NoAnswer("no connection".to_owned())),
-            Some(Mishap::Silent) => silence(limit).await,
-            Some(Mishap::KilledBefore) => {
+            Some(InjectedFault::Denied | InjectedFault::DeniedByScp) => Ok(403),
+            Some(InjectedFault::Throttled | InjectedFault::Unavailable) => Ok(503),
+            Some(InjectedFault::Redirected) => Ok(302),
+            Some(InjectedFault::Broken) => Err(NoResponse("no connection".to_owned())),
+            Some(InjectedFault::Silent) => silence(limit).await,
+            Some(InjectedFault::KilledBefore) => {
                 killed(self.run.as_deref()).await;
                 Ok(503)
             }
-            Some(Mishap::KilledAfter) => {
+            Some(InjectedFault::KilledAfter) => {
                 self.store(url, body);
                 killed(self.run.as_deref()).await;
                 Ok(200)
             }
             #[expect(clippy::panic, reason = "the mishap that is asked for")]
-            Some(Mishap::Panic) => panic!("the upload panics, as the script says"),
+            Some(InjectedFault::Panic) => panic!("the upload panics, as the script says"),
         }
     }
 }
 
 #[async_trait]
 impl Mailbox for SimMailbox {
-    async fn put(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoAnswer> {
+    async fn put(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoResponse> {
         tokio::task::yield_now().await;
         let at = locked(&self.shelves.uploads).len();
         let run = self.run.as_ref().map_or(0, |run| run.number);

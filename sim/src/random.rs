@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use hawser::{
-    billing::{Export, Format, Id, Kind, Retention, Reuse, Scope},
+    billing::{Export, ExportId, Format, Kind, Retention, Reuse, Scope},
     protocol::origin::{Origin, RequestType},
 };
 
@@ -14,9 +14,9 @@ use crate::{
     account_file::{SupportFile, SupportPlan, TransferFile},
     actors::Actor,
     lambda::Deliveries,
-    life::{Life, Op, StackLife},
+    life::{Op, Scenario, StackScenario},
     script::Script,
-    stack::{ACCOUNT, BILLING, CONNECTION, Cut, Parameters, WITHOUT},
+    stack::{ACCOUNT, BILLING, CONNECTION, Cancellation, Parameters, WITHOUT},
 };
 
 /// Signs every notice of the simulation; a test searches all output for it.
@@ -54,26 +54,26 @@ const FAULTS_PER_MILLE: [u32; 5] = [0, 3, 10, 30, 100];
 const ACTS_PER_MILLE: [u32; 4] = [0, 0, 15, 60];
 
 /// A life, and how often its calls go wrong.
-pub fn life(seed: u64) -> (Life, u32) {
+pub fn scenario(seed: u64) -> (Scenario, u32) {
     let mut random = Rng::with_seed(seed);
     let count = *pick(&mut random, &[1, 1, 1, 2, 3]);
     let mut left = OPS_MAX;
-    let stacks: Vec<StackLife> = (0..count).map(|number| stack(&mut random, number, &mut left)).collect();
+    let stacks: Vec<StackScenario> = (0..count).map(|number| stack(&mut random, number, &mut left)).collect();
     let acts = *pick(&mut random, &ACTS_PER_MILLE);
-    let life = Life {
+    let scenario = Scenario {
         name: format!("seed {seed}"),
         account: account(&mut random, &stacks),
         lags: lags(&mut random),
         actor: (acts > 0).then(|| Actor::new(random.u64(..), acts)),
         stacks,
     };
-    (life, *pick(&mut random, &FAULTS_PER_MILLE))
+    (scenario, *pick(&mut random, &FAULTS_PER_MILLE))
 }
 
 /// Lets calls go wrong as the seed says.
-pub fn spoil(seed: u64, per_mille: u32, script: &Script) {
+pub fn inject(seed: u64, per_mille: u32, script: &Script) {
     if per_mille > 0 {
-        script.spoil_by_chance(seed, per_mille);
+        script.inject_randomly(seed, per_mille);
     }
 }
 
@@ -81,13 +81,13 @@ fn pick<'a, T>(random: &mut Rng, from: &'a [T]) -> &'a T {
     &from[random.usize(0..from.len())]
 }
 
-fn stack(random: &mut Rng, number: usize, left: &mut usize) -> StackLife {
+fn stack(random: &mut Rng, number: usize, left: &mut usize) -> StackScenario {
     let mut current = Vec::new();
     let mut ops = Vec::new();
     let updates = random.usize(0..8).min(*left / 2);
     *left -= updates;
     change(random, &mut current);
-    ops.push(Op::Create(parameters(&current), cut(random)));
+    ops.push(Op::Create(parameters(&current), truncated(random)));
     for _ in 0..updates {
         match random.u32(0..11) {
             0 => ops.push(Op::Deliver),
@@ -96,7 +96,7 @@ fn stack(random: &mut Rng, number: usize, left: &mut usize) -> StackLife {
             2 => ops.push(Op::Rest),
             _ => {
                 change(random, &mut current);
-                ops.push(Op::Update(parameters(&current), cut(random)));
+                ops.push(Op::Update(parameters(&current), truncated(random)));
             }
         }
     }
@@ -104,7 +104,7 @@ fn stack(random: &mut Rng, number: usize, left: &mut usize) -> StackLife {
         ops.push(Op::Rest);
     }
     let deliveries = if random.bool() { Deliveries::Plain } else { Deliveries::ByChance(random.fork()) };
-    StackLife { name: format!("stack{number}"), ops, deliveries }
+    StackScenario { name: format!("stack{number}"), ops, deliveries }
 }
 
 /// Changes one or two parameters, now and then to what is refused.
@@ -141,10 +141,10 @@ fn change(random: &mut Rng, current: &mut Vec<(&'static str, &'static str)>) {
 const SLIPS: [(&str, &str); 4] =
     [("Kind", "Everything"), ("Format", "Excel"), ("NoticeUrl", "http://vendor.example/notices"), ("NamePrefix", "another")];
 
-fn cut(random: &mut Rng) -> Option<Cut> {
+fn truncated(random: &mut Rng) -> Option<Cancellation> {
     let after = *pick(random, &[0, 10, 50, 90, 130, 200, 1500, 30_000]);
     let resource = *pick(random, &[BILLING, CONNECTION]);
-    (random.u32(0..6) == 0).then(|| Cut { resource, after: Duration::from_millis(after) })
+    (random.u32(0..6) == 0).then(|| Cancellation { resource, after: Duration::from_millis(after) })
 }
 
 fn lags(random: &mut Rng) -> Lags {
@@ -153,7 +153,7 @@ fn lags(random: &mut Rng) -> Lags {
     Lags { call: Duration::from_millis(*pick(random, &[0, 20, 20, 700])), role, bucket, policy }
 }
 
-fn account(random: &mut Rng, stacks: &[StackLife]) -> AccountFile {
+fn account(random: &mut Rng, stacks: &[StackScenario]) -> AccountFile {
     let bucket = BucketFile::customers;
     let report = |name: &str, bucket: &str, time_unit: &str| ReportFile {
         time_unit: time_unit.to_owned(),
@@ -241,7 +241,7 @@ fn member_of(payer: &str) -> OrganizationFile {
 }
 
 /// The names of the Parquet report and its bucket that a stack derives.
-fn names_of(stack: &StackLife) -> Option<(String, String)> {
+fn names_of(stack: &StackScenario) -> Option<(String, String)> {
     names(&stack.name, Format::Parquet)
 }
 
@@ -264,6 +264,6 @@ pub fn names(stack: &str, format: Format) -> Option<(String, String)> {
         prefix: "acme".parse().ok()?,
         backfill: false,
     };
-    let id: Id = export.id(&origin);
+    let id: ExportId = export.id(&origin);
     Some((id.report().as_str().to_owned(), id.bucket(&origin.stack.account).ok()?.as_str().to_owned()))
 }

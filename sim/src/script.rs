@@ -15,7 +15,7 @@ use crate::locked;
 
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mishap {
+pub enum InjectedFault {
     /// Denied by the account's policies; the vendor and the mailbox answer 403; there are no credentials to sign with.
     Denied,
     /// Denied by a service control policy.
@@ -49,7 +49,7 @@ pub const MAILBOX_CALL: &str = "mailbox:PUT";
 /// The name under which the script counts proofs of identity.
 pub const IDENTITY_CALL: &str = "identity:sign";
 
-impl Mishap {
+impl InjectedFault {
     /// Every mishap.
     pub const ALL: [Self; 12] = [
         Self::Denied,
@@ -68,7 +68,7 @@ impl Mishap {
 
     /// Whether it can happen to a call. AWS's endpoints send no redirects that the client would show, the vendor and the
     /// mailbox know no service control policies, and signing is no call over a network.
-    pub fn can_meet(self, call: &str) -> bool {
+    pub fn applies_to(self, call: &str) -> bool {
         match call {
             VENDOR_CALL | MAILBOX_CALL => self != Self::DeniedByScp,
             IDENTITY_CALL => matches!(self, Self::Denied | Self::Panic | Self::KilledBefore),
@@ -102,31 +102,38 @@ pub struct Run {
     pub number: u64,
     /// What it works on.
     pub label: Label,
-    /// For which stack.
     pub stack: String,
     /// Changes of the account that it made itself.
     pub writes: AtomicU64,
     /// Changes that the stack and the actors had made when it began.
     pub began_at: u64,
-    dead: AtomicBool,
-    death: Notify,
+    is_killed: AtomicBool,
+    killed: Notify,
 }
 
 impl Run {
     pub(crate) fn new(number: u64, label: Label, stack: String, began_at: u64) -> Self {
-        Self { number, label, stack, writes: AtomicU64::new(0), began_at, dead: AtomicBool::new(false), death: Notify::new() }
+        Self {
+            number,
+            label,
+            stack,
+            writes: AtomicU64::new(0),
+            began_at,
+            is_killed: AtomicBool::new(false),
+            killed: Notify::new(),
+        }
     }
 
     /// The process is killed here.
-    pub(crate) async fn die(&self) {
-        self.dead.store(true, Ordering::Relaxed);
-        self.death.notify_one();
+    pub(crate) async fn kill(&self) {
+        self.is_killed.store(true, Ordering::Relaxed);
+        self.killed.notify_one();
         std::future::pending::<()>().await;
     }
 
     /// Ends when the process is killed.
-    pub(crate) async fn death(&self) {
-        self.death.notified().await;
+    pub(crate) async fn killed(&self) {
+        self.killed.notified().await;
     }
 }
 
@@ -139,16 +146,16 @@ pub struct Script {
 #[derive(Debug, Default)]
 struct State {
     /// By name and by how often that name was called before.
-    by_call: BTreeMap<(String, usize), Mishap>,
+    by_call: BTreeMap<(String, usize), InjectedFault>,
     /// By step and by how often that step was taken before.
-    by_step: BTreeMap<(Step, usize), Mishap>,
+    by_step: BTreeMap<(Step, usize), InjectedFault>,
     chance: Option<Chance>,
     paused: bool,
     counts: BTreeMap<String, usize>,
     steps: BTreeMap<Step, usize>,
     calls: Vec<&'static str>,
-    met: BTreeMap<(Step, Mishap), u64>,
-    spoiled_runs: BTreeSet<u64>,
+    met: BTreeMap<(Step, InjectedFault), u64>,
+    faulted_runs: BTreeSet<u64>,
     transcript: Option<Vec<String>>,
 }
 
@@ -160,27 +167,27 @@ struct Chance {
 
 impl Script {
     /// Lets the `nth` call (from 0) of that name go wrong.
-    pub fn spoil(&self, call: &str, nth: usize, mishap: Mishap) {
-        locked(&self.state).by_call.insert((call.to_owned(), nth), mishap);
+    pub fn inject(&self, call: &str, nth: usize, injected: InjectedFault) {
+        locked(&self.state).by_call.insert((call.to_owned(), nth), injected);
     }
 
     /// Lets every call of that name go wrong.
-    pub fn spoil_all(&self, call: &str, mishap: Mishap) {
-        self.spoil(call, usize::MAX, mishap);
+    pub fn inject_all(&self, call: &str, injected: InjectedFault) {
+        self.inject(call, usize::MAX, injected);
     }
 
     /// Lets a step go wrong when it is taken for the `nth` time (from 0).
-    pub fn spoil_step(&self, step: Step, nth: usize, mishap: Mishap) {
-        locked(&self.state).by_step.insert((step, nth), mishap);
+    pub fn inject_at_step(&self, step: Step, nth: usize, injected: InjectedFault) {
+        locked(&self.state).by_step.insert((step, nth), injected);
     }
 
     /// Lets each call go wrong with a chance of so many in a thousand.
-    pub fn spoil_by_chance(&self, seed: u64, per_mille: u32) {
+    pub fn inject_randomly(&self, seed: u64, per_mille: u32) {
         locked(&self.state).chance = Some(Chance { random: fastrand::Rng::with_seed(seed), per_mille });
     }
 
     /// Ends all mishaps; what was called stays on record.
-    pub fn heal(&self) {
+    pub fn clear_faults(&self) {
         let mut state = locked(&self.state);
         state.by_call.clear();
         state.by_step.clear();
@@ -198,13 +205,13 @@ impl Script {
     }
 
     /// Every mishap that happened to a step, and how often.
-    pub fn met(&self) -> BTreeMap<(Step, Mishap), u64> {
+    pub fn met(&self) -> BTreeMap<(Step, InjectedFault), u64> {
         locked(&self.state).met.clone()
     }
 
     /// The runs that met a mishap.
-    pub fn spoiled_runs(&self) -> BTreeSet<u64> {
-        locked(&self.state).spoiled_runs.clone()
+    pub fn faulted_runs(&self) -> BTreeSet<u64> {
+        locked(&self.state).faulted_runs.clone()
     }
 
     /// While paused, nothing goes wrong.
@@ -231,7 +238,7 @@ impl Script {
     }
 
     /// Records a call and says what goes wrong with it.
-    pub(crate) fn enter(&self, run: Option<&Run>, call: &'static str) -> Option<Mishap> {
+    pub(crate) fn enter(&self, run: Option<&Run>, call: &'static str) -> Option<InjectedFault> {
         let mut state = locked(&self.state);
         let count = state.counts.entry(call.to_owned()).or_default();
         let nth = std::mem::replace(count, *count + 1);
@@ -247,21 +254,21 @@ impl Script {
         let given = state.by_call.get(&(call.to_owned(), nth)).or_else(|| state.by_call.get(&(call.to_owned(), usize::MAX)));
         let always = step.and_then(|step| state.by_step.get(&(step, usize::MAX)));
         let given = given.or_else(|| nth_step.and_then(|key| state.by_step.get(&key))).or(always).copied();
-        let mishap = given.or_else(|| state.chance.as_mut().and_then(|chance| chance.strike(call)));
-        if let (Some(step), Some(mishap)) = (step, mishap) {
-            *state.met.entry((step, mishap)).or_default() += 1;
-            state.spoiled_runs.extend(run.map(|run| run.number));
+        let injected = given.or_else(|| state.chance.as_mut().and_then(|chance| chance.roll(call)));
+        if let (Some(step), Some(injected)) = (step, injected) {
+            *state.met.entry((step, injected)).or_default() += 1;
+            state.faulted_runs.extend(run.map(|run| run.number));
         }
-        mishap
+        injected
     }
 }
 
 impl Chance {
-    fn strike(&mut self, call: &str) -> Option<Mishap> {
+    fn roll(&mut self, call: &str) -> Option<InjectedFault> {
         if self.random.u32(0..1000) >= self.per_mille {
             return None;
         }
-        let possible: Vec<Mishap> = Mishap::ALL.into_iter().filter(|mishap| mishap.can_meet(call)).collect();
+        let possible: Vec<InjectedFault> = InjectedFault::ALL.into_iter().filter(|injected| injected.applies_to(call)).collect();
         self.random.choice(possible)
     }
 }

@@ -19,7 +19,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     World,
-    lambda::{Deliveries, Ran, invoke},
+    lambda::{Deliveries, Invocation, invoke},
     locked,
     model::RESPONSE_BYTES_MAX,
     parties::{SIGNATURE, Stored},
@@ -54,7 +54,6 @@ pub const WITHOUT: &str = "Without";
 /// How an operation on a stack ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// As asked.
     Complete,
     /// Back to what was before.
     RolledBack,
@@ -64,8 +63,7 @@ pub enum Status {
 
 /// The stack is told to give up while this resource is worked on, so long after its request was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut {
-    /// The resource.
+pub struct Cancellation {
     pub resource: &'static str,
     /// After its request was sent.
     pub after: Duration,
@@ -73,17 +71,15 @@ pub struct Cut {
 
 /// How CloudFormation took a request's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Closed {
-    /// It still waits.
+pub enum RequestOutcome {
     Open,
-    /// With this response.
     Answered(Value),
     /// With a response that breaks the rules.
     Refused(String),
     /// Nothing came in time.
     TimedOut,
     /// It was told to give up.
-    Cut,
+    Cancelled,
 }
 
 /// One request and all that came of it.
@@ -93,12 +89,10 @@ pub struct Exchange {
     pub event: Value,
     /// Where the response goes.
     pub url: String,
-    /// What it is.
     pub label: Label,
     /// Every run of the function with it.
-    pub runs: Vec<Ran>,
-    /// How it ended.
-    pub closed: Closed,
+    pub runs: Vec<Invocation>,
+    pub closed: RequestOutcome,
     /// What was stored under the URL; filled when the stack comes to rest.
     pub stored: Vec<Stored>,
 }
@@ -148,7 +142,7 @@ type Resources = BTreeMap<&'static str, Known>;
 
 /// An Update that is being rolled back: where to, and what is still to be done.
 #[derive(Debug, Clone)]
-struct WayBack {
+struct PendingRollback {
     earlier: Resources,
     failed: Parameters,
     left: Vec<&'static str>,
@@ -162,7 +156,7 @@ pub struct Stack {
     id: String,
     resources: Resources,
     parameters: Parameters,
-    way_back: Option<WayBack>,
+    pending_rollback: Option<PendingRollback>,
     requests: usize,
     at_work: JoinSet<()>,
     /// Everything that was sent, in order.
@@ -195,7 +189,7 @@ impl Stack {
             id: stack_id(name),
             resources: Resources::new(),
             parameters: Parameters::new(),
-            way_back: None,
+            pending_rollback: None,
             requests: 0,
             at_work: JoinSet::new(),
             exchanges: Vec::new(),
@@ -234,22 +228,22 @@ impl Stack {
     }
 
     /// Waits until no run of the function is at work, and none will come any more.
-    pub async fn come_to_rest(&mut self) {
+    pub async fn drain_runs(&mut self) {
         while self.at_work.join_next().await.is_some() {}
     }
 
     /// Creates the stack; a failure rolls back by deleting what was begun.
     pub async fn create(&mut self, parameters: Parameters) -> Status {
-        self.create_cut(parameters, None).await
+        self.create_cancelled_by(parameters, None).await
     }
 
     /// Creates the stack, and perhaps is told to give up on the way.
-    pub async fn create_cut(&mut self, parameters: Parameters, cut: Option<Cut>) -> Status {
+    pub async fn create_cancelled_by(&mut self, parameters: Parameters, truncated: Option<Cancellation>) -> Status {
         self.parameters = parameters;
         self.set_status("CREATE_IN_PROGRESS");
         self.world.account.make_role();
         for name in self.wanted() {
-            if !self.make(name, cut).await {
+            if !self.make(name, truncated).await {
                 self.set_status("ROLLBACK_IN_PROGRESS");
                 return if self.delete_all().await {
                     self.ends("ROLLBACK_COMPLETE", Status::RolledBack)
@@ -263,22 +257,22 @@ impl Stack {
 
     /// Updates the stack; a failure sends Updates back to the earlier properties.
     pub async fn update(&mut self, parameters: Parameters) -> Status {
-        self.update_cut(parameters, None).await
+        self.update_cancelled_by(parameters, None).await
     }
 
     /// Updates the stack, and perhaps is told to give up on the way (`CancelUpdateStack`).
-    pub async fn update_cut(&mut self, parameters: Parameters, cut: Option<Cut>) -> Status {
+    pub async fn update_cancelled_by(&mut self, parameters: Parameters, truncated: Option<Cancellation>) -> Status {
         let (failed, earlier) = (parameters.clone(), self.resources.clone());
         let before = std::mem::replace(&mut self.parameters, parameters);
         self.set_status("UPDATE_IN_PROGRESS");
-        if self.bring_forward(cut).await {
+        if self.apply_update(truncated).await {
             self.set_status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS");
             self.clean_up(&earlier).await;
             return self.ends("UPDATE_COMPLETE", Status::Complete);
         }
         self.parameters = before;
         let left = IN_ORDER.into_iter().filter(|name| earlier.contains_key(name)).collect();
-        self.way_back = Some(WayBack { earlier, failed, left, reached: self.resources.clone() });
+        self.pending_rollback = Some(PendingRollback { earlier, failed, left, reached: self.resources.clone() });
         self.roll_back(false).await
     }
 
@@ -327,10 +321,10 @@ impl Stack {
     }
 
     /// Creates one resource. What failed is known by the id to delete it with.
-    async fn make(&mut self, name: &'static str, cut: Option<Cut>) -> bool {
+    async fn make(&mut self, name: &'static str, truncated: Option<Cancellation>) -> bool {
         let properties = self.properties(name);
         self.set_resource(name, "CREATE_IN_PROGRESS", Some(""));
-        match self.request("Create", name, None, properties.clone(), None, cut).await {
+        match self.request("Create", name, None, properties.clone(), None, truncated).await {
             Answer::Success { known, whole } => {
                 self.set_resource(name, "CREATE_COMPLETE", Some(&known.physical_id));
                 self.resources.insert(name, known);
@@ -344,25 +338,32 @@ impl Stack {
         }
     }
 
-    async fn bring_forward(&mut self, cut: Option<Cut>) -> bool {
+    async fn apply_update(&mut self, truncated: Option<Cancellation>) -> bool {
         for name in self.wanted() {
             let wanted = self.properties(name);
             let Some(known) = self.resources.get(name).cloned() else {
-                if self.make(name, cut).await {
+                if self.make(name, truncated).await {
                     continue;
                 }
                 return false;
             };
-            if known.properties != wanted && !self.change(name, &known, wanted, known.properties.clone(), cut).await {
+            if known.properties != wanted && !self.change(name, &known, wanted, known.properties.clone(), truncated).await {
                 return false;
             }
         }
         true
     }
 
-    async fn change(&mut self, name: &'static str, known: &Known, wanted: Value, old: Value, cut: Option<Cut>) -> bool {
+    async fn change(
+        &mut self,
+        name: &'static str,
+        known: &Known,
+        wanted: Value,
+        old: Value,
+        truncated: Option<Cancellation>,
+    ) -> bool {
         self.set_resource(name, "UPDATE_IN_PROGRESS", None);
-        match self.request("Update", name, Some(&known.physical_id), wanted, Some(old), cut).await {
+        match self.request("Update", name, Some(&known.physical_id), wanted, Some(old), truncated).await {
             Answer::Success { known, whole } => {
                 self.set_resource(name, "UPDATE_COMPLETE", Some(&known.physical_id));
                 self.resources.insert(name, known);
@@ -377,7 +378,9 @@ impl Stack {
 
     async fn roll_back(&mut self, skip: bool) -> Status {
         self.set_status("UPDATE_ROLLBACK_IN_PROGRESS");
-        let Some(mut way) = self.way_back.take() else { return self.ends("UPDATE_ROLLBACK_COMPLETE", Status::RolledBack) };
+        let Some(mut way) = self.pending_rollback.take() else {
+            return self.ends("UPDATE_ROLLBACK_COMPLETE", Status::RolledBack);
+        };
         while let Some(name) = way.left.first().copied() {
             let Some(before) = way.earlier.get(name) else { continue };
             // The failed properties are the old ones now, also where the failed Update changed nothing.
@@ -387,7 +390,7 @@ impl Stack {
             let known = self.resources.get(name).cloned().unwrap_or_else(|| before.clone());
             let touched = old != before.properties || known.properties != before.properties;
             if touched && !skip && !self.change(name, &known, before.properties.clone(), old, None).await {
-                self.way_back = Some(way);
+                self.pending_rollback = Some(way);
                 return self.ends("UPDATE_ROLLBACK_FAILED", Status::Failed);
             }
             if skip {
@@ -436,7 +439,7 @@ impl Stack {
     }
 
     async fn delete_all(&mut self) -> bool {
-        self.way_back = None;
+        self.pending_rollback = None;
         for name in IN_ORDER.into_iter().rev() {
             let Some(known) = self.resources.get(name).cloned() else { continue };
             self.set_resource(name, "DELETE_IN_PROGRESS", None);
@@ -485,7 +488,7 @@ impl Stack {
         id: Option<&str>,
         properties: Value,
         old: Option<Value>,
-        cut: Option<Cut>,
+        truncated: Option<Cancellation>,
     ) -> Answer {
         self.requests += 1;
         let request_id = format!("request-{}", self.requests);
@@ -505,7 +508,8 @@ impl Stack {
             event["OldResourceProperties"] = old;
         }
         let label = Label { resource, request: kind };
-        let exchange = Exchange { event, url: url.clone(), label, runs: Vec::new(), closed: Closed::Open, stored: Vec::new() };
+        let exchange =
+            Exchange { event, url: url.clone(), label, runs: Vec::new(), closed: RequestOutcome::Open, stored: Vec::new() };
         let exchange = Arc::new(Mutex::new(exchange));
         self.exchanges.push(Arc::clone(&exchange));
         let delivery = self.deliveries.next(label);
@@ -516,15 +520,17 @@ impl Stack {
         if let Some(again) = delivery.again {
             self.at_work.spawn(invoke(self.world.clone(), self.id.clone(), Arc::clone(&exchange), delivery.late + again));
         }
-        let cut = cut.filter(|cut| cut.resource == resource).map(|cut| cut.after);
-        let first = timeout(cut.unwrap_or(SERVICE_TIMEOUT), self.world.mailbox.wait(&url)).await;
-        let closed = match (&first, cut) {
-            (Ok(stored), _) => accept(&locked(&exchange).event, &stored.body).map_or_else(Closed::Refused, Closed::Answered),
-            (Err(_), Some(_)) => Closed::Cut,
-            (Err(_), None) => Closed::TimedOut,
+        let truncated = truncated.filter(|truncated| truncated.resource == resource).map(|truncated| truncated.after);
+        let first = timeout(truncated.unwrap_or(SERVICE_TIMEOUT), self.world.mailbox.wait(&url)).await;
+        let closed = match (&first, truncated) {
+            (Ok(stored), _) => {
+                accept(&locked(&exchange).event, &stored.body).map_or_else(RequestOutcome::Refused, RequestOutcome::Answered)
+            }
+            (Err(_), Some(_)) => RequestOutcome::Cancelled,
+            (Err(_), None) => RequestOutcome::TimedOut,
         };
         self.world.script.note(|| match &closed {
-            Closed::Answered(response) => {
+            RequestOutcome::Answered(response) => {
                 let text = |name: &str| response[name].as_str().unwrap_or_default().to_owned();
                 format!("{} {label}: {} {} {}", self.world.now(), text("Status"), text("PhysicalResourceId"), text("Reason"))
             }
@@ -534,10 +540,10 @@ impl Stack {
         self.read(&closed, id, resource, &locked(&exchange).event)
     }
 
-    fn read(&self, closed: &Closed, id: Option<&str>, resource: &str, event: &Value) -> Answer {
+    fn read(&self, closed: &RequestOutcome, id: Option<&str>, resource: &str, event: &Value) -> Answer {
         // CloudFormation makes an id up for a Create that it got no usable answer to, and goes on.
         let kept = || id.map_or_else(|| format!("stack-{resource}-1A2B3C4D5E6F"), str::to_owned);
-        let Closed::Answered(response) = closed else { return Answer::Failed { physical_id: kept() } };
+        let RequestOutcome::Answered(response) = closed else { return Answer::Failed { physical_id: kept() } };
         let answered = response["PhysicalResourceId"].as_str().unwrap_or_default().to_owned();
         if response["Status"] != "SUCCESS" {
             return Answer::Failed { physical_id: id.map_or(answered, str::to_owned) };

@@ -175,7 +175,7 @@ pub(super) struct Dictionary {
 }
 
 /// Why a table or its configuration is refused.
-pub(super) type Refusal = String;
+pub(super) type TableError = String;
 
 impl Dictionary {
     pub(super) fn new(changes: BTreeMap<String, TableFile>) -> Self {
@@ -203,7 +203,7 @@ impl Dictionary {
     }
 
     /// The columns of a table in a configuration, as `GetTable` has them.
-    pub(super) fn columns(&self, table: &str, configuration: &BTreeMap<String, String>) -> Result<Vec<String>, Refusal> {
+    pub(super) fn columns(&self, table: &str, configuration: &BTreeMap<String, String>) -> Result<Vec<String>, TableError> {
         let known = self.known(table).ok_or_else(|| format!("Table {table} does not exist"))?;
         let properties = self.properties(table).unwrap_or_default();
         for (name, value) in configuration {
@@ -224,7 +224,11 @@ impl Dictionary {
     }
 
     /// Checks a query against its table: `SELECT a, b FROM table WHERE …`, which is all the SQL that the service knows.
-    pub(super) fn check(&self, query: &str, configurations: &BTreeMap<String, BTreeMap<String, String>>) -> Result<(), Refusal> {
+    pub(super) fn check(
+        &self,
+        query: &str,
+        configurations: &BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Result<(), TableError> {
         let table = table_of(query).ok_or("Query statement could not be parsed")?;
         if let Some(other) = configurations.keys().find(|name| **name != table) {
             return Err(format!("Table configuration of {other} does not belong to the query"));

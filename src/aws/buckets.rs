@@ -15,10 +15,10 @@ pub trait Buckets: Send + Sync {
     /// own keys or the account's default key for S3 do it.
     async fn bucket_key(&self, bucket: &BucketName, owner: &AccountId) -> Result<Option<String>, Fault>;
     /// `s3:ListObjectsV2` with `/` as the delimiter, every page up to [`OBJECTS_LISTED_MAX`]: one level of a bucket.
-    async fn list_level(&self, bucket: &BucketName, owner: &AccountId, prefix: &str) -> Result<Level, Fault>;
+    async fn list_folder(&self, bucket: &BucketName, owner: &AccountId, prefix: &str) -> Result<FolderListing, Fault>;
     /// `s3:GetObject`, at most the first `max` bytes.
     async fn read_object(&self, bucket: &BucketName, owner: &AccountId, key: &str, max: usize) -> Result<Vec<u8>, Fault>;
-    /// `s3:HeadBucket`: `true` if the owner has it, `false` if nobody has it; another owner's is [`FaultKind::Denied`].
+    /// `s3:HeadBucket`: `true` if the owner has it, `false` if nobody has it; another owner's is [`FaultKind::Denied`](super::FaultKind::Denied).
     async fn bucket_exists(&self, bucket: &BucketName, owner: &AccountId) -> Result<bool, Fault>;
     /// `s3:GetBucketLocation`
     async fn bucket_region(&self, bucket: &BucketName, owner: &AccountId) -> Result<Region, Fault>;
@@ -41,19 +41,19 @@ pub trait Buckets: Send + Sync {
     async fn list_versions(&self, bucket: &BucketName, owner: &AccountId, prefix: &str, max: u16) -> Result<Vec<Version>, Fault>;
     /// `s3:DeleteObjects`, at most 1,000 at once; in a bucket that is gone already it is success.
     async fn delete_versions(&self, bucket: &BucketName, owner: &AccountId, versions: &[Version]) -> Result<(), Fault>;
-    /// `s3:DeleteBucket`; one that is gone already is success, one with data is [`FaultKind::NotEmpty`].
+    /// `s3:DeleteBucket`; one that is gone already is success, one with data is [`FaultKind::NotEmpty`](super::FaultKind::NotEmpty).
     async fn delete_bucket(&self, bucket: &BucketName, owner: &AccountId) -> Result<(), Fault>;
 }
 
 /// One level of a bucket's keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Level {
+pub struct FolderListing {
     /// The objects directly below the prefix.
     pub objects: Vec<Object>,
     /// What looks like folders below it: whole keys that end in `/`.
     pub folders: Vec<String>,
     /// Whether there is more than was listed ([`OBJECTS_LISTED_MAX`]).
-    pub cut: bool,
+    pub truncated: bool,
 }
 
 /// Objects and folders of one level, at most: ten pages. A month of the largest reports has some hundred files.
@@ -62,7 +62,6 @@ pub const OBJECTS_LISTED_MAX: usize = 10_000;
 /// An object as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// Its key.
     pub key: String,
     /// Bytes.
     pub size: u64,
@@ -73,7 +72,6 @@ pub struct Object {
 /// One version of one object, or a delete marker.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// The object's key.
     pub key: String,
     /// S3's version id; `null` in a bucket that never had versioning.
     pub version_id: String,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Fault, Tags};
-use crate::names::{AccountId, Partition, Region, ReportName};
+use crate::names::{AccountId, ExportName, Partition, Region};
 
 /// The calls of Cost and Usage Reports.
 #[async_trait]
@@ -11,11 +11,11 @@ pub trait CostReports: Send + Sync {
     /// `cur:DescribeReportDefinitions`, every page (HW-B4).
     async fn describe_reports(&self) -> Result<Vec<Report>, Fault>;
     /// `cur:ListTagsForResource`
-    async fn report_tags(&self, report: &ReportName) -> Result<Tags, Fault>;
+    async fn report_tags(&self, report: &ExportName) -> Result<Tags, Fault>;
     /// `cur:PutReportDefinition`
     async fn put_report(&self, report: &Report, tags: &Tags) -> Result<(), Fault>;
     /// `cur:DeleteReportDefinition`; one that is gone already is success.
-    async fn delete_report(&self, report: &ReportName) -> Result<(), Fault>;
+    async fn delete_report(&self, report: &ExportName) -> Result<(), Fault>;
 }
 
 /// A Cost and Usage Report definition, in the service's own words so that nothing is lost in translation.
@@ -33,9 +33,7 @@ pub struct Report {
     pub elements: Vec<String>,
     /// Where data is delivered.
     pub bucket: String,
-    /// Below which key.
     pub prefix: String,
-    /// The bucket's Region.
     pub region: String,
     /// `ATHENA`, `REDSHIFT`, `QUICKSIGHT`.
     pub artifacts: Vec<String>,
@@ -56,7 +54,7 @@ pub const SPLIT_ELEMENT: &str = "SPLIT_COST_ALLOCATION_DATA";
 
 impl Report {
     /// The same without split cost allocation data, if it asks for them.
-    pub fn without_split(&self) -> Option<Self> {
+    pub fn without_split_columns(&self) -> Option<Self> {
         let elements: Vec<String> = self.elements.iter().filter(|element| *element != SPLIT_ELEMENT).cloned().collect();
         (elements.len() < self.elements.len()).then(|| Self { elements, ..self.clone() })
     }

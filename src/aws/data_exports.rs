@@ -54,9 +54,7 @@ pub struct DataExport {
     pub bucket: String,
     /// Whose bucket it is; the export's own account when absent.
     pub bucket_owner: Option<String>,
-    /// Below which key.
     pub prefix: String,
-    /// The bucket's Region.
     pub region: String,
     /// `CUSTOM`, `ATHENA` or `REDSHIFT`.
     pub output_type: String,
@@ -93,9 +91,7 @@ pub struct ExportStatus {
 /// An export as `ListExports` names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExportSummary {
-    /// Its ARN.
     pub arn: String,
-    /// Its name.
     pub name: String,
 }
 
@@ -104,7 +100,6 @@ pub struct ExportSummary {
 pub struct Table {
     /// Such as `COST_AND_USAGE_REPORT`.
     pub name: String,
-    /// Its properties.
     pub properties: Vec<TableProperty>,
 }
 

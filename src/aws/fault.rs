@@ -12,7 +12,6 @@ use crate::{
 /// Why a call failed, as far as Hawser decides by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
-    /// Access denied.
     Denied,
     /// Access denied by an explicit deny in a service control policy (F-5).
     DeniedByScp,
@@ -45,13 +44,11 @@ pub enum FaultKind {
 pub struct Fault {
     /// The IAM action that was tried, such as `s3:CreateBucket`.
     pub action: &'static str,
-    /// What it means.
     pub kind: FaultKind,
     /// AWS's error code, or what the transport said.
     pub code: String,
     /// AWS's own words.
     pub message: String,
-    /// AWS's request id.
     pub request_id: Option<String>,
 }
 

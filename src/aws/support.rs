@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::Fault;
 
-/// The calls of AWS Support. Each can be [`FaultKind::NoSubscription`].
+/// The calls of AWS Support. Each can be [`FaultKind::NoSubscription`](super::FaultKind::NoSubscription).
 #[async_trait]
 pub trait Support: Send + Sync {
     /// `support:DescribeServices`: what a case can be about.
@@ -21,9 +21,7 @@ pub trait Support: Send + Sync {
 /// A service that AWS Support takes cases about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SupportService {
-    /// Its code.
     pub code: String,
-    /// Its name.
     pub name: String,
     /// Its categories: code and name.
     pub categories: Vec<(String, String)>,
@@ -34,7 +32,6 @@ pub struct SupportService {
 pub struct SupportCase {
     /// What a person calls it by; the longer id where there is none.
     pub display_id: String,
-    /// Its subject.
     pub subject: String,
 }
 
@@ -47,7 +44,6 @@ pub struct NewCase {
     pub category: String,
     /// From [`Support::support_severities`].
     pub severity: String,
-    /// The subject.
     pub subject: String,
     /// At most 8,000 characters.
     pub body: String,

@@ -9,7 +9,7 @@ use crate::{
 
 /// The account's role in billing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccountRole {
+pub enum BillingPosition {
     /// It pays for the whole organization: its report covers every account.
     Management(Organization),
     /// Another account pays: a report made here would hold this account's costs only (F-23).
@@ -20,21 +20,21 @@ pub enum AccountRole {
     Unknown(String),
 }
 
-/// The same role as an attribute: `AccountRole`.
+/// The same role as an attribute: `BillingPosition`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RoleName {
-    /// [`AccountRole::Management`]
+pub enum PositionName {
+    /// [`BillingPosition::Management`]
     Management,
-    /// [`AccountRole::Member`]
+    /// [`BillingPosition::Member`]
     Member,
-    /// [`AccountRole::Standalone`]
+    /// [`BillingPosition::Standalone`]
     Standalone,
-    /// [`AccountRole::Unknown`]
+    /// [`BillingPosition::Unknown`]
     Unknown,
 }
 
-impl RoleName {
+impl PositionName {
     /// The attribute's text.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,9 +46,9 @@ impl RoleName {
     }
 }
 
-impl AccountRole {
+impl BillingPosition {
     /// Classifies the account from AWS's answer; `None` is `AWSOrganizationsNotInUseException`, the only answer that
-    /// means standalone (HW-B2). A denied call is [`AccountRole::Unknown`], never a guess (F-22).
+    /// means standalone (HW-B2). A denied call is [`BillingPosition::Unknown`], never a guess (F-22).
     ///
     /// # Errors
     /// Throttling and outages after all retries: not a fact about the account, so the request fails and can be
@@ -67,12 +67,12 @@ impl AccountRole {
     }
 
     /// The role's name.
-    pub fn name(&self) -> RoleName {
+    pub fn name(&self) -> PositionName {
         match self {
-            Self::Management(_) => RoleName::Management,
-            Self::Member(_) => RoleName::Member,
-            Self::Standalone => RoleName::Standalone,
-            Self::Unknown(_) => RoleName::Unknown,
+            Self::Management(_) => PositionName::Management,
+            Self::Member(_) => PositionName::Member,
+            Self::Standalone => PositionName::Standalone,
+            Self::Unknown(_) => PositionName::Unknown,
         }
     }
 

@@ -38,7 +38,7 @@ pub const ATTRIBUTES: [&str; 21] = [
 ];
 
 /// An attribute set with every name and no value.
-fn no_attributes() -> Attributes {
+fn empty_attributes() -> Attributes {
     ATTRIBUTES.into_iter().map(|name| (name, String::new())).collect()
 }
 
@@ -48,12 +48,12 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// What holds whatever is chosen.
-pub(super) fn of_the_account(export: &Export, facts: &Facts) -> Attributes {
-    let mut attributes = no_attributes();
+pub(super) fn account_attributes(export: &Export, facts: &Facts) -> Attributes {
+    let mut attributes = empty_attributes();
     attributes.insert("Kind", export.kind.as_str().to_owned());
     attributes.insert("Origin", "none".to_owned());
-    attributes.insert("AccountRole", facts.role.name().as_str().to_owned());
-    if let Some(organization) = facts.role.organization() {
+    attributes.insert("AccountRole", facts.billing_position.name().as_str().to_owned());
+    if let Some(organization) = facts.billing_position.organization() {
         let payer = organization.management_account.as_ref().map(|id| id.as_str().to_owned());
         attributes.insert("ManagementAccountId", payer.unwrap_or_default());
         attributes.insert("OrganizationId", organization.id.clone());
@@ -62,7 +62,7 @@ pub(super) fn of_the_account(export: &Export, facts: &Facts) -> Attributes {
     attributes
 }
 
-pub(super) fn describe_nothing(attributes: &mut Attributes, origin: &Origin, export: &Export) {
+pub(super) fn describe_no_export(attributes: &mut Attributes, origin: &Origin, export: &Export) {
     // A policy needs a legal ARN even where there is nothing to read; no bucket can have this name for long enough to
     // matter, because the policy also demands that it be this account's.
     let bucket = format!("arn:{}:s3:::{}-{}-none", origin.stack.partition, export.prefix, origin.stack.account);
@@ -80,7 +80,7 @@ pub(super) fn describe(
 ) {
     let partition = origin.stack.partition;
     let home = facts.region.as_ref().unwrap_or(&origin.stack.region);
-    let (bucket, region, prefix) = chosen.place();
+    let (bucket, region, prefix) = chosen.location();
     let bucket_arn = BucketName::existing(bucket).arn(partition);
     // The export's own keys and no other's. Its name and prefix may hold `*`, which IAM would read as a pattern.
     let keys = format!("{prefix}/{}/", chosen.name()).replace('*', "${*}");
@@ -147,9 +147,9 @@ fn decryptable(attributes: &mut Attributes, origin: &Origin, key: Option<(&str, 
 }
 
 /// Why a key of the bucket's is not told: IAM grants a key by its ARN and not by its alias, or nobody may look.
-pub(super) fn key_not_told(facts: &Facts, attributes: &Attributes) -> Option<String> {
+pub(super) fn undecryptable_reason(facts: &Facts, attributes: &Attributes) -> Option<String> {
     let bucket = attributes.get("BucketName")?;
-    if let Some(why) = facts.hidden_keys.get(bucket) {
+    if let Some(why) = facts.unreadable_keys.get(bucket) {
         return Some(format!(
             "if its bucket encrypts with a KMS key of yours, the role cannot decrypt, because the key is not known: {why}"
         ));
@@ -157,6 +157,6 @@ pub(super) fn key_not_told(facts: &Facts, attributes: &Attributes) -> Option<Str
     let key = facts.bucket_keys.get(bucket)?;
     let alias = key.contains("alias/") && !key.ends_with("alias/aws/s3");
     alias.then(|| {
-        format!("its bucket names its KMS key as `{key}`: name it by its ARN, so that the role can be granted to decrypt")
+        format!("its bucket refers to its KMS key as `{key}`: use the ARN instead, so that the role can be allowed to decrypt")
     })
 }

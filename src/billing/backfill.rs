@@ -22,13 +22,10 @@ const FAULT_BYTES_MAX: usize = 200;
 pub struct Backfill {
     /// What the export is.
     pub kind: Kind,
-    /// Its name.
     pub name: String,
     /// The bucket it delivers to.
     pub bucket: String,
-    /// Below which key.
     pub prefix: String,
-    /// Whose it is.
     pub account: AccountId,
     /// Where the console is.
     pub partition: Partition,
@@ -38,11 +35,11 @@ pub struct Backfill {
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum BackfillOutcome {
     /// A case is open, or was.
-    Asked,
+    Requested,
     /// The account's support plan has no API.
-    NoPlan,
+    NoSupportPlan,
     /// It could not be asked for, and why.
     Failed(String),
 }
@@ -77,13 +74,13 @@ impl Backfill {
     }
 
     /// The case that was opened for it already.
-    pub fn case_among<'a>(&self, cases: &'a [SupportCase]) -> Option<&'a SupportCase> {
+    pub fn matching_case<'a>(&self, cases: &'a [SupportCase]) -> Option<&'a SupportCase> {
         let subject = self.subject();
         cases.iter().find(|case| case.subject == subject)
     }
 
     /// The case to open, in codes that AWS names at the time; `None` if it names no service for billing.
-    pub fn case(&self, services: &[SupportService], severities: &[String]) -> Option<NewCase> {
+    pub fn new_case(&self, services: &[SupportService], severities: &[String]) -> Option<NewCase> {
         let says = |text: &str, word: &str| text.to_ascii_lowercase().contains(word);
         let service = services.iter().find(|service| service.code == "billing");
         let service = service.or_else(|| services.iter().find(|service| says(&service.name, "billing")))?;
@@ -103,14 +100,14 @@ impl Backfill {
     }
 
     /// The attribute: what became of it, and what a person can do.
-    pub fn told(&self, outcome: &Outcome) -> String {
+    pub fn status_text(&self, outcome: &BackfillOutcome) -> String {
         let by_hand =
             |why: &str| format!("{why}, so open a case (Account and billing) at {} and write: {}", self.link(), self.body());
         match outcome {
             // By its subject, which stays: its id has two forms.
-            Outcome::Asked => format!("asked for in the support case `{}`", self.subject()),
-            Outcome::NoPlan => by_hand("AWS Support takes cases by API only from accounts with a paid plan"),
-            Outcome::Failed(why) => by_hand(&format!("not asked for ({})", shorten(why, FAULT_BYTES_MAX))),
+            BackfillOutcome::Requested => format!("requested in the AWS Support case `{}`", self.subject()),
+            BackfillOutcome::NoSupportPlan => by_hand("AWS Support accepts cases by API only from accounts with a paid plan"),
+            BackfillOutcome::Failed(why) => by_hand(&format!("not requested ({})", shorten(why, FAULT_BYTES_MAX))),
         }
     }
 }
@@ -142,7 +139,7 @@ mod tests {
         let severities = ["urgent", "low", "normal"].map(str::to_owned);
         let chosen = |services: &[SupportService], severities: &[String]| {
             Ok::<_, crate::names::NameError>(
-                backfill()?.case(services, severities).map(|case| (case.service, case.category, case.severity)),
+                backfill()?.new_case(services, severities).map(|case| (case.service, case.category, case.severity)),
             )
         };
         let expect = |a: &str, b: &str, c: &str| Some((a.to_owned(), b.to_owned(), c.to_owned()));
@@ -163,8 +160,8 @@ mod tests {
     fn a_case_is_opened_once() -> Result<(), crate::names::NameError> {
         let backfill = backfill()?;
         let case = |subject: &str| SupportCase { display_id: "1".to_owned(), subject: subject.to_owned() };
-        assert_eq!(backfill.case_among(&[case("another"), case(&format!("{} once more", backfill.subject()))]), None);
-        assert!(backfill.case_among(&[case("another"), case(&backfill.subject())]).is_some());
+        assert_eq!(backfill.matching_case(&[case("another"), case(&format!("{} once more", backfill.subject()))]), None);
+        assert!(backfill.matching_case(&[case("another"), case(&backfill.subject())]).is_some());
         Ok(())
     }
 }

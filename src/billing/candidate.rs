@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     aws::{DataExport, Report},
     billing::{
-        facts::{BucketSeen, Facts},
+        facts::{BucketCheck, Facts},
         query::{self, kind_of},
         request::{Export, Format, Kind, is_plain},
     },
@@ -17,13 +17,12 @@ use crate::{
 pub enum Candidate {
     /// A Cost and Usage Report.
     Report(Report),
-    /// A Data Export.
     Export(DataExport),
 }
 
 /// Why it cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unsuitable {
+pub enum Mismatch {
     /// Another kind of data than is asked for: which, with its article.
     Kind(String),
     /// Coarser than hourly.
@@ -45,14 +44,14 @@ pub enum Unsuitable {
     /// It delivers to a bucket of another account.
     OtherAccount(String),
     /// Its bucket is gone, another account's, or not visible to the handler.
-    Bucket(BucketSeen),
+    Bucket(BucketCheck),
     /// Its prefix cannot stand in a policy as it is.
     Prefix,
     /// Marked by another Hawser stack, which may delete it.
     OtherStack,
 }
 
-impl fmt::Display for Unsuitable {
+impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kind(kind) => write!(f, "it is {kind}"),
@@ -60,16 +59,16 @@ impl fmt::Display for Unsuitable {
             Self::NoResourceIds => f.write_str("it has no resource ids"),
             Self::Format(format) => write!(f, "its format is {format}"),
             Self::BillingView => f.write_str("it covers one billing view only"),
-            Self::Filtered => f.write_str("its query leaves costs out"),
+            Self::Filtered => f.write_str("its query filters out costs"),
             Self::Query => f.write_str("its query is not a plain list of columns"),
             Self::Columns(columns) => write!(f, "its query lacks {columns}"),
             Self::Delivery(status) => write!(f, "its last delivery was {status}"),
             Self::OtherAccount(owner) => write!(f, "it delivers to account {owner}"),
-            Self::Bucket(BucketSeen::Absent) => f.write_str("its bucket does not exist"),
-            Self::Bucket(BucketSeen::Hidden(why)) => write!(f, "its bucket could not be seen: {why}"),
-            Self::Bucket(BucketSeen::Here) => f.write_str("its bucket is in another Region than it says"),
-            Self::Prefix => f.write_str("its prefix has characters that a policy would misread"),
-            Self::OtherStack => f.write_str("another stack made it and may remove it"),
+            Self::Bucket(BucketCheck::Absent) => f.write_str("its bucket does not exist"),
+            Self::Bucket(BucketCheck::Unreadable(why)) => write!(f, "its bucket could not be read: {why}"),
+            Self::Bucket(BucketCheck::Usable) => f.write_str("its bucket is in another Region than it states"),
+            Self::Prefix => f.write_str("its prefix contains characters that a policy would interpret"),
+            Self::OtherStack => f.write_str("another stack created it and may delete it"),
         }
     }
 }
@@ -103,7 +102,7 @@ impl Candidate {
     }
 
     /// Its bucket's name, Region, and the key below which its data are.
-    pub fn place(&self) -> (&str, &str, &str) {
+    pub fn location(&self) -> (&str, &str, &str) {
         match self {
             Self::Report(report) => (&report.bucket, &report.region, &report.prefix),
             Self::Export(export) => (&export.bucket, &export.region, &export.prefix),
@@ -151,7 +150,7 @@ impl Candidate {
     }
 
     /// AWS's own word for what is wrong with its delivery.
-    pub fn ailment(&self) -> Option<String> {
+    pub fn delivery_error(&self) -> Option<String> {
         match self {
             Self::Report(report) => report.last_status.clone().filter(|status| status != "SUCCESS"),
             Self::Export(export) if export.status.code == "UNHEALTHY" => {
@@ -163,7 +162,7 @@ impl Candidate {
 
     /// What makes it less than what was asked for, from its definition alone; the worst first. What the customer names
     /// may fall short of it.
-    pub fn shortcomings(&self, export: &Export) -> Vec<Unsuitable> {
+    pub fn mismatches(&self, export: &Export) -> Vec<Mismatch> {
         let mut all = Vec::new();
         if self.kind() != Some(export.kind) {
             let kind = match (self.kind(), self) {
@@ -173,69 +172,69 @@ impl Candidate {
                 }
                 (None, Self::Report(_)) => String::new(),
             };
-            return vec![Unsuitable::Kind(kind)];
+            return vec![Mismatch::Kind(kind)];
         }
         match self {
             Self::Report(report) => {
                 if report.time_unit != "HOURLY" {
-                    all.push(Unsuitable::Granularity(report.time_unit.clone()));
+                    all.push(Mismatch::Granularity(report.time_unit.clone()));
                 }
                 if !report.elements.iter().any(|element| element == "RESOURCES") {
-                    all.push(Unsuitable::NoResourceIds);
+                    all.push(Mismatch::NoResourceIds);
                 }
                 all.extend(self.other_format(export.format));
-                all.extend(report.billing_view.as_deref().filter(|view| !is_primary(view)).map(|_| Unsuitable::BillingView));
+                all.extend(report.billing_view.as_deref().filter(|view| !is_primary(view)).map(|_| Mismatch::BillingView));
             }
             Self::Export(known) => {
                 let properties = known.tables.values().next();
                 let property = |name: &str| properties.and_then(|properties| properties.get(name)).map(String::as_str);
                 // FOCUS 1.0 has no such property and is hourly.
                 if let Some(unit) = property("TIME_GRANULARITY").filter(|unit| *unit != "HOURLY") {
-                    all.push(Unsuitable::Granularity(unit.to_owned()));
+                    all.push(Mismatch::Granularity(unit.to_owned()));
                 }
                 if export.kind == Kind::CostAndUsageReport2 {
                     // Left out, the dictionary's defaults hold: hourly, and no resources.
-                    all.extend((property("INCLUDE_RESOURCES") != Some("TRUE")).then_some(Unsuitable::NoResourceIds));
+                    all.extend((property("INCLUDE_RESOURCES") != Some("TRUE")).then_some(Mismatch::NoResourceIds));
                 }
                 all.extend(self.other_format(export.format));
-                all.extend(property("BILLING_VIEW_ARN").filter(|view| !is_primary(view)).map(|_| Unsuitable::BillingView));
-                all.extend(query_falls_short(export.kind, &known.query));
+                all.extend(property("BILLING_VIEW_ARN").filter(|view| !is_primary(view)).map(|_| Mismatch::BillingView));
+                all.extend(query_mismatch(export.kind, &known.query));
             }
         }
         all
     }
 
-    fn other_format(&self, asked: Format) -> Option<Unsuitable> {
+    fn other_format(&self, asked: Format) -> Option<Mismatch> {
         let (format, compression) = match self {
             Self::Report(report) => (&report.format, &report.compression),
             Self::Export(export) => (&export.format, &export.compression),
         };
-        (self.format() != Some(asked)).then(|| Unsuitable::Format(format!("{format}/{compression}")))
+        (self.format() != Some(asked)).then(|| Mismatch::Format(format!("{format}/{compression}")))
     }
 
     /// What makes it of no use, whoever asks for it.
-    pub fn defect(&self, facts: &Facts) -> Option<Unsuitable> {
-        let (bucket, _, prefix) = self.place();
+    pub fn disqualification(&self, facts: &Facts) -> Option<Mismatch> {
+        let (bucket, _, prefix) = self.location();
         let owner = match self {
             Self::Report(_) => None,
             Self::Export(export) => export.bucket_owner.as_deref().filter(|owner| *owner != facts.account.as_str()),
         };
         if let Some(owner) = owner {
-            return Some(Unsuitable::OtherAccount(owner.to_owned()));
+            return Some(Mismatch::OtherAccount(owner.to_owned()));
         }
-        if let Some(ailment) = self.ailment() {
-            return Some(Unsuitable::Delivery(ailment));
+        if let Some(delivery_error) = self.delivery_error() {
+            return Some(Mismatch::Delivery(delivery_error));
         }
         if facts.other_stacks.contains(self.key()) {
-            return Some(Unsuitable::OtherStack);
+            return Some(Mismatch::OtherStack);
         }
         if !is_plain(prefix) || !is_plain(self.name()) {
-            return Some(Unsuitable::Prefix);
+            return Some(Mismatch::Prefix);
         }
         match facts.candidate_buckets.get(bucket) {
-            Some(BucketSeen::Here) => None,
-            Some(seen) => Some(Unsuitable::Bucket(seen.clone())),
-            None => Some(Unsuitable::Bucket(BucketSeen::Hidden("it was not looked at".to_owned()))),
+            Some(BucketCheck::Usable) => None,
+            Some(seen) => Some(Mismatch::Bucket(seen.clone())),
+            None => Some(Mismatch::Bucket(BucketCheck::Unreadable("it was not checked".to_owned()))),
         }
     }
 
@@ -243,7 +242,7 @@ impl Candidate {
     /// choice is stable (HW-B3): more detail, then the older, which has more history, then the name.
     pub fn rank(&self) -> (bool, String, String) {
         match self {
-            Self::Report(report) => (report.without_split().is_none(), String::new(), report.name.clone()),
+            Self::Report(report) => (report.without_split_columns().is_none(), String::new(), report.name.clone()),
             Self::Export(export) => {
                 (!export.is_split(), export.status.created_at.clone().unwrap_or_default(), export.arn.clone())
             }
@@ -256,14 +255,14 @@ fn is_primary(view: &str) -> bool {
     view.ends_with("billingview/primary")
 }
 
-fn query_falls_short(kind: Kind, text: &str) -> Option<Unsuitable> {
-    let Some(asked) = query::read(text) else { return Some(Unsuitable::Query) };
+fn query_mismatch(kind: Kind, text: &str) -> Option<Mismatch> {
+    let Some(asked) = query::read(text) else { return Some(Mismatch::Query) };
     if asked.filtered {
-        return Some(Unsuitable::Filtered);
+        return Some(Mismatch::Filtered);
     }
-    let missing = query::lacking(kind, &asked.columns?);
+    let missing = query::missing_columns(kind, &asked.columns?);
     let named: Vec<String> = missing.iter().take(COLUMNS_NAMED).map(|column| format!("`{column}`")).collect();
     let more = missing.len().saturating_sub(COLUMNS_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    (!missing.is_empty()).then(|| Unsuitable::Columns(format!("{}{more}", named.join(", "))))
+    (!missing.is_empty()).then(|| Mismatch::Columns(format!("{}{more}", named.join(", "))))
 }

@@ -1,7 +1,7 @@
 //! What Hawser asks AWS to deliver.
 
 use super::{
-    id::{Id, prefix_of},
+    id::{ExportId, prefix_of},
     request::Format,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 /// The S3 prefix differs by request, because re-creating an OVERWRITE_REPORT with the same name, bucket and prefix
 /// can corrupt its data (Cost and Usage Reports User Guide, "Editing your report"). It never ends in `/`, `|` or
 /// `.` (F-17).
-pub fn report(id: &Id, format: Format, bucket: &BucketName, region: &Region, request_id: &str) -> Report {
+pub fn report(id: &ExportId, format: Format, bucket: &BucketName, region: &Region, request_id: &str) -> Report {
     let (file_format, compression, artifacts) = match format {
         Format::Parquet => ("Parquet", "Parquet", vec!["ATHENA".to_owned()]),
         Format::Csv => ("textORcsv", "GZIP", Vec::new()),

@@ -10,9 +10,9 @@ use crate::{
     aws::{Aws, DataExport, Fault, FaultKind, Report, SPLIT_PROPERTY, TEST_OBJECT, Tags, Version},
     billing::{
         attributes::plain,
-        backfill::{Backfill, Outcome},
+        backfill::{Backfill, BackfillOutcome},
         choice::{limit_reached, quota_reached},
-        plan::{Plan, PolicySeen, Step, UPLOAD_DAYS_MAX},
+        plan::{Plan, PolicyBefore, Step, UPLOAD_DAYS_MAX},
         policy, query,
     },
     error::{Code, Failure},
@@ -21,7 +21,7 @@ use crate::{
     protocol::{
         origin::Origin,
         reply::Attributes,
-        retry::{patiently, patiently_while},
+        retry::{retry_eventual, retry_while},
     },
 };
 
@@ -34,29 +34,28 @@ const DATA_RESERVE: time::Duration = time::Duration::seconds(15);
 
 /// Why a plan was not carried through.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Halt {
+pub enum StepError {
     /// Something the plan was to make is there already: another delivery of the same event (HW-L5), or another actor,
     /// was faster. Observe and plan again.
     Raced(Failure),
-    /// A step failed.
     Failed(Failure),
 }
 
-impl From<Halt> for Failure {
-    fn from(halt: Halt) -> Self {
-        match halt {
-            Halt::Raced(failure) | Halt::Failed(failure) => failure,
+impl From<StepError> for Failure {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Raced(failure) | StepError::Failed(failure) => failure,
         }
     }
 }
 
-impl From<Failure> for Halt {
+impl From<Failure> for StepError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
 }
 
-impl From<Fault> for Halt {
+impl From<Fault> for StepError {
     fn from(fault: Fault) -> Self {
         Self::Failed(fault.into())
     }
@@ -87,8 +86,8 @@ impl Journal {
 /// the same whatever the timing.
 ///
 /// # Errors
-/// [`Halt`]; what was made by then stays for the next request to find.
-pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Journal, Halt> {
+/// [`StepError`]; what was made by then stays for the next request to find.
+pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Journal, StepError> {
     let region = origin.stack.partition.billing_region().unwrap_or_else(|| origin.stack.region.clone());
     let aws = ports.cloud.at(&region);
     let run = Run { aws: &*aws, origin, owner: &origin.stack.account, until, ports };
@@ -113,14 +112,14 @@ fn is_refused(fault: &Fault) -> bool {
 }
 
 /// What two refusals come to: the first one, unless the second has another cause, such as no room, which says more.
-fn worse(first: Fault, again: Fault) -> Fault {
+fn more_specific(first: Fault, again: Fault) -> Fault {
     if is_refused(&again) { first } else { again }
 }
 
 /// An account has these data only if it is opted in to them (Cost and Usage Reports User Guide, "Enabling split cost allocation
 /// data").
-fn without_split(fault: &Fault) -> Journal {
-    Journal::remark(format!("split cost allocation data are left out, because AWS does not accept them here: {fault}"))
+fn split_columns_dropped(fault: &Fault) -> Journal {
+    Journal::remark(format!("split cost allocation data is left out, because AWS does not accept it here: {fault}"))
 }
 
 struct Run<'a> {
@@ -132,35 +131,35 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn step(&self, step: &Step) -> Result<Journal, Halt> {
+    async fn step(&self, step: &Step) -> Result<Journal, StepError> {
         match step {
             Step::EnsureBucket { bucket, tags } => self.ensure_bucket(bucket, tags).await?,
             Step::EnsurePublicAccessBlocked(bucket) => {
-                self.on_bucket(|| self.aws.block_public_access(bucket, self.owner)).await?;
+                self.retry_bucket_conflict(|| self.aws.block_public_access(bucket, self.owner)).await?;
             }
-            Step::EnsureEncryption(bucket) => self.on_bucket(|| self.aws.encrypt_bucket(bucket, self.owner)).await?,
+            Step::EnsureEncryption(bucket) => self.retry_bucket_conflict(|| self.aws.encrypt_bucket(bucket, self.owner)).await?,
             Step::EnsureUploadsExpire(bucket) => {
-                self.on_bucket(|| self.aws.expire_uploads(bucket, self.owner, UPLOAD_DAYS_MAX)).await?;
+                self.retry_bucket_conflict(|| self.aws.expire_uploads(bucket, self.owner, UPLOAD_DAYS_MAX)).await?;
             }
             Step::EnsureDeliveryAllowed { bucket, policy, from } => self.ensure_delivery_allowed(bucket, policy, from).await?,
             Step::EnsureReport { report, tags } => return self.ensure_report(report, tags).await,
             Step::EnsureExport { export, tags } => return self.ensure_export(export, tags).await,
             Step::EnsureExportCurrent(export) => return self.ensure_export_current(export).await,
-            Step::AskForBackfill(wish) => {
-                let outcome = self.ask_for_backfill(wish).await;
-                return Ok(Journal::attribute("Backfill", plain(&wish.told(&outcome))));
+            Step::AskForBackfill(backfill) => {
+                let outcome = self.ask_for_backfill(backfill).await;
+                return Ok(Journal::attribute("Backfill", plain(&backfill.status_text(&outcome))));
             }
-            Step::RetireReport(report) => self.patiently(|| self.aws.delete_report(report)).await?,
-            Step::RetireExport(arn) => self.patiently(|| self.aws.delete_export(arn)).await?,
+            Step::RetireReport(report) => self.retry_eventual(|| self.aws.delete_report(report)).await?,
+            Step::RetireExport(arn) => self.retry_eventual(|| self.aws.delete_export(arn)).await?,
             Step::RetireData { bucket, prefix } => return self.retire_data(bucket, prefix).await,
             Step::RetireEmptyBucket(bucket) => return self.retire_empty_bucket(bucket).await,
         }
         Ok(Journal::default())
     }
 
-    async fn ensure_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), Halt> {
-        match self.patiently(|| self.aws.create_bucket(bucket, tags)).await {
-            Err(fault) if fault.kind == FaultKind::Exists => Err(Halt::Raced(fault.into())),
+    async fn ensure_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), StepError> {
+        match self.retry_eventual(|| self.aws.create_bucket(bucket, tags)).await {
+            Err(fault) if fault.kind == FaultKind::Exists => Err(StepError::Raced(fault.into())),
             Err(fault) if fault.kind == FaultKind::Taken => {
                 let cause = format!("bucket `{bucket}` belongs to another account");
                 Err(Failure::explained(&fault, Code::BillingBucketNotOurs, cause).into())
@@ -170,42 +169,42 @@ impl Run<'_> {
     }
 
     /// A policy is written whole, so a statement that somebody added since the plan was made would be lost (HW-O3).
-    async fn ensure_delivery_allowed(&self, bucket: &BucketName, policy: &str, from: &PolicySeen) -> Result<(), Halt> {
-        if let PolicySeen::Was(seen) = from
-            && self.patiently(|| self.aws.bucket_policy(bucket, self.owner)).await? != *seen
+    async fn ensure_delivery_allowed(&self, bucket: &BucketName, policy: &str, from: &PolicyBefore) -> Result<(), StepError> {
+        if let PolicyBefore::Existing(seen) = from
+            && self.retry_eventual(|| self.aws.bucket_policy(bucket, self.owner)).await? != *seen
         {
             let cause = format!("the policy of bucket `{bucket}` keeps changing");
-            return Err(Halt::Raced(Failure::new(Code::BucketPolicyUnmergeable, cause)));
+            return Err(StepError::Raced(Failure::new(Code::BucketPolicyUnmergeable, cause)));
         }
-        Ok(self.on_bucket(|| self.aws.put_bucket_policy(bucket, self.owner, policy)).await?)
+        Ok(self.retry_bucket_conflict(|| self.aws.put_bucket_policy(bucket, self.owner, policy)).await?)
     }
 
     /// Tries again while the billing service does not see the bucket's policy, which takes seconds to be seen everywhere
     /// (HW-B6, F-16, F-18).
-    async fn until_bucket_is_seen<T, F, Fut>(&self, call: F) -> Result<T, Fault>
+    async fn retry_until_bucket_is_visible<T, F, Fut>(&self, call: F) -> Result<T, Fault>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
         let unseen = |kind| kind == FaultKind::BucketUnverified;
-        patiently_while(self.ports.clock, unseen, || self.patiently(&call)).await
+        retry_while(self.ports.clock, unseen, || self.retry_eventual(&call)).await
     }
 
-    async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<Journal, Halt> {
-        let whole = self.until_bucket_is_seen(|| self.aws.put_report(report, tags)).await;
-        let fault = match (whole, report.without_split()) {
+    async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<Journal, StepError> {
+        let whole = self.retry_until_bucket_is_visible(|| self.aws.put_report(report, tags)).await;
+        let fault = match (whole, report.without_split_columns()) {
             (Ok(()), _) => return Ok(Journal::default()),
             (Err(fault), Some(less)) if is_refused(&fault) => {
-                let answer = self.until_bucket_is_seen(|| self.aws.put_report(&less, tags)).await;
+                let answer = self.retry_until_bucket_is_visible(|| self.aws.put_report(&less, tags)).await;
                 match answer {
-                    Ok(()) => return Ok(without_split(&fault)),
-                    Err(again) => worse(fault, again),
+                    Ok(()) => return Ok(split_columns_dropped(&fault)),
+                    Err(again) => more_specific(fault, again),
                 }
             }
             (Err(fault), _) => fault,
         };
         match fault.kind {
-            FaultKind::Exists => Err(Halt::Raced(fault.into())),
+            FaultKind::Exists => Err(StepError::Raced(fault.into())),
             FaultKind::LimitReached => Err(limit_reached(&self.aws.describe_reports().await?).into()),
             FaultKind::BucketUnverified => Err(self.bucket_rejected(&report.bucket, &fault).await),
             _ => Err(fault.into()),
@@ -214,23 +213,23 @@ impl Run<'_> {
 
     /// `CreateExport` knows no idempotency token, so it is never repeated blindly: an answer that was lost sends the handler to
     /// look again (HW-B10).
-    async fn ensure_export(&self, export: &DataExport, tags: &Tags) -> Result<Journal, Halt> {
+    async fn ensure_export(&self, export: &DataExport, tags: &Tags) -> Result<Journal, StepError> {
         let made = |arn: String| Journal::attribute("Arn", arn);
-        let whole = self.until_bucket_is_seen(|| self.aws.create_export(export, tags)).await;
+        let whole = self.retry_until_bucket_is_visible(|| self.aws.create_export(export, tags)).await;
         let fault = match whole {
             Ok(arn) => return Ok(made(arn)),
             Err(fault) if is_refused(&fault) && export.is_split() => {
-                let less = self.less_split(export).await?;
-                let answer = self.until_bucket_is_seen(|| self.aws.create_export(&less, tags)).await;
+                let less = self.drop_split_columns(export).await?;
+                let answer = self.retry_until_bucket_is_visible(|| self.aws.create_export(&less, tags)).await;
                 match answer {
-                    Ok(arn) => return Ok(Journal { remarks: without_split(&fault).remarks, ..made(arn) }),
-                    Err(again) => worse(fault, again),
+                    Ok(arn) => return Ok(Journal { remarks: split_columns_dropped(&fault).remarks, ..made(arn) }),
+                    Err(again) => more_specific(fault, again),
                 }
             }
             Err(fault) => fault,
         };
         match fault.kind {
-            FaultKind::Exists | FaultKind::Unavailable | FaultKind::Throttled => Err(Halt::Raced(fault.into())),
+            FaultKind::Exists | FaultKind::Unavailable | FaultKind::Throttled => Err(StepError::Raced(fault.into())),
             FaultKind::LimitReached => {
                 let all = self.aws.list_exports().await?;
                 let names: Vec<&str> = all.iter().map(|export| export.name.as_str()).collect();
@@ -242,44 +241,44 @@ impl Run<'_> {
     }
 
     /// The same export without split cost allocation data: with the columns that its table has then.
-    async fn less_split(&self, export: &DataExport) -> Result<DataExport, Halt> {
+    async fn drop_split_columns(&self, export: &DataExport) -> Result<DataExport, StepError> {
         let mut less = export.clone();
         for (table, properties) in &mut less.tables {
             properties.insert(SPLIT_PROPERTY.to_owned(), "FALSE".to_owned());
-            let columns = self.patiently(|| self.aws.table_columns(table, properties)).await?;
+            let columns = self.retry_eventual(|| self.aws.table_columns(table, properties)).await?;
             less.query = query::statement(table, &columns)?;
         }
         Ok(less)
     }
 
     /// Our export delivers as it is: that it could not be brought up to its table is worth a remark and no failure.
-    async fn ensure_export_current(&self, export: &DataExport) -> Result<Journal, Halt> {
-        match self.patiently(|| self.aws.update_export(export)).await {
+    async fn ensure_export_current(&self, export: &DataExport) -> Result<Journal, StepError> {
+        match self.retry_eventual(|| self.aws.update_export(export)).await {
             Ok(()) => Ok(Journal::default()),
-            Err(fault) if fault.kind == FaultKind::Missing => Err(Halt::Raced(fault.into())),
-            Err(fault) => Ok(Journal::remark(format!("export `{}` stays as it was: {fault}", export.name))),
+            Err(fault) if fault.kind == FaultKind::Missing => Err(StepError::Raced(fault.into())),
+            Err(fault) => Ok(Journal::remark(format!("export `{}` was not updated: {fault}", export.name))),
         }
     }
 
-    async fn bucket_rejected(&self, bucket: &str, fault: &Fault) -> Halt {
+    async fn bucket_rejected(&self, bucket: &str, fault: &Fault) -> StepError {
         let bucket = BucketName::existing(bucket);
-        let found = self.what_is_wrong_with(&bucket).await;
+        let found = self.diagnose_bucket(&bucket).await;
         let cause = format!("AWS does not accept bucket `{bucket}` for the export ({}); {found}", fault.message);
         Failure::explained(fault, Code::BillingBucketRejected, cause).into()
     }
 
     /// Asks once. What was asked before is looked for first, and again if the answer was lost, because `CreateCase` knows no
     /// idempotency token (HW-B12). Nothing here fails a stack.
-    async fn ask_for_backfill(&self, wish: &Backfill) -> Outcome {
+    async fn ask_for_backfill(&self, backfill: &Backfill) -> BackfillOutcome {
         let support = self.ports.cloud.at(&self.origin.stack.partition.support_region());
-        let since = OffsetDateTime::parse(&wish.since, &Rfc3339).unwrap_or_else(|_| self.ports.clock.now());
+        let since = OffsetDateTime::parse(&backfill.since, &Rfc3339).unwrap_or_else(|_| self.ports.clock.now());
         let failed = |fault: Fault| match fault.kind {
-            FaultKind::NoSubscription => Outcome::NoPlan,
-            _ => Outcome::Failed(fault.to_string()),
+            FaultKind::NoSubscription => BackfillOutcome::NoSupportPlan,
+            _ => BackfillOutcome::Failed(fault.to_string()),
         };
         let asked_already = || async {
             let cases = support.support_cases(since - CASE_CLOCK_SKEW).await?;
-            Ok::<_, Fault>(wish.case_among(&cases).map(|_| Outcome::Asked))
+            Ok::<_, Fault>(backfill.matching_case(&cases).map(|_| BackfillOutcome::Requested))
         };
         match asked_already().await {
             Ok(None) => {}
@@ -287,14 +286,14 @@ impl Run<'_> {
             Err(fault) => return failed(fault),
         }
         let case = match tokio::try_join!(support.support_services(), support.support_severities()) {
-            Ok((services, severities)) => wish.case(&services, &severities),
+            Ok((services, severities)) => backfill.new_case(&services, &severities),
             Err(fault) => return failed(fault),
         };
-        let Some(case) = case else { return Outcome::Failed("AWS Support names no service for billing".to_owned()) };
+        let Some(case) = case else { return BackfillOutcome::Failed("AWS Support lists no service for billing".to_owned()) };
         match support.open_case(&case).await {
             Ok(case) => {
-                info!(case, "AWS Support was asked for past months");
-                Outcome::Asked
+                info!(case, "requested past months from AWS Support");
+                BackfillOutcome::Requested
             }
             Err(fault) if fault.kind == FaultKind::Unavailable => {
                 asked_already().await.ok().flatten().unwrap_or_else(|| failed(fault))
@@ -304,19 +303,19 @@ impl Run<'_> {
     }
 
     /// Reads back what the report service looks at, so that the stack event names the cause.
-    async fn what_is_wrong_with(&self, bucket: &BucketName) -> String {
+    async fn diagnose_bucket(&self, bucket: &BucketName) -> String {
         match self.aws.bucket_policy(bucket, self.owner).await {
             Ok(text) if policy::was_set_up(text.as_deref()) => {
-                "its policy allows delivery, so something above the bucket denies it".to_owned()
+                "its policy allows delivery, so another policy denies it".to_owned()
             }
-            Ok(_) => "its policy no longer holds what was written a moment ago".to_owned(),
+            Ok(_) => "its policy no longer contains what was just written".to_owned(),
             Err(fault) => format!("its policy could not be read back: {fault}"),
         }
     }
 
-    async fn retire_data(&self, bucket: &BucketName, prefix: &str) -> Result<Journal, Halt> {
+    async fn retire_data(&self, bucket: &BucketName, prefix: &str) -> Result<Journal, StepError> {
         loop {
-            let page = self.patiently(|| self.aws.list_versions(bucket, self.owner, prefix, VERSIONS_PER_DELETE)).await;
+            let page = self.retry_eventual(|| self.aws.list_versions(bucket, self.owner, prefix, VERSIONS_PER_DELETE)).await;
             let page = match page {
                 Err(fault) if fault.kind == FaultKind::Missing => return Ok(Journal::default()),
                 page => page?,
@@ -325,28 +324,28 @@ impl Run<'_> {
                 return Ok(Journal::default());
             }
             if self.ports.clock.now() + DATA_RESERVE > self.until {
-                let remark = format!("bucket `{bucket}` still holds data: there was too much to delete in time");
+                let remark = format!("bucket `{bucket}` still contains data: there was too much to delete in time");
                 return Ok(Journal::remark(remark));
             }
-            self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
+            self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
         }
     }
 
-    async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Journal, Halt> {
+    async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Journal, StepError> {
         // Two are enough to tell "only AWS's test object" from "data".
-        let page: Vec<Version> = match self.patiently(|| self.aws.list_versions(bucket, self.owner, "", 2)).await {
+        let page: Vec<Version> = match self.retry_eventual(|| self.aws.list_versions(bucket, self.owner, "", 2)).await {
             Err(fault) if fault.kind == FaultKind::Missing => return Ok(Journal::default()),
             page => page?,
         };
-        let kept = || Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it holds data")));
+        let kept = || Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it contains data")));
         match page.as_slice() {
             [] => {}
             [only] if only.key == TEST_OBJECT => {
-                self.patiently(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
+                self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
             }
             _ => return kept(),
         }
-        match self.patiently(|| self.aws.delete_bucket(bucket, self.owner)).await {
+        match self.retry_eventual(|| self.aws.delete_bucket(bucket, self.owner)).await {
             // S3 itself is the judge: an object that arrived since the look keeps its bucket.
             Err(fault) if fault.kind == FaultKind::NotEmpty => kept(),
             answer => Ok(answer.map(|()| Journal::default())?),
@@ -355,20 +354,20 @@ impl Run<'_> {
 
     /// A bucket that was made a moment ago is not known to all of S3 at once (Amazon S3 User Guide, "Amazon S3 data
     /// consistency model": bucket configurations are eventually consistent).
-    async fn on_bucket<F, Fut>(&self, call: F) -> Result<(), Fault>
+    async fn retry_bucket_conflict<F, Fut>(&self, call: F) -> Result<(), Fault>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<(), Fault>>,
     {
         let missing_yet = |kind| kind == FaultKind::Missing;
-        patiently_while(self.ports.clock, missing_yet, || self.patiently(&call)).await
+        retry_while(self.ports.clock, missing_yet, || self.retry_eventual(&call)).await
     }
 
-    async fn patiently<T, F, Fut>(&self, call: F) -> Result<T, Fault>
+    async fn retry_eventual<T, F, Fut>(&self, call: F) -> Result<T, Fault>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
-        patiently(self.ports.clock, self.origin, call).await
+        retry_eventual(self.ports.clock, self.origin, call).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{account_role::AccountRole, id::Id, query::Source};
+use super::{account_role::BillingPosition, id::ExportId, query::TableSource};
 use crate::{
     aws::{DataExport, Fault, Report},
     error::{Code, Failure},
@@ -13,40 +13,37 @@ use crate::{
 /// The account, as far as one billing export is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// The account.
     pub account: AccountId,
     /// The id everything is derived from.
-    pub id: Id,
+    pub id: ExportId,
     /// The partition's billing Region; none where the service does not exist.
     pub region: Option<Region>,
     /// Whose bill it is.
-    pub role: AccountRole,
+    pub billing_position: BillingPosition,
     /// The management account of another organization that receives this organization's bill (billing transfer).
-    pub bill_goes_to: Option<AccountId>,
+    pub bill_recipient: Option<AccountId>,
     /// Management accounts whose bills are transferred to this one.
-    pub bills_received: Vec<AccountId>,
+    pub bill_senders: Vec<AccountId>,
     /// Why it is not known whether bills are transferred.
-    pub transfers_hidden: Option<String>,
+    pub transfers_unreadable: Option<String>,
     /// What a member administers for its organization.
-    pub administers: Vec<String>,
-    /// The account's reports.
+    pub delegated_services: Vec<String>,
     pub reports: Listed<Report>,
     /// Its Data Exports: all that the request looks at.
     pub exports: Listed<DataExport>,
     /// What a Data Export of ours is to ask for, or why that is not known; none where none is asked for.
-    pub source: Option<Result<Source, Failure>>,
+    pub source: Option<Result<TableSource, Failure>>,
     /// Set if the report or the export with our name carries our mark.
-    pub ours: Option<Ours>,
+    pub ours: Option<OwnExport>,
     /// The bucket with our name.
     pub bucket: OwnBucket,
     /// Buckets of the customer's that could serve.
-    pub candidate_buckets: BTreeMap<String, BucketSeen>,
-    /// Their Regions.
+    pub candidate_buckets: BTreeMap<String, BucketCheck>,
     pub bucket_regions: BTreeMap<String, String>,
     /// The KMS keys that these, and the bucket with our name, encrypt with, as they name them.
     pub bucket_keys: BTreeMap<String, String>,
     /// Why the key of one of these is not known.
-    pub hidden_keys: BTreeMap<String, String>,
+    pub unreadable_keys: BTreeMap<String, String>,
     /// Reports, by name, and exports, by ARN, that carry another stack's mark.
     pub other_stacks: BTreeSet<String>,
     /// What a failed replacement of this resource left behind, and the rollback must remove.
@@ -59,58 +56,54 @@ pub type Listed<T> = Result<Vec<T>, Fault>;
 
 /// What is known of this stack's own report or export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ours {
+pub struct OwnExport {
     /// An export's ARN; a report has only its name.
     pub arn: String,
-    /// [`TAG_CREATED_AT`]
+    /// [`TAG_CREATED_AT`](super::TAG_CREATED_AT)
     pub created_at: String,
     /// Other exports of ours with the same name: `CreateExport` knows no idempotency token, so two deliveries of one event can
     /// have made two.
-    pub twins: Vec<String>,
+    pub duplicates: Vec<String>,
 }
 
 /// The bucket with our name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnBucket {
-    /// There is none.
     Absent,
     /// It carries our mark; its policy is the text S3 holds.
-    Marked {
-        /// The bucket policy.
+    Tagged {
         policy: Option<String>,
         /// Something is in it, if only the object that the report service tests a bucket with: so it was wholly set up,
         /// because the report is made last. Looked at only where there is no report of ours.
         in_use: bool,
     },
     /// It is there and does not carry our mark.
-    Unmarked,
+    Untagged,
     /// S3 denies looking: another account's (a squatted name), or the role lost a permission. Never touched.
-    Hidden(Fault),
+    Unreadable(Fault),
 }
 
 /// The bucket of a reuse candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BucketSeen {
+pub enum BucketCheck {
     /// In this account, where the report says it is.
-    Here,
-    /// Gone.
+    Usable,
     Absent,
     /// Another account's, or not visible, and why.
-    Hidden(String),
+    Unreadable(String),
 }
 
 /// Things of this stack under an id that was never answered with success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
-    /// The id.
-    pub id: Id,
+    pub id: ExportId,
     /// What is left under it.
-    pub remains: Remains,
+    pub remains: OwnedResources,
 }
 
 /// What is there to be removed, and may be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Remains {
+pub struct OwnedResources {
     /// The report with the id's name carries our mark.
     pub report: bool,
     /// The exports with the id's name that carry our mark, by ARN.
@@ -120,11 +113,11 @@ pub struct Remains {
 }
 
 /// What is known, be it nothing.
-pub fn known<T>(listed: &Listed<T>) -> &[T] {
+pub fn or_empty<T>(listed: &Listed<T>) -> &[T] {
     listed.as_deref().unwrap_or_default()
 }
 
 /// The bucket of an id, which its checked prefix always makes legal.
-pub fn own_bucket(origin: &Origin, id: &Id) -> Result<BucketName, Failure> {
+pub fn own_bucket(origin: &Origin, id: &ExportId) -> Result<BucketName, Failure> {
     id.bucket(&origin.stack.account).map_err(|why| Failure::new(Code::Internal, why.to_string()))
 }

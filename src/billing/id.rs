@@ -4,32 +4,32 @@ use std::{fmt, str::FromStr};
 
 use super::request::{Export, Format, Kind};
 use crate::{
-    names::{AccountId, BucketName, Key, NameError, NamePrefix, ReportName, digest_hex},
+    names::{AccountId, BucketName, Digest16, ExportName, NameError, NamePrefix, digest_hex},
     protocol::origin::Origin,
 };
 
 /// First part of every S3 prefix that Hawser lets AWS deliver to, so that removal finds all of it.
 pub const DATA_ROOT: &str = "hawser/";
 
-fn key(origin: &Origin, kind: Kind, format: Format) -> Key {
-    Key::derive(&[origin.stack.as_str(), &origin.logical_id, kind.as_str(), format.as_str()])
+fn key(origin: &Origin, kind: Kind, format: Format) -> Digest16 {
+    Digest16::derive(&[origin.stack.as_str(), &origin.logical_id, kind.as_str(), format.as_str()])
 }
 
 /// The physical id of a billing export, and with it the names of all that Hawser makes for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Id {
+pub struct ExportId {
     prefix: NamePrefix,
-    key: Key,
+    key: Digest16,
     kind: Kind,
 }
 
 /// What every id of this resource type begins with; [`crate::protocol::lifecycle::ID_ROOT`] first.
 const ID_ROOT: &str = "hawser/billing-export/";
 
-impl Id {
+impl ExportId {
     /// Recognises an id that this very resource of this stack can have answered with; `None` for any other, such as
     /// the one CloudFormation makes up when a Create was never answered (F-34).
-    pub fn recognise(origin: &Origin, physical_id: &str) -> Option<Self> {
+    pub fn from_physical_id(origin: &Origin, physical_id: &str) -> Option<Self> {
         let name = physical_id.strip_prefix(ID_ROOT)?;
         let (prefix, given) = name.rsplit_once('-')?;
         let prefix: NamePrefix = prefix.parse().ok()?;
@@ -40,12 +40,12 @@ impl Id {
     pub fn all(origin: &Origin, prefix: &NamePrefix) -> impl Iterator<Item = Self> {
         let all = Kind::ALL.into_iter().flat_map(|kind| Format::ALL.map(|format| (kind, format)));
         let made = all.map(move |(kind, format)| Self { prefix: prefix.clone(), key: key(origin, kind, format), kind });
-        made.chain(std::iter::once(Self::of_existing(origin, prefix)))
+        made.chain(std::iter::once(Self::for_existing(origin, prefix)))
     }
 
     /// What the customer brings: nothing is made under this id, so whichever thing it is can change in place.
-    fn of_existing(origin: &Origin, prefix: &NamePrefix) -> Self {
-        let key = Key::derive(&[origin.stack.as_str(), &origin.logical_id, "Existing"]);
+    fn for_existing(origin: &Origin, prefix: &NamePrefix) -> Self {
+        let key = Digest16::derive(&[origin.stack.as_str(), &origin.logical_id, "Existing"]);
         Self { prefix: prefix.clone(), key, kind: Kind::None }
     }
 
@@ -60,8 +60,8 @@ impl Id {
     }
 
     /// The name of the report or the export.
-    pub fn report(&self) -> ReportName {
-        ReportName::new(&self.prefix, &self.key)
+    pub fn report(&self) -> ExportName {
+        ExportName::new(&self.prefix, &self.key)
     }
 
     /// The bucket's name: it holds the account, so that policies can be narrow, and the key, so that it is no one
@@ -74,7 +74,7 @@ impl Id {
     }
 }
 
-impl fmt::Display for Id {
+impl fmt::Display for ExportId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{ID_ROOT}{}-{}", self.prefix, self.key)
     }
@@ -91,10 +91,10 @@ impl Export {
     /// so CloudFormation deletes the old one only after the update succeeded, and the old export delivers until then. So does the
     /// format, also where AWS would change it in place: files of two formats below one key are no readable data, and an Update that
     /// comes late or again could turn it back.
-    pub fn id(&self, origin: &Origin) -> Id {
+    pub fn id(&self, origin: &Origin) -> ExportId {
         match &self.existing {
-            Some(_) => Id::of_existing(origin, &self.prefix),
-            None => Id { prefix: self.prefix.clone(), key: key(origin, self.kind, self.format), kind: self.kind },
+            Some(_) => ExportId::for_existing(origin, &self.prefix),
+            None => ExportId { prefix: self.prefix.clone(), key: key(origin, self.kind, self.format), kind: self.kind },
         }
     }
 }

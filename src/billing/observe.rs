@@ -10,9 +10,9 @@ use crate::{
     aws::{Fault, FaultKind},
     billing::{
         candidate::Candidate,
-        choice::is_named,
-        facts::{Facts, Ours, OwnBucket, Remains, known, own_bucket},
-        id::Id,
+        choice::matches_name,
+        facts::{Facts, OwnBucket, OwnExport, OwnedResources, or_empty, own_bucket},
+        id::ExportId,
         ownership::{TAG_CREATED_AT, TAG_STACK, is_marked},
         request::{Existing, Export, Kind, Reuse},
     },
@@ -20,17 +20,17 @@ use crate::{
     names::{BucketName, NamePrefix, Region},
     ports::Ports,
     protocol::{
-        lifecycle::{Fate, fate, is_made_up},
+        lifecycle::{ResourceFate, is_generated_by_cloudformation, resource_fate},
         origin::{Origin, RequestType},
     },
 };
 
 mod look;
 
-use look::{Detail, Look, remains};
+use look::{Detail, Observer, remains};
 
 /// Which questions a request needs answers to.
-struct Questions {
+struct Lookups {
     reports: bool,
     exports: bool,
     /// Whether what others own is looked at.
@@ -40,8 +40,8 @@ struct Questions {
     existing_bucket: Option<BucketName>,
 }
 
-impl Questions {
-    fn of(export: &Export, region: Option<&Region>, leftover: Option<&Id>) -> Self {
+impl Lookups {
+    fn of(export: &Export, region: Option<&Region>, leftover: Option<&ExportId>) -> Self {
         let here = region.is_some();
         let delivers = here && export.kind != Kind::None;
         let (named, existing_bucket) = match &export.existing {
@@ -64,7 +64,7 @@ impl Questions {
 }
 
 /// A question that is asked only if its answer matters.
-async fn ask<T: Default>(asked: bool, question: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+async fn call_if<T: Default>(asked: bool, question: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     if asked { question.await } else { Ok(T::default()) }
 }
 
@@ -77,65 +77,69 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     let region = origin.stack.partition.billing_region();
     // The organization is asked everywhere: the vendor wants to know the account's place even without an export.
     let home = region.clone().unwrap_or_else(|| origin.stack.region.clone());
-    let look = Look { origin, owner: &origin.stack.account, aws: &*ports.cloud.at(&home), ports };
+    let observer = Observer { origin, owner: &origin.stack.account, aws: &*ports.cloud.at(&home), ports };
     let left_behind = left_behind(origin, &id, before);
-    let questions = Questions::of(export, region.as_ref(), left_behind.as_ref());
+    let lookups = Lookups::of(export, region.as_ref(), left_behind.as_ref());
     let bucket = own_bucket(origin, &id)?;
-    let (role, reports, listed, tables, exists) = tokio::join!(
-        look.role(),
-        ask(questions.reports, look.patiently(|| look.aws.describe_reports())),
-        ask(questions.exports, look.patiently(|| look.aws.list_exports())),
-        ask(questions.tables, look.patiently(|| look.aws.list_tables())),
-        ask(questions.own_bucket, look.patiently(|| look.aws.bucket_exists(&bucket, look.owner))),
+    let (billing_position, reports, listed, tables, exists) = tokio::join!(
+        observer.billing_position(),
+        call_if(lookups.reports, observer.retry_eventual(|| observer.aws.describe_reports())),
+        call_if(lookups.exports, observer.retry_eventual(|| observer.aws.list_exports())),
+        call_if(lookups.tables, observer.retry_eventual(|| observer.aws.list_tables())),
+        call_if(lookups.own_bucket, observer.retry_eventual(|| observer.aws.bucket_exists(&bucket, observer.owner))),
     );
-    let role = role?;
-    let reports = seen(reports, !export.kind.is_data_export())?;
+    let billing_position = billing_position?;
+    let reports = unless_unknown(reports, !export.kind.is_data_export())?;
     let names: BTreeSet<String> = left_behind.iter().chain([&id]).map(|id| id.report().as_str().to_owned()).collect();
     let listed = listed
-        .map(|listed| listed.into_iter().filter(|summary| questions.others || names.contains(&summary.name)).collect::<Vec<_>>());
-    let (owned, details, standing) =
-        tokio::join!(look.owned(&id, known(&reports), exists), look.details(listed), look.standing(&role));
-    let (owned, details, standing) = (owned?, seen(details, export.kind.is_data_export())?, standing?);
-    let own = look.marked(&id, known(&details));
-    let ours = owned.report.or_else(|| first_of(&own));
-    let candidates = if questions.others && ours.is_none() {
-        let all = Candidate::all(known(&reports), known(&details).iter().map(|(export, _)| export));
+        .map(|listed| listed.into_iter().filter(|summary| lookups.others || names.contains(&summary.name)).collect::<Vec<_>>());
+    let (owned, details, billing_relations) = tokio::join!(
+        observer.owned(&id, or_empty(&reports), exists),
+        observer.details(listed),
+        observer.billing_relations(&billing_position)
+    );
+    let (owned, details, billing_relations) =
+        (owned?, unless_unknown(details, export.kind.is_data_export())?, billing_relations?);
+    let own = observer.owned_exports(&id, or_empty(&details));
+    let ours = owned.report.or_else(|| oldest_of(&own));
+    let candidates = if lookups.others && ours.is_none() {
+        let all = Candidate::all(or_empty(&reports), or_empty(&details).iter().map(|(export, _)| export));
         all.filter(|candidate| may_serve(candidate, export)).collect()
     } else {
         Vec::new()
     };
     let stays_on = own.first().and_then(|(export, _)| export.tables.iter().next());
     // A bucket of ours may have a key of the customer's by now.
-    let own_bucket_made = matches!(owned.bucket, OwnBucket::Marked { .. }).then_some(&bucket);
+    let own_bucket_made = matches!(owned.bucket, OwnBucket::Tagged { .. }).then_some(&bucket);
     let source = async {
-        if !questions.tables {
+        if !lookups.tables {
             return Ok(None);
         }
-        look.source(export.kind, &tables, stays_on).await.map(Some)
+        observer.source(export.kind, &tables, stays_on).await.map(Some)
     };
     let (candidates, source, leftover) = tokio::join!(
-        look.candidates(&candidates, questions.existing_bucket.as_ref(), own_bucket_made),
+        observer.candidates(&candidates, lookups.existing_bucket.as_ref(), own_bucket_made),
         source,
-        look.left(left_behind, known(&reports), known(&details)),
+        observer.leftover(left_behind, or_empty(&reports), or_empty(&details)),
     );
     let (mut candidates, leftover) = (candidates?, leftover?);
-    let others = known(&details).iter().filter(|(_, tags)| tags.contains_key(TAG_STACK) && !is_marked(tags, origin));
+    let others = or_empty(&details).iter().filter(|(_, tags)| tags.contains_key(TAG_STACK) && !is_marked(tags, origin));
     candidates.other_stacks.extend(others.map(|(export, _)| export.arn.clone()));
     let mut facts = Facts {
-        account: look.owner.clone(),
+        account: observer.owner.clone(),
         region,
-        role,
-        bill_goes_to: standing.bill_goes_to,
-        bills_received: standing.bills_received,
-        transfers_hidden: standing.transfers_hidden,
-        administers: standing.administers,
+        billing_position,
+        bill_recipient: billing_relations.bill_recipient,
+        bill_senders: billing_relations.bill_senders,
+        transfers_unreadable: billing_relations.transfers_unreadable,
+        delegated_services: billing_relations.delegated_services,
         source: source?,
         ours,
         bucket: owned.bucket,
         candidate_buckets: candidates.buckets,
         bucket_regions: candidates.regions,
         bucket_keys: candidates.keys,
-        hidden_keys: candidates.hidden_keys,
+        unreadable_keys: candidates.unreadable_keys,
         other_stacks: candidates.other_stacks,
         leftover,
         reports,
@@ -148,8 +152,8 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         reports.retain(|report| !(candidates.gone.contains(&report.name) || (owned.gone && report.name == own.as_str())));
     }
     // A bucket that is marked and empty, without its report, may be one that was only half made.
-    if let (None, OwnBucket::Marked { in_use, .. }) = (&facts.ours, &mut facts.bucket) {
-        *in_use = match look.patiently(|| look.aws.list_versions(&bucket, look.owner, "", 1)).await {
+    if let (None, OwnBucket::Tagged { in_use, .. }) = (&facts.ours, &mut facts.bucket) {
+        *in_use = match observer.retry_eventual(|| observer.aws.list_versions(&bucket, observer.owner, "", 1)).await {
             Ok(first) => !first.is_empty(),
             Err(fault) if fault.kind == FaultKind::Missing => false,
             Err(fault) => return Err(fault.into()),
@@ -160,7 +164,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
 
 /// What a service answered, as a fact about the account: a denial is one, and so is that the service whose exports are not
 /// asked for does not answer.
-fn seen<T>(answer: Result<T, Fault>, asked_for: bool) -> Result<Result<T, Fault>, Failure> {
+fn unless_unknown<T>(answer: Result<T, Fault>, asked_for: bool) -> Result<Result<T, Fault>, Failure> {
     match answer {
         Err(fault) if asked_for && !fault.is_denial() => Err(fault.into()),
         answer => Ok(answer),
@@ -170,25 +174,24 @@ fn seen<T>(answer: Result<T, Fault>, asked_for: bool) -> Result<Result<T, Fault>
 /// Whether a candidate is worth a look at its bucket.
 fn may_serve(candidate: &Candidate, export: &Export) -> bool {
     match &export.existing {
-        Some(Existing::Named(named)) => is_named(candidate, named),
-        _ => candidate.shortcomings(export).is_empty() && candidate.ailment().is_none(),
+        Some(Existing::Named(named)) => matches_name(candidate, named),
+        _ => candidate.mismatches(export).is_empty() && candidate.delivery_error().is_none(),
     }
 }
 
-fn first_of(own: &[&Detail]) -> Option<Ours> {
-    let ((first, tags), twins) = own.split_first()?;
-    Some(Ours {
+fn oldest_of(own: &[&Detail]) -> Option<OwnExport> {
+    let ((first, tags), duplicates) = own.split_first()?;
+    Some(OwnExport {
         arn: first.arn.clone(),
         created_at: tags.get(TAG_CREATED_AT).cloned().unwrap_or_default(),
-        twins: twins.iter().map(|(twin, _)| twin.arn.clone()).collect(),
+        duplicates: duplicates.iter().map(|(twin, _)| twin.arn.clone()).collect(),
     })
 }
 
 /// The ids whose things a Delete is to remove.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Doomed {
-    /// The ids.
-    pub ids: Vec<Id>,
+pub struct DeleteScope {
+    pub ids: Vec<ExportId>,
     /// What the reader of the stack event should know about others.
     pub remark: Option<String>,
 }
@@ -199,38 +202,38 @@ pub struct Doomed {
 ///
 /// # Errors
 /// [`Code::RequestOutdated`], and outages: nothing is removed on a guess.
-pub async fn doomed(origin: &Origin, prefix: Option<&NamePrefix>, ports: &Ports<'_>) -> Result<Doomed, Failure> {
+pub async fn delete_scope(origin: &Origin, prefix: Option<&NamePrefix>, ports: &Ports<'_>) -> Result<DeleteScope, Failure> {
     let physical_id = origin.physical_id.as_deref().unwrap_or_default();
-    let own = Id::recognise(origin, physical_id);
+    let own = ExportId::from_physical_id(origin, physical_id);
     // Another resource's id, or that of a request which could not even be read: nothing was made (HW-L6).
-    if own.is_none() && !is_made_up(physical_id) {
-        return Ok(Doomed::default());
+    if own.is_none() && !is_generated_by_cloudformation(physical_id) {
+        return Ok(DeleteScope::default());
     }
-    let fate = match fate(origin, physical_id, ports).await {
-        Ok(fate) => fate,
+    let resource_fate = match resource_fate(origin, physical_id, ports).await {
+        Ok(resource_fate) => resource_fate,
         // A role that may not ask must not keep the stack from going.
         Err(fault) if fault.is_denial() => {
-            let remark = format!("only what the request itself names was looked for: {fault}");
-            return Ok(Doomed { ids: own.into_iter().collect(), remark: Some(remark) });
+            let remark = format!("only what the request names was looked for: {fault}");
+            return Ok(DeleteScope { ids: own.into_iter().collect(), remark: Some(remark) });
         }
         Err(fault) => return Err(fault.into()),
     };
-    let ids: Vec<Id> = match (fate, prefix.or(own.as_ref().map(Id::prefix))) {
-        (Fate::Live, _) => {
-            let cause = format!("the stack has `{physical_id}` and is not removing it, so this Delete is an old one");
+    let ids: Vec<ExportId> = match (resource_fate, prefix.or(own.as_ref().map(ExportId::prefix))) {
+        (ResourceFate::Current, _) => {
+            let cause = format!("the stack has `{physical_id}` and is not removing it, so this Delete is outdated");
             return Err(Failure::new(Code::RequestOutdated, cause));
         }
-        (Fate::Going, Some(prefix)) => Id::all(origin, prefix).collect(),
+        (ResourceFate::Deleting, Some(prefix)) => ExportId::all(origin, prefix).collect(),
         _ => own.into_iter().collect(),
     };
-    Ok(Doomed { ids, remark: None })
+    Ok(DeleteScope { ids, remark: None })
 }
 
 /// What a Delete finds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct RemovalFacts {
     /// What each id owns.
-    pub remains: Vec<(Id, Remains)>,
+    pub remains: Vec<(ExportId, OwnedResources)>,
     /// What the reader of the stack event should know.
     pub remarks: Vec<String>,
 }
@@ -240,21 +243,26 @@ pub struct Found {
 ///
 /// # Errors
 /// What AWS refused or could not answer, after all tries.
-pub async fn observe_removal(origin: &Origin, mut ids: Vec<Id>, sure: &[Kind], ports: &Ports<'_>) -> Result<Found, Failure> {
+pub async fn observe_removal(
+    origin: &Origin,
+    mut ids: Vec<ExportId>,
+    sure: &[Kind],
+    ports: &Ports<'_>,
+) -> Result<RemovalFacts, Failure> {
     // Of that kind nothing is ever made.
     ids.retain(|id| id.kind() != Kind::None);
     let Some(region) = origin.stack.partition.billing_region().filter(|_| !ids.is_empty()) else {
-        return Ok(Found::default());
+        return Ok(RemovalFacts::default());
     };
-    let look = Look { origin, owner: &origin.stack.account, aws: &*ports.cloud.at(&region), ports };
+    let observer = Observer { origin, owner: &origin.stack.account, aws: &*ports.cloud.at(&region), ports };
     let buckets: Vec<BucketName> = ids.iter().map(|id| own_bucket(origin, id)).collect::<Result<_, _>>()?;
-    let (aws, owner) = (look.aws, look.owner);
-    let exists = |bucket| look.patiently(move || aws.bucket_exists(bucket, owner));
+    let (aws, owner) = (observer.aws, observer.owner);
+    let exists = |bucket| observer.retry_eventual(move || aws.bucket_exists(bucket, owner));
     let exist = join_all(buckets.iter().map(exists));
     let any = |data_export: bool| ids.iter().any(|id| id.kind().is_data_export() == data_export);
     let (reports, listed, exist) = tokio::join!(
-        ask(any(false), look.patiently(|| aws.describe_reports())),
-        ask(any(true), look.patiently(|| aws.list_exports())),
+        call_if(any(false), observer.retry_eventual(|| aws.describe_reports())),
+        call_if(any(true), observer.retry_eventual(|| aws.list_exports())),
         exist
     );
     let mut remarks = Vec::new();
@@ -268,7 +276,7 @@ pub async fn observe_removal(origin: &Origin, mut ids: Vec<Id>, sure: &[Kind], p
         if is_needed {
             return Err(Failure::from(fault));
         }
-        remarks.push(format!("not looked for where nothing can be: {fault}"));
+        remarks.push(format!("one service was not searched, because nothing was created there: {fault}"));
         Ok(())
     };
     let reports = match reports {
@@ -280,24 +288,24 @@ pub async fn observe_removal(origin: &Origin, mut ids: Vec<Id>, sure: &[Kind], p
         Err(fault) => needed(true, fault).map(|()| Vec::new())?,
     };
     let names: BTreeSet<String> = ids.iter().map(|id| id.report().as_str().to_owned()).collect();
-    let tagged = look.tags_of_exports(listed.into_iter().filter(|summary| names.contains(&summary.name))).await?;
+    let tagged = observer.tags_of_exports(listed.into_iter().filter(|summary| names.contains(&summary.name))).await?;
     let all = ids.into_iter().zip(exist).map(|(id, exists)| {
         let (reports, tagged) = (&reports, &tagged);
         async move {
-            let own = tagged.iter().filter(|(summary, tags)| look.is_own(&id, &summary.name, tags));
+            let own = tagged.iter().filter(|(summary, tags)| observer.is_own(&id, &summary.name, tags));
             let exports = own.map(|(summary, _)| summary.arn.clone()).collect();
-            let remains = remains(look.owned(&id, reports, exists).await?, exports)?;
+            let remains = remains(observer.owned(&id, reports, exists).await?, exports)?;
             Ok::<_, Failure>((id, remains))
         }
     });
     let remains = join_all(all).await.into_iter().collect::<Result<_, _>>()?;
-    Ok(Found { remains, remarks })
+    Ok(RemovalFacts { remains, remarks })
 }
 
 /// The id under which a rolled-back replacement may have left things (HW-L4): the Update's own is the one CloudFormation
 /// knows, and the properties it comes from made another one. In a replacement that goes forward the two differ, and
 /// CloudFormation deletes the old id itself.
-fn left_behind(origin: &Origin, id: &Id, before: Option<&Export>) -> Option<Id> {
+fn left_behind(origin: &Origin, id: &ExportId, before: Option<&Export>) -> Option<ExportId> {
     let in_place = origin.request_type == RequestType::Update && origin.physical_id.as_deref() == Some(&id.to_string());
     let other = before?.id(origin);
     (in_place && other != *id && other.kind() != Kind::None && other.prefix() == id.prefix()).then_some(other)

@@ -8,7 +8,7 @@ pub const TAG_STACK: &str = "hawser:stack-id";
 /// Which resource of the stack: two exports in one stack do not touch each other's things.
 pub const TAG_LOGICAL_ID: &str = "hawser:logical-id";
 
-/// When the report was made, RFC 3339: what [`FIRST_DATA_WITHIN`] counts from.
+/// When the report was made, RFC 3339: what [`FIRST_DATA_WITHIN`](super::FIRST_DATA_WITHIN) counts from.
 pub const TAG_CREATED_AT: &str = "hawser:created-at";
 
 /// The tags of what a request makes (HW-O1).

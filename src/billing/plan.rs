@@ -7,19 +7,19 @@ use time::OffsetDateTime;
 use crate::{
     aws::{DataExport, Report, Tags},
     billing::{
-        attributes::{describe, describe_bucket, describe_nothing, key_not_told, of_the_account, plain},
-        backfill::{self, Backfill, Outcome},
+        attributes::{account_attributes, describe, describe_bucket, describe_no_export, plain, undecryptable_reason},
+        backfill::{self, Backfill, BackfillOutcome},
         candidate::Candidate,
-        choice::{Chosen, choose},
+        choice::{Selection, choose},
         definition,
-        facts::{Facts, OwnBucket, Remains, own_bucket},
-        id::{DATA_ROOT, Id, prefix_of},
+        facts::{Facts, OwnBucket, OwnedResources, own_bucket},
+        id::{DATA_ROOT, ExportId, prefix_of},
         ownership::{TAG_CREATED_AT, mark},
         policy, query,
-        request::{Asked, Export, Format, Kind, Retention},
+        request::{BillingRequest, Export, Format, Kind, Retention},
     },
     error::{Code, Failure},
-    names::{BucketName, Region, ReportName, rfc3339},
+    names::{BucketName, ExportName, Region, rfc3339},
     protocol::{origin::Origin, reply::Attributes},
 };
 
@@ -31,7 +31,6 @@ pub const UPLOAD_DAYS_MAX: u16 = 7;
 pub enum Step {
     /// The bucket exists, tagged, with object ownership enforced. Planned only where it does not exist.
     EnsureBucket {
-        /// The bucket.
         bucket: BucketName,
         /// Its tags: the mark of ownership comes into being with the bucket.
         tags: Tags,
@@ -44,40 +43,33 @@ pub enum Step {
     EnsureUploadsExpire(BucketName),
     /// AWS may deliver, over TLS only; every other statement of the policy is as it was.
     EnsureDeliveryAllowed {
-        /// The bucket.
         bucket: BucketName,
         /// The whole merged policy.
         policy: String,
         /// What it was merged from: it replaces this policy and no other.
-        from: PolicySeen,
+        from: PolicyBefore,
     },
-    /// The report exists.
     EnsureReport {
-        /// Its definition.
         report: Box<Report>,
-        /// Its tags.
         tags: Tags,
     },
     /// The Data Export exists.
     EnsureExport {
-        /// Its definition.
         export: Box<DataExport>,
-        /// Its tags.
         tags: Tags,
     },
     /// The Data Export, which is ours, asks for every column that its table has by now.
     EnsureExportCurrent(Box<DataExport>),
-    /// AWS Support was asked for past months, once.
+    /// requested past months from AWS Support, once.
     AskForBackfill(Box<Backfill>),
     /// The report does not exist. Planned only with our mark on it.
-    RetireReport(ReportName),
+    RetireReport(ExportName),
     /// The Data Export, by ARN, does not exist. Planned only with our mark on it.
     RetireExport(String),
     /// Nothing delivered for this export is in the bucket.
     RetireData {
         /// The bucket, with our mark.
         bucket: BucketName,
-        /// Below which key.
         prefix: &'static str,
     },
     /// The bucket does not exist, unless it holds data. Planned only with our mark on it.
@@ -86,11 +78,11 @@ pub enum Step {
 
 /// The policy that a merged one was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PolicySeen {
+pub enum PolicyBefore {
     /// None: the plan makes the bucket.
     NewBucket,
     /// As S3 held it, if it held one. Somebody may change it until ours is written, so it is looked at again.
-    Was(Option<String>),
+    Existing(Option<String>),
 }
 
 impl Step {
@@ -121,7 +113,7 @@ impl fmt::Display for Step {
             Self::EnsurePublicAccessBlocked(bucket) => write!(f, "ensure public access to `{bucket}` is blocked"),
             Self::EnsureEncryption(bucket) => write!(f, "ensure `{bucket}` encrypts with SSE-S3"),
             Self::EnsureUploadsExpire(bucket) => {
-                write!(f, "ensure unfinished uploads to `{bucket}` end after {UPLOAD_DAYS_MAX} days")
+                write!(f, "ensure unfinished uploads to `{bucket}` expire after {UPLOAD_DAYS_MAX} days")
             }
             Self::EnsureDeliveryAllowed { bucket, .. } => write!(f, "ensure AWS may deliver to `{bucket}`"),
             Self::EnsureReport { report, .. } => {
@@ -149,7 +141,7 @@ pub struct Plan {
     /// The attributes that hold afterwards; none for a Delete.
     pub attributes: Attributes,
     /// Why this export, or why nothing is to be done.
-    pub sentence: String,
+    pub decision: String,
 }
 
 /// Refuses what an Update cannot do, before anything is looked at.
@@ -160,8 +152,8 @@ pub struct Plan {
 ///
 /// # Errors
 /// [`Code::PropertyImmutable`]
-pub fn refuse_impossible(origin: &Origin, export: &Export) -> Result<(), Failure> {
-    let current = origin.physical_id.as_deref().and_then(|id| Id::recognise(origin, id));
+pub fn check_change_is_possible(origin: &Origin, export: &Export) -> Result<(), Failure> {
+    let current = origin.physical_id.as_deref().and_then(|id| ExportId::from_physical_id(origin, id));
     match current {
         Some(id) if *id.prefix() != export.prefix => Err(Failure::new(
             Code::PropertyImmutable,
@@ -177,42 +169,44 @@ pub fn refuse_impossible(origin: &Origin, export: &Export) -> Result<(), Failure
 /// What [`choose`] refuses, [`Code::BillingBucketNotOurs`], or [`Code::BucketPolicyUnmergeable`].
 pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime) -> Result<Plan, Failure> {
     let choice = choose(export, facts)?;
-    let mut attributes = of_the_account(export, facts);
+    let mut attributes = account_attributes(export, facts);
     let bucket = own_bucket(origin, &facts.id)?;
     let mut rounds = Vec::new();
     let mut remarks = Vec::new();
     let made = match &choice.export {
-        Chosen::Nothing => {
-            describe_nothing(&mut attributes, origin, export);
+        Selection::Nothing => {
+            describe_no_export(&mut attributes, origin, export);
             None
         }
         // No step: what the customer had is never changed (HW-B5).
-        Chosen::Reuse(candidate) => {
+        Selection::Reuse(candidate) => {
             describe(&mut attributes, origin, facts, candidate, "reused", "");
             None
         }
-        Chosen::Bucket { bucket, prefix } => {
+        Selection::Bucket { bucket, prefix } => {
             describe_bucket(&mut attributes, origin, export, facts, bucket, prefix);
             None
         }
-        Chosen::Ours(ours) => {
+        Selection::Own(ours) => {
             let known = facts.ours.clone().unwrap_or_default();
             describe(&mut attributes, origin, facts, ours, "created", &known.created_at);
             match &facts.bucket {
                 // Only the delivery policy is mended: everything else about the bucket may have become the customer's.
-                OwnBucket::Marked { policy, .. } => {
-                    let from = PolicySeen::Was(policy.clone());
-                    let policy = merged(origin, facts, &bucket, policy.as_deref())?;
+                OwnBucket::Tagged { policy, .. } => {
+                    let from = PolicyBefore::Existing(policy.clone());
+                    let policy = merged_policy(origin, facts, &bucket, policy.as_deref())?;
                     rounds.extend(policy.map(|policy| vec![Step::EnsureDeliveryAllowed { bucket, policy, from }]));
                 }
                 // Without its bucket the report delivers nothing: it was deleted, or two runs crossed.
-                OwnBucket::Absent | OwnBucket::Unmarked | OwnBucket::Hidden(_) => rounds = bucket_rounds(origin, facts, &bucket)?,
+                OwnBucket::Absent | OwnBucket::Untagged | OwnBucket::Unreadable(_) => {
+                    rounds = bucket_rounds(origin, facts, &bucket)?
+                }
             }
-            rounds.extend(current(facts, ours).map(|step| vec![step]));
-            rounds.extend((!known.twins.is_empty()).then(|| known.twins.into_iter().map(Step::RetireExport).collect()));
+            rounds.extend(update_to_current(facts, ours).map(|step| vec![step]));
+            rounds.extend((!known.duplicates.is_empty()).then(|| known.duplicates.into_iter().map(Step::RetireExport).collect()));
             Some((ours.clone(), known.created_at))
         }
-        Chosen::Create => {
+        Selection::Create => {
             let Some(region) = &facts.region else {
                 return Err(Failure::new(Code::Internal, "an export was chosen where there is no service for it"));
             };
@@ -233,18 +227,18 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
             Some((candidate, created_at))
         }
     };
-    let (backfill, step) = past_months(origin, export, &choice.export, made, now);
+    let (backfill, step) = backfill_step(origin, export, &choice.export, made, now);
     attributes.insert("Backfill", backfill);
     rounds.extend(step.map(|step| vec![step]));
-    remarks.extend(key_not_told(facts, &attributes));
-    let sentence = std::iter::once(choice.sentence).chain(remarks).collect::<Vec<_>>().join("; ");
+    remarks.extend(undecryptable_reason(facts, &attributes));
+    let decision = std::iter::once(choice.decision).chain(remarks).collect::<Vec<_>>().join("; ");
     // Names of the customer's reports are in it.
-    let sentence = plain(&sentence);
-    attributes.insert("Decision", sentence.clone());
+    let decision = plain(&decision);
+    attributes.insert("Decision", decision.clone());
     if let Some(leftover) = &facts.leftover {
         rounds.extend(removal_rounds(origin, &leftover.id, export.retention, &leftover.remains)?);
     }
-    Ok(Plan { rounds, attributes, sentence })
+    Ok(Plan { rounds, attributes, decision })
 }
 
 /// The Data Export that Hawser makes: every column that the table has, in the asked format.
@@ -284,7 +278,7 @@ fn wanted_export(
 }
 
 /// Brings our own export up to its table, in place: the columns that AWS added since (HW-B9).
-fn current(facts: &Facts, ours: &Candidate) -> Option<Step> {
+fn update_to_current(facts: &Facts, ours: &Candidate) -> Option<Step> {
     let (Candidate::Export(ours), Some(Ok(source))) = (ours, &facts.source) else { return None };
     let (query, tables) = source.definition().ok()?;
     let wanted = DataExport { query, tables, ..ours.clone() };
@@ -294,44 +288,44 @@ fn current(facts: &Facts, ours: &Candidate) -> Option<Step> {
 /// What the vendor relies on and AWS does not offer: no failure, but said.
 fn columns_missing(kind: Kind, facts: &Facts) -> Option<String> {
     let Some(Ok(source)) = &facts.source else { return None };
-    let missing = query::lacking(kind, &source.columns);
+    let missing = query::missing_columns(kind, &source.columns);
     (!missing.is_empty()).then(|| format!("AWS's table has no `{}`", missing.join("`, `")))
 }
 
 /// What becomes of the wish for past months, and the step that asks for them.
-fn past_months(
+fn backfill_step(
     origin: &Origin,
     export: &Export,
-    chosen: &Chosen,
+    chosen: &Selection,
     made: Option<(Candidate, String)>,
     now: OffsetDateTime,
 ) -> (String, Option<Step>) {
     let said = |text: &str| (text.to_owned(), None);
     let Some((made, created_at)) = made else {
         return match chosen {
-            Chosen::Reuse(candidate) if export.backfill => (not_ours(origin, candidate), None),
-            Chosen::Bucket { .. } if export.backfill => said("not possible: what delivers to the bucket is not known"),
-            Chosen::Reuse(_) | Chosen::Bucket { .. } => said("not requested"),
-            Chosen::Nothing | Chosen::Ours(_) | Chosen::Create => said(of_nothing(export)),
+            Selection::Reuse(candidate) if export.backfill => (not_owned(origin, candidate), None),
+            Selection::Bucket { .. } if export.backfill => said("not possible: what delivers to the bucket is not known"),
+            Selection::Reuse(_) | Selection::Bucket { .. } => said("not requested"),
+            Selection::Nothing | Selection::Own(_) | Selection::Create => said(backfill_of_no_export(export)),
         };
     };
     if !export.backfill {
         return said("not requested");
     }
-    let asked = wish(origin, &made, &created_at);
+    let backfill = backfill_request(origin, &made, &created_at);
     if is_recent(&created_at, now) {
-        return ("to be asked for".to_owned(), Some(Step::AskForBackfill(Box::new(asked))));
+        return ("to be requested".to_owned(), Some(Step::AskForBackfill(Box::new(backfill))));
     }
-    (asked.told(&Outcome::Failed("the export is older than AWS Support remembers cases".to_owned())), None)
+    (backfill.status_text(&BackfillOutcome::Failed("the export is older than the case history of AWS Support".to_owned())), None)
 }
 
 /// The same where there is no export.
-fn of_nothing(export: &Export) -> &'static str {
+fn backfill_of_no_export(export: &Export) -> &'static str {
     if export.backfill { "not possible: there is no export" } else { "" }
 }
 
-fn wish(origin: &Origin, made: &Candidate, since: &str) -> Backfill {
-    let (bucket, _, prefix) = made.place();
+fn backfill_request(origin: &Origin, made: &Candidate, since: &str) -> Backfill {
+    let (bucket, _, prefix) = made.location();
     Backfill {
         kind: made.kind().unwrap_or(Kind::None),
         name: made.name().to_owned(),
@@ -349,12 +343,12 @@ fn is_recent(created_at: &str, now: OffsetDateTime) -> bool {
 }
 
 /// A case about an export of the customer's is the customer's to open: AWS would write into its bucket (HW-B5).
-fn not_ours(origin: &Origin, candidate: &Candidate) -> String {
-    let wish = wish(origin, candidate, "");
+fn not_owned(origin: &Origin, candidate: &Candidate) -> String {
+    let backfill_request = backfill_request(origin, candidate, "");
     format!(
-        "not asked for, because the export is yours; its past months come if you open a case at {} and write: {}",
-        wish.link(),
-        wish.body()
+        "not requested, because the export is yours; to get its past months, open a case at {} and write: {}",
+        backfill_request.link(),
+        backfill_request.body()
     )
 }
 
@@ -364,33 +358,38 @@ fn not_ours(origin: &Origin, candidate: &Candidate) -> String {
 /// # Errors
 /// None in practice.
 pub fn plan_without(origin: &Origin, export: &Export, facts: &Facts, why: &Failure) -> Result<Plan, Failure> {
-    let mut attributes = of_the_account(export, facts);
-    describe_nothing(&mut attributes, origin, export);
-    attributes.insert("Backfill", of_nothing(export).to_owned());
-    let sentence = format!("no billing export, because the earlier one cannot be had any more: {}: {}", why.code, why.cause);
-    let sentence = plain(&sentence);
-    attributes.insert("Decision", sentence.clone());
+    let mut attributes = account_attributes(export, facts);
+    describe_no_export(&mut attributes, origin, export);
+    attributes.insert("Backfill", backfill_of_no_export(export).to_owned());
+    let decision = format!("no billing export, because the earlier one is no longer available: {}: {}", why.code, why.cause);
+    let decision = plain(&decision);
+    attributes.insert("Decision", decision.clone());
     let rounds = match &facts.leftover {
         Some(leftover) => removal_rounds(origin, &leftover.id, export.retention, &leftover.remains)?,
         None => Vec::new(),
     };
-    Ok(Plan { rounds, attributes, sentence })
+    Ok(Plan { rounds, attributes, decision })
 }
 
 /// Plans a Delete: only what carries our mark, only what the retention allows.
 ///
 /// # Errors
 /// None in practice.
-pub fn plan_removal(origin: &Origin, remains: &[(Id, Remains)], retention: Retention) -> Result<Plan, Failure> {
+pub fn plan_removal(origin: &Origin, remains: &[(ExportId, OwnedResources)], retention: Retention) -> Result<Plan, Failure> {
     let mut rounds = Vec::new();
     for (id, remains) in remains {
         rounds.extend(removal_rounds(origin, id, retention, remains)?);
     }
-    let sentence = if rounds.is_empty() { "nothing of this stack's is left" } else { "what this stack made is removed" };
-    Ok(Plan { rounds, attributes: Attributes::new(), sentence: sentence.to_owned() })
+    let decision = if rounds.is_empty() { "nothing of this stack is left" } else { "what this stack created is removed" };
+    Ok(Plan { rounds, attributes: Attributes::new(), decision: decision.to_owned() })
 }
 
-fn removal_rounds(origin: &Origin, id: &Id, retention: Retention, remains: &Remains) -> Result<Vec<Vec<Step>>, Failure> {
+fn removal_rounds(
+    origin: &Origin,
+    id: &ExportId,
+    retention: Retention,
+    remains: &OwnedResources,
+) -> Result<Vec<Vec<Step>>, Failure> {
     let bucket = own_bucket(origin, id)?;
     let mut rounds = Vec::new();
     if remains.report {
@@ -412,23 +411,23 @@ fn removal_rounds(origin: &Origin, id: &Id, retention: Retention, remains: &Rema
 fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<Vec<Vec<Step>>, Failure> {
     let mut rounds = Vec::new();
     let (from, set_up) = match &facts.bucket {
-        OwnBucket::Unmarked => {
-            let cause = format!("bucket `{bucket}` exists and does not carry this stack's mark");
+        OwnBucket::Untagged => {
+            let cause = format!("bucket `{bucket}` exists and does not have this stack's ownership tags");
             return Err(Failure::new(Code::BillingBucketNotOurs, cause));
         }
-        OwnBucket::Hidden(fault) => {
-            let cause = format!("bucket `{bucket}` exists in another account, or may not be looked at: {fault}");
+        OwnBucket::Unreadable(fault) => {
+            let cause = format!("bucket `{bucket}` exists in another account, or may not be read: {fault}");
             return Err(Failure::explained(fault, Code::BillingBucketNotOurs, cause));
         }
         OwnBucket::Absent => {
             rounds.push(vec![Step::EnsureBucket { bucket: bucket.clone(), tags: mark(origin) }]);
-            (PolicySeen::NewBucket, false)
+            (PolicyBefore::NewBucket, false)
         }
-        OwnBucket::Marked { policy, in_use } => (PolicySeen::Was(policy.clone()), *in_use),
+        OwnBucket::Tagged { policy, in_use } => (PolicyBefore::Existing(policy.clone()), *in_use),
     };
     let policy = match &from {
-        PolicySeen::NewBucket => None,
-        PolicySeen::Was(policy) => policy.as_deref(),
+        PolicyBefore::NewBucket => None,
+        PolicyBefore::Existing(policy) => policy.as_deref(),
     };
     let mut settings = Vec::new();
     // Made once, while the bucket is new: afterwards a KMS key or a lifecycle rule may be the customer's.
@@ -437,13 +436,13 @@ fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<
         settings.push(Step::EnsureEncryption(bucket.clone()));
         settings.push(Step::EnsureUploadsExpire(bucket.clone()));
     }
-    let policy = merged(origin, facts, bucket, policy)?;
+    let policy = merged_policy(origin, facts, bucket, policy)?;
     settings.extend(policy.map(|policy| Step::EnsureDeliveryAllowed { bucket: bucket.clone(), policy, from }));
     rounds.extend((!settings.is_empty()).then_some(settings));
     Ok(rounds)
 }
 
-fn merged(origin: &Origin, facts: &Facts, bucket: &BucketName, existing: Option<&str>) -> Result<Option<String>, Failure> {
+fn merged_policy(origin: &Origin, facts: &Facts, bucket: &BucketName, existing: Option<&str>) -> Result<Option<String>, Failure> {
     let Some(region) = &facts.region else { return Ok(None) };
     policy::merge(existing, bucket, origin.stack.partition, &origin.stack.account, region)
         .map_err(|why| Failure::new(Code::BucketPolicyUnmergeable, why.to_string()))
@@ -451,9 +450,9 @@ fn merged(origin: &Origin, facts: &Facts, bucket: &BucketName, existing: Option<
 
 /// The id a request's resource has, so that it is known before any call: the same for success, for failure and for
 /// every delivery of the event (F-1, F-2).
-pub fn physical_id(origin: &Origin, asked: &Asked) -> String {
+pub fn physical_id(origin: &Origin, asked: &BillingRequest) -> String {
     match (asked, &origin.physical_id) {
-        (Asked::Have { export, .. }, _) => export.id(origin).to_string(),
-        (Asked::Remove { .. }, id) => id.clone().unwrap_or_default(),
+        (BillingRequest::Ensure { export, .. }, _) => export.id(origin).to_string(),
+        (BillingRequest::Remove { .. }, id) => id.clone().unwrap_or_default(),
     }
 }

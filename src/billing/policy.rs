@@ -20,17 +20,11 @@ const SID_TLS: &str = "HawserTlsOnly";
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PolicyError {
     /// S3 never stores such a policy, so nothing is guessed about it.
-    #[error("the policy of bucket `{bucket}` is not one that can be read: {why}")]
-    Unreadable {
-        /// The bucket.
-        bucket: String,
-        /// What about it.
-        why: String,
-    },
+    #[error("the policy of bucket `{bucket}` cannot be parsed: {why}")]
+    Unreadable { bucket: String, why: String },
     /// S3 would refuse it.
     #[error("the policy of bucket `{bucket}` would grow to {bytes} bytes; S3 allows {POLICY_BYTES_MAX}")]
     TooLarge {
-        /// The bucket.
         bucket: String,
         /// How large it would be.
         bytes: usize,

@@ -122,7 +122,7 @@ pub const REPORT_COLUMNS: [&str; 19] = [
 ];
 
 /// The columns of a kind that a vendor can rely on.
-pub fn guaranteed(kind: Kind) -> &'static [&'static str] {
+pub fn guaranteed_columns(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::None => &[],
         Kind::CostAndUsageReport => &REPORT_COLUMNS,
@@ -146,8 +146,7 @@ fn focus_version(table: &str) -> Option<u32> {
 
 /// A table and how it is to be configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Configured {
-    /// Its name.
+pub struct ConfiguredTable {
     pub table: String,
     /// Property to value.
     pub properties: BTreeMap<String, String>,
@@ -155,20 +154,19 @@ pub struct Configured {
 
 /// A configured table and the columns that it has then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// The table.
-    pub configured: Configured,
+pub struct TableSource {
+    pub configured: ConfiguredTable,
     /// Its columns, in AWS's order.
     pub columns: Vec<String>,
 }
 
-impl Source {
+impl TableSource {
     /// What an export from it asks for: its query and its table's configuration.
     ///
     /// # Errors
     /// As [`statement`].
     pub fn definition(&self) -> Result<(String, TableConfigurations), Failure> {
-        let Configured { table, properties } = &self.configured;
+        let ConfiguredTable { table, properties } = &self.configured;
         Ok((statement(table, &self.columns)?, [(table.clone(), properties.clone())].into()))
     }
 }
@@ -182,7 +180,7 @@ pub fn configure(
     kind: Kind,
     tables: &[Table],
     ours: Option<(&String, &BTreeMap<String, String>)>,
-) -> Result<Configured, Failure> {
+) -> Result<ConfiguredTable, Failure> {
     let fits = |table: &&Table| match ours {
         Some((stay, _)) => table.name == *stay,
         None => kind_of(&table.name) == Some(kind),
@@ -198,7 +196,7 @@ pub fn configure(
         let legal = property.valid_values.is_empty() || property.valid_values.iter().any(|legal| legal == value);
         legal.then(|| (name.to_owned(), value.to_owned()))
     };
-    Ok(Configured { table: table.name.clone(), properties: WANTED.into_iter().filter_map(wanted).collect() })
+    Ok(ConfiguredTable { table: table.name.clone(), properties: WANTED.into_iter().filter_map(wanted).collect() })
 }
 
 /// The query for every column that the table has.
@@ -215,14 +213,17 @@ pub fn statement(table: &str, columns: &[String]) -> Result<String, Failure> {
 }
 
 /// The guaranteed columns that a table lacks.
-pub fn lacking<'a>(kind: Kind, columns: &[String]) -> Vec<&'a str> {
-    guaranteed(kind).iter().copied().filter(|column| !columns.iter().any(|known| known.eq_ignore_ascii_case(column))).collect()
+pub fn missing_columns<'a>(kind: Kind, columns: &[String]) -> Vec<&'a str> {
+    guaranteed_columns(kind)
+        .iter()
+        .copied()
+        .filter(|column| !columns.iter().any(|known| known.eq_ignore_ascii_case(column)))
+        .collect()
 }
 
 /// What a query of the customer's asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    /// The table.
+pub struct SelectQuery {
     pub table: String,
     /// Its columns; `None` for `*`.
     pub columns: Option<Vec<String>>,
@@ -232,7 +233,7 @@ pub struct Asked {
 
 /// Reads a query: columns by their own names, one table, perhaps a filter. `None` for what is none of that, such as an
 /// expression in place of a column: what it delivers under a column's name is not known.
-pub fn read(query: &str) -> Option<Asked> {
+pub fn read(query: &str) -> Option<SelectQuery> {
     let words: Vec<&str> = query.split_whitespace().collect();
     let is = |word: &str, keyword: &str| word.eq_ignore_ascii_case(keyword);
     let (first, rest) = words.split_first()?;
@@ -245,7 +246,7 @@ pub fn read(query: &str) -> Option<Asked> {
     }
     let columns = columns.join(" ");
     let columns = if columns.trim() == "*" { None } else { Some(columns.split(',').map(column).collect::<Option<Vec<_>>>()?) };
-    Some(Asked { table: table.to_owned(), columns, filtered: after.first().is_some_and(|word| is(word, "WHERE")) })
+    Some(SelectQuery { table: table.to_owned(), columns, filtered: after.first().is_some_and(|word| is(word, "WHERE")) })
 }
 
 /// The name a selected column is delivered under: itself, or a part of a map column given a name of its own.
@@ -269,7 +270,7 @@ mod tests {
     #[test]
     fn queries_of_customers_are_read() {
         let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
-        let asked = |columns, filtered| Some(Asked { table: CUR_TABLE.to_owned(), columns, filtered });
+        let asked = |columns, filtered| Some(SelectQuery { table: CUR_TABLE.to_owned(), columns, filtered });
         for (query, expected) in [
             ("SELECT a, b FROM COST_AND_USAGE_REPORT", asked(names(&["a", "b"]), false)),
             ("select a,b\n from COST_AND_USAGE_REPORT ;", asked(names(&["a", "b"]), false)),

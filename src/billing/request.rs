@@ -14,7 +14,6 @@ pub const RESOURCE_TYPE: &str = "Custom::BillingExport";
 /// What is asked of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// No billing export.
     None,
     /// The legacy Cost and Usage Report (service `cur`).
     CostAndUsageReport,
@@ -38,7 +37,6 @@ pub enum Format {
 pub enum Reuse {
     /// If one is suitable.
     WhenSuitable,
-    /// Never.
     Never,
 }
 
@@ -58,7 +56,6 @@ pub enum Existing {
     Named(String),
     /// A bucket into which something else delivers.
     Bucket {
-        /// The bucket.
         bucket: BucketName,
         /// Below which key; everything in the bucket if empty.
         prefix: String,
@@ -120,13 +117,11 @@ impl Format {
 /// The export that is asked for: the properties of a Create or an Update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
-    /// Which service's export.
     pub kind: Kind,
     /// In which file format.
     pub format: Format,
     /// Whether the customer's own may serve.
     pub reuse: Reuse,
-    /// Whose costs.
     pub scope: Scope,
     /// What the customer brings.
     pub existing: Option<Existing>,
@@ -140,15 +135,14 @@ pub struct Export {
 
 /// What a request asks of the resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum BillingRequest {
     /// Create or Update: have this export; `before` is what an Update comes from, where that can be read.
-    Have {
+    Ensure {
         /// The export to have.
         export: Export,
         /// The earlier properties.
         before: Option<Export>,
     },
-    /// Delete.
     Remove {
         /// Which kind the properties ask for, where they can be read.
         kind: Option<Kind>,
@@ -170,9 +164,9 @@ const KINDS: [(&str, Kind); 4] = [
 const RETENTIONS: [(&str, Retention); 2] = [("Retain", Retention::Retain), ("Delete", Retention::Delete)];
 
 /// What a Delete asks. Properties that cannot be read are no failure, and mean `Retain`: nothing is lost by a slip.
-pub fn removal(properties: Option<&Map<String, Value>>) -> Asked {
+pub fn removal(properties: Option<&Map<String, Value>>) -> BillingRequest {
     let mut properties = Properties::new(properties);
-    Asked::Remove {
+    BillingRequest::Remove {
         kind: properties.choice("Kind", &KINDS).ok(),
         retention: properties.choice("Retention", &RETENTIONS).unwrap_or(Retention::Retain),
         prefix: properties.parsed("NamePrefix").unwrap_or_default(),
@@ -200,7 +194,7 @@ impl Export {
         properties.text("Repair")?;
         properties.finish()?;
         if let (Kind::None, Some(existing)) = (export.kind, &export.existing) {
-            return Err(invalid(existing.property(), "is given although `Kind` is `None`"));
+            return Err(invalid(existing.property(), "is set, but `Kind` is `None`"));
         }
         Ok(export)
     }
@@ -241,7 +235,7 @@ impl Existing {
             .as_ref()
             .is_some_and(|bucket| !bucket.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)))
         {
-            return Err(invalid("ExistingBucket", "must be the name of a bucket: letters, digits and . _ -"));
+            return Err(invalid("ExistingBucket", "must be a bucket name: letters, digits and . _ -"));
         }
         match (named, bucket, prefix) {
             (None, None, None) => Ok(None),
@@ -251,7 +245,7 @@ impl Existing {
                 Ok(Some(Self::Bucket { bucket, prefix }))
             }
             (None, None, Some(_)) => Err(invalid("ExistingPrefix", "needs `ExistingBucket`")),
-            (Some(_), ..) => Err(invalid("ExistingExport", "cannot be given together with `ExistingBucket` or `ExistingPrefix`")),
+            (Some(_), ..) => Err(invalid("ExistingExport", "cannot be combined with `ExistingBucket` or `ExistingPrefix`")),
         }
     }
 

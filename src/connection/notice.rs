@@ -8,7 +8,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     VERSION,
-    connection::{status::Status, terms::Terms},
+    connection::{status::DeliveryStatus, terms::Terms},
     error::{Code, Failure},
     identity::{Proof, ProofRequest},
     names::{NoticeUrl, digest_hex},
@@ -60,7 +60,7 @@ pub struct Data {
     template_version: String,
     handler_version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    billing_status: Option<Status>,
+    billing_status: Option<DeliveryStatus>,
 }
 
 const ORGANIZATION_FIELDS: [(&str, &str); 4] = [
@@ -116,7 +116,7 @@ pub fn data(origin: &Origin, terms: &Terms) -> Data {
 
 impl Data {
     /// The same with how delivery fares.
-    pub fn with_status(self, status: Status) -> Self {
+    pub fn with_status(self, status: DeliveryStatus) -> Self {
         Self { billing_status: Some(status), ..self }
     }
 
@@ -160,9 +160,7 @@ struct CloudEvent<'a> {
 pub struct Notice {
     /// The same for every delivery of the request, so that the vendor can tell a repetition.
     pub id: String,
-    /// HTTP headers.
     pub headers: BTreeMap<&'static str, String>,
-    /// The body.
     pub body: String,
 }
 
@@ -173,7 +171,7 @@ pub fn id(origin: &Origin) -> String {
 
 /// The id of the notice that takes back what a request told (HW-L7). The request's own id is spent, and so is that of an
 /// earlier withdrawal, if a late delivery of the event told the vendor once more: hence the time.
-pub fn withdrawal_id(origin: &Origin, now: OffsetDateTime) -> String {
+pub fn retraction_id(origin: &Origin, now: OffsetDateTime) -> String {
     let now = now.unix_timestamp_nanos().to_string();
     digest_hex(&[origin.stack.as_str(), &origin.request_id, "withdrawn", &now], 16)
 }

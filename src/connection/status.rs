@@ -10,7 +10,7 @@ use crate::{
 /// How delivery fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum DeliveryState {
     /// No data yet, and none due.
     Waiting,
     /// Data arrive.
@@ -24,28 +24,23 @@ pub enum State {
 /// What the vendor is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// How delivery fares.
-    pub state: State,
+pub struct DeliveryStatus {
+    pub state: DeliveryState,
     /// When it was looked at, RFC 3339.
     pub checked_at: String,
     /// When first data are due, RFC 3339; empty once they came, and where it is not known.
     pub due_by: String,
-    /// The first data.
-    pub first: Option<First>,
-    /// The latest data.
-    pub latest: Option<Latest>,
-    /// What is wrong.
-    pub problem: Option<Problem>,
+    pub first: Option<FirstData>,
+    pub latest: Option<LatestData>,
+    pub problem: Option<DeliveryProblem>,
 }
 
 /// The first data that were delivered, as far as they are still there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct First {
+pub struct FirstData {
     /// The billing period, `YYYY-MM`.
     pub period: String,
-    /// Its manifest's key.
     pub manifest: String,
     /// When the manifest was written last, RFC 3339.
     pub delivered_at: String,
@@ -54,10 +49,8 @@ pub struct First {
 /// What is wrong, in the same words as a stack event would use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Problem {
-    /// A stable code.
+pub struct DeliveryProblem {
     pub code: &'static str,
-    /// What happened.
     pub cause: String,
     /// What to do next.
     pub next_step: &'static str,
@@ -66,7 +59,7 @@ pub struct Problem {
 /// How much of a fault a status repeats.
 const CAUSE_BYTES_MAX: usize = 600;
 
-impl Problem {
+impl DeliveryProblem {
     pub fn new(code: Code, cause: impl Into<String>) -> Self {
         Self { code: code.as_str(), cause: shorten(&cause.into(), CAUSE_BYTES_MAX), next_step: code.next_step() }
     }
@@ -79,10 +72,9 @@ impl Problem {
 /// The latest data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Latest {
+pub struct LatestData {
     /// The billing period, `YYYY-MM`.
     pub period: String,
-    /// The manifest's key.
     pub manifest: String,
     /// When the manifest was written, RFC 3339.
     pub delivered_at: String,

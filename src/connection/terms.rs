@@ -16,9 +16,7 @@ pub const RESOURCE_TYPE: &str = "Custom::AccountConnection";
 /// What is told to the vendor: the properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
-    /// Where notices go.
     pub notice_url: NoticeUrl,
-    /// The signing key.
     pub token: LaunchToken,
     /// What the customer calls the connection.
     pub connection_name: String,
@@ -34,7 +32,6 @@ pub struct Terms {
     pub regions: Vec<String>,
     /// Granted permission packs and their modes.
     pub packs: BTreeMap<String, String>,
-    /// The template's version.
     pub template_version: String,
     /// The organization facts, attributes of the billing export.
     pub organization: BTreeMap<String, String>,
@@ -44,9 +41,8 @@ pub struct Terms {
 
 /// What a request asks of the resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
-    /// Create or Update.
-    Have(Box<Terms>),
+pub enum ConnectionRequest {
+    Ensure(Box<Terms>),
     /// Delete; terms that cannot be read leave no one to tell.
     Remove(Result<Box<Terms>, Failure>),
 }

@@ -14,8 +14,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
-    aws::{Aws, Fault, FaultKind, Level, Object},
-    connection::status::Latest,
+    aws::{Aws, Fault, FaultKind, FolderListing, Object},
+    connection::status::LatestData,
     names::{AccountId, BucketName, one_line, rfc3339, shorten},
 };
 
@@ -36,14 +36,14 @@ const DATA_FOLDERS_MAX: usize = 20;
 
 /// Why what is there is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum ReadError {
     /// S3 refused or did not answer.
     Fault(Fault),
     /// A manifest is not one.
     Unreadable(String),
 }
 
-impl From<Fault> for Trouble {
+impl From<Fault> for ReadError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
@@ -51,10 +51,9 @@ impl From<Fault> for Trouble {
 
 /// A manifest that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct Manifest {
     /// Its billing period, `YYYY-MM`.
     pub period: String,
-    /// Its key.
     pub key: String,
     /// When it was written last.
     pub modified: OffsetDateTime,
@@ -62,11 +61,11 @@ pub struct Seen {
 
 /// What is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct DeliveredData {
     /// The manifest of the oldest period.
-    pub first: Seen,
+    pub first: Manifest,
     /// The newest data.
-    pub latest: Latest,
+    pub latest: LatestData,
     /// When these were written.
     pub newest: OffsetDateTime,
     /// Files that the newest manifest names and that are not there.
@@ -76,18 +75,19 @@ pub struct Found {
 /// Finds the data of an export, or of whatever delivers below a prefix where the name is empty. `None` if there are none yet.
 ///
 /// # Errors
-/// [`Trouble`]
+/// [`ReadError`]
 pub async fn find(
     aws: &dyn Aws,
     owner: &AccountId,
     bucket: &BucketName,
     prefix: &str,
     name: &str,
-) -> Result<Option<Found>, Trouble> {
-    let shelf = Shelf { aws, owner, bucket };
-    let periods = shelf.periods(prefix, name).await?;
+) -> Result<Option<DeliveredData>, ReadError> {
+    let listing = BucketListing { aws, owner, bucket };
+    let periods = listing.periods(prefix, name).await?;
     let at_an_end = |index: usize| index < PERIODS_OPENED || index + PERIODS_OPENED >= periods.len();
-    let manifests = shelf.manifests(periods.iter().enumerate().filter(|(index, _)| at_an_end(*index)).map(|(_, period)| period));
+    let manifests =
+        listing.manifests(periods.iter().enumerate().filter(|(index, _)| at_an_end(*index)).map(|(_, period)| period));
     let manifests = manifests.await?;
     // A closed month is delivered again while the next one begins: the newest data are those written last.
     let newest = manifests.iter().rev().take(PERIODS_OPENED).flatten();
@@ -95,16 +95,16 @@ pub async fn find(
         return Ok(None);
     };
     let first = manifests.into_iter().take(PERIODS_OPENED).flatten().next().unwrap_or_else(|| latest.clone());
-    let body = shelf.aws.read_object(bucket, owner, &latest.key, MANIFEST_BYTES_MAX).await?;
+    let body = listing.aws.read_object(bucket, owner, &latest.key, MANIFEST_BYTES_MAX).await?;
     let files =
-        files_of(&body).ok_or_else(|| Trouble::Unreadable(format!("manifest `{}` cannot be read", shown(&latest.key))))?;
-    let (sizes, folders) = shelf.sizes(&files).await?;
+        files_of(&body).ok_or_else(|| ReadError::Unreadable(format!("manifest `{}` cannot be read", quoted(&latest.key))))?;
+    let (sizes, folders) = listing.sizes(&files).await?;
     let is_missing = |file: &&String| folders.contains(folder_of(file)) && !sizes.contains_key(*file);
-    let missing = files.iter().filter(is_missing).map(|file| shown(file)).collect();
+    let missing = files.iter().filter(is_missing).map(|file| quoted(file)).collect();
     let bytes = files.iter().filter_map(|file| sizes.get(file)).sum();
-    Ok(Some(Found {
+    Ok(Some(DeliveredData {
         first,
-        latest: Latest {
+        latest: LatestData {
             period: latest.period,
             manifest: latest.key,
             delivered_at: rfc3339(latest.modified),
@@ -117,7 +117,7 @@ pub async fn find(
 }
 
 /// A key in a sentence.
-fn shown(key: &str) -> String {
+fn quoted(key: &str) -> String {
     const SHOWN_BYTES: usize = 200;
     shorten(&one_line(key), SHOWN_BYTES)
 }
@@ -140,7 +140,7 @@ pub fn files_of(manifest: &[u8]) -> Option<Vec<String>> {
 
 /// The billing period that a folder's name says: `20261101-20261201/` or `BILLING_PERIOD=2026-11/`.
 pub fn period_of(folder: &str) -> Option<String> {
-    let name = last_part(folder);
+    let name = last_segment(folder);
     let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some((year, month)) = name.strip_prefix("BILLING_PERIOD=").and_then(|period| period.split_once('-')) {
         return (digits(year, 4) && digits(month, 2)).then(|| format!("{year}-{month}"));
@@ -153,20 +153,20 @@ fn folder_of(key: &str) -> &str {
     key.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-fn last_part(folder: &str) -> &str {
+fn last_segment(folder: &str) -> &str {
     let folder = folder.strip_suffix('/').unwrap_or(folder);
     folder.rsplit('/').next().unwrap_or_default()
 }
 
-struct Shelf<'a> {
+struct BucketListing<'a> {
     aws: &'a dyn Aws,
     owner: &'a AccountId,
     bucket: &'a BucketName,
 }
 
-impl Shelf<'_> {
-    async fn level(&self, prefix: &str) -> Result<Level, Fault> {
-        self.aws.list_level(self.bucket, self.owner, prefix).await
+impl BucketListing<'_> {
+    async fn listing(&self, prefix: &str) -> Result<FolderListing, Fault> {
+        self.aws.list_folder(self.bucket, self.owner, prefix).await
     }
 
     /// The folders of billing periods, the oldest first.
@@ -177,44 +177,44 @@ impl Shelf<'_> {
             (prefix, "") => format!("{prefix}/"),
             (prefix, name) => format!("{prefix}/{name}/"),
         };
-        let level = self.level(&root).await?;
-        let mut found = self.periods_among(&level).await?;
+        let listing = self.listing(&root).await?;
+        let mut found = self.periods_among(&listing).await?;
         // One level down: Athena's copy below the report's own name, and reports below a prefix that was brought.
         let is_report = |folder: &&String| {
-            let part = last_part(folder);
+            let part = last_segment(folder);
             if name.is_empty() { !["data", "metadata"].contains(&part) && period_of(folder).is_none() } else { part == name }
         };
-        let deeper = level.folders.iter().filter(is_report).take(FOLDERS_OPENED);
+        let deeper = listing.folders.iter().filter(is_report).take(FOLDERS_OPENED);
         let deeper =
-            try_join_all(deeper.map(|folder| async move { self.periods_among(&self.level(folder).await?).await })).await?;
+            try_join_all(deeper.map(|folder| async move { self.periods_among(&self.listing(folder).await?).await })).await?;
         found.extend(deeper.into_iter().flatten());
         found.sort();
         Ok(found)
     }
 
-    async fn periods_among(&self, level: &Level) -> Result<Vec<(String, String)>, Fault> {
-        let mut folders = level.folders.clone();
-        if let Some(metadata) = level.folders.iter().find(|folder| last_part(folder) == "metadata") {
-            folders.extend(self.level(metadata).await?.folders);
+    async fn periods_among(&self, listing: &FolderListing) -> Result<Vec<(String, String)>, Fault> {
+        let mut folders = listing.folders.clone();
+        if let Some(metadata) = listing.folders.iter().find(|folder| last_segment(folder) == "metadata") {
+            folders.extend(self.listing(metadata).await?.folders);
         }
         Ok(folders.into_iter().filter_map(|folder| Some((period_of(&folder)?, folder))).collect())
     }
 
     /// The newest manifest of each of these periods, if it has one.
-    async fn manifests(&self, periods: impl Iterator<Item = &(String, String)>) -> Result<Vec<Option<Seen>>, Fault> {
+    async fn manifests(&self, periods: impl Iterator<Item = &(String, String)>) -> Result<Vec<Option<Manifest>>, Fault> {
         let manifests = periods.map(|(period, folder)| async move {
-            let level = self.level(folder).await?;
-            let newest = match newest_manifest(&level.objects) {
+            let listing = self.listing(folder).await?;
+            let newest = match newest_manifest(&listing.objects) {
                 Some(newest) => Some(newest),
                 None => {
                     // One level down: an assembly or an execution each.
-                    let folders = level.folders.iter().rev().take(FOLDERS_OPENED);
-                    let levels = try_join_all(folders.map(|folder| self.level(folder))).await?;
-                    let objects: Vec<Object> = levels.into_iter().flat_map(|level| level.objects).collect();
+                    let folders = listing.folders.iter().rev().take(FOLDERS_OPENED);
+                    let levels = try_join_all(folders.map(|folder| self.listing(folder))).await?;
+                    let objects: Vec<Object> = levels.into_iter().flat_map(|listing| listing.objects).collect();
                     newest_manifest(&objects)
                 }
             };
-            Ok(newest.map(|object| Seen { period: period.clone(), key: object.key, modified: object.modified }))
+            Ok(newest.map(|object| Manifest { period: period.clone(), key: object.key, modified: object.modified }))
         });
         try_join_all(manifests).await
     }
@@ -224,18 +224,18 @@ impl Shelf<'_> {
         let folders: BTreeSet<&str> = files.iter().map(|file| folder_of(file)).collect();
         let mut folders: BTreeSet<&str> = folders.into_iter().take(DATA_FOLDERS_MAX).collect();
         let levels = folders.iter().map(|folder| async move {
-            let level = self.level(&format!("{folder}/")).await;
-            match level {
+            let listing = self.listing(&format!("{folder}/")).await;
+            match listing {
                 // The keys of a report with an empty prefix begin with `/`, whatever its manifest says.
-                Ok(level) if level.objects.is_empty() => self.level(&format!("/{folder}/")).await,
-                Err(fault) if fault.kind == FaultKind::Missing => Ok(Level::default()),
-                level => level,
+                Ok(listing) if listing.objects.is_empty() => self.listing(&format!("/{folder}/")).await,
+                Err(fault) if fault.kind == FaultKind::Missing => Ok(FolderListing::default()),
+                listing => listing,
             }
         });
         let levels = try_join_all(levels).await?;
-        let mut cut = levels.iter().map(|level| level.cut);
-        folders.retain(|_| cut.next() == Some(false));
-        let objects = levels.into_iter().flat_map(|level| level.objects);
+        let mut truncated = levels.iter().map(|listing| listing.truncated);
+        folders.retain(|_| truncated.next() == Some(false));
+        let objects = levels.into_iter().flat_map(|listing| listing.objects);
         Ok((objects.map(|object| (object.key.trim_start_matches('/').to_owned(), object.size)).collect(), folders))
     }
 }
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_a_period_or_is_not() {
+    fn period_folders_are_recognized() {
         for (folder, period) in [
             ("billing/finance/20261101-20261201/", Some("2026-11")),
             ("billing/finance/20180701-20180731/", Some("2018-07")),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_names_files_or_is_none() {
+    fn a_manifest_without_files_is_invalid() {
         let keys = |keys: &[&str]| Some(keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
         for (manifest, expected) in [
             (r#"{"reportKeys": ["a/b/1.csv.gz", "/a/b/2.csv.gz"]}"#, keys(&["a/b/1.csv.gz", "a/b/2.csv.gz"])),

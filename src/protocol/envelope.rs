@@ -36,7 +36,7 @@ impl Envelope {
         let event = event.as_object().ok_or(unanswerable("is not a JSON object"))?;
         let text = |name: &str| event.get(name).and_then(Value::as_str);
         let url = text("ResponseURL").ok_or(unanswerable("has no `ResponseURL`"))?;
-        let url = ResponseUrl::parse(url).ok_or(unanswerable("has a `ResponseURL` that is no http address"))?;
+        let url = ResponseUrl::parse(url).ok_or(unanswerable("has a `ResponseURL` that is not an http URL"))?;
         let envelope = Self {
             stack_id: text("StackId").unwrap_or_default().to_owned(),
             request_id: text("RequestId").unwrap_or_default().to_owned(),

@@ -12,35 +12,35 @@ use crate::{
     ports::Ports,
     protocol::{
         origin::Origin,
-        retry::{PATIENCE, patiently},
+        retry::{EVENTUAL_CONSISTENCY_BACKOFF, retry_eventual},
     },
 };
 
 /// What becomes of the thing that a Delete names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum ResourceFate {
     /// The whole resource is being removed, whatever ids it had: nothing of it is wanted any more.
-    Going,
+    Deleting,
     /// The stack has this very id and is not removing it: the Delete is an old one.
-    Live,
+    Current,
     /// Neither: one id of a resource that stays, such as the one an Update replaced, or CloudFormation did not say.
-    Unsaid,
+    Unknown,
 }
 
-impl Fate {
+impl ResourceFate {
     /// Reads it off the resource, for the id that the Delete names.
     pub fn of(resource: Option<&StackResource>, physical_id: &str) -> Self {
         match resource {
-            Some(resource) if is_going(resource) => Self::Going,
-            Some(resource) if resource.physical_id == physical_id => Self::Live,
-            _ => Self::Unsaid,
+            Some(resource) if is_being_deleted(resource) => Self::Deleting,
+            Some(resource) if resource.physical_id == physical_id => Self::Current,
+            _ => Self::Unknown,
         }
     }
 }
 
 /// Whether a resource is being removed, was removed, or is about to be: one whose creation failed or was cancelled.
 /// `DELETE_SKIPPED` is what a deletion policy keeps.
-pub fn is_going(resource: &StackResource) -> bool {
+pub fn is_being_deleted(resource: &StackResource) -> bool {
     matches!(resource.status.as_str(), "CREATE_FAILED" | "DELETE_IN_PROGRESS" | "DELETE_COMPLETE" | "DELETE_FAILED")
 }
 
@@ -54,7 +54,7 @@ pub fn is_rolling_back(stack_status: &str) -> bool {
 pub const ID_ROOT: &str = "hawser/";
 
 /// Whether CloudFormation made an id up.
-pub fn is_made_up(physical_id: &str) -> bool {
+pub fn is_generated_by_cloudformation(physical_id: &str) -> bool {
     !physical_id.starts_with(ID_ROOT)
 }
 
@@ -63,13 +63,14 @@ pub fn is_made_up(physical_id: &str) -> bool {
 ///
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
-pub async fn fate(origin: &Origin, physical_id: &str, ports: &Ports<'_>) -> Result<Fate, Fault> {
-    let mut waits = PATIENCE.iter();
+pub async fn resource_fate(origin: &Origin, physical_id: &str, ports: &Ports<'_>) -> Result<ResourceFate, Fault> {
+    let mut waits = EVENTUAL_CONSISTENCY_BACKOFF.iter();
     loop {
-        let resource = patiently(ports.clock, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await?;
-        match (Fate::of(resource.as_ref(), physical_id), waits.next()) {
-            (Fate::Live, Some(wait)) => ports.clock.sleep(*wait).await,
-            (fate, _) => return Ok(fate),
+        let resource =
+            retry_eventual(ports.clock, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await?;
+        match (ResourceFate::of(resource.as_ref(), physical_id), waits.next()) {
+            (ResourceFate::Current, Some(wait)) => ports.clock.sleep(*wait).await,
+            (resource_fate, _) => return Ok(resource_fate),
         }
     }
 }
@@ -90,13 +91,13 @@ pub async fn is_current(origin: &Origin, ports: &Ports<'_>) -> bool {
 ///
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
-pub async fn is_unwanted(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
-    let resource = patiently(ports.clock, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await?;
-    Ok(resource.is_some_and(|resource| is_going(&resource)))
+pub async fn is_resource_being_deleted(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
+    let resource = retry_eventual(ports.clock, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await?;
+    Ok(resource.is_some_and(|resource| is_being_deleted(&resource)))
 }
 
 /// Whether the stack is on its way back from a failed Update. If CloudFormation does not say, it is not.
-pub async fn is_on_its_way_back(origin: &Origin, ports: &Ports<'_>) -> bool {
+pub async fn is_stack_rolling_back(origin: &Origin, ports: &Ports<'_>) -> bool {
     match ports.stacks.stack_status(&origin.stack).await {
         Ok(status) => is_rolling_back(&status),
         Err(fault) => {
@@ -116,10 +117,10 @@ mod tests {
 
     /// HW-L8, HW-L9: every status of the API reference.
     #[test]
-    fn a_resource_goes_or_stays() {
+    fn a_resource_is_being_deleted_or_not() {
         for going in ["CREATE_FAILED", "DELETE_IN_PROGRESS", "DELETE_COMPLETE", "DELETE_FAILED"] {
-            assert_eq!(Fate::of(Some(&resource(going)), "hawser/a"), Fate::Going, "{going}");
-            assert_eq!(Fate::of(Some(&resource(going)), "hawser/b"), Fate::Going, "{going}");
+            assert_eq!(ResourceFate::of(Some(&resource(going)), "hawser/a"), ResourceFate::Deleting, "{going}");
+            assert_eq!(ResourceFate::of(Some(&resource(going)), "hawser/b"), ResourceFate::Deleting, "{going}");
         }
         for staying in [
             "CREATE_IN_PROGRESS",
@@ -133,15 +134,15 @@ mod tests {
             "UPDATE_ROLLBACK_COMPLETE",
             "a status of next year",
         ] {
-            assert_eq!(Fate::of(Some(&resource(staying)), "hawser/a"), Fate::Live, "{staying}");
-            assert_eq!(Fate::of(Some(&resource(staying)), "hawser/b"), Fate::Unsaid, "{staying}");
+            assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/a"), ResourceFate::Current, "{staying}");
+            assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/b"), ResourceFate::Unknown, "{staying}");
         }
-        assert_eq!(Fate::of(None, "hawser/a"), Fate::Unsaid);
+        assert_eq!(ResourceFate::of(None, "hawser/a"), ResourceFate::Unknown);
     }
 
     /// HW-C6.
     #[test]
-    fn only_the_way_back_is_a_rollback() {
+    fn only_a_rollback_status_is_a_rollback() {
         assert!(is_rolling_back("UPDATE_ROLLBACK_IN_PROGRESS"));
         for other in ["UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", ""] {
             assert!(!is_rolling_back(other), "{other}");

@@ -5,7 +5,6 @@ use crate::names::StackId;
 /// What CloudFormation asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RequestType {
-    /// Make it.
     Create,
     /// Bring it to these properties; also how CloudFormation rolls back.
     Update,
@@ -31,7 +30,6 @@ pub struct Origin {
     pub request_type: RequestType,
     /// The stack's ARN, checked.
     pub stack: StackId,
-    /// The request's id.
     pub request_id: String,
     /// The resource's name in the template.
     pub logical_id: String,

@@ -10,23 +10,23 @@ use crate::{
 };
 
 /// Present in every custom resource's properties and read by CloudFormation alone.
-const OF_CLOUDFORMATION: [&str; 2] = ["ServiceToken", "ServiceTimeout"];
+const CLOUDFORMATION_PROPERTIES: [&str; 2] = ["ServiceToken", "ServiceTimeout"];
 
 /// How much of a wrong value an error repeats.
-const VALUE_SHOWN_BYTES: usize = 60;
+const VALUE_QUOTED_BYTES_MAX: usize = 60;
 
 /// The properties of one request, each read at most once; what is left over at [`Properties::finish`] is unknown.
 #[derive(Debug)]
 pub struct Properties<'a> {
-    left: BTreeMap<&'a str, &'a Value>,
+    unread: BTreeMap<&'a str, &'a Value>,
 }
 
 impl<'a> Properties<'a> {
     /// Opens the properties; absent ones are none at all (CloudFormation does not require them).
     pub fn new(object: Option<&'a Map<String, Value>>) -> Self {
-        let known = |name: &str| !OF_CLOUDFORMATION.contains(&name);
-        let left = object.into_iter().flatten().map(|(name, value)| (name.as_str(), value));
-        Self { left: left.filter(|(name, _)| known(name)).collect() }
+        let known = |name: &str| !CLOUDFORMATION_PROPERTIES.contains(&name);
+        let unread = object.into_iter().flatten().map(|(name, value)| (name.as_str(), value));
+        Self { unread: unread.filter(|(name, _)| known(name)).collect() }
     }
 
     /// A string, if given. Numbers and booleans are taken by their JSON text: an `sam local invoke` event written by
@@ -35,7 +35,7 @@ impl<'a> Properties<'a> {
     /// # Errors
     /// [`Code::PropertyInvalid`] for a list or a map.
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>, Failure> {
-        match self.left.remove(name) {
+        match self.unread.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(value.to_string())),
@@ -89,7 +89,7 @@ impl<'a> Properties<'a> {
         };
         words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value).ok_or_else(|| {
             let legal: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            invalid(name, &format!("is `{}`; legal are {}", shorten(&given, VALUE_SHOWN_BYTES), legal.join(", ")))
+            invalid(name, &format!("is `{}`; allowed values are {}", shorten(&given, VALUE_QUOTED_BYTES_MAX), legal.join(", ")))
         })
     }
 
@@ -102,7 +102,10 @@ impl<'a> Properties<'a> {
         match text.to_ascii_lowercase().as_str() {
             "" | "false" => Ok(false),
             "true" => Ok(true),
-            _ => Err(invalid(name, &format!("is `{}`; legal are `true` and `false`", shorten(&text, VALUE_SHOWN_BYTES)))),
+            _ => Err(invalid(
+                name,
+                &format!("is `{}`; allowed values are `true` and `false`", shorten(&text, VALUE_QUOTED_BYTES_MAX)),
+            )),
         }
     }
 
@@ -111,7 +114,7 @@ impl<'a> Properties<'a> {
     /// # Errors
     /// [`Code::PropertyInvalid`] for anything but a list of strings or one string.
     pub fn list(&mut self, name: &'static str) -> Result<Vec<String>, Failure> {
-        let items = match self.left.remove(name) {
+        let items = match self.unread.remove(name) {
             None | Some(Value::Null) => return Ok(Vec::new()),
             Some(Value::String(text)) => {
                 return Ok(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect());
@@ -130,7 +133,7 @@ impl<'a> Properties<'a> {
     /// # Errors
     /// [`Code::PropertyInvalid`] for anything else.
     pub fn map(&mut self, name: &'static str) -> Result<BTreeMap<String, String>, Failure> {
-        let object = match self.left.remove(name) {
+        let object = match self.unread.remove(name) {
             None | Some(Value::Null) => return Ok(BTreeMap::new()),
             Some(Value::String(text)) if text.is_empty() => return Ok(BTreeMap::new()),
             Some(Value::Object(object)) => object,
@@ -145,10 +148,10 @@ impl<'a> Properties<'a> {
     /// # Errors
     /// [`Code::PropertyUnknown`] naming every property that was not read.
     pub fn finish(self) -> Result<(), Failure> {
-        if self.left.is_empty() {
+        if self.unread.is_empty() {
             return Ok(());
         }
-        let names: Vec<String> = self.left.keys().map(|name| format!("`{}`", shorten(name, VALUE_SHOWN_BYTES))).collect();
+        let names: Vec<String> = self.unread.keys().map(|name| format!("`{}`", shorten(name, VALUE_QUOTED_BYTES_MAX))).collect();
         Err(Failure::new(Code::PropertyUnknown, format!("unknown property {}", shorten(&names.join(", "), 400))))
     }
 }

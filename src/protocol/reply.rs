@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     error::{Code, Failure},
-    names::{Key, shorten},
+    names::{Digest16, shorten},
     protocol::envelope::Envelope,
 };
 
@@ -21,24 +21,21 @@ const REASON_BYTES_MAX: usize = 1024;
 const PHYSICAL_ID_BYTES_MAX: usize = 1024;
 
 /// Attributes that may be shortened for the response to fit, the longest-winded first. All others are exact.
-const ELASTIC_ATTRIBUTES: [&str; 3] = ["Decision", "Message", "Backfill"];
+const SHORTENABLE_ATTRIBUTES: [&str; 3] = ["Decision", "Message", "Backfill"];
 
 /// Attributes, by name. Sorted, so that equal verdicts are equal bytes.
 pub type Attributes = BTreeMap<&'static str, String>;
 
 /// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// Done.
+pub enum Reply {
     Success {
-        /// The resource's id.
         physical_id: String,
         /// Every attribute of the resource type, on every request type (HW-A6, F-30); none on Delete.
         attributes: Attributes,
         /// What the reader of the stack event should still know.
         remark: Option<String>,
     },
-    /// Not done.
     Failed {
         /// The resource's id: the same as on success, so that the Delete of a rollback finds what was half made (F-1).
         physical_id: String,
@@ -64,15 +61,15 @@ struct Response<'a> {
 /// The id of a resource of which nothing can have been made: its request could not even be read.
 ///
 /// A later Delete recognises it as not one of ours and succeeds at once.
-pub fn nothing_made_id(envelope: &Envelope) -> String {
-    format!("hawser/nothing-made/{}", Key::derive(&[&envelope.stack_id, &envelope.logical_resource_id]))
+pub fn placeholder_id(envelope: &Envelope) -> String {
+    format!("hawser/nothing-made/{}", Digest16::derive(&[&envelope.stack_id, &envelope.logical_resource_id]))
 }
 
 /// The response as the bytes to upload: at most [`RESPONSE_BYTES_MAX`], unless the event's own ids are so long that
 /// repeating them verbatim, as CloudFormation demands, is already too much.
-pub fn render(envelope: &Envelope, verdict: &Verdict) -> Vec<u8> {
-    match verdict {
-        Verdict::Success { physical_id, attributes, remark } => {
+pub fn render(envelope: &Envelope, reply_content: &Reply) -> Vec<u8> {
+    match reply_content {
+        Reply::Success { physical_id, attributes, remark } => {
             let mut attributes = attributes.clone();
             let mut remark = remark.clone();
             loop {
@@ -91,7 +88,7 @@ pub fn render(envelope: &Envelope, verdict: &Verdict) -> Vec<u8> {
                 return failed(envelope, physical_id, &failure);
             }
         }
-        Verdict::Failed { physical_id, failure } => failed(envelope, physical_id, failure),
+        Reply::Failed { physical_id, failure } => failed(envelope, physical_id, failure),
     }
 }
 
@@ -131,7 +128,7 @@ fn body(envelope: &Envelope, physical_id: &str, status: &'static str, reason: Op
 
 /// Shortens the first elastic attribute that still has something to give.
 fn shorten_one(attributes: &mut Attributes, excess: usize) -> bool {
-    for name in ELASTIC_ATTRIBUTES {
+    for name in SHORTENABLE_ATTRIBUTES {
         if let Some(text) = attributes.get_mut(name).filter(|text| text.len() > '…'.len_utf8()) {
             // Escaped text shrinks by more than asked for, never by less.
             *text = shorten(text, text.len().saturating_sub(excess + '…'.len_utf8()).max('…'.len_utf8()));

@@ -9,7 +9,7 @@ use super::{
     fault::{fault, kind, unreadable},
 };
 use crate::{
-    aws::{Buckets, Fault, FaultKind, Level, OBJECTS_LISTED_MAX, Object, Tags, Version},
+    aws::{Buckets, Fault, FaultKind, FolderListing, OBJECTS_LISTED_MAX, Object, Tags, Version},
     names::{AccountId, BucketName, Region},
 };
 
@@ -145,8 +145,8 @@ impl Buckets for Clients {
         // The call succeeds even when single keys were refused.
         match answer.errors.unwrap_or_default().into_iter().next() {
             None => Ok(()),
-            Some(refused) => {
-                let (code, message) = (refused.code.unwrap_or_default(), refused.message.unwrap_or_default());
+            Some(command_error) => {
+                let (code, message) = (command_error.code.unwrap_or_default(), command_error.message.unwrap_or_default());
                 Err(Fault { action, kind: kind(&code, &message, None), code, message, request_id: None })
             }
         }
@@ -171,20 +171,20 @@ impl Buckets for Clients {
         Ok(rules.into_iter().find_map(|rule| rule.apply_server_side_encryption_by_default?.kms_master_key_id))
     }
 
-    async fn list_level(&self, bucket: &BucketName, owner: &AccountId, prefix: &str) -> Result<Level, Fault> {
+    async fn list_folder(&self, bucket: &BucketName, owner: &AccountId, prefix: &str) -> Result<FolderListing, Fault> {
         let request = self.s3.list_objects_v2().bucket(bucket.as_str()).expected_bucket_owner(owner.as_str());
         let mut pages = request.prefix(prefix).delimiter("/").into_paginator().send();
-        let mut level = Level::default();
+        let mut listing = FolderListing::default();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|why| fault("s3:ListBucket", why))?;
-            level.objects.extend(page.contents.unwrap_or_default().into_iter().filter_map(object));
-            level.folders.extend(page.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix));
-            if level.objects.len() + level.folders.len() >= OBJECTS_LISTED_MAX {
-                level.cut = page.is_truncated == Some(true);
+            listing.objects.extend(page.contents.unwrap_or_default().into_iter().filter_map(object));
+            listing.folders.extend(page.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix));
+            if listing.objects.len() + listing.folders.len() >= OBJECTS_LISTED_MAX {
+                listing.truncated = page.is_truncated == Some(true);
                 break;
             }
         }
-        Ok(level)
+        Ok(listing)
     }
 
     async fn read_object(&self, bucket: &BucketName, owner: &AccountId, key: &str, max: usize) -> Result<Vec<u8>, Fault> {

@@ -21,7 +21,7 @@ const TRY_LIMIT: Duration = Duration::from_secs(8);
 const CALL_LIMIT: Duration = Duration::from_secs(25);
 
 /// How calls are retried and bounded.
-pub fn patience() -> (RetryConfig, TimeoutConfig) {
+pub fn sdk_retry_config() -> (RetryConfig, TimeoutConfig) {
     let retries = RetryConfig::standard().with_max_attempts(TRIES_MAX).with_initial_backoff(Duration::from_millis(500));
     let limits = TimeoutConfig::builder().operation_attempt_timeout(TRY_LIMIT).operation_timeout(CALL_LIMIT).build();
     (retries, limits)

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     aws::{CostReports, Fault, FaultKind, Report, Tags},
-    names::ReportName,
+    names::ExportName,
 };
 
 #[async_trait]
@@ -24,7 +24,7 @@ impl CostReports for Clients {
         Ok(reports)
     }
 
-    async fn report_tags(&self, report: &ReportName) -> Result<Tags, Fault> {
+    async fn report_tags(&self, report: &ExportName) -> Result<Tags, Fault> {
         let answer = self.cur.list_tags_for_resource().report_name(report.as_str()).send().await;
         let answer = answer.map_err(|why| fault("cur:ListTagsForResource", why))?;
         Ok(answer.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect())
@@ -39,7 +39,7 @@ impl CostReports for Clients {
         answer.map(|_| ()).map_err(|why| fault(action, why))
     }
 
-    async fn delete_report(&self, report: &ReportName) -> Result<(), Fault> {
+    async fn delete_report(&self, report: &ExportName) -> Result<(), Fault> {
         let answer = self.cur.delete_report_definition().report_name(report.as_str()).send().await;
         let Err(why) = answer else { return Ok(()) };
         let fault = fault("cur:DeleteReportDefinition", why);

@@ -19,7 +19,7 @@ use reqwest::{Client, Method, header, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use url::Url;
 
-use crate::ports::{HttpAnswer, Mailbox, NoAnswer, VENDOR_BODY_BYTES_MAX, Vendor};
+use crate::ports::{Mailbox, NoResponse, VENDOR_BODY_BYTES_MAX, Vendor, VendorResponse};
 
 /// A connection that is not there in this time will not be: AWS's and vendors' endpoints answer in tens of
 /// milliseconds, and a retry needs the time more.
@@ -81,10 +81,10 @@ impl Vendor for Web {
         headers: &BTreeMap<&'static str, String>,
         body: &str,
         limit: Duration,
-    ) -> Result<HttpAnswer, NoAnswer> {
+    ) -> Result<VendorResponse, NoResponse> {
         let request = self.client.post(url.clone()).timeout(limit).body(body.to_owned());
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
-        let mut response = request.send().await.map_err(|why| no_answer(&why))?;
+        let mut response = request.send().await.map_err(|why| no_response(&why))?;
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let mut body = Vec::new();
         // Reads no more than is looked at: a vendor's endless answer ends here, not in the function's memory.
@@ -97,21 +97,21 @@ impl Vendor for Web {
             }
         }
         body.truncate(VENDOR_BODY_BYTES_MAX);
-        Ok(HttpAnswer { status: response.status().as_u16(), retry_after: retry_after.map(Duration::from_secs), body })
+        Ok(VendorResponse { status: response.status().as_u16(), retry_after: retry_after.map(Duration::from_secs), body })
     }
 }
 
 #[async_trait]
 impl Mailbox for Web {
-    async fn put(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoAnswer> {
+    async fn put(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoResponse> {
         // An empty Content-Type is right for every generation of presigned URL; any other breaks the older ones.
         let request = self.client.put(url.clone()).timeout(limit).header(header::CONTENT_TYPE, "").body(body.to_vec());
-        request.send().await.map(|response| response.status().as_u16()).map_err(|why| no_answer(&why))
+        request.send().await.map(|response| response.status().as_u16()).map_err(|why| no_response(&why))
     }
 }
 
 /// The words of a transport error without its URL, which may be a capability (F-8).
-fn no_answer(why: &reqwest::Error) -> NoAnswer {
+fn no_response(why: &reqwest::Error) -> NoResponse {
     let what = if why.is_timeout() {
         "no answer in time"
     } else if why.is_connect() {
@@ -120,7 +120,7 @@ fn no_answer(why: &reqwest::Error) -> NoAnswer {
         "the connection broke"
     };
     let cause = std::error::Error::source(why).map(chain).unwrap_or_default();
-    NoAnswer(if cause.is_empty() { what.to_owned() } else { format!("{what}: {cause}") })
+    NoResponse(if cause.is_empty() { what.to_owned() } else { format!("{what}: {cause}") })
 }
 
 /// An error and its causes; reqwest's own first line repeats the URL, so it starts from the first cause.

@@ -18,7 +18,7 @@ use aws_types::SdkConfig;
 use time::OffsetDateTime;
 
 use super::{
-    clients::{Clients, patience},
+    clients::{Clients, sdk_retry_config},
     web::Web,
 };
 use crate::{
@@ -34,21 +34,21 @@ const CALLER_IDENTITY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 
 /// Everything outside, for the life of one execution environment.
 #[derive(Debug)]
-pub struct World {
+pub struct LivePorts {
     web: Web,
     cloud: RealCloud,
     signer: Signer,
     clock: SystemClock,
 }
 
-impl World {
+impl LivePorts {
     /// Builds clients from AWS's standard environment, as it is in a Lambda function. Nothing is sent.
     ///
     /// # Errors
     /// The words of the TLS library.
     pub async fn from_env() -> Result<Self, String> {
         let web = Web::new()?;
-        let (retries, limits) = patience();
+        let (retries, limits) = sdk_retry_config();
         let region = aws_types::region::Region::new(own_region());
         let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())

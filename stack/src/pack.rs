@@ -11,9 +11,7 @@ use crate::document;
 /// What a pack lets the vendor do. Ordered: the later includes the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Mode {
-    /// Read.
     ReadOnly,
-    /// Read and change.
     ReadWrite,
 }
 
@@ -40,7 +38,6 @@ pub struct Pack {
     pub default: Option<Mode>,
     /// AWS's own policies that go with it.
     pub managed_policies: Vec<String>,
-    /// What it grants.
     pub statements: Vec<Statement>,
     /// The comment with which the file begins.
     pub comment: Vec<String>,

@@ -2,46 +2,46 @@
 
 use hawser::{
     aws::{Fault, FaultKind, Organization},
-    billing::account_role::{AccountRole, RoleName},
-    connection::{Meaning, Receipt, meaning, notice::Type},
+    billing::account_role::{BillingPosition, PositionName},
+    connection::{Receipt, VendorAnswer, interpret, notice::Type},
     error::{Code, Failure},
     names::AccountId,
-    ports::HttpAnswer,
+    ports::VendorResponse,
 };
 use serde_json::{Value, json};
 
 const KINDS: [Type; 3] = [Type::Established, Type::Updated, Type::Removed];
 
-fn answer(status: u16, body: impl Into<Vec<u8>>) -> HttpAnswer {
-    HttpAnswer { status, retry_after: None, body: body.into() }
+fn answer(status: u16, body: impl Into<Vec<u8>>) -> VendorResponse {
+    VendorResponse { status, retry_after: None, body: body.into() }
 }
 
 fn accepted(body: &Value) -> Receipt {
-    match meaning(Type::Established, &answer(200, body.to_string())) {
-        Meaning::Accepted(receipt) => receipt,
+    match interpret(Type::Established, &answer(200, body.to_string())) {
+        VendorAnswer::Accepted(receipt) => receipt,
         other => panic!("{body} means {other:?}"),
     }
 }
 
 fn refused(status: u16, body: impl Into<Vec<u8>>) -> Failure {
-    match meaning(Type::Established, &answer(status, body)) {
-        Meaning::Refused(failure) => failure,
+    match interpret(Type::Established, &answer(status, body)) {
+        VendorAnswer::Refused(failure) => failure,
         other => panic!("{status} means {other:?}"),
     }
 }
 
 #[test]
-fn gone_is_what_a_removal_wants_and_nothing_else_does() {
+fn not_found_is_success_only_for_a_removal() {
     for status in [404, 410] {
         for kind in KINDS {
-            let agreed = matches!(meaning(kind, &answer(status, "{}")), Meaning::Accepted(_));
+            let agreed = matches!(interpret(kind, &answer(status, "{}")), VendorAnswer::Accepted(_));
             assert_eq!(agreed, kind == Type::Removed, "{status} to {kind:?}");
         }
     }
 }
 
 #[test]
-fn a_connection_id_is_taken_whole_or_not_at_all() {
+fn a_connection_id_is_accepted_whole_or_refused() {
     for length in [0, 1, 255, 256] {
         let id = "c".repeat(length);
         assert_eq!(accepted(&json!({ "connectionId": id })).connection_id, id);
@@ -59,8 +59,8 @@ fn a_vendors_words_are_one_line_and_not_too_many() {
     assert_eq!((said.connection_id.as_str(), said.message.as_str()), ("a b", "hello  SUCCESS [2J"));
     let message = "m".repeat(600);
     assert_eq!(accepted(&json!({ "message": message })).message, message);
-    let cut = accepted(&json!({ "message": "m".repeat(601) })).message;
-    assert_eq!(cut, format!("{}…", "m".repeat(597)));
+    let cancellation = accepted(&json!({ "message": "m".repeat(601) })).message;
+    assert_eq!(cancellation, format!("{}…", "m".repeat(597)));
     let failure = refused(403, json!({ "detail": "d".repeat(5000) }).to_string());
     assert_eq!(failure.cause, format!("the vendor answered 403: {}…", "d".repeat(597)));
     let failure = refused(403, json!({ "detail": "no\nAWS_REFUSED: never" }).to_string());
@@ -68,7 +68,7 @@ fn a_vendors_words_are_one_line_and_not_too_many() {
 }
 
 #[test]
-fn a_problem_is_told_by_its_detail_else_by_its_title_else_not_at_all() {
+fn a_problem_is_described_by_its_detail_else_by_its_title() {
     for (body, words) in [
         (json!({ "detail": "d", "title": "t" }).to_string(), ": d"),
         (json!({ "detail": "", "title": "t" }).to_string(), ": t"),
@@ -80,16 +80,16 @@ fn a_problem_is_told_by_its_detail_else_by_its_title_else_not_at_all() {
         (String::new(), ""),
     ] {
         assert_eq!(refused(400, body.clone()).cause, format!("the vendor answered 400{words}"), "{body}");
-        let again = meaning(Type::Updated, &answer(503, body.clone()));
-        assert_eq!(again, Meaning::TryAgain(format!("the vendor answered 503{words}"), None), "{body}");
+        let again = interpret(Type::Updated, &answer(503, body.clone()));
+        assert_eq!(again, VendorAnswer::TryAgain(format!("the vendor answered 503{words}"), None), "{body}");
     }
 }
 
 #[test]
-fn what_is_no_receipt_is_no_reason_to_refuse_a_yes() {
+fn a_body_that_is_not_a_receipt_does_not_refuse_a_2xx() {
     for body in ["", "ok", "[]", "{\"connectionId\":1}", "null", "{\"connectionId\":\"c\""] {
-        let read = meaning(Type::Updated, &answer(202, body));
-        assert_eq!(read, Meaning::Accepted(Receipt::default()), "{body}");
+        let read = interpret(Type::Updated, &answer(202, body));
+        assert_eq!(read, VendorAnswer::Accepted(Receipt::default()), "{body}");
     }
 }
 
@@ -111,13 +111,13 @@ fn only_aws_itself_can_say_that_an_account_is_alone() {
         management_account: payer.map(|id| id.parse().unwrap()),
         feature_set: "ALL".to_owned(),
     };
-    let role = |answer| AccountRole::classify(&own, answer).map(|role| role.name());
-    assert_eq!(role(Ok(None)), Ok(RoleName::Standalone));
-    assert_eq!(role(Ok(Some(organization(Some("111122223333"))))), Ok(RoleName::Management));
-    assert_eq!(role(Ok(Some(organization(Some("999988887777"))))), Ok(RoleName::Member));
-    assert_eq!(role(Ok(Some(organization(None)))), Ok(RoleName::Unknown));
+    let role = |answer| BillingPosition::classify(&own, answer).map(|role| role.name());
+    assert_eq!(role(Ok(None)), Ok(PositionName::Standalone));
+    assert_eq!(role(Ok(Some(organization(Some("111122223333"))))), Ok(PositionName::Management));
+    assert_eq!(role(Ok(Some(organization(Some("999988887777"))))), Ok(PositionName::Member));
+    assert_eq!(role(Ok(Some(organization(None)))), Ok(PositionName::Unknown));
     for kind in [FaultKind::Denied, FaultKind::DeniedByScp, FaultKind::Missing, FaultKind::Refused] {
-        let AccountRole::Unknown(why) = AccountRole::classify(&own, Err(fault(kind))).unwrap() else {
+        let BillingPosition::Unknown(why) = BillingPosition::classify(&own, Err(fault(kind))).unwrap() else {
             panic!("{kind:?} says something about the account")
         };
         assert!(why.contains("organizations:DescribeOrganization") && why.contains("message"), "{why}");

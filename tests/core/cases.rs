@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use hawser::{
-    decide::{DryRun, look},
+    decide::{DryRun, preview},
     handler,
 };
 use hawser_sim::{AccountFile, World};
@@ -32,7 +32,7 @@ async fn answered(case: &Case, account: AccountFile) -> Value {
     handler::answer(&case.request, world.now() + TIME, &world.ports()).await.unwrap();
     let uploads = world.mailbox.uploads();
     assert_eq!(uploads.len(), 1, "{}", case.name);
-    assert_eq!(world.account.offences(), Vec::<String>::new(), "{}", case.name);
+    assert_eq!(world.account.violations(), Vec::<String>::new(), "{}", case.name);
     serde_json::from_slice(&uploads[0].body).unwrap()
 }
 
@@ -48,7 +48,7 @@ fn check_promise(name: &str, plan: &DryRun, response: &Value) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_case_is_planned_and_answered_as_told() {
+async fn every_case_is_planned_and_answered_as_stated() {
     let mut settings = insta::Settings::new();
     settings.set_snapshot_path(root().join(CASES));
     settings.set_prepend_module_to_snapshot(false);
@@ -56,15 +56,15 @@ async fn every_case_is_planned_and_answered_as_told() {
     for case in cases() {
         let account: AccountFile =
             serde_json::from_value(case.account.clone()).unwrap_or_else(|why| panic!("{}: {why}", case.name));
-        let plan = look(&case.request, &World::new(account.clone()).ports()).await;
+        let plan = preview(&case.request, &World::new(account.clone()).ports()).await;
         let response = answered(&case, account).await;
         match &plan {
             Ok(plan) => check_promise(&case.name, plan, &response),
             Err(_) => assert_eq!(response["Status"], "FAILED", "{}", case.name),
         }
         let planned = plan.map_or_else(|failure| format!("FAILED\n  {failure}\n"), |plan| plan.to_string());
-        let told = format!("{}\n\n{response:#}", planned.trim_end());
-        settings.bind(|| insta::assert_snapshot!(case.name, told));
+        let stated = format!("{}\n\n{response:#}", planned.trim_end());
+        settings.bind(|| insta::assert_snapshot!(case.name, stated));
     }
 }
 

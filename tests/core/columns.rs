@@ -6,7 +6,7 @@ use hawser::{
     aws::Cloud,
     billing::{
         Kind,
-        query::{configure, guaranteed},
+        query::{configure, guaranteed_columns},
     },
 };
 use hawser_sim::{AccountFile, World};
@@ -29,7 +29,7 @@ fn page() -> String {
             Kind::CostAndUsageReport2 => "`product` and `resource_tags` are maps.",
             _ => "The newest FOCUS 1.x that AWS offers when the export is made. `Tags` is a map.",
         };
-        let columns: Vec<String> = guaranteed(kind).iter().map(|column| format!("`{column}`")).collect();
+        let columns: Vec<String> = guaranteed_columns(kind).iter().map(|column| format!("`{column}`")).collect();
         writeln!(page, "\n## {} (`{}`)\n\n{about}\n\n{}", kind.title(), kind.as_str(), columns.join(", ")).unwrap();
     }
     page
@@ -50,12 +50,12 @@ async fn what_is_guaranteed_is_in_the_dictionary_once() {
         let configured = configure(kind, &tables, None).unwrap();
         let columns: BTreeSet<String> =
             aws.table_columns(&configured.table, &configured.properties).await.unwrap().into_iter().collect();
-        for column in guaranteed(kind) {
+        for column in guaranteed_columns(kind) {
             assert!(columns.contains(*column), "{column} is not in {}", configured.table);
         }
     }
     for kind in Kind::ALL {
-        let once: BTreeSet<&str> = guaranteed(kind).iter().copied().collect();
-        assert_eq!(once.len(), guaranteed(kind).len(), "{}", kind.title());
+        let once: BTreeSet<&str> = guaranteed_columns(kind).iter().copied().collect();
+        assert_eq!(once.len(), guaranteed_columns(kind).len(), "{}", kind.title());
     }
 }

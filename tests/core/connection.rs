@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use hawser::{
-    connection::{self, Meaning, notice::Type},
+    connection::{self, VendorAnswer, notice::Type},
     error::Code,
     handler,
-    ports::{HttpAnswer, NoAnswer, Ports, Vendor},
+    ports::{NoResponse, Ports, Vendor, VendorResponse},
     request::Request,
 };
 use hawser_sim::{AccountFile, World};
@@ -34,7 +34,7 @@ fn event(request_type: &str) -> Value {
 
 /// A vendor that answers from a list and keeps what it got, and when.
 struct Listed {
-    answers: Mutex<Vec<Result<HttpAnswer, NoAnswer>>>,
+    answers: Mutex<Vec<Result<VendorResponse, NoResponse>>>,
     got: Mutex<Vec<(BTreeMap<&'static str, String>, String)>>,
 }
 
@@ -46,15 +46,15 @@ impl Vendor for Listed {
         headers: &BTreeMap<&'static str, String>,
         body: &str,
         _: Duration,
-    ) -> Result<HttpAnswer, NoAnswer> {
+    ) -> Result<VendorResponse, NoResponse> {
         self.got.lock().unwrap().push((headers.clone(), body.to_owned()));
         let mut answers = self.answers.lock().unwrap();
         if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() }
     }
 }
 
-fn status(status: u16, body: &str) -> Result<HttpAnswer, NoAnswer> {
-    Ok(HttpAnswer { status, retry_after: None, body: body.as_bytes().to_vec() })
+fn status(status: u16, body: &str) -> Result<VendorResponse, NoResponse> {
+    Ok(VendorResponse { status, retry_after: None, body: body.as_bytes().to_vec() })
 }
 
 /// What came of one event: the response, the seconds it took, and what the vendor got.
@@ -64,7 +64,7 @@ struct Outcome {
     got: Vec<(BTreeMap<&'static str, String>, String)>,
 }
 
-fn answered(event: &Value, answers: Vec<Result<HttpAnswer, NoAnswer>>) -> Outcome {
+fn answered(event: &Value, answers: Vec<Result<VendorResponse, NoResponse>>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let world = World::new(AccountFile::default());
@@ -139,9 +139,9 @@ fn a_refusal_fails_the_stack_with_the_vendors_own_words() {
 
 #[test]
 fn what_may_pass_is_tried_again_at_the_pace_the_vendor_asks_for() {
-    let busy = Ok(HttpAnswer { status: 429, retry_after: Some(Duration::from_secs(9)), body: Vec::new() });
+    let busy = Ok(VendorResponse { status: 429, retry_after: Some(Duration::from_secs(9)), body: Vec::new() });
     let outcome =
-        answered(&event("Update"), vec![status(503, ""), busy, Err(NoAnswer("no connection".to_owned())), status(204, "")]);
+        answered(&event("Update"), vec![status(503, ""), busy, Err(NoResponse("no connection".to_owned())), status(204, "")]);
     assert_eq!(outcome.response["Status"], "SUCCESS");
     assert_eq!(outcome.got.len(), 4);
     assert_eq!(outcome.seconds, 1 + 9 + 4, "1 s, then what Retry-After says, then 4 s");
@@ -149,9 +149,9 @@ fn what_may_pass_is_tried_again_at_the_pace_the_vendor_asks_for() {
 }
 
 #[test]
-fn a_vendor_that_stays_away_fails_a_create_in_time_and_never_a_delete() {
+fn a_vendor_that_stays_down_fails_a_create_in_time_and_never_a_delete() {
     // HW-C5, F-28.
-    let away = || vec![Err(NoAnswer("no connection".to_owned()))];
+    let away = || vec![Err(NoResponse("no connection".to_owned()))];
     let create = answered(&event("Create"), away());
     assert!(create.response["Reason"].as_str().unwrap().starts_with("VENDOR_UNREACHABLE: `vendor.example:8443`"));
     assert!(create.seconds < 110, "{} s", create.seconds);
@@ -171,7 +171,7 @@ fn a_delete_succeeds_whatever_the_vendor_says() {
 }
 
 #[test]
-fn a_delete_under_another_id_tells_no_one() {
+fn a_delete_under_another_id_sends_no_notice() {
     // HW-L6, F-34: CloudFormation's own id for a Create that was never answered.
     let mut other = delete();
     other["PhysicalResourceId"] = "acme-Connection-1A2B3C4D5E6F".into();
@@ -197,13 +197,13 @@ fn addresses_that_are_not_for_notices_are_refused_before_anything_is_sent() {
 fn every_status_has_one_meaning() {
     for code in 100..=599 {
         for kind in [Type::Established, Type::Updated, Type::Removed] {
-            let answer = HttpAnswer { status: code, retry_after: None, body: b"{\"connectionId\":1}".to_vec() };
-            match (code, connection::meaning(kind, &answer)) {
-                (200..=299, Meaning::Accepted(_)) | (408 | 425 | 429 | 500..=599, Meaning::TryAgain(..)) => {}
-                (404 | 410, Meaning::Accepted(_)) => assert_eq!(kind, Type::Removed),
-                (300..=399, Meaning::Refused(failure)) => assert_eq!(failure.code, Code::VendorRedirected),
-                (_, Meaning::Refused(failure)) => assert_eq!(failure.code, Code::VendorRefused),
-                (code, meaning) => panic!("{code} means {meaning:?}"),
+            let answer = VendorResponse { status: code, retry_after: None, body: b"{\"connectionId\":1}".to_vec() };
+            match (code, connection::interpret(kind, &answer)) {
+                (200..=299, VendorAnswer::Accepted(_)) | (408 | 425 | 429 | 500..=599, VendorAnswer::TryAgain(..)) => {}
+                (404 | 410, VendorAnswer::Accepted(_)) => assert_eq!(kind, Type::Removed),
+                (300..=399, VendorAnswer::Refused(failure)) => assert_eq!(failure.code, Code::VendorRedirected),
+                (_, VendorAnswer::Refused(failure)) => assert_eq!(failure.code, Code::VendorRefused),
+                (code, interpret) => panic!("{code} means {interpret:?}"),
             }
         }
     }

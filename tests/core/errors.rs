@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, fmt::Write, fs};
 
-use hawser::error::{Blame, Code};
+use hawser::error::{Code, FixedBy};
 
 use crate::support::{assert_written, files_below, read};
 
 /// What each code means: its documentation comment in `src/error.rs`.
-fn meaning(code: Code) -> String {
+fn interpret(code: Code) -> String {
     let text = read("src/error.rs");
     let lines: Vec<&str> = text.lines().collect();
     let at = lines.iter().position(|line| line.contains(&format!("= \"{code}\","))).unwrap();
@@ -25,13 +25,13 @@ fn page() -> String {
          | code | meaning | who can mend it | next step |\n| --- | --- | --- | --- |\n",
     );
     for code in Code::ALL {
-        let who = match code.blame() {
-            Blame::Customer => "customer",
-            Blame::Vendor => "vendor",
-            Blame::Aws => "AWS",
-            Blame::Hawser => "Hawser",
+        let who = match code.fixed_by() {
+            FixedBy::Customer => "customer",
+            FixedBy::Vendor => "vendor",
+            FixedBy::Aws => "AWS",
+            FixedBy::Hawser => "Hawser",
         };
-        writeln!(page, "| `{code}` | {} | {who} | {} |", meaning(*code), code.next_step()).unwrap();
+        writeln!(page, "| `{code}` | {} | {who} | {} |", interpret(*code), code.next_step()).unwrap();
     }
     page
 }
@@ -43,13 +43,13 @@ fn the_page_says_what_the_code_says() {
 
 /// F-6.
 #[test]
-fn codes_are_unique_and_say_what_to_do() {
+fn codes_are_unique_and_have_a_next_step() {
     let codes: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(codes.len(), Code::ALL.len());
     for code in Code::ALL {
         assert!(code.as_str().chars().all(|c| c.is_ascii_uppercase() || c == '_'), "{code}");
         assert!(code.next_step().ends_with('.'), "{code}");
-        assert!(!meaning(*code).is_empty(), "{code} has no meaning");
+        assert!(!interpret(*code).is_empty(), "{code} has no meaning");
     }
 }
 

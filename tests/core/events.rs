@@ -81,8 +81,8 @@ fn files_expectations_and_table_name_the_same_events() {
 #[test]
 fn every_event_is_its_base_with_its_differences() {
     let events: BTreeMap<String, Event> = support::yaml("tests/events.yaml");
-    let told = events.keys().map(|name| format!("{name}.json")).chain(NO_OBJECTS.map(str::to_owned));
-    assert_eq!(told.collect::<BTreeSet<_>>(), expected().into_keys().collect());
+    let stated = events.keys().map(|name| format!("{name}.json")).chain(NO_OBJECTS.map(str::to_owned));
+    assert_eq!(stated.collect::<BTreeSet<_>>(), expected().into_keys().collect());
     for (name, event) in &events {
         let text = format!("{}\n", serde_json::to_string_pretty(&event.whole()).unwrap());
         assert_written(&format!("events/{name}.json"), &text);
@@ -93,8 +93,8 @@ fn every_event_is_its_base_with_its_differences() {
 #[test]
 fn the_schedules_event_is_the_templates() {
     let event: Value = serde_json::from_str(&read("delivery-watch.json")).unwrap();
-    assert!(delivery::is_heartbeat(&event));
-    delivery::Heartbeat::parse(&event).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(delivery::is_delivery_check(&event));
+    delivery::DeliveryCheck::parse(&event).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(Envelope::parse(&event).is_err(), "there is nowhere to send a response to");
 
     let template = support::read("template.yaml");
@@ -151,7 +151,7 @@ fn every_response_url_has_the_shape_of_a_presigned_one_and_opens_nothing() {
             assert!(raw.contains(part), "{name}: no {part}");
         }
         let familiar = event["StackId"].as_str().unwrap().split(':').nth(1) != Some("aws-iso");
-        assert_eq!(url.is_familiar(), familiar, "{name}: `{}`", url.host());
+        assert_eq!(url.is_cloudformation_host(), familiar, "{name}: `{}`", url.host());
         urls += 1;
     }
     assert!(urls >= 30, "{urls}");
@@ -166,10 +166,10 @@ fn physical_ids_in_events_are_ids_that_this_code_answers_with() {
         let strange = name.contains("made-up-id") || name.contains("foreign-id");
         let (recognised, answered) = match &request {
             Request::Billing(origin, asked) => (
-                given.map(|id| billing::Id::recognise(origin, id).is_some()),
+                given.map(|id| billing::ExportId::from_physical_id(origin, id).is_some()),
                 match asked {
-                    billing::Asked::Have { export, .. } => export.id(origin).to_string(),
-                    billing::Asked::Remove { .. } => given.unwrap().to_owned(),
+                    billing::BillingRequest::Ensure { export, .. } => export.id(origin).to_string(),
+                    billing::BillingRequest::Remove { .. } => given.unwrap().to_owned(),
                 },
             ),
             Request::Connection(origin, _) => {

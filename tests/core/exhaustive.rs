@@ -8,10 +8,10 @@ use hawser::{
     aws::{DataExport, ExportStatus, Fault, FaultKind, Organization, Report},
     billing::{
         ATTRIBUTES, Existing, Export, Format, Kind, Retention, Reuse, Scope,
-        account_role::AccountRole,
-        facts::{BucketSeen, Facts, Leftover, Ours, OwnBucket, Remains},
-        plan::{Plan, PolicySeen, Step, plan, plan_removal, plan_without},
-        query::{Configured, FOCUS_COLUMNS, Source},
+        account_role::BillingPosition,
+        facts::{BucketCheck, Facts, Leftover, OwnBucket, OwnExport, OwnedResources},
+        plan::{Plan, PolicyBefore, Step, plan, plan_removal, plan_without},
+        query::{ConfiguredTable, FOCUS_COLUMNS, TableSource},
     },
     error::{Code, Failure},
     protocol::origin::{Origin, RequestType},
@@ -105,21 +105,21 @@ enum Theirs {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Named {
     Nothing,
-    Marked,
-    Unmarked,
+    Tagged,
+    Untagged,
 }
 
-fn roles() -> Vec<AccountRole> {
+fn roles() -> Vec<BillingPosition> {
     let organization = |payer: &str| Organization {
         id: "o-example".to_owned(),
         management_account: Some(payer.parse().unwrap()),
         feature_set: "ALL".to_owned(),
     };
     vec![
-        AccountRole::Standalone,
-        AccountRole::Management(organization(ACCOUNT)),
-        AccountRole::Member(organization("999988887777")),
-        AccountRole::Unknown("denied".to_owned()),
+        BillingPosition::Standalone,
+        BillingPosition::Management(organization(ACCOUNT)),
+        BillingPosition::Member(organization("999988887777")),
+        BillingPosition::Unknown("denied".to_owned()),
     ]
 }
 
@@ -127,12 +127,12 @@ fn buckets() -> Vec<OwnBucket> {
     let ours = r#"{"Version":"2012-10-17","Statement":[{"Sid":"HawserBillingWrite"},{"Sid":"Mine"}]}"#;
     vec![
         OwnBucket::Absent,
-        OwnBucket::Marked { policy: None, in_use: false },
-        OwnBucket::Marked { policy: Some(ours.to_owned()), in_use: false },
-        OwnBucket::Marked { policy: Some(ours.to_owned()), in_use: true },
-        OwnBucket::Marked { policy: Some("not a policy".to_owned()), in_use: true },
-        OwnBucket::Unmarked,
-        OwnBucket::Hidden(denied()),
+        OwnBucket::Tagged { policy: None, in_use: false },
+        OwnBucket::Tagged { policy: Some(ours.to_owned()), in_use: false },
+        OwnBucket::Tagged { policy: Some(ours.to_owned()), in_use: true },
+        OwnBucket::Tagged { policy: Some("not a policy".to_owned()), in_use: true },
+        OwnBucket::Untagged,
+        OwnBucket::Unreadable(denied()),
     ]
 }
 
@@ -158,7 +158,7 @@ fn exports() -> Vec<Export> {
 fn facts(
     origin: &Origin,
     export: &Export,
-    role: &AccountRole,
+    billing_position: &BillingPosition,
     bucket: &OwnBucket,
     theirs: Theirs,
     named: Named,
@@ -195,30 +195,30 @@ fn facts(
     }
     let ours_arn = if data { export_arn(id.report().as_str()) } else { String::new() };
     let others = if data { export_arn("theirs") } else { "theirs".to_owned() };
-    let configured = Configured { table: table(export.kind).to_owned(), properties: BTreeMap::new() };
+    let configured = ConfiguredTable { table: table(export.kind).to_owned(), properties: BTreeMap::new() };
     let columns = FOCUS_COLUMNS.map(str::to_owned).to_vec();
-    let seen = if theirs == Theirs::BucketGone { BucketSeen::Absent } else { BucketSeen::Here };
+    let seen = if theirs == Theirs::BucketGone { BucketCheck::Absent } else { BucketCheck::Usable };
     Facts {
         region: at_home.then(|| "us-east-1".parse().unwrap()),
-        role: role.clone(),
+        billing_position: billing_position.clone(),
         account: ACCOUNT.parse().unwrap(),
-        bill_goes_to: None,
-        bills_received: Vec::new(),
-        transfers_hidden: None,
-        administers: Vec::new(),
+        bill_recipient: None,
+        bill_senders: Vec::new(),
+        transfers_unreadable: None,
+        delegated_services: Vec::new(),
         reports: if theirs == Theirs::Unseen && !data { Err(denied()) } else { Ok(reports) },
         exports: if theirs == Theirs::Unseen && data { Err(denied()) } else { Ok(exports) },
-        source: data.then_some(Ok(Source { configured, columns })),
-        ours: (named == Named::Marked && theirs != Theirs::Unseen).then(|| Ours {
+        source: data.then_some(Ok(TableSource { configured, columns })),
+        ours: (named == Named::Tagged && theirs != Theirs::Unseen).then(|| OwnExport {
             arn: ours_arn,
             created_at: "2026-11-01T00:00:00Z".to_owned(),
-            twins: Vec::new(),
+            duplicates: Vec::new(),
         }),
         bucket: bucket.clone(),
         candidate_buckets: BTreeMap::from([("theirs".to_owned(), seen)]),
         bucket_regions: BTreeMap::new(),
         bucket_keys: BTreeMap::new(),
-        hidden_keys: BTreeMap::new(),
+        unreadable_keys: BTreeMap::new(),
         other_stacks: if theirs == Theirs::OtherStacks { BTreeSet::from([others]) } else { BTreeSet::new() },
         leftover: None,
         id,
@@ -227,7 +227,8 @@ fn facts(
 
 /// HW-B2, HW-B8, F-22, F-23, F-24.
 fn made_where_it_may_be(export: &Export, facts: &Facts) -> Result<(), String> {
-    let payer = matches!(facts.role, AccountRole::Standalone | AccountRole::Management(_)) && facts.bill_goes_to.is_none();
+    let payer = matches!(facts.billing_position, BillingPosition::Standalone | BillingPosition::Management(_))
+        && facts.bill_recipient.is_none();
     if facts.region.is_none() || !(payer || export.scope == Scope::Account) {
         return Err("an export is made on a guess".to_owned());
     }
@@ -236,7 +237,7 @@ fn made_where_it_may_be(export: &Export, facts: &Facts) -> Result<(), String> {
 
 fn created_or_ours(named: Named, round: &[Step], rounds: &[Vec<Step>]) -> bool {
     let before = rounds.iter().take_while(|other| other.as_slice() != round).flatten();
-    named == Named::Marked || before.into_iter().any(|step| matches!(step, Step::EnsureReport { .. } | Step::EnsureExport { .. }))
+    named == Named::Tagged || before.into_iter().any(|step| matches!(step, Step::EnsureReport { .. } | Step::EnsureExport { .. }))
 }
 
 /// The requirements on a plan for Create and Update (HW-B3, HW-B5: a reused report has no step; HW-B6; HW-O1; HW-O3).
@@ -268,12 +269,12 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
                     created = true;
                 }
                 Step::EnsurePublicAccessBlocked(bucket) | Step::EnsureEncryption(bucket) | Step::EnsureUploadsExpire(bucket) => {
-                    let ours = created || matches!(facts.bucket, OwnBucket::Marked { .. });
+                    let ours = created || matches!(facts.bucket, OwnBucket::Tagged { .. });
                     if *bucket != own_bucket || !ours {
                         return Err(format!("{step}: not ours"));
                     }
                     let made_before = match &facts.bucket {
-                        OwnBucket::Marked { in_use, .. } => *in_use || named == Named::Marked,
+                        OwnBucket::Tagged { in_use, .. } => *in_use || named == Named::Tagged,
                         _ => false,
                     };
                     if made_before {
@@ -282,17 +283,17 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
                 }
                 Step::EnsureDeliveryAllowed { bucket, policy, from } => {
                     let seen = match &facts.bucket {
-                        OwnBucket::Marked { policy, .. } => PolicySeen::Was(policy.clone()),
-                        _ => PolicySeen::NewBucket,
+                        OwnBucket::Tagged { policy, .. } => PolicyBefore::Existing(policy.clone()),
+                        _ => PolicyBefore::NewBucket,
                     };
                     if *from != seen {
                         return Err("a policy is written without knowing which one it replaces".to_owned());
                     }
-                    let ours = created || matches!(facts.bucket, OwnBucket::Marked { .. });
+                    let ours = created || matches!(facts.bucket, OwnBucket::Tagged { .. });
                     if *bucket != own_bucket || !ours {
                         return Err("a policy is written to a bucket that is not ours".to_owned());
                     }
-                    let lost = matches!(&facts.bucket, OwnBucket::Marked { policy: Some(before), .. } if before.contains("Mine"))
+                    let lost = matches!(&facts.bucket, OwnBucket::Tagged { policy: Some(before), .. } if before.contains("Mine"))
                         && !policy.contains("Mine");
                     if lost {
                         return Err("a statement of the customer's is lost".to_owned());
@@ -371,7 +372,7 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
     let origin_attribute = plan.attributes["Origin"].as_str();
     let makes = steps.iter().any(|step| matches!(step, Step::EnsureReport { .. } | Step::EnsureExport { .. }));
     match origin_attribute {
-        "created" if makes || named == Named::Marked => {}
+        "created" if makes || named == Named::Tagged => {}
         "reused" if !makes && plan.attributes["Name"] == "theirs" => {}
         "none" if !makes && plan.attributes["Name"].is_empty() => {}
         other => return Err(format!("Origin is `{other}`")),
@@ -398,21 +399,22 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
 
 /// The requirements on a refusal.
 fn audit_refusal(export: &Export, facts: &Facts, theirs: Theirs, named: Named, failure: &Failure) -> Result<(), String> {
-    let payer = matches!(facts.role, AccountRole::Standalone | AccountRole::Management(_)) && facts.bill_goes_to.is_none();
+    let payer = matches!(facts.billing_position, BillingPosition::Standalone | BillingPosition::Management(_))
+        && facts.bill_recipient.is_none();
     let payer = payer || export.scope == Scope::Account;
     let right = export.kind != Kind::None
         && facts.region.is_some()
         && match failure.code {
-            Code::BillingReportNotOurs => named == Named::Unmarked,
+            Code::BillingReportNotOurs => named == Named::Untagged,
             Code::BillingReportLimit => {
                 theirs == Theirs::TenDaily && named == Named::Nothing && payer && export.kind == Kind::CostAndUsageReport
             }
             // Also beside our report: it would deliver to a stranger.
             Code::BillingBucketNotOurs => {
-                matches!(facts.bucket, OwnBucket::Unmarked | OwnBucket::Hidden(_)) && (payer || named == Named::Marked)
+                matches!(facts.bucket, OwnBucket::Untagged | OwnBucket::Unreadable(_)) && (payer || named == Named::Tagged)
             }
             Code::BucketPolicyUnmergeable => {
-                matches!(&facts.bucket, OwnBucket::Marked { policy: Some(p), .. } if p == "not a policy")
+                matches!(&facts.bucket, OwnBucket::Tagged { policy: Some(p), .. } if p == "not a policy")
             }
             Code::AwsAccessDenied => theirs == Theirs::Unseen && payer,
             _ => false,
@@ -440,10 +442,11 @@ fn audit_without(origin: &Origin, export: &Export, facts: &Facts, failure: &Fail
     }
     let has: BTreeSet<&str> = plan.attributes.keys().copied().collect();
     let says = |name: &str, text: &str| plan.attributes.get(name).is_some_and(|value| value.contains(text));
-    let told = says("Decision", failure.code.as_str()) && says("Decision", &failure.cause) && says("Origin", "none");
-    let role = plan.attributes.get("AccountRole").map(String::as_str) == Some(facts.role.name().as_str());
+    let stated = says("Decision", failure.code.as_str()) && says("Decision", &failure.cause) && says("Origin", "none");
+    let billing_position = plan.attributes.get("AccountRole").map(String::as_str) == Some(facts.billing_position.name().as_str());
     let nothing = plan.attributes.get("Name").is_some_and(String::is_empty) && says("ReadableBucketArn", "-none");
-    if has == BTreeSet::from(ATTRIBUTES) && told && role && nothing && plan.sentence == plan.attributes["Decision"] {
+    if has == BTreeSet::from(ATTRIBUTES) && stated && billing_position && nothing && plan.decision == plan.attributes["Decision"]
+    {
         Ok(())
     } else {
         Err(format!("going back without it answers {:?}", plan.attributes))
@@ -456,7 +459,7 @@ fn leftover(origin: &Origin, export: &Export, something: bool) -> Leftover {
     let format = if export.format == Format::Csv { Format::Parquet } else { Format::Csv };
     let id = Export { format, kind, ..export.clone() }.id(origin);
     let exports = if something && kind.is_data_export() { vec![export_arn("left")] } else { Vec::new() };
-    Leftover { remains: Remains { report: something && !kind.is_data_export(), exports, bucket: true }, id }
+    Leftover { remains: OwnedResources { report: something && !kind.is_data_export(), exports, bucket: true }, id }
 }
 
 #[test]
@@ -474,14 +477,16 @@ fn every_combination_is_planned_as_required() {
     let transferred = [false, true];
     let roles = roles();
     for export in exports() {
-        for (role, transferred) in roles.iter().flat_map(|role| transferred.map(|transferred| (role, transferred))) {
+        for (billing_position, transferred) in
+            roles.iter().flat_map(|billing_position| transferred.map(|transferred| (billing_position, transferred)))
+        {
             // Only a management account's bill can go to another organization.
-            if transferred && !matches!(role, AccountRole::Management(_)) {
+            if transferred && !matches!(billing_position, BillingPosition::Management(_)) {
                 continue;
             }
             for bucket in buckets() {
                 for theirs in theirs_all {
-                    for named in [Named::Nothing, Named::Marked, Named::Unmarked] {
+                    for named in [Named::Nothing, Named::Tagged, Named::Untagged] {
                         for at_home in [true, false] {
                             for left in [None, Some(true), Some(false)] {
                                 let named = if theirs == Theirs::Unseen { Named::Nothing } else { named };
@@ -493,8 +498,8 @@ fn every_combination_is_planned_as_required() {
                                 }
                                 let request_type = if left.is_some() { RequestType::Update } else { RequestType::Create };
                                 let origin = origin(request_type, None);
-                                let mut facts = facts(&origin, &export, role, &bucket, theirs, named, at_home);
-                                facts.bill_goes_to = transferred.then(|| "999988887777".parse().unwrap());
+                                let mut facts = facts(&origin, &export, billing_position, &bucket, theirs, named, at_home);
+                                facts.bill_recipient = transferred.then(|| "999988887777".parse().unwrap());
                                 facts.leftover = left.map(|something| leftover(&origin, &export, something));
                                 let context = || format!("{export:?}\n{facts:#?}\n{theirs:?} {named:?}");
                                 match plan(&origin, &export, &facts, EPOCH) {
@@ -541,13 +546,13 @@ fn the_id_changes_with_what_cannot_change_in_place_and_with_nothing_else() {
 }
 
 #[test]
-fn removal_touches_what_is_marked_and_nothing_else() {
+fn removal_touches_only_what_has_our_tags() {
     for export in exports() {
         let origin = origin(RequestType::Delete, None);
         let id = export.id(&origin);
         for (report, bucket) in [(false, false), (true, false), (false, true), (true, true)] {
             let exports = if report { vec![export_arn("a"), export_arn("b")] } else { Vec::new() };
-            let remains = Remains { report, exports, bucket };
+            let remains = OwnedResources { report, exports, bucket };
             let plan = plan_removal(&origin, &[(id.clone(), remains)], export.retention).unwrap();
             let names: Vec<&str> = plan.rounds.iter().flatten().map(Step::name).collect();
             let mut expected = Vec::new();

@@ -7,8 +7,8 @@ use hawser::{
     handler,
 };
 use hawser_sim::{
-    AccountFile, Mishap, World,
-    account::{BucketFile, OrganizationFile, ReportFile, Things},
+    AccountFile, InjectedFault, World,
+    account::{AccountState, BucketFile, OrganizationFile, ReportFile},
     account_file::{ExportFile, SupportFile, SupportPlan, TransferFile, TransfersFile},
     stack::ACCOUNT,
     tables::TableFile,
@@ -85,15 +85,15 @@ impl Export {
         response["Data"].clone()
     }
 
-    fn things(&self) -> Things {
-        self.world.account.things()
+    fn state(&self) -> AccountState {
+        self.world.account.state()
     }
 
     /// What the account has by name, in both services.
     fn names(&self) -> Vec<String> {
-        let things = self.things();
-        let exports = things.exports.values().map(|known| known.export.name.clone());
-        things.reports.keys().cloned().chain(exports).collect()
+        let state = self.state();
+        let exports = state.exports.values().map(|known| known.export.name.clone());
+        state.reports.keys().cloned().chain(exports).collect()
     }
 
     fn calls(&self) -> Vec<String> {
@@ -125,17 +125,17 @@ async fn what_the_customer_has_is_used_whichever_service_it_is_in() {
         ("Focus", "focus", ["finance", "cur-two"]),
     ] {
         let mut export = Export::new(customer(), json!({ "Kind": kind }));
-        let before = export.things();
+        let before = export.state();
         let data = export.create().await;
         assert_eq!((&data["Origin"], &data["Name"], &data["Kind"]), (&json!("reused"), &json!(name), &json!(kind)));
         let decision = text(&data, "Decision");
         for other in others {
             assert!(decision.contains(&format!("`{other}`: it is a ")), "{other} in {decision}");
         }
-        assert_eq!(export.things(), before, "nothing of the customer's is changed");
+        assert_eq!(export.state(), before, "nothing of the customer's is changed");
         export.update(json!({ "Retention": "Delete" })).await;
         export.request("Delete", &Map::new()).await;
-        assert_eq!(export.things(), before, "and nothing is removed");
+        assert_eq!(export.state(), before, "and nothing is removed");
     }
 }
 
@@ -164,7 +164,7 @@ async fn an_export_that_cannot_serve_is_named_with_the_reason() {
                 query: Some("SELECT * FROM COST_AND_USAGE_REPORT WHERE line_item_usage_account_id = '1'".to_owned()),
                 ..base()
             },
-            "its query leaves costs out",
+            "its query filters out costs",
         ),
         (
             ExportFile { query: Some("SELECT sum(x) FROM COST_AND_USAGE_REPORT".to_owned()), ..base() },
@@ -176,8 +176,11 @@ async fn an_export_that_cannot_serve_is_named_with_the_reason() {
         ),
         (ExportFile { bucket_owner: Some("999988887777".to_owned()), ..base() }, "it delivers to account 999988887777"),
         (ExportFile { bucket: "gone".to_owned(), ..base() }, "its bucket does not exist"),
-        (ExportFile { prefix: "a\"b".to_owned(), ..base() }, "its prefix has characters"),
-        (ExportFile { tags: [("hawser:stack-id".to_owned(), "another".to_owned())].into(), ..base() }, "another stack made it"),
+        (ExportFile { prefix: "a\"b".to_owned(), ..base() }, "its prefix contains characters"),
+        (
+            ExportFile { tags: [("hawser:stack-id".to_owned(), "another".to_owned())].into(), ..base() },
+            "another stack created it",
+        ),
         (ExportFile { table: "CARBON_EMISSIONS".to_owned(), ..base() }, "it is an export of CARBON_EMISSIONS"),
     ] {
         let account = AccountFile {
@@ -208,12 +211,12 @@ async fn the_choice_among_exports_is_stable() {
     let mut export = Export::new(account, json!({ "Kind": "CostAndUsageReport2" }));
     let data = export.create().await;
     assert_eq!(data["Name"], "zeta");
-    assert!(text(&data, "Decision").contains("export `alpha` would do as well"), "{data}");
-    export.world.account.change(|things| {
-        let mut third = things.exports.values().next().unwrap().clone();
+    assert!(text(&data, "Decision").contains("export `alpha` is suitable too"), "{data}");
+    export.world.account.change(|state| {
+        let mut third = state.exports.values().next().unwrap().clone();
         third.export.arn = third.export.arn.replace("export/", "export/aaa-");
         third.export.status.created_at = Some("2026-11-22T00:00:00Z".to_owned());
-        things.exports.insert(third.export.arn.clone(), third);
+        state.exports.insert(third.export.arn.clone(), third);
     });
     assert_eq!(export.update(json!({ "Retention": "Delete" })).await["Name"], "zeta");
 }
@@ -230,7 +233,7 @@ async fn every_kind_becomes_every_other_and_goes() {
         let mut account = customer();
         account.exports.retain(|export| export.name != "focus");
         let mut export = Export::new(account, properties(from));
-        let theirs = export.things();
+        let theirs = export.state();
         let first = export.create().await;
         export.world.account.deliver();
         let second = export.update(properties(to)).await;
@@ -252,19 +255,19 @@ async fn every_kind_becomes_every_other_and_goes() {
         let deleted = export.request("Delete", &Map::new()).await;
         assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
         assert_eq!(export.names().len(), 2, "{from:?} {to:?}: {:?}", export.names());
-        let things = export.things();
+        let state = export.state();
         for data in [&first, &second].into_iter().filter(|data| !text(data, "Name").is_empty()) {
-            let bucket = &things.buckets[&text(data, "BucketName")];
+            let bucket = &state.buckets[&text(data, "BucketName")];
             assert!(bucket.objects.keys().any(|key| key.ends_with("Manifest.json")), "{from:?} {to:?}: data was lost");
         }
-        assert_eq!(things.buckets["finance-data"].policy, theirs.buckets["finance-data"].policy);
-        assert_eq!(export.world.account.offences(), Vec::<String>::new());
+        assert_eq!(state.buckets["finance-data"].policy, theirs.buckets["finance-data"].policy);
+        assert_eq!(export.world.account.violations(), Vec::<String>::new());
     }
 }
 
 /// Where there is no room for the new one beside the old one, the change is refused and the old one stays.
 #[tokio::test(start_paused = true)]
-async fn a_change_without_room_leaves_what_there_is() {
+async fn a_change_without_room_keeps_what_exists() {
     let mut export = Export::new(customer(), json!({ "Kind": "Focus", "Reuse": "Never" }));
     export.create().await;
     let before = export.names();
@@ -279,7 +282,7 @@ async fn a_change_without_room_leaves_what_there_is() {
 
 /// F-23, F-24, HW-B8: whose bill it is, what follows, and what to do.
 #[tokio::test(start_paused = true)]
-async fn whose_bill_it_is_is_said_truly() {
+async fn the_receiver_of_the_bill_is_named_correctly() {
     let organization = |payer: &str| OrganizationFile::Member {
         id: "o-example".to_owned(),
         management_account: Some(payer.to_owned()),
@@ -300,12 +303,17 @@ async fn whose_bill_it_is_is_said_truly() {
         for (account, scope, made, says) in [
             (member(), "Payer", "none", vec!["account 999988887777 receives its bill", "reseller", "set Scope to Account"]),
             (member(), "Account", "created", vec!["costs of this account only", "999988887777"]),
-            (delegated.clone(), "Payer", "none", vec!["administers guardduty.amazonaws.com", "changes nothing about the bill"]),
+            (
+                delegated.clone(),
+                "Payer",
+                "none",
+                vec!["delegated administrator of guardduty.amazonaws.com", "does not change that"],
+            ),
             (
                 AccountFile { organization: OrganizationFile::Denied, ..AccountFile::default() },
                 "Account",
                 "created",
-                vec!["may hold the costs of this account only"],
+                vec!["may contain the costs of this account only"],
             ),
             (
                 management(outbound(transfer("ACCEPTED", past))),
@@ -320,7 +328,7 @@ async fn whose_bill_it_is_is_said_truly() {
                 management(TransfersFile { inbound: vec![transfer("ACCEPTED", past)], outbound: Vec::new() }),
                 "Payer",
                 "created",
-                vec!["does not hold the bills that were transferred from account 555566667777"],
+                vec!["does not contain the bills that were transferred from account 555566667777"],
             ),
         ] {
             let mut export = Export::new(account, json!({ "Kind": kind, "Scope": scope }));
@@ -336,7 +344,7 @@ async fn whose_bill_it_is_is_said_truly() {
 
 /// HW-B8: an outage is no answer, and a refusal is said.
 #[tokio::test(start_paused = true)]
-async fn a_transfer_that_nobody_may_see_is_no_guess() {
+async fn an_unreadable_transfer_is_not_guessed() {
     let organization = OrganizationFile::Member {
         id: "o-example".to_owned(),
         management_account: Some(ACCOUNT.to_owned()),
@@ -344,14 +352,14 @@ async fn a_transfer_that_nobody_may_see_is_no_guess() {
     };
     let account = || AccountFile { organization: organization.clone(), ..AccountFile::default() };
     for call in ["organizations:ListOutboundResponsibilityTransfers", "organizations:ListInboundResponsibilityTransfers"] {
-        for mishap in [Mishap::Throttled, Mishap::Unavailable] {
+        for injected in [InjectedFault::Throttled, InjectedFault::Unavailable] {
             let mut export = Export::new(account(), json!({ "Kind": "CostAndUsageReport" }));
-            export.world.script.spoil_all(call, mishap);
+            export.world.script.inject_all(call, injected);
             let response = export.request("Create", &Map::new()).await;
-            assert_eq!((&response["Status"], export.names().len()), (&json!("FAILED"), 0), "{call} {mishap:?}: {response}");
+            assert_eq!((&response["Status"], export.names().len()), (&json!("FAILED"), 0), "{call} {injected:?}: {response}");
         }
         let mut export = Export::new(account(), json!({ "Kind": "CostAndUsageReport" }));
-        export.world.script.spoil_all(call, Mishap::Denied);
+        export.world.script.inject_all(call, InjectedFault::Denied);
         assert!(text(&export.create().await, "Decision").contains("whether its bill is transferred"), "{call}");
     }
 }
@@ -370,7 +378,7 @@ async fn what_the_customer_brings_is_used_and_never_changed() {
     let arn = account_arn(&account(), "cur-two");
     let (report, bucket) = (json!("CostAndUsageReport"), json!("finance-data"));
     for (existing, kind, says) in [
-        (json!({ "ExistingExport": "finance" }), "CostAndUsageReport", "the existing report `finance`, as ExistingExport asks"),
+        (json!({ "ExistingExport": "finance" }), "CostAndUsageReport", "the existing report `finance`, as ExistingExport says"),
         (
             json!({ "ExistingExport": "arn:aws:cur:us-east-1:111122223333:definition/finance" }),
             "CostAndUsageReport",
@@ -389,7 +397,7 @@ async fn what_the_customer_brings_is_used_and_never_changed() {
         let mut properties = existing.clone();
         properties["Kind"] = report.clone();
         let mut export = Export::new(account(), properties);
-        let before = export.things();
+        let before = export.state();
         let data = export.create().await;
         assert!(text(&data, "Decision").contains(says), "{existing}: {data}");
         assert_eq!(
@@ -403,56 +411,56 @@ async fn what_the_customer_brings_is_used_and_never_changed() {
         export.update(existing.clone()).await;
         export.request("Delete", &Map::new()).await;
         assert_eq!(export.names().len(), before.reports.len() + before.exports.len());
-        assert_eq!(export.things().buckets["finance-data"], before.buckets["finance-data"]);
+        assert_eq!(export.state().buckets["finance-data"], before.buckets["finance-data"]);
     }
     for (existing, code, says) in [
         (json!({ "ExistingExport": "nobody" }), "BILLING_EXPORT_NOT_FOUND", "`finance`"),
         (json!({ "ExistingExport": "broken" }), "BILLING_EXPORT_UNUSABLE", "ERROR_NO_BUCKET"),
         (json!({ "ExistingBucket": "nowhere" }), "BILLING_EXPORT_UNUSABLE", "does not exist"),
         (json!({ "ExistingBucket": "strangers" }), "BILLING_EXPORT_UNUSABLE", "cannot be seen"),
-        (json!({ "ExistingExport": "a", "ExistingBucket": "b" }), "PROPERTY_INVALID", "together"),
+        (json!({ "ExistingExport": "a", "ExistingBucket": "b" }), "PROPERTY_INVALID", "cannot be combined"),
         (json!({ "ExistingPrefix": "b" }), "PROPERTY_INVALID", "ExistingBucket"),
-        (json!({ "ExistingBucket": "b/c" }), "PROPERTY_INVALID", "name of a bucket"),
+        (json!({ "ExistingBucket": "b/c" }), "PROPERTY_INVALID", "must be a bucket name"),
         (json!({ "ExistingExport": "a\"b" }), "PROPERTY_INVALID", "letters, digits"),
         (json!({ "ExistingExport": "finance", "Kind": "None" }), "PROPERTY_INVALID", "`Kind` is `None`"),
     ] {
         let mut export = Export::new(account(), existing.clone());
-        let before = export.things();
+        let before = export.state();
         let response = export.request("Create", &Map::new()).await;
         let reason = response["Reason"].as_str().unwrap();
         assert!(response["Status"] == "FAILED" && reason.starts_with(code) && reason.contains(says), "{existing}: {reason}");
-        assert_eq!(export.things(), before);
+        assert_eq!(export.state(), before);
     }
 }
 
 fn account_arn(account: &AccountFile, name: &str) -> String {
-    let things = World::new(account.clone()).account.things();
-    things.exports.values().find(|known| known.export.name == name).unwrap().export.arn.clone()
+    let state = World::new(account.clone()).account.state();
+    state.exports.values().find(|known| known.export.name == name).unwrap().export.arn.clone()
 }
 
 /// The role is granted to decrypt with the key of a reused bucket, and with no other.
 #[tokio::test(start_paused = true)]
-async fn the_key_of_a_reused_bucket_is_told() {
+async fn the_key_of_a_reused_bucket_is_reported() {
     let none = "arn:aws:kms:eu-west-1:111122223333:key/none";
     let arn = "arn:aws:kms:us-east-1:111122223333:key/1234";
-    for (key, told, granted, says) in [
+    for (key, stated, granted, says) in [
         (None, "", none, ""),
         (Some(arn), arn, arn, ""),
         (Some("1234"), arn, arn, ""),
-        (Some("alias/billing"), "", none, "name it by its ARN"),
-        (Some("arn:aws:kms:us-east-1:111122223333:alias/billing"), "", none, "name it by its ARN"),
+        (Some("alias/billing"), "", none, "use the ARN instead"),
+        (Some("arn:aws:kms:us-east-1:111122223333:alias/billing"), "", none, "use the ARN instead"),
         (Some("alias/aws/s3"), "", none, ""),
     ] {
         let mut account = customer();
         account.buckets[0].kms_key = key.map(str::to_owned);
         let mut export = Export::new(account, json!({ "Kind": "CostAndUsageReport" }));
         let data = export.create().await;
-        assert_eq!((text(&data, "KmsKeyArn").as_str(), text(&data, "DecryptableKeyArn").as_str()), (told, granted), "{key:?}");
+        assert_eq!((text(&data, "KmsKeyArn").as_str(), text(&data, "DecryptableKeyArn").as_str()), (stated, granted), "{key:?}");
         let decision = text(&data, "Decision");
         assert!(decision.contains(says) && (says.is_empty() != decision.contains("ARN")), "{key:?}: {decision}");
     }
     let mut export = Export::new(customer(), json!({ "Kind": "CostAndUsageReport" }));
-    export.world.script.spoil_all("s3:GetEncryptionConfiguration", Mishap::DeniedByScp);
+    export.world.script.inject_all("s3:GetEncryptionConfiguration", InjectedFault::DeniedByScp);
     let data = export.create().await;
     assert!(data["Origin"] == "reused" && text(&data, "Decision").contains("the key is not known"), "{data}");
 }
@@ -472,30 +480,30 @@ async fn a_service_that_is_closed_keeps_no_empty_stack() {
     // Where a bucket of ours is, an export of ours may be too, and would go on delivering.
     let mut export = Export::new(AccountFile::default(), json!({ "Kind": "Focus" }));
     export.create().await;
-    export.world.script.spoil_all("bcm-data-exports:ListExports", Mishap::Denied);
+    export.world.script.inject_all("bcm-data-exports:ListExports", InjectedFault::Denied);
     assert_eq!(export.request("Delete", &Map::new()).await["Status"], "FAILED");
 }
 
 /// A key that the customer gives to a bucket of ours later is told with the next Update.
 #[tokio::test(start_paused = true)]
-async fn the_key_of_our_own_bucket_is_told_too() {
+async fn the_key_of_our_own_bucket_is_reported_too() {
     let arn = "arn:aws:kms:us-east-1:111122223333:key/1234";
     let mut export = Export::new(AccountFile::default(), json!({ "Kind": "CostAndUsageReport2" }));
     let data = export.create().await;
     assert_eq!(data["KmsKeyArn"], "");
     let bucket = text(&data, "BucketName");
-    export.world.account.change(|things| things.buckets.get_mut(&bucket).unwrap().kms_key = Some(arn.to_owned()));
+    export.world.account.change(|state| state.buckets.get_mut(&bucket).unwrap().kms_key = Some(arn.to_owned()));
     assert_eq!(export.update(json!({ "Retention": "Delete" })).await["DecryptableKeyArn"], arn);
 }
 
 /// HW-B9: what AWS adds is exported by the next Update, in place; what it lacks is no failure.
 #[tokio::test(start_paused = true)]
 async fn the_dictionary_decides_which_columns_are_exported() {
-    let lacking = AccountFile {
+    let missing_columns = AccountFile {
         tables: [(query::CUR_TABLE.to_owned(), table(json!({ "without": ["bill_invoice_id"] })))].into(),
         ..AccountFile::default()
     };
-    let mut export = Export::new(lacking, json!({ "Kind": "CostAndUsageReport2" }));
+    let mut export = Export::new(missing_columns, json!({ "Kind": "CostAndUsageReport2" }));
     let data = export.create().await;
     assert!(text(&data, "Decision").contains("AWS's table has no `bill_invoice_id`"), "{data}");
     let asked = query_of(&export);
@@ -507,12 +515,12 @@ async fn the_dictionary_decides_which_columns_are_exported() {
     for kind in ["CostAndUsageReport2", "Focus"] {
         let mut export = Export::new(AccountFile::default(), json!({ "Kind": kind }));
         let first = export.create().await;
-        let columns = query::guaranteed(if kind == "Focus" { Kind::Focus } else { Kind::CostAndUsageReport2 });
+        let columns = query::guaranteed_columns(if kind == "Focus" { Kind::Focus } else { Kind::CostAndUsageReport2 });
         assert!(columns.iter().all(|column| query_of(&export).contains(column)), "{}", query_of(&export));
         let full = query_of(&export);
         // An older definition, as if AWS had added columns since.
-        export.world.account.change(|things| {
-            let known = things.exports.values_mut().next().unwrap();
+        export.world.account.change(|state| {
+            let known = state.exports.values_mut().next().unwrap();
             let (head, table) = known.export.query.split_once(" FROM ").unwrap();
             known.export.query = format!("{} FROM {table}", head.rsplit_once(", ").unwrap().0);
         });
@@ -529,7 +537,7 @@ fn table(changes: Value) -> TableFile {
 }
 
 fn query_of(export: &Export) -> String {
-    export.things().exports.values().next().unwrap().export.query.clone()
+    export.state().exports.values().next().unwrap().export.query.clone()
 }
 
 /// "Split cost allocation where the account has it".
@@ -540,7 +548,7 @@ async fn an_account_without_split_cost_allocation_has_everything_else() {
         let mut export = Export::new(account, json!({ "Kind": kind }));
         let response = export.request("Create", &Map::new()).await;
         assert_eq!(response["Status"], "SUCCESS", "{response}");
-        assert!(response["Reason"].as_str().unwrap().contains("split cost allocation data are left out"), "{response}");
+        assert!(response["Reason"].as_str().unwrap().contains("split cost allocation data is left out"), "{response}");
         assert_eq!(export.names().len(), 1);
     }
     // Without them there is no room either: that is what is said, because it is what can be mended.
@@ -554,25 +562,25 @@ async fn an_account_without_split_cost_allocation_has_everything_else() {
 /// HW-B10: an answer that was lost is looked for and not asked for again; what was made twice all the same is one in the end.
 #[tokio::test(start_paused = true)]
 async fn an_export_is_made_once() {
-    for mishap in [Mishap::AnswerLost, Mishap::HalfAnswer, Mishap::Unavailable, Mishap::Throttled] {
+    for injected in [InjectedFault::AnswerLost, InjectedFault::HalfAnswer, InjectedFault::Unavailable, InjectedFault::Throttled] {
         let mut export = Export::new(AccountFile::default(), json!({ "Kind": "Focus" }));
-        export.world.script.spoil("bcm-data-exports:CreateExport", 1, mishap);
+        export.world.script.inject("bcm-data-exports:CreateExport", 1, injected);
         let response = export.request("Create", &Map::new()).await;
-        if mishap == Mishap::HalfAnswer {
+        if injected == InjectedFault::HalfAnswer {
             // CloudFormation removes what a failed Create made.
-            assert!(export.names().len() <= 1, "{mishap:?}: {:?}", export.names());
+            assert!(export.names().len() <= 1, "{injected:?}: {:?}", export.names());
             continue;
         }
-        assert_eq!(response["Status"], "SUCCESS", "{mishap:?}: {response}");
-        assert_eq!(export.names().len(), 1, "{mishap:?}");
+        assert_eq!(response["Status"], "SUCCESS", "{injected:?}: {response}");
+        assert_eq!(export.names().len(), 1, "{injected:?}");
         assert!(response["Data"]["Arn"].as_str().unwrap().starts_with("arn:aws:bcm-data-exports:"), "{response}");
     }
     let mut export = Export::new(AccountFile::default(), json!({ "Kind": "Focus" }));
     let data = export.create().await;
-    export.world.account.change(|things| {
-        let mut twin = things.exports.values().next().unwrap().clone();
+    export.world.account.change(|state| {
+        let mut twin = state.exports.values().next().unwrap().clone();
         twin.export.arn.push_str("-twin");
-        things.exports.insert(twin.export.arn.clone(), twin);
+        state.exports.insert(twin.export.arn.clone(), twin);
     });
     let updated = export.update(json!({ "Retention": "Delete" })).await;
     assert_eq!((export.names().len(), &updated["Arn"]), (1, &data["Arn"]));
@@ -582,23 +590,23 @@ async fn an_export_is_made_once() {
 
 /// HW-B12: one case, whatever is delivered twice, lost, updated or made again; and a text where there is no plan for it.
 #[tokio::test(start_paused = true)]
-async fn past_months_are_asked_for_once() {
+async fn past_months_are_requested_once() {
     let paid = || AccountFile { support: SupportFile { plan: SupportPlan::Paid, cases: Vec::new() }, ..AccountFile::default() };
     for kind in ["CostAndUsageReport", "CostAndUsageReport2", "Focus"] {
-        for mishap in [None, Some(Mishap::AnswerLost)] {
+        for injected in [None, Some(InjectedFault::AnswerLost)] {
             let mut export = Export::new(paid(), json!({ "Kind": kind, "RequestBackfill": "true" }));
-            if let Some(mishap) = mishap {
-                export.world.script.spoil("support:CreateCase", 1, mishap);
+            if let Some(injected) = injected {
+                export.world.script.inject("support:CreateCase", 1, injected);
             }
             let data = export.create().await;
-            assert!(text(&data, "Backfill").starts_with("asked for in the support case `Backfill of "), "{data}");
+            assert!(text(&data, "Backfill").starts_with("requested in the AWS Support case `Backfill of "), "{data}");
             let event = export.event("Create", "request-1", &Map::new());
             export.physical_id = None;
             export.deliver(&event).await;
             export.physical_id = Some(event["PhysicalResourceId"].as_str().unwrap().to_owned());
             export.update(json!({ "Retention": "Delete" })).await;
-            let cases = export.things().cases;
-            assert_eq!(cases.len(), 1, "{kind} {mishap:?}: {cases:?}");
+            let cases = export.state().cases;
+            assert_eq!(cases.len(), 1, "{kind} {injected:?}: {cases:?}");
         }
     }
     // Nobody asked.
@@ -607,18 +615,24 @@ async fn past_months_are_asked_for_once() {
     assert_eq!(data["Backfill"], "not requested");
     assert!(!export.calls().iter().any(|call| call.starts_with("support:")), "{:?}", export.calls());
     // No plan, or no answer: what to write, and where; and the stack is made.
-    for mishap in [None, Some(Mishap::Denied), Some(Mishap::Unavailable), Some(Mishap::Throttled), Some(Mishap::HalfAnswer)] {
-        let account = if mishap.is_some() { paid() } else { AccountFile::default() };
+    for injected in [
+        None,
+        Some(InjectedFault::Denied),
+        Some(InjectedFault::Unavailable),
+        Some(InjectedFault::Throttled),
+        Some(InjectedFault::HalfAnswer),
+    ] {
+        let account = if injected.is_some() { paid() } else { AccountFile::default() };
         let mut export = Export::new(account, json!({ "Kind": "CostAndUsageReport", "RequestBackfill": "true" }));
-        if let Some(mishap) = mishap {
-            export.world.script.spoil_all("support:DescribeCases", mishap);
+        if let Some(injected) = injected {
+            export.world.script.inject_all("support:DescribeCases", injected);
         }
         let data = export.create().await;
         let backfill = text(&data, "Backfill");
         let name = text(&data, "Name");
         assert!(
             backfill.contains("https://support.console.aws.amazon.com/") && backfill.contains(&name),
-            "{mishap:?}: {backfill}"
+            "{injected:?}: {backfill}"
         );
     }
     // AWS would write into a bucket of the customer's.
@@ -626,7 +640,7 @@ async fn past_months_are_asked_for_once() {
     let mut export = Export::new(account, json!({ "Kind": "CostAndUsageReport", "RequestBackfill": "true" }));
     let data = export.create().await;
     assert!(text(&data, "Backfill").contains("because the export is yours"), "{data}");
-    assert!(export.things().cases.is_empty());
+    assert!(export.state().cases.is_empty());
 }
 
 /// HW-B11: the other service's silence is no failure; the silence of the one that is asked for is.
@@ -636,27 +650,28 @@ async fn the_service_that_is_not_asked_for_may_be_silent() {
         ("CostAndUsageReport", "cur:DescribeReportDefinitions", "bcm-data-exports:ListExports"),
         ("Focus", "bcm-data-exports:ListExports", "cur:DescribeReportDefinitions"),
     ] {
-        for mishap in [Mishap::Denied, Mishap::DeniedByScp, Mishap::Unavailable, Mishap::Throttled] {
+        for injected in [InjectedFault::Denied, InjectedFault::DeniedByScp, InjectedFault::Unavailable, InjectedFault::Throttled]
+        {
             let mut export = Export::new(AccountFile::default(), json!({ "Kind": kind }));
-            export.world.script.spoil_all(other, mishap);
+            export.world.script.inject_all(other, injected);
             let data = export.create().await;
-            assert!(text(&data, "Decision").contains("are not named here"), "{kind} {mishap:?}: {data}");
+            assert!(text(&data, "Decision").contains("could not be listed"), "{kind} {injected:?}: {data}");
             export.physical_id = Some(export.physical_id.unwrap());
             let deleted = export.request("Delete", &Map::new()).await;
-            assert_eq!(deleted["Status"], "SUCCESS", "{kind} {mishap:?}: {deleted}");
+            assert_eq!(deleted["Status"], "SUCCESS", "{kind} {injected:?}: {deleted}");
             assert!(export.names().is_empty());
 
             let mut export = Export::new(AccountFile::default(), json!({ "Kind": kind }));
-            export.world.script.spoil_all(asked_for, mishap);
+            export.world.script.inject_all(asked_for, injected);
             let response = export.request("Create", &Map::new()).await;
-            assert_eq!(response["Status"], "FAILED", "{kind} {mishap:?}: {response}");
+            assert_eq!(response["Status"], "FAILED", "{kind} {injected:?}: {response}");
         }
     }
 }
 
 /// The quota of Data Exports, and the limit of reports, name what is there.
 #[tokio::test(start_paused = true)]
-async fn an_account_without_room_says_what_fills_it() {
+async fn an_account_without_room_names_what_uses_it() {
     let five = (1..=5)
         .map(|n| ExportFile { without: vec!["product".to_owned()], ..ExportFile::hourly(&format!("full-{n}"), "finance-data") });
     let account =

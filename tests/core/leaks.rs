@@ -11,7 +11,7 @@ use hawser::{
     request::Request,
 };
 use hawser_sim::{
-    AccountFile, Mishap, World,
+    AccountFile, InjectedFault, World,
     parties::{MAILBOX_CALL, SIGNATURE, VENDOR_CALL},
     stack::{Parameters, Stack},
 };
@@ -28,7 +28,7 @@ fn assert_clean(text: &str, what: &str) {
     }
 }
 
-fn heartbeat(token: &str) -> serde_json::Value {
+fn delivery_check(token: &str) -> serde_json::Value {
     json!({
         "source": "hawser", "detail-type": "Delivery Watch",
         "detail": {
@@ -43,7 +43,7 @@ fn heartbeat(token: &str) -> serde_json::Value {
 
 /// F-7, F-8.
 #[tokio::test(start_paused = true)]
-async fn no_log_line_of_any_life_holds_a_secret() {
+async fn no_log_line_of_any_scenario_contains_a_secret() {
     let captured = Captured::default();
     let layer = tracing_subscriber::fmt::layer().json().with_writer(captured.clone()).with_filter(LevelFilter::TRACE);
     let _guard = listen(layer);
@@ -57,9 +57,9 @@ async fn no_log_line_of_any_life_holds_a_secret() {
         ])
     };
     for call in [VENDOR_CALL, MAILBOX_CALL, "cur:PutReportDefinition", "none"] {
-        for mishap in Mishap::ALL {
+        for injected in InjectedFault::ALL {
             let world = World::new(AccountFile::default());
-            world.script.spoil_all(call, mishap);
+            world.script.inject_all(call, injected);
             let mut stack = Stack::new(&world, "acme");
             stack.create(parameters("first")).await;
             stack.update(parameters("second")).await;
@@ -68,20 +68,20 @@ async fn no_log_line_of_any_life_holds_a_secret() {
     }
     // The schedule's event holds the token too.
     for call in [VENDOR_CALL, "s3:ListBucket", "cur:DescribeReportDefinitions", "none"] {
-        for mishap in Mishap::ALL.into_iter().filter(|mishap| mishap.can_meet(call)) {
+        for injected in InjectedFault::ALL.into_iter().filter(|injected| injected.applies_to(call)) {
             let world = World::new(AccountFile::default());
-            world.script.spoil_all(call, mishap);
-            let event = heartbeat(TOKEN);
-            let told = handler::handle(&event, "invocation", world.now() + Duration::from_secs(60), &world.ports()).await;
-            assert_clean(&format!("{told:?}"), "the outcome");
+            world.script.inject_all(call, injected);
+            let event = delivery_check(TOKEN);
+            let stated = handler::handle(&event, "invocation", world.now() + Duration::from_secs(60), &world.ports()).await;
+            assert_clean(&format!("{stated:?}"), "the outcome");
         }
     }
     for broken in
-        [heartbeat(&TOKEN.replace('_', "-")), json!({ "source": "hawser", "detail-type": "Delivery Watch", "detail": TOKEN })]
+        [delivery_check(&TOKEN.replace('_', "-")), json!({ "source": "hawser", "detail-type": "Delivery Watch", "detail": TOKEN })]
     {
         let world = World::new(AccountFile::default());
-        let told = handler::handle(&broken, "invocation", world.now() + Duration::from_secs(60), &world.ports()).await;
-        assert_clean(&format!("{told:?} {}", told.as_ref().unwrap_err()), "the outcome");
+        let stated = handler::handle(&broken, "invocation", world.now() + Duration::from_secs(60), &world.ports()).await;
+        assert_clean(&format!("{stated:?} {}", stated.as_ref().unwrap_err()), "the outcome");
     }
     let log = captured.text();
     assert!(log.lines().count() > 500, "only {} lines were captured", log.lines().count());

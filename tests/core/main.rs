@@ -24,5 +24,6 @@ mod policy;
 mod properties;
 mod reply;
 mod requirements;
+mod retired_words;
 mod simulation;
 mod watch;

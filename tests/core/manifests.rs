@@ -9,7 +9,7 @@ use std::{
 
 use hawser::{
     aws::{Cloud, OBJECTS_LISTED_MAX},
-    delivery::layout::{self, Found, Trouble},
+    delivery::layout::{self, DeliveredData, ReadError},
 };
 use hawser_sim::{AccountFile, World};
 use serde::Deserialize;
@@ -63,7 +63,7 @@ impl Layout {
     }
 
     /// What the watch finds below a prefix, for an export of this name or for whatever is there.
-    async fn find(&self, objects: Vec<Value>, prefix: &str, name: &str) -> Result<Option<Found>, Trouble> {
+    async fn find(&self, objects: Vec<Value>, prefix: &str, name: &str) -> Result<Option<DeliveredData>, ReadError> {
         let account = json!({ "buckets": [{ "name": self.bucket, "objects": objects }] });
         let file: AccountFile = serde_json::from_value(account).unwrap();
         let world = World::new(file);
@@ -84,14 +84,14 @@ async fn what_was_delivered_is_found_in_every_layout() {
         for (prefix, name) in [(layout.prefix.as_str(), layout.name.as_str()), (&layout.prefix, ""), (&whole, "")] {
             // The open month last; and, by the place that a notice tells, a closed one that AWS has delivered again.
             for newest in layout.periods.iter().rev().take(2) {
-                let told = format!("{}: `{prefix}` `{name}` {}", layout.layout, newest.period);
+                let stated = format!("{}: `{prefix}` `{name}` {}", layout.layout, newest.period);
                 let found = layout.find(layout.objects(newest), prefix, name).await.unwrap().unwrap();
                 let latest = &found.latest;
-                assert_eq!((&latest.period, &latest.manifest), (&newest.period, &newest.manifest), "{told}");
-                assert_eq!((latest.files, latest.bytes), (newest.files.len(), newest.bytes), "{told}");
-                assert_eq!((latest.delivered_at.as_str(), found.missing.len()), (NEWER, 0), "{told}");
+                assert_eq!((&latest.period, &latest.manifest), (&newest.period, &newest.manifest), "{stated}");
+                assert_eq!((latest.files, latest.bytes), (newest.files.len(), newest.bytes), "{stated}");
+                assert_eq!((latest.delivered_at.as_str(), found.missing.len()), (NEWER, 0), "{stated}");
                 let oldest = &layout.periods[0];
-                assert_eq!((&found.first.period, &found.first.key), (&oldest.period, &oldest.manifest), "{told}");
+                assert_eq!((&found.first.period, &found.first.key), (&oldest.period, &oldest.manifest), "{stated}");
             }
         }
     }

@@ -10,7 +10,7 @@ use hawser::{
     request::Request,
 };
 use hawser_sim::{
-    AccountFile, Mishap, World,
+    AccountFile, InjectedFault, World,
     account::{BucketFile, OrganizationFile, ReportFile},
 };
 use serde_json::{Map, Value, json};
@@ -120,7 +120,7 @@ fn their_bucket() -> BucketFile {
 /// F-1, F-2, F-4, F-5: whichever permission is missing, on create and on delete: an answer in time, under the id that success
 /// has, that names the action and, where AWS says so, the service control policy.
 #[tokio::test(start_paused = true)]
-async fn a_missing_permission_is_named_and_hangs_no_stack() {
+async fn a_missing_permission_is_named_and_no_stack_hangs() {
     let tried = World::new(AccountFile::default());
     let made = create(&tried, &here()).await;
     let on_create = billing_calls(&tried);
@@ -129,15 +129,17 @@ async fn a_missing_permission_is_named_and_hangs_no_stack() {
     let mut denied = 0;
     for (kind, calls) in [("Create", on_create), ("Delete", on_delete)] {
         for action in calls.into_iter().collect::<BTreeSet<_>>() {
-            for (mishap, code) in [(Mishap::Denied, "AWS_ACCESS_DENIED"), (Mishap::DeniedByScp, "AWS_DENIED_BY_SCP")] {
+            for (injected, code) in
+                [(InjectedFault::Denied, "AWS_ACCESS_DENIED"), (InjectedFault::DeniedByScp, "AWS_DENIED_BY_SCP")]
+            {
                 let world = World::new(AccountFile::default());
                 let id = (kind == "Delete").then_some(&made["PhysicalResourceId"]);
                 if kind == "Delete" {
                     create(&world, &here()).await;
                 }
-                world.script.spoil_all(&action, mishap);
+                world.script.inject_all(&action, injected);
                 let response = answer(&world, &here().event(kind, "denied", id)).await;
-                let context = format!("{kind} without `{action}` ({mishap:?}): {response}");
+                let context = format!("{kind} without `{action}` ({injected:?}): {response}");
                 assert_eq!(response["PhysicalResourceId"], made["PhysicalResourceId"], "{context}");
                 let reason = response["Reason"].as_str().unwrap_or_default();
                 match (kind, action.as_str()) {
@@ -175,10 +177,10 @@ async fn stacks_of_one_account_do_not_meet() {
         let names: BTreeSet<&str> = made.iter().map(|response| response["Data"][name].as_str().unwrap()).collect();
         assert_eq!(names.len(), stacks.len(), "{name}");
     }
-    assert_eq!(world.account.things().reports.len(), stacks.len());
+    assert_eq!(world.account.state().reports.len(), stacks.len());
     for (index, stack) in stacks.iter().enumerate() {
         answer(&world, &stack.event("Delete", &format!("delete-{index}"), Some(&made[index]["PhysicalResourceId"]))).await;
-        let left: Vec<String> = world.account.things().reports.into_keys().collect();
+        let left: Vec<String> = world.account.state().reports.into_keys().collect();
         let expected: BTreeSet<&str> =
             made[index + 1..].iter().map(|response| response["Data"]["Name"].as_str().unwrap()).collect();
         assert_eq!(left.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
@@ -201,7 +203,7 @@ async fn the_delivery_policy_names_the_billing_region_with_the_right_operators()
         let made = create(&world, &Stack::new(partition, region, "a1")).await;
         let bucket = made["Data"]["BucketName"].as_str().unwrap();
         let arn = format!("arn:{partition}:s3:::{bucket}");
-        let policy: Value = serde_json::from_str(world.account.things().buckets[bucket].policy.as_ref().unwrap()).unwrap();
+        let policy: Value = serde_json::from_str(world.account.state().buckets[bucket].policy.as_ref().unwrap()).unwrap();
         let services = json!({ "Service": ["billingreports.amazonaws.com", "bcm-data-exports.amazonaws.com"] });
         let condition = json!({
             "StringEquals": { "aws:SourceAccount": "111122223333" },
@@ -240,10 +242,10 @@ enum Seen {
 }
 
 /// Makes the account show `seen` from the moment the policy is written.
-async fn spoil_policy(world: &World, seen: Seen) {
+async fn corrupt_policy(world: &World, seen: Seen) {
     let is_written = || {
         let called = calls(world).iter().any(|call| call == "s3:PutBucketPolicy");
-        called && world.account.things().buckets.values().any(|bucket| bucket.policy.is_some())
+        called && world.account.state().buckets.values().any(|bucket| bucket.policy.is_some())
     };
     // A handler that never writes one must fail the test and not hang it.
     for _ in 0..POLLS_MAX {
@@ -254,8 +256,8 @@ async fn spoil_policy(world: &World, seen: Seen) {
     }
     assert!(is_written(), "no policy was written: {:?}", calls(world));
     let mut written = None;
-    world.account.change(|things| {
-        let bucket = things.buckets.values_mut().next().unwrap();
+    world.account.change(|state| {
+        let bucket = state.buckets.values_mut().next().unwrap();
         written.clone_from(&bucket.policy);
         bucket.policy = match seen {
             Seen::Late | Seen::Gone => None,
@@ -266,7 +268,7 @@ async fn spoil_policy(world: &World, seen: Seen) {
     });
     if matches!(seen, Seen::Late) {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        world.account.change(|things| things.buckets.values_mut().next().unwrap().policy = written);
+        world.account.change(|state| state.buckets.values_mut().next().unwrap().policy = written);
     }
 }
 
@@ -274,11 +276,11 @@ async fn spoil_policy(world: &World, seen: Seen) {
 #[tokio::test(start_paused = true)]
 async fn a_bucket_that_aws_does_not_accept_is_tried_again_and_then_explained() {
     for (seen, words) in
-        [(Seen::Late, None), (Seen::Gone, Some("no longer holds")), (Seen::DeniedAbove, Some("something above the bucket"))]
+        [(Seen::Late, None), (Seen::Gone, Some("no longer contains")), (Seen::DeniedAbove, Some("another policy denies it"))]
     {
         let world = World::new(AccountFile::default());
         let event = here().event("Create", "create", None);
-        let (response, ()) = tokio::join!(biased; answer(&world, &event), spoil_policy(&world, seen));
+        let (response, ()) = tokio::join!(biased; answer(&world, &event), corrupt_policy(&world, seen));
         let puts = calls(&world).iter().filter(|call| *call == "cur:PutReportDefinition").count();
         assert!(puts > 1, "{seen:?}: put {puts} times");
         match words {
@@ -346,14 +348,14 @@ async fn every_report_that_was_found_is_named() {
 /// F-24: what a member may call is not what it is: one that may not look at reports connects all the same, and a report that this
 /// stack made before its account became a member stays.
 #[tokio::test(start_paused = true)]
-async fn a_member_that_may_not_look_is_a_member_all_the_same() {
+async fn a_member_without_permission_is_still_a_member() {
     let organization = || OrganizationFile::Member {
         id: "o-example".to_owned(),
         management_account: Some("444455556666".to_owned()),
         feature_set: "ALL".to_owned(),
     };
     let world = World::new(AccountFile { organization: organization(), ..AccountFile::default() });
-    world.script.spoil_all("cur:DescribeReportDefinitions", Mishap::DeniedByScp);
+    world.script.inject_all("cur:DescribeReportDefinitions", InjectedFault::DeniedByScp);
     let made = create(&world, &here()).await;
     assert_eq!((&made["Data"]["AccountRole"], &made["Data"]["Origin"]), (&json!("member"), &json!("none")));
     assert_eq!(made["Data"]["ManagementAccountId"], "444455556666");
@@ -361,8 +363,8 @@ async fn a_member_that_may_not_look_is_a_member_all_the_same() {
     let before = World::new(AccountFile::default());
     let made = create(&before, &here()).await;
     let joined = World::new(AccountFile { organization: organization(), ..AccountFile::default() });
-    let things = before.account.things();
-    joined.account.change(|joined| *joined = things);
+    let state = before.account.state();
+    joined.account.change(|joined| *joined = state);
     let updated = answer(&joined, &here().event("Update", "update", Some(&made["PhysicalResourceId"]))).await;
     assert_eq!((&updated["Data"]["AccountRole"], &updated["Data"]["Origin"]), (&json!("member"), &json!("created")));
     assert_eq!(updated["Data"]["Name"], made["Data"]["Name"]);
@@ -377,7 +379,7 @@ async fn no_region_has_to_match_another() {
         let stack = Stack::new(Partition::Aws, region, "a1");
         let made = create(&world, &stack).await;
         let bucket = made["Data"]["BucketName"].as_str().unwrap();
-        assert_eq!(made["Data"]["BucketRegion"], world.account.things().buckets[bucket].region);
+        assert_eq!(made["Data"]["BucketRegion"], world.account.state().buckets[bucket].region);
         assert_eq!(made["Data"]["BucketRegion"], "us-east-1");
         answer(&world, &stack.connection_event("Create", "connect", &made)).await;
         let notice = world.vendor.notices().remove(0);
@@ -429,8 +431,8 @@ async fn the_first_data_has_a_due_time_until_it_comes() {
     let update = stack.event("Update", "later", Some(&made["PhysicalResourceId"]));
     assert_eq!(answer(&world, &update).await["Data"]["FirstDataDueBy"], due);
 
-    world.account.change(|things| {
-        let (report, _) = things.reports.values_mut().next().unwrap();
+    world.account.change(|state| {
+        let (report, _) = state.reports.values_mut().next().unwrap();
         (report.last_status, report.last_delivery) = (Some("SUCCESS".to_owned()), Some("20261122T200000Z".to_owned()));
     });
     let update = stack.event("Update", "delivered", Some(&made["PhysicalResourceId"]));
@@ -444,7 +446,7 @@ async fn a_reused_bucket_is_left_as_it_is() {
     let file =
         AccountFile { reports: vec![theirs("theirs", &json!({}))], buckets: vec![their_bucket()], ..AccountFile::default() };
     let world = World::new(file);
-    let before = world.account.things();
+    let before = world.account.state();
     let stack = here().with("Retention", json!("Delete"));
     let made = create(&world, &stack).await;
     assert_eq!(made["Data"]["Origin"], "reused");
@@ -452,7 +454,7 @@ async fn a_reused_bucket_is_left_as_it_is() {
         let response = answer(&world, &stack.event(kind, request, Some(&made["PhysicalResourceId"]))).await;
         assert_eq!(response["Status"], "SUCCESS", "{response}");
     }
-    assert_eq!(world.account.things(), before);
+    assert_eq!(world.account.state(), before);
     let writes = ["s3:Put", "s3:Create", "s3:Delete", "cur:Put", "cur:Delete", "cur:Tag"];
     let calls = calls(&world);
     assert!(!calls.iter().any(|call| writes.iter().any(|write| call.starts_with(write))), "{calls:?}");
@@ -460,7 +462,7 @@ async fn a_reused_bucket_is_left_as_it_is() {
 
 /// F-43: a boolean comes as text, and `"false"` is false.
 #[tokio::test(start_paused = true)]
-async fn booleans_are_read_as_they_come() {
+async fn booleans_are_read_in_any_form() {
     for (value, wanted) in [(json!("true"), true), (json!("True"), true), (json!("false"), false), (json!(""), false)] {
         let world = World::new(AccountFile::default());
         let made = create(&world, &here().with("RequestBackfill", value.clone())).await;

@@ -3,7 +3,7 @@
 
 use hawser::{
     billing::policy::{POLICY_BYTES_MAX, PolicyError, merge, was_set_up},
-    decide::look,
+    decide::preview,
     names::{AccountId, BucketName, Partition, Region},
 };
 use hawser_sim::World;
@@ -248,7 +248,7 @@ async fn created(policy: Value) -> Result<String, String> {
     let tags = json!({ "hawser:stack-id": event["StackId"], "hawser:logical-id": "BillingExport" });
     let bucket = json!({ "name": "acme-111122223333-5a3786aa0a9f623d", "tags": tags, "policy": policy });
     let account = serde_json::from_value(json!({ "buckets": [bucket] })).unwrap();
-    look(&event, &World::new(account).ports()).await.map(|run| run.to_string()).map_err(|failure| failure.to_string())
+    preview(&event, &World::new(account).ports()).await.map(|run| run.to_string()).map_err(|failure| failure.to_string())
 }
 
 #[tokio::test(start_paused = true)]

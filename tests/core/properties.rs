@@ -30,7 +30,7 @@ fn a_list_has_no_empty_members_however_it_is_written() {
 }
 
 #[test]
-fn a_map_is_a_map_of_texts_or_nothing() {
+fn a_map_has_only_strings() {
     let map = |value: Value| read(&value, |properties| properties.map("Name"));
     assert_eq!(map(json!({ "billing": "ReadOnly" })).unwrap().get("billing").map(String::as_str), Some("ReadOnly"));
     for value in [json!(null), json!(""), json!({})] {

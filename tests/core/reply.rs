@@ -5,7 +5,7 @@ use hawser::{
     error::{Code, Failure},
     protocol::{
         envelope::Envelope,
-        reply::{Attributes, RESPONSE_BYTES_MAX, Verdict, nothing_made_id, render},
+        reply::{Attributes, RESPONSE_BYTES_MAX, Reply, placeholder_id, render},
     },
 };
 use proptest::prelude::*;
@@ -42,7 +42,7 @@ proptest! {
         id in "[a-z0-9/-]{1,1024}",
     ) {
         let failure = Failure { code, cause, aws_request_id: Some("aws-request".to_owned()) };
-        let response = parsed(&render(&envelope(), &Verdict::Failed { physical_id: id.clone(), failure }));
+        let response = parsed(&render(&envelope(), &Reply::Failed { physical_id: id.clone(), failure }));
         prop_assert_eq!(response["Status"].as_str(), Some("FAILED"));
         prop_assert_eq!(response["PhysicalResourceId"].as_str(), Some(id.as_str()));
         let reason = response["Reason"].as_str().unwrap();
@@ -53,7 +53,7 @@ proptest! {
     #[test]
     fn a_plain_failure_of_any_length_keeps_its_end(cause in "[a-z ]{0,6000}") {
         let failure = Failure { code: Code::AwsRefused, cause, aws_request_id: Some("aws-request".to_owned()) };
-        let response = parsed(&render(&envelope(), &Verdict::Failed { physical_id: "id".to_owned(), failure }));
+        let response = parsed(&render(&envelope(), &Reply::Failed { physical_id: "id".to_owned(), failure }));
         let reason = response["Reason"].as_str().unwrap();
         prop_assert!(reason.len() <= 1024);
         prop_assert!(reason.ends_with("[aws request aws-request]"), "{}", reason);
@@ -70,8 +70,8 @@ proptest! {
         let mut attributes: Attributes = ATTRIBUTES.into_iter().map(|name| (name, String::new())).collect();
         attributes.insert("Decision", decision.clone());
         attributes.insert("Name", name.clone());
-        let verdict = Verdict::Success { physical_id: "id".to_owned(), attributes, remark };
-        let response = parsed(&render(&envelope(), &verdict));
+        let reply_content = Reply::Success { physical_id: "id".to_owned(), attributes, remark };
+        let response = parsed(&render(&envelope(), &reply_content));
         prop_assert_eq!(response["Status"].as_str(), Some("SUCCESS"));
         let data = response["Data"].as_object().unwrap();
         prop_assert_eq!(data.len(), ATTRIBUTES.len());
@@ -93,7 +93,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_verdict_gives_up_no_more_than_it_must(
+    fn a_response_shortens_no_more_than_it_must(
         failed in prop::option::of((prop::sample::select(Code::ALL), any_text(), prop::option::of("[0-9a-f-]{0,60}"))),
         attributes in prop::collection::btree_map(prop::sample::select(&ATTRIBUTES[..]), any_text(), 0..4),
         all_attributes in any::<bool>(),
@@ -129,9 +129,9 @@ fn success_of(bytes: usize, remark: &str) -> (Attributes, Value) {
     let said = |decision: usize, remark: Option<&str>| {
         let mut attributes: Attributes = ATTRIBUTES.into_iter().map(|name| (name, String::new())).collect();
         attributes.insert("Decision", "d".repeat(decision));
-        let verdict =
-            Verdict::Success { physical_id: "id".to_owned(), attributes: attributes.clone(), remark: remark.map(str::to_owned) };
-        (attributes, render(&envelope(), &verdict))
+        let reply_content =
+            Reply::Success { physical_id: "id".to_owned(), attributes: attributes.clone(), remark: remark.map(str::to_owned) };
+        (attributes, render(&envelope(), &reply_content))
     };
     let least = said(0, Some(remark)).1.len();
     let (attributes, body) = said(bytes - least, Some(remark));
@@ -154,25 +154,25 @@ fn what_fits_to_the_byte_is_left_as_it_is_and_a_byte_more_costs_the_remark_and_n
 #[test]
 fn an_id_that_says_nothing_was_made_is_the_resources_own_and_no_exports() {
     // HW-L6: a later Delete takes it for what it is.
-    let id = nothing_made_id(&envelope());
+    let id = placeholder_id(&envelope());
     assert!(id.starts_with("hawser/nothing-made/") && id.len() < 64, "{id}");
     let other = Envelope { logical_resource_id: "Other".to_owned(), ..envelope() };
-    assert_ne!(nothing_made_id(&other), id);
+    assert_ne!(placeholder_id(&other), id);
     let again = Envelope { request_id: "another".to_owned(), ..envelope() };
-    assert_eq!(nothing_made_id(&again), id, "every delivery gives the same id");
+    assert_eq!(placeholder_id(&again), id, "every delivery gives the same id");
 }
 
 #[test]
 fn names_that_cannot_fit_are_a_failure_that_says_so() {
     let attributes: Attributes = ATTRIBUTES.into_iter().map(|name| (name, "x".repeat(400))).collect();
-    let verdict = Verdict::Success { physical_id: "id".to_owned(), attributes, remark: None };
-    let response = parsed(&render(&envelope(), &verdict));
+    let reply_content = Reply::Success { physical_id: "id".to_owned(), attributes, remark: None };
+    let response = parsed(&render(&envelope(), &reply_content));
     assert_eq!(response["Status"], "FAILED");
     assert!(response["Reason"].as_str().unwrap().starts_with("RESPONSE_TOO_LARGE"));
 }
 
 #[test]
-fn a_code_stands_whole_wherever_the_ids_leave_room_for_it() {
+fn a_code_is_never_cut_where_the_ids_leave_room_for_it() {
     // The ids are CloudFormation's and repeated as they came; what is left may be a few bytes or none.
     for code in [Code::Internal, Code::AwsRefused, Code::BucketPolicyUnmergeable] {
         for length in 3850..3990 {
@@ -186,14 +186,14 @@ fn a_code_stands_whole_wherever_the_ids_leave_room_for_it() {
 }
 
 #[test]
-fn a_cause_that_ends_in_stops_loses_the_stops_and_not_itself() {
+fn a_cause_that_ends_in_full_stops_loses_only_the_full_stops() {
     let cause = format!("it is said twice{}", ".".repeat(3000));
     let failure = Failure { code: Code::VendorRefused, cause, aws_request_id: None };
-    let response = parsed(&render(&envelope(), &Verdict::Failed { physical_id: "id".to_owned(), failure }));
+    let response = parsed(&render(&envelope(), &Reply::Failed { physical_id: "id".to_owned(), failure }));
     let next = Code::VendorRefused.next_step();
     assert_eq!(response["Reason"], format!("VENDOR_REFUSED: it is said twice. {next}"));
     let failure = Failure::new(Code::VendorRefused, format!("{}{}", "x".repeat(1500), ".".repeat(3000)));
-    let response = parsed(&render(&envelope(), &Verdict::Failed { physical_id: "id".to_owned(), failure }));
+    let response = parsed(&render(&envelope(), &Reply::Failed { physical_id: "id".to_owned(), failure }));
     let reason = response["Reason"].as_str().unwrap();
     assert!(reason.starts_with("VENDOR_REFUSED: xxx") && reason.ends_with(&format!("x…. {next}")), "{reason}");
 }

@@ -9,17 +9,17 @@ use std::{collections::BTreeSet, time::Duration};
 
 use hawser::billing::{Format, TAG_LOGICAL_ID, TAG_STACK};
 use hawser_sim::{
-    EPOCH, Mishap, World,
-    account::{AccountFile, Lags, Object, Things},
+    EPOCH, InjectedFault, World,
+    account::{AccountFile, AccountState, Lags, Object},
     account_file::SupportPlan,
     coverage::{self, Coverage},
     lambda::{Deliveries, Delivery},
-    life::{Life, Lived, Op, live_alone},
+    life::{Op, Scenario, ScenarioRun, run_isolated},
     model,
     parties::SIGNATURE,
     random::{self, TOKEN, parameters},
     script::Label,
-    stack::{BILLING, CONNECTION, Closed, Cut, Stack, Status, WITHOUT},
+    stack::{BILLING, CONNECTION, Cancellation, RequestOutcome, Stack, Status, WITHOUT},
     systematic,
 };
 use tracing_subscriber::{Layer, filter::LevelFilter};
@@ -40,50 +40,51 @@ fn update(changes: &[(&'static str, &str)]) -> Op {
     Op::Update(parameters(changes), None)
 }
 
-fn quietly(life: &Life) -> Lived {
-    let lived = live_alone(life, |_| {}).unwrap();
-    model::check(life, &lived).unwrap_or_else(|what| panic!("`{}`: {what}", life.name));
-    lived
+fn quietly(scenario: &Scenario) -> ScenarioRun {
+    let scenario_run = run_isolated(scenario, |_| {}).unwrap();
+    model::check(scenario, &scenario_run).unwrap_or_else(|what| panic!("`{}`: {what}", scenario.name));
+    scenario_run
 }
 
-fn marked(lived: &Lived) -> Vec<String> {
-    let reports = lived.things.reports.iter().filter(|(_, (_, tags))| tags.contains_key(TAG_STACK));
-    let exports = lived.things.exports.iter().filter(|(_, known)| known.tags.contains_key(TAG_STACK));
-    let buckets = lived.things.buckets.iter().filter(|(_, bucket)| bucket.tags.contains_key(TAG_STACK));
+fn marked(scenario_run: &ScenarioRun) -> Vec<String> {
+    let reports = scenario_run.state.reports.iter().filter(|(_, (_, tags))| tags.contains_key(TAG_STACK));
+    let exports = scenario_run.state.exports.iter().filter(|(_, known)| known.tags.contains_key(TAG_STACK));
+    let buckets = scenario_run.state.buckets.iter().filter(|(_, bucket)| bucket.tags.contains_key(TAG_STACK));
     let names = reports.map(|(name, _)| name).chain(exports.map(|(arn, _)| arn)).chain(buckets.map(|(name, _)| name));
     names.cloned().collect()
 }
 
 /// What is there, whenever it came.
-fn timeless(lived: &Lived) -> Things {
-    let mut things = lived.things.clone();
-    let objects = things.buckets.values_mut().flat_map(|bucket| bucket.objects.values_mut());
+fn timeless(scenario_run: &ScenarioRun) -> AccountState {
+    let mut state = scenario_run.state.clone();
+    let objects = state.buckets.values_mut().flat_map(|bucket| bucket.objects.values_mut());
     objects.for_each(|object| *object = Object::of_size(0, EPOCH));
-    things.cases.iter_mut().for_each(|case| case.run = None);
-    things
+    state.cases.iter_mut().for_each(|case| case.run = None);
+    state
 }
 
 /// HW-L5: an event that comes twice, at once or late, leaves the same world.
 #[test]
 fn every_event_delivered_twice_leaves_the_same_world() {
     let mut compared = 0;
-    for life in systematic::lives().into_iter().filter(|life| !life.is_cut()) {
-        if life.stacks.iter().any(|stack| !matches!(stack.deliveries, Deliveries::Plain)) {
+    for scenario in systematic::scenarios().into_iter().filter(|scenario| !scenario.has_cancellation()) {
+        if scenario.stacks.iter().any(|stack| !matches!(stack.deliveries, Deliveries::Plain)) {
             continue;
         }
-        let once = quietly(&life);
+        let once = quietly(&scenario);
         for seconds in [0, 2] {
             let again = Delivery { again: Some(Duration::from_secs(seconds)), ..Delivery::default() };
-            let mut twice = life.clone();
+            let mut twice = scenario.clone();
             for stack in &mut twice.stacks {
                 stack.deliveries = Deliveries::All(again);
             }
             let twice = quietly(&twice);
-            let statuses = |lived: &Lived| lived.stacks.iter().map(|stack| stack.statuses.clone()).collect::<Vec<_>>();
-            assert_eq!(statuses(&once), statuses(&twice), "{}, again after {seconds} s", life.name);
+            let statuses =
+                |scenario_run: &ScenarioRun| scenario_run.stacks.iter().map(|stack| stack.statuses.clone()).collect::<Vec<_>>();
+            assert_eq!(statuses(&once), statuses(&twice), "{}, again after {seconds} s", scenario.name);
             // What AWS delivered bears the S3 prefix of the request, and lies there since another second.
-            assert_eq!(timeless(&once), timeless(&twice), "{}, again after {seconds} s", life.name);
-            assert_eq!(once.world.vendor.connected(), twice.world.vendor.connected(), "{}", life.name);
+            assert_eq!(timeless(&once), timeless(&twice), "{}, again after {seconds} s", scenario.name);
+            assert_eq!(once.world.vendor.connected(), twice.world.vendor.connected(), "{}", scenario.name);
             compared += 1;
         }
     }
@@ -92,7 +93,7 @@ fn every_event_delivered_twice_leaves_the_same_world() {
 
 /// Every life of up to three operations over every small choice of parameters, each with every way of delivery.
 #[test]
-fn every_small_life_ends_well() {
+fn every_small_scenario_ends_well() {
     let parameters: [&[(&'static str, &str)]; 7] = [
         &[],
         &[("Kind", "CostAndUsageReport2")],
@@ -103,74 +104,75 @@ fn every_small_life_ends_well() {
         &[("Format", "Excel")],
     ];
     let deliveries = [None, Some(Duration::ZERO), Some(Duration::from_secs(100))];
-    let accounts = [AccountFile::default(), systematic::lives()[1].account.clone()];
-    let mut lives = 0;
+    let accounts = [AccountFile::default(), systematic::scenarios()[1].account.clone()];
+    let mut scenarios = 0;
     for first in parameters {
         for second in parameters {
             for third in parameters {
                 for again in deliveries {
                     for account in &accounts {
                         let ops = vec![create(first), update(second), update(third), Op::Rest];
-                        let mut life = Life::of_one(&format!("{first:?} {second:?} {third:?} {again:?}"), ops);
-                        life.account = account.clone();
-                        life.stacks[0].deliveries = Deliveries::All(Delivery { again, ..Delivery::default() });
-                        let lived = quietly(&life);
-                        assert_eq!(marked(&lived), Vec::<String>::new(), "{}", life.name);
-                        assert!(lived.world.vendor.connected().is_empty(), "{}", life.name);
-                        lives += 1;
+                        let mut scenario = Scenario::of_one(&format!("{first:?} {second:?} {third:?} {again:?}"), ops);
+                        scenario.account = account.clone();
+                        scenario.stacks[0].deliveries = Deliveries::All(Delivery { again, ..Delivery::default() });
+                        let scenario_run = quietly(&scenario);
+                        assert_eq!(marked(&scenario_run), Vec::<String>::new(), "{}", scenario.name);
+                        assert!(scenario_run.world.vendor.connected().is_empty(), "{}", scenario.name);
+                        scenarios += 1;
                     }
                 }
             }
         }
     }
-    println!("{lives} lives");
-    assert_eq!(lives, 7 * 7 * 7 * 3 * 2);
+    println!("{scenarios} lives");
+    assert_eq!(scenarios, 7 * 7 * 7 * 3 * 2);
 }
 
 /// F-3, F-28, F-44, HW-A3, HW-C5: a part of every step x every mishap; `make sim` runs the whole.
 #[test]
 fn every_step_goes_wrong_in_every_way() {
-    let lives = systematic::lives();
+    let scenarios = systematic::scenarios();
     let mut coverage = Coverage::default();
     let mut run = 0;
-    for (number, life) in lives.iter().enumerate() {
-        let lived = systematic::plainly(life).unwrap();
-        coverage.add(&lived.world.script);
-        let cases = systematic::cases(number, &lived);
+    for (number, scenario) in scenarios.iter().enumerate() {
+        let scenario_run = systematic::run_without_faults(scenario).unwrap();
+        coverage.add(&scenario_run.world.script);
+        let cases = systematic::cases(number, &scenario_run);
         for case in cases.iter().skip(number % ONE_IN).step_by(ONE_IN) {
-            systematic::run(&lives, case, &mut coverage)
+            systematic::run(&scenarios, case, &mut coverage)
                 .unwrap_or_else(|what| panic!("{what}\n  the same again: make sim SEEDS=0"));
             run += 1;
         }
     }
     assert_eq!(coverage.impossible(), [], "these were said to be unreachable");
     let met = coverage::pairs().len() - coverage.missed().len();
-    println!("{run} cases, {met} of {} pairs of step and mishap", coverage::pairs().len());
+    println!("{run} cases, {met} of {} pairs of step and fault", coverage::pairs().len());
     assert!(run > 1000 && met * 10 > coverage::pairs().len() * 6, "{run} cases, {met} pairs");
 }
 
 /// HW-W2, F-7, F-8: lives by seed; no secret is in their logs and transcripts.
 #[test]
-fn lives_by_seed_end_well() {
+fn random_scenarios_end_well() {
     let (mut ops, mut unwell) = (0, 0);
     for seed in 0..SEEDS {
         let captured = Captured::default();
         let layer = tracing_subscriber::fmt::layer().json().with_writer(captured.clone()).with_filter(LevelFilter::TRACE);
         let listened = seed % 10 == 0;
         let guard = listened.then(|| listen(layer));
-        let (life, per_mille) = random::life(seed);
-        let lived = live_alone(&life, |script| {
+        let (scenario, per_mille) = random::scenario(seed);
+        let scenario_run = run_isolated(&scenario, |script| {
             if listened {
                 script.record();
             }
-            random::spoil(seed, per_mille, script);
+            random::inject(seed, per_mille, script);
         });
-        let lived = lived.unwrap();
+        let scenario_run = scenario_run.unwrap();
         drop(guard);
-        model::check(&life, &lived).unwrap_or_else(|what| panic!("{what}\n  to see it: make replay SEED={seed}"));
-        ops += life.stacks.iter().map(|stack| stack.ops.len() + 1).sum::<usize>();
-        unwell += lived.stacks.iter().flat_map(|stack| &stack.statuses).filter(|status| **status != Status::Complete).count();
-        let said = captured.text() + &lived.world.script.transcript().join("\n");
+        model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{what}\n  to see it: make replay SEED={seed}"));
+        ops += scenario.stacks.iter().map(|stack| stack.ops.len() + 1).sum::<usize>();
+        unwell +=
+            scenario_run.stacks.iter().flat_map(|stack| &stack.statuses).filter(|status| **status != Status::Complete).count();
+        let said = captured.text() + &scenario_run.world.script.transcript().join("\n");
         for secret in [TOKEN, &TOKEN[6..30], SIGNATURE] {
             assert!(!said.contains(secret), "seed {seed}: `{secret}` was logged");
         }
@@ -181,65 +183,67 @@ fn lives_by_seed_end_well() {
 
 /// The seed is the life: a replay is the same, call by call.
 #[test]
-fn a_seed_tells_the_same_life_twice() {
+fn a_seed_gives_the_same_scenario_twice() {
     for seed in [3, 17, 642, 15442] {
-        let told = || {
-            let (life, per_mille) = random::life(seed);
-            let lived = live_alone(&life, |script| {
+        let stated = || {
+            let (scenario, per_mille) = random::scenario(seed);
+            let scenario_run = run_isolated(&scenario, |script| {
                 script.record();
-                random::spoil(seed, per_mille, script);
+                random::inject(seed, per_mille, script);
             });
-            lived.unwrap().world.script.transcript()
+            scenario_run.unwrap().world.script.transcript()
         };
-        let first = told();
+        let first = stated();
         assert!(first.len() > 20, "seed {seed}");
-        assert_eq!(first, told(), "seed {seed}");
+        assert_eq!(first, stated(), "seed {seed}");
     }
 }
 
 /// HW-C6, HW-C5, F-28: a vendor that refuses, is away or answers nonsense for good fails what is asked for, and nothing more.
 #[test]
-fn a_vendor_alone_keeps_no_stack_from_going_back_or_away() {
+fn a_vendor_alone_blocks_neither_rollback_nor_delete() {
     let label = |request| Label { resource: CONNECTION, request };
-    for mishap in [
-        Mishap::Denied,
-        Mishap::Throttled,
-        Mishap::Unavailable,
-        Mishap::Broken,
-        Mishap::AnswerLost,
-        Mishap::HalfAnswer,
-        Mishap::Silent,
-        Mishap::Redirected,
+    for injected in [
+        InjectedFault::Denied,
+        InjectedFault::Throttled,
+        InjectedFault::Unavailable,
+        InjectedFault::Broken,
+        InjectedFault::AnswerLost,
+        InjectedFault::HalfAnswer,
+        InjectedFault::Silent,
+        InjectedFault::Redirected,
     ] {
-        let life =
-            Life::of_one("a vendor", vec![create(&[]), update(&[("ConnectionName", "second")]), update(&[("Format", "Csv")])]);
-        let lived = live_alone(&life, |script| {
-            script.spoil_step((label("Update"), "vendor:POST"), usize::MAX, mishap);
-            script.spoil_step((label("Delete"), "vendor:POST"), usize::MAX, mishap);
+        let scenario = Scenario::of_one(
+            "a vendor",
+            vec![create(&[]), update(&[("ConnectionName", "second")]), update(&[("Format", "Csv")])],
+        );
+        let scenario_run = run_isolated(&scenario, |script| {
+            script.inject_at_step((label("Update"), "vendor:POST"), usize::MAX, injected);
+            script.inject_at_step((label("Delete"), "vendor:POST"), usize::MAX, injected);
         });
-        let lived = lived.unwrap();
-        model::check(&life, &lived).unwrap_or_else(|what| panic!("{mishap:?}: {what}"));
-        let expected = if mishap == Mishap::HalfAnswer { Status::Complete } else { Status::RolledBack };
-        assert_eq!(lived.stacks[0].statuses, [Status::Complete, expected, expected, Status::Complete], "{mishap:?}");
-        assert_eq!(marked(&lived), Vec::<String>::new(), "{mishap:?}");
+        let scenario_run = scenario_run.unwrap();
+        model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{injected:?}: {what}"));
+        let expected = if injected == InjectedFault::HalfAnswer { Status::Complete } else { Status::RolledBack };
+        assert_eq!(scenario_run.stacks[0].statuses, [Status::Complete, expected, expected, Status::Complete], "{injected:?}");
+        assert_eq!(marked(&scenario_run), Vec::<String>::new(), "{injected:?}");
     }
 }
 
 /// HW-L7, F-34, F-12: a Create that is cancelled at any moment, or comes when the stack has given up, leaves nothing behind, in the
 /// account and with the vendor.
 #[test]
-fn a_cancelled_create_takes_back_what_it_made() {
+fn a_cancelled_create_removes_what_it_created() {
     let mut taken_back = 0;
     for resource in [BILLING, CONNECTION] {
         for milliseconds in (0..200).step_by(10) {
-            let cut = Cut { resource, after: Duration::from_millis(milliseconds) };
-            let mut life = Life::of_one("cancelled", vec![Op::Create(parameters(&[]), Some(cut))]);
-            life.lags.call = Duration::from_millis(20);
-            let lived = quietly(&life);
-            assert_eq!(marked(&lived), Vec::<String>::new(), "{cut:?}");
-            assert!(lived.world.vendor.connected().is_empty(), "{cut:?}");
-            let was_cut = lived.stacks[0].exchanges.iter().any(|exchange| exchange.closed == Closed::Cut);
-            let steps = lived.world.script.steps();
+            let cancellation = Cancellation { resource, after: Duration::from_millis(milliseconds) };
+            let mut scenario = Scenario::of_one("cancelled", vec![Op::Create(parameters(&[]), Some(cancellation))]);
+            scenario.lags.call = Duration::from_millis(20);
+            let scenario_run = quietly(&scenario);
+            assert_eq!(marked(&scenario_run), Vec::<String>::new(), "{cancellation:?}");
+            assert!(scenario_run.world.vendor.connected().is_empty(), "{cancellation:?}");
+            let was_cut = scenario_run.stacks[0].exchanges.iter().any(|exchange| exchange.closed == RequestOutcome::Cancelled);
+            let steps = scenario_run.world.script.steps();
             let removes = |request| steps.contains_key(&(Label { resource: BILLING, request }, "s3:DeleteBucket"));
             taken_back += usize::from(was_cut && removes("Create"));
         }
@@ -254,18 +258,19 @@ fn what_an_unanswered_create_made_is_removed() {
     for (resource, call) in
         [(BILLING, "mailbox:PUT"), (BILLING, "cur:PutReportDefinition"), (CONNECTION, "mailbox:PUT"), (CONNECTION, "vendor:POST")]
     {
-        let life = Life::of_one("killed thrice", vec![create(&[])]);
+        let scenario = Scenario::of_one("killed thrice", vec![create(&[])]);
         let step = (Label { resource, request: "Create" }, call);
-        let lived = live_alone(&life, |script| script.spoil_step(step, usize::MAX, Mishap::KilledBefore)).unwrap();
-        model::check(&life, &lived).unwrap();
-        let stack = &lived.stacks[0];
+        let scenario_run =
+            run_isolated(&scenario, |script| script.inject_at_step(step, usize::MAX, InjectedFault::KilledBefore)).unwrap();
+        model::check(&scenario, &scenario_run).unwrap();
+        let stack = &scenario_run.stacks[0];
         assert_eq!(stack.statuses, [Status::RolledBack, Status::Complete], "{step:?}");
         let made_up = stack.exchanges.iter().filter(|exchange| exchange.label.request == "Delete");
         let made_up =
             made_up.filter(|exchange| exchange.event["PhysicalResourceId"].as_str().unwrap().starts_with("stack-")).count();
         assert_eq!(made_up, 1, "{step:?}");
-        assert_eq!(marked(&lived), Vec::<String>::new(), "{step:?}");
-        assert!(lived.world.vendor.connected().is_empty(), "{step:?}");
+        assert_eq!(marked(&scenario_run), Vec::<String>::new(), "{step:?}");
+        assert!(scenario_run.world.vendor.connected().is_empty(), "{step:?}");
     }
 }
 
@@ -277,40 +282,40 @@ fn every_kind_becomes_every_other_and_comes_back() {
     for (first, second) in KINDS.iter().flat_map(|first| KINDS.map(|second| (*first, second))) {
         let of = |kind| [("Kind", kind), ("Reuse", "Never")];
         let ops = vec![create(&of(first)), Op::Deliver, update(&of(second)), Op::Deliver, update(&of(first)), Op::Deliver];
-        let mut life = Life::of_one(&format!("{first} becomes {second}"), ops);
-        let others = systematic::lives().into_iter().find(|life| life.account.exports.len() == 2).unwrap();
-        life.account = others.account;
-        let lived = quietly(&life);
-        assert_eq!(lived.stacks[0].statuses, [Status::Complete; 4], "{}", life.name);
-        assert_eq!(lived.things.exports.len(), 2, "{}", life.name);
-        let delivered = lived.promises.delivered.iter().filter(|(_, key)| key.ends_with("-Manifest.json")).count();
+        let mut scenario = Scenario::of_one(&format!("{first} becomes {second}"), ops);
+        let others = systematic::scenarios().into_iter().find(|scenario| scenario.account.exports.len() == 2).unwrap();
+        scenario.account = others.account;
+        let scenario_run = quietly(&scenario);
+        assert_eq!(scenario_run.stacks[0].statuses, [Status::Complete; 4], "{}", scenario.name);
+        assert_eq!(scenario_run.state.exports.len(), 2, "{}", scenario.name);
+        let delivered = scenario_run.third_party.delivered.iter().filter(|(_, key)| key.ends_with("-Manifest.json")).count();
         let expected = [first, second, first].iter().filter(|kind| **kind != "None").count();
         // An export that stays delivers into the same place again.
-        assert_eq!(delivered, if first == second { expected / 3 } else { expected }, "{}", life.name);
+        assert_eq!(delivered, if first == second { expected / 3 } else { expected }, "{}", scenario.name);
     }
 }
 
 /// HW-L5, HW-B10: `CreateExport` knows no idempotency token, so two runs at once make two exports. One stays, and none is left
 /// when the stack is gone.
 #[test]
-fn an_export_that_was_made_twice_is_had_once() {
+fn an_export_that_was_created_twice_is_kept_once() {
     let again = Delivery { again: Some(Duration::ZERO), ..Delivery::default() };
     let kind = ("Kind", "CostAndUsageReport2");
     let ops = vec![create(&[kind]), Op::Rest, update(&[kind, ("Retention", "Delete")]), Op::Rest];
-    let mut life = Life::of_one("made twice", ops);
-    life.stacks[0].deliveries = Deliveries::One(Label { resource: BILLING, request: "Create" }, again);
-    let lived = quietly(&life);
-    let calls = lived.world.script.calls();
+    let mut scenario = Scenario::of_one("made twice", ops);
+    scenario.stacks[0].deliveries = Deliveries::One(Label { resource: BILLING, request: "Create" }, again);
+    let scenario_run = quietly(&scenario);
+    let calls = scenario_run.world.script.calls();
     let count = |call: &str| calls.iter().filter(|called| **called == call).count();
     assert_eq!(count("bcm-data-exports:CreateExport"), 2, "the two runs did not meet");
     assert_eq!(count("bcm-data-exports:DeleteExport"), 2, "one by the Update, one by the Delete");
-    assert_eq!(lived.stacks[0].alive.things.exports.len(), 1);
-    assert_eq!(marked(&lived), Vec::<String>::new());
+    assert_eq!(scenario_run.stacks[0].steady_state.state.exports.len(), 1);
+    assert_eq!(marked(&scenario_run), Vec::<String>::new());
 }
 
 /// HW-B12: a case is opened for each export, and for none of them twice, however often events come.
 #[test]
-fn past_months_are_asked_for_once() {
+fn past_months_are_requested_once() {
     for again in [None, Some(1), Some(90)] {
         let backfill = ("RequestBackfill", "true");
         let ops = vec![
@@ -320,15 +325,15 @@ fn past_months_are_asked_for_once() {
             Op::Wait(Duration::from_secs(200)),
             update(&[backfill, ("Kind", "Focus"), ("Retention", "Delete")]),
         ];
-        let mut life = Life::of_one("asked for", ops);
-        life.account.support.plan = SupportPlan::Paid;
+        let mut scenario = Scenario::of_one("asked for", ops);
+        scenario.account.support.plan = SupportPlan::Paid;
         let again = again.map(Duration::from_secs);
-        life.stacks[0].deliveries = Deliveries::All(Delivery { again, ..Delivery::default() });
-        let lived = quietly(&life);
-        let mut subjects: Vec<&str> = lived.things.cases.iter().map(|case| case.case.subject.as_str()).collect();
+        scenario.stacks[0].deliveries = Deliveries::All(Delivery { again, ..Delivery::default() });
+        let scenario_run = quietly(&scenario);
+        let mut subjects: Vec<&str> = scenario_run.state.cases.iter().map(|case| case.case.subject.as_str()).collect();
         subjects.sort_unstable();
         subjects.dedup();
-        assert_eq!((subjects.len(), lived.things.cases.len()), (2, 2), "again after {again:?}: {subjects:?}");
+        assert_eq!((subjects.len(), scenario_run.state.cases.len()), (2, 2), "again after {again:?}: {subjects:?}");
     }
 }
 
@@ -338,14 +343,18 @@ fn an_old_update_does_not_move_an_export() {
     let (cur2, csv) = (("Kind", "CostAndUsageReport2"), ("Format", "Csv"));
     let again = Delivery { again: Some(Duration::from_secs(40)), ..Delivery::default() };
     let ops = vec![create(&[cur2]), update(&[cur2, csv]), update(&[cur2]), Op::Wait(Duration::from_secs(100)), Op::Rest];
-    let mut comes_again = Life::of_one("an Update comes again after the next one", ops);
+    let mut comes_again = Scenario::of_one("an Update comes again after the next one", ops);
     comes_again.stacks[0].deliveries = Deliveries::One(Label { resource: BILLING, request: "Update" }, again);
     quietly(&comes_again);
     for milliseconds in (0..160).step_by(10) {
-        let cut = Cut { resource: BILLING, after: Duration::from_millis(milliseconds) };
-        let ops =
-            vec![create(&[cur2]), Op::Update(parameters(&[cur2, csv]), Some(cut)), Op::Wait(Duration::from_secs(100)), Op::Rest];
-        let mut given_up = Life::of_one(&format!("an Update is given up on after {milliseconds} ms"), ops);
+        let cancellation = Cancellation { resource: BILLING, after: Duration::from_millis(milliseconds) };
+        let ops = vec![
+            create(&[cur2]),
+            Op::Update(parameters(&[cur2, csv]), Some(cancellation)),
+            Op::Wait(Duration::from_secs(100)),
+            Op::Rest,
+        ];
+        let mut given_up = Scenario::of_one(&format!("an Update is given up on after {milliseconds} ms"), ops);
         given_up.lags.call = Duration::from_millis(20);
         quietly(&given_up);
     }
@@ -353,16 +362,20 @@ fn an_old_update_does_not_move_an_export() {
 
 /// HW-L8: a clean-up that comes again when its export is the stack's own once more removes nothing.
 #[test]
-fn an_old_delete_spares_what_the_stack_has() {
+fn an_old_delete_keeps_what_the_stack_has() {
     let again = Delivery { again: Some(Duration::from_secs(40)), ..Delivery::default() };
     let ops = vec![create(&[]), update(&[("Format", "Csv")]), update(&[]), Op::Wait(Duration::from_secs(60)), Op::Rest];
-    let mut life = Life::of_one("there and back", ops);
-    life.stacks[0].deliveries = Deliveries::One(Label { resource: BILLING, request: "Delete" }, again);
-    let lived = quietly(&life);
+    let mut scenario = Scenario::of_one("there and back", ops);
+    scenario.stacks[0].deliveries = Deliveries::One(Label { resource: BILLING, request: "Delete" }, again);
+    let scenario_run = quietly(&scenario);
     let (report, bucket) = random::names("acme", Format::Parquet).unwrap();
-    let alive = &lived.stacks[0].alive;
-    assert!(alive.things.reports.contains_key(&report) && alive.things.buckets.contains_key(&bucket), "{:?}", alive.things);
-    let answers = lived.stacks[0]
+    let steady_state = &scenario_run.stacks[0].steady_state;
+    assert!(
+        steady_state.state.reports.contains_key(&report) && steady_state.state.buckets.contains_key(&bucket),
+        "{:?}",
+        steady_state.state
+    );
+    let answers = scenario_run.stacks[0]
         .exchanges
         .iter()
         .flat_map(|exchange| &exchange.stored)
@@ -373,38 +386,40 @@ fn an_old_delete_spares_what_the_stack_has() {
 /// HW-L9, F-1: three failed clean-ups leave a replaced export behind; it goes with the stack.
 #[test]
 fn what_failed_clean_ups_left_goes_with_the_stack() {
-    let life = Life::of_one("forgotten", vec![create(&[]), update(&[("Format", "Csv")])]);
+    let scenario = Scenario::of_one("forgotten", vec![create(&[]), update(&[("Format", "Csv")])]);
     let step = (Label { resource: BILLING, request: "Delete" }, "cur:DeleteReportDefinition");
-    let lived = live_alone(&life, |script| (0..3).for_each(|nth| script.spoil_step(step, nth, Mishap::Unavailable))).unwrap();
-    model::check(&life, &lived).unwrap();
+    let scenario_run =
+        run_isolated(&scenario, |script| (0..3).for_each(|nth| script.inject_at_step(step, nth, InjectedFault::Unavailable)))
+            .unwrap();
+    model::check(&scenario, &scenario_run).unwrap();
     let (report, _) = random::names("acme", Format::Parquet).unwrap();
-    assert!(lived.stacks[0].alive.things.reports.contains_key(&report), "the clean-ups did not fail");
-    assert_eq!(marked(&lived), Vec::<String>::new());
+    assert!(scenario_run.stacks[0].steady_state.state.reports.contains_key(&report), "the clean-ups did not fail");
+    assert_eq!(marked(&scenario_run), Vec::<String>::new());
 }
 
 /// HW-L8: the way back from a failed Update, come again when the stack has gone forward after all, removes nothing.
 #[test]
-fn an_old_way_back_spares_what_the_stack_has() {
+fn an_old_rollback_keeps_what_the_stack_has() {
     let label = Label { resource: BILLING, request: "Update" };
     let again = Delivery { again: Some(Duration::from_secs(40)), ..Delivery::default() };
     let (soon, later) = (Op::Wait(Duration::from_secs(20)), Op::Wait(Duration::from_secs(30)));
     let csv = || update(&[("Format", "Csv")]);
-    let mut life = Life::of_one("forward after all", vec![create(&[]), csv(), soon, csv(), later, Op::Deliver]);
-    life.stacks[0].deliveries = Deliveries::One(label, again);
+    let mut scenario = Scenario::of_one("forward after all", vec![create(&[]), csv(), soon, csv(), later, Op::Deliver]);
+    scenario.stacks[0].deliveries = Deliveries::One(label, again);
     // The way back is sent, and comes again, only when the Update before it is done.
-    life.lags.call = Duration::from_millis(20);
+    scenario.lags.call = Duration::from_millis(20);
     let step = (label, "cur:PutReportDefinition");
-    let lived = live_alone(&life, |script| script.spoil_step(step, 0, Mishap::Unavailable)).unwrap();
-    model::check(&life, &lived).unwrap();
-    let stack = &lived.stacks[0];
+    let scenario_run = run_isolated(&scenario, |script| script.inject_at_step(step, 0, InjectedFault::Unavailable)).unwrap();
+    model::check(&scenario, &scenario_run).unwrap();
+    let stack = &scenario_run.stacks[0];
     assert_eq!(stack.statuses, [Status::Complete, Status::RolledBack, Status::Complete, Status::Complete]);
     let mut updates = stack.exchanges.iter().filter(|exchange| exchange.label == label);
     assert!(updates.nth(1).unwrap().runs.iter().any(|run| run.too_late), "the way back came once only");
     let (report, bucket) = random::names("acme", Format::Csv).unwrap();
-    let things = &stack.alive.things;
-    assert!(things.reports.contains_key(&report) && things.buckets.contains_key(&bucket), "{things:?}");
+    let state = &stack.steady_state.state;
+    assert!(state.reports.contains_key(&report) && state.buckets.contains_key(&bucket), "{state:?}");
     // It was never away either: what AWS delivers then goes where the stack says.
-    assert_eq!(things.reports[&report].0.prefix, stack.alive.export["Prefix"], "the report was made anew");
+    assert_eq!(state.reports[&report].0.prefix, stack.steady_state.export["Prefix"], "the report was made anew");
 }
 
 /// HW-L7: a late Create that told the vendor once more takes that back too, under a notice id of its own.
@@ -412,33 +427,34 @@ fn an_old_way_back_spares_what_the_stack_has() {
 fn every_late_create_is_withdrawn() {
     let label = Label { resource: CONNECTION, request: "Create" };
     let late = Delivery { late: Duration::from_secs(650), again: Some(Duration::from_secs(200)), lost: false };
-    let mut life = Life::of_one("too late, twice", vec![create(&[])]);
+    let mut scenario = Scenario::of_one("too late, twice", vec![create(&[])]);
     // Things go wrong as long as any stack lives.
-    let mut other = life.stacks[0].clone();
+    let mut other = scenario.stacks[0].clone();
     other.name = "beta".to_owned();
     other.ops = vec![create(&[(WITHOUT, CONNECTION)]), Op::Wait(Duration::from_secs(1000))];
-    life.stacks.push(other);
-    life.stacks[0].deliveries = Deliveries::One(label, late);
+    scenario.stacks.push(other);
+    scenario.stacks[0].deliveries = Deliveries::One(label, late);
     // The first one is refused, and withdraws what the vendor never heard of; the second one is heard.
-    let lived = live_alone(&life, |script| script.spoil_step((label, "vendor:POST"), 0, Mishap::Denied)).unwrap();
-    model::check(&life, &lived).unwrap();
-    let kinds: Vec<String> = lived.world.vendor.notices().iter().map(|notice| notice["type"].to_string()).collect();
+    let scenario_run =
+        run_isolated(&scenario, |script| script.inject_at_step((label, "vendor:POST"), 0, InjectedFault::Denied)).unwrap();
+    model::check(&scenario, &scenario_run).unwrap();
+    let kinds: Vec<String> = scenario_run.world.vendor.notices().iter().map(|notice| notice["type"].to_string()).collect();
     assert!(kinds.iter().any(|kind| kind.contains("established")), "{kinds:?}");
-    assert!(lived.world.vendor.connected().is_empty(), "{kinds:?}");
+    assert!(scenario_run.world.vendor.connected().is_empty(), "{kinds:?}");
 }
 
 /// HW-B7, HW-O2: a report of ours whose bucket is not ours any more is not said to be had.
 #[test]
-fn a_report_without_our_bucket_is_not_had() {
+fn a_report_without_its_bucket_is_created_again() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let world = World::new(AccountFile::default());
         let mut stack = Stack::new(&world, "acme");
         assert_eq!(stack.create(parameters(&[])).await, Status::Complete);
-        world.account.change(|things| things.buckets.values_mut().for_each(|bucket| bucket.tags.clear()));
-        let before = world.account.things().buckets;
+        world.account.change(|state| state.buckets.values_mut().for_each(|bucket| bucket.tags.clear()));
+        let before = world.account.state().buckets;
         assert_eq!(stack.update(parameters(&[("Retention", "Delete")])).await, Status::RolledBack);
-        stack.come_to_rest().await;
+        stack.drain_runs().await;
         let refused = stack
             .exchanges()
             .iter()
@@ -447,13 +463,13 @@ fn a_report_without_our_bucket_is_not_had() {
         assert!(refused, "the Update said that it has an export");
         assert_eq!(stack.attributes(BILLING)["Origin"], "none");
         assert_eq!(stack.delete().await, Status::Complete);
-        assert_eq!(world.account.things().buckets, before, "the customer's bucket");
+        assert_eq!(world.account.state().buckets, before, "the customer's bucket");
     });
 }
 
 /// HW-O2, F-1: our names under another stack's mark, or another resource's, are not ours to remove.
 #[test]
-fn a_delete_leaves_what_carries_another_mark() {
+fn a_delete_keeps_what_has_other_ownership_tags() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     for (tag, value) in [(TAG_STACK, "arn:aws:cloudformation:eu-west-1:111122223333:stack/other/1"), (TAG_LOGICAL_ID, "Another")]
     {
@@ -461,15 +477,15 @@ fn a_delete_leaves_what_carries_another_mark() {
             let world = World::new(AccountFile::default());
             let mut stack = Stack::new(&world, "acme");
             assert_eq!(stack.create(parameters(&[("Retention", "Delete")])).await, Status::Complete);
-            world.account.change(|things| {
-                let reports = things.reports.values_mut().map(|(_, tags)| tags);
-                for tags in reports.chain(things.buckets.values_mut().map(|bucket| &mut bucket.tags)) {
+            world.account.change(|state| {
+                let reports = state.reports.values_mut().map(|(_, tags)| tags);
+                for tags in reports.chain(state.buckets.values_mut().map(|bucket| &mut bucket.tags)) {
                     tags.insert(tag.to_owned(), value.to_owned());
                 }
             });
-            let before = world.account.things();
+            let before = world.account.state();
             assert_eq!(stack.delete().await, Status::Complete);
-            assert_eq!(world.account.things(), before, "{tag}");
+            assert_eq!(world.account.state(), before, "{tag}");
             assert_eq!(before.reports.len() + before.buckets.len(), 2);
         });
     }
@@ -479,14 +495,16 @@ fn a_delete_leaves_what_carries_another_mark() {
 #[test]
 fn a_delete_that_another_run_overtakes_succeeds() {
     let label = Label { resource: BILLING, request: "Delete" };
-    let lives = [vec![create(&[])], vec![create(&[("Retention", "Delete")]), Op::Deliver]];
-    for ops in lives {
-        let mut life = Life::of_one("twice at once", ops);
-        life.stacks[0].deliveries = Deliveries::One(label, Delivery { again: Some(Duration::ZERO), ..Delivery::default() });
-        let lived = live_alone(&life, |script| script.spoil_step((label, "s3:DeleteObject"), 1, Mishap::Denied)).unwrap();
-        model::check(&life, &lived).unwrap();
-        assert!(!lived.world.script.met().is_empty(), "neither run was held up");
-        let stored = lived.stacks[0].exchanges.iter().filter(|exchange| exchange.label == label).flat_map(|e| &e.stored);
+    let scenarios = [vec![create(&[])], vec![create(&[("Retention", "Delete")]), Op::Deliver]];
+    for ops in scenarios {
+        let mut scenario = Scenario::of_one("twice at once", ops);
+        scenario.stacks[0].deliveries = Deliveries::One(label, Delivery { again: Some(Duration::ZERO), ..Delivery::default() });
+        let scenario_run =
+            run_isolated(&scenario, |script| script.inject_at_step((label, "s3:DeleteObject"), 1, InjectedFault::Denied))
+                .unwrap();
+        model::check(&scenario, &scenario_run).unwrap();
+        assert!(!scenario_run.world.script.met().is_empty(), "neither run was held up");
+        let stored = scenario_run.stacks[0].exchanges.iter().filter(|exchange| exchange.label == label).flat_map(|e| &e.stored);
         let answers: Vec<_> = stored.map(|stored| String::from_utf8_lossy(&stored.body)).collect();
         assert!(answers.len() == 2 && answers.iter().all(|answer| answer.contains("SUCCESS")), "{answers:?}");
     }
@@ -495,7 +513,7 @@ fn a_delete_that_another_run_overtakes_succeeds() {
 /// HW-O1, F-34: a Create that is killed at any moment after its bucket is there is finished by
 /// the next one: every setting is made.
 #[test]
-fn a_bucket_that_was_half_made_is_wholly_set_up() {
+fn a_partly_created_bucket_is_set_up_completely() {
     let label = Label { resource: BILLING, request: "Create" };
     for call in [
         "s3:CreateBucket",
@@ -504,18 +522,19 @@ fn a_bucket_that_was_half_made_is_wholly_set_up() {
         "s3:PutLifecycleConfiguration",
         "s3:PutBucketPolicy",
     ] {
-        let life = Life::of_one("half made", vec![create(&[])]);
-        let lived = live_alone(&life, |script| script.spoil_step((label, call), 0, Mishap::KilledAfter)).unwrap();
-        model::check(&life, &lived).unwrap();
-        assert_eq!(lived.stacks[0].statuses, [Status::Complete, Status::Complete], "{call}");
+        let scenario = Scenario::of_one("half made", vec![create(&[])]);
+        let scenario_run =
+            run_isolated(&scenario, |script| script.inject_at_step((label, call), 0, InjectedFault::KilledAfter)).unwrap();
+        model::check(&scenario, &scenario_run).unwrap();
+        assert_eq!(scenario_run.stacks[0].statuses, [Status::Complete, Status::Complete], "{call}");
         let (_, bucket) = random::names("acme", Format::Parquet).unwrap();
-        let bucket = &lived.stacks[0].alive.things.buckets[&bucket];
+        let bucket = &scenario_run.stacks[0].steady_state.state.buckets[&bucket];
         assert!(bucket.public_access_blocked && bucket.encrypted && bucket.upload_days.is_some(), "{call}: {bucket:?}");
     }
 }
 
 /// What somebody does a moment after an Update was sent, between the calls of the handler, which take 20 ms each.
-async fn update_while(world: &World, stack: &mut Stack, milliseconds: u64, act: impl FnOnce(&mut Things)) -> Status {
+async fn update_while(world: &World, stack: &mut Stack, milliseconds: u64, act: impl FnOnce(&mut AccountState)) -> Status {
     world.account.set_lags(Lags { call: Duration::from_millis(20), ..Lags::default() });
     let meanwhile = async {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
@@ -537,18 +556,18 @@ fn a_policy_that_changes_before_it_is_written_is_merged_with_again() {
         Some(serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string())
     };
     let write =
-        |things: &mut Things, policy: Option<String>| things.buckets.values_mut().for_each(|b| b.policy.clone_from(&policy));
+        |state: &mut AccountState, policy: Option<String>| state.buckets.values_mut().for_each(|b| b.policy.clone_from(&policy));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let world = World::new(AccountFile::default());
         let mut stack = Stack::new(&world, "acme");
         assert_eq!(stack.create(parameters(&[])).await, Status::Complete);
         // Ours is lost, so that there is something to write.
-        world.account.change(|things| write(things, policy(&["Theirs"])));
-        let status = update_while(&world, &mut stack, 50, |things| write(things, policy(&["Theirs", "Added"]))).await;
+        world.account.change(|state| write(state, policy(&["Theirs"])));
+        let status = update_while(&world, &mut stack, 50, |state| write(state, policy(&["Theirs", "Added"]))).await;
         assert_eq!(status, Status::Complete);
         let (_, bucket) = random::names("acme", Format::Parquet).unwrap();
-        let policy = world.account.things().buckets[&bucket].policy.clone().unwrap();
+        let policy = world.account.state().buckets[&bucket].policy.clone().unwrap();
         for sid in ["Theirs", "Added", "HawserBillingWrite"] {
             assert!(policy.contains(sid), "`{sid}` is not in {policy}");
         }
@@ -557,7 +576,7 @@ fn a_policy_that_changes_before_it_is_written_is_merged_with_again() {
 
 /// HW-B3: a report that goes between being listed and being looked at is neither reused nor in the way.
 #[test]
-fn a_report_that_goes_while_it_is_looked_at_is_not_chosen() {
+fn a_report_that_is_deleted_while_it_is_read_is_not_chosen() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let (report, _) = random::names("acme", Format::Parquet).unwrap();
     for goes in ["finance", &report] {
@@ -567,30 +586,30 @@ fn a_report_that_goes_while_it_is_looked_at_is_not_chosen() {
             let kind = if goes == report { "CostAndUsageReport" } else { "None" };
             assert_eq!(stack.create(parameters(&[("Kind", kind)])).await, Status::Complete);
             if goes != report {
-                world.account.change(|things| *things = World::new(systematic::lives()[1].account.clone()).account.things());
-                assert!(world.account.things().reports.contains_key(goes), "the account has no report of the customer's");
+                world.account.change(|state| *state = World::new(systematic::scenarios()[1].account.clone()).account.state());
+                assert!(world.account.state().reports.contains_key(goes), "the account has no report of the customer's");
             }
-            let status = update_while(&world, &mut stack, 30, |things| drop(things.reports.remove(goes))).await;
+            let status = update_while(&world, &mut stack, 30, |state| drop(state.reports.remove(goes))).await;
             assert_eq!(status, Status::Complete, "{goes}");
             assert_eq!(stack.attributes(BILLING)["Origin"], "created", "{goes}");
-            assert!(world.account.things().reports.contains_key(&report), "{goes}");
+            assert!(world.account.state().reports.contains_key(&report), "{goes}");
         });
     }
 }
 
 /// F-35: a role that is seconds old is denied now and then: the next try counts, on a Delete as on a Create.
 #[test]
-fn a_denial_that_passes_fails_no_create_and_no_delete() {
-    let life = Life::of_one("a fresh role", vec![create(&[("Retention", "Delete")]), Op::Deliver]);
-    let steps = systematic::plainly(&life).unwrap().world.script.steps();
+fn a_temporary_denial_fails_neither_create_nor_delete() {
+    let scenario = Scenario::of_one("a fresh role", vec![create(&[("Retention", "Delete")]), Op::Deliver]);
+    let steps = systematic::run_without_faults(&scenario).unwrap().world.script.steps();
     let of_aws =
         steps.keys().filter(|(_, call)| ["cloudformation:", "organizations:", "cur:", "s3:"].iter().any(|s| call.starts_with(s)));
     let mut denied = 0;
     for step in of_aws {
-        let lived = live_alone(&life, |script| script.spoil_step(*step, 0, Mishap::Denied)).unwrap();
-        model::check(&life, &lived).unwrap();
-        assert_eq!(lived.stacks[0].statuses, [Status::Complete, Status::Complete], "{step:?}");
-        assert_eq!(marked(&lived), Vec::<String>::new(), "{step:?}");
+        let scenario_run = run_isolated(&scenario, |script| script.inject_at_step(*step, 0, InjectedFault::Denied)).unwrap();
+        model::check(&scenario, &scenario_run).unwrap();
+        assert_eq!(scenario_run.stacks[0].statuses, [Status::Complete, Status::Complete], "{step:?}");
+        assert_eq!(marked(&scenario_run), Vec::<String>::new(), "{step:?}");
         denied += 1;
     }
     assert!(denied > 15, "only {denied} calls were denied");
@@ -598,20 +617,20 @@ fn a_denial_that_passes_fails_no_create_and_no_delete() {
 
 /// HW-B7: the account had room for the report when the stack was made, and has none when it rolls back.
 #[test]
-fn a_stack_goes_back_without_an_export_that_cannot_be_had() {
+fn a_stack_rolls_back_without_an_export_that_is_no_longer_available() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let world = World::new(AccountFile::default());
         let mut stack = Stack::new(&world, "acme");
         assert_eq!(stack.create(parameters(&[])).await, Status::Complete);
         // The customer takes the report over, so that it is the stack's no more.
-        world.account.change(|things| things.reports.values_mut().for_each(|(_, tags)| tags.clear()));
+        world.account.change(|state| state.reports.values_mut().for_each(|(_, tags)| tags.clear()));
         assert_eq!(stack.update(parameters(&[("ConnectionName", "second"), ("Format", "Excel")])).await, Status::RolledBack);
         let text = |name: &str| stack.attributes(BILLING)[name].as_str().unwrap_or_default().to_owned();
         assert_eq!(text("Origin"), "none");
         assert!(text("Decision").contains("BILLING_REPORT_NOT_OURS"), "{}", text("Decision"));
         assert_eq!(stack.delete().await, Status::Complete);
-        assert_eq!(world.account.things().reports.len(), 1, "the customer's report");
+        assert_eq!(world.account.state().reports.len(), 1, "the customer's report");
     });
 }
 
@@ -621,10 +640,10 @@ fn a_statement_that_is_added_meanwhile_survives() {
     let (mut added, mut seeds) = (0, 0);
     for seed in 0..400 {
         let ops = vec![create(&[]), update(&[("Kind", "None")]), update(&[]), Op::Rest];
-        let mut life = Life::of_one("others at work", ops);
-        life.actor = Some(hawser_sim::actors::Actor::new(seed, 150));
-        let lived = quietly(&life);
-        added += lived.promises.statements.len();
+        let mut scenario = Scenario::of_one("others at work", ops);
+        scenario.actor = Some(hawser_sim::actors::Actor::new(seed, 150));
+        let scenario_run = quietly(&scenario);
+        added += scenario_run.third_party.statements.len();
         seeds += 1;
     }
     println!("{seeds} lives, {added} statements of the customer's at the end");
@@ -635,16 +654,17 @@ fn a_statement_that_is_added_meanwhile_survives() {
 #[test]
 fn two_stacks_at_once_stay_apart() {
     for milliseconds in [0, 20, 700] {
-        let mut life = Life::of_one("two", vec![create(&[]), update(&[("Format", "Csv")])]);
-        let mut other = life.stacks[0].clone();
+        let mut scenario = Scenario::of_one("two", vec![create(&[]), update(&[("Format", "Csv")])]);
+        let mut other = scenario.stacks[0].clone();
         other.name = "beta".to_owned();
-        life.stacks.push(other);
-        life.lags.call = Duration::from_millis(milliseconds);
-        let lived = quietly(&life);
-        let origins: BTreeSet<&str> = lived.stacks.iter().map(|stack| stack.alive.export["Origin"].as_str().unwrap()).collect();
+        scenario.stacks.push(other);
+        scenario.lags.call = Duration::from_millis(milliseconds);
+        let scenario_run = quietly(&scenario);
+        let origins: BTreeSet<&str> =
+            scenario_run.stacks.iter().map(|stack| stack.steady_state.export["Origin"].as_str().unwrap()).collect();
         assert_eq!(origins, BTreeSet::from(["created"]));
         let buckets: BTreeSet<&str> =
-            lived.stacks.iter().map(|stack| stack.alive.export["BucketName"].as_str().unwrap()).collect();
+            scenario_run.stacks.iter().map(|stack| stack.steady_state.export["BucketName"].as_str().unwrap()).collect();
         assert_eq!(buckets.len(), 2);
     }
 }

@@ -12,7 +12,7 @@ use hawser::{
     handler::{self, Unhandled},
 };
 use hawser_sim::{
-    AccountFile, Mishap, World,
+    AccountFile, InjectedFault, World,
     account::{BucketFile, ReportFile},
     script::VENDOR_CALL,
 };
@@ -63,7 +63,7 @@ impl Watched {
         response
     }
 
-    fn heartbeat(&self) -> Value {
+    fn delivery_check(&self) -> Value {
         json!({
             "source": delivery::SOURCE, "detail-type": delivery::DETAIL_TYPE,
             "detail": { "StackId": STACK, "Properties": {
@@ -76,15 +76,15 @@ impl Watched {
     }
 
     /// What the vendor is told by the next heartbeat.
-    async fn beat(&mut self) -> Value {
+    async fn check(&mut self) -> Value {
         self.beats += 1;
-        let told = self.world.vendor.notices().len();
-        let before = self.world.account.things();
+        let stated = self.world.vendor.notices().len();
+        let before = self.world.account.state();
         let invocation = format!("invocation-{}", self.beats);
-        handler::handle(&self.heartbeat(), &invocation, self.world.now() + TIME_OUT, &self.world.ports()).await.unwrap();
-        assert_eq!(self.world.account.things(), before, "HW-D3: the watch writes nothing");
+        handler::handle(&self.delivery_check(), &invocation, self.world.now() + TIME_OUT, &self.world.ports()).await.unwrap();
+        assert_eq!(self.world.account.state(), before, "HW-D3: the watch writes nothing");
         let notices = self.world.vendor.notices();
-        assert_eq!(notices.len(), told + 1, "one heartbeat, one notice");
+        assert_eq!(notices.len(), stated + 1, "one heartbeat, one notice");
         let notice = notices.last().unwrap();
         assert_eq!(notice["type"], "hawser.billing.status");
         assert_eq!(notice["data"]["billingExport"]["name"], self.export["Name"]);
@@ -97,7 +97,7 @@ impl Watched {
         let mut last = Value::Null;
         while self.world.now().date() < day {
             tokio::time::sleep(EVERY).await;
-            last = self.beat().await;
+            last = self.check().await;
             assert_eq!(last["state"], state, "{}: {last}", self.world.now());
         }
         last
@@ -114,7 +114,7 @@ impl Watched {
                 self.world.account.deliver_month(today.replace_day(1).unwrap().previous_day().unwrap());
             }
             for _ in 0..4 {
-                last = self.beat().await;
+                last = self.check().await;
                 assert_eq!(last["state"], "delivered", "{}: {last}", self.world.now());
                 tokio::time::sleep(EVERY).await;
             }
@@ -128,14 +128,14 @@ impl Watched {
 
     /// Bytes and number of the data files of a period, counted in the bucket by their own names.
     fn stored(&self, period: Date) -> (usize, u64) {
-        let things = self.world.account.things();
+        let state = self.world.account.state();
         let month = u8::from(period.month());
         let parts = [
             format!("/year={}/month={month}/", period.year()),
             format!("/BILLING_PERIOD={}-{month:02}/", period.year()),
             format!("/{}{month:02}01-", period.year()),
         ];
-        let objects = things.buckets[&self.bucket()].objects.iter();
+        let objects = state.buckets[&self.bucket()].objects.iter();
         let data = objects.filter(|(key, _)| {
             parts.iter().any(|part| key.contains(part)) && [".parquet", ".gz"].iter().any(|end| key.ends_with(end))
         });
@@ -145,9 +145,9 @@ impl Watched {
     /// Somebody takes the statements away that let AWS deliver.
     fn break_policy(&self) {
         let bucket = self.bucket();
-        self.world.account.change(|things| {
+        self.world.account.change(|state| {
             let broken = json!({ "Version": "2012-10-17", "Statement": [] }).to_string();
-            things.buckets.get_mut(&bucket).unwrap().policy = Some(broken);
+            state.buckets.get_mut(&bucket).unwrap().policy = Some(broken);
         });
     }
 }
@@ -161,14 +161,14 @@ fn problem(status: &Value) -> (String, String) {
 /// F-15, F-31, HW-D1: waiting, first data, daily data, month close, a policy that the customer breaks, and how it heals: in every
 /// kind and format.
 #[tokio::test(start_paused = true)]
-async fn a_month_of_heartbeats_is_told_truly() {
+async fn a_month_of_delivery_checks_is_reported_correctly() {
     for kind in ["CostAndUsageReport", "CostAndUsageReport2", "Focus"] {
         for format in ["Parquet", "Csv"] {
             let mut watched = Watched::create(AccountFile::default(), json!({ "Kind": kind, "Format": format })).await;
             let due_by = watched.export["FirstDataDueBy"].clone();
             assert_eq!(due_by, "2026-11-23T10:00:00Z", "{kind} {format}");
 
-            let status = watched.beat().await;
+            let status = watched.check().await;
             assert_eq!(
                 (&status["state"], &status["dueBy"], &status["first"], &status["problem"]),
                 (&json!("waiting"), &due_by, &Value::Null, &Value::Null)
@@ -178,7 +178,7 @@ async fn a_month_of_heartbeats_is_told_truly() {
             assert_eq!(status["dueBy"], due_by, "{kind} {format}");
 
             watched.world.account.deliver();
-            let first = watched.beat().await;
+            let first = watched.check().await;
             let (files, bytes) = watched.stored(date!(2026 - 11 - 24));
             assert!(files > 0 && bytes > 0);
             assert_eq!(
@@ -189,7 +189,7 @@ async fn a_month_of_heartbeats_is_told_truly() {
             assert_eq!(first["first"]["period"], "2026-11");
             assert_eq!((&first["latest"]["files"], &first["latest"]["bytes"]), (&json!(files), &json!(bytes)), "{kind} {format}");
             let manifest = first["latest"]["manifest"].as_str().unwrap();
-            assert!(watched.world.account.things().buckets[&watched.bucket()].objects.contains_key(manifest), "{manifest}");
+            assert!(watched.world.account.state().buckets[&watched.bucket()].objects.contains_key(manifest), "{manifest}");
 
             let daily = watched.deliver_daily_until(date!(2026 - 12 - 20)).await;
             assert_eq!(
@@ -202,11 +202,11 @@ async fn a_month_of_heartbeats_is_told_truly() {
 
             // The customer's new rule for buckets replaces the policy: known at once, and not only when AWS has failed.
             watched.break_policy();
-            let (code, cause) = problem(&watched.beat().await);
+            let (code, cause) = problem(&watched.check().await);
             assert_eq!(code, "BILLING_DELIVERY_FAILED");
             assert!(cause.contains("policy") && cause.contains(&watched.bucket()), "{cause}");
             watched.world.account.deliver();
-            let failed = watched.beat().await;
+            let failed = watched.check().await;
             let (_, cause) = problem(&failed);
             assert!(cause.contains("ERROR_PERMISSIONS") || cause.contains("INSUFFICIENT_PERMISSION"), "{cause}");
             assert_eq!(failed["latest"]["period"], "2026-12", "what has come is still there: {failed}");
@@ -215,8 +215,8 @@ async fn a_month_of_heartbeats_is_told_truly() {
             watched.properties.insert("Repair".to_owned(), json!("2"));
             watched.request("Update").await;
             watched.world.account.deliver();
-            let healed = watched.beat().await;
-            assert_eq!((&healed["state"], &healed["problem"]), (&json!("delivered"), &Value::Null), "{kind} {format}");
+            let recovered = watched.check().await;
+            assert_eq!((&recovered["state"], &recovered["problem"]), (&json!("delivered"), &Value::Null), "{kind} {format}");
         }
     }
 }
@@ -224,15 +224,15 @@ async fn a_month_of_heartbeats_is_told_truly() {
 /// HW-D1: late data, missing data, a removed export and a removed bucket each say what happened.
 #[tokio::test(start_paused = true)]
 async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
-    let first_of = |things: &hawser_sim::account::Things, bucket: &str, end: &str| {
-        things.buckets[bucket].objects.keys().rfind(|key| key.ends_with(end)).unwrap().clone()
+    let oldest_of = |state: &hawser_sim::account::AccountState, bucket: &str, end: &str| {
+        state.buckets[bucket].objects.keys().rfind(|key| key.ends_with(end)).unwrap().clone()
     };
     for kind in ["CostAndUsageReport", "CostAndUsageReport2"] {
         // Never a first delivery.
         let mut watched = Watched::create(AccountFile::default(), json!({ "Kind": kind })).await;
         watched.until(date!(2026 - 11 - 24), "waiting").await;
         tokio::time::sleep(EVERY * 4).await;
-        let status = watched.beat().await;
+        let status = watched.check().await;
         let (code, cause) = problem(&status);
         assert_eq!((&status["state"], code.as_str()), (&json!("stalled"), "BILLING_DATA_LATE"), "{cause}");
         assert!(cause.contains("2026-11-23T10:00:00Z"), "{cause}");
@@ -241,9 +241,9 @@ async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
         watched.world.account.deliver();
         let last = watched.world.now();
         tokio::time::sleep(Duration::try_from(STALLED_AFTER).unwrap()).await;
-        assert_eq!(watched.beat().await["state"], "delivered", "exactly {STALLED_AFTER} is not late");
+        assert_eq!(watched.check().await["state"], "delivered", "exactly {STALLED_AFTER} is not late");
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let status = watched.beat().await;
+        let status = watched.check().await;
         let (code, cause) = problem(&status);
         assert_eq!((&status["state"], code.as_str()), (&json!("stalled"), "BILLING_DATA_LATE"));
         assert!(cause.contains(&last.replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap()), "{cause}");
@@ -251,11 +251,11 @@ async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
         // A lifecycle rule of the customer's takes a file away.
         watched.world.account.deliver();
         let bucket = watched.bucket();
-        watched.world.account.change(|things| {
-            let file = first_of(things, &bucket, "00001.snappy.parquet");
-            things.buckets.get_mut(&bucket).unwrap().objects.remove(&file);
+        watched.world.account.change(|state| {
+            let file = oldest_of(state, &bucket, "00001.snappy.parquet");
+            state.buckets.get_mut(&bucket).unwrap().objects.remove(&file);
         });
-        let status = watched.beat().await;
+        let status = watched.check().await;
         let (code, cause) = problem(&status);
         assert_eq!((&status["state"], code.as_str()), (&json!("failed"), "BILLING_DATA_MISSING"));
         assert!(cause.contains("00001.snappy.parquet"), "{cause}");
@@ -263,31 +263,31 @@ async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
         // A manifest that is none.
         watched.world.account.deliver();
         let now = watched.world.now();
-        watched.world.account.change(|things| {
-            let manifest = first_of(things, &bucket, "Manifest.json");
+        watched.world.account.change(|state| {
+            let manifest = oldest_of(state, &bucket, "Manifest.json");
             let broken = hawser_sim::account::Object::holding("{\"reportKeys\": 7}", now);
-            things.buckets.get_mut(&bucket).unwrap().objects.insert(manifest, broken);
+            state.buckets.get_mut(&bucket).unwrap().objects.insert(manifest, broken);
         });
-        assert_eq!(problem(&watched.beat().await).0, "BILLING_DATA_MISSING");
+        assert_eq!(problem(&watched.check().await).0, "BILLING_DATA_MISSING");
 
         // Somebody deletes the bucket, then the export.
-        let whole = watched.world.account.things();
-        watched.world.account.change(|things| drop(things.buckets.remove(&bucket)));
-        let status = watched.beat().await;
+        let whole = watched.world.account.state();
+        watched.world.account.change(|state| drop(state.buckets.remove(&bucket)));
+        let status = watched.check().await;
         let (code, cause) = problem(&status);
         assert_eq!((&status["state"], code.as_str()), (&json!("failed"), "BILLING_DELIVERY_FAILED"));
         assert!(cause.contains("does not exist"), "{cause}");
-        watched.world.account.change(|things| {
-            *things = whole.clone();
-            things.reports.clear();
-            things.exports.clear();
+        watched.world.account.change(|state| {
+            *state = whole.clone();
+            state.reports.clear();
+            state.exports.clear();
         });
-        let status = watched.beat().await;
+        let status = watched.check().await;
         assert_eq!((&status["state"], problem(&status).0.as_str()), (&json!("failed"), "BILLING_EXPORT_GONE"));
         watched.properties.insert("Repair".to_owned(), json!("again"));
         watched.request("Update").await;
         watched.world.account.deliver();
-        assert_eq!(watched.beat().await["state"], "delivered", "the next step helps");
+        assert_eq!(watched.check().await["state"], "delivered", "the next step helps");
     }
 }
 
@@ -312,15 +312,15 @@ async fn what_the_customer_brought_is_watched_as_well() {
     for properties in brought {
         let mut watched = Watched::create(account(), properties.clone()).await;
         assert_eq!(watched.export["Origin"], "reused", "{properties}");
-        assert_eq!(watched.beat().await["state"], "waiting", "{properties}");
+        assert_eq!(watched.check().await["state"], "waiting", "{properties}");
         // The report keeps every version: one level more, and the manifest in two places.
-        watched.world.account.change(|things| {
-            things.reports.get_mut("finance").unwrap().0.versioning = "CREATE_NEW_REPORT".to_owned();
+        watched.world.account.change(|state| {
+            state.reports.get_mut("finance").unwrap().0.versioning = "CREATE_NEW_REPORT".to_owned();
         });
         watched.world.account.deliver();
         tokio::time::sleep(EVERY).await;
         watched.world.account.deliver();
-        let status = watched.beat().await;
+        let status = watched.check().await;
         assert_eq!(status["state"], "delivered", "{properties}: {status}");
         let (files, _) = watched.stored(date!(2026 - 11 - 22));
         assert_eq!(status["latest"]["files"], json!(files / 2), "the newest version's files only: {properties}: {status}");
@@ -330,25 +330,25 @@ async fn what_the_customer_brought_is_watched_as_well() {
 /// HW-D4: what says nothing about the account is no status: the event fails, Lambda runs it again, and the vendor hears the same
 /// notice under the same id.
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_not_told_as_a_failure_of_the_customers() {
-    for (call, mishap) in [
-        ("cur:DescribeReportDefinitions", Mishap::Unavailable),
-        ("s3:GetBucketPolicy", Mishap::Throttled),
-        ("s3:ListBucket", Mishap::Unavailable),
-        ("s3:GetObject", Mishap::Throttled),
+async fn an_outage_is_not_reported_as_the_customers_failure() {
+    for (call, injected) in [
+        ("cur:DescribeReportDefinitions", InjectedFault::Unavailable),
+        ("s3:GetBucketPolicy", InjectedFault::Throttled),
+        ("s3:ListBucket", InjectedFault::Unavailable),
+        ("s3:GetObject", InjectedFault::Throttled),
     ] {
         let watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
         watched.world.account.deliver();
-        watched.world.script.spoil_all(call, mishap);
-        let event = watched.heartbeat();
+        watched.world.script.inject_all(call, injected);
+        let event = watched.delivery_check();
         let run = handler::handle(&event, "once", watched.world.now() + TIME_OUT, &watched.world.ports()).await;
-        assert!(matches!(run, Err(Unhandled::Untold(_))), "{call}: {run:?}");
+        assert!(matches!(run, Err(Unhandled::NotNotified(_))), "{call}: {run:?}");
         assert!(watched.world.vendor.notices().is_empty(), "{call}");
     }
     let mut watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
     watched.world.account.deliver();
-    watched.world.script.spoil_all("s3:ListBucket", Mishap::Denied);
-    let status = watched.beat().await;
+    watched.world.script.inject_all("s3:ListBucket", InjectedFault::Denied);
+    let status = watched.check().await;
     assert_eq!(
         (&status["state"], problem(&status).0),
         (&json!("failed"), Code::AwsAccessDenied.as_str().to_owned()),
@@ -358,10 +358,10 @@ async fn an_outage_is_not_told_as_a_failure_of_the_customers() {
 
 /// HW-C2, HW-D4.
 #[tokio::test(start_paused = true)]
-async fn a_vendor_that_is_away_is_told_by_the_next_run_under_the_same_id() {
+async fn a_vendor_that_was_down_is_notified_by_the_next_run_under_the_same_id() {
     let watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
-    watched.world.script.spoil_all(VENDOR_CALL, Mishap::Unavailable);
-    let event = watched.heartbeat();
+    watched.world.script.inject_all(VENDOR_CALL, InjectedFault::Unavailable);
+    let event = watched.delivery_check();
     let began = watched.world.now();
     let run = handler::handle(&event, "one", began + TIME_OUT, &watched.world.ports()).await;
     assert!(run.is_err_and(|why| why.to_string().starts_with("VENDOR_UNREACHABLE")));
@@ -379,11 +379,11 @@ async fn a_vendor_that_is_away_is_told_by_the_next_run_under_the_same_id() {
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_none_of_ours_fails_clearly() {
     let watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
-    let mut no_stack = watched.heartbeat();
+    let mut no_stack = watched.delivery_check();
     no_stack["detail"]["StackId"] = json!("acme");
-    let mut no_token = watched.heartbeat();
+    let mut no_token = watched.delivery_check();
     no_token["detail"]["Properties"]["LaunchToken"] = json!("");
-    let mut nothing = watched.heartbeat();
+    let mut nothing = watched.delivery_check();
     nothing["detail"] = json!("text");
     for (event, code) in [(no_stack, "EVENT_INVALID"), (no_token, "PROPERTY_MISSING"), (nothing, "EVENT_INVALID")] {
         let run = handler::handle(&event, "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await;
@@ -400,23 +400,23 @@ async fn an_event_that_is_none_of_ours_fails_clearly() {
 #[tokio::test(start_paused = true)]
 async fn without_an_export_there_is_no_status() {
     let watched = Watched::create(AccountFile::default(), json!({ "Kind": "None" })).await;
-    handler::handle(&watched.heartbeat(), "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await.unwrap();
+    handler::handle(&watched.delivery_check(), "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await.unwrap();
     assert!(watched.world.vendor.notices().is_empty());
 }
 
 /// A vendor that removed the connection by itself, or knows only that it ended, is not told again by Lambda's repetitions.
 #[test]
-fn a_vendor_that_knows_no_such_connection_is_left_in_peace() {
+fn a_vendor_without_the_connection_is_not_asked_again() {
     for status in [404, 410] {
-        let answer = hawser::ports::HttpAnswer { status, retry_after: None, body: Vec::new() };
-        let meaning = connection::meaning(connection::notice::Type::Status, &answer);
-        assert!(matches!(meaning, connection::Meaning::Accepted(_)), "{status}");
+        let answer = hawser::ports::VendorResponse { status, retry_after: None, body: Vec::new() };
+        let interpret = connection::interpret(connection::notice::Type::Status, &answer);
+        assert!(matches!(interpret, connection::VendorAnswer::Accepted(_)), "{status}");
     }
 }
 
 /// The policy that the watch takes for whole is the one that was written.
 #[test]
-fn a_policy_as_it_was_made_is_not_taken_for_broken() {
+fn an_unchanged_policy_is_not_reported_as_broken() {
     let bucket = "acme-data".parse().unwrap();
     let (account, region) = ("111122223333".parse().unwrap(), "us-east-1".parse().unwrap());
     let merge = |text: Option<&str>| policy::merge(text, &bucket, hawser::names::Partition::Aws, &account, &region).unwrap();

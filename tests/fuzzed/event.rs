@@ -2,13 +2,13 @@
 //! (HW-A1, HW-A7, HW-L1, HW-W1, HW-W2; F-2, F-3, F-8).
 
 use hawser::{
-    billing::{self, Id, plan},
+    billing::{self, ExportId, plan},
     connection,
     error::{Code, Failure},
     protocol::{
         envelope::Envelope,
         origin::RequestType,
-        reply::{self, Attributes, Verdict},
+        reply::{self, Attributes, Reply},
     },
     request::Request,
 };
@@ -70,12 +70,13 @@ fn is_secret(text: &str) -> bool {
 
 /// Whatever became of the request, there is a response with the envelope's own ids in it.
 fn answerable(envelope: &Envelope, failure: Option<&Failure>) {
-    let physical_id = envelope.physical_resource_id.clone().unwrap_or_else(|| reply::nothing_made_id(envelope));
-    let verdict = match failure {
-        Some(failure) => Verdict::Failed { physical_id, failure: failure.clone() },
-        None => Verdict::Success { physical_id, attributes: Attributes::new(), remark: None },
+    let physical_id = envelope.physical_resource_id.clone().unwrap_or_else(|| reply::placeholder_id(envelope));
+    let reply_content = match failure {
+        Some(failure) => Reply::Failed { physical_id, failure: failure.clone() },
+        None => Reply::Success { physical_id, attributes: Attributes::new(), remark: None },
     };
-    let response: Map<String, Value> = serde_json::from_slice(&reply::render(envelope, &verdict)).expect("a response is JSON");
+    let response: Map<String, Value> =
+        serde_json::from_slice(&reply::render(envelope, &reply_content)).expect("a response is JSON");
     assert_eq!(response["StackId"], envelope.stack_id.as_str());
     assert_eq!(response["RequestId"], envelope.request_id.as_str());
     assert_eq!(response["LogicalResourceId"], envelope.logical_resource_id.as_str());
@@ -103,21 +104,21 @@ fn understood(event: &Value, request: &Request) {
             let id = plan::physical_id(origin, asked);
             assert_eq!(id, plan::physical_id(other, asked_again), "the id depends on the request's own id");
             match asked {
-                billing::Asked::Have { export, .. } => {
+                billing::BillingRequest::Ensure { export, .. } => {
                     assert!((1..=PHYSICAL_ID_BYTES_MAX).contains(&id.len()), "{id}");
                     let own = export.id(origin);
-                    assert_eq!(Id::recognise(origin, &id).as_ref(), Some(&own), "an id is not known again");
+                    assert_eq!(ExportId::from_physical_id(origin, &id).as_ref(), Some(&own), "an id is not known again");
                     assert!(own.bucket(&origin.stack.account).is_ok(), "`{}` makes no bucket name", export.prefix);
                 }
-                billing::Asked::Remove { .. } => assert_eq!(Some(&id), origin.physical_id.as_ref()),
+                billing::BillingRequest::Remove { .. } => assert_eq!(Some(&id), origin.physical_id.as_ref()),
             }
         }
         (Request::Connection(origin, asked), Request::Connection(other, _)) => {
             assert_eq!(event["ResourceType"], connection::RESOURCE_TYPE);
             assert_eq!(connection::physical_id(origin), connection::physical_id(other));
             let terms = match asked {
-                connection::Asked::Have(terms) | connection::Asked::Remove(Ok(terms)) => terms,
-                connection::Asked::Remove(Err(_)) => return,
+                connection::ConnectionRequest::Ensure(terms) | connection::ConnectionRequest::Remove(Ok(terms)) => terms,
+                connection::ConnectionRequest::Remove(Err(_)) => return,
             };
             let url = terms.notice_url.as_url();
             // HW-C1.

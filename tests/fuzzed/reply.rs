@@ -10,7 +10,7 @@ use hawser::{
     error::{Code, Failure},
     protocol::{
         envelope::Envelope,
-        reply::{Attributes, RESPONSE_BYTES_MAX, Verdict, render},
+        reply::{Attributes, RESPONSE_BYTES_MAX, Reply, render},
     },
 };
 use serde_json::{Map, Value, json};
@@ -50,36 +50,36 @@ pub(crate) fn check(data: &[u8]) {
         physical_resource_id: None,
     };
     let physical_id = text("physicalId");
-    let verdict = match code(&described["code"]) {
+    let reply_content = match code(&described["code"]) {
         Some(code) => {
             let aws_request_id = described.get("awsRequestId").map(long);
-            Verdict::Failed { physical_id, failure: Failure { code, cause: text("cause"), aws_request_id } }
+            Reply::Failed { physical_id, failure: Failure { code, cause: text("cause"), aws_request_id } }
         }
-        None => Verdict::Success {
+        None => Reply::Success {
             physical_id,
             attributes: attributes(&described["attributes"]),
             remark: described.get("remark").map(long),
         },
     };
-    holds(&envelope, &verdict);
+    holds(&envelope, &reply_content);
 }
 
 /// What every response must be.
-pub(crate) fn holds(envelope: &Envelope, verdict: &Verdict) {
-    let bytes = render(envelope, verdict);
-    assert_eq!(render(envelope, verdict), bytes, "the same verdict is said in two ways");
+pub(crate) fn holds(envelope: &Envelope, reply_content: &Reply) {
+    let bytes = render(envelope, reply_content);
+    assert_eq!(render(envelope, reply_content), bytes, "the same verdict is said in two ways");
     let response: Map<String, Value> = serde_json::from_slice(&bytes).expect("a response is JSON");
     assert_eq!(response["StackId"], envelope.stack_id.as_str());
     assert_eq!(response["RequestId"], envelope.request_id.as_str());
     assert_eq!(response["LogicalResourceId"], envelope.logical_resource_id.as_str());
-    let (Verdict::Success { physical_id, .. } | Verdict::Failed { physical_id, .. }) = verdict;
+    let (Reply::Success { physical_id, .. } | Reply::Failed { physical_id, .. }) = reply_content;
     let answered = response["PhysicalResourceId"].as_str().expect("an id is text");
     assert!(answered.len() <= PHYSICAL_ID_BYTES_MAX);
     assert!(is_cut_of(answered, physical_id) && (physical_id.len() > PHYSICAL_ID_BYTES_MAX || answered == physical_id));
     let shell = Shell { envelope, physical_id: answered };
-    match verdict {
-        Verdict::Failed { failure, .. } => failed(&shell, failure, &response, bytes.len()),
-        Verdict::Success { attributes, remark, .. } => success(&shell, attributes, remark.as_deref(), &response, bytes.len()),
+    match reply_content {
+        Reply::Failed { failure, .. } => failed(&shell, failure, &response, bytes.len()),
+        Reply::Success { attributes, remark, .. } => success(&shell, attributes, remark.as_deref(), &response, bytes.len()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use hawser::{
     aws::{Buckets, CostReports, FaultKind, Organizations, Report, StackResource, Stacks, Tags, Version},
-    names::{AccountId, BucketName, Partition, Region, ReportName, StackId},
+    names::{AccountId, BucketName, ExportName, Partition, Region, StackId},
 };
 
 use crate::canned::Canned;
@@ -101,7 +101,7 @@ async fn every_bucket_call_names_the_owner_and_goes_by_path() {
 }
 
 #[tokio::test]
-async fn a_bucket_comes_into_being_with_its_mark() {
+async fn a_bucket_is_created_with_its_ownership_tags() {
     // HW-O1; and us-east-1 is where a bucket is made without a constraint.
     let tags = Tags::from([("hawser:stack-id".to_owned(), "arn:aws:cloudformation:…".to_owned())]);
     for (partition, constraint) in [(Partition::Aws, false), (Partition::AwsCn, true)] {
@@ -116,7 +116,7 @@ async fn a_bucket_comes_into_being_with_its_mark() {
 }
 
 #[tokio::test]
-async fn a_report_is_put_as_it_is_wanted_with_its_mark() {
+async fn a_report_is_created_as_desired_with_its_ownership_tags() {
     let canned = Canned::with(&[(200, "{}")]);
     let tags = Tags::from([("hawser:stack-id".to_owned(), "arn".to_owned())]);
     canned.clients(&billing(Partition::Aws)).put_report(&report(), &tags).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_report_is_put_as_it_is_wanted_with_its_mark() {
 }
 
 #[tokio::test]
-async fn refusals_are_told_apart() {
+async fn refusals_are_distinguished() {
     let not_in_use = r#"{"__type":"AWSOrganizationsNotInUseException","Message":"no"}"#;
     let denied = r#"{"__type":"AccessDeniedException","Message":"denied"}"#;
     let scp =
@@ -153,10 +153,10 @@ async fn refusals_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_report_that_is_gone_was_removed() {
+async fn a_missing_report_counts_as_removed() {
     let missing = r#"{"__type":"ValidationException","Message":"report does not exist"}"#;
     let listed = r#"{"ReportDefinitions":[{"ReportName":"acme-0123456789abcdef","TimeUnit":"HOURLY","Format":"Parquet","Compression":"Parquet","AdditionalSchemaElements":[],"S3Bucket":"b","S3Prefix":"p","S3Region":"us-east-1"}]}"#;
-    let name = ReportName::existing("acme-0123456789abcdef");
+    let name = ExportName::existing("acme-0123456789abcdef");
     let gone = Canned::with(&[(400, missing), (200, "{}")]);
     gone.clients(&billing(Partition::Aws)).delete_report(&name).await.unwrap();
     let there = Canned::with(&[(400, missing), (200, listed)]);

@@ -294,7 +294,7 @@ async fn a_bucket_is_listed_by_level_and_read_up_to_a_bound() {
     let more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>";
     let canned = Canned::with(&[(200, &page("a", more)), (200, &page("b", "")), (200, "0123456789")]);
     let aws = canned.clients(&home());
-    let level = aws.list_level(&bucket(), &owner(), "billing/").await.unwrap();
+    let level = aws.list_folder(&bucket(), &owner(), "billing/").await.unwrap();
     assert_eq!(level.objects.iter().map(|object| (object.key.as_str(), object.size)).collect::<Vec<_>>(), [("a", 7), ("b", 7)]);
     assert_eq!(level.objects[0].modified, datetime!(2026-11-22 10:00 UTC));
     assert_eq!(level.folders, ["a-folder/", "b-folder/"]);
@@ -324,7 +324,7 @@ async fn the_key_of_a_bucket_is_the_one_that_it_names() {
 }
 
 #[tokio::test]
-async fn refusals_of_data_exports_are_told_apart() {
+async fn refusals_of_data_exports_are_distinguished() {
     for (status, code, message, kind) in [
         (400, "ServiceQuotaExceededException", "", FaultKind::LimitReached),
         (400, "ResourceNotFoundException", "", FaultKind::Missing),

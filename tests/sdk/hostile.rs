@@ -18,7 +18,7 @@ use futures::future::join_all;
 use hawser::{
     connection,
     handler::{self, Unanswered},
-    ports::{HttpAnswer, Mailbox, NoAnswer, Ports, VENDOR_BODY_BYTES_MAX, Vendor},
+    ports::{Mailbox, NoResponse, Ports, VENDOR_BODY_BYTES_MAX, Vendor, VendorResponse},
     request::Request,
     sdk::web::Web,
 };
@@ -170,8 +170,8 @@ async fn request(socket: &mut TcpStream, heard: &Mutex<Vec<u8>>) -> io::Result<(
         let read = socket.read(&mut buffer).await?;
         request.extend_from_slice(&buffer[..read]);
         let text = String::from_utf8_lossy(&request);
-        let whole = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
-            let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let whole = text.split_once("\r\n\r\n").is_some_and(|(plan_header, body)| {
+            let length = plan_header.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
             body.len() >= length.unwrap_or(0)
         });
         if whole || read == 0 {
@@ -258,7 +258,7 @@ impl Vendor for WithoutTls {
         headers: &BTreeMap<&'static str, String>,
         body: &str,
         limit: Duration,
-    ) -> Result<HttpAnswer, NoAnswer> {
+    ) -> Result<VendorResponse, NoResponse> {
         let plain = Url::parse(&url.as_str().replacen("https", "http", 1)).unwrap();
         self.0.post(&plain, headers, body, limit).await
     }
@@ -290,7 +290,8 @@ fn assert_sound(response: &Value, what: &dyn std::fmt::Debug) {
 /// Everything a vendor's address may do, and what a Create comes to.
 fn vendors() -> Vec<(Does, &'static str)> {
     let answers = |status: &str, body: &str| Does::Answers(http(status, "", body));
-    let (head, endless) = (b"HTTP/1.1 200 OK\r\n".to_vec(), b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n".to_vec());
+    let (plan_header, endless) =
+        (b"HTTP/1.1 200 OK\r\n".to_vec(), b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n".to_vec());
     let many = vec![b'x'; 64 * 1024];
     let ten_megabytes = format!(r#"{{"connectionId":"c-1","message":"{}"}}"#, "x".repeat(10_000_000));
     let huge_headers = format!("x-{}: {}\r\n", "n".repeat(1000), "v".repeat(1_000_000));
@@ -302,7 +303,7 @@ fn vendors() -> Vec<(Does, &'static str)> {
         (Does::Resets, "VENDOR_UNREACHABLE"),
         (Does::AnswersAfter(SLOW, http("200 OK", "", r#"{"connectionId":"c-1"}"#)), accepted),
         (Does::AnswersAfter(TIME, http("200 OK", "", r#"{"connectionId":"c-1"}"#)), "VENDOR_UNREACHABLE"),
-        (Does::Drips(Vec::new(), head.clone()), "VENDOR_UNREACHABLE"),
+        (Does::Drips(Vec::new(), plan_header.clone()), "VENDOR_UNREACHABLE"),
         // The status has arrived, and it decides.
         (Does::Drips(endless.clone(), vec![b' '; 60]), accepted),
         (Does::Drips(http("403 No", "", "").iter().take(24).copied().collect(), vec![b' '; 60]), "VENDOR_UNREACHABLE"),
@@ -316,7 +317,7 @@ fn vendors() -> Vec<(Does, &'static str)> {
             ),
             accepted,
         ),
-        (Does::Floods(head.clone(), b"x-more: and more\r\n".repeat(1000)), "VENDOR_UNREACHABLE"),
+        (Does::Floods(plan_header.clone(), b"x-more: and more\r\n".repeat(1000)), "VENDOR_UNREACHABLE"),
         (Does::Floods(Vec::new(), many), "VENDOR_UNREACHABLE"),
         (Does::Answers(http("200 OK", &huge_headers, "{}")), "VENDOR_UNREACHABLE"),
         (ok(ten_megabytes), accepted),
@@ -357,10 +358,10 @@ fn vendors() -> Vec<(Does, &'static str)> {
 /// HW-C4, HW-C5, F-3, F-28: whatever stands at the notice URL, a Create ends in time with the right code, and the customer can
 /// remove the stack.
 #[tokio::test]
-async fn no_vendor_holds_a_stack_up() {
+async fn no_vendor_blocks_a_stack() {
     let (log, _guard) = Log::start();
     let vendor = &WithoutTls(Web::new().unwrap());
-    let lived = join_all(vendors().into_iter().map(|(does, expected)| async move {
+    let scenario_run = join_all(vendors().into_iter().map(|(does, expected)| async move {
         let neighbour = Neighbour::that(std::slice::from_ref(&does)).await;
         let url = neighbour.url("https", "/notices");
         let (created, took) = run(&event("Create", &url), vendor).await;
@@ -379,7 +380,7 @@ async fn no_vendor_holds_a_stack_up() {
         assert!(neighbour.met() >= 2, "{shown}");
     }))
     .await;
-    assert!(lived.len() > 35);
+    assert!(scenario_run.len() > 35);
     log.lines();
     assert_no_secret(&log.text());
 }
@@ -396,7 +397,7 @@ async fn a_vendor_that_says_wait_for_ever_is_cut_off() {
 /// HW-C1: a notice is for the address in the template. Whatever redirect it is answered with, nothing is sent on, and no
 /// credential of the notice reaches anyone else.
 #[tokio::test]
-async fn a_notice_is_never_sent_on() {
+async fn a_notice_is_never_forwarded() {
     let (log, _guard) = Log::start();
     let vendor = WithoutTls(Web::new().unwrap());
     for status in ["300 Choose", "301 Moved", "302 Found", "303 See", "304 Same", "305 Proxy", "307 Away", "308 Gone"] {
@@ -443,7 +444,7 @@ async fn a_handshake_that_never_ends_is_given_up() {
 
 /// A `Retry-After` is read when it is a number of seconds, and never more than the handler's own longest wait.
 #[tokio::test]
-async fn a_wait_that_cannot_be_is_not_waited_for() {
+async fn an_invalid_retry_after_is_ignored() {
     let web = Web::new().unwrap();
     let never = Some(Duration::from_secs(u64::MAX));
     let values =
@@ -459,11 +460,17 @@ async fn a_wait_that_cannot_be_is_not_waited_for() {
 }
 
 /// A vendor that answers from memory, so that the clock can be paused.
-struct Always(HttpAnswer, AtomicUsize);
+struct Always(VendorResponse, AtomicUsize);
 
 #[async_trait]
 impl Vendor for Always {
-    async fn post(&self, _: &Url, _: &BTreeMap<&'static str, String>, _: &str, _: Duration) -> Result<HttpAnswer, NoAnswer> {
+    async fn post(
+        &self,
+        _: &Url,
+        _: &BTreeMap<&'static str, String>,
+        _: &str,
+        _: Duration,
+    ) -> Result<VendorResponse, NoResponse> {
         self.1.fetch_add(1, Ordering::SeqCst);
         Ok(self.0.clone())
     }
@@ -480,7 +487,7 @@ async fn the_longest_wait_is_the_handlers_own() {
         (Duration::from_secs(3600), 4..8),
     ] {
         let world = World::new(AccountFile::default());
-        let vendor = Always(HttpAnswer { status: 503, retry_after: Some(wait), body: Vec::new() }, AtomicUsize::new(0));
+        let vendor = Always(VendorResponse { status: 503, retry_after: Some(wait), body: Vec::new() }, AtomicUsize::new(0));
         let ports = Ports { vendor: &vendor, ..world.ports() };
         let event = event("Create", "https://vendor.example/");
         let started = ports.clock.now();
@@ -511,7 +518,7 @@ async fn deliver(response_url: &str, mailbox: &dyn Mailbox) -> (Result<(), Unans
 /// HW-A3, HW-A5, HW-W2, F-3, F-8: whatever stands at the response URL, the run ends before its deadline; it is an error exactly
 /// when nothing was stored, and the error holds the host alone. A redirect is not followed: a response is for one address.
 #[tokio::test]
-async fn no_mailbox_holds_the_function_up() {
+async fn no_mailbox_blocks_the_function() {
     let (log, _guard) = Log::start();
     let web = &Web::new().unwrap();
     let trap = Neighbour::that(&[ok("")]).await;
@@ -549,9 +556,9 @@ async fn no_mailbox_holds_the_function_up() {
             assert!(heard.starts_with("PUT /a%7Cb?X-Amz-Signature=topsecret HTTP/1.1\r\n"), "{shown}: {heard}");
         }
         ended.err().map(|why| {
-            let told = why.to_string();
-            assert!(told.starts_with("RESPONSE_UNDELIVERED") && told.contains("`localhost`"), "{shown}: {told}");
-            told
+            let stated = why.to_string();
+            assert!(stated.starts_with("RESPONSE_UNDELIVERED") && stated.contains("`localhost`"), "{shown}: {stated}");
+            stated
         })
     }))
     .await;

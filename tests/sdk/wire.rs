@@ -27,9 +27,9 @@ async fn serve(answer: String, flood: usize) -> (u16, tokio::task::JoinHandle<St
             let read = socket.read(&mut buffer).await.unwrap();
             request.extend_from_slice(&buffer[..read]);
             let text = String::from_utf8_lossy(&request).into_owned();
-            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            if let Some((plan_header, body)) = text.split_once("\r\n\r\n") {
                 let length =
-                    head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+                    plan_header.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
                 if body.len() >= length.unwrap_or_default().parse().unwrap_or(0) {
                     socket.write_all(answer.as_bytes()).await.unwrap();
                     for _ in 0..flood / 1024 {
@@ -64,13 +64,13 @@ async fn the_upload_is_what_a_presigned_url_was_signed_for() {
         let body = r#"{"Status":"SUCCESS","Reason":"ü"}"#;
         let status = web().put(url.expose(), body.as_bytes(), LIMIT).await.unwrap();
         let request = served.await.unwrap();
-        let (head, sent) = request.split_once("\r\n\r\n").unwrap();
-        let lines: Vec<String> = head.lines().map(str::to_lowercase).collect();
+        let (plan_header, sent) = request.split_once("\r\n\r\n").unwrap();
+        let lines: Vec<String> = plan_header.lines().map(str::to_lowercase).collect();
         assert_eq!(status, 200);
-        assert_eq!(head.lines().next().unwrap(), format!("PUT {shape} HTTP/1.1"), "the URL's bytes changed");
-        assert!(lines.iter().any(|line| line == "content-type:" || line == "content-type: "), "{head}");
-        assert!(lines.contains(&format!("content-length: {}", body.len())), "{head}");
-        assert!(!lines.iter().any(|line| line.starts_with("transfer-encoding")), "{head}");
+        assert_eq!(plan_header.lines().next().unwrap(), format!("PUT {shape} HTTP/1.1"), "the URL's bytes changed");
+        assert!(lines.iter().any(|line| line == "content-type:" || line == "content-type: "), "{plan_header}");
+        assert!(lines.contains(&format!("content-length: {}", body.len())), "{plan_header}");
+        assert!(!lines.iter().any(|line| line.starts_with("transfer-encoding")), "{plan_header}");
         assert_eq!(sent, body);
     }
 }
@@ -103,9 +103,9 @@ async fn silence_ends_at_the_limit_and_its_error_holds_no_url() {
     let silent = web().put(&url, b"{}", Duration::from_millis(200)).await.unwrap_err();
     assert!(silent.to_string().contains("no answer in time"), "{silent}");
     drop(listener);
-    let refused = web().put(&url, b"{}", LIMIT).await.unwrap_err();
-    assert!(refused.to_string().contains("no connection"), "{refused}");
-    for error in [silent, refused] {
+    let command_error = web().put(&url, b"{}", LIMIT).await.unwrap_err();
+    assert!(command_error.to_string().contains("no connection"), "{command_error}");
+    for error in [silent, command_error] {
         assert!(!error.to_string().contains("topsecret"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use hawser::names::{AccountId, Region};
 use hawser_cli::{
     profile::{Profile, ProfileError},
-    setup::{BillingPlace, Place, WayError, json},
+    setup::{BillingLocation, SetupError, SetupTarget, json},
     template::{Template, TemplateError},
 };
 use serde_json::Value;
@@ -28,7 +28,7 @@ macro_rules! help {
 }
 pub(crate) use help;
 
-/// `print!`, and without the panic where nobody reads any more (`hawser template | head`): what is being done goes on.
+/// `print!`, and without the panic where nobody reads any more (`hawser template | plan_header`): what is being done goes on.
 macro_rules! out {
     ($($text:tt)*) => {
         drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!($($text)*)))
@@ -48,7 +48,7 @@ pub(crate) enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// A file that cannot be read or written, or AWS.
-    Outside = 1,
+    External = 1,
     /// The command line is wrong.
     Usage = 2,
     /// The stack would fail, or a rule refuses this.
@@ -63,7 +63,7 @@ impl From<Exit> for ExitCode {
 
 /// Why a command did not do what it was asked. Printed once, in `main`.
 #[derive(Debug)]
-pub(crate) struct Stop {
+pub(crate) struct Abort {
     pub(crate) exit: Exit,
     /// Stable, for programs.
     pub(crate) code: String,
@@ -71,14 +71,14 @@ pub(crate) struct Stop {
     pub(crate) message: String,
 }
 
-impl Stop {
+impl Abort {
     pub(crate) fn new(exit: Exit, code: &str, why: impl Display) -> Self {
         Self { exit, code: code.to_owned(), message: format!("{code}: {why}") }
     }
 
     /// A file that could not be read or written, or is not what it should be.
     pub(crate) fn file(why: impl Display) -> Self {
-        Self { exit: Exit::Outside, code: "FILE".to_owned(), message: why.to_string() }
+        Self { exit: Exit::External, code: "FILE".to_owned(), message: why.to_string() }
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -86,10 +86,10 @@ impl Stop {
     }
 }
 
-impl From<TemplateError> for Stop {
+impl From<TemplateError> for Abort {
     fn from(error: TemplateError) -> Self {
         let exit = match error {
-            TemplateError::Invalid(_) => Exit::Outside,
+            TemplateError::Invalid(_) => Exit::External,
             TemplateError::RuleFailed { .. } => Exit::Refused,
             _ => Exit::Usage,
         };
@@ -97,15 +97,15 @@ impl From<TemplateError> for Stop {
     }
 }
 
-impl From<ProfileError> for Stop {
+impl From<ProfileError> for Abort {
     fn from(error: ProfileError) -> Self {
-        let exit = if matches!(error, ProfileError::Unknown { .. }) { Exit::Usage } else { Exit::Outside };
+        let exit = if matches!(error, ProfileError::Unknown { .. }) { Exit::Usage } else { Exit::External };
         Self { exit, code: error.code().to_owned(), message: error.to_string() }
     }
 }
 
-impl From<WayError> for Stop {
-    fn from(error: WayError) -> Self {
+impl From<SetupError> for Abort {
+    fn from(error: SetupError) -> Self {
         let exit = if error.is_usage() { Exit::Usage } else { Exit::Refused };
         Self { exit, code: error.code().to_owned(), message: error.to_string() }
     }
@@ -128,17 +128,17 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 impl Settings {
-    pub(crate) fn profile(&self) -> Result<Option<Profile>, Stop> {
+    pub(crate) fn profile(&self) -> Result<Option<Profile>, Abort> {
         let Some(name) = &self.profile else { return Ok(None) };
         if name.ends_with(".toml") {
-            let in_file = |error: ProfileError| Stop { message: format!("{error}\n  in `{name}`"), ..Stop::from(error) };
+            let in_file = |error: ProfileError| Abort { message: format!("{error}\n  in `{name}`"), ..Abort::from(error) };
             return Profile::read(&read_text(Path::new(name))?).map(Some).map_err(in_file);
         }
         Ok(Some(Profile::find(name)?))
     }
 
     /// The profile's parameters and those of `--set` over them, each checked against the template.
-    pub(crate) fn parameters(&self, template: &Template) -> Result<BTreeMap<String, String>, Stop> {
+    pub(crate) fn parameters(&self, template: &Template) -> Result<BTreeMap<String, String>, Abort> {
         let mut parameters = self.profile()?.map(|profile| profile.parameters).unwrap_or_default();
         parameters.extend(self.set.iter().cloned());
         template.check(&parameters)?;
@@ -148,28 +148,28 @@ impl Settings {
 
 /// The account that policies are for.
 #[derive(Debug, Args)]
-pub(crate) struct PlaceArguments {
+pub(crate) struct TargetArguments {
     /// The account that is being connected.
     #[arg(long, value_name = "ACCOUNT ID")]
     pub(crate) account: AccountId,
-    /// A Region of it, which decides the partition as well.
+    /// A Region of the account, which determines the partition.
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     pub(crate) region: Region,
-    /// What stands for the name of the stack: new users, roles and policies have names that begin with it.
+    /// The prefix of the names of new users, roles and policies, in place of a stack name.
     #[arg(long, value_name = "NAME", default_value = "hawser")]
     pub(crate) name: String,
 }
 
-impl PlaceArguments {
-    pub(crate) fn place(&self) -> Result<Place, Stop> {
-        Ok(Place::new(&self.account, &self.region, &self.name)?)
+impl TargetArguments {
+    pub(crate) fn target(&self) -> Result<SetupTarget, Abort> {
+        Ok(SetupTarget::new(&self.account, &self.region, &self.name)?)
     }
 }
 
 /// Where billing data is, for policies that are written before or without a stack.
 #[derive(Debug, Args)]
 pub(crate) struct BillingArguments {
-    /// The bucket with the billing data. Without it, the billing pack names a bucket that nobody has, and says so.
+    /// The bucket with the billing data. Without it, the billing pack names a placeholder bucket, and says so.
     #[arg(long, value_name = "BUCKET")]
     pub(crate) bucket: Option<String>,
     /// Where in the bucket, down to the folder of the report. Without it, the whole bucket.
@@ -181,25 +181,25 @@ pub(crate) struct BillingArguments {
 }
 
 impl BillingArguments {
-    pub(crate) fn place(&self) -> Result<Option<BillingPlace>, Stop> {
+    pub(crate) fn location(&self) -> Result<Option<BillingLocation>, Abort> {
         let Some(bucket) = &self.bucket else { return Ok(None) };
         let prefix = self.prefix.as_deref().unwrap_or_default();
-        Ok(Some(BillingPlace::new(bucket, prefix, self.kms_key.as_deref())?))
+        Ok(Some(BillingLocation::new(bucket, prefix, self.kms_key.as_deref())?))
     }
 }
 
-pub(crate) fn read_text(path: &Path) -> Result<String, Stop> {
-    fs::read_to_string(path).map_err(|why| Stop::file(format!("could not read `{}`: {why}", path.display())))
+pub(crate) fn read_text(path: &Path) -> Result<String, Abort> {
+    fs::read_to_string(path).map_err(|why| Abort::file(format!("could not read `{}`: {why}", path.display())))
 }
 
 /// Writes files into a folder, which is made if it is not there, and returns their paths.
-pub(crate) fn write_files(folder: &Path, files: &[(String, String)]) -> Result<Vec<PathBuf>, Stop> {
-    let refused = |path: &Path, why: std::io::Error| Stop::file(format!("could not write `{}`: {why}", path.display()));
+pub(crate) fn write_files(folder: &Path, files: &[(String, String)]) -> Result<Vec<PathBuf>, Abort> {
+    let command_error = |path: &Path, why: std::io::Error| Abort::file(format!("could not write `{}`: {why}", path.display()));
     let write = |(name, text): &(String, String)| {
         let path = folder.join(name);
-        fs::write(&path, text).map_err(|why| refused(&path, why)).map(|()| path)
+        fs::write(&path, text).map_err(|why| command_error(&path, why)).map(|()| path)
     };
-    fs::create_dir_all(folder).map_err(|why| refused(folder, why))?;
+    fs::create_dir_all(folder).map_err(|why| command_error(folder, why))?;
     files.iter().map(write).collect()
 }
 

@@ -9,7 +9,7 @@ use hawser_cli::{
     template::Template,
 };
 
-use crate::commands::common::{BillingArguments, Output, PlaceArguments, Settings, Stop, help, out, print_json};
+use crate::commands::common::{Abort, BillingArguments, Output, Settings, TargetArguments, help, out, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -17,7 +17,7 @@ use crate::commands::common::{BillingArguments, Output, PlaceArguments, Settings
 ))]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    place: PlaceArguments,
+    target: TargetArguments,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -26,18 +26,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = MANAGED_POLICIES_MAX as u64,
         value_parser = clap::value_parser!(u64).range(1..=MANAGED_POLICIES_QUOTA_MAX as u64))]
     managed_policies_quota: u64,
-    /// How to print it: Markdown, or that as `page`.
+    /// Output format: Markdown, or JSON with the Markdown in `page`.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
     let profile = arguments.settings.profile()?;
-    let (place, billing) = (arguments.place.place()?, arguments.billing.place()?);
+    let (target, billing) = (arguments.target.target()?, arguments.billing.location()?);
     let quota = usize::try_from(arguments.managed_policies_quota).unwrap_or(MANAGED_POLICIES_MAX);
-    let page = guide::page(&template, profile.as_ref(), &parameters, &place, billing.as_ref(), quota)?;
+    let page = guide::page(&template, profile.as_ref(), &parameters, &target, billing.as_ref(), quota)?;
     match arguments.output {
         Output::Text => out!("{page}"),
         Output::Json => print_json(&serde_json::json!({ "page": page })),

@@ -4,17 +4,17 @@ use clap::Args;
 use hawser::names::Region;
 use hawser_cli::{setup::link, template::Template};
 
-use crate::commands::common::{Output, Settings, Stop, help, out};
+use crate::commands::common::{Abort, Output, Settings, help, out};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
     "hawser setup link --template-url https://acme-onboarding-eu-west-1.s3.eu-west-1.amazonaws.com/template.yaml --region eu-west-1 --profile cost-insights --set ExternalId=customer-4711"
 ))]
 pub(crate) struct Arguments {
-    /// Where the template is published. An object in S3, because CloudFormation reads templates from nowhere else.
+    /// Where the template is published. An object in S3, because CloudFormation reads templates from S3 only.
     #[arg(long, value_name = "URL")]
     template_url: String,
-    /// The Region in which the stack is made; it decides which console the link leads to.
+    /// The Region of the stack; it determines which console the link opens.
     #[arg(long, value_name = "REGION")]
     region: Region,
     /// The stack's name.
@@ -22,12 +22,12 @@ pub(crate) struct Arguments {
     stack_name: String,
     #[command(flatten)]
     settings: Settings,
-    /// How to print it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
     let link = link::link(&template, &arguments.template_url, &arguments.region, &arguments.stack_name, &parameters)?;

@@ -9,18 +9,18 @@ use std::{
 use clap::Args;
 use hawser::names::Region;
 use hawser_cli::{
-    connect::{Plan, Refusal, Wish, sdk::Person, stackless::Progress},
+    connect::{CommandError, ConnectRequest, ConnectionPlan, sdk::CallerSession, stackless::Progress},
     template::Template,
 };
 
-use crate::commands::common::{Exit, Output, Settings, Stop, out, read_text};
+use crate::commands::common::{Abort, Exit, Output, Settings, out, read_text};
 
 /// Holds the launch token where there is no file of it.
 const TOKEN_VARIABLE: &str = "HAWSER_LAUNCH_TOKEN";
 
 /// Whose credentials, and where.
 #[derive(Debug, Args)]
-pub(crate) struct PersonArguments {
+pub(crate) struct CredentialArguments {
     /// A profile of the AWS CLI, whose credentials are used. Otherwise they are found as the AWS CLI finds them.
     #[arg(long, value_name = "NAME")]
     aws_profile: Option<String>,
@@ -29,9 +29,9 @@ pub(crate) struct PersonArguments {
     region: Option<Region>,
 }
 
-impl PersonArguments {
-    pub(crate) async fn find(&self) -> Result<Person, Stop> {
-        Ok(Person::find(self.aws_profile.as_deref(), self.region.as_ref().map(Region::as_str)).await?)
+impl CredentialArguments {
+    pub(crate) async fn find(&self) -> Result<CallerSession, Abort> {
+        Ok(CallerSession::find(self.aws_profile.as_deref(), self.region.as_ref().map(Region::as_str)).await?)
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct TokenArguments {
 }
 
 impl TokenArguments {
-    fn token(&self) -> Result<Option<String>, Stop> {
+    fn token(&self) -> Result<Option<String>, Abort> {
         #[expect(clippy::disallowed_methods, reason = "the command line reads the environment here")]
         let variable = || std::env::var(TOKEN_VARIABLE).ok();
         let text = match &self.launch_token_file {
@@ -56,39 +56,39 @@ impl TokenArguments {
 }
 
 /// Refuses a launch token among the arguments, before anything else is done.
-pub(crate) fn refuse_token_in(settings: &Settings) -> Result<(), Stop> {
+pub(crate) fn check_token_is_no_setting(settings: &Settings) -> Result<(), Abort> {
     if !settings.set.iter().any(|(name, _)| name == "LaunchToken") {
         return Ok(());
     }
-    let why = "the launch token must not be an argument, which other users of this machine can see. Give it by --launch-token-file or in HAWSER_LAUNCH_TOKEN.";
-    Err(Stop::new(Exit::Usage, "TOKEN_IN_ARGUMENTS", why))
+    let why = "the launch token must not be an argument, which other users of this machine can see. Pass it with --launch-token-file or HAWSER_LAUNCH_TOKEN.";
+    Err(Abort::new(Exit::Usage, "TOKEN_IN_ARGUMENTS", why))
 }
 
 /// A token that signs nothing, where nobody is told: the template wants one.
 const NO_TOKEN: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Gathers what is asked for; without a token if nobody is to be told.
-pub(crate) fn wish(
+pub(crate) fn connect_request(
     settings: &Settings,
     token: &TokenArguments,
-    person: &Person,
+    person: &CallerSession,
     quota: Option<u64>,
-    tells: bool,
-) -> Result<Wish, Stop> {
+    notifies: bool,
+) -> Result<ConnectRequest, Abort> {
     let template = Template::ours();
     let mut parameters = settings.parameters(&template)?;
-    let token = if tells { token.token()? } else { Some(NO_TOKEN.to_owned()) };
+    let token = if notifies { token.token()? } else { Some(NO_TOKEN.to_owned()) };
     match token {
         Some(token) => {
             parameters.insert("LaunchToken".to_owned(), token);
         }
         None => {
-            let why = "there is no launch token. Give it by --launch-token-file or in HAWSER_LAUNCH_TOKEN.";
-            return Err(Stop::new(Exit::Usage, "CONNECT_TOKEN", why));
+            let why = "there is no launch token. Pass it with --launch-token-file or HAWSER_LAUNCH_TOKEN.";
+            return Err(Abort::new(Exit::Usage, "CONNECT_TOKEN", why));
         }
     }
     template.check(&parameters)?;
-    Ok(Wish {
+    Ok(ConnectRequest {
         template,
         parameters,
         caller: person.caller().clone(),
@@ -99,14 +99,14 @@ pub(crate) fn wish(
 
 /// Prints what was done, as it is done. Where programs read the output, people read the other one.
 #[derive(Debug)]
-pub(crate) struct Lines(pub(crate) Output);
+pub(crate) struct ProgressPrinter(pub(crate) Output);
 
-impl Lines {
+impl ProgressPrinter {
     pub(crate) fn new(output: Output) -> Arc<Self> {
         Arc::new(Self(output))
     }
 
-    pub(crate) fn say(&self, text: &str) {
+    pub(crate) fn print(&self, text: &str) {
         match self.0 {
             Output::Text => out!("{text}"),
             Output::Json => eprint!("{text}"),
@@ -114,53 +114,53 @@ impl Lines {
     }
 }
 
-impl Progress for Lines {
+impl Progress for ProgressPrinter {
     fn done(&self, what: &str) {
-        self.say(&format!("  {what}\n"));
+        self.print(&format!("  {what}\n"));
     }
 }
 
 /// Asks whether to go on, unless that was answered with `--yes`.
-pub(crate) fn confirm(yes: bool) -> Result<(), Stop> {
+pub(crate) fn confirm(yes: bool) -> Result<(), Abort> {
     if yes {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        let why = "there is no terminal to ask whether to go on. Look at the plan, then give --yes.";
-        return Err(Stop::new(Exit::Usage, "CONFIRMATION_MISSING", why));
+        let why = "there is no terminal to ask for confirmation. Read the plan, then pass --yes.";
+        return Err(Abort::new(Exit::Usage, "CONFIRMATION_MISSING", why));
     }
-    eprint!("\nGo on? [y/N] ");
+    eprint!("\nContinue? [y/N] ");
     let _ = io::stderr().flush();
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     if read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
         return Ok(());
     }
-    Err(Stop::new(Exit::Refused, "DECLINED", "nothing was changed."))
+    Err(Abort::new(Exit::Refused, "DECLINED", "nothing was changed."))
 }
 
 /// Shows a plan; whether there is anything to do.
-pub(crate) fn show(plan: &Plan, lines: &Lines) -> bool {
-    lines.say(&plan.to_string());
+pub(crate) fn show(plan: &ConnectionPlan, lines: &ProgressPrinter) -> bool {
+    lines.print(&plan.to_string());
     !plan.is_empty()
 }
 
 /// A run that stopped half-way: what there is, and how to go on.
-pub(crate) fn half_way(why: Refusal, there: &[String], command: &str) -> Stop {
-    let mut stop = Stop::from(why);
+pub(crate) fn interrupted(why: CommandError, there: &[String], command: &str) -> Abort {
+    let mut stop = Abort::from(why);
     let there = if there.is_empty() { "nothing of this connection is in the account".to_owned() } else { there.join(", ") };
     stop.message = format!(
-        "{}\n  there is now: {there}\n  run `hawser {command}` again to go on, or `hawser disconnect` to remove it",
+        "{}\n  there is now: {there}\n  run `hawser {command}` again to continue, or `hawser disconnect` to remove it",
         stop.message
     );
     stop
 }
 
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
+impl From<CommandError> for Abort {
+    fn from(refusal: CommandError) -> Self {
         let exit = match &refusal {
-            Refusal::Template(error) => return Self::from(error.clone()),
-            _ if refusal.is_of_aws() => Exit::Outside,
+            CommandError::Template(error) => return Self::from(error.clone()),
+            _ if refusal.is_aws_error() => Exit::External,
             _ if ["CONNECT_EXTERNAL_ID", "CONNECT_TOKEN", "REGION_ELSEWHERE"].contains(&refusal.code()) => Exit::Usage,
             _ => Exit::Refused,
         };

@@ -7,7 +7,7 @@ use hawser_cli::plan::dry_run;
 use hawser_sim::AccountFile;
 use serde::de::DeserializeOwned;
 
-use crate::commands::common::{Exit, Output, Stop, help, out, read_text};
+use crate::commands::common::{Abort, Exit, Output, help, out, read_text};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -20,15 +20,15 @@ pub(crate) struct Arguments {
     /// What the account looks like: its organization, reports and buckets.
     #[arg(long, value_name = "FILE")]
     account: PathBuf,
-    /// How to print it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Abort> {
     let event: serde_json::Value = read(&arguments.event)?;
     let account: AccountFile = read(&arguments.account)?;
-    let run = dry_run(&event, account).await.map_err(|failure| Stop {
+    let run = dry_run(&event, account).await.map_err(|failure| Abort {
         exit: Exit::Refused,
         code: failure.code.as_str().to_owned(),
         message: format!("the stack would fail\n  {failure}"),
@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
     Ok(())
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Stop> {
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Abort> {
     let text = read_text(path)?;
-    serde_json::from_str(&text).map_err(|why| Stop::file(format!("`{}` is not what is expected there: {why}", path.display())))
+    serde_json::from_str(&text).map_err(|why| Abort::file(format!("`{}` does not have the expected form: {why}", path.display())))
 }

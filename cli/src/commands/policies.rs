@@ -14,7 +14,7 @@ use hawser_cli::{
 };
 use serde_json::{Value, json};
 
-use crate::commands::common::{BillingArguments, Output, PlaceArguments, Settings, Stop, help, out, print_json, write_files};
+use crate::commands::common::{Abort, BillingArguments, Output, Settings, TargetArguments, help, out, print_json, write_files};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -22,7 +22,7 @@ use crate::commands::common::{BillingArguments, Output, PlaceArguments, Settings
 ))]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    place: PlaceArguments,
+    target: TargetArguments,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     /// Write a file for each document into this folder, instead of printing them.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// How to print it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
@@ -53,12 +53,12 @@ struct Printed {
     document: Value,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
-    let place = arguments.place.place()?;
-    let billing = arguments.billing.place()?;
-    let grants = policies::grants(&template, &parameters, &place, billing.as_ref())?;
+    let target = arguments.target.target()?;
+    let billing = arguments.billing.location()?;
+    let grants = policies::grants(&template, &parameters, &target, billing.as_ref())?;
     let packs = &grants.packs;
     let managed: Vec<&String> = packs.iter().flat_map(|pack| &pack.managed_policies).collect();
     let mut documents: Vec<Printed> = if arguments.combined || arguments.inline {
@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
     let mut notes = Vec::new();
     if packs.iter().any(|pack| pack.pack == "billing") && billing.is_none() {
         notes.push(
-            "the billing pack names a bucket that nobody has, because its own is not known here; give it with --bucket, --prefix and --kms-key",
+            "the billing pack names a placeholder bucket, because the real one is not known here; pass it with --bucket, --prefix and --kms-key",
         );
     }
     let mut files = Vec::new();

@@ -4,46 +4,46 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hawser_cli::{
-    preflight::{Inquiry, Outcome, look},
+    preflight::{Outcome, PreflightRequest, check},
     template::Template,
 };
 
 use crate::commands::{
-    common::{Exit, Output, Settings, Stop, out, print_json},
-    person::PersonArguments,
+    common::{Abort, Exit, Output, Settings, out, print_json},
+    person::CredentialArguments,
 };
 
 /// What `--help` says first.
-pub(crate) const LONG: &str = "Looks whether a launch of the stack would succeed in this account, with your own credentials, and changes nothing: the account's place in its organization, what would be done about billing data and why, which permissions a launch asks of you and which of them you lack, quotas, and what could not be found out.";
+pub(crate) const LONG: &str = "Checks whether a launch of the stack would succeed in this account, with your own credentials, and changes nothing: the account's place in its organization, what would be done about billing data and why, which permissions a launch needs and which of them you lack, quotas, and what could not be determined.";
 
 #[derive(Debug, Args)]
 #[command(
     after_help = concat!(
         "Example:\n  hawser preflight --profile cost-insights --region eu-west-1\n\n",
-        "Exit codes: 0 ready: nothing was found that would fail; 1 could not look; 2 the command line is wrong; 3 the launch would fail."
+        "Exit codes: 0 ready: no problem was found; 1 could not look; 2 the command line is wrong; 3 the launch would fail."
     )
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
-    person: PersonArguments,
+    person: CredentialArguments,
     /// The stack's name.
     #[arg(long, value_name = "NAME", default_value = "hawser")]
     stack_name: String,
     /// How many managed policies AWS allows on a role of this account, where it was asked to allow more than 10.
     #[arg(long, value_name = "N")]
     managed_policies_quota: Option<u64>,
-    /// How to print it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Stop> {
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Abort> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
     let person = arguments.person.find().await?;
-    let inquiry = Inquiry {
+    let inquiry = PreflightRequest {
         template,
         parameters,
         caller: person.caller().clone(),
@@ -51,7 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Stop> {
         stack_name: arguments.stack_name,
         managed_policies_quota: arguments.managed_policies_quota,
     };
-    let report = look(&inquiry, &person.ports(), &person).await?;
+    let report = check(&inquiry, &person.ports(), &person).await?;
     match arguments.output {
         Output::Text => out!("{report}"),
         Output::Json => print_json(&serde_json::to_value(&report).unwrap_or_default()),
@@ -60,6 +60,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Stop> {
     Ok(match report.outcome {
         Outcome::Ready => ExitCode::SUCCESS,
         Outcome::WouldFail => Exit::Refused.into(),
-        Outcome::CouldNotLook => Exit::Outside.into(),
+        Outcome::CouldNotLook => Exit::External.into(),
     })
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use hawser_cli::{profile::Profile, template::Template};
 use serde_json::json;
 
-use crate::commands::common::{Output, Settings, Stop, help, out, print_json};
+use crate::commands::common::{Abort, Output, Settings, help, out, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!("hawser profiles" "hawser profiles cost-insights"))]
@@ -12,12 +12,12 @@ pub(crate) struct Arguments {
     /// Show this one: a name, or the path of a file that ends in `.toml`.
     #[arg(value_name = "NAME|FILE.toml")]
     show: Option<String>,
-    /// How to print it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
     let template = Template::ours();
     let settings = Settings { profile: arguments.show, set: Vec::new() };
     // A profile that the template does not take is none.

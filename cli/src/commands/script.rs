@@ -9,7 +9,7 @@ use hawser_cli::{
     template::Template,
 };
 
-use crate::commands::common::{BillingArguments, Output, PlaceArguments, Settings, Stop, help, out, print_json};
+use crate::commands::common::{Abort, BillingArguments, Output, Settings, TargetArguments, help, out, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -17,35 +17,35 @@ use crate::commands::common::{BillingArguments, Output, PlaceArguments, Settings
 ))]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    place: PlaceArguments,
+    target: TargetArguments,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
     billing: BillingArguments,
-    /// A role that you have; the packs are attached to it and it stays as it is. The same as --set ExistingRoleName=NAME.
+    /// An existing role; the packs are attached to it and nothing else about it changes. The same as --set ExistingRoleName=NAME.
     #[arg(long, value_name = "NAME", conflicts_with = "user")]
     existing_role: Option<String>,
-    /// Make a user with an access key, which goes into Secrets Manager and nowhere else. The same as --set AccessMethod=AccessKey.
+    /// Create a user with an access key, which is stored in Secrets Manager only. The same as --set AccessMethod=AccessKey.
     #[arg(long)]
     user: bool,
     /// How many managed policies a role or user of this account takes.
     #[arg(long, value_name = "N", default_value_t = MANAGED_POLICIES_MAX as u64,
         value_parser = clap::value_parser!(u64).range(1..=MANAGED_POLICIES_QUOTA_MAX as u64))]
     managed_policies_quota: u64,
-    /// How to print it; for programs the script comes as `script`.
+    /// Output format; in JSON the script is in `script`.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
-pub(crate) fn run(mut arguments: Arguments) -> Result<(), Stop> {
+pub(crate) fn run(mut arguments: Arguments) -> Result<(), Abort> {
     let template = Template::ours();
     let set = &mut arguments.settings.set;
     set.extend(arguments.existing_role.map(|name| ("ExistingRoleName".to_owned(), name)));
     set.extend(arguments.user.then(|| ("AccessMethod".to_owned(), "AccessKey".to_owned())));
     let parameters = arguments.settings.parameters(&template)?;
-    let (place, billing) = (arguments.place.place()?, arguments.billing.place()?);
+    let (target, billing) = (arguments.target.target()?, arguments.billing.location()?);
     let quota = usize::try_from(arguments.managed_policies_quota).unwrap_or(MANAGED_POLICIES_MAX);
-    let script = script::script(&template, &parameters, &place, billing.as_ref(), quota)?;
+    let script = script::script(&template, &parameters, &target, billing.as_ref(), quota)?;
     match arguments.output {
         Output::Text => out!("{script}"),
         Output::Json => print_json(&serde_json::json!({ "script": script })),

@@ -4,7 +4,7 @@ use clap::Args;
 use hawser_cli::template::{INLINE_BYTES_MAX, Template};
 use serde_json::json;
 
-use crate::commands::common::{Exit, Output, Settings, Stop, help, out};
+use crate::commands::common::{Abort, Exit, Output, Settings, help, out};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!("hawser template --inline --profile security-posture" "hawser template --organization"))]
@@ -18,12 +18,12 @@ pub(crate) struct Arguments {
     organization: bool,
     #[command(flatten)]
     settings: Settings,
-    /// How to print it. The template is JSON in both forms; for programs it comes with its size.
+    /// Output format. The template is JSON in both; with `json` its size is added.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
     let settings = &arguments.settings;
     let template = match arguments.organization {
         true => Template::ours().for_organization()?,
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
     };
     let parameters = settings.parameters(&template)?;
     let narrow = arguments.inline || settings.profile.is_some() || !settings.set.is_empty();
-    let template = if narrow { template.without_packs_that_are_off(&parameters) } else { template };
+    let template = if narrow { template.without_disabled_packs(&parameters) } else { template };
     let text = match arguments.inline {
         true => template.inline(),
         false => serde_json::to_string_pretty(template.json()).unwrap_or_default(),
@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
             "the template has {} bytes and CloudFormation takes {max} in a request; leave out packs, or let CloudFormation read it from S3",
             text.len()
         );
-        return Err(Stop::new(Exit::Refused, "TEMPLATE_TOO_LARGE", why));
+        return Err(Abort::new(Exit::Refused, "TEMPLATE_TOO_LARGE", why));
     }
     match arguments.output {
         Output::Text => out!("{text}\n"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hawser_cli::{setup::terraform, template::Template};
 
-use crate::commands::common::{Output, Settings, Stop, help, out, print_json, write_files};
+use crate::commands::common::{Abort, Output, Settings, help, out, print_json, write_files};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -17,12 +17,12 @@ pub(crate) struct Arguments {
     dir: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
-    /// How to print it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
     let files = terraform::module(&template, &parameters)?;

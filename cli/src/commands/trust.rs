@@ -3,35 +3,35 @@
 use clap::Args;
 use hawser::names::{Partition, Region};
 use hawser_cli::{
-    setup::{self, Place},
+    setup::{self, SetupTarget},
     template::Template,
 };
 
-use crate::commands::common::{Output, Settings, Stop, help, print_json};
+use crate::commands::common::{Abort, Output, Settings, help, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!("hawser setup trust --set VendorAccountId=999988887777 --set ExternalId=customer-4711"))]
 pub(crate) struct Arguments {
-    /// A Region of the account, which decides the partition.
+    /// A Region of the account, which determines the partition.
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     region: Region,
     #[command(flatten)]
     settings: Settings,
-    /// How to print it. The policy is JSON in both forms; for programs it comes as `trustPolicy`.
+    /// Output format. The policy is JSON in both; with `json` it is in `trustPolicy`.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Stop> {
+pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
-    let place = Place {
+    let target = SetupTarget {
         account: String::new(),
         partition: Partition::of_region(arguments.region.as_str()),
         region: arguments.region.to_string(),
         name: String::new(),
     };
-    let policy = setup::trust::trust_policy(&template, &parameters, &place)?;
+    let policy = setup::trust::trust_policy(&template, &parameters, &target)?;
     match arguments.output {
         Output::Text => print_json(&policy),
         Output::Json => print_json(&serde_json::json!({ "trustPolicy": policy })),

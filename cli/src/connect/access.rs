@@ -10,17 +10,16 @@ use hawser::{
     aws::{Fault, FaultKind, Tags},
     billing::{TAG_LOGICAL_ID, TAG_STACK},
     error::{Code, Failure},
-    names::{Key, StackId},
+    names::{Digest16, StackId},
     ports::Clock,
-    protocol::retry::PATIENCE,
+    protocol::retry::EVENTUAL_CONSISTENCY_BACKOFF,
 };
 use serde_json::{Map, Value};
 
 use crate::{
     connect::{
-        Refusal,
+        CommandError, command_error,
         iam::{Entities, Iam, Policy, Role},
-        refused,
     },
     template::{Resolved, Template, references},
 };
@@ -32,17 +31,16 @@ pub(super) const FUNCTION_ROLE: &str = "HandlerRole";
 pub const TAG_NAME_PREFIX: &str = "hawser:name-prefix";
 
 /// A digest of what the vendor agreed to last, kept as a tag.
-pub const TAG_TOLD: &str = "hawser:told";
+pub const TAG_NOTIFIED: &str = "hawser:told";
 
 /// Most versions of a managed policy (IAM quotas, "IAM and STS quotas").
 const VERSIONS_MAX: usize = 5;
 
 /// A role as the template wants it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct WantedRole {
+pub struct DesiredRole {
     /// Its name in the template.
     pub logical_id: String,
-    /// The role.
     pub role: Role,
     /// Policies of AWS's own on it, by ARN.
     pub managed: Vec<String>,
@@ -50,10 +48,9 @@ pub struct WantedRole {
 
 /// A policy as the template wants it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct WantedPolicy {
+pub struct DesiredPolicy {
     /// Its name in the template.
     pub logical_id: String,
-    /// The policy.
     pub policy: Policy,
     /// What people call it, such as `EC2 instances, ReadOnly`.
     pub title: String,
@@ -63,16 +60,14 @@ pub struct WantedPolicy {
 
 /// What the template wants of IAM, for one connection.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Wanted {
-    /// Roles.
-    pub roles: Vec<WantedRole>,
-    /// Policies.
-    pub policies: Vec<WantedPolicy>,
+pub struct DesiredAccess {
+    pub roles: Vec<DesiredRole>,
+    pub policies: Vec<DesiredPolicy>,
 }
 
 /// The name of what a connection makes in IAM: unique in the account whatever its path, and derived.
 pub fn name(stack: &StackId, logical_id: &str) -> String {
-    format!("hawser-{logical_id}-{}", Key::derive(&[stack.as_str(), logical_id]))
+    format!("hawser-{logical_id}-{}", Digest16::derive(&[stack.as_str(), logical_id]))
 }
 
 /// Which thing of a connection has this name; none if it cannot be one of its own.
@@ -81,7 +76,7 @@ pub fn logical_id_of(stack: &StackId, given: &str) -> Option<String> {
     (name(stack, logical_id) == given).then(|| logical_id.to_owned())
 }
 
-fn mark(stack: &StackId, logical_id: &str, prefix: &str) -> Tags {
+fn ownership_tags(stack: &StackId, logical_id: &str, prefix: &str) -> Tags {
     Tags::from([
         (TAG_STACK.to_owned(), stack.as_str().to_owned()),
         (TAG_LOGICAL_ID.to_owned(), logical_id.to_owned()),
@@ -89,7 +84,7 @@ fn mark(stack: &StackId, logical_id: &str, prefix: &str) -> Tags {
     ])
 }
 
-fn is_marked(tags: &Tags, stack: &StackId, logical_id: &str) -> bool {
+fn has_ownership_tags(tags: &Tags, stack: &StackId, logical_id: &str) -> bool {
     tags.get(TAG_STACK).is_some_and(|tag| tag == stack.as_str()) && tags.get(TAG_LOGICAL_ID).is_some_and(|tag| tag == logical_id)
 }
 
@@ -104,19 +99,19 @@ fn role_ids(template: &Template) -> Vec<&str> {
     template.resource_names().iter().map(String::as_str).filter(is_role).collect()
 }
 
-impl Wanted {
+impl DesiredAccess {
     /// Reads it off the template, resolved for this connection.
     ///
     /// # Errors
-    /// [`Refusal`] for what cannot be made without a stack.
-    pub fn read(template: &Template, resolved: &Resolved, stack: &StackId, prefix: &str) -> Result<Self, Refusal> {
+    /// [`CommandError`] for what cannot be made without a stack.
+    pub fn read(template: &Template, resolved: &Resolved, stack: &StackId, prefix: &str) -> Result<Self, CommandError> {
         let packs = template.packs();
         let title = |logical_id: &str| {
             let pack = packs.iter().find(|pack| pack.logical_id == logical_id);
             let mode = |parameter: &str| resolved_mode(resolved, parameter);
             pack.map_or_else(|| logical_id.to_owned(), |pack| format!("{}, {}", pack.title, mode(&pack.parameter)))
         };
-        let mut wanted = Self::default();
+        let mut desired = Self::default();
         for (logical_id, resource) in resolved.resources() {
             let properties = resource["Properties"].as_object().cloned().unwrap_or_default();
             let kind = resource["Type"].as_str().unwrap_or_default();
@@ -125,10 +120,10 @@ impl Wanted {
                 continue;
             }
             match kind {
-                "AWS::IAM::Role" => wanted.roles.push(role(stack, logical_id, prefix, &properties)),
+                "AWS::IAM::Role" => desired.roles.push(role(stack, logical_id, prefix, &properties)),
                 "AWS::IAM::ManagedPolicy" => {
                     let (policy, roles) = policy(stack, logical_id, prefix, &properties);
-                    wanted.policies.push(WantedPolicy {
+                    desired.policies.push(DesiredPolicy {
                         logical_id: logical_id.clone(),
                         policy,
                         title: title(logical_id),
@@ -138,11 +133,11 @@ impl Wanted {
                 _ => continue,
             }
             if let Some(open) = open.first() {
-                let cause = format!("`{logical_id}` refers to `{open}`, which is not there without a stack");
-                return Err(refused("CONNECT_NEEDS_STACK", cause, "Launch the stack instead."));
+                let cause = format!("`{logical_id}` refers to `{open}`, which does not exist without a stack");
+                return Err(command_error("CONNECT_NEEDS_STACK", cause, "Launch the stack instead."));
             }
         }
-        Ok(wanted)
+        Ok(desired)
     }
 
     /// How many managed policies the busiest role would have.
@@ -161,19 +156,19 @@ impl Wanted {
 
 /// The function and what belongs to it, which is not made; billing data and the notice, which are the handler's own; and what
 /// is made here.
-const KINDS: [&str; 6] =
+const SUPPORTED_RESOURCE_TYPES: [&str; 6] =
     ["AWS::Lambda::", "AWS::Logs::LogGroup", "AWS::Events::Rule", "Custom::", "AWS::IAM::Role", "AWS::IAM::ManagedPolicy"];
 
 /// Refuses what is made by a stack only, before anything is looked at.
 ///
 /// # Errors
-/// [`Refusal`]
-pub fn refuse_kinds(resolved: &Resolved) -> Result<(), Refusal> {
+/// [`CommandError`]
+pub fn check_resource_types(resolved: &Resolved) -> Result<(), CommandError> {
     let kinds = resolved.resources().iter().map(|(name, resource)| (name, resource["Type"].as_str().unwrap_or_default()));
-    let other = kinds.into_iter().find(|(_, kind)| !KINDS.iter().any(|known| kind.starts_with(known)));
+    let other = kinds.into_iter().find(|(_, kind)| !SUPPORTED_RESOURCE_TYPES.iter().any(|known| kind.starts_with(known)));
     other.map_or(Ok(()), |(name, kind)| {
-        let cause = format!("`{name}` is a `{kind}`, which is not made without a stack");
-        Err(refused("CONNECT_NEEDS_STACK", cause, "Set AccessMethod=Role, or launch the stack."))
+        let cause = format!("`{name}` is a `{kind}`, which only a stack can create");
+        Err(command_error("CONNECT_NEEDS_STACK", cause, "Set AccessMethod=Role, or launch the stack."))
     })
 }
 
@@ -191,9 +186,9 @@ fn list(properties: &Map<String, Value>, name: &str) -> Vec<String> {
     items.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn role(stack: &StackId, logical_id: &str, prefix: &str, properties: &Map<String, Value>) -> WantedRole {
+fn role(stack: &StackId, logical_id: &str, prefix: &str, properties: &Map<String, Value>) -> DesiredRole {
     let (name, path) = (name(stack, logical_id), text(properties, "Path"));
-    WantedRole {
+    DesiredRole {
         logical_id: logical_id.to_owned(),
         managed: list(properties, "ManagedPolicyArns"),
         role: Role {
@@ -202,7 +197,7 @@ fn role(stack: &StackId, logical_id: &str, prefix: &str, properties: &Map<String
             description: text(properties, "Description"),
             trust: properties.get("AssumeRolePolicyDocument").cloned().unwrap_or_default(),
             boundary: Some(text(properties, "PermissionsBoundary")).filter(|arn| !arn.is_empty()),
-            tags: mark(stack, logical_id, prefix),
+            tags: ownership_tags(stack, logical_id, prefix),
             name,
         },
     }
@@ -215,7 +210,7 @@ fn policy(stack: &StackId, logical_id: &str, prefix: &str, properties: &Map<Stri
         path,
         description: text(properties, "Description"),
         document: properties.get("PolicyDocument").cloned().unwrap_or_default(),
-        tags: mark(stack, logical_id, prefix),
+        tags: ownership_tags(stack, logical_id, prefix),
         name,
     };
     (policy, list(properties, "Roles"))
@@ -223,8 +218,7 @@ fn policy(stack: &StackId, logical_id: &str, prefix: &str, properties: &Map<Stri
 
 /// A role that is there.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct SeenRole {
-    /// The role.
+pub struct ExistingRole {
     pub role: Role,
     /// What is attached to it, by ARN.
     pub attached: Vec<String>,
@@ -234,8 +228,7 @@ pub struct SeenRole {
 
 /// A policy that is there.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct SeenPolicy {
-    /// The policy.
+pub struct ExistingPolicy {
     pub policy: Policy,
     /// Who has it.
     pub entities: Entities,
@@ -243,48 +236,49 @@ pub struct SeenPolicy {
 
 /// What a connection has in IAM, by names in the template. All of it carries the connection's mark.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Seen {
-    /// Roles.
-    pub roles: BTreeMap<String, SeenRole>,
-    /// Policies.
-    pub policies: BTreeMap<String, SeenPolicy>,
+pub struct ExistingAccess {
+    pub roles: BTreeMap<String, ExistingRole>,
+    pub policies: BTreeMap<String, ExistingPolicy>,
 }
 
-impl Seen {
+impl ExistingAccess {
     /// Looks.
     ///
     /// # Errors
-    /// What AWS refused, and [`Refusal`] for a thing of our name without our mark (HW-O2).
-    pub async fn look(template: &Template, stack: &StackId, iam: &dyn Iam) -> Result<Self, Refusal> {
-        let mut seen = Self::default();
+    /// What AWS refused, and [`CommandError`] for a thing of our name without our mark (HW-O2).
+    pub async fn read(template: &Template, stack: &StackId, iam: &dyn Iam) -> Result<Self, CommandError> {
+        let mut existing = Self::default();
         let not_ours = |what: &str, name: &str| {
-            let cause = format!("{what} `{name}` exists and does not carry this connection's mark");
-            refused("CONNECT_NOT_OURS", cause, "Rename or remove it, or restore its hawser tags, then try again.")
+            let cause = format!("{what} `{name}` exists and does not have this connection's ownership tags");
+            command_error("CONNECT_NOT_OURS", cause, "Rename or remove it, or restore its hawser tags, then try again.")
         };
         for logical_id in role_ids(template) {
             let name = name(stack, logical_id);
             let Some(role) = iam.role(&name).await? else { continue };
-            if !is_marked(&role.tags, stack, logical_id) {
+            if !has_ownership_tags(&role.tags, stack, logical_id) {
                 return Err(not_ours("role", &name));
             }
             let (attached, inline) = (iam.attached(&name).await?, iam.inline(&name).await?);
-            seen.roles.insert(logical_id.to_owned(), SeenRole { role, attached, inline });
+            existing.roles.insert(logical_id.to_owned(), ExistingRole { role, attached, inline });
         }
         // By name, because a policy cannot be asked for without its path, which an earlier run may have had another of.
         for (name, arn) in iam.policies().await? {
             let Some(logical_id) = logical_id_of(stack, &name) else { continue };
             let Some(policy) = iam.policy(&arn).await? else { continue };
-            if !is_marked(&policy.tags, stack, &logical_id) {
+            if !has_ownership_tags(&policy.tags, stack, &logical_id) {
                 return Err(not_ours("policy", &name));
             }
             let entities = iam.entities(&arn).await?;
-            seen.policies.insert(logical_id, SeenPolicy { policy, entities });
+            existing.policies.insert(logical_id, ExistingPolicy { policy, entities });
         }
-        Ok(seen)
+        Ok(existing)
     }
 
     fn tags(&self) -> impl Iterator<Item = &Tags> {
-        self.roles.values().map(|seen| &seen.role.tags).chain(self.policies.values().map(|seen| &seen.policy.tags))
+        self.roles
+            .values()
+            .map(|existing| &existing.role.tags)
+            .chain(self.policies.values().map(|existing| &existing.policy.tags))
     }
 
     /// What an earlier run wrote down.
@@ -301,41 +295,31 @@ impl Seen {
 /// One thing to do, named as what it is for people.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// Make a role.
-    MakeRole(Box<Role>),
+    CreateRole(Box<Role>),
     /// Let others assume it than before.
     ChangeTrust {
-        /// The role's name.
         role: String,
         /// Who may.
         trust: Value,
     },
     /// Describe it otherwise.
     Describe {
-        /// The role's name.
         role: String,
-        /// For people.
         description: String,
     },
     /// Give it this boundary, or none.
-    Bound {
-        /// The role's name.
+    SetBoundary {
         role: String,
-        /// The boundary's ARN.
         boundary: Option<String>,
     },
-    /// Make a policy.
-    MakePolicy {
-        /// The policy.
+    CreatePolicy {
         policy: Box<Policy>,
         /// What people call it.
         title: String,
     },
     /// Let it say something else.
     ChangePolicy {
-        /// Its name.
         name: String,
-        /// Its ARN.
         arn: String,
         /// What it says from now on.
         document: Value,
@@ -344,34 +328,24 @@ pub enum Change {
     },
     /// Attach a policy to a role.
     Attach {
-        /// The role's name.
         role: String,
-        /// The policy's ARN.
         arn: String,
     },
-    /// Detach it.
     Detach {
-        /// The role's name.
         role: String,
-        /// The policy's ARN.
         arn: String,
     },
     /// Remove a policy of ours, from the roles that have it too.
-    RemovePolicy {
-        /// Its name.
+    DeletePolicy {
         name: String,
-        /// Its ARN.
         arn: String,
-        /// The roles.
         roles: Vec<String>,
     },
     /// Remove a role of ours, with everything that is on it.
-    RemoveRole {
-        /// Its name.
+    DeleteRole {
         name: String,
         /// Policies that are attached to it then.
         attached: Vec<String>,
-        /// Its inline policies.
         inline: Vec<String>,
     },
 }
@@ -380,28 +354,30 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |arn: &str| arn.rsplit('/').next().unwrap_or_default().to_owned();
         match self {
-            Self::MakeRole(role) => write!(f, "make role `{}`", role.name),
+            Self::CreateRole(role) => write!(f, "create role `{}`", role.name),
             Self::ChangeTrust { role, .. } => write!(f, "change who may assume role `{role}`"),
             Self::Describe { role, description } => write!(f, "describe role `{role}` as `{description}`"),
-            Self::Bound { role, boundary: Some(boundary) } => write!(f, "bound role `{role}` by `{}`", short(boundary)),
-            Self::Bound { role, boundary: None } => write!(f, "take the permissions boundary from role `{role}`"),
-            Self::MakePolicy { policy, title } => write!(f, "make policy `{}` ({title})", policy.name),
+            Self::SetBoundary { role, boundary: Some(boundary) } => {
+                write!(f, "set the permissions boundary of role `{role}` to `{}`", short(boundary))
+            }
+            Self::SetBoundary { role, boundary: None } => write!(f, "remove the permissions boundary from role `{role}`"),
+            Self::CreatePolicy { policy, title } => write!(f, "create policy `{}` ({title})", policy.name),
             Self::ChangePolicy { name, title, .. } => write!(f, "change policy `{name}` ({title})"),
             Self::Attach { role, arn } => write!(f, "attach `{}` to role `{role}`", short(arn)),
             Self::Detach { role, arn } => write!(f, "detach `{}` from role `{role}`", short(arn)),
-            Self::RemovePolicy { name, .. } => write!(f, "remove policy `{name}`"),
-            Self::RemoveRole { name, .. } => write!(f, "remove role `{name}`"),
+            Self::DeletePolicy { name, .. } => write!(f, "remove policy `{name}`"),
+            Self::DeleteRole { name, .. } => write!(f, "remove role `{name}`"),
         }
     }
 }
 
 impl Change {
     /// The same once it is done.
-    pub fn done(&self) -> String {
-        let wish = self.to_string();
-        let (verb, rest) = wish.split_once(' ').unwrap_or((&wish, ""));
+    pub fn past_tense(&self) -> String {
+        let request = self.to_string();
+        let (verb, rest) = request.split_once(' ').unwrap_or((&request, ""));
         let past = match verb {
-            "make" => "made",
+            "create" => "created",
             "take" => "took",
             "change" => "changed",
             "describe" => "described",
@@ -417,7 +393,7 @@ impl Change {
 
 /// What to do, before the vendor is told and after.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Access {
+pub struct AccessPlan {
     /// What the vendor may rely on when it is told.
     pub before: Vec<Change>,
     /// What goes, once the vendor knows.
@@ -427,61 +403,63 @@ pub struct Access {
 /// Plans from what there is to what is wanted. Pure.
 ///
 /// # Errors
-/// [`Refusal`] for what IAM never changes.
-pub fn plan(template: &Template, wanted: &Wanted, seen: &Seen) -> Result<Access, Refusal> {
-    let mut access = Access::default();
-    for want in &wanted.roles {
-        let name = &want.role.name;
-        let there = seen.roles.get(&want.logical_id);
+/// [`CommandError`] for what IAM never changes.
+pub fn plan(template: &Template, desired: &DesiredAccess, existing: &ExistingAccess) -> Result<AccessPlan, CommandError> {
+    let mut access = AccessPlan::default();
+    for desired in &desired.roles {
+        let name = &desired.role.name;
+        let there = existing.roles.get(&desired.logical_id);
         match there {
-            None => access.before.push(Change::MakeRole(Box::new(want.role.clone()))),
+            None => access.before.push(Change::CreateRole(Box::new(desired.role.clone()))),
             Some(there) => {
-                refuse_move("role", name, &there.role.path, &want.role.path)?;
-                if there.role.trust != want.role.trust {
-                    access.before.push(Change::ChangeTrust { role: name.clone(), trust: want.role.trust.clone() });
+                check_path_is_unchanged("role", name, &there.role.path, &desired.role.path)?;
+                if there.role.trust != desired.role.trust {
+                    access.before.push(Change::ChangeTrust { role: name.clone(), trust: desired.role.trust.clone() });
                 }
-                if there.role.description != want.role.description {
-                    access.before.push(Change::Describe { role: name.clone(), description: want.role.description.clone() });
+                if there.role.description != desired.role.description {
+                    access.before.push(Change::Describe { role: name.clone(), description: desired.role.description.clone() });
                 }
-                if there.role.boundary != want.role.boundary {
-                    access.before.push(Change::Bound { role: name.clone(), boundary: want.role.boundary.clone() });
+                if there.role.boundary != desired.role.boundary {
+                    access.before.push(Change::SetBoundary { role: name.clone(), boundary: desired.role.boundary.clone() });
                 }
             }
         }
         let attached: &[String] = there.map_or(&[], |there| &there.attached);
-        let missing = want.managed.iter().filter(|arn| !attached.contains(arn));
+        let missing = desired.managed.iter().filter(|arn| !attached.contains(arn));
         access.before.extend(missing.map(|arn| Change::Attach { role: name.clone(), arn: arn.clone() }));
         // Of AWS's own policies only those that a pack brings: another one is the customer's doing.
         let of_packs =
-            |arn: &&String| template.packs().iter().flat_map(|pack| &pack.managed_policies).any(|own| is_aws_own(arn, own));
-        let surplus = attached.iter().filter(of_packs).filter(|arn| !want.managed.contains(arn));
+            |arn: &&String| template.packs().iter().flat_map(|pack| &pack.managed_policies).any(|own| is_aws_managed(arn, own));
+        let surplus = attached.iter().filter(of_packs).filter(|arn| !desired.managed.contains(arn));
         access.after.extend(surplus.map(|arn| Change::Detach { role: name.clone(), arn: arn.clone() }));
     }
-    for want in &wanted.policies {
-        let (name, arn) = (want.policy.name.clone(), want.policy.arn.clone());
-        let roles = match seen.policies.get(&want.logical_id) {
+    for desired in &desired.policies {
+        let (name, arn) = (desired.policy.name.clone(), desired.policy.arn.clone());
+        let roles = match existing.policies.get(&desired.logical_id) {
             None => {
-                access.before.push(Change::MakePolicy { policy: Box::new(want.policy.clone()), title: want.title.clone() });
+                access
+                    .before
+                    .push(Change::CreatePolicy { policy: Box::new(desired.policy.clone()), title: desired.title.clone() });
                 &[][..]
             }
             Some(there) => {
-                refuse_move("policy", &name, &there.policy.path, &want.policy.path)?;
-                if there.policy.document != want.policy.document {
-                    let (document, title) = (want.policy.document.clone(), want.title.clone());
+                check_path_is_unchanged("policy", &name, &there.policy.path, &desired.policy.path)?;
+                if there.policy.document != desired.policy.document {
+                    let (document, title) = (desired.policy.document.clone(), desired.title.clone());
                     access.before.push(Change::ChangePolicy { name, arn: arn.clone(), document, title });
                 }
                 &there.entities.roles[..]
             }
         };
-        let missing = want.roles.iter().filter(|role| !roles.contains(role));
+        let missing = desired.roles.iter().filter(|role| !roles.contains(role));
         access.before.extend(missing.map(|role| Change::Attach { role: role.clone(), arn: arn.clone() }));
-        let surplus = roles.iter().filter(|role| !want.roles.contains(role));
+        let surplus = roles.iter().filter(|role| !desired.roles.contains(role));
         access.after.extend(surplus.map(|role| Change::Detach { role: role.clone(), arn: arn.clone() }));
     }
-    let keeps_role = |logical_id: &String| wanted.roles.iter().any(|want| want.logical_id == *logical_id);
-    let keeps_policy = |logical_id: &String| wanted.policies.iter().any(|want| want.logical_id == *logical_id);
-    let policies = seen.policies.iter().filter(|(logical_id, _)| !keeps_policy(logical_id)).map(|(_, there)| there);
-    let roles = seen.roles.iter().filter(|(logical_id, _)| !keeps_role(logical_id)).map(|(_, there)| there);
+    let keeps_role = |logical_id: &String| desired.roles.iter().any(|desired| desired.logical_id == *logical_id);
+    let keeps_policy = |logical_id: &String| desired.policies.iter().any(|desired| desired.logical_id == *logical_id);
+    let policies = existing.policies.iter().filter(|(logical_id, _)| !keeps_policy(logical_id)).map(|(_, there)| there);
+    let roles = existing.roles.iter().filter(|(logical_id, _)| !keeps_role(logical_id)).map(|(_, there)| there);
     access.after.extend(removal(policies, roles)?);
     Ok(access)
 }
@@ -489,43 +467,42 @@ pub fn plan(template: &Template, wanted: &Wanted, seen: &Seen) -> Result<Access,
 /// Plans the end of everything. Pure.
 ///
 /// # Errors
-/// [`Refusal`] where somebody else uses a policy of ours.
-pub fn plan_removal(seen: &Seen) -> Result<Vec<Change>, Refusal> {
-    removal(seen.policies.values(), seen.roles.values())
+/// [`CommandError`] where somebody else uses a policy of ours.
+pub fn plan_removal(existing: &ExistingAccess) -> Result<Vec<Change>, CommandError> {
+    removal(existing.policies.values(), existing.roles.values())
 }
 
 fn removal<'a>(
-    policies: impl Iterator<Item = &'a SeenPolicy>,
-    roles: impl Iterator<Item = &'a SeenRole>,
-) -> Result<Vec<Change>, Refusal> {
+    policies: impl Iterator<Item = &'a ExistingPolicy>,
+    roles: impl Iterator<Item = &'a ExistingRole>,
+) -> Result<Vec<Change>, CommandError> {
     let (mut changes, mut gone) = (Vec::new(), Vec::new());
-    for SeenPolicy { policy, entities } in policies {
+    for ExistingPolicy { policy, entities } in policies {
         if !entities.others.is_empty() {
             let users = entities.others.join("`, `");
-            let cause =
-                format!("policy `{}` is attached to `{users}` as well, which is none of this connection's doing", policy.name);
-            return Err(refused("CONNECT_POLICY_IN_USE", cause, "Detach it there, then try again."));
+            let cause = format!("policy `{}` is also attached to `{users}`, which this connection did not do", policy.name);
+            return Err(command_error("CONNECT_POLICY_IN_USE", cause, "Detach it there, then try again."));
         }
         gone.push(policy.arn.clone());
         let (name, arn) = (policy.name.clone(), policy.arn.clone());
-        changes.push(Change::RemovePolicy { name, arn, roles: entities.roles.clone() });
+        changes.push(Change::DeletePolicy { name, arn, roles: entities.roles.clone() });
     }
-    for SeenRole { role, attached, inline } in roles {
+    for ExistingRole { role, attached, inline } in roles {
         let attached = attached.iter().filter(|arn| !gone.contains(arn)).cloned().collect();
-        changes.push(Change::RemoveRole { name: role.name.clone(), attached, inline: inline.clone() });
+        changes.push(Change::DeleteRole { name: role.name.clone(), attached, inline: inline.clone() });
     }
     Ok(changes)
 }
 
-fn refuse_move(what: &str, name: &str, from: &str, to: &str) -> Result<(), Refusal> {
+fn check_path_is_unchanged(what: &str, name: &str, from: &str, to: &str) -> Result<(), CommandError> {
     if from == to {
         return Ok(());
     }
-    let cause = format!("{what} `{name}` has the path `{from}`, and IAM never changes a path to `{to}`");
-    Err(refused("CONNECT_PATH_FIXED", cause, "Keep RolePath, or disconnect and connect again."))
+    let cause = format!("{what} `{name}` has the path `{from}`, and IAM cannot change it to `{to}`");
+    Err(command_error("CONNECT_PATH_FIXED", cause, "Keep RolePath, or disconnect and connect again."))
 }
 
-fn is_aws_own(arn: &str, name: &str) -> bool {
+fn is_aws_managed(arn: &str, name: &str) -> bool {
     arn.split_once(":iam::aws:policy/").is_some_and(|(_, own)| own == name)
 }
 
@@ -533,13 +510,13 @@ fn is_aws_own(arn: &str, name: &str) -> bool {
 ///
 /// # Errors
 /// What IAM refused, after all tries.
-pub async fn carry_out(change: &Change, iam: &dyn Iam, clock: &dyn Clock) -> Result<(), Failure> {
+pub async fn apply(change: &Change, iam: &dyn Iam, clock: &dyn Clock) -> Result<(), Failure> {
     match change {
-        Change::MakeRole(role) => iam.create_role(role).await?,
+        Change::CreateRole(role) => iam.create_role(role).await?,
         Change::ChangeTrust { role, trust } => iam.put_trust(role, trust).await?,
         Change::Describe { role, description } => iam.describe_role(role, description).await?,
-        Change::Bound { role, boundary } => iam.put_boundary(role, boundary.as_deref()).await?,
-        Change::MakePolicy { policy, .. } => iam.create_policy(policy).await?,
+        Change::SetBoundary { role, boundary } => iam.put_boundary(role, boundary.as_deref()).await?,
+        Change::CreatePolicy { policy, .. } => iam.create_policy(policy).await?,
         Change::ChangePolicy { arn, document, .. } => {
             let old = iam.old_versions(arn).await?;
             // With the default one there are as many as IAM keeps: the oldest makes room.
@@ -548,25 +525,25 @@ pub async fn carry_out(change: &Change, iam: &dyn Iam, clock: &dyn Clock) -> Res
             }
             iam.put_document(arn, document).await?;
         }
-        Change::Attach { role, arn } => patiently(clock, FaultKind::Missing, || iam.attach(role, arn)).await?,
+        Change::Attach { role, arn } => retry_eventual(clock, FaultKind::Missing, || iam.attach(role, arn)).await?,
         Change::Detach { role, arn } => iam.detach(role, arn).await?,
-        Change::RemovePolicy { arn, roles, .. } => {
+        Change::DeletePolicy { arn, roles, .. } => {
             for role in roles {
                 iam.detach(role, arn).await?;
             }
             for version in iam.old_versions(arn).await? {
                 iam.delete_version(arn, &version).await?;
             }
-            patiently(clock, FaultKind::Conflict, || iam.delete_policy(arn)).await?;
+            retry_eventual(clock, FaultKind::Conflict, || iam.delete_policy(arn)).await?;
         }
-        Change::RemoveRole { name, attached, inline } => {
+        Change::DeleteRole { name, attached, inline } => {
             for arn in attached {
                 iam.detach(name, arn).await?;
             }
             for policy in inline {
                 iam.delete_inline(name, policy).await?;
             }
-            patiently(clock, FaultKind::Conflict, || iam.delete_role(name)).await?;
+            retry_eventual(clock, FaultKind::Conflict, || iam.delete_role(name)).await?;
         }
     }
     Ok(())
@@ -574,12 +551,12 @@ pub async fn carry_out(change: &Change, iam: &dyn Iam, clock: &dyn Clock) -> Res
 
 /// Tries again while eventual consistency may be the cause: what was made or detached a moment ago is not seen everywhere at once
 /// (IAM User Guide, "Changes that I make are not always immediately visible").
-async fn patiently<F, Fut>(clock: &dyn Clock, may_pass: FaultKind, call: F) -> Result<(), Fault>
+async fn retry_eventual<F, Fut>(clock: &dyn Clock, may_pass: FaultKind, call: F) -> Result<(), Fault>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<(), Fault>>,
 {
-    for wait in PATIENCE {
+    for wait in EVENTUAL_CONSISTENCY_BACKOFF {
         match call().await {
             Err(fault) if fault.kind == may_pass => clock.sleep(wait).await,
             answer => return answer,
@@ -592,9 +569,9 @@ where
 ///
 /// # Errors
 /// What IAM refused.
-pub async fn record(wanted: &Wanted, told: &str, iam: &dyn Iam) -> Result<(), Failure> {
-    let tag = Tags::from([(TAG_TOLD.to_owned(), told.to_owned())]);
-    match (wanted.roles.first(), wanted.policies.first()) {
+pub async fn record(desired: &DesiredAccess, fingerprint: &str, iam: &dyn Iam) -> Result<(), Failure> {
+    let tag = Tags::from([(TAG_NOTIFIED.to_owned(), fingerprint.to_owned())]);
+    match (desired.roles.first(), desired.policies.first()) {
         (Some(role), _) => iam.tag_role(&role.role.name, &tag).await?,
         (None, Some(policy)) => iam.tag_policy(&policy.policy.arn, &tag).await?,
         (None, None) => {}
@@ -605,17 +582,17 @@ pub async fn record(wanted: &Wanted, told: &str, iam: &dyn Iam) -> Result<(), Fa
 /// Refuses more managed policies on a role than the account allows.
 ///
 /// # Errors
-/// [`Refusal`] with the number.
-pub fn refuse_too_many(wanted: &Wanted, quota: u64) -> Result<(), Refusal> {
-    let (role, count) = wanted.most_policies();
+/// [`CommandError`] with the number.
+pub fn check_policy_quota(desired: &DesiredAccess, quota: u64) -> Result<(), CommandError> {
+    let (role, count) = desired.most_policies();
     if u64::try_from(count).unwrap_or(u64::MAX) <= quota {
         return Ok(());
     }
     let cause = format!("role `{role}` would have {count} managed policies, and this account allows {quota} on a role");
-    Err(refused(
+    Err(command_error(
         "MANAGED_POLICIES_LIMIT",
         cause,
-        "Take fewer packs, or ask AWS to raise the quota `Managed policies per role` and give --managed-policies-quota.",
+        "Choose fewer packs, or ask AWS to raise the quota `Managed policies per role` and give --managed-policies-quota.",
     ))
 }
 

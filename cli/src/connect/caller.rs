@@ -6,11 +6,8 @@ use serde::Serialize;
 /// Whoever runs the command, as AWS says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The principal's ARN.
     pub arn: String,
-    /// Its account.
     pub account: AccountId,
-    /// Its partition.
     pub partition: Partition,
 }
 
@@ -20,7 +17,6 @@ pub struct Caller {
 pub enum CallerKind {
     /// A session of a role.
     Role,
-    /// An IAM user.
     User,
     /// The account's root user.
     Root,

@@ -13,7 +13,7 @@ use hawser::{
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::connect::{BILLING, Refusal, stackless::Caught};
+use crate::connect::{BILLING, CommandError, stackless::CapturedReply};
 
 /// How long the handler may take for one event: a person waits longer than a function may run, and no longer than for a stack.
 const LIMIT: Duration = Duration::minutes(5);
@@ -23,12 +23,10 @@ const RESPONSE_URL: &str = "https://response.invalid/";
 
 /// One event.
 #[derive(Debug, Clone)]
-pub struct Asking<'a> {
+pub struct SyntheticEvent<'a> {
     /// Create, Update or Delete.
     pub request_type: RequestType,
-    /// The connection's id.
     pub stack: StackId,
-    /// The run's.
     pub request_id: String,
     /// The resource's name in the template.
     pub logical_id: &'a str,
@@ -40,16 +38,14 @@ pub struct Asking<'a> {
 
 /// What the handler answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answered {
-    /// The resource's id.
+pub struct EventOutcome {
     pub physical_id: String,
-    /// Its attributes.
     pub attributes: BTreeMap<String, String>,
     /// What else is worth knowing.
     pub remark: Option<String>,
 }
 
-impl Asking<'_> {
+impl SyntheticEvent<'_> {
     /// As the handler is sent it.
     pub fn event(&self) -> Value {
         let resource_type = if self.logical_id == BILLING { billing::RESOURCE_TYPE } else { connection::RESOURCE_TYPE };
@@ -71,9 +67,9 @@ impl Asking<'_> {
     /// Has the handler deal with it, as in Lambda: the same guarantees, the same words.
     ///
     /// # Errors
-    /// [`Refusal::Answer`] with the reason that a stack event would show.
-    pub async fn ask(&self, ports: &Ports<'_>) -> Result<Answered, Refusal> {
-        let mailbox = Caught::default();
+    /// [`CommandError::Answer`] with the reason that a stack event would show.
+    pub async fn ask(&self, ports: &Ports<'_>) -> Result<EventOutcome, CommandError> {
+        let mailbox = CapturedReply::default();
         let ports = Ports { mailbox: &mailbox, ..*ports };
         let unreadable = || Failure::new(Code::Internal, "the handler did not answer");
         handler::answer(&self.event(), ports.clock.now() + LIMIT, &ports).await.map_err(|_| unreadable())?;
@@ -81,10 +77,10 @@ impl Asking<'_> {
         let response: Value = serde_json::from_slice(&body).map_err(|_| unreadable())?;
         let reason = response["Reason"].as_str().map(str::to_owned);
         if response["Status"] != "SUCCESS" {
-            return Err(Refusal::Answer(reason.unwrap_or_default()));
+            return Err(CommandError::Answer(reason.unwrap_or_default()));
         }
         let attributes = response["Data"].as_object().into_iter().flatten();
-        Ok(Answered {
+        Ok(EventOutcome {
             physical_id: response["PhysicalResourceId"].as_str().unwrap_or_default().to_owned(),
             attributes: attributes.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect(),
             remark: reason,

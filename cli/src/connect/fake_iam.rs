@@ -16,7 +16,7 @@ const VERSIONS_MAX: usize = 5;
 
 /// Everything in it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Things {
+pub struct IamState {
     /// Roles by name.
     pub roles: BTreeMap<String, Role>,
     /// Policies by ARN: each with its versions, of which the last is the default.
@@ -27,16 +27,15 @@ pub struct Things {
     pub others: BTreeSet<(String, String)>,
     /// Inline policies: role and name.
     pub inline: BTreeSet<(String, String)>,
-    /// Quotas.
     pub summary: BTreeMap<String, u64>,
     /// What the simulator does not allow.
-    pub lacking: BTreeMap<String, Verdict>,
+    pub missing_permissions: BTreeMap<String, Verdict>,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Memory {
-    things: Mutex<Things>,
+pub struct FakeIam {
+    state: Mutex<IamState>,
     /// Actions that are denied from now on.
     denied: Mutex<BTreeSet<&'static str>>,
     calls: Mutex<Vec<&'static str>>,
@@ -48,10 +47,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Memory {
+impl FakeIam {
     /// Everything, to look at and to change.
-    pub fn things(&self) -> MutexGuard<'_, Things> {
-        locked(&self.things)
+    pub fn state(&self) -> MutexGuard<'_, IamState> {
+        locked(&self.state)
     }
 
     /// Shows what was done a moment ago only after as many calls that depend on it.
@@ -83,12 +82,12 @@ impl Memory {
         calls.into_iter().filter(|action| !reads.iter().any(|read| action.starts_with(read))).collect()
     }
 
-    fn enter(&self, action: &'static str) -> Result<MutexGuard<'_, Things>, Fault> {
+    fn enter(&self, action: &'static str) -> Result<MutexGuard<'_, IamState>, Fault> {
         locked(&self.calls).push(action);
         if locked(&self.denied).contains(action) {
             return Err(fault(action, FaultKind::Denied, "AccessDenied"));
         }
-        Ok(self.things())
+        Ok(self.state())
     }
 }
 
@@ -101,70 +100,70 @@ fn missing(action: &'static str) -> Fault {
 }
 
 #[async_trait]
-impl Iam for Memory {
+impl Iam for FakeIam {
     async fn role(&self, name: &str) -> Result<Option<Role>, Fault> {
         Ok(self.enter("iam:GetRole")?.roles.get(name).cloned())
     }
 
     async fn create_role(&self, role: &Role) -> Result<(), Fault> {
-        let mut things = self.enter("iam:CreateRole")?;
-        if things.roles.contains_key(&role.name) {
+        let mut state = self.enter("iam:CreateRole")?;
+        if state.roles.contains_key(&role.name) {
             return Err(fault("iam:CreateRole", FaultKind::Exists, "EntityAlreadyExists"));
         }
-        things.roles.insert(role.name.clone(), role.clone());
+        state.roles.insert(role.name.clone(), role.clone());
         Ok(())
     }
 
     async fn describe_role(&self, name: &str, description: &str) -> Result<(), Fault> {
-        let mut things = self.enter("iam:UpdateRole")?;
-        let role = things.roles.get_mut(name).ok_or_else(|| missing("iam:UpdateRole"))?;
+        let mut state = self.enter("iam:UpdateRole")?;
+        let role = state.roles.get_mut(name).ok_or_else(|| missing("iam:UpdateRole"))?;
         role.description = description.to_owned();
         Ok(())
     }
 
     async fn put_trust(&self, name: &str, trust: &Value) -> Result<(), Fault> {
-        let mut things = self.enter("iam:UpdateAssumeRolePolicy")?;
-        let role = things.roles.get_mut(name).ok_or_else(|| missing("iam:UpdateAssumeRolePolicy"))?;
+        let mut state = self.enter("iam:UpdateAssumeRolePolicy")?;
+        let role = state.roles.get_mut(name).ok_or_else(|| missing("iam:UpdateAssumeRolePolicy"))?;
         role.trust = trust.clone();
         Ok(())
     }
 
     async fn put_boundary(&self, name: &str, boundary: Option<&str>) -> Result<(), Fault> {
-        let mut things = self.enter("iam:PutRolePermissionsBoundary")?;
-        let role = things.roles.get_mut(name).ok_or_else(|| missing("iam:PutRolePermissionsBoundary"))?;
+        let mut state = self.enter("iam:PutRolePermissionsBoundary")?;
+        let role = state.roles.get_mut(name).ok_or_else(|| missing("iam:PutRolePermissionsBoundary"))?;
         role.boundary = boundary.map(str::to_owned);
         Ok(())
     }
 
     async fn tag_role(&self, name: &str, tags: &Tags) -> Result<(), Fault> {
-        let mut things = self.enter("iam:TagRole")?;
-        let role = things.roles.get_mut(name).ok_or_else(|| missing("iam:TagRole"))?;
+        let mut state = self.enter("iam:TagRole")?;
+        let role = state.roles.get_mut(name).ok_or_else(|| missing("iam:TagRole"))?;
         role.tags.extend(tags.clone());
         Ok(())
     }
 
     async fn delete_role(&self, name: &str) -> Result<(), Fault> {
-        let mut things = self.enter("iam:DeleteRole")?;
-        let in_use = things.attached.iter().chain(&things.inline).any(|(role, _)| role == name);
+        let mut state = self.enter("iam:DeleteRole")?;
+        let in_use = state.attached.iter().chain(&state.inline).any(|(role, _)| role == name);
         if in_use || self.lags() {
             return Err(fault("iam:DeleteRole", FaultKind::Conflict, "DeleteConflict"));
         }
-        things.roles.remove(name);
+        state.roles.remove(name);
         Ok(())
     }
 
     async fn attached(&self, role: &str) -> Result<Vec<String>, Fault> {
-        let things = self.enter("iam:ListAttachedRolePolicies")?;
-        Ok(things.attached.iter().filter(|(name, _)| name == role).map(|(_, arn)| arn.clone()).collect())
+        let state = self.enter("iam:ListAttachedRolePolicies")?;
+        Ok(state.attached.iter().filter(|(name, _)| name == role).map(|(_, arn)| arn.clone()).collect())
     }
 
     async fn attach(&self, role: &str, policy_arn: &str) -> Result<(), Fault> {
-        let mut things = self.enter("iam:AttachRolePolicy")?;
-        let known = policy_arn.contains(":iam::aws:policy/") || things.policies.contains_key(policy_arn);
-        if !known || !things.roles.contains_key(role) || self.lags() {
+        let mut state = self.enter("iam:AttachRolePolicy")?;
+        let known = policy_arn.contains(":iam::aws:policy/") || state.policies.contains_key(policy_arn);
+        if !known || !state.roles.contains_key(role) || self.lags() {
             return Err(missing("iam:AttachRolePolicy"));
         }
-        things.attached.insert((role.to_owned(), policy_arn.to_owned()));
+        state.attached.insert((role.to_owned(), policy_arn.to_owned()));
         Ok(())
     }
 
@@ -174,8 +173,8 @@ impl Iam for Memory {
     }
 
     async fn inline(&self, role: &str) -> Result<Vec<String>, Fault> {
-        let things = self.enter("iam:ListRolePolicies")?;
-        Ok(things.inline.iter().filter(|(name, _)| name == role).map(|(_, policy)| policy.clone()).collect())
+        let state = self.enter("iam:ListRolePolicies")?;
+        Ok(state.inline.iter().filter(|(name, _)| name == role).map(|(_, policy)| policy.clone()).collect())
     }
 
     async fn delete_inline(&self, role: &str, name: &str) -> Result<(), Fault> {
@@ -184,13 +183,13 @@ impl Iam for Memory {
     }
 
     async fn policies(&self) -> Result<Vec<(String, String)>, Fault> {
-        let things = self.enter("iam:ListPolicies")?;
-        Ok(things.policies.values().map(|(policy, _)| (policy.name.clone(), policy.arn.clone())).collect())
+        let state = self.enter("iam:ListPolicies")?;
+        Ok(state.policies.values().map(|(policy, _)| (policy.name.clone(), policy.arn.clone())).collect())
     }
 
     async fn policy(&self, arn: &str) -> Result<Option<Policy>, Fault> {
-        let things = self.enter("iam:GetPolicy")?;
-        let known = things.policies.get(arn);
+        let state = self.enter("iam:GetPolicy")?;
+        let known = state.policies.get(arn);
         Ok(known.map(|(policy, versions)| Policy {
             document: versions.last().map(|(_, document)| document.clone()).unwrap_or_default(),
             ..policy.clone()
@@ -198,18 +197,18 @@ impl Iam for Memory {
     }
 
     async fn create_policy(&self, policy: &Policy) -> Result<(), Fault> {
-        let mut things = self.enter("iam:CreatePolicy")?;
-        if things.policies.values().any(|(known, _)| known.name == policy.name) {
+        let mut state = self.enter("iam:CreatePolicy")?;
+        if state.policies.values().any(|(known, _)| known.name == policy.name) {
             return Err(fault("iam:CreatePolicy", FaultKind::Exists, "EntityAlreadyExists"));
         }
         let versions = vec![("v1".to_owned(), policy.document.clone())];
-        things.policies.insert(policy.arn.clone(), (policy.clone(), versions));
+        state.policies.insert(policy.arn.clone(), (policy.clone(), versions));
         Ok(())
     }
 
     async fn put_document(&self, arn: &str, document: &Value) -> Result<(), Fault> {
-        let mut things = self.enter("iam:CreatePolicyVersion")?;
-        let (_, versions) = things.policies.get_mut(arn).ok_or_else(|| missing("iam:CreatePolicyVersion"))?;
+        let mut state = self.enter("iam:CreatePolicyVersion")?;
+        let (_, versions) = state.policies.get_mut(arn).ok_or_else(|| missing("iam:CreatePolicyVersion"))?;
         if versions.len() == VERSIONS_MAX {
             return Err(fault("iam:CreatePolicyVersion", FaultKind::LimitReached, "LimitExceeded"));
         }
@@ -219,41 +218,41 @@ impl Iam for Memory {
     }
 
     async fn old_versions(&self, arn: &str) -> Result<Vec<String>, Fault> {
-        let things = self.enter("iam:ListPolicyVersions")?;
-        let (_, versions) = things.policies.get(arn).ok_or_else(|| missing("iam:ListPolicyVersions"))?;
+        let state = self.enter("iam:ListPolicyVersions")?;
+        let (_, versions) = state.policies.get(arn).ok_or_else(|| missing("iam:ListPolicyVersions"))?;
         Ok(versions.iter().rev().skip(1).rev().map(|(id, _)| id.clone()).collect())
     }
 
     async fn delete_version(&self, arn: &str, version: &str) -> Result<(), Fault> {
-        let mut things = self.enter("iam:DeletePolicyVersion")?;
-        if let Some((_, versions)) = things.policies.get_mut(arn) {
+        let mut state = self.enter("iam:DeletePolicyVersion")?;
+        if let Some((_, versions)) = state.policies.get_mut(arn) {
             versions.retain(|(id, _)| id != version);
         }
         Ok(())
     }
 
     async fn tag_policy(&self, arn: &str, tags: &Tags) -> Result<(), Fault> {
-        let mut things = self.enter("iam:TagPolicy")?;
-        let (policy, _) = things.policies.get_mut(arn).ok_or_else(|| missing("iam:TagPolicy"))?;
+        let mut state = self.enter("iam:TagPolicy")?;
+        let (policy, _) = state.policies.get_mut(arn).ok_or_else(|| missing("iam:TagPolicy"))?;
         policy.tags.extend(tags.clone());
         Ok(())
     }
 
     async fn entities(&self, arn: &str) -> Result<Entities, Fault> {
-        let things = self.enter("iam:ListEntitiesForPolicy")?;
+        let state = self.enter("iam:ListEntitiesForPolicy")?;
         let of =
             |set: &BTreeSet<(String, String)>| set.iter().filter(|(_, own)| own == arn).map(|(name, _)| name.clone()).collect();
-        Ok(Entities { roles: of(&things.attached), others: of(&things.others) })
+        Ok(Entities { roles: of(&state.attached), others: of(&state.others) })
     }
 
     async fn delete_policy(&self, arn: &str) -> Result<(), Fault> {
-        let mut things = self.enter("iam:DeletePolicy")?;
-        let in_use = things.attached.iter().chain(&things.others).any(|(_, own)| own == arn);
-        let has_versions = things.policies.get(arn).is_some_and(|(_, versions)| versions.len() > 1);
+        let mut state = self.enter("iam:DeletePolicy")?;
+        let in_use = state.attached.iter().chain(&state.others).any(|(_, own)| own == arn);
+        let has_versions = state.policies.get(arn).is_some_and(|(_, versions)| versions.len() > 1);
         if in_use || has_versions || self.lags() {
             return Err(fault("iam:DeletePolicy", FaultKind::Conflict, "DeleteConflict"));
         }
-        things.policies.remove(arn);
+        state.policies.remove(arn);
         Ok(())
     }
 
@@ -268,8 +267,8 @@ impl Iam for Memory {
         _resource: &str,
         _context: &[(String, String)],
     ) -> Result<Vec<Decision>, Fault> {
-        let things = self.enter("iam:SimulatePrincipalPolicy")?;
-        let verdict = |action: &String| things.lacking.get(action).copied().unwrap_or(Verdict::Allowed);
+        let state = self.enter("iam:SimulatePrincipalPolicy")?;
+        let verdict = |action: &String| state.missing_permissions.get(action).copied().unwrap_or(Verdict::Allowed);
         Ok(actions.iter().map(|action| Decision { action: action.clone(), verdict: verdict(action) }).collect())
     }
 }

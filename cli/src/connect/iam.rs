@@ -13,15 +13,12 @@ pub struct Role {
     pub name: String,
     /// Its ARN, which holds the path.
     pub arn: String,
-    /// Its path.
     pub path: String,
-    /// What people read.
     pub description: String,
     /// Who may assume it.
     pub trust: Value,
     /// Its permissions boundary, if it has one.
     pub boundary: Option<String>,
-    /// Its tags.
     pub tags: Tags,
 }
 
@@ -32,13 +29,10 @@ pub struct Policy {
     pub name: String,
     /// Its ARN, which holds the path.
     pub arn: String,
-    /// Its path.
     pub path: String,
     /// What people read; IAM never changes it.
     pub description: String,
-    /// What it says.
     pub document: Value,
-    /// Its tags.
     pub tags: Tags,
 }
 
@@ -54,16 +48,13 @@ pub struct Entities {
 /// Whether a principal may do one thing, as IAM's simulator says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// The action.
     pub action: String,
-    /// The answer.
     pub verdict: Verdict,
 }
 
 /// An answer of the simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Allowed.
     Allowed,
     /// No policy allows it.
     NotAllowed,

@@ -2,26 +2,22 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use hawser::billing::Id;
+use hawser::billing::ExportId;
 use serde::Serialize;
 
-use crate::connect::access::{Change, Seen};
+use crate::connect::access::{Change, ExistingAccess};
 
 /// What a run would do, shown before it is done.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Plan {
+pub struct ConnectionPlan {
     /// `connect`, `update` or `disconnect`.
     pub command: &'static str,
-    /// The account.
     pub account_id: String,
     /// Who runs it.
     pub caller: String,
-    /// The connection's name.
     pub connection: String,
-    /// The vendor's name.
     pub vendor: String,
-    /// The connection's id.
     pub id: String,
     /// About billing data, in the handler's own words.
     pub decision: String,
@@ -31,31 +27,30 @@ pub struct Plan {
     pub access: Vec<String>,
     /// What the vendor is told.
     pub notice: Option<String>,
-    /// What goes afterwards.
     pub afterwards: Vec<String>,
     #[serde(skip)]
-    pub(super) work: Work,
+    pub(super) work: PlanInputs,
 }
 
 /// What a plan needs to be carried out.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Work {
+pub(super) struct PlanInputs {
     /// Earlier ids of billing data that still have something.
-    pub(super) old: Vec<Id>,
+    pub(super) old: Vec<ExportId>,
     pub(super) current: Option<String>,
-    pub(super) seen: Seen,
-    pub(super) told_before: Option<String>,
+    pub(super) existing: ExistingAccess,
+    pub(super) notified_before: Option<String>,
     pub(super) removal: Vec<Change>,
 }
 
-impl Plan {
+impl ConnectionPlan {
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.billing.is_empty() && self.access.is_empty() && self.notice.is_none() && self.afterwards.is_empty()
     }
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for ConnectionPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match self.command {
             "disconnect" => "Disconnects",
@@ -87,8 +82,7 @@ impl fmt::Display for Plan {
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Done {
-    /// Whether anything changed.
+pub struct ConnectionResult {
     pub changed: bool,
     /// The role that the vendor assumes.
     pub role_arn: String,

@@ -10,7 +10,7 @@ use crate::template::TemplateError;
 
 /// What a run without a stack refuses by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
+pub enum CommandError {
     /// The parameters are not ones that the template takes.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -25,28 +25,28 @@ pub enum Refusal {
         next: &'static str,
     },
     /// What the handler, AWS or the vendor refused.
-    #[error("{}", to_a_person(&.0.to_string()))]
+    #[error("{}", for_operator(&.0.to_string()))]
     Failure(#[from] Failure),
     /// The handler's answer to an event, which has its own code, cause and next step.
-    #[error("{}", to_a_person(.0))]
+    #[error("{}", for_operator(.0))]
     Answer(String),
 }
 
 /// Next steps that are about the function, said to whoever runs its code.
-const TO_A_PERSON: [(Code, &str); 3] = [
-    (Code::AwsAccessDenied, "Allow the action for yourself, or let somebody run this who may."),
+const OPERATOR_TEXTS: [(Code, &str); 3] = [
+    (Code::AwsAccessDenied, "Allow yourself the action, or ask somebody who has the permission to run this."),
     (
         Code::AwsDeniedByScp,
-        "Ask the owner of the organization to exempt you from the service control policy that denies this action.",
+        "Ask your organization's administrator to exempt you from the service control policy that denies this action.",
     ),
-    (Code::AwsUnavailable, "Check the AWS Health Dashboard and your way to the internet, then try again."),
+    (Code::AwsUnavailable, "Check the AWS Health Dashboard and your internet connection, then try again."),
 ];
 
-fn to_a_person(text: &str) -> String {
-    TO_A_PERSON.iter().fold(text.to_owned(), |text, (code, next)| text.replace(code.next_step(), next))
+fn for_operator(text: &str) -> String {
+    OPERATOR_TEXTS.iter().fold(text.to_owned(), |text, (code, next)| text.replace(code.next_step(), next))
 }
 
-impl Refusal {
+impl CommandError {
     /// The stable code.
     pub fn code(&self) -> &str {
         match self {
@@ -58,18 +58,18 @@ impl Refusal {
     }
 
     /// Whether AWS was in the way of looking, rather than what was seen.
-    pub fn is_of_aws(&self) -> bool {
+    pub fn is_aws_error(&self) -> bool {
         let codes = [Code::AwsAccessDenied, Code::AwsDeniedByScp, Code::AwsThrottled, Code::AwsUnavailable, Code::AwsRefused];
         codes.iter().any(|code| code.as_str() == self.code()) || self.code() == Code::CredentialsMissing.as_str()
     }
 }
 
-impl From<Fault> for Refusal {
+impl From<Fault> for CommandError {
     fn from(fault: Fault) -> Self {
         Self::Failure(fault.into())
     }
 }
 
-pub(crate) fn refused(code: &'static str, cause: String, next: &'static str) -> Refusal {
-    Refusal::Rule { code, cause, next }
+pub(crate) fn command_error(code: &'static str, cause: String, next: &'static str) -> CommandError {
+    CommandError::Rule { code, cause, next }
 }

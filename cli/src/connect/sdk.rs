@@ -20,14 +20,14 @@ use hawser::{
         clients,
         fault::{cause, fault},
         web::Web,
-        world::World,
+        world::LivePorts,
     },
 };
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::connect::{
-    Caller, Refusal,
+    Caller, CommandError,
     access::unreadable,
     iam::{Decision, Entities, Iam, Policy, Role, Verdict},
 };
@@ -37,21 +37,21 @@ const REGION: &str = "us-east-1";
 
 /// A person's AWS.
 #[derive(Debug)]
-pub struct Person {
-    world: World,
+pub struct CallerSession {
+    world: LivePorts,
     iam: iam::Client,
     caller: Caller,
     region: Region,
 }
 
-impl Person {
+impl CallerSession {
     /// Finds credentials and Region as the AWS CLI does, and asks AWS whose they are.
     ///
     /// # Errors
     /// [`Code::CredentialsMissing`], or what AWS refused.
-    pub async fn find(profile: Option<&str>, region: Option<&str>) -> Result<Self, Refusal> {
+    pub async fn find(profile: Option<&str>, region: Option<&str>) -> Result<Self, CommandError> {
         let web = web()?;
-        let (retries, limits) = clients::patience();
+        let (retries, limits) = clients::sdk_retry_config();
         let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .http_client(web.for_aws())
             .retry_config(retries)
@@ -68,8 +68,8 @@ impl Person {
     /// The person that a configuration has credentials of.
     ///
     /// # Errors
-    /// As [`Person::find`].
-    pub async fn of(web: Web, mut config: SdkConfig) -> Result<Self, Refusal> {
+    /// As [`CallerSession::find`].
+    pub async fn of(web: Web, mut config: SdkConfig) -> Result<Self, CommandError> {
         if config.region().is_none() {
             config = config.to_builder().region(aws_types::region::Region::new(REGION)).build();
         }
@@ -77,14 +77,14 @@ impl Person {
         let caller = caller(&config).await?;
         if Partition::of_region(&region) != caller.partition {
             let cause =
-                format!("Region `{region}` is not one of partition `{}`, where these credentials are from", caller.partition);
-            return Err(super::refused("REGION_ELSEWHERE", cause, "Give a Region of that partition by --region."));
+                format!("Region `{region}` is not in partition `{}`, which these credentials belong to", caller.partition);
+            return Err(super::command_error("REGION_ELSEWHERE", cause, "Pass a Region of that partition with --region."));
         }
         let home = caller.partition.billing_region().unwrap_or_else(|| caller.partition.support_region());
         let of_iam = config.to_builder().region(aws_types::region::Region::new(home.as_str().to_owned())).build();
         let region =
             region.parse().map_err(|_| Failure::new(Code::PropertyInvalid, format!("`{region}` is not a Region code")))?;
-        Ok(Self { iam: iam::Client::new(&of_iam), world: World::of(web, config), caller, region })
+        Ok(Self { iam: iam::Client::new(&of_iam), world: LivePorts::of(web, config), caller, region })
     }
 
     /// Who it is.
@@ -107,19 +107,20 @@ impl Person {
 ///
 /// # Errors
 /// The words of the TLS library.
-pub fn web() -> Result<Web, Refusal> {
+pub fn web() -> Result<Web, CommandError> {
     Ok(Web::new().map_err(|why| Failure::new(Code::Internal, format!("TLS could not be set up: {why}")))?)
 }
 
-async fn caller(config: &SdkConfig) -> Result<Caller, Refusal> {
+async fn caller(config: &SdkConfig) -> Result<Caller, CommandError> {
     let action = "sts:GetCallerIdentity";
     let answer = sts::Client::new(config).get_caller_identity().send().await;
     let answer = answer.map_err(|why| match &why {
         // The SDK finds no credentials only when it needs them.
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) if !is_connection(&why) => {
             let found = format!("no AWS credentials were found: {}", cause(&why));
-            let next = "Sign in as for the AWS CLI, such as by `aws sso login`, or name a profile of it by --aws-profile.";
-            super::refused(Code::CredentialsMissing.as_str(), found, next)
+            let next =
+                "Sign in as for the AWS CLI, for example with `aws sso login`, or pass one of its profiles with --aws-profile.";
+            super::command_error(Code::CredentialsMissing.as_str(), found, next)
         }
         _ => fault(action, why).into(),
     })?;
@@ -197,7 +198,7 @@ macro_rules! pages {
 }
 
 #[async_trait]
-impl Iam for Person {
+impl Iam for CallerSession {
     async fn role(&self, name: &str) -> Result<Option<Role>, Fault> {
         let answer = self.iam.get_role().role_name(name).send().await.map_err(|why| iam_fault("iam:GetRole", why));
         let Some(role) = found(answer)?.and_then(|answer| answer.role) else { return Ok(None) };

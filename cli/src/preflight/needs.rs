@@ -28,9 +28,7 @@ pub struct Registry {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handlers {
-    /// To make it.
     pub create: Vec<String>,
-    /// To change it.
     pub update: Vec<String>,
     /// To remove it, also when a launch rolls back.
     pub delete: Vec<String>,
@@ -169,7 +167,6 @@ fn besides(kind: &str) -> Handlers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// To launch.
     Launch,
     /// To change the stack later.
     Update,
@@ -181,7 +178,6 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Need {
-    /// The resource type.
     pub resource_type: String,
     /// Its resources in the template.
     pub resources: Vec<String>,

@@ -7,7 +7,7 @@ use hawser::VERSION;
 use crate::{
     profile::Profile,
     setup::{
-        BillingPlace, Place, WayError,
+        BillingLocation, SetupError, SetupTarget,
         json::pretty,
         link::console_host,
         needed,
@@ -20,18 +20,18 @@ use crate::{
 /// Makes the page.
 ///
 /// # Errors
-/// [`WayError`]: what the template or IAM would refuse.
+/// [`SetupError`]: what the template or IAM would refuse.
 pub fn page(
     template: &Template,
     profile: Option<&Profile>,
     parameters: &BTreeMap<String, String>,
-    place: &Place,
-    billing: Option<&BillingPlace>,
+    target: &SetupTarget,
+    billing: Option<&BillingLocation>,
     quota: usize,
-) -> Result<String, WayError> {
-    let grants = policies::grants(template, parameters, place, billing)?;
+) -> Result<String, SetupError> {
+    let grants = policies::grants(template, parameters, target, billing)?;
     policies::check_count(&grants.packs, quota)?;
-    let trust = trust::trust_policy(template, parameters, place)?;
+    let trust = trust::trust_policy(template, parameters, target)?;
     let vendor_account = needed(template, parameters, "VendorAccountId", "the page")?;
     let external_id = needed(template, parameters, "ExternalId", "the page")?;
     let vendor = value(template, parameters, "VendorName").unwrap_or_else(|| format!("account {vendor_account}"));
@@ -41,13 +41,13 @@ pub fn page(
         let why = format!(
             "the console has no field for the path `{path}` of new roles and policies; use `hawser setup script`, or RolePath=/"
         );
-        return Err(WayError::NotThisWay(why));
+        return Err(SetupError::UnsupportedHere(why));
     }
     let boundary = value(template, parameters, "PermissionsBoundaryArn");
     let with_user = grants.read_access_key.is_some();
     let mut text = format!(
         "# Connect AWS account {} to {vendor} by hand\n\nMade by hawser {VERSION}. The policies are the same that the CloudFormation template makes.\n",
-        place.account
+        target.account
     );
     if let Some(profile) = profile {
         let _ = write!(
@@ -64,10 +64,10 @@ pub fn page(
     }
     if billing.is_none() && grants.packs.iter().any(|pack| pack.pack == "billing") {
         text.push_str(
-            "\n> The billing pack below names a bucket that nobody has, because its own was not given. Make this page again with `--bucket`, `--prefix` and `--kms-key` once you know it.\n",
+            "\n> The billing pack below names a placeholder bucket, because the real one was not given. Make this page again with `--bucket`, `--prefix` and `--kms-key` once you know it.\n",
         );
     }
-    let console = format!("https://{}/iam/home", console_host(place.partition));
+    let console = format!("https://{}/iam/home", console_host(target.partition));
     let _ = write!(text, "\n## 1. Policies\n\nIn {console}#/policies, for each policy below:\n\n");
     let _ = writeln!(
         text,
@@ -108,9 +108,9 @@ pub fn page(
              else; `hawser setup script --user` does this without showing them.\n\
              6. To replace the key later: make a second one, store it in the same secret, wait until the vendor uses it, remove the \
              first.\n",
-            place.name,
-            place.region,
-            secret_name(place)
+            target.name,
+            target.region,
+            secret_name(target)
         );
     }
     let number = if with_user { 3 } else { 2 };
@@ -132,7 +132,7 @@ pub fn page(
                 text,
                 "\n## {number}. Role\n\n1. In {console}#/roles choose **Create role**, then **Custom trust policy**.\n2. Replace what is there by the \
                  trust policy below and choose **Next**.\n3. Tick {of_role} and choose **Next**.{boundary_step}\n4. Enter the role name `{}` and choose **Create role**.\n",
-                place.name
+                target.name
             );
         }
     }
@@ -142,17 +142,17 @@ pub fn page(
          anybody's account at the vendor could be pointed at this role.\n\n```json\n{}\n```\n",
         pretty(&trust)
     );
-    let role = existing_role.as_deref().unwrap_or(&place.name);
+    let role = existing_role.as_deref().unwrap_or(&target.name);
     let role_path = if existing_role.is_some() { path.as_str() } else { "/" };
     let _ = write!(
         text,
         "\n## {}. Tell {vendor}\n\nEnter in the vendor's product:\n\n- the role `arn:{}:iam::{}:role{role_path}{role}`\n- the external id `{external_id}`\n",
         number + 1,
-        place.partition,
-        place.account
+        target.partition,
+        target.account
     );
     if with_user {
-        let _ = writeln!(text, "- the ARN of the secret `{}`", secret_name(place));
+        let _ = writeln!(text, "- the ARN of the secret `{}`", secret_name(target));
     }
     let _ = write!(
         text,
@@ -162,11 +162,11 @@ pub fn page(
                 format!("Take the statement out of the trust policy of `{role}` and detach the policies from it. "),
             (None, true) => format!(
                 "Remove the role `{}`, then the user `{}` with its access keys, and the secret `{}`. ",
-                place.name,
-                place.name,
-                secret_name(place)
+                target.name,
+                target.name,
+                secret_name(target)
             ),
-            (None, false) => format!("Remove the role `{}`. ", place.name),
+            (None, false) => format!("Remove the role `{}`. ", target.name),
         }
     );
     Ok(text)

@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use url::Url;
 
-use crate::{setup::WayError, template::Template};
+use crate::{setup::SetupError, template::Template};
 
 /// Longest link. CloudFront, in front of the console, takes request lines of 8,192 bytes and the console repeats the link when it asks
 /// to sign in; half of that also goes through mail programs and proxies.
@@ -25,9 +25,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Link {
-    /// The link.
     pub url: String,
-    /// Its length.
     pub bytes: usize,
     /// The longest that a link may be.
     pub bytes_max: usize,
@@ -35,7 +33,6 @@ pub struct Link {
     pub region: String,
     /// The template's own address.
     pub template_url: String,
-    /// The stack's name.
     pub stack_name: String,
     /// The parameters that the link fills in.
     pub parameters: BTreeMap<String, String>,
@@ -58,18 +55,18 @@ pub fn console_host(partition: Partition) -> &'static str {
 /// Builds the link.
 ///
 /// # Errors
-/// [`WayError`]; a parameter that the console would drop is an error and not left out.
+/// [`SetupError`]; a parameter that the console would drop is an error and not left out.
 pub fn link(
     template: &Template,
     template_url: &str,
     region: &Region,
     stack_name: &str,
     parameters: &BTreeMap<String, String>,
-) -> Result<Link, WayError> {
+) -> Result<Link, SetupError> {
     template.check(parameters)?;
     let declared = template.parameters();
     if let Some(hidden) = declared.iter().find(|parameter| parameter.no_echo && parameters.contains_key(&parameter.name)) {
-        return Err(WayError::LinkHidden(hidden.name.clone()));
+        return Err(SetupError::LinkHidden(hidden.name.clone()));
     }
     let template_url = check_template_url(template_url, Partition::of_region(region.as_str()))?;
     check_stack_name(stack_name)?;
@@ -87,7 +84,7 @@ pub fn link(
         }
     }
     if url.len() > LINK_BYTES_MAX {
-        return Err(WayError::LinkTooLong { bytes: url.len(), max: LINK_BYTES_MAX });
+        return Err(SetupError::LinkTooLong { bytes: url.len(), max: LINK_BYTES_MAX });
     }
     let to_fill_in: Vec<String> = declared
         .iter()
@@ -125,12 +122,12 @@ pub fn link(
 }
 
 /// CloudFormation reads templates from S3 alone, over https.
-fn check_template_url(text: &str, partition: Partition) -> Result<String, WayError> {
-    let refused = |why: &str| WayError::LinkTemplateUrl { url: hawser::names::shorten(text, 200), why: why.to_owned() };
+fn check_template_url(text: &str, partition: Partition) -> Result<String, SetupError> {
+    let refused = |why: &str| SetupError::LinkTemplateUrl { url: hawser::names::shorten(text, 200), why: why.to_owned() };
     if text.len() > TEMPLATE_URL_BYTES_MAX {
-        return Err(refused("is longer than CloudFormation takes"));
+        return Err(refused("is longer than CloudFormation allows"));
     }
-    let url = Url::parse(text).map_err(|_| refused("is no address"))?;
+    let url = Url::parse(text).map_err(|_| refused("is not a URL"))?;
     let host = url.host_str().unwrap_or_default();
     if url.scheme() != "https" || !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
         return Err(refused("must begin with https:// and have neither user name, password nor fragment"));
@@ -141,20 +138,20 @@ fn check_template_url(text: &str, partition: Partition) -> Result<String, WayErr
     });
     if !of_s3 {
         return Err(refused(&format!(
-            "must be an object in S3, such as https://BUCKET.s3.REGION.{}/template.yaml, because CloudFormation reads templates from nowhere else",
+            "must be an object in S3, such as https://BUCKET.s3.REGION.{}/template.yaml, because CloudFormation reads templates from S3 only",
             partition.dns_suffix()
         )));
     }
     if url.path() == "/" {
-        return Err(refused("names no object"));
+        return Err(refused("does not name an object"));
     }
     Ok(url.to_string())
 }
 
-fn check_stack_name(name: &str) -> Result<(), WayError> {
+fn check_stack_name(name: &str) -> Result<(), SetupError> {
     let letters = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let legal = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.len() <= STACK_NAME_CHARACTERS_MAX
         && name.chars().all(letters);
-    if legal { Ok(()) } else { Err(WayError::LinkStackName(name.to_owned())) }
+    if legal { Ok(()) } else { Err(SetupError::LinkStackName(name.to_owned())) }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    setup::{BillingPlace, Place, WayError, json::compact, policy_name, setting},
+    setup::{BillingLocation, SetupError, SetupTarget, context, json::compact, policy_name},
     template::{Template, references},
 };
 
@@ -21,11 +21,9 @@ pub const MANAGED_POLICIES_QUOTA_MAX: usize = 20;
 /// A pack that is on.
 #[derive(Debug, Clone)]
 pub struct PackPolicy {
-    /// The pack.
     pub pack: String,
     /// The policy's name in IAM.
     pub name: String,
-    /// Its title.
     pub title: String,
     /// What it is for.
     pub purpose: String,
@@ -35,7 +33,6 @@ pub struct PackPolicy {
     pub mode: String,
     /// Policies of AWS's own that go with it, by ARN.
     pub managed_policies: Vec<String>,
-    /// The document.
     pub document: Value,
 }
 
@@ -44,9 +41,7 @@ pub struct PackPolicy {
 pub struct Boundary {
     /// Its name in IAM.
     pub name: String,
-    /// Its own words.
     pub description: String,
-    /// The document.
     pub document: Value,
 }
 
@@ -64,26 +59,26 @@ pub struct Grants {
 /// The packs that are on with these parameters and what goes with them, each checked for its size.
 ///
 /// # Errors
-/// [`WayError::NoPacks`], [`WayError::PolicyTooLarge`], [`WayError::Missing`], or what the template refuses.
+/// [`SetupError::NoPacks`], [`SetupError::PolicyTooLarge`], [`SetupError::Missing`], or what the template refuses.
 pub fn grants(
     template: &Template,
     parameters: &BTreeMap<String, String>,
-    place: &Place,
-    billing: Option<&BillingPlace>,
-) -> Result<Grants, WayError> {
-    let resolved = template.resolve(&setting(template, parameters, place, billing))?;
+    target: &SetupTarget,
+    billing: Option<&BillingLocation>,
+) -> Result<Grants, SetupError> {
+    let resolved = template.resolve(&context(template, parameters, target, billing))?;
     let documents: BTreeMap<String, Value> = resolved.policies().into_iter().collect();
     let mut found = Vec::new();
     for pack in template.packs() {
         let Some(document) = documents.get(&pack.name) else { continue };
         check_closed(&pack.name, document)?;
         check_size(&format!("the policy of pack `{}`", pack.name), document, MANAGED_POLICY_CHARACTERS_MAX)?;
-        let arn = |name: &String| format!("arn:{}:iam::aws:policy/{name}", place.partition);
+        let arn = |name: &String| format!("arn:{}:iam::aws:policy/{name}", target.partition);
         found.push(PackPolicy {
             mode: super::value(template, parameters, &pack.parameter).unwrap_or_default(),
             managed_policies: pack.managed_policies.iter().map(arn).collect(),
             why: pack.statements.into_iter().map(|statement| (statement.sid, statement.why)).collect(),
-            name: policy_name(place, &pack.logical_id),
+            name: policy_name(target, &pack.logical_id),
             pack: pack.name,
             title: pack.title,
             purpose: pack.purpose,
@@ -91,7 +86,7 @@ pub fn grants(
         });
     }
     if found.is_empty() {
-        return Err(WayError::NoPacks);
+        return Err(SetupError::NoPacks);
     }
     let (mut boundaries, mut read_access_key) = (Vec::new(), None);
     for (id, resource) in resolved.resources() {
@@ -103,7 +98,7 @@ pub fn grants(
         }
         let document = properties["PolicyDocument"].clone();
         check_closed(id, &document)?;
-        let name = policy_name(place, id);
+        let name = policy_name(target, id);
         check_size(&format!("the policy `{name}`"), &document, MANAGED_POLICY_CHARACTERS_MAX)?;
         let description = properties["Description"].as_str().unwrap_or_default().to_owned();
         let policy = Boundary { name, description, document };
@@ -116,10 +111,10 @@ pub fn grants(
 }
 
 /// A document in which nothing is left open.
-fn check_closed(what: &str, document: &Value) -> Result<(), WayError> {
+fn check_closed(what: &str, document: &Value) -> Result<(), SetupError> {
     match references(document).into_iter().next() {
         None => Ok(()),
-        Some(name) => Err(WayError::Missing { name, way: format!("`{what}`") }),
+        Some(name) => Err(SetupError::Missing { name, method: format!("`{what}`") }),
     }
 }
 
@@ -128,10 +123,10 @@ pub fn characters(document: &Value) -> usize {
     compact(document).chars().filter(|c| !c.is_whitespace()).count()
 }
 
-fn check_size(what: &str, document: &Value, max: usize) -> Result<(), WayError> {
+fn check_size(what: &str, document: &Value, max: usize) -> Result<(), SetupError> {
     let characters = characters(document);
     if characters > max {
-        return Err(WayError::PolicyTooLarge { what: what.to_owned(), characters, max });
+        return Err(SetupError::PolicyTooLarge { what: what.to_owned(), characters, max });
     }
     Ok(())
 }
@@ -139,8 +134,8 @@ fn check_size(what: &str, document: &Value, max: usize) -> Result<(), WayError> 
 /// How many managed policies these packs are for one role or user, AWS's own among them.
 ///
 /// # Errors
-/// [`WayError::TooManyPolicies`].
-pub fn check_count(packs: &[PackPolicy], quota: usize) -> Result<usize, WayError> {
+/// [`SetupError::TooManyPolicies`].
+pub fn check_count(packs: &[PackPolicy], quota: usize) -> Result<usize, SetupError> {
     let count = packs.iter().map(|pack| 1 + pack.managed_policies.len()).sum();
     check_attached(count, quota).map(|()| count)
 }
@@ -148,16 +143,16 @@ pub fn check_count(packs: &[PackPolicy], quota: usize) -> Result<usize, WayError
 /// Whether so many managed policies can be attached.
 ///
 /// # Errors
-/// [`WayError::TooManyPolicies`].
-pub fn check_attached(count: usize, quota: usize) -> Result<(), WayError> {
-    if count > quota { Err(WayError::TooManyPolicies { count, max: quota }) } else { Ok(()) }
+/// [`SetupError::TooManyPolicies`].
+pub fn check_attached(count: usize, quota: usize) -> Result<(), SetupError> {
+    if count > quota { Err(SetupError::TooManyPolicies { count, max: quota }) } else { Ok(()) }
 }
 
 /// All packs in one document for a role's inline policies.
 ///
 /// # Errors
-/// [`WayError::PolicyTooLarge`].
-pub fn inline(packs: &[PackPolicy]) -> Result<Value, WayError> {
+/// [`SetupError::PolicyTooLarge`].
+pub fn inline(packs: &[PackPolicy]) -> Result<Value, SetupError> {
     let document = document(&packs.iter().flat_map(prefixed).collect::<Vec<_>>());
     check_size("the inline policy of these packs", &document, ROLE_INLINE_CHARACTERS_MAX)?;
     Ok(document)
@@ -167,8 +162,8 @@ pub fn inline(packs: &[PackPolicy]) -> Result<Value, WayError> {
 /// taken apart.
 ///
 /// # Errors
-/// [`WayError::PolicyTooLarge`] for a single statement that does not fit.
-pub fn combine(packs: &[PackPolicy], characters_max: usize) -> Result<Vec<Value>, WayError> {
+/// [`SetupError::PolicyTooLarge`] for a single statement that does not fit.
+pub fn combine(packs: &[PackPolicy], characters_max: usize) -> Result<Vec<Value>, SetupError> {
     let one_by_one = |pack: &PackPolicy| -> Vec<Piece> {
         prefixed(pack).into_iter().map(|statement| (vec![statement], pack.pack.clone())).collect()
     };
@@ -185,7 +180,7 @@ pub fn combine(packs: &[PackPolicy], characters_max: usize) -> Result<Vec<Value>
 type Piece = (Vec<Value>, String);
 
 /// The largest piece first, each into the first document that has room for it.
-fn fill(mut pieces: Vec<Piece>, characters_max: usize) -> Result<Vec<Value>, WayError> {
+fn fill(mut pieces: Vec<Piece>, characters_max: usize) -> Result<Vec<Value>, SetupError> {
     pieces.sort_by_key(|(statements, _)| std::cmp::Reverse(characters(&document(statements))));
     let mut documents: Vec<Vec<Value>> = Vec::new();
     for (statements, pack) in pieces {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     setup::{
-        BillingPlace, Place, WayError,
+        BillingLocation, SetupError, SetupTarget,
         json::pretty,
         needed,
         policies::{self, Grants},
@@ -23,17 +23,17 @@ const FUNCTIONS: &str = include_str!("script.sh");
 /// Makes the script.
 ///
 /// # Errors
-/// [`WayError`]: what the template or IAM would refuse.
+/// [`SetupError`]: what the template or IAM would refuse.
 pub fn script(
     template: &Template,
     parameters: &BTreeMap<String, String>,
-    place: &Place,
-    billing: Option<&BillingPlace>,
+    target: &SetupTarget,
+    billing: Option<&BillingLocation>,
     quota: usize,
-) -> Result<String, WayError> {
-    let grants = policies::grants(template, parameters, place, billing)?;
+) -> Result<String, SetupError> {
+    let grants = policies::grants(template, parameters, target, billing)?;
     policies::check_count(&grants.packs, quota)?;
-    let trust = trust::trust_policy(template, parameters, place)?;
+    let trust = trust::trust_policy(template, parameters, target)?;
     let vendor = value(template, parameters, "VendorName");
     let vendor_account = needed(template, parameters, "VendorAccountId", "the script")?;
     let external_id = needed(template, parameters, "ExternalId", "the script")?;
@@ -44,7 +44,7 @@ pub fn script(
         .map_or_else(|| format!("account {vendor_account}"), |name| format!("{name} (account {vendor_account})"));
     let mut text = format!(
         "#!/usr/bin/env bash\n# Connects AWS account {} to {to}. Made by hawser {VERSION}; read it before you run it.\n#\n",
-        place.account
+        target.account
     );
     text.push_str(
         "#   bash connect.sh          make what is missing, bring up to date what is there, print the role's ARN\n\
@@ -61,26 +61,26 @@ pub fn script(
     );
     if billing.is_none() && grants.packs.iter().any(|pack| pack.pack == "billing") {
         text.push_str(
-            "#\n# The billing pack names a bucket that nobody has, because its own was not given (--bucket, --prefix, --kms-key).\n",
+            "#\n# The billing pack names a placeholder bucket, because the real one was not given (--bucket, --prefix, --kms-key).\n",
         );
     }
     text.push_str("set -euo pipefail\n\n");
     let path = value(template, parameters, "RolePath").unwrap_or_default();
     let boundary = value(template, parameters, "PermissionsBoundaryArn").unwrap_or_default();
     // The same for the same connection, whatever else changes.
-    let mark = digest_hex(&[&place.account, &vendor_account, &external_id, &place.name], 8);
+    let mark = digest_hex(&[&target.account, &vendor_account, &external_id, &target.name], 8);
     for (name, value) in [
-        ("ACCOUNT", place.account.as_str()),
-        ("PARTITION", place.partition.as_str()),
-        ("REGION", &place.region),
-        ("NAME", &place.name),
+        ("ACCOUNT", target.account.as_str()),
+        ("PARTITION", target.partition.as_str()),
+        ("REGION", &target.region),
+        ("NAME", &target.name),
         ("ROLE_PATH", &path),
         ("BOUNDARY", &boundary),
         ("EXISTING_ROLE", &existing_role),
         ("EXTERNAL_ID", &external_id),
         ("CONNECTION", &mark),
         ("DESCRIPTION", &format!("Assumed by {to} with this connection's external ID")),
-        ("SECRET", if with_user { secret_name(place) } else { String::new() }.as_str()),
+        ("SECRET", if with_user { secret_name(target) } else { String::new() }.as_str()),
         ("WITH_USER", if with_user { "yes" } else { "" }),
     ] {
         let _ = writeln!(text, "{name}={}", quote(value));
@@ -90,20 +90,20 @@ pub fn script(
     text.push_str("\ntrust_policy() {\n  cat <<'JSON'\n");
     text.push_str(&pretty(&trust));
     text.push_str("\nJSON\n}\n\n");
-    calls(&mut text, &grants, &not_granted(template, &grants, place, existing_role.is_empty()));
+    calls(&mut text, &grants, &not_granted(template, &grants, target, existing_role.is_empty()));
     text.push_str("\nmain \"$@\"\n");
     Ok(text)
 }
 
 /// The calls that take back what an earlier script granted and this one does not. What AWS itself has is left on a role of the
 /// customer's: who attached it there is not known.
-fn not_granted(template: &Template, grants: &Grants, place: &Place, role_is_ours: bool) -> String {
+fn not_granted(template: &Template, grants: &Grants, target: &SetupTarget, role_is_ours: bool) -> String {
     let mut undo = "  # Not granted any more, should an earlier script have granted it.\n".to_owned();
     let on = |pack: &Pack| grants.packs.iter().any(|granted| granted.pack == pack.name);
     for pack in template.packs().iter().filter(|pack| !on(pack)) {
-        let _ = writeln!(undo, "  undo_policy {} vendor", quote(&policy_name(place, &pack.logical_id)));
+        let _ = writeln!(undo, "  undo_policy {} vendor", quote(&policy_name(target, &pack.logical_id)));
         for name in pack.managed_policies.iter().filter(|_| role_is_ours) {
-            let _ = writeln!(undo, "  detach {} vendor", quote(&format!("arn:{}:iam::aws:policy/{name}", place.partition)));
+            let _ = writeln!(undo, "  detach {} vendor", quote(&format!("arn:{}:iam::aws:policy/{name}", target.partition)));
         }
     }
     undo

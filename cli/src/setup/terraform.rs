@@ -14,7 +14,7 @@ use hcl::{Writer, aligned, interpolation, quoted, snake};
 use serde_json::Value;
 
 use crate::{
-    setup::{Place, WayError, policy_name, value},
+    setup::{SetupError, SetupTarget, policy_name, value},
     template::{Parameter, Template},
 };
 
@@ -42,15 +42,15 @@ const ALWAYS: [&str; 14] = [
 /// Makes the files of the module, by name. The parameters become the defaults of its variables.
 ///
 /// # Errors
-/// [`WayError::NotThisWay`] for an access key, which Terraform would keep in its state; and what the template refuses.
-pub fn module(template: &Template, parameters: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, WayError> {
+/// [`SetupError::UnsupportedHere`] for an access key, which Terraform would keep in its state; and what the template refuses.
+pub fn module(template: &Template, parameters: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, SetupError> {
     if value(template, parameters, "AccessMethod").as_deref() == Some("AccessKey") {
-        return Err(WayError::NotThisWay(
+        return Err(SetupError::UnsupportedHere(
             "Terraform keeps the secret part of an access key in its state, where everybody who reads the state reads it; use the template, `hawser setup script --user`, or AccessMethod=Role".to_owned(),
         ));
     }
     if value(template, parameters, "ExistingExport").is_some() {
-        return Err(WayError::NotThisWay(
+        return Err(SetupError::UnsupportedHere(
             "a module cannot look for the bucket of an export; name it with ExistingBucket and ExistingPrefix".to_owned(),
         ));
     }
@@ -70,7 +70,7 @@ pub fn module(template: &Template, parameters: &BTreeMap<String, String>) -> Res
     ])
 }
 
-fn main(template: &Template, writer: &mut Writer<'_>) -> Result<String, WayError> {
+fn main(template: &Template, writer: &mut Writer<'_>) -> Result<String, SetupError> {
     let role = &template.json()["Resources"]["VendorRole"]["Properties"];
     writer.use_condition("MakesRole");
     writer.use_condition("HasBoundary");
@@ -81,10 +81,10 @@ fn main(template: &Template, writer: &mut Writer<'_>) -> Result<String, WayError
         .replace("@TRUST@", &writer.expression(&role["AssumeRolePolicyDocument"], 1)?))
 }
 
-fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, WayError> {
+fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, SetupError> {
     let mut text = String::from("# One policy for each pack, switched by its variable.\n");
     // Only to name things by what `var.name` stands for.
-    let place = Place { account: String::new(), partition: Partition::Aws, region: String::new(), name: String::new() };
+    let target = SetupTarget { account: String::new(), partition: Partition::Aws, region: String::new(), name: String::new() };
     let packs = template.packs();
     for id in template.resource_names() {
         let resource = &template.json()["Resources"][id.as_str()];
@@ -105,7 +105,7 @@ fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, WayErro
         }
         let entries = [
             ("count", format!("{condition} ? 1 : 0")),
-            ("name", quoted(&format!("{}{}", interpolation("var.name"), policy_name(&place, id)))),
+            ("name", quoted(&format!("{}{}", interpolation("var.name"), policy_name(&target, id)))),
             ("path", "var.role_path".to_owned()),
             ("description", writer.expression(&properties["Description"], 1)?),
         ];
@@ -131,10 +131,10 @@ fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, WayErro
 }
 
 /// The bucket's policy is what the handler writes; only what a module knows later is a reference.
-fn billing() -> Result<String, WayError> {
+fn billing() -> Result<String, SetupError> {
     const BUCKET: &str = "a-bucket-of-terraform";
     const ACCOUNT: &str = "000000000000";
-    let wrong = |why: String| WayError::NotThisWay(why);
+    let wrong = |why: String| SetupError::UnsupportedHere(why);
     let region = Partition::Aws.billing_region().ok_or_else(|| wrong("no billing Region".to_owned()))?;
     let bucket = BUCKET.parse().map_err(|why| wrong(format!("{why}")))?;
     let account = ACCOUNT.parse().map_err(|why| wrong(format!("{why}")))?;
@@ -150,8 +150,8 @@ fn billing() -> Result<String, WayError> {
             .replace(BUCKET, &interpolation("local.new_bucket"))
             .replace(ACCOUNT, &interpolation("local.account_id"))
     });
-    let statement = |kind, table: &str| -> Result<String, WayError> {
-        let columns: Vec<String> = query::guaranteed(kind).iter().map(|column| (*column).to_owned()).collect();
+    let statement = |kind, table: &str| -> Result<String, SetupError> {
+        let columns: Vec<String> = query::guaranteed_columns(kind).iter().map(|column| (*column).to_owned()).collect();
         query::statement(table, &columns).map_err(|why| wrong(why.to_string()))
     };
     let focus = statement(Kind::Focus, "@TABLE@")?.replace("@TABLE@", &interpolation("var.focus_table"));

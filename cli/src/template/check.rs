@@ -11,14 +11,13 @@ use crate::template::{Template, TemplateError};
 /// Largest value of a parameter (CloudFormation quotas).
 const VALUE_BYTES_MAX: usize = 4_096;
 /// How much of a wrong value an error repeats.
-const VALUE_SHOWN_BYTES: usize = 80;
+const VALUE_QUOTED_BYTES_MAX: usize = 80;
 /// Names further apart than this are no slips of the finger.
-const SLIPS_MAX: usize = 4;
+const TYPOS_MAX: usize = 4;
 
 /// A parameter, with all that the console shows of it.
 #[derive(Debug, Clone)]
 pub struct Parameter {
-    /// Its name.
     pub name: String,
     /// `String`, `Number` or `CommaDelimitedList`.
     pub kind: String,
@@ -26,7 +25,6 @@ pub struct Parameter {
     pub label: String,
     /// The heading under which the console shows it.
     pub group: String,
-    /// What it is.
     pub description: String,
     /// Its value when none is given; a parameter without one must be given.
     pub default: Option<String>,
@@ -36,7 +34,6 @@ pub struct Parameter {
     pub pattern: Option<String>,
     /// That pattern in words: the end of a sentence.
     pub constraint: Option<String>,
-    /// Further limits.
     pub limits: Constraint,
     /// Whether CloudFormation hides the value. Launch links drop such a parameter without a word.
     pub no_echo: bool,
@@ -45,13 +42,9 @@ pub struct Parameter {
 /// Limits of length and of size.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Constraint {
-    /// Shortest text.
     pub min_length: Option<u64>,
-    /// Longest text.
     pub max_length: Option<u64>,
-    /// Smallest number.
     pub min_value: Option<f64>,
-    /// Largest number.
     pub max_value: Option<f64>,
 }
 
@@ -116,7 +109,7 @@ impl Parameter {
             let (name, value) = (self.name.clone(), if self.no_echo { "(hidden)" } else { value });
             // Of a token, nothing is repeated.
             let value = if value.starts_with("whsec_") { "whsec_…" } else { value };
-            Err(TemplateError::ParameterInvalid { name, value: shorten(value, VALUE_SHOWN_BYTES), why })
+            Err(TemplateError::ParameterInvalid { name, value: shorten(value, VALUE_QUOTED_BYTES_MAX), why })
         };
         let constraint = || self.constraint.clone();
         if value.len() > VALUE_BYTES_MAX {
@@ -144,7 +137,7 @@ impl Parameter {
         if let Some(pattern) = &self.pattern {
             // CloudFormation matches the whole value, and each item of a list.
             let whole = Regex::new(&format!("^(?:{pattern})$"))
-                .map_err(|why| TemplateError::Invalid(format!("the pattern of `{}` is none: {why}", self.name)))?;
+                .map_err(|why| TemplateError::Invalid(format!("the pattern of `{}` is not valid: {why}", self.name)))?;
             let items: Vec<&str> = match self.kind.as_str() {
                 "CommaDelimitedList" => value.split(',').map(str::trim).collect(),
                 _ => vec![value],
@@ -161,5 +154,5 @@ impl Parameter {
 fn nearest(name: &str, parameters: &[Parameter]) -> Option<String> {
     let distance = |other: &str| strsim::levenshtein(&name.to_lowercase(), &other.to_lowercase());
     let (distance, near) = parameters.iter().map(|parameter| (distance(&parameter.name), &parameter.name)).min()?;
-    (distance <= SLIPS_MAX.min(name.len() / 2)).then(|| near.clone())
+    (distance <= TYPOS_MAX.min(name.len() / 2)).then(|| near.clone())
 }

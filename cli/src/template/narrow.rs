@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 use crate::template::Template;
 
 /// What holds whatever the other parameters are; `None` where that depends on them.
-type Decided = Option<bool>;
+type Folded = Option<bool>;
 
 impl Template {
     /// This template with the packs that are off left out for good: their parameters, conditions and policies. CloudFormation takes
     /// 51,200 bytes in a request, which all packs together pass.
     #[must_use]
-    pub fn without_packs_that_are_off(&self, given: &BTreeMap<String, String>) -> Self {
+    pub fn without_disabled_packs(&self, given: &BTreeMap<String, String>) -> Self {
         let is_off = |parameter: &String| match (given.get(parameter), &self.json["Parameters"][parameter]["Default"]) {
             (Some(value), _) => value == "None",
             (None, default) => default == "None",
@@ -24,7 +24,7 @@ impl Template {
 
     /// This template with parameters that are no parameters any more, but these values.
     fn decide(&self, values: &BTreeMap<String, String>) -> Self {
-        let deciding = Deciding { template: self, values };
+        let deciding = ConditionFolding { template: self, values };
         let mut json = Map::new();
         for (section, value) in self.json.as_object().into_iter().flatten() {
             let entries = || value.as_object().into_iter().flatten();
@@ -54,17 +54,17 @@ fn copied((name, value): (&String, &Value)) -> (String, Value) {
     (name.clone(), value.clone())
 }
 
-struct Deciding<'a> {
+struct ConditionFolding<'a> {
     template: &'a Template,
     values: &'a BTreeMap<String, String>,
 }
 
-impl Deciding<'_> {
-    fn named(&self, condition: &str) -> Decided {
+impl ConditionFolding<'_> {
+    fn named(&self, condition: &str) -> Folded {
         self.holds(&self.template.json["Conditions"][condition])
     }
 
-    fn holds(&self, condition: &Value) -> Decided {
+    fn holds(&self, condition: &Value) -> Folded {
         let (function, given) = condition.as_object()?.iter().next()?;
         let each = || given.as_array().into_iter().flatten();
         match function.as_str() {

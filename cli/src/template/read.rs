@@ -7,9 +7,7 @@ use crate::template::Template;
 /// What a pack lets the vendor do. Ordered: the later holds all of the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
-    /// Look.
     ReadOnly,
-    /// Look and change.
     ReadWrite,
 }
 
@@ -59,9 +57,7 @@ pub struct Statement {
     pub why: String,
     /// `Allow` or `Deny`.
     pub effect: String,
-    /// All its actions.
     pub actions: Vec<String>,
-    /// The statement itself.
     pub json: Value,
 }
 
@@ -76,7 +72,8 @@ fn pack(template: &Template, logical_id: &str) -> Option<Pack> {
     let parameter = resource["Condition"].as_str().unwrap_or_default().to_owned();
     let mode = |word: &str| [Mode::ReadOnly, Mode::ReadWrite].into_iter().find(|mode| mode.as_str() == word);
     let declared = &template.json["Parameters"][&parameter];
-    let reading = Reading { template, writes: format!("{parameter}Writes"), why: about.get("Why").unwrap_or(&Value::Null) };
+    let reading =
+        StatementReader { template, writes: format!("{parameter}Writes"), why: about.get("Why").unwrap_or(&Value::Null) };
     let mut statements = Vec::new();
     reading.statements(&resource["Properties"]["PolicyDocument"]["Statement"], Mode::ReadOnly, &[], &mut statements);
     Some(Pack {
@@ -92,14 +89,14 @@ fn pack(template: &Template, logical_id: &str) -> Option<Pack> {
     })
 }
 
-struct Reading<'a> {
+struct StatementReader<'a> {
     template: &'a Template,
     /// The condition that holds in the mode ReadWrite alone.
     writes: String,
     why: &'a Value,
 }
 
-impl Reading<'_> {
+impl StatementReader<'_> {
     fn statements(&self, value: &Value, mode: Mode, conditions: &[String], found: &mut Vec<Statement>) {
         if let Some(items) = value.as_array() {
             return items.iter().for_each(|item| self.statements(item, mode, conditions, found));

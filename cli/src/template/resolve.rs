@@ -12,7 +12,7 @@ const DEPTH_MAX: usize = 32;
 
 /// What a template is resolved for.
 #[derive(Debug, Clone, Default)]
-pub struct Setting {
+pub struct ResolveContext {
     /// The parameters that are given; the others have their defaults.
     pub parameters: BTreeMap<String, String>,
     /// Whether parameters without a default may be left out. What refers to them then stays a reference.
@@ -102,19 +102,19 @@ fn variables(text: &str) -> Vec<&str> {
     named.filter(|name| !name.starts_with('!')).collect()
 }
 
-pub(super) fn resolve(template: &Template, setting: &Setting) -> Result<Resolved, TemplateError> {
-    check::values(template, &setting.parameters)?;
+pub(super) fn resolve(template: &Template, context: &ResolveContext) -> Result<Resolved, TemplateError> {
+    check::values(template, &context.parameters)?;
     let parameters = check::parameters(template);
     let missing: Vec<String> = parameters
         .iter()
-        .filter(|parameter| parameter.default.is_none() && !setting.parameters.contains_key(&parameter.name))
+        .filter(|parameter| parameter.default.is_none() && !context.parameters.contains_key(&parameter.name))
         .map(|parameter| parameter.name.clone())
         .collect();
-    if !missing.is_empty() && !setting.partial {
+    if !missing.is_empty() && !context.partial {
         return Err(TemplateError::ParameterMissing(missing));
     }
-    rules(template, &setting.parameters)?;
-    let evaluation = Evaluation::new(template, setting);
+    rules(template, &context.parameters)?;
+    let evaluation = Evaluation::new(template, context);
     let mut conditions = BTreeMap::new();
     for name in object(&template.json, "Conditions").keys() {
         conditions.insert(name.clone(), evaluation.holds(&json!({ "Condition": name }), 0)?);
@@ -144,8 +144,8 @@ pub(super) fn resolve(template: &Template, setting: &Setting) -> Result<Resolved
 
 /// The template's rules over what is given; a rule that needs a value which is not there yet is for later.
 pub(super) fn rules(template: &Template, given: &BTreeMap<String, String>) -> Result<(), TemplateError> {
-    let setting = Setting { parameters: given.clone(), partial: true, ..Setting::default() };
-    let evaluation = Evaluation::new(template, &setting);
+    let context = ResolveContext { parameters: given.clone(), partial: true, ..ResolveContext::default() };
+    let evaluation = Evaluation::new(template, &context);
     for (name, rule) in object(&template.json, "Rules") {
         let names = references(rule);
         if names.iter().any(|name| !evaluation.known.contains_key(name)) {
@@ -158,7 +158,7 @@ pub(super) fn rules(template: &Template, given: &BTreeMap<String, String>) -> Re
         }
         for assertion in rule["Assertions"].as_array().into_iter().flatten() {
             if !evaluation.holds(&assertion["Assert"], 0)? {
-                let description = assertion["AssertDescription"].as_str().unwrap_or("these parameters do not go together");
+                let description = assertion["AssertDescription"].as_str().unwrap_or("these parameters contradict each other");
                 return Err(TemplateError::RuleFailed { rule: name.clone(), description: description.to_owned() });
             }
         }
@@ -182,49 +182,49 @@ fn is_open(value: &Value) -> bool {
 
 struct Evaluation<'a> {
     template: &'a Template,
-    setting: &'a Setting,
+    context: &'a ResolveContext,
     /// What `Ref` gives.
     known: BTreeMap<String, Value>,
 }
 
 impl<'a> Evaluation<'a> {
-    fn new(template: &'a Template, setting: &'a Setting) -> Self {
+    fn new(template: &'a Template, context: &'a ResolveContext) -> Self {
         let mut known = BTreeMap::new();
         for parameter in check::parameters(template) {
-            let Some(value) = setting.parameters.get(&parameter.name).cloned().or(parameter.default) else { continue };
+            let Some(value) = context.parameters.get(&parameter.name).cloned().or(parameter.default) else { continue };
             let value = match parameter.kind.as_str() {
                 "CommaDelimitedList" => value.split(',').map(|item| Value::from(item.trim())).collect(),
                 _ => Value::from(value),
             };
             known.insert(parameter.name, value);
         }
-        for (resource, value) in &setting.references {
+        for (resource, value) in &context.references {
             known.insert(resource.clone(), Value::from(value.as_str()));
         }
-        let suffix = setting.partition.parse::<Partition>().map(Partition::dns_suffix).unwrap_or_default();
+        let suffix = context.partition.parse::<Partition>().map(Partition::dns_suffix).unwrap_or_default();
         for (name, value) in [
-            ("AWS::AccountId", setting.account_id.as_str()),
-            ("AWS::Partition", &setting.partition),
-            ("AWS::Region", &setting.region),
-            ("AWS::StackName", &setting.stack_name),
-            ("AWS::StackId", &setting.stack_id),
+            ("AWS::AccountId", context.account_id.as_str()),
+            ("AWS::Partition", &context.partition),
+            ("AWS::Region", &context.region),
+            ("AWS::StackName", &context.stack_name),
+            ("AWS::StackId", &context.stack_id),
             ("AWS::URLSuffix", suffix),
         ] {
             if !value.is_empty() {
                 known.insert(name.to_owned(), Value::from(value));
             }
         }
-        Self { template, setting, known }
+        Self { template, context, known }
     }
 
     /// A condition function.
     fn holds(&self, condition: &Value, depth: usize) -> Result<bool, TemplateError> {
         if depth > DEPTH_MAX {
-            return Err(invalid("its conditions refer to each other in a circle".to_owned()));
+            return Err(invalid("its conditions refer to each other in a cycle".to_owned()));
         }
         let [(function, given)] = condition.as_object().map(|pairs| pairs.iter().collect::<Vec<_>>()).unwrap_or_default()[..]
         else {
-            return Err(invalid(format!("`{condition}` is no condition")));
+            return Err(invalid(format!("`{condition}` is not a condition")));
         };
         let each = |least: usize| {
             let all = given.as_array().filter(|all| all.len() >= least);
@@ -337,9 +337,9 @@ impl<'a> Evaluation<'a> {
 
     fn attribute(&self, resource: &str, attribute: &str) -> Result<Value, TemplateError> {
         if self.template.json["Resources"].get(resource).is_none() {
-            return Err(invalid(format!("`{resource}.{attribute}` is of no resource that it has")));
+            return Err(invalid(format!("`{resource}.{attribute}` refers to a resource that it does not have")));
         }
-        let known = self.setting.attributes.get(&(resource.to_owned(), attribute.to_owned()));
+        let known = self.context.attributes.get(&(resource.to_owned(), attribute.to_owned()));
         Ok(known.map_or_else(|| json!({ "Fn::GetAtt": [resource, attribute] }), |value| Value::from(value.as_str())))
     }
 
@@ -384,7 +384,7 @@ impl<'a> Evaluation<'a> {
                         left.insert(name.to_owned(), later);
                     }
                 }
-                _ => return Err(invalid(format!("`${{{name}}}` in `Fn::Sub` is no text"))),
+                _ => return Err(invalid(format!("`${{{name}}}` in `Fn::Sub` is not a string"))),
             }
         }
         Ok(match (open, left.is_empty()) {

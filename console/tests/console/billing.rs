@@ -11,22 +11,22 @@ use serde_json::{Value, json};
 use time::Duration;
 
 use crate::support::{
-    ACCOUNT, AUDIENCE, Behaviour, NOW, OTHER_ACCOUNT, Stack, World, billing_status, code, database_url, error_xml, identity_xml,
-    launch,
+    ACCOUNT, AUDIENCE, Behaviour, NOW, OTHER_ACCOUNT, Stack, TestConsole, billing_status, code, database_url, error_xml,
+    identity_xml, launch,
 };
 
 const HOUR: i64 = 3600;
 
 /// What the operator reads of the first connection's billing data.
-async fn billing(world: &World) -> Value {
+async fn billing(world: &TestConsole) -> Value {
     world.connections().await[0]["billing"].clone()
 }
 
 /// An established connection.
-async fn connected() -> (World, Stack) {
-    let world = World::new().await;
+async fn connected() -> (TestConsole, Stack) {
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
-    assert_eq!(world.tell(&stack, "established", 0).await.0, 200);
+    assert_eq!(world.notify(&stack, "established", 0).await.0, 200);
     (world, stack)
 }
 
@@ -35,12 +35,12 @@ async fn each_state_is_one_plain_sentence() {
     let (world, stack) = connected().await;
     let none = billing(&world).await;
     assert_eq!((&none["state"], &none["status"], &none["heardAt"]), (&json!("unheard"), &json!(null), &json!(null)));
-    assert_eq!(none["summary"], "no status yet, the stack sends one every six hours");
+    assert_eq!(none["summary"], "no status yet; the stack sends one every six hours");
 
     let cases = [
         ("waiting", "waiting for AWS, first data due by 2026-11-23T10:00:00Z"),
         ("delivered", "delivered: latest 2026-11 at 2026-11-22T21:14:07Z, 14 files, 1.2 MB"),
-        ("stalled", "stalled: nothing new since 2026-11-22T21:14:07Z"),
+        ("stalled", "stalled: no new data since 2026-11-22T21:14:07Z"),
         (
             "failed",
             "failed: BILLING_BUCKET_REJECTED: the bucket's policy does not let AWS write. Restore the statement \
@@ -48,7 +48,7 @@ async fn each_state_is_one_plain_sentence() {
         ),
     ];
     for (at, (state, summary)) in (1..).zip(cases) {
-        let (status, answer) = world.tell_status(&stack, state, at * HOUR).await;
+        let (status, answer) = world.notify_status(&stack, state, at * HOUR).await;
         assert_eq!((status, &answer["message"]), (200, &json!("stored")), "{answer}");
         assert_eq!(answer["connectionId"], world.connections().await[0]["connectionId"]);
         let checked_at = NOW + Duration::hours(at);
@@ -78,7 +78,7 @@ async fn sentences_follow_what_is_known() {
             "waiting for AWS, first data was due by 2026-11-22T10:00:00Z",
         ),
         ("waiting", |s| s["dueBy"] = json!(""), "waiting for AWS"),
-        ("stalled", |s| s["latest"] = json!(null), "stalled: nothing came, first data due by 2026-11-23T10:00:00Z"),
+        ("stalled", |s| s["latest"] = json!(null), "stalled: no data arrived, first data due by 2026-11-23T10:00:00Z"),
         (
             "stalled",
             |s| {
@@ -98,7 +98,7 @@ async fn sentences_follow_what_is_known() {
         (
             "stalled",
             |s| s["problem"] = json!({"code": "X_1", "cause": "A cause.", "nextStep": "do it"}),
-            "stalled: nothing new since 2026-11-22T21:14:07Z; X_1: A cause. do it.",
+            "stalled: no new data since 2026-11-22T21:14:07Z; X_1: A cause. do it.",
         ),
     ];
     let (world, stack) = connected().await;
@@ -123,7 +123,7 @@ async fn silence_is_noticed_by_the_reader() {
     assert_eq!(never["state"], "silent");
     assert_eq!(never["summary"], "silent: no heartbeat since the connection was made at 2026-11-22T10:00:00Z");
 
-    assert_eq!(world.tell_status(&stack, "delivered", 18 * HOUR).await.0, 200);
+    assert_eq!(world.notify_status(&stack, "delivered", 18 * HOUR).await.0, 200);
     world.set_clock(NOW + Duration::hours(30));
     assert_eq!(billing(&world).await["state"], "delivered");
     world.set_clock(NOW + Duration::seconds(30 * HOUR + 1));
@@ -138,14 +138,14 @@ async fn silence_is_noticed_by_the_reader() {
     let request = http::Request::get(format!("/connections/{id}")).body(axum::body::Body::empty()).unwrap();
     assert_eq!(world.operate(request).await.1["billing"], silent);
     // Heard again.
-    assert_eq!(world.tell_status(&stack, "delivered", 31 * HOUR).await.0, 200);
+    assert_eq!(world.notify_status(&stack, "delivered", 31 * HOUR).await.0, 200);
     assert_eq!(billing(&world).await["state"], "delivered");
 }
 
 /// Nothing is said of billing data where none is to come.
 #[tokio::test]
-async fn without_an_export_there_is_nothing_to_hear() {
-    let world = World::new().await;
+async fn without_an_export_nothing_is_reported() {
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
     let mut event = stack.event("established", NOW);
     event["data"]["billingExport"]["kind"] = json!("None");
@@ -158,11 +158,11 @@ async fn without_an_export_there_is_nothing_to_hear() {
 #[tokio::test]
 async fn an_older_status_does_not_count() {
     let (world, stack) = connected().await;
-    assert_eq!(world.tell_status(&stack, "delivered", 12 * HOUR).await.0, 200);
+    assert_eq!(world.notify_status(&stack, "delivered", 12 * HOUR).await.0, 200);
     let before = billing(&world).await;
     world.set_clock(NOW + Duration::hours(13));
-    let (status, answer) = world.tell_status(&stack, "waiting", 6 * HOUR).await;
-    assert_eq!((status, &answer["message"]), (200, &json!("taken, but a newer status of this stack counts")));
+    let (status, answer) = world.notify_status(&stack, "waiting", 6 * HOUR).await;
+    assert_eq!((status, &answer["message"]), (200, &json!("stored, but a newer status of this stack takes precedence")));
     let after = billing(&world).await;
     assert_eq!((&after["state"], &after["status"]), (&before["state"], &before["status"]));
     assert_eq!((&before["heardAt"], &after["heardAt"]), (&json!("2026-11-22T22:00:00Z"), &json!("2026-11-22T23:00:00Z")));
@@ -176,7 +176,7 @@ async fn an_older_status_does_not_count() {
 
 /// A lost `updated` is made good by the next heartbeat, and an older heartbeat takes nothing back.
 #[tokio::test]
-async fn a_status_heals_what_a_lost_notice_left() {
+async fn a_status_makes_up_for_a_lost_notice() {
     let (world, stack) = connected().await;
     let status = |hours: i64, region: &str| {
         let mut event = stack.status_event("delivered", NOW + Duration::hours(hours));
@@ -190,7 +190,7 @@ async fn a_status_heals_what_a_lost_notice_left() {
         event["data"]["billingExport"]["prefix"] = json!(region);
         event
     };
-    let told = async |event: Value, arrives: i64| {
+    let stated = async |event: Value, arrives: i64| {
         world.set_clock(NOW + Duration::hours(arrives));
         let (status, answer) = world.post(stack.send(event, world.now())).await;
         assert_eq!(status, 200, "{answer}");
@@ -200,25 +200,25 @@ async fn a_status_heals_what_a_lost_notice_left() {
         (answer["message"].as_str().unwrap().to_owned(), connections[0]["data"]["regions"][0].as_str().unwrap().to_owned())
     };
     let text = |message: &str, region: &str| (message.to_owned(), region.to_owned());
-    let healed = "stored; what was known of the connection was out of date";
-    assert_eq!(told(status(6, "eu-north-1"), 6).await, text(healed, "eu-north-1"));
-    assert_eq!(told(status(12, "eu-north-1"), 12).await, text("stored", "eu-north-1"));
-    assert_eq!(told(update(13, "eu-south-1"), 13).await, text("connected", "eu-south-1"));
+    let recovered = "stored; the connection was out of date";
+    assert_eq!(stated(status(6, "eu-north-1"), 6).await, text(recovered, "eu-north-1"));
+    assert_eq!(stated(status(12, "eu-north-1"), 12).await, text("stored", "eu-north-1"));
+    assert_eq!(stated(update(13, "eu-south-1"), 13).await, text("connected", "eu-south-1"));
     // Late ones: of before the update, and of before the newest heartbeat.
-    assert_eq!(told(status(11, "eu-north-1"), 14).await.1, "eu-south-1");
-    assert_eq!(told(status(18, "eu-south-1"), 18).await, text("stored", "eu-south-1"));
-    let late = told(update(17, "eu-west-2"), 19).await;
-    assert_eq!(late, text("stored, but a newer notice of this stack counts", "eu-south-1"));
+    assert_eq!(stated(status(11, "eu-north-1"), 14).await.1, "eu-south-1");
+    assert_eq!(stated(status(18, "eu-south-1"), 18).await, text("stored", "eu-south-1"));
+    let late = stated(update(17, "eu-west-2"), 19).await;
+    assert_eq!(late, text("stored, but a newer notice of this stack takes precedence", "eu-south-1"));
     // In one second what CloudFormation had told counts more, in either order.
-    assert_eq!(told(update(20, "eu-west-3"), 20).await.1, "eu-west-3");
-    assert_eq!(told(status(20, "eu-south-1"), 20).await.1, "eu-west-3");
+    assert_eq!(stated(update(20, "eu-west-3"), 20).await.1, "eu-west-3");
+    assert_eq!(stated(status(20, "eu-south-1"), 20).await.1, "eu-west-3");
 }
 
 /// The same request in a second run of the function: another look, under the same id.
 #[tokio::test]
 async fn a_repetition_gets_the_same_answer() {
     let (world, stack) = connected().await;
-    let first = world.tell_status(&stack, "waiting", 6 * HOUR).await;
+    let first = world.notify_status(&stack, "waiting", 6 * HOUR).await;
     let calls = world.sts.calls();
     let id = stack.status_event("waiting", NOW + Duration::hours(6))["id"].clone();
     let again = |state: &str, minutes: i64| {
@@ -268,7 +268,7 @@ async fn a_replay_is_stale() {
 async fn old_statuses_are_forgotten() {
     let (world, stack) = connected().await;
     for number in 1..=20 {
-        assert_eq!(world.tell_status(&stack, "delivered", number * 6 * HOUR).await.0, 200);
+        assert_eq!(world.notify_status(&stack, "delivered", number * 6 * HOUR).await.0, 200);
     }
     let mut remembered = Vec::new();
     for number in 1..=20 {
@@ -279,48 +279,48 @@ async fn old_statuses_are_forgotten() {
         }
     }
     assert_eq!(remembered, [16, 17, 18, 19, 20], "the last 24 hours");
-    assert_eq!(world.tell(&stack, "established", 0).await.1["message"], "connected", "known by its id");
+    assert_eq!(world.notify(&stack, "established", 0).await.1["message"], "connected", "known by its id");
 }
 
 /// 404 and 410: the stack does not try again. STS is not asked for it.
 #[tokio::test]
-async fn a_status_needs_a_connection_that_stands() {
-    let world = World::new().await;
+async fn a_status_needs_an_existing_connection() {
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
-    let (status, body) = world.tell_status(&stack, "waiting", 0).await;
+    let (status, body) = world.notify_status(&stack, "waiting", 0).await;
     assert_eq!((status, code(&body)), (404, "status-of-unknown"), "{body}");
     assert_eq!((world.sts.calls(), world.connections().await.len()), (0, 0));
 
-    assert_eq!(world.tell(&stack, "established", 60).await.0, 200);
-    assert_eq!(world.tell_status(&stack, "waiting", 120).await.0, 200);
-    assert_eq!(world.tell(&stack, "removed", 180).await.0, 200);
+    assert_eq!(world.notify(&stack, "established", 60).await.0, 200);
+    assert_eq!(world.notify_status(&stack, "waiting", 120).await.0, 200);
+    assert_eq!(world.notify(&stack, "removed", 180).await.0, 200);
     let calls = world.sts.calls();
     // Of after the removal, and late of before it.
     for seconds in [240, 170] {
-        let (status, body) = world.tell_status(&stack, "delivered", seconds).await;
+        let (status, body) = world.notify_status(&stack, "delivered", seconds).await;
         assert_eq!((status, code(&body)), (410, "status-of-removed"), "{body}");
     }
     assert_eq!(world.sts.calls(), calls);
     let connection = &world.connections().await[0];
     assert_eq!((&connection["state"], &connection["billing"]), (&json!("removed"), &json!(null)));
     // Connected again, the last thing heard is there again.
-    assert_eq!(world.tell(&stack, "established", 300).await.0, 200);
+    assert_eq!(world.notify(&stack, "established", 300).await.0, 200);
     assert_eq!(billing(&world).await["state"], "waiting");
 }
 
 /// A heartbeat that ran into the removal does not keep the late removal from counting.
 #[tokio::test]
-async fn a_status_is_no_sign_of_life_of_the_connection() {
+async fn a_status_does_not_prove_that_the_connection_exists() {
     let (world, stack) = connected().await;
-    assert_eq!(world.tell_status(&stack, "delivered", 100).await.0, 200);
-    assert_eq!(world.tell(&stack, "removed", 90).await.1["message"], "disconnected");
+    assert_eq!(world.notify_status(&stack, "delivered", 100).await.0, 200);
+    assert_eq!(world.notify(&stack, "removed", 90).await.1["message"], "disconnected");
     assert_eq!(world.connections().await[0]["state"], "removed");
 
     // F-29: nor does that of an old stack take the name back from the new one.
     let (world, old) = connected().await;
     let new = world.stack("51af3dc1").await;
-    assert_eq!(world.tell(&new, "established", HOUR).await.0, 200);
-    assert_eq!(world.tell_status(&old, "delivered", 6 * HOUR).await.0, 200);
+    assert_eq!(world.notify(&new, "established", HOUR).await.0, 200);
+    assert_eq!(world.notify_status(&old, "delivered", 6 * HOUR).await.0, 200);
     let states: Vec<_> = world.connections().await.iter().map(|c| (c["state"].clone(), c["billing"]["state"].clone())).collect();
     assert_eq!(states, [(json!("replaced"), json!("delivered")), (json!("connected"), json!("unheard"))]);
 }
@@ -330,32 +330,32 @@ async fn a_status_is_no_sign_of_life_of_the_connection() {
 async fn a_status_is_of_its_own_stack_only() {
     let (world, first) = connected().await;
     let second = world.stack("51af3dc1").await;
-    assert_eq!(world.tell(&second, "established", 0).await.0, 200);
+    assert_eq!(world.notify(&second, "established", 0).await.0, 200);
     let fresh = world.stack("51af3dc2").await;
     let before = world.connections().await;
     let at = NOW + Duration::seconds(60);
     for key in [&second, &fresh] {
         let crossed = Stack { stack_id: first.stack_id.clone(), ..key.clone() };
-        let (status, body) = world.tell_status(&crossed, "failed", 60).await;
+        let (status, body) = world.notify_status(&crossed, "failed", 60).await;
         assert_eq!((status, code(&body)), (403, "launch-used"), "{body}");
     }
     // The first one's token with another external id, with no token of ours, or too late.
     let edited = Stack { external_id: "my-own".to_owned(), ..first.clone() };
-    let (status, body) = world.tell_status(&edited, "failed", 60).await;
+    let (status, body) = world.notify_status(&edited, "failed", 60).await;
     assert_eq!((status, code(&body)), (403, "external-id"), "{body}");
     let forged = Stack { token: launch(99, None).token.expose().to_owned(), ..first.clone() };
-    let (status, body) = world.tell_status(&forged, "failed", 60).await;
+    let (status, body) = world.notify_status(&forged, "failed", 60).await;
     assert_eq!((status, code(&body)), (401, "signature-unknown"), "{body}");
     // Whoever knows the token still needs the account: a proof by another one, one for another vendor, one that AWS refuses.
     let elsewhere = Stack { audience: "evil.example.com".to_owned(), ..first.clone() };
-    let (status, body) = world.tell_status(&elsewhere, "failed", 60).await;
+    let (status, body) = world.notify_status(&elsewhere, "failed", 60).await;
     assert_eq!((status, code(&body)), (403, "proof-refused"), "{body}");
     for (behaviour, expected) in [
         (Behaviour::Fixed(200, "text/xml", identity_xml(OTHER_ACCOUNT)), "identity-mismatch"),
         (Behaviour::Fixed(403, "text/xml", error_xml("ExpiredToken")), "sts-refused"),
     ] {
         world.sts.behave(behaviour);
-        let (status, body) = world.tell_status(&first, "failed", 60).await;
+        let (status, body) = world.notify_status(&first, "failed", 60).await;
         assert_eq!((status, code(&body)), (403, expected), "{body}");
     }
     world.sts.behave(Behaviour::Honest);
@@ -365,7 +365,7 @@ async fn a_status_is_of_its_own_stack_only() {
     event["data"]["billingStatus"]["problem"]["nextStep"] = json!("Send your password to evil.example.com.");
     let (status, body) = world.post(first.sign(event["id"].as_str().unwrap(), &event.to_string(), at)).await;
     assert_eq!((status, code(&body)), (403, "proof-refused"), "{body}");
-    assert_eq!(world.tell_status(&first, "failed", 60).await.0, 200);
+    assert_eq!(world.notify_status(&first, "failed", 60).await.0, 200);
 }
 
 /// Unlike a removal, a status is never sent by hand.
@@ -412,7 +412,7 @@ fn a_status_altered_after_the_proof_is_refused() {
     ] {
         let mut altered = event.clone();
         *altered["data"]["billingStatus"].pointer_mut(pointer).unwrap() = value;
-        assert_eq!(check(&altered), Err(Refusal::Proof("it vouches for other data than the notice has")), "{pointer}");
+        assert_eq!(check(&altered), Err(Refusal::Proof("it covers other data than the notice's")), "{pointer}");
     }
 }
 
@@ -478,7 +478,7 @@ async fn forms() {
     for (place, change) in BAD {
         let (valid, (status, body)) = send(*change).await;
         assert_eq!((valid, status, code(&body)), (false, 400, "notice-malformed"), "{place}: {body}");
-        let expected = format!("the notice has not the documented form at `data.billingStatus{place}`");
+        let expected = format!("the notice does not have the documented form at `data.billingStatus{place}`");
         assert!(body["detail"].as_str().unwrap().starts_with(&expected), "{place}: {body}");
     }
     for name in ["state", "checkedAt", "dueBy", "first", "latest", "problem"] {
@@ -490,8 +490,8 @@ async fn forms() {
     }
     // Parts that do not belong together; a time that would keep all later ones from counting.
     for (change, why, in_schema) in [
-        ((|s| s["latest"] = json!(null)) as Change, "the billing status has not what its state stands for", false),
-        (|s| s["state"] = json!("failed"), "the billing status has not what its state stands for", false),
+        ((|s| s["latest"] = json!(null)) as Change, "the billing status lacks what its state requires", false),
+        (|s| s["state"] = json!("failed"), "the billing status lacks what its state requires", false),
         (|s| s["checkedAt"] = json!("2026-11-22T10:05:01Z"), "`checkedAt` is in the future", true),
     ] {
         let (valid, (status, body)) = send(change).await;
@@ -526,7 +526,7 @@ async fn forms() {
 #[tokio::test]
 async fn a_restart_forgets_no_status() {
     let (mut world, stack) = connected().await;
-    assert_eq!(world.tell_status(&stack, "failed", HOUR).await.0, 200);
+    assert_eq!(world.notify_status(&stack, "failed", HOUR).await.0, 200);
     let before = world.connections().await;
     world.console.store.close().await;
     world.console.store = Store::open(&database_url(&world.directory)).await.unwrap();

@@ -137,7 +137,7 @@ async fn a_vendor_runs_it() {
 
     // Good and bad notices; what of each must be in no log.
     let mut secrets = vec![stack.token.clone(), SESSION_TOKEN.to_owned(), "AWS4-HMAC-SHA256".to_owned(), "Signature=".to_owned()];
-    let mut tell = async |event: Value, expected: u16| {
+    let mut notify = async |event: Value, expected: u16| {
         let now = now();
         let event = stack.prove(event, now);
         let request = stack.sign(event["id"].as_str().unwrap(), &event.to_string(), now);
@@ -150,19 +150,19 @@ async fn a_vendor_runs_it() {
         (event, body)
     };
     let at = now().replace_nanosecond(0).unwrap();
-    let (established, connected) = tell(stack.event("established", at), 200).await;
+    let (established, connected) = notify(stack.event("established", at), 200).await;
     sts.behave(Behaviour::Fixed(403, "text/xml", error_xml("ExpiredToken")));
-    tell(stack.event("updated", at), 403).await;
+    notify(stack.event("updated", at), 403).await;
     sts.behave(Behaviour::Fixed(500, "text/xml", String::new()));
-    tell(stack.event("updated", at), 503).await;
+    notify(stack.event("updated", at), 503).await;
     sts.behave(Behaviour::Honest);
     let mut malformed = stack.event("updated", at);
     malformed["data"]["regions"] = SESSION_TOKEN.into();
-    tell(malformed, 400).await;
+    notify(malformed, 400).await;
     let mut foreign = stack.event("updated", at);
     foreign["data"]["roleArn"] = "arn:aws:iam::444455556666:role/x".into();
-    tell(foreign, 422).await;
-    tell(stack.event("updated", at), 200).await;
+    notify(foreign, 422).await;
+    notify(stack.event("updated", at), 200).await;
 
     let connections = get(format!("{admin}/connections")).await.unwrap().text().await.unwrap();
     let listed: Value = serde_json::from_str(&connections).unwrap();
@@ -228,7 +228,7 @@ async fn requests_that_run_end_first() {
 
 /// A bad start says what is wrong, and ends.
 #[test]
-fn a_bad_start_is_told() {
+fn a_failed_start_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     certificate(directory.path(), "");
     let (good, missing) = (directory.path().join("cert.pem"), directory.path().join("missing.pem"));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{NOW, Stack, World};
+use crate::support::{NOW, Stack, TestConsole};
 
 /// Line ends, terminal escapes in both their forms, and JSON.
 const FORGED: &str = "x\n{\"level\":\"ERROR\",\"message\":\"forged\"}\r\n\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{85}\u{7f}\u{0}\"},{\"a\":\"\\<script>";
@@ -70,7 +70,7 @@ async fn a_name_in_a_notice_forges_no_line() {
     let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(log.clone()).finish();
     let _guard = tracing::subscriber::set_default(lines);
     for (name, stored, edit) in edits {
-        let world = World::new().await;
+        let world = TestConsole::new().await;
         let stack = world.stack("51af3dc0").await;
         let mut event = stack.event("established", NOW);
         let id = event["id"].as_str().unwrap().to_owned();
@@ -78,9 +78,9 @@ async fn a_name_in_a_notice_forges_no_line() {
         let request = stack.sign(&id, &stack.prove(event, NOW).to_string(), NOW);
         let (status, answer) = world.post(request).await;
         assert_eq!(status == 200, stored, "{name}: {answer}");
-        let told = answer["detail"].as_str().or(answer["message"].as_str()).unwrap();
+        let stated = answer["detail"].as_str().or(answer["message"].as_str()).unwrap();
         // The place of an unknown field is told, in letters and dots.
-        assert!(!has_control(told) && !told.contains(['{', '"', '\\']), "{name}: {told}");
+        assert!(!has_control(stated) && !stated.contains(['{', '"', '\\']), "{name}: {stated}");
 
         let connections = world.connections().await;
         assert_eq!(connections.len(), usize::from(stored), "{name}");
@@ -105,13 +105,13 @@ async fn a_name_in_a_notice_forges_no_line() {
 
 /// A name is what the customer wrote, also where a page would take it for its own: it travels as JSON, and comes back as it was.
 #[tokio::test]
-async fn a_name_is_kept_as_it_came() {
-    let world = World::new().await;
+async fn a_name_is_kept_unchanged() {
+    let world = TestConsole::new().await;
     for (number, name) in
         ["\"><script>alert(1)</script>", "Zürich \u{202e}gpj.exe", "' OR 1=1 --", "{{7*7}}"].into_iter().enumerate()
     {
         let stack = Stack { connection_name: name.to_owned(), ..world.stack(&format!("51af3dc{number}")).await };
-        assert_eq!(world.tell(&stack, "established", 0).await.0, 200, "{name}");
+        assert_eq!(world.notify(&stack, "established", 0).await.0, 200, "{name}");
         assert_eq!(world.connections().await[number]["data"]["connectionName"], name);
     }
 }

@@ -6,7 +6,9 @@ use hawser_console::{
     refusal::Refusal,
 };
 
-use crate::support::{ACCOUNT, Behaviour, NOW, OTHER_ACCOUNT, Stack, StsStub, World, code, error_xml, identity_xml, launch};
+use crate::support::{
+    ACCOUNT, Behaviour, NOW, OTHER_ACCOUNT, Stack, StsStub, TestConsole, code, error_xml, identity_xml, launch,
+};
 
 fn notice(kind: &str) -> Notice {
     let stack = Stack::new(&launch(1, None), "51af3dc0", "http://127.0.0.1:1/");
@@ -142,26 +144,26 @@ async fn answers_of_sts_over_the_wire() {
         ("another account", Behaviour::Fixed(200, xml, identity_xml(OTHER_ACCOUNT)), 403, "identity-mismatch"),
     ];
     for (name, behaviour, status, expected) in cases {
-        let world = World::new().await;
+        let world = TestConsole::new().await;
         let stack = world.stack("51af3dc0").await;
         world.sts.behave(behaviour);
-        let (given, body) = world.tell(&stack, "established", 0).await;
+        let (given, body) = world.notify(&stack, "established", 0).await;
         assert_eq!((given, code(&body)), (status, expected), "{name}: {body}");
         assert_eq!(world.connections().await.len(), 0, "{name}");
         // Nothing was kept: the same launch still works when STS does.
         world.sts.behave(Behaviour::Honest);
-        assert_eq!(world.tell(&stack, "established", 0).await.0, 200, "{name}");
+        assert_eq!(world.notify(&stack, "established", 0).await.0, 200, "{name}");
     }
 }
 
 /// A redirect is an answer like another, and not followed: the second STS would have said what we want to hear.
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let (world, elsewhere) = (World::new().await, StsStub::start().await);
+    let (world, elsewhere) = (TestConsole::new().await, StsStub::start().await);
     elsewhere.behave(Behaviour::Fixed(200, "text/xml", identity_xml(ACCOUNT)));
     world.sts.behave(Behaviour::Redirect(elsewhere.url.clone()));
     let stack = world.stack("51af3dc0").await;
-    let (status, body) = world.tell(&stack, "established", 0).await;
+    let (status, body) = world.notify(&stack, "established", 0).await;
     assert_eq!((status, code(&body)), (502, "sts-answer"), "{body}");
     assert_eq!((world.sts.calls(), elsewhere.calls()), (1, 0));
 }
@@ -169,7 +171,7 @@ async fn redirects_are_not_followed() {
 /// What our own checks cannot see, STS does: a signature that was made for something else.
 #[tokio::test]
 async fn a_signature_for_something_else_is_refused_by_sts() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
     // A good proof of another moment, with the date put forward: all of it well formed.
     let old = stack.prove(stack.event("established", NOW), NOW - time::Duration::minutes(20));

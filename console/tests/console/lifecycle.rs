@@ -6,14 +6,14 @@ use http::Request;
 use serde_json::json;
 use time::Duration;
 
-use crate::support::{ACCOUNT, NOW, REGION, Stack, World, code, database_url};
+use crate::support::{ACCOUNT, NOW, REGION, Stack, TestConsole, code, database_url};
 
 #[tokio::test]
-async fn a_connection_lives() {
-    let world = World::new().await;
+async fn a_connection_is_made_updated_and_removed() {
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
 
-    let (status, answer) = world.tell(&stack, "established", 0).await;
+    let (status, answer) = world.notify(&stack, "established", 0).await;
     assert_eq!((status, answer["message"].as_str()), (200, Some("connected")));
     let connections = world.connections().await;
     let [connection] = connections.as_slice() else { panic!("{connections:?}") };
@@ -55,15 +55,15 @@ async fn a_connection_lives() {
     assert_eq!(connections[0]["latestNotice"]["type"], "hawser.connection.removed");
 
     // Delete may be told twice, by another request.
-    let (status, last) = world.tell(&stack, "removed", 50 * 3600).await;
+    let (status, last) = world.notify(&stack, "removed", 50 * 3600).await;
     assert_eq!((status, last["message"].as_str()), (200, Some("disconnected")));
 }
 
 #[tokio::test]
 async fn the_same_notice_again_gets_the_same_answer() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
-    let first = world.tell(&stack, "established", 0).await;
+    let first = world.notify(&stack, "established", 0).await;
     assert_eq!(first.0, 200);
 
     // The same bytes: a retry.
@@ -93,19 +93,19 @@ async fn the_same_notice_again_gets_the_same_answer() {
 /// chance in it.
 #[tokio::test]
 async fn two_notices_in_one_second() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
-    assert_eq!(world.tell(&stack, "established", 0).await.0, 200);
-    assert_eq!(world.tell(&stack, "removed", 0).await.0, 200);
+    assert_eq!(world.notify(&stack, "established", 0).await.0, 200);
+    assert_eq!(world.notify(&stack, "removed", 0).await.0, 200);
     assert_eq!(world.connections().await[0]["state"], "removed");
 }
 
 /// An update and its rollback in one second: the stack told them one after the other, so the later arrival counts.
 #[tokio::test]
 async fn an_update_and_its_rollback_in_one_second() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
-    assert_eq!(world.tell(&stack, "established", 0).await.0, 200);
+    assert_eq!(world.notify(&stack, "established", 0).await.0, 200);
     // Ids are hashes: whichever of these is the larger one, the second word is the last.
     for (id, regions) in [("a", "eu-central-1"), ("b", "eu-north-1"), ("c", "eu-west-2"), ("0", "eu-west-3")] {
         let mut event = stack.event("updated", NOW);
@@ -119,16 +119,16 @@ async fn an_update_and_its_rollback_in_one_second() {
 /// F-1: a second stack from the same launch link fails, rolls back, and its removal leaves the first connection alone.
 #[tokio::test]
 async fn a_used_launch_and_its_rollback_touch_nothing() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let first = world.stack("51af3dc0").await;
-    assert_eq!(world.tell(&first, "established", 0).await.0, 200);
+    assert_eq!(world.notify(&first, "established", 0).await.0, 200);
     let before = world.connections().await;
 
     let second = Stack { stack_id: first.stack_id.replace("51af3dc0", "9999"), ..first.clone() };
     for (kind, seconds, status, expected) in
         [("established", 60, 403, "launch-used"), ("updated", 70, 403, "launch-used"), ("removed", 80, 404, "connection-unknown")]
     {
-        let (given, body) = world.tell(&second, kind, seconds).await;
+        let (given, body) = world.notify(&second, kind, seconds).await;
         assert_eq!((given, code(&body)), (status, expected), "{kind}: {body}");
     }
     assert_eq!(world.connections().await, before);
@@ -137,35 +137,35 @@ async fn a_used_launch_and_its_rollback_touch_nothing() {
 /// F-1: a removal signed with another connection's token does not remove this one, whatever it names.
 #[tokio::test]
 async fn a_removal_removes_its_own_connection_only() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let (first, second) = (world.stack("51af3dc0").await, world.stack("51af3dc1").await);
-    assert_eq!(world.tell(&first, "established", 0).await.0, 200);
-    assert_eq!(world.tell(&second, "established", 0).await.0, 200);
+    assert_eq!(world.notify(&first, "established", 0).await.0, 200);
+    assert_eq!(world.notify(&second, "established", 0).await.0, 200);
     let fresh = world.stack("51af3dc2").await;
     for key in [&second, &fresh] {
         let crossed = Stack { stack_id: first.stack_id.clone(), ..key.clone() };
-        let (status, body) = world.tell(&crossed, "removed", 60).await;
+        let (status, body) = world.notify(&crossed, "removed", 60).await;
         assert_eq!((status, code(&body)), (403, "launch-used"), "{body}");
     }
     assert!(world.connections().await.iter().all(|connection| connection["state"] == "connected"));
-    assert_eq!(world.tell(&second, "removed", 61).await.0, 200);
+    assert_eq!(world.notify(&second, "removed", 61).await.0, 200);
     let states: Vec<_> = world.connections().await.iter().map(|c| c["state"].clone()).collect();
     assert_eq!(states, ["connected", "removed"]);
 }
 
 /// F-28: nothing to remove is 404, which the handler takes as done; and it stays 404 when asked again.
 #[tokio::test]
-async fn removing_what_is_not_known_is_done() {
-    let world = World::new().await;
+async fn removing_what_is_unknown_succeeds() {
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
     for _ in 0..2 {
-        let (status, body) = world.tell(&stack, "removed", 0).await;
+        let (status, body) = world.notify(&stack, "removed", 0).await;
         assert_eq!((status, code(&body)), (404, "connection-unknown"), "{body}");
     }
     assert_eq!(world.sts.calls(), 1);
     // The launch was not used up by it: the customer deploys again from the same link.
     let again = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), ..stack.clone() };
-    assert_eq!(world.tell(&again, "established", 60).await.0, 200);
+    assert_eq!(world.notify(&again, "established", 60).await.0, 200);
     // Even that is not for strangers: without a proof nothing is remembered.
     let stranger = world.stack("51af3dc3").await;
     let mut event = stranger.prove(stranger.event("removed", NOW), world.now());
@@ -177,48 +177,48 @@ async fn removing_what_is_not_known_is_done() {
 /// F-29: the old stack's removal was lost, a new stack under a new launch takes over. F-12: what comes late from the old
 /// stack finds only the old connection.
 #[tokio::test]
-async fn a_new_stack_takes_over() {
-    let world = World::new().await;
+async fn a_new_stack_replaces_the_old_one() {
+    let world = TestConsole::new().await;
     let (old, new) = (world.stack("51af3dc0").await, world.stack("51af3dc1").await);
-    assert_eq!(world.tell(&old, "established", 0).await.0, 200);
-    let (status, answer) = world.tell(&new, "established", 3600).await;
+    assert_eq!(world.notify(&old, "established", 0).await.0, 200);
+    let (status, answer) = world.notify(&new, "established", 3600).await;
     assert_eq!(status, 200);
     assert_eq!(answer["message"], "connected; an earlier stack with this connection name is shown as replaced");
     let connections = world.connections().await;
     assert_eq!((&connections[0]["state"], &connections[0]["replacedBy"]), (&json!("replaced"), &answer["connectionId"]));
     assert_eq!((&connections[1]["state"], &connections[1]["replacedBy"]), (&json!("connected"), &json!(null)));
 
-    assert_eq!(world.tell(&old, "removed", 7200).await.0, 200);
+    assert_eq!(world.notify(&old, "removed", 7200).await.0, 200);
     let connections = world.connections().await;
     assert_eq!((&connections[0]["state"], &connections[1]["state"]), (&json!("removed"), &json!("connected")));
 
     // A connection of another name is nobody's replacement.
     let other = Stack { connection_name: "staging".to_owned(), ..world.stack("51af3dc2").await };
-    assert_eq!(world.tell(&other, "established", 7300).await.1["message"], "connected");
+    assert_eq!(world.notify(&other, "established", 7300).await.1["message"], "connected");
     assert_eq!(world.connections().await[1]["state"], "connected");
 }
 
 /// A stack updated with the parameters of a new launch link keeps its connection and changes its key.
 #[tokio::test]
 async fn a_stack_may_get_a_new_launch() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
-    let (_, first) = world.tell(&stack, "established", 0).await;
+    let (_, first) = world.notify(&stack, "established", 0).await;
     let fresh = world.stack("51af3dc0").await;
-    let (status, second) = world.tell(&fresh, "updated", 60).await;
+    let (status, second) = world.notify(&fresh, "updated", 60).await;
     assert_eq!((status, &second["connectionId"]), (200, &first["connectionId"]));
     assert_eq!(world.connections().await[0]["data"]["externalId"], fresh.external_id);
     // The update is rolled back: the earlier parameters are the stack's own as well.
-    assert_eq!(world.tell(&stack, "updated", 120).await.0, 200);
+    assert_eq!(world.notify(&stack, "updated", 120).await.0, 200);
     let connections = world.connections().await;
     assert_eq!((connections.len(), &connections[0]["data"]["externalId"]), (1, &json!(stack.external_id)));
 }
 
 #[tokio::test]
 async fn notices_at_the_same_moment_are_stored_once() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
-    let send = || async { world.tell(&stack, "established", 0).await };
+    let send = || async { world.notify(&stack, "established", 0).await };
     let (a, b, c, d) = tokio::join!(send(), send(), send(), send());
     assert_eq!(a.0, 200, "{a:?}");
     assert!(a == b && b == c && c == d, "{a:?} {b:?} {c:?} {d:?}");
@@ -227,7 +227,7 @@ async fn notices_at_the_same_moment_are_stored_once() {
     // Two stacks race for one launch: one gets it.
     let first = world.stack("a1").await;
     let second = Stack { stack_id: first.stack_id.replace("/a1", "/a2"), ..first.clone() };
-    let (a, b) = tokio::join!(world.tell(&first, "established", 0), world.tell(&second, "established", 0));
+    let (a, b) = tokio::join!(world.notify(&first, "established", 0), world.notify(&second, "established", 0));
     let mut statuses = [a.0, b.0];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 403], "{a:?} {b:?}");
@@ -237,10 +237,10 @@ async fn notices_at_the_same_moment_are_stored_once() {
 /// What was answered with 200 is there after a restart, and so is the memory of what was seen.
 #[tokio::test]
 async fn a_restart_forgets_nothing() {
-    let mut world = World::new().await;
+    let mut world = TestConsole::new().await;
     let (stack, gone) = (world.stack("51af3dc0").await, world.stack("51af3dc1").await);
-    let first = world.tell(&stack, "established", 0).await;
-    assert_eq!(world.tell(&gone, "removed", 10).await.0, 404);
+    let first = world.notify(&stack, "established", 0).await;
+    assert_eq!(world.notify(&gone, "removed", 10).await.0, 404);
     let before = world.connections().await;
 
     world.console.store.close().await;
@@ -249,9 +249,9 @@ async fn a_restart_forgets_nothing() {
     world.console.store = Store::open(&database_url(&world.directory)).await.unwrap();
 
     assert_eq!(world.connections().await, before);
-    assert_eq!(world.tell(&stack, "established", 0).await, first);
+    assert_eq!(world.notify(&stack, "established", 0).await, first);
     // F-34: the Create that its Delete overtook comes in after the restart.
-    let (status, answer) = world.tell(&gone, "established", 5).await;
+    let (status, answer) = world.notify(&gone, "established", 5).await;
     assert_eq!((status, answer["message"].as_str()), (200, Some("stored, but this stack has already been removed")));
     assert_eq!(world.connections().await[1]["state"], "removed");
     assert_eq!(world.sts.calls(), 3);
@@ -260,7 +260,7 @@ async fn a_restart_forgets_nothing() {
 /// What is stored holds no proof: nothing in the database could be sent to STS, or tell a signature.
 #[tokio::test]
 async fn proofs_are_not_stored() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
     let event = stack.prove(stack.event("established", NOW), NOW);
     let request = stack.sign(event["id"].as_str().unwrap(), &event.to_string(), NOW);
@@ -283,7 +283,7 @@ async fn proofs_are_not_stored() {
 
 #[tokio::test]
 async fn public_routes_are_two() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let public = || hawser_console::routes::public(world.console.clone());
     use tower::ServiceExt;
     for (request, status) in [
@@ -300,35 +300,35 @@ async fn public_routes_are_two() {
 /// F-9: a stack in each of two Regions of one account, each with its own launch: both connect, and each is a connection of its own.
 #[tokio::test]
 async fn an_account_may_have_a_stack_in_every_region() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let mut stacks = Vec::new();
     for (at, region) in [(0, "eu-west-1"), (60, "us-east-1"), (120, "ap-southeast-2")] {
         let stack = world.stack(&format!("51af3dc{at}")).await;
         let stack = Stack { connection_name: region.to_owned(), stack_id: stack.stack_id.replace(REGION, region), ..stack };
-        let (status, answer) = world.tell(&stack, "established", at).await;
+        let (status, answer) = world.notify(&stack, "established", at).await;
         assert_eq!((status, &answer["message"]), (200, &json!("connected")), "{region}: {answer}");
         stacks.push(stack);
     }
     let states = |connections: &[serde_json::Value]| connections.iter().map(|c| c["state"].clone()).collect::<Vec<_>>();
     assert_eq!(states(&world.connections().await), ["connected", "connected", "connected"]);
-    assert_eq!(world.tell(&stacks[1], "removed", 180).await.0, 200);
+    assert_eq!(world.notify(&stacks[1], "removed", 180).await.0, 200);
     assert_eq!(states(&world.connections().await), ["connected", "removed", "connected"]);
 }
 
 /// F-9: the same launch in every Region, as a StackSet passes it on: one stack gets it, and every other is told why it does not, in
 /// words that say what to do. Nothing of that reaches the first one.
 #[tokio::test]
-async fn one_launch_in_every_region_connects_one_stack_and_tells_the_others() {
-    let world = World::new().await;
+async fn one_launch_in_every_region_connects_one_stack_and_refuses_the_others() {
+    let world = TestConsole::new().await;
     let first = world.stack("51af3dc0").await;
-    assert_eq!(world.tell(&first, "established", 0).await.0, 200);
+    assert_eq!(world.notify(&first, "established", 0).await.0, 200);
     let before = world.connections().await;
     for region in ["us-east-1", "ap-southeast-2"] {
         let other = Stack { stack_id: first.stack_id.replace(REGION, region), ..first.clone() };
-        let (status, body) = world.tell(&other, "established", 60).await;
+        let (status, body) = world.notify(&other, "established", 60).await;
         assert_eq!((status, code(&body)), (403, "launch-used"), "{body}");
         assert!(body["detail"].as_str().unwrap().contains("ask the vendor for a new one, each connects one stack"), "{body}");
-        assert_eq!(world.tell(&other, "removed", 70).await.0, 404);
+        assert_eq!(world.notify(&other, "removed", 70).await.0, 404);
     }
     assert_eq!(world.connections().await, before);
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::support::{ACCOUNT, Stack, World};
+use crate::support::{ACCOUNT, Stack, TestConsole};
 
 fn order(body: &str) -> Request<Body> {
     Request::post("/launches").header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap()
@@ -12,7 +12,7 @@ fn order(body: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn a_launch_is_made_and_used() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let (status, launch) = world.operate(order("{\"accountId\":\"111122223333\",\"expiresInHours\":2}")).await;
     assert_eq!(status, 201);
     assert_eq!(launch["accountId"], ACCOUNT);
@@ -23,14 +23,14 @@ async fn a_launch_is_made_and_used() {
         external_id: launch["externalId"].as_str().unwrap().to_owned(),
         ..world.stack("51af3dc0").await
     };
-    assert_eq!(world.tell(&stack, "established", 0).await.0, 200);
+    assert_eq!(world.notify(&stack, "established", 0).await.0, 200);
     assert_eq!(world.connections().await[0]["launchId"], launch["launchId"]);
     assert!(!Value::from(world.connections().await).to_string().contains("whsec_"));
 }
 
 #[tokio::test]
-async fn launches_are_all_different() {
-    let world = World::new().await;
+async fn launches_are_unique() {
+    let world = TestConsole::new().await;
     let (mut tokens, mut ids) = (Vec::new(), Vec::new());
     for _ in 0..20 {
         let (status, launch) = world.operate(order("{}")).await;
@@ -47,7 +47,7 @@ async fn launches_are_all_different() {
 
 #[tokio::test]
 async fn bad_orders() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     for (body, expected) in [
         ("", 400),
         ("[]", 400),
@@ -67,7 +67,7 @@ async fn bad_orders() {
 
 #[tokio::test]
 async fn only_loopback_names_are_answered() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     for (host, expected) in [
         ("127.0.0.1:8444", 200),
         ("localhost:8444", 200),
@@ -82,10 +82,10 @@ async fn only_loopback_names_are_answered() {
 
 #[tokio::test]
 async fn connections_come_in_pages() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     for number in 0..5 {
         let stack = Stack { connection_name: format!("connection-{number}"), ..world.stack(&format!("5{number}")).await };
-        assert_eq!(world.tell(&stack, "established", 0).await.0, 200);
+        assert_eq!(world.notify(&stack, "established", 0).await.0, 200);
     }
     let (mut names, mut path) = (Vec::new(), "/connections?limit=2".to_owned());
     for page in [2, 2, 1] {

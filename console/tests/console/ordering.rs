@@ -3,7 +3,7 @@
 
 use hawser_console::{
     launch::Launch,
-    ledger::Verdict,
+    ledger::Answer,
     notice::Notice,
     store::{State, Store},
 };
@@ -13,15 +13,15 @@ use time::{Duration, OffsetDateTime};
 use crate::support::{ACCOUNT, NOW, Stack, launch};
 
 /// (stack, kind, seconds). The first stack is created, updated and deleted; the second is created in its place.
-type Told = (usize, &'static str, i64);
+type ReceivedNotice = (usize, &'static str, i64);
 
-const APART: [Told; 5] =
+const APART: [ReceivedNotice; 5] =
     [(0, "established", 0), (0, "updated", 10), (0, "removed", 20), (1, "established", 30), (1, "updated", 40)];
 /// The second stack is made before the first one's last words.
-const INTERLEAVED: [Told; 5] =
+const INTERLEAVED: [ReceivedNotice; 5] =
     [(0, "established", 0), (1, "established", 10), (0, "updated", 20), (1, "removed", 30), (0, "removed", 40)];
 /// Notices carry seconds, and everything may happen in one.
-const AT_ONCE: [Told; 4] = [(0, "established", 0), (0, "updated", 0), (0, "removed", 0), (1, "established", 0)];
+const AT_ONCE: [ReceivedNotice; 4] = [(0, "established", 0), (0, "updated", 0), (0, "removed", 0), (1, "established", 0)];
 
 /// F-12, F-34.
 #[tokio::test]
@@ -31,11 +31,12 @@ async fn what_remains_does_not_depend_on_the_order() {
     let mut history = 0;
     for story in [APART.as_slice(), &INTERLEAVED, &AT_ONCE] {
         for chosen in 1_usize..1 << story.len() {
-            let told: Vec<Told> = story.iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1).map(|(_, t)| *t).collect();
-            for order in orders(&told) {
+            let stated: Vec<ReceivedNotice> =
+                story.iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1).map(|(_, t)| *t).collect();
+            for order in orders(&stated) {
                 history += 1;
                 let found = play(&store, history, &order).await;
-                assert_eq!(found, expected(&told), "arrived as {order:?}");
+                assert_eq!(found, expected(&stated), "arrived as {order:?}");
             }
         }
     }
@@ -44,13 +45,13 @@ async fn what_remains_does_not_depend_on_the_order() {
 }
 
 /// State of a stack's connection, and the kind of notice that described it last.
-type Standing = Option<(State, &'static str)>;
+type ShownConnection = Option<(State, &'static str)>;
 
 /// What must remain, worked out from the whole set without looking at any order of arrival.
-fn expected(told: &[Told]) -> [Standing; 2] {
+fn expected(stated: &[ReceivedNotice]) -> [ShownConnection; 2] {
     let rank = |kind: &str| ["established", "updated", "removed"].iter().position(|k| *k == kind);
     let of = |stack: usize| {
-        let mut own: Vec<Told> = told.iter().copied().filter(|(s, ..)| *s == stack).collect();
+        let mut own: Vec<ReceivedNotice> = stated.iter().copied().filter(|(s, ..)| *s == stack).collect();
         own.sort_by_key(|(_, kind, seconds)| (*seconds, rank(kind)));
         own
     };
@@ -69,7 +70,7 @@ fn expected(told: &[Told]) -> [Standing; 2] {
 }
 
 /// Plays one order of arrival, with an account, stacks and launches of its own.
-async fn play(store: &Store, history: usize, order: &[Told]) -> [Standing; 2] {
+async fn play(store: &Store, history: usize, order: &[ReceivedNotice]) -> [ShownConnection; 2] {
     let account = format!("{history:012}");
     let mut stacks = Vec::new();
     for number in 0..2 {
@@ -103,19 +104,19 @@ async fn record(store: &Store, stack: &Stack, launch: &Launch, kind: &str, time:
     event["data"]["proof"] = serde_json::json!({"method": "", "url": "", "headers": {}, "body": ""});
     let body = Value::to_string(&event);
     let notice = Notice::parse(body.as_bytes(), event["id"].as_str().unwrap(), arrived).unwrap();
-    let verdict = store.record(&notice, launch, "arn", arrived).await.unwrap();
+    let answer = store.record(&notice, launch, "arn", arrived).await.unwrap();
     if kind != "removed" {
-        assert!(matches!(verdict, Verdict::Taken { .. }));
+        assert!(matches!(answer, Answer::Accepted { .. }));
     }
 }
 
-fn orders(told: &[Told]) -> Vec<Vec<Told>> {
-    if told.is_empty() {
+fn orders(stated: &[ReceivedNotice]) -> Vec<Vec<ReceivedNotice>> {
+    if stated.is_empty() {
         return vec![Vec::new()];
     }
     let mut all = Vec::new();
-    for first in 0..told.len() {
-        let mut rest = told.to_vec();
+    for first in 0..stated.len() {
+        let mut rest = stated.to_vec();
         let first = rest.remove(first);
         all.extend(orders(&rest).into_iter().map(|mut order| {
             order.insert(0, first);

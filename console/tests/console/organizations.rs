@@ -5,7 +5,7 @@ use http::Request;
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{ACCOUNT, NOW, OTHER_ACCOUNT, Stack, World, code};
+use crate::support::{ACCOUNT, NOW, OTHER_ACCOUNT, Stack, TestConsole, code};
 
 const ORGANIZATION: &str = "o-exampleorgid";
 const THIRD_ACCOUNT: &str = "777788889999";
@@ -14,23 +14,23 @@ const HOUR: i64 = 3600;
 /// A stack of a roll-out, and what it says of its organization.
 struct Rollout {
     launch: Value,
-    told: Value,
+    stated: Value,
 }
 
 impl Rollout {
-    async fn of(world: &World, organization: Value, hours: u32) -> Self {
+    async fn of(world: &TestConsole, organization: Value, hours: u32) -> Self {
         let order = json!({"organization": organization, "expiresInHours": hours}).to_string();
         let request = Request::post("/launches").header("content-type", "application/json").body(Body::from(order)).unwrap();
         let (status, launch) = world.operate(request).await;
         assert_eq!(status, 201, "{launch}");
-        Self { launch, told: facts(ORGANIZATION, ACCOUNT) }
+        Self { launch, stated: facts(ORGANIZATION, ACCOUNT) }
     }
 
     fn in_organization(&self, id: &str, management_account: &str) -> Self {
-        Self { launch: self.launch.clone(), told: facts(id, management_account) }
+        Self { launch: self.launch.clone(), stated: facts(id, management_account) }
     }
 
-    async fn stack(&self, world: &World, account: &str, uuid: &str) -> Stack {
+    async fn stack(&self, world: &TestConsole, account: &str, uuid: &str) -> Stack {
         let text = |name: &str| self.launch[name].as_str().unwrap().to_owned();
         Stack {
             account: account.to_owned(),
@@ -42,11 +42,11 @@ impl Rollout {
     }
 
     /// A good notice `hours` after the start.
-    async fn tell(&self, world: &World, stack: &Stack, kind: &str, hours: i64) -> (u16, Value) {
+    async fn notify(&self, world: &TestConsole, stack: &Stack, kind: &str, hours: i64) -> (u16, Value) {
         let at = NOW + Duration::seconds(hours * HOUR);
         world.set_clock(at);
         let mut event = stack.event(kind, at);
-        event["data"]["organization"] = self.told.clone();
+        event["data"]["organization"] = self.stated.clone();
         world.post(stack.send(event, at)).await
     }
 }
@@ -55,20 +55,20 @@ fn facts(id: &str, management_account: &str) -> Value {
     json!({"accountRole": "member", "managementAccountId": management_account, "organizationId": id, "featureSet": "ALL"})
 }
 
-async fn states(world: &World) -> Vec<(String, String)> {
+async fn states(world: &TestConsole) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     world.connections().await.iter().map(|one| (text(&one["data"]["accountId"]), text(&one["state"]))).collect()
 }
 
 #[tokio::test]
 async fn each_account_of_an_organization_is_connected_once() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let rollout = Rollout::of(&world, json!({}), 24).await;
     assert_eq!(rollout.launch["organization"], json!({"organizationId": null, "managementAccountId": null}));
     for (account, uuid) in [(ACCOUNT, "a1"), (OTHER_ACCOUNT, "b1"), (THIRD_ACCOUNT, "c1")] {
         let stack = rollout.stack(&world, account, uuid).await;
-        assert_eq!(rollout.tell(&world, &stack, "established", 0).await.0, 200, "{account}");
-        assert_eq!(rollout.tell(&world, &stack, "updated", 1).await.0, 200, "{account}");
+        assert_eq!(rollout.notify(&world, &stack, "established", 0).await.0, 200, "{account}");
+        assert_eq!(rollout.notify(&world, &stack, "updated", 1).await.0, 200, "{account}");
     }
     let connected = |account: &str| (account.to_owned(), "connected".to_owned());
     assert_eq!(states(&world).await, [ACCOUNT, OTHER_ACCOUNT, THIRD_ACCOUNT].map(connected));
@@ -77,38 +77,38 @@ async fn each_account_of_an_organization_is_connected_once() {
     }
     // A second stack in one of them, for example in another Region (F-9).
     let second = rollout.stack(&world, OTHER_ACCOUNT, "b2").await;
-    let (status, problem) = rollout.tell(&world, &second, "established", 2).await;
+    let (status, problem) = rollout.notify(&world, &second, "established", 2).await;
     assert_eq!((status, code(&problem)), (403, "launch-used-in-account"));
     // It is nobody's, so its rollback removes nothing; the first one's updates still count.
-    let (status, problem) = rollout.tell(&world, &second, "removed", 2).await;
+    let (status, problem) = rollout.notify(&world, &second, "removed", 2).await;
     assert_eq!((status, code(&problem)), (404, "connection-unknown"));
     let first = rollout.stack(&world, OTHER_ACCOUNT, "b1").await;
-    assert_eq!(rollout.tell(&world, &first, "updated", 3).await.0, 200);
+    assert_eq!(rollout.notify(&world, &first, "updated", 3).await.0, 200);
     assert_eq!(states(&world).await, [ACCOUNT, OTHER_ACCOUNT, THIRD_ACCOUNT].map(connected));
 }
 
 /// An account that leaves its organizational unit and comes back gets another stack from the same StackSet (F-12).
 #[tokio::test]
 async fn an_account_that_was_removed_may_come_back() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let rollout = Rollout::of(&world, json!({}), 24).await;
     let first = rollout.stack(&world, OTHER_ACCOUNT, "b1").await;
-    assert_eq!(rollout.tell(&world, &first, "established", 0).await.0, 200);
-    assert_eq!(rollout.tell(&world, &first, "removed", 1).await.0, 200);
+    assert_eq!(rollout.notify(&world, &first, "established", 0).await.0, 200);
+    assert_eq!(rollout.notify(&world, &first, "removed", 1).await.0, 200);
     let second = rollout.stack(&world, OTHER_ACCOUNT, "b2").await;
-    assert_eq!(rollout.tell(&world, &second, "established", 2).await.0, 200);
+    assert_eq!(rollout.notify(&world, &second, "established", 2).await.0, 200);
     let state = |state: &str| (OTHER_ACCOUNT.to_owned(), state.to_owned());
     assert_eq!(states(&world).await, [state("removed"), state("connected")]);
     // From then on the launch is the second one's.
-    let (status, problem) = rollout.tell(&world, &first, "updated", 3).await;
+    let (status, problem) = rollout.notify(&world, &first, "updated", 3).await;
     assert_eq!((status, code(&problem)), (403, "launch-used-in-account"));
-    assert_eq!(rollout.tell(&world, &second, "removed", 4).await.0, 200);
+    assert_eq!(rollout.notify(&world, &second, "removed", 4).await.0, 200);
     assert_eq!(states(&world).await, [state("removed"), state("removed")]);
 }
 
 #[tokio::test]
 async fn other_organizations_are_refused() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     for (known, name) in [
         (json!({"organizationId": ORGANIZATION}), "its id"),
         (json!({"managementAccountId": ACCOUNT}), "its management account"),
@@ -118,69 +118,69 @@ async fn other_organizations_are_refused() {
         let uuid = |n: usize| format!("{n}{}", name.replace(' ', "-"));
         if known == json!({}) {
             let first = rollout.stack(&world, THIRD_ACCOUNT, &uuid(0)).await;
-            assert_eq!(rollout.tell(&world, &first, "established", 0).await.0, 200);
+            assert_eq!(rollout.notify(&world, &first, "established", 0).await.0, 200);
         }
         let stranger = rollout.stack(&world, OTHER_ACCOUNT, &uuid(1)).await;
         let other = rollout.in_organization("o-anotherorgid", OTHER_ACCOUNT);
         let calls = world.sts.calls();
-        let (status, problem) = other.tell(&world, &stranger, "established", 0).await;
+        let (status, problem) = other.notify(&world, &stranger, "established", 0).await;
         assert_eq!((status, code(&problem)), (403, "launch-of-other-organization"), "{name}");
         let outside = rollout.in_organization("", "");
-        let (status, problem) = outside.tell(&world, &stranger, "established", 0).await;
+        let (status, problem) = outside.notify(&world, &stranger, "established", 0).await;
         assert_eq!((status, code(&problem)), (403, "launch-outside-organization"), "{name}");
         assert_eq!(world.sts.calls(), calls, "{name}: STS was asked");
-        assert_eq!(rollout.tell(&world, &stranger, "established", 0).await.0, 200, "{name}");
+        assert_eq!(rollout.notify(&world, &stranger, "established", 0).await.0, 200, "{name}");
         // Once connected, the account stays so wherever it goes, and can always say that it leaves.
-        assert_eq!(other.tell(&world, &stranger, "updated", 1).await.0, 200, "{name}");
-        assert_eq!(outside.tell(&world, &stranger, "removed", 2).await.0, 200, "{name}");
+        assert_eq!(other.notify(&world, &stranger, "updated", 1).await.0, 200, "{name}");
+        assert_eq!(outside.notify(&world, &stranger, "removed", 2).await.0, 200, "{name}");
     }
 }
 
 /// What one management account paid for, another one cannot take over by the same organization id.
 #[tokio::test]
 async fn the_first_stack_says_which_organization_it_is() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let rollout = Rollout::of(&world, json!({"organizationId": ORGANIZATION}), 24).await;
     let first = rollout.stack(&world, ACCOUNT, "a1").await;
-    assert_eq!(rollout.tell(&world, &first, "established", 0).await.0, 200);
+    assert_eq!(rollout.notify(&world, &first, "established", 0).await.0, 200);
     let second = rollout.stack(&world, OTHER_ACCOUNT, "b1").await;
     let lying = rollout.in_organization(ORGANIZATION, OTHER_ACCOUNT);
-    let (status, problem) = lying.tell(&world, &second, "established", 0).await;
+    let (status, problem) = lying.notify(&world, &second, "established", 0).await;
     assert_eq!((status, code(&problem)), (403, "launch-of-other-organization"));
 }
 
 #[tokio::test]
 async fn accounts_may_join_until_the_launch_expires() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let rollout = Rollout::of(&world, json!({}), 8784).await;
     let first = rollout.stack(&world, ACCOUNT, "a1").await;
-    assert_eq!(rollout.tell(&world, &first, "established", 0).await.0, 200);
+    assert_eq!(rollout.notify(&world, &first, "established", 0).await.0, 200);
     let late = rollout.stack(&world, OTHER_ACCOUNT, "b1").await;
-    assert_eq!(rollout.tell(&world, &late, "established", 8783).await.0, 200);
+    assert_eq!(rollout.notify(&world, &late, "established", 8783).await.0, 200);
     let (status, problem) = {
         let too_late = rollout.stack(&world, THIRD_ACCOUNT, "c1").await;
-        rollout.tell(&world, &too_late, "established", 8784).await
+        rollout.notify(&world, &too_late, "established", 8784).await
     };
     assert_eq!((status, code(&problem)), (403, "launch-expired"));
     // What is connected stays so.
-    assert_eq!(rollout.tell(&world, &late, "updated", 9000).await.0, 200);
+    assert_eq!(rollout.notify(&world, &late, "updated", 9000).await.0, 200);
 }
 
 /// A stack without its external id in hand, whose Create was never heard: the launch is found by the stack.
 #[tokio::test]
 async fn a_removal_without_external_id_finds_the_launch() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let rollout = Rollout::of(&world, json!({}), 24).await;
     let stack = rollout.stack(&world, OTHER_ACCOUNT, "b1").await;
-    assert_eq!(rollout.tell(&world, &stack, "established", 0).await.0, 200);
+    assert_eq!(rollout.notify(&world, &stack, "established", 0).await.0, 200);
     let nameless = Stack { external_id: String::new(), ..stack };
-    assert_eq!(rollout.tell(&world, &nameless, "removed", 1).await.0, 200);
+    assert_eq!(rollout.notify(&world, &nameless, "removed", 1).await.0, 200);
     assert_eq!(states(&world).await, [(OTHER_ACCOUNT.to_owned(), "removed".to_owned())]);
 }
 
 #[tokio::test]
 async fn bad_orders() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     for (body, expected) in [
         ("{\"organization\":{},\"accountId\":\"111122223333\"}", 422),
         ("{\"organization\":{\"organizationId\":\"r-root\"}}", 422),

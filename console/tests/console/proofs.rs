@@ -17,7 +17,7 @@ fn stack() -> Stack {
 }
 
 /// The proof of an event, at a time, by a console with this audience.
-fn check_at(event: &Value, trust: &Trust, audience: &str, now: OffsetDateTime) -> Result<proof::Forward, Refusal> {
+fn check_at(event: &Value, trust: &Trust, audience: &str, now: OffsetDateTime) -> Result<proof::StsRequest, Refusal> {
     let notice = Notice::parse(event.to_string().as_bytes(), event["id"].as_str().unwrap(), now)?;
     proof::check(&notice, trust, audience, now)
 }
@@ -29,13 +29,13 @@ fn good() -> Value {
 #[test]
 fn a_handlers_proof_is_forwarded_as_it_is() {
     let event = good();
-    let forward = check_at(&event, &Trust::Aws, AUDIENCE, NOW).unwrap();
-    assert_eq!(forward.url, STS_URL);
-    let sent: Vec<&str> = forward.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let sts_request = check_at(&event, &Trust::Aws, AUDIENCE, NOW).unwrap();
+    assert_eq!(sts_request.url, STS_URL);
+    let sent: Vec<&str> = sts_request.headers.iter().map(|(name, _)| name.as_str()).collect();
     let expected =
         ["authorization", "content-type", "x-amz-date", "x-amz-security-token", "x-hawser-audience", "x-hawser-data-sha256"];
     assert_eq!(sent, expected);
-    assert!(!format!("{forward:?}").contains("Signature="));
+    assert!(!format!("{sts_request:?}").contains("Signature="));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn nothing_but_a_handlers_proof_is_forwarded() {
             |p| p["headers"]["x-hawser-audience"] = json!("hawser.example.com"),
             "it was made for another vendor",
         ),
-        ("another data hash", |p| p["headers"]["x-hawser-data-sha256"] = json!("0".repeat(64)), "it vouches for other data"),
+        ("another data hash", |p| p["headers"]["x-hawser-data-sha256"] = json!("0".repeat(64)), "it covers other data"),
         ("a header split by a line break", |p| p["headers"]["x-amz-security-token"] = json!("a\r\nhost: evil"), "not plain text"),
         ("an empty session token", |p| p["headers"]["x-amz-security-token"] = json!(""), "not plain text"),
         ("a huge session token", |p| p["headers"]["x-amz-security-token"] = json!("a".repeat(9000)), "not plain text"),
@@ -107,26 +107,34 @@ fn nothing_but_a_handlers_proof_is_forwarded() {
         (
             "a session token taken out",
             |p| drop(p["headers"].as_object_mut().unwrap().remove("x-amz-security-token")),
-            "a header of it is not signed",
+            "one of its headers is not signed",
         ),
-        ("audience not signed", |p| unsign(p, "x-hawser-audience"), "a header of it is not signed"),
-        ("data hash not signed", |p| unsign(p, "x-hawser-data-sha256"), "a header of it is not signed"),
-        ("host not signed", |p| unsign(p, "host"), "a header of it is not signed"),
-        ("date not signed", |p| unsign(p, "x-amz-date"), "a header of it is not signed"),
-        ("session token not signed", |p| unsign(p, "x-amz-security-token"), "a header of it is not signed"),
-        ("content type not signed", |p| unsign(p, "content-type"), "a header of it is not signed"),
-        ("a header signed twice", |p| swap(p, "=content-type;", "=content-type;content-type;"), "a header of it is not signed"),
+        ("audience not signed", |p| unsign(p, "x-hawser-audience"), "one of its headers is not signed"),
+        ("data hash not signed", |p| unsign(p, "x-hawser-data-sha256"), "one of its headers is not signed"),
+        ("host not signed", |p| unsign(p, "host"), "one of its headers is not signed"),
+        ("date not signed", |p| unsign(p, "x-amz-date"), "one of its headers is not signed"),
+        ("session token not signed", |p| unsign(p, "x-amz-security-token"), "one of its headers is not signed"),
+        ("content type not signed", |p| unsign(p, "content-type"), "one of its headers is not signed"),
+        (
+            "a header signed twice",
+            |p| swap(p, "=content-type;", "=content-type;content-type;"),
+            "one of its headers is not signed",
+        ),
         (
             "a header signed that is not sent",
             |p| swap(p, ";x-amz-date;", ";x-amz-date;x-amz-expires;"),
-            "a header of it is not signed",
+            "one of its headers is not signed",
         ),
-        ("signed in capitals", |p| swap(p, ";host;", ";Host;"), "a header of it is not signed"),
-        ("another algorithm", |p| swap(p, "AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"), "not of the AWS4-HMAC-SHA256 form"),
+        ("signed in capitals", |p| swap(p, ";host;", ";Host;"), "one of its headers is not signed"),
+        (
+            "another algorithm",
+            |p| swap(p, "AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"),
+            "does not have the AWS4-HMAC-SHA256 form",
+        ),
         (
             "a second credential",
             |p| swap(p, "SignedHeaders", "Credential=A/20261122/eu-west-1/sts/aws4_request, SignedHeaders"),
-            "not of the AWS4",
+            "does not have the AWS4",
         ),
         (
             "a short signature",
@@ -134,13 +142,17 @@ fn nothing_but_a_handlers_proof_is_forwarded() {
                 p["headers"]["authorization"] =
                     json!(p["headers"]["authorization"].as_str().unwrap().trim_end_matches(|c: char| c.is_ascii_hexdigit()))
             },
-            "not of the AWS4",
+            "does not have the AWS4",
         ),
         ("another Region's scope", |p| swap(p, "/eu-west-1/", "/us-east-1/"), "its scope is not"),
         ("another service's scope", |p| swap(p, "/sts/", "/iam/"), "its scope is not"),
         ("another day's scope", |p| swap(p, "/20261122/", "/20261121/"), "its scope is not"),
-        ("a date without time", |p| p["headers"]["x-amz-date"] = json!("20261122"), "its date is not of the form"),
-        ("a date with an offset", |p| p["headers"]["x-amz-date"] = json!("20261122T100000+0000"), "its date is not of the form"),
+        ("a date without time", |p| p["headers"]["x-amz-date"] = json!("20261122"), "its date does not have the form"),
+        (
+            "a date with an offset",
+            |p| p["headers"]["x-amz-date"] = json!("20261122T100000+0000"),
+            "its date does not have the form",
+        ),
     ];
     for (name, change, expected) in cases {
         let mut event = good();
@@ -174,7 +186,7 @@ fn data_altered_after_the_proof_is_refused() {
             _ => json!(format!("{text}x")),
         };
         match check_at(&altered, &Trust::Aws, AUDIENCE, NOW) {
-            Err(Refusal::Proof(why)) => assert_eq!(why, "it vouches for other data than the notice has", "{pointer}"),
+            Err(Refusal::Proof(why)) => assert_eq!(why, "it covers other data than the notice's", "{pointer}"),
             Err(Refusal::Inconsistent(_) | Refusal::Malformed(_)) => {}
             other => panic!("{pointer}: {other:?}"),
         }
@@ -182,7 +194,7 @@ fn data_altered_after_the_proof_is_refused() {
 }
 
 #[test]
-fn a_proof_has_its_time() {
+fn a_proof_is_valid_for_a_limited_time() {
     let event = good();
     let at = |seconds: i64| check_at(&event, &Trust::Aws, AUDIENCE, NOW + Duration::seconds(seconds)).map(drop);
     assert_eq!(at(15 * 60), Ok(()));

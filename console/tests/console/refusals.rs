@@ -6,9 +6,9 @@ use http::Request;
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{ACCOUNT, NOW, OTHER_ACCOUNT, SESSION_TOKEN, Stack, World, billing_status, code};
+use crate::support::{ACCOUNT, NOW, OTHER_ACCOUNT, SESSION_TOKEN, Stack, TestConsole, billing_status, code};
 
-async fn assert_refused(world: &World, request: Request<Body>, status: u16, expected: &str) -> Value {
+async fn assert_refused(world: &TestConsole, request: Request<Body>, status: u16, expected: &str) -> Value {
     let calls = world.sts.calls();
     let (given, body) = world.post(request).await;
     assert_eq!((given, code(&body)), (status, expected), "{body}");
@@ -20,7 +20,7 @@ async fn assert_refused(world: &World, request: Request<Body>, status: u16, expe
 
 #[tokio::test]
 async fn signatures() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
     let good = || stack.send(stack.event("established", NOW), NOW);
 
@@ -70,7 +70,7 @@ async fn signatures() {
 #[tokio::test]
 async fn signatures_have_their_time() {
     for (seconds, accepted) in [(-301, false), (-300, true), (300, true), (301, false)] {
-        let world = World::new().await;
+        let world = TestConsole::new().await;
         let stack = world.stack("51af3dc0").await;
         let event = stack.prove(stack.event("established", NOW), NOW);
         let request = stack.sign(event["id"].as_str().unwrap(), &event.to_string(), NOW + Duration::seconds(seconds));
@@ -117,7 +117,7 @@ async fn forms() {
             export.insert("nome".to_owned(), json!("x"));
         }),
     ];
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
     for (place, change) in cases {
         let mut event = stack.prove(stack.event("established", NOW), NOW);
@@ -139,7 +139,7 @@ async fn forms() {
 /// A name that comes twice: one reader would see the first, another the second.
 #[tokio::test]
 async fn names_that_come_twice() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
     let event = stack.prove(stack.event("established", NOW), NOW);
     let (id, text) = (event["id"].as_str().unwrap(), event.to_string());
@@ -163,7 +163,7 @@ async fn names_that_come_twice() {
 
 #[tokio::test]
 async fn bodies_that_are_no_notices() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
     for body in ["", "null", "[]", "{", "\u{feff}{}", "{\"data\":{}}", &"[".repeat(20_000)] {
         assert_refused(&world, stack.sign("0", body, NOW), 400, "notice-malformed").await;
@@ -180,7 +180,7 @@ async fn bodies_that_are_no_notices() {
 /// The `webhook-id` that was signed is the event's id.
 #[tokio::test]
 async fn the_id_is_one() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
     let event = stack.prove(stack.event("established", NOW), NOW);
     let request = stack.sign("0123456789abcdef0123456789abcdef", &event.to_string(), NOW);
@@ -189,7 +189,7 @@ async fn the_id_is_one() {
 
 #[tokio::test]
 async fn launches() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     // An expired launch.
     let stack = world.stack("51af3dc0").await;
     let late = NOW + Duration::hours(24);
@@ -210,7 +210,7 @@ async fn launches() {
 /// F-39: the external id is the vendor's. The customer's edit of the parameter does not become the connection's.
 #[tokio::test]
 async fn the_external_id_is_never_taken_from_the_notice() {
-    let world = World::new().await;
+    let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
     let edited = Stack {
         external_id: "my-own".to_owned(),
@@ -220,7 +220,7 @@ async fn the_external_id_is_never_taken_from_the_notice() {
     };
     assert_refused(&world, edited.send(edited.event("established", NOW), NOW), 401, "signature-unknown").await;
     // Once the stack is known its key is found by the stack, and the edit is named.
-    assert_eq!(world.tell(&stack, "established", 0).await.0, 200);
+    assert_eq!(world.notify(&stack, "established", 0).await.0, 200);
     for (kind, external_id) in [("updated", "my-own"), ("updated", ""), ("removed", "my-own")] {
         let edited = Stack {
             external_id: external_id.to_owned(),
@@ -228,7 +228,7 @@ async fn the_external_id_is_never_taken_from_the_notice() {
             stack_id: stack.stack_id.clone(),
             ..world.stack(kind).await
         };
-        let (status, body) = world.tell(&edited, kind, 60).await;
+        let (status, body) = world.notify(&edited, kind, 60).await;
         assert_eq!((status, code(&body)), (403, "external-id"), "{kind} `{external_id}`: {body}");
     }
     let connections = world.connections().await;

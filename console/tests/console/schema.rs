@@ -60,13 +60,13 @@ fn good_notices_are_valid() {
     with_keys["data"]["accessKeySecretArn"] =
         json!("arn:aws:secretsmanager:eu-west-1:111122223333:secret:VendorAccessKeySecret-1A2b3C");
     with_keys["data"]["accessKeyId"] = json!("AKIAIOSFODNN7EXAMPLE");
-    let mut long_lived_key = example();
-    long_lived_key["data"]["proof"]["headers"].as_object_mut().unwrap().remove("x-amz-security-token");
+    let mut long_term_key = example();
+    long_term_key["data"]["proof"]["headers"].as_object_mut().unwrap().remove("x-amz-security-token");
     let status = |state| stack.prove(stack.status_event(state, NOW), NOW);
     let connection =
         [example(), sent("established"), sent("updated"), sent("removed"), empty_removal(example()), role_only, with_keys];
     let statuses = [status_example(), status("waiting"), status("delivered"), status("stalled"), status("failed")];
-    for event in connection.into_iter().chain(statuses).chain([long_lived_key]) {
+    for event in connection.into_iter().chain(statuses).chain([long_term_key]) {
         let errors: Vec<String> = schema.iter_errors(&event).map(|e| format!("{}: {e}", e.instance_path())).collect();
         assert!(errors.is_empty(), "{errors:?}");
         assert!(parses(&event), "{event}");

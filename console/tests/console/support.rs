@@ -218,7 +218,6 @@ fn signature_headers(
 pub(crate) enum Behaviour {
     /// Checks the signature and names whoever signed.
     Honest,
-    /// Always this.
     Fixed(u16, &'static str, String),
     /// Honest, after a while.
     Slow(std::time::Duration),
@@ -326,7 +325,7 @@ pub(crate) fn error_xml(code: &str) -> String {
 }
 
 /// A console on a database of its own, with an STS and a clock that tests set.
-pub(crate) struct World {
+pub(crate) struct TestConsole {
     pub(crate) console: Console,
     pub(crate) sts: StsStub,
     pub(crate) directory: tempfile::TempDir,
@@ -334,7 +333,7 @@ pub(crate) struct World {
     launches: AtomicUsize,
 }
 
-impl World {
+impl TestConsole {
     pub(crate) async fn new() -> Self {
         let (sts, directory) = (StsStub::start().await, tempfile::tempdir().unwrap());
         let clock = Arc::new(AtomicI64::new(NOW.unix_timestamp()));
@@ -375,14 +374,14 @@ impl World {
     }
 
     /// A good notice `seconds` after the start, sent at that moment.
-    pub(crate) async fn tell(&self, stack: &Stack, kind: &str, seconds: i64) -> (u16, Value) {
+    pub(crate) async fn notify(&self, stack: &Stack, kind: &str, seconds: i64) -> (u16, Value) {
         let at = NOW + Duration::seconds(seconds);
         self.set_clock(self.now().max(at));
         self.post(stack.send(stack.event(kind, at), self.now())).await
     }
 
     /// A good billing status, looked up `seconds` after the start and sent at that moment.
-    pub(crate) async fn tell_status(&self, stack: &Stack, state: &str, seconds: i64) -> (u16, Value) {
+    pub(crate) async fn notify_status(&self, stack: &Stack, state: &str, seconds: i64) -> (u16, Value) {
         let at = NOW + Duration::seconds(seconds);
         self.set_clock(self.now().max(at));
         self.post(stack.send(stack.status_event(state, at), self.now())).await

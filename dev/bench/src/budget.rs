@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use crate::cycle::Way;
-use crate::handlers::Name;
+use crate::cycle::Variant;
+use crate::handlers::HandlerName;
 use crate::results::{Measures, Results};
 use crate::workload::Workload;
 
@@ -16,7 +16,6 @@ const ROUNDS: f64 = 6.0;
 /// One line of the budget.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
-    /// What is limited.
     pub what: &'static str,
     /// What the number is.
     pub unit: &'static str,
@@ -45,22 +44,22 @@ impl Line {
 /// All lines, on the Create of `Custom::BillingExport`.
 pub fn compare(results: &Results) -> Vec<Line> {
     const RATIO: &str = "of plain";
-    let hawser = |way| results.of(Workload::BillingExport, way, Name::Hawser);
-    let ratio = |what, limit, way, of: fn(&Measures) -> Option<f64>| Line {
+    let hawser = |variant| results.of(Workload::BillingExport, variant, HandlerName::Hawser);
+    let ratio = |what, limit, variant, of: fn(&Measures) -> Option<f64>| Line {
         what,
         unit: RATIO,
         limit,
-        measured: hawser(way).and_then(of),
+        measured: hawser(variant).and_then(of),
     };
-    let zip = results.packages.get(&Name::Hawser).map(|it| it.published_zip_bytes.unwrap_or(it.zip_bytes));
+    let zip = results.packages.get(&HandlerName::Hawser).map(|it| it.published_zip_bytes.unwrap_or(it.zip_bytes));
     vec![
-        ratio("start to response", 0.55, Way::Cold, |it| it.to_response_ms.ratio_to_plain),
-        ratio("start to response, CPU of 128 MB", 0.4, Way::Cold128Mb, |it| it.to_response_ms.ratio_to_plain),
-        ratio("warm, to response", 0.6, Way::Warm, |it| it.to_response_ms.ratio_to_plain),
-        ratio("peak memory", 1.0, Way::Cold, |it| it.peak_memory_mb.ratio_to_plain),
-        ratio("CPU time, cold", 1.0, Way::Cold, |it| it.cpu_ms.ratio_to_plain),
-        ratio("CPU time, warm", 1.0, Way::Warm, |it| it.cpu_ms.ratio_to_plain),
-        Line { what: "rounds", unit: "", limit: ROUNDS, measured: hawser(Way::Warm).map(|it| it.rounds.summary.median) },
+        ratio("start to response", 0.55, Variant::Cold, |it| it.to_response_ms.ratio_to_plain),
+        ratio("start to response, CPU of 128 MB", 0.4, Variant::Cold128Mb, |it| it.to_response_ms.ratio_to_plain),
+        ratio("warm, to response", 0.6, Variant::Warm, |it| it.to_response_ms.ratio_to_plain),
+        ratio("peak memory", 1.0, Variant::Cold, |it| it.peak_memory_mb.ratio_to_plain),
+        ratio("CPU time, cold", 1.0, Variant::Cold, |it| it.cpu_ms.ratio_to_plain),
+        ratio("CPU time, warm", 1.0, Variant::Warm, |it| it.cpu_ms.ratio_to_plain),
+        Line { what: "rounds", unit: "", limit: ROUNDS, measured: hawser(Variant::Warm).map(|it| it.rounds.summary.median) },
         #[expect(clippy::cast_precision_loss, reason = "a file size is far below 2^52")]
         Line { what: "zip", unit: "MB", limit: ZIP_MB, measured: zip.map(|it| it as f64 / 1e6) },
     ]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::handlers::{Handler, Name};
-use crate::session::{Ground, Sample, Session};
+use crate::handlers::{Handler, HandlerName};
+use crate::session::{BenchSetup, Sample, Session};
 use crate::workload::Workload;
 
 /// How many later events each handler gets in one cycle, per workload and latency: they are short, and vary more.
@@ -18,7 +18,7 @@ pub const FEWEST_CYCLES: usize = 3;
 /// A way of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub enum Variant {
     /// First event of a process, all the machine's CPU, with latency.
     Cold,
     /// The same with the CPU of a 128 MB function after init.
@@ -29,17 +29,17 @@ pub enum Way {
     WarmNoLatency,
 }
 
-impl Way {
+impl Variant {
     /// In the order of the table.
     pub const ALL: [Self; 4] = [Self::Cold, Self::Cold128Mb, Self::Warm, Self::WarmNoLatency];
 }
 
 /// Everything that was measured.
-pub type Samples = BTreeMap<(Workload, Way, Name), Vec<Sample>>;
+pub type Samples = BTreeMap<(Workload, Variant, HandlerName), Vec<Sample>>;
 
 /// How long to go on.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct RunPlan {
     /// No new cycle starts that would end later, beyond [`FEWEST_CYCLES`].
     pub time: Duration,
     /// Nor more cycles than this.
@@ -50,19 +50,19 @@ pub struct Plan {
 
 /// Runs the plan; `progress` gets a line now and then.
 pub async fn run(
-    plan: Plan,
+    plan: RunPlan,
     handlers: &[Handler],
-    ground: &Ground<'_>,
+    setup: &BenchSetup<'_>,
     progress: &mut impl FnMut(&str),
 ) -> Result<(Samples, usize), Error> {
     let start = Instant::now();
-    let mut run = Run { plan, handlers, ground, samples: Samples::new(), events: 0 };
+    let mut run = Run { plan, handlers, setup, samples: Samples::new(), events: 0 };
     let mut warm = Vec::new();
     for handler in handlers {
         progress(&format!("first run of {}, not counted", handler.name.as_str()));
         // Brings its files into memory, and shows that it does the work before anything is measured.
         let number = run.number();
-        let mut session = Session::start(handler, ground, Duration::ZERO).await?;
+        let mut session = Session::start(handler, setup, Duration::ZERO).await?;
         session.first(Workload::BillingExport, number, Duration::ZERO, false).await?;
         let number = run.number();
         session.again(Workload::AccountConnection, number, Duration::ZERO).await?;
@@ -88,9 +88,9 @@ pub async fn run(
 }
 
 struct Run<'a> {
-    plan: Plan,
+    plan: RunPlan,
     handlers: &'a [Handler],
-    ground: &'a Ground<'a>,
+    setup: &'a BenchSetup<'a>,
     samples: Samples,
     events: u64,
 }
@@ -101,35 +101,35 @@ impl Run<'_> {
         self.events
     }
 
-    fn keep(&mut self, workload: Workload, way: Way, name: Name, sample: Sample) {
-        self.samples.entry((workload, way, name)).or_default().push(sample);
+    fn keep(&mut self, workload: Workload, variant: Variant, name: HandlerName, sample: Sample) {
+        self.samples.entry((workload, variant, name)).or_default().push(sample);
     }
 
     async fn cold(&mut self, cycle: usize) -> Result<(), Error> {
         for workload in Workload::ALL {
-            for way in [Way::Cold, Way::Cold128Mb] {
+            for variant in [Variant::Cold, Variant::Cold128Mb] {
                 for handler in in_turn(self.handlers, cycle) {
                     let number = self.number();
-                    let mut session = Session::start(handler, self.ground, self.plan.latency).await?;
-                    let sample = session.first(workload, number, self.plan.latency, way == Way::Cold128Mb).await?;
+                    let mut session = Session::start(handler, self.setup, self.plan.latency).await?;
+                    let sample = session.first(workload, number, self.plan.latency, variant == Variant::Cold128Mb).await?;
                     session.end().await?;
-                    self.keep(workload, way, handler.name, sample);
+                    self.keep(workload, variant, handler.name, sample);
                 }
             }
         }
         Ok(())
     }
 
-    async fn warm(&mut self, cycle: usize, sessions: &mut [(Name, Session)]) -> Result<(), Error> {
+    async fn warm(&mut self, cycle: usize, sessions: &mut [(HandlerName, Session)]) -> Result<(), Error> {
         for workload in Workload::ALL {
-            for (way, latency) in [(Way::Warm, self.plan.latency), (Way::WarmNoLatency, Duration::ZERO)] {
+            for (variant, latency) in [(Variant::Warm, self.plan.latency), (Variant::WarmNoLatency, Duration::ZERO)] {
                 for turn in 0..WARM_PER_CYCLE {
                     let count = sessions.len();
                     for place in 0..count {
                         let Some((name, session)) = sessions.get_mut((place + cycle + turn) % count) else { continue };
                         let number = self.number();
                         let sample = session.again(workload, number, latency).await?;
-                        self.keep(workload, way, *name, sample);
+                        self.keep(workload, variant, *name, sample);
                     }
                 }
             }
@@ -138,13 +138,13 @@ impl Run<'_> {
     }
 
     fn last_cold(&self) -> String {
-        let last = |way, name| {
-            let sample = self.samples.get(&(Workload::BillingExport, way, name)).and_then(|it| it.last());
+        let last = |variant, name| {
+            let sample = self.samples.get(&(Workload::BillingExport, variant, name)).and_then(|it| it.last());
             sample.map_or(0.0, |it| it.to_response_ms)
         };
         let each = self.handlers.iter().map(|it| {
             let name = it.name;
-            format!("{} {:.0} and {:.0} ms", name.as_str(), last(Way::Cold, name), last(Way::Cold128Mb, name))
+            format!("{} {:.0} and {:.0} ms", name.as_str(), last(Variant::Cold, name), last(Variant::Cold128Mb, name))
         });
         each.collect::<Vec<_>>().join(", ")
     }

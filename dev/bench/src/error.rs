@@ -19,9 +19,7 @@ pub enum Error {
     /// A handler did not do the work, or did other work than the rest.
     #[error("{handler} did not do the work of {workload}: {why}\nthe last it printed:\n{printed}")]
     Handler {
-        /// Which handler.
         handler: &'static str,
-        /// Which workload.
         workload: &'static str,
         /// Everything that was wrong.
         why: String,

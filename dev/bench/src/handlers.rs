@@ -12,7 +12,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::error::{Context, Error};
 use crate::record::Service;
-use crate::stub::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, STACK_REGION, World};
+use crate::stub::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, STACK_REGION, StubAws};
 use crate::throttle::MEMORY_MB;
 use crate::workload::Depth;
 
@@ -22,7 +22,7 @@ const ZIP_LEVEL: i64 = 9;
 /// One of the four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Name {
+pub enum HandlerName {
     /// The published binary.
     Hawser,
     /// A Rust handler that only answers.
@@ -33,7 +33,7 @@ pub enum Name {
     Python,
 }
 
-impl Name {
+impl HandlerName {
     /// In the order of the table.
     pub const ALL: [Self; 4] = [Self::Python, Self::Plain, Self::Hawser, Self::Floor];
 
@@ -71,7 +71,7 @@ impl Name {
 #[derive(Debug, Clone)]
 pub struct Handler {
     /// Which.
-    pub name: Name,
+    pub name: HandlerName,
     program: PathBuf,
     args: Vec<String>,
     task_root: PathBuf,
@@ -94,7 +94,7 @@ pub struct Package {
 
 impl Handler {
     /// A `bootstrap` for `provided.al2023`.
-    pub fn binary(name: Name, path: &Path) -> Result<Self, Error> {
+    pub fn binary(name: HandlerName, path: &Path) -> Result<Self, Error> {
         let program =
             path.canonicalize().context(format!("looking for the handler `{}` at `{}`", name.as_str(), path.display()))?;
         let task_root = program.parent().map(Path::to_owned).unwrap_or_default();
@@ -118,7 +118,7 @@ impl Handler {
         }
         let zip_bytes_with_sdk = Some(zipped(&files)?);
         Ok(Self {
-            name: Name::Python,
+            name: HandlerName::Python,
             // Not canonical: a virtual environment is recognised by the path of its interpreter.
             program: std::path::absolute(interpreter).context(format!("looking for `{}`", interpreter.display()))?,
             args: ["-m", "awslambdaric", "handler.handler"].map(str::to_owned).to_vec(),
@@ -128,7 +128,7 @@ impl Handler {
     }
 
     /// The command with the environment that Lambda gives a function, and the stub in AWS's place.
-    pub fn command(&self, world: &World, runtime_api: SocketAddr, roots: &Path) -> Command {
+    pub fn command(&self, world: &StubAws, runtime_api: SocketAddr, roots: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).current_dir(&self.task_root).env_clear();
         command

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use clap::Parser;
-use hawser_bench::cycle::{self, Plan};
+use hawser_bench::cycle::{self, RunPlan};
 use hawser_bench::error::{Context, Error};
-use hawser_bench::handlers::{Handler, Name};
+use hawser_bench::handlers::{Handler, HandlerName};
 use hawser_bench::report;
 use hawser_bench::results::{Results, Run};
-use hawser_bench::session::Ground;
+use hawser_bench::session::BenchSetup;
 use hawser_bench::throttle::Throttle;
 use hawser_bench::tls::Authority;
 
@@ -54,7 +54,7 @@ struct Args {
     signals: bool,
     /// Measure only these handlers; ratios need `plain`.
     #[arg(long, value_delimiter = ',', default_value = "python,plain,hawser,floor")]
-    only: Vec<Name>,
+    only: Vec<HandlerName>,
 }
 
 /// What `--quick` measures: three cycles take longer only on a slow machine.
@@ -90,17 +90,17 @@ async fn bench(args: &Args, start: Instant) -> Result<(), Error> {
     let throttle = if args.signals { Throttle::Signals } else { Throttle::find() };
     say(start, &format!("the CPU of a 128 MB function: {}", throttle.describe()));
     let connecting = Duration::from_millis(args.connecting);
-    let ground = Ground { authority: &authority, roots: &roots, throttle: &throttle, connecting };
+    let setup = BenchSetup { authority: &authority, roots: &roots, throttle: &throttle, connecting };
     let time = if args.quick { QUICK } else { Duration::from_secs(args.seconds) };
-    let plan = Plan { time, most_cycles: args.cycles, latency: Duration::from_millis(args.latency) };
+    let plan = RunPlan { time, most_cycles: args.cycles, latency: Duration::from_millis(args.latency) };
     let mut progress = |line: &str| say(start, line);
     let (samples, cycles) = tokio::select! {
-        done = cycle::run(plan, &handlers, &ground, &mut progress) => done?,
+        done = cycle::run(plan, &handlers, &setup, &mut progress) => done?,
         _ = tokio::signal::ctrl_c() => return Err(Error::Setup("interrupted".to_owned())),
     };
 
     let at = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
-    let run = Run::here(&ground, plan.latency, cycles, at);
+    let run = Run::here(&setup, plan.latency, cycles, at);
     let results = Results::new(run, &handlers, &samples);
     write_json(&args.out, &results)?;
     print(&report::render(&results));
@@ -124,24 +124,24 @@ fn write_json(path: &Path, results: &Results) -> Result<(), Error> {
 
 fn handlers(args: &Args, start: Instant) -> Result<Vec<Handler>, Error> {
     let mut handlers = Vec::new();
-    for name in Name::ALL {
+    for name in HandlerName::ALL {
         if !args.only.contains(&name) {
             continue;
         }
         handlers.push(match name {
-            Name::Hawser => Handler::binary(name, &args.handler)?,
-            Name::Floor | Name::Plain => {
+            HandlerName::Hawser => Handler::binary(name, &args.handler)?,
+            HandlerName::Floor | HandlerName::Plain => {
                 say(start, &format!("building {} (some minutes the first time)", name.as_str()));
                 Handler::binary(name, &build(args, name)?)?
             }
-            Name::Python => Handler::python(&args.python, &args.rivals.join("python"))?,
+            HandlerName::Python => Handler::python(&args.python, &args.rivals.join("python"))?,
         });
     }
     Ok(handlers)
 }
 
 /// Builds one package of the other workspace, by itself: together they would share features.
-fn build(args: &Args, name: Name) -> Result<PathBuf, Error> {
+fn build(args: &Args, name: HandlerName) -> Result<PathBuf, Error> {
     let target = std::path::absolute(&args.rivals_target).context("finding the target folder")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

@@ -17,7 +17,7 @@ use crate::error::{Context, Error};
 const KEPT_LINES: usize = 30;
 
 /// How often the end of a killed process is looked for, a millisecond apart.
-const KILL_LOOKS: usize = 200;
+const KILL_POLLS: usize = 200;
 
 /// A running handler. Dropping it kills it.
 pub struct Process {
@@ -87,7 +87,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // After an error nobody awaited the end. It must have ended before its cgroup can be removed, and SIGKILL is quick.
         if self.child.start_kill().is_ok() {
-            for _ in 0..KILL_LOOKS {
+            for _ in 0..KILL_POLLS {
                 match self.child.try_wait() {
                     Ok(None) => std::thread::sleep(Duration::from_millis(1)),
                     _ => return,

@@ -10,16 +10,13 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
-    /// AWS Organizations.
     Organizations,
     /// AWS Cost and Usage Reports.
     Cur,
-    /// AWS Data Exports.
     #[serde(rename = "bcm-data-exports")]
     DataExports,
     /// Amazon S3.
     S3,
-    /// AWS CloudFormation.
     CloudFormation,
     /// CloudFormation's presigned response URL.
     Mailbox,
@@ -50,7 +47,6 @@ impl fmt::Display for Service {
 /// One call, as the stub saw it.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
-    /// Who was called.
     pub service: Service,
     /// The API's name for it.
     pub operation: &'static str,
@@ -92,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_no_round() {
+    fn no_calls_make_no_round() {
         assert_eq!(rounds::<u32>([]), 0);
     }
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::cycle::Way;
-use crate::handlers::{Name, Package};
+use crate::cycle::Variant;
+use crate::handlers::{HandlerName, Package};
 use crate::results::{Measured, Measures, Results};
 use crate::workload::Workload;
 
@@ -42,9 +42,10 @@ fn table(results: &Results, workload: Workload) -> String {
         "zip",
     ];
     let mut rows = vec![head.into_iter().chain(more).map(str::to_owned).collect::<Vec<_>>()];
-    for name in Name::ALL {
-        let of = |way| results.of(workload, way, name);
-        let (cold, small, warm, quick) = (of(Way::Cold), of(Way::Cold128Mb), of(Way::Warm), of(Way::WarmNoLatency));
+    for name in HandlerName::ALL {
+        let of = |variant| results.of(workload, variant, name);
+        let (cold, small, warm, quick) =
+            (of(Variant::Cold), of(Variant::Cold128Mb), of(Variant::Warm), of(Variant::WarmNoLatency));
         rows.push(vec![
             name.describe().to_owned(),
             cell(cold, |it| it.to_response_ms, " ms", 0),

@@ -7,9 +7,9 @@ use std::{fs, thread};
 use serde::Serialize;
 
 use crate::budget::Line;
-use crate::cycle::{Samples, Way};
-use crate::handlers::{Handler, Name, Package};
-use crate::session::{Ground, Sample, ms};
+use crate::cycle::{Samples, Variant};
+use crate::handlers::{Handler, HandlerName, Package};
+use crate::session::{BenchSetup, Sample, ms};
 use crate::stats::Summary;
 use crate::workload::Workload;
 
@@ -19,9 +19,9 @@ pub struct Results {
     /// Where and how it was measured.
     pub run: Run,
     /// By handler.
-    pub packages: BTreeMap<Name, Package>,
+    pub packages: BTreeMap<HandlerName, Package>,
     /// By workload, way and handler.
-    pub measured: BTreeMap<Workload, BTreeMap<Way, BTreeMap<Name, Measures>>>,
+    pub measured: BTreeMap<Workload, BTreeMap<Variant, BTreeMap<HandlerName, Measures>>>,
     /// The lines of the performance budget.
     pub budget: Vec<Line>,
 }
@@ -35,9 +35,7 @@ pub struct Run {
     pub processor: String,
     /// Cores that may be used.
     pub cores: usize,
-    /// The kernel.
     pub kernel: String,
-    /// How many cycles.
     pub cycles: usize,
     /// Added to every call where there is latency, ms.
     pub latency_ms: f64,
@@ -51,7 +49,7 @@ pub struct Run {
 
 impl Run {
     /// The machine's part filled in.
-    pub fn here(ground: &Ground<'_>, latency: Duration, cycles: usize, at: String) -> Self {
+    pub fn here(setup: &BenchSetup<'_>, latency: Duration, cycles: usize, at: String) -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let processor = read("/proc/cpuinfo")
             .lines()
@@ -64,9 +62,9 @@ impl Run {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             cycles,
             latency_ms: ms(latency),
-            connecting_ms: ms(ground.connecting),
-            throttle: ground.throttle.describe(),
-            public_roots: ground.authority.public_roots,
+            connecting_ms: ms(setup.connecting),
+            throttle: setup.throttle.describe(),
+            public_roots: setup.authority.public_roots,
         }
     }
 }
@@ -133,10 +131,10 @@ impl Results {
     pub fn new(run: Run, handlers: &[Handler], samples: &Samples) -> Self {
         let packages = handlers.iter().map(|it| (it.name, it.package.clone())).collect();
         let mut results = Self { run, packages, measured: BTreeMap::new(), budget: Vec::new() };
-        for (&(workload, way, name), of_handler) in samples {
-            let plain = samples.get(&(workload, way, Name::Plain)).map_or(&[][..], Vec::as_slice);
+        for (&(workload, variant, name), of_handler) in samples {
+            let plain = samples.get(&(workload, variant, HandlerName::Plain)).map_or(&[][..], Vec::as_slice);
             if let Some(measures) = Measures::of(of_handler, plain) {
-                results.measured.entry(workload).or_default().entry(way).or_default().insert(name, measures);
+                results.measured.entry(workload).or_default().entry(variant).or_default().insert(name, measures);
             }
         }
         results.budget = crate::budget::compare(&results);
@@ -144,7 +142,7 @@ impl Results {
     }
 
     /// The measures of one handler in one way, if it was measured.
-    pub fn of(&self, workload: Workload, way: Way, name: Name) -> Option<&Measures> {
-        self.measured.get(&workload)?.get(&way)?.get(&name)
+    pub fn of(&self, workload: Workload, variant: Variant, name: HandlerName) -> Option<&Measures> {
+        self.measured.get(&workload)?.get(&variant)?.get(&name)
     }
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::handlers::{Handler, Name};
+use crate::handlers::{Handler, HandlerName};
 use crate::process::Process;
 use crate::record::rounds;
 use crate::runtime_api::RuntimeApi;
-use crate::stub::World;
+use crate::stub::StubAws;
 use crate::throttle::{CpuQuota, Throttle};
 use crate::tls::Authority;
 use crate::workload::{Event, Workload, faults};
@@ -45,8 +45,8 @@ pub struct Sample {
 
 /// A handler process that waits for events.
 pub struct Session {
-    name: Name,
-    world: World,
+    name: HandlerName,
+    world: StubAws,
     api: RuntimeApi,
     process: Process,
     // After the process: the cgroup can be removed only when its process has ended.
@@ -54,8 +54,7 @@ pub struct Session {
 }
 
 /// What every session of the run shares.
-pub struct Ground<'a> {
-    /// Of the run.
+pub struct BenchSetup<'a> {
     pub authority: &'a Authority,
     /// The PEM file with what the handlers trust.
     pub roots: &'a Path,
@@ -67,12 +66,12 @@ pub struct Ground<'a> {
 
 impl Session {
     /// Starts a handler and waits for nothing. What it calls before its first event has `latency` too.
-    pub async fn start(handler: &Handler, ground: &Ground<'_>, latency: Duration) -> Result<Self, Error> {
-        let world = World::open(ground.authority, ground.connecting).await?;
+    pub async fn start(handler: &Handler, setup: &BenchSetup<'_>, latency: Duration) -> Result<Self, Error> {
+        let world = StubAws::open(setup.authority, setup.connecting).await?;
         world.state().latency = latency;
         let api = RuntimeApi::start().await?;
-        let process = Process::start(handler.command(&world, api.address, ground.roots))?;
-        let cpu_quota = ground.throttle.attach(process.pid())?;
+        let process = Process::start(handler.command(&world, api.address, setup.roots))?;
+        let cpu_quota = setup.throttle.attach(process.pid())?;
         Ok(Self { name: handler.name, world, api, process, cpu_quota })
     }
 

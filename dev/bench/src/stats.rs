@@ -5,9 +5,7 @@ use serde::Serialize;
 /// One measure over all its samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
-    /// How many samples.
     pub n: usize,
-    /// The middle one.
     pub median: f64,
     /// Nine of ten are above.
     pub p10: f64,

@@ -24,7 +24,7 @@ pub const MEMORY_OF_ONE_CORE_MB: u32 = 1_769;
 /// How often the quota is filled up. Lambda does not say; published measurements of its throttling see 20 ms.
 pub const PERIOD: Duration = Duration::from_millis(20);
 /// How often the signal throttle looks: a small part of the period, and far above what a look costs.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// Where the cgroup v1 `cpu` controller is usually mounted.
 const CPU_MOUNTS: [&str; 2] = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"];
 
@@ -77,7 +77,6 @@ pub enum CpuQuota {
     Cgroup(Cgroup),
     /// See [`Throttle::Signals`].
     Signals {
-        /// The process.
         pid: Pid,
         /// Set when the thread is to end.
         stop: Arc<AtomicBool>,
@@ -198,7 +197,7 @@ fn hold(pid: Pid, used: Duration, stop: &AtomicBool) {
             }
             running = may;
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_INTERVAL);
     }
     if !running {
         let _ = kill(pid, Signal::SIGCONT);

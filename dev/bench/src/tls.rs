@@ -50,9 +50,9 @@ impl Authority {
     }
 }
 
-type Made = (rustls::pki_types::CertificateDer<'static>, String, PrivateKeyDer<'static>);
+type Certificates = (rustls::pki_types::CertificateDer<'static>, String, PrivateKeyDer<'static>);
 
-fn make() -> Result<Made, rcgen::Error> {
+fn make() -> Result<Certificates, rcgen::Error> {
     let mut root = CertificateParams::new(Vec::new())?;
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     root.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

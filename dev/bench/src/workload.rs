@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::record::{Service, tally};
-use crate::stub::{ACCOUNT, STACK_REGION, State, World};
+use crate::stub::{ACCOUNT, STACK_REGION, State, StubAws};
 
 /// What S3 leaves as it is in the path of a presigned URL.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -103,7 +103,6 @@ impl Workload {
 /// One event: what the handler gets, and what the world has to know of it.
 #[derive(Debug)]
 pub struct Event {
-    /// The event's JSON.
     pub json: String,
     response_path: String,
     resource_type: &'static str,
@@ -114,7 +113,7 @@ pub struct Event {
 
 impl Event {
     /// The `number`th event of this run: each is a stack of its own, so no handler can know it.
-    pub fn new(workload: Workload, number: u64, world: &World) -> Self {
+    pub fn new(workload: Workload, number: u64, world: &StubAws) -> Self {
         let uuid = format!("{number:08x}-0000-4000-8000-00000000beec");
         let request = format!("{number:08x}-1111-4111-8111-11111111beec");
         let stack = format!("arn:aws:cloudformation:{STACK_REGION}:{ACCOUNT}:stack/hawser-bench/{uuid}");
@@ -249,16 +248,16 @@ fn billing_faults(state: &State, faults: &mut Vec<String>) {
         [report] if report["S3Bucket"] == **name => {}
         reports => faults.push(format!("there are {} reports, not one into `{name}`", reports.len())),
     }
-    let told = state.response.as_ref().map(|it| it["Data"]["BucketName"].clone());
-    if told != Some(json!(name)) {
-        faults.push(format!("the response names the bucket {told:?}, not `{name}`"));
+    let reported = state.response.as_ref().map(|it| it["Data"]["BucketName"].clone());
+    if reported != Some(json!(name)) {
+        faults.push(format!("the response names the bucket {reported:?}, not `{name}`"));
     }
 }
 
 fn notice_faults(depth: Depth, state: &State, faults: &mut Vec<String>) {
-    let told = state.response.as_ref().map(|it| it["Data"]["ConnectionId"].clone());
-    if told != Some(json!("connection-1")) {
-        faults.push(format!("the response's `ConnectionId` is {told:?}, not the vendor's"));
+    let reported = state.response.as_ref().map(|it| it["Data"]["ConnectionId"].clone());
+    if reported != Some(json!("connection-1")) {
+        faults.push(format!("the response's `ConnectionId` is {reported:?}, not the vendor's"));
     }
     let proof = state.notice.as_ref().map(|it| &it["data"]["proof"]["headers"]["authorization"]);
     if depth == Depth::Proves && !proof.is_some_and(Value::is_string) {
@@ -279,7 +278,7 @@ mod tests {
 
     /// An event, and what is left of it by a handler that made these calls and did all else right.
     async fn after(workload: Workload, calls: &[&'static str]) -> (Event, State) {
-        let world = World::open(&Authority::new().unwrap(), Duration::ZERO).await.unwrap();
+        let world = StubAws::open(&Authority::new().unwrap(), Duration::ZERO).await.unwrap();
         let event = Event::new(workload, 1, &world);
         let now = Instant::now();
         let call = |name: &&'static str| {

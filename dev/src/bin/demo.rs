@@ -64,13 +64,13 @@ impl Demo {
     /// The story.
     async fn run(&mut self) -> anyhow::Result<()> {
         let running = self.prepare().await?;
-        let told = self.tell_the_story(&running).await;
+        let reported = self.run_steps(&running).await;
         // Also after a failure: what was printed until then must not hold a secret either.
         let searched = self.search_for_secrets(&running);
-        told.and(searched)
+        reported.and(searched)
     }
 
-    async fn tell_the_story(&mut self, running: &Running) -> anyhow::Result<()> {
+    async fn run_steps(&mut self, running: &Running) -> anyhow::Result<()> {
         let (mut stack, template, wanted) = self.connect(running).await?;
         self.show_the_connection(running, &stack).await?;
         self.assume_the_role(running, &stack).await?;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Asked, Shared,
+    AwsCall, Shared,
     delivery::Delivery,
     paging,
     wire::{Answer, AwsError, respond_json},
@@ -14,7 +14,7 @@ pub const BILLING_REGION: &str = "us-east-1";
 
 /// Whether a service has an endpoint in a Region (AWS SDK `endpoints.json`; one home for each partition). In any other, the
 /// name does not exist.
-pub(super) fn lives_in(service: &str, region: &str) -> bool {
+pub(super) fn is_served_in(service: &str, region: &str) -> bool {
     match service {
         "cur" => [BILLING_REGION, "cn-northwest-1", "eusc-de-east-1"].contains(&region),
         "bcm-data-exports" => [BILLING_REGION, "cn-northwest-1", "eusc-de-east-1", "us-gov-west-1"].contains(&region),
@@ -31,11 +31,11 @@ const NOT_VERIFIED: &str = "Failed to verify customer bucket permission.";
 const PAGE: usize = 5;
 
 /// The refusals that come before the call reaches the emulator.
-pub(super) async fn before(shared: &Shared, asked: &Asked) -> Result<(), AwsError> {
-    if asked.service == "cur" && asked.operation == "PutReportDefinition" {
-        let report = &asked.input["ReportDefinition"];
+pub(super) async fn before(shared: &Shared, aws_call: &AwsCall) -> Result<(), AwsError> {
+    if aws_call.service == "cur" && aws_call.operation == "PutReportDefinition" {
+        let report = &aws_call.input["ReportDefinition"];
         combination(report)?;
-        let reports = existing(shared, &asked.account).await?;
+        let reports = existing(shared, &aws_call.account).await?;
         // The emulator itself answers to a name that is taken.
         if reports.iter().any(|other| other["ReportName"] == report["ReportName"]) {
             return Ok(());
@@ -45,7 +45,7 @@ pub(super) async fn before(shared: &Shared, asked: &Asked) -> Result<(), AwsErro
             let text = format!("The account already has {limit} reports, which is the limit.");
             return Err(AwsError::new(400, "ReportLimitReachedException", text));
         }
-        if !delivery(&asked.account, report).allowed(shared).await.map_err(|error| internal(&error))? {
+        if !delivery(&aws_call.account, report).allowed(shared).await.map_err(|error| internal(&error))? {
             return Err(AwsError::new(400, "ValidationException", NOT_VERIFIED));
         }
         if !shared.scenario().split_cost_allocation && contains(&report["AdditionalSchemaElements"], "SPLIT_COST_ALLOCATION_DATA")
@@ -58,11 +58,11 @@ pub(super) async fn before(shared: &Shared, asked: &Asked) -> Result<(), AwsErro
 }
 
 /// What comes after a call that the emulator let through: its answer may be replaced, so that IAM has decided first.
-pub(super) async fn after(shared: &Shared, asked: &Asked, body: &Value) -> Result<Option<Answer>, AwsError> {
-    match (asked.service.as_str(), asked.operation.as_str()) {
-        ("cur", "DescribeReportDefinitions") => page(shared, &asked.input, body).map(Some),
+pub(super) async fn after(shared: &Shared, aws_call: &AwsCall, body: &Value) -> Result<Option<Answer>, AwsError> {
+    match (aws_call.service.as_str(), aws_call.operation.as_str()) {
+        ("cur", "DescribeReportDefinitions") => page(shared, &aws_call.input, body).map(Some),
         ("cur", "PutReportDefinition") => {
-            complete_report(shared, asked).await.map_err(|error| internal(&error))?;
+            complete_report(shared, aws_call).await.map_err(|error| internal(&error))?;
             Ok(None)
         }
         _ => Ok(None),
@@ -119,15 +119,15 @@ fn page(shared: &Shared, input: &Value, body: &Value) -> Result<Answer, AwsError
 }
 
 /// The emulator forgets the tags of PutReportDefinition, and nothing in it writes AWS's test object.
-async fn complete_report(shared: &Shared, asked: &Asked) -> anyhow::Result<()> {
-    let report = &asked.input["ReportDefinition"];
-    if let Some(tags) = asked.input["Tags"].as_array().filter(|tags| !tags.is_empty()) {
+async fn complete_report(shared: &Shared, aws_call: &AwsCall) -> anyhow::Result<()> {
+    let report = &aws_call.input["ReportDefinition"];
+    if let Some(tags) = aws_call.input["Tags"].as_array().filter(|tags| !tags.is_empty()) {
         let input = json!({"ReportName": report["ReportName"], "Tags": tags});
         let target = "AWSOrigamiServiceGatewayService.TagResource";
-        let (status, _) = shared.root(&asked.account, BILLING_REGION).json("cur", target, &input).await?;
+        let (status, _) = shared.root(&aws_call.account, BILLING_REGION).json("cur", target, &input).await?;
         anyhow::ensure!(status == 200, "the emulator did not tag the report ({status})");
     }
-    delivery(&asked.account, report).write_test_object(shared).await
+    delivery(&aws_call.account, report).write_test_object(shared).await
 }
 
 fn contains(list: &Value, wanted: &str) -> bool {

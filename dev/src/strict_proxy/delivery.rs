@@ -16,7 +16,6 @@ pub const TEST_OBJECT: &str = "aws-programmatic-access-test-object";
 /// Where billing data is to go, and in whose name it is written.
 #[derive(Debug)]
 pub(super) struct Delivery<'a> {
-    /// The service principal.
     pub(super) principal: &'static str,
     /// `aws:SourceAccount`.
     pub(super) account: &'a str,
@@ -69,7 +68,7 @@ impl Delivery<'_> {
 
 /// Asks the emulator's own policy evaluator.
 async fn decisions(shared: &Shared, policy: &str, principal: &str, checks: &Value) -> anyhow::Result<Vec<String>> {
-    let asked = json!({"policy": policy, "service": principal, "region": BILLING_REGION, "checks": checks});
+    let aws_call = json!({"policy": policy, "service": principal, "region": BILLING_REGION, "checks": checks});
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/emulator/evaluate.py");
     let mut child = tokio::process::Command::new(&shared.python)
         .arg(script)
@@ -79,7 +78,7 @@ async fn decisions(shared: &Shared, policy: &str, principal: &str, checks: &Valu
         .spawn()
         .context("could not start the policy evaluator")?;
     let mut stdin = child.stdin.take().context("no stdin")?;
-    stdin.write_all(asked.to_string().as_bytes()).await?;
+    stdin.write_all(aws_call.to_string().as_bytes()).await?;
     drop(stdin);
     let output = child.wait_with_output().await?;
     if !output.status.success() {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    Asked, Shared,
+    AwsCall, Shared,
     billing::{BILLING_REGION, internal},
     calls::lock,
     delivery::Delivery,
@@ -20,11 +20,11 @@ use super::{
 
 /// The exports of each account, in the order in which they were made.
 #[derive(Debug, Default)]
-pub(super) struct Store(Mutex<BTreeMap<String, Vec<Held>>>);
+pub(super) struct Store(Mutex<BTreeMap<String, Vec<StoredExport>>>);
 
 /// An export.
 #[derive(Clone, Debug)]
-struct Held {
+struct StoredExport {
     arn: String,
     definition: Value,
     tags: BTreeMap<String, String>,
@@ -36,15 +36,15 @@ struct Held {
 const TAGS_MAX: usize = 50;
 
 /// The answer to a call that IAM allows.
-pub(super) async fn answer(shared: &Shared, asked: &Asked) -> Result<Value, AwsError> {
+pub(super) async fn answer(shared: &Shared, aws_call: &AwsCall) -> Result<Value, AwsError> {
     let scenario = shared.scenario();
-    let (account, input) = (asked.account.as_str(), &asked.input);
+    let (account, input) = (aws_call.account.as_str(), &aws_call.input);
     let text = |member: &str| input[member].as_str().unwrap_or_default();
     let store = &shared.exports;
-    match asked.operation.as_str() {
+    match aws_call.operation.as_str() {
         "ListTables" => {
             let tables = dictionary::tables(&scenario).iter().map(|table| table.summary(account)).collect();
-            list(asked, "Tables", tables)
+            list(aws_call, "Tables", tables)
         }
         "GetTable" => {
             let table = table(&scenario, text("TableName"))?;
@@ -56,20 +56,20 @@ pub(super) async fn answer(shared: &Shared, asked: &Asked) -> Result<Value, AwsE
             let exports = store.all(account).into_iter().map(
                 |export| json!({"ExportArn": export.arn, "ExportName": export.name(), "ExportStatus": export.status(&scenario)}),
             );
-            list(asked, "Exports", exports.collect())
+            list(aws_call, "Exports", exports.collect())
         }
         "GetExport" => {
             let export = store.one(account, text("ExportArn"))?;
             Ok(json!({"Export": export.definition, "ExportStatus": export.status(&scenario)}))
         }
-        "CreateExport" => create(shared, &scenario, asked).await,
-        "UpdateExport" => update(shared, &scenario, asked).await,
+        "CreateExport" => create(shared, &scenario, aws_call).await,
+        "UpdateExport" => update(shared, &scenario, aws_call).await,
         "DeleteExport" => {
             let export = store.one(account, text("ExportArn"))?;
             store.change(account, |all| all.retain(|other| other.arn != export.arn));
             Ok(json!({"ExportArn": export.arn}))
         }
-        "ListExecutions" => list(asked, "Executions", store.one(account, text("ExportArn"))?.executions(&scenario)),
+        "ListExecutions" => list(aws_call, "Executions", store.one(account, text("ExportArn"))?.executions(&scenario)),
         "GetExecution" => {
             let executions = store.one(account, text("ExportArn"))?.executions(&scenario);
             let found = executions.into_iter().find(|execution| execution["ExecutionId"] == input["ExecutionId"]);
@@ -78,7 +78,7 @@ pub(super) async fn answer(shared: &Shared, asked: &Asked) -> Result<Value, AwsE
         "ListTagsForResource" => {
             let export = store.one(account, text("ResourceArn"))?;
             let tags = export.tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
-            list(asked, "ResourceTags", tags)
+            list(aws_call, "ResourceTags", tags)
         }
         "TagResource" => {
             let mut export = store.one(account, text("ResourceArn"))?;
@@ -100,11 +100,11 @@ pub(super) async fn answer(shared: &Shared, asked: &Asked) -> Result<Value, AwsE
     }
 }
 
-async fn create(shared: &Shared, scenario: &Scenario, asked: &Asked) -> Result<Value, AwsError> {
-    let (account, export) = (asked.account.as_str(), &asked.input["Export"]);
+async fn create(shared: &Shared, scenario: &Scenario, aws_call: &AwsCall) -> Result<Value, AwsError> {
+    let (account, export) = (aws_call.account.as_str(), &aws_call.input["Export"]);
     let name = export["Name"].as_str().unwrap_or_default();
     let table = checked(scenario, account, export)?;
-    let tags = tags(&asked.input["ResourceTags"])?;
+    let tags = tags(&aws_call.input["ResourceTags"])?;
     let all = shared.exports.all(account);
     if !scenario.twin_exports && all.iter().any(|other| other.name() == name) {
         return Err(invalid(&format!("An export with the name {name} already exists.")));
@@ -126,12 +126,12 @@ async fn create(shared: &Shared, scenario: &Scenario, asked: &Asked) -> Result<V
     delivery.write_test_object(shared).await.map_err(|error| internal(&error))?;
     let mut definition = export.clone();
     definition["ExportArn"] = json!(arn);
-    let held = Held { arn: arn.clone(), definition, tags, created: now, updated: now };
+    let stored = StoredExport { arn: arn.clone(), definition, tags, created: now, updated: now };
     // Somebody may have been faster while the bucket was looked at.
     let taken = shared.exports.change(account, |all| {
         let taken = !scenario.twin_exports && all.iter().any(|other| other.name() == name);
         if !taken {
-            all.push(held);
+            all.push(stored);
         }
         taken
     });
@@ -141,26 +141,26 @@ async fn create(shared: &Shared, scenario: &Scenario, asked: &Asked) -> Result<V
     Ok(json!({"ExportArn": arn}))
 }
 
-async fn update(shared: &Shared, scenario: &Scenario, asked: &Asked) -> Result<Value, AwsError> {
-    let (account, export) = (asked.account.as_str(), &asked.input["Export"]);
-    let mut held = shared.exports.one(account, asked.input["ExportArn"].as_str().unwrap_or_default())?;
-    if export["ExportArn"].as_str().is_some_and(|arn| arn != held.arn) {
+async fn update(shared: &Shared, scenario: &Scenario, aws_call: &AwsCall) -> Result<Value, AwsError> {
+    let (account, export) = (aws_call.account.as_str(), &aws_call.input["Export"]);
+    let mut stored = shared.exports.one(account, aws_call.input["ExportArn"].as_str().unwrap_or_default())?;
+    if export["ExportArn"].as_str().is_some_and(|arn| arn != stored.arn) {
         return Err(invalid("ExportArn of the export is not that of the request."));
     }
     // AWS::BCMDataExports::Export calls both create-only.
-    if export["Name"] != held.definition["Name"] || export["RefreshCadence"] != held.definition["RefreshCadence"] {
+    if export["Name"] != stored.definition["Name"] || export["RefreshCadence"] != stored.definition["RefreshCadence"] {
         return Err(invalid("Name and RefreshCadence of an export cannot be changed."));
     }
     let table = checked(scenario, account, export)?;
-    if held.table().as_ref() != Some(&table.name) {
+    if stored.table().as_ref() != Some(&table.name) {
         return Err(invalid("The table of an export cannot be changed."));
     }
-    verify(shared, &delivery(account, &held.arn, export)).await?;
-    held.definition = export.clone();
-    held.definition["ExportArn"] = json!(held.arn);
-    held.updated = OffsetDateTime::now_utc();
-    let arn = held.arn.clone();
-    shared.exports.replace(account, held);
+    verify(shared, &delivery(account, &stored.arn, export)).await?;
+    stored.definition = export.clone();
+    stored.definition["ExportArn"] = json!(stored.arn);
+    stored.updated = OffsetDateTime::now_utc();
+    let arn = stored.arn.clone();
+    shared.exports.replace(account, stored);
     Ok(json!({"ExportArn": arn}))
 }
 
@@ -260,9 +260,9 @@ fn tags(list: &Value) -> Result<BTreeMap<String, String>, AwsError> {
     Ok(tags)
 }
 
-fn list(asked: &Asked, member: &str, items: Vec<Value>) -> Result<Value, AwsError> {
-    let size = asked.input["MaxResults"].as_u64().and_then(|size| usize::try_from(size).ok()).unwrap_or(paging::SMALL);
-    let (some, next) = paging::page(&asked.operation, items, asked.input["NextToken"].as_str(), size.min(paging::SMALL))
+fn list(aws_call: &AwsCall, member: &str, items: Vec<Value>) -> Result<Value, AwsError> {
+    let size = aws_call.input["MaxResults"].as_u64().and_then(|size| usize::try_from(size).ok()).unwrap_or(paging::SMALL);
+    let (some, next) = paging::page(&aws_call.operation, items, aws_call.input["NextToken"].as_str(), size.min(paging::SMALL))
         .map_err(|_| invalid("NextToken is not valid."))?;
     let mut answer = json!({member: some});
     if let Some(next) = next {
@@ -292,7 +292,7 @@ fn written(time: OffsetDateTime) -> String {
 impl Store {
     /// Everything that an account has, for tests: definition, tags and times.
     pub(super) fn shown(&self, account: &str) -> Vec<Value> {
-        let shown = |export: Held| {
+        let shown = |export: StoredExport| {
             json!({"arn": export.arn, "name": export.name(), "definition": export.definition, "tags": export.tags,
                    "created": written(export.created), "updated": export.updated.unix_timestamp_nanos().to_string()})
         };
@@ -305,31 +305,31 @@ impl Store {
         let name = definition["Name"].as_str().unwrap_or_default().to_owned();
         let arn = format!("arn:aws:bcm-data-exports:{BILLING_REGION}:{account}:export/{name}-{}", uuid(account, &name, now));
         definition["ExportArn"] = json!(arn);
-        let held = Held { arn: arn.clone(), definition, tags: BTreeMap::new(), created: now, updated: now };
-        self.change(account, |all| all.push(held));
+        let stored = StoredExport { arn: arn.clone(), definition, tags: BTreeMap::new(), created: now, updated: now };
+        self.change(account, |all| all.push(stored));
         arn
     }
 
-    fn all(&self, account: &str) -> Vec<Held> {
+    fn all(&self, account: &str) -> Vec<StoredExport> {
         lock(&self.0).get(account).cloned().unwrap_or_default()
     }
 
-    fn one(&self, account: &str, arn: &str) -> Result<Held, AwsError> {
+    fn one(&self, account: &str, arn: &str) -> Result<StoredExport, AwsError> {
         self.all(account).into_iter().find(|export| export.arn == arn).ok_or_else(|| not_found(arn, "export"))
     }
 
-    fn change<T>(&self, account: &str, change: impl FnOnce(&mut Vec<Held>) -> T) -> T {
+    fn change<T>(&self, account: &str, change: impl FnOnce(&mut Vec<StoredExport>) -> T) -> T {
         change(lock(&self.0).entry(account.to_owned()).or_default())
     }
 
-    fn replace(&self, account: &str, export: Held) {
+    fn replace(&self, account: &str, export: StoredExport) {
         self.change(account, |all| {
             all.iter_mut().filter(|other| other.arn == export.arn).for_each(|other| *other = export.clone())
         });
     }
 }
 
-impl Held {
+impl StoredExport {
     fn name(&self) -> &str {
         self.definition["Name"].as_str().unwrap_or_default()
     }

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_botocore_lets_through_is_caught() {
+    fn what_botocore_accepts_is_refused() {
         check("/ReportDefinition/TimeUnit", json!("WEEKLY"), "reportDefinition.timeUnit");
         check("/ReportDefinition/S3Region", json!("mars-1"), "reportDefinition.s3Region");
         check("/ReportDefinition/ReportName", json!("has spaces"), "reportDefinition.reportName");

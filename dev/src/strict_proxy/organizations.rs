@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Asked, Shared, paging,
+    AwsCall, Shared, paging,
     scenario::{BillingTransfer, Direction, Organization},
     wire::{Answer, AwsError, respond_json},
 };
 
 /// The answer to a call that IAM allows; nothing where the emulator's own will do.
-pub(super) fn after(shared: &Shared, asked: &Asked) -> Result<Option<Answer>, AwsError> {
-    let (account, operation) = (asked.account.as_str(), asked.operation.as_str());
+pub(super) fn after(shared: &Shared, aws_call: &AwsCall) -> Result<Option<Answer>, AwsError> {
+    let (account, operation) = (aws_call.account.as_str(), aws_call.operation.as_str());
     let place = shared.scenario().organizations.get(account).cloned().unwrap_or_default();
     let no_access = || AwsError::new(400, "AccessDeniedException", "You don't have permissions to access this resource.");
     let (payer, feature_set, transfers, services) = match place {
@@ -38,20 +38,20 @@ pub(super) fn after(shared: &Shared, asked: &Asked) -> Result<Option<Answer>, Aw
         "DescribeOrganization" => Ok(Some(organization(&payer, &feature_set))),
         // For the management account and for delegated administrators only.
         "ListDelegatedServicesForAccount" if payer != account && services.is_empty() => Err(no_access()),
-        "ListDelegatedServicesForAccount" if asked.input["AccountId"] != account || services.is_empty() => {
+        "ListDelegatedServicesForAccount" if aws_call.input["AccountId"] != account || services.is_empty() => {
             let text = "The specified account is not a delegated administrator for any service.";
             Err(AwsError::new(400, "AccountNotRegisteredException", text))
         }
         "ListDelegatedServicesForAccount" => {
             let services = services.iter().map(|name| json!({"ServicePrincipal": name, "DelegationEnabledDate": DELEGATED_AT}));
-            list(asked, "DelegatedServices", services.collect())
+            list(aws_call, "DelegatedServices", services.collect())
         }
         _ if payer != account => Err(no_access()),
         "ListInboundResponsibilityTransfers" => {
-            list(asked, "ResponsibilityTransfers", transferred(account, &transfers, Direction::Inbound))
+            list(aws_call, "ResponsibilityTransfers", transferred(account, &transfers, Direction::Inbound))
         }
         "ListOutboundResponsibilityTransfers" => {
-            list(asked, "ResponsibilityTransfers", transferred(account, &transfers, Direction::Outbound))
+            list(aws_call, "ResponsibilityTransfers", transferred(account, &transfers, Direction::Outbound))
         }
         _ => Ok(None),
     }
@@ -60,8 +60,8 @@ pub(super) fn after(shared: &Shared, asked: &Asked) -> Result<Option<Answer>, Aw
 /// Some time in the past.
 const DELEGATED_AT: i64 = 1_700_000_000;
 
-fn list(asked: &Asked, member: &str, items: Vec<Value>) -> Result<Option<Answer>, AwsError> {
-    let (some, next) = paging::page(&asked.operation, items, asked.input["NextToken"].as_str(), paging::SMALL)
+fn list(aws_call: &AwsCall, member: &str, items: Vec<Value>) -> Result<Option<Answer>, AwsError> {
+    let (some, next) = paging::page(&aws_call.operation, items, aws_call.input["NextToken"].as_str(), paging::SMALL)
         .map_err(|_| AwsError::new(400, "InvalidInputException", "You specified an invalid value for NextToken."))?;
     let mut answer = json!({member: some});
     if let Some(next) = next {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::model::Model;
 use super::wire::{Answer, AwsError};
-use crate::faults::Refusal;
+use crate::faults::InjectedError;
 
 /// An error in the service's own shape.
 pub(super) fn written(service: &str, error: &AwsError) -> Answer {
@@ -17,18 +17,18 @@ pub(super) fn written(service: &str, error: &AwsError) -> Answer {
 }
 
 /// A fault's refusal, as the service says it.
-pub(super) fn refused(model: Option<&Model>, service: &str, operation: &str, refusal: &Refusal) -> AwsError {
+pub(super) fn refused(model: Option<&Model>, service: &str, operation: &str, refusal: &InjectedError) -> AwsError {
     let (status, code, message) = match (service, refusal) {
-        (_, Refusal::Named(code)) => return named(model, code),
-        ("s3", Refusal::Throttled) => (503, "SlowDown", "Please reduce your request rate."),
-        ("cloudformation" | "sts", Refusal::Throttled) => (400, "Throttling", "Rate exceeded"),
-        (_, Refusal::Throttled) => (400, "ThrottlingException", "Rate exceeded"),
-        ("s3", Refusal::Failed) => (500, "InternalError", "We encountered an internal error."),
-        ("cloudformation" | "sts", Refusal::Failed) => (500, "InternalFailure", "Internal failure"),
-        ("bcm-data-exports", Refusal::Failed) => (500, "InternalServerException", "Internal error"),
-        ("support", Refusal::Failed) => (500, "InternalServerError", "Internal error"),
-        (_, Refusal::Failed) => (500, "InternalErrorException", "Internal error"),
-        (_, Refusal::Denied) => {
+        (_, InjectedError::Named(code)) => return named(model, code),
+        ("s3", InjectedError::Throttled) => (503, "SlowDown", "Please reduce your request rate."),
+        ("cloudformation" | "sts", InjectedError::Throttled) => (400, "Throttling", "Rate exceeded"),
+        (_, InjectedError::Throttled) => (400, "ThrottlingException", "Rate exceeded"),
+        ("s3", InjectedError::Failed) => (500, "InternalError", "We encountered an internal error."),
+        ("cloudformation" | "sts", InjectedError::Failed) => (500, "InternalFailure", "Internal failure"),
+        ("bcm-data-exports", InjectedError::Failed) => (500, "InternalServerException", "Internal error"),
+        ("support", InjectedError::Failed) => (500, "InternalServerError", "Internal error"),
+        (_, InjectedError::Failed) => (500, "InternalErrorException", "Internal error"),
+        (_, InjectedError::Denied) => {
             let text = format!(
                 "User: arn:aws:sts::111122223333:assumed-role/handler is not authorized to perform: {service}:{operation} with \
                  an explicit deny in a service control policy"

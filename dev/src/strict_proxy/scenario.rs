@@ -47,7 +47,6 @@ pub struct Scenario {
     pub latency_ms: u64,
     /// Calls that do not go as asked.
     pub faults: Vec<Fault>,
-    /// Others, by chance.
     pub chaos: Option<Chaos>,
 }
 
@@ -208,7 +207,6 @@ pub struct Fault {
     pub operation: String,
     /// Which call of this operation fails, from 1; absent: every one.
     pub nth: Option<usize>,
-    /// What happens instead.
     pub answer: FaultAnswer,
 }
 

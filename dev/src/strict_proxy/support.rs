@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, sync::Mutex};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Asked, Shared, calls::lock, paging, scenario::Scenario, wire::AwsError};
+use super::{AwsCall, Shared, calls::lock, paging, scenario::Scenario, wire::AwsError};
 
 /// The cases of each account, in the order in which they were opened.
 #[derive(Debug, Default)]
-pub(super) struct Desk(Mutex<BTreeMap<String, Vec<Case>>>);
+pub(super) struct SupportCases(Mutex<BTreeMap<String, Vec<Case>>>);
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -51,20 +51,20 @@ const SEVERITIES: [Named; 4] = [
 const LANGUAGES: [&str; 4] = ["en", "ja", "zh", "ko"];
 
 /// The answer to a call that IAM allows.
-pub(super) fn answer(shared: &Shared, asked: &Asked) -> Result<Value, AwsError> {
+pub(super) fn answer(shared: &Shared, aws_call: &AwsCall) -> Result<Value, AwsError> {
     let scenario = shared.scenario();
     if !scenario.support_plan {
         let text = "Amazon Web Services Premium Support Subscription is required to use this service.";
         return Err(AwsError::new(400, "SubscriptionRequiredException", text));
     }
-    let input = &asked.input;
+    let input = &aws_call.input;
     if input["language"].as_str().is_some_and(|language| !LANGUAGES.contains(&language)) {
         return Err(invalid("language is not one of those of the API."));
     }
     if input["dryRun"] == true {
         return Err(AwsError::new(400, "DryRunOperationException", "The request would have succeeded."));
     }
-    match asked.operation.as_str() {
+    match aws_call.operation.as_str() {
         "DescribeServices" => {
             let wanted = input["serviceCodeList"].as_array();
             let services = SERVICES.iter().filter(|(code, ..)| wanted.is_none_or(|wanted| wanted.iter().any(|one| one == code)));
@@ -78,15 +78,15 @@ pub(super) fn answer(shared: &Shared, asked: &Asked) -> Result<Value, AwsError> 
             let levels = SEVERITIES.iter().map(|(code, name)| json!({"code": code, "name": name}));
             Ok(json!({"severityLevels": levels.collect::<Value>()}))
         }
-        "DescribeCases" => cases(shared, &scenario, asked),
-        "CreateCase" => create(shared, asked),
+        "DescribeCases" => cases(shared, &scenario, aws_call),
+        "CreateCase" => create(shared, aws_call),
         other => Err(AwsError::new(400, "UnknownOperationException", format!("`{other}` is not served"))),
     }
 }
 
 /// The newest first; those that are resolved only if they are asked for.
-fn cases(shared: &Shared, scenario: &Scenario, asked: &Asked) -> Result<Value, AwsError> {
-    let input = &asked.input;
+fn cases(shared: &Shared, scenario: &Scenario, aws_call: &AwsCall) -> Result<Value, AwsError> {
+    let input = &aws_call.input;
     let time = |member: &str| match input[member].as_str() {
         None => Ok(None),
         Some(text) => OffsetDateTime::parse(text, &Rfc3339).map(Some).map_err(|_| invalid(&format!("{member} is not a time."))),
@@ -95,7 +95,7 @@ fn cases(shared: &Shared, scenario: &Scenario, asked: &Asked) -> Result<Value, A
     let ids = input["caseIdList"].as_array();
     let mut found: Vec<Case> =
         scenario.support_cases.iter().enumerate().map(|(number, case)| Case::earlier(number, case)).collect();
-    found.extend(lock(&shared.desk.0).get(&asked.account).cloned().unwrap_or_default());
+    found.extend(lock(&shared.support_cases.0).get(&aws_call.account).cloned().unwrap_or_default());
     if let Some(missing) = ids.into_iter().flatten().find(|id| !found.iter().any(|case| case.shown["caseId"] == **id)) {
         let text = format!("Case ID {missing} not found");
         return Err(AwsError::new(400, "CaseIdNotFound", text));
@@ -119,8 +119,8 @@ fn cases(shared: &Shared, scenario: &Scenario, asked: &Asked) -> Result<Value, A
     Ok(answer)
 }
 
-fn create(shared: &Shared, asked: &Asked) -> Result<Value, AwsError> {
-    let input = &asked.input;
+fn create(shared: &Shared, aws_call: &AwsCall) -> Result<Value, AwsError> {
+    let input = &aws_call.input;
     let text = |member: &str| input[member].as_str().unwrap_or_default();
     let categories = SERVICES.iter().find(|(code, ..)| *code == text("serviceCode")).map(|(_, _, categories)| *categories);
     let Some(categories) = categories else { return Err(invalid("serviceCode is not one of DescribeServices.")) };
@@ -137,9 +137,9 @@ fn create(shared: &Shared, asked: &Asked) -> Result<Value, AwsError> {
         return Err(invalid("subject must not be empty."));
     }
     let opened = OffsetDateTime::now_utc();
-    let mut desk = lock(&shared.desk.0);
-    let cases = desk.entry(asked.account.clone()).or_default();
-    let id = format!("case-{}-muen-2026-{:016x}", asked.account, cases.len() + 1);
+    let mut support_cases = lock(&shared.support_cases.0);
+    let cases = support_cases.entry(aws_call.account.clone()).or_default();
+    let id = format!("case-{}-muen-2026-{:016x}", aws_call.account, cases.len() + 1);
     let shown = json!({
         "caseId": id, "displayId": (1_700_000_001 + cases.len()).to_string(), "subject": text("subject"), "status": "unassigned",
         "serviceCode": text("serviceCode"), "categoryCode": text("categoryCode"), "severityCode": text("severityCode"),
@@ -150,7 +150,7 @@ fn create(shared: &Shared, asked: &Asked) -> Result<Value, AwsError> {
     Ok(json!({"caseId": id}))
 }
 
-impl Desk {
+impl SupportCases {
     /// The cases that an account opened in this run, for tests.
     pub(super) fn shown(&self, account: &str) -> Vec<Value> {
         let cases = lock(&self.0).get(account).cloned().unwrap_or_default();

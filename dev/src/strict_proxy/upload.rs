@@ -119,7 +119,7 @@ async fn take(shared: &Shared, request: &Request, mut upload: Upload) -> Answer 
         uploads.last().is_some_and(|upload| upload.accepted)
     };
     if accepted {
-        shared.hand_on_answer(&request_id, &handed_on).await;
+        shared.forward_response(&request_id, &handed_on).await;
     }
     respond(200, "application/xml", "")
 }

@@ -13,9 +13,9 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::{
-    calls::{READ_SECRET, Vendor, Verdict, checks_of, query},
-    profiles::{as_pairs, assert_only_the_vendor_gets_in, inventory, packs_of, parameters_of, told, vendor_of},
-    world::World,
+    calls::{AccessDecision, READ_SECRET, Vendor, checks_of, query},
+    profiles::{as_pairs, assert_only_the_vendor_gets_in, inventory, packs_of, parameters_of, reported, vendor_of},
+    world::Testbed,
 };
 
 /// What the vendor finds in Secrets Manager.
@@ -26,7 +26,7 @@ struct Key {
 }
 
 /// The vendor assumes the role and reads the secret that the notice names.
-async fn read_key(world: &World, notice: &Value) -> Key {
+async fn read_key(world: &Testbed, notice: &Value) -> Key {
     let role = notice["roleArn"].as_str().unwrap();
     let session = assume(&world.emulator, VENDOR, role, Some(&world.parameters["ExternalId"])).await.unwrap().unwrap();
     let input = json!({"SecretId": notice["accessKeySecretArn"]});
@@ -39,7 +39,7 @@ async fn read_key(world: &World, notice: &Value) -> Key {
 }
 
 /// Whether AWS takes the key at all.
-async fn works(world: &World, key: &Key) -> bool {
+async fn works(world: &Testbed, key: &Key) -> bool {
     let credentials = aws_credential_types::Credentials::new(&key.id, &key.secret, None, None, "access key");
     let account = Account::with(world.emulator.front().url(), CUSTOMER, BILLING_REGION, credentials);
     match account.sts().get_caller_identity().send().await {
@@ -52,7 +52,7 @@ async fn works(world: &World, key: &Key) -> bool {
 }
 
 /// HW-P6, HW-W2: no secret key in a log, a notice, an event, an output or a description of the stack.
-async fn assert_keys_are_nowhere(world: &World, stack: &Stack, outcomes: &[Outcome], keys: &[Key]) {
+async fn assert_keys_are_nowhere(world: &Testbed, stack: &Stack, outcomes: &[Outcome], keys: &[Key]) {
     world.assert_no_leaks();
     let cloudformation = stack.account().cloudformation();
     let described = cloudformation.describe_stacks().stack_name(stack.id()).send().await.unwrap();
@@ -80,41 +80,41 @@ async fn assert_keys_are_nowhere(world: &World, stack: &Stack, outcomes: &[Outco
 /// HW-P6: the user's own checks, by key; the role that reads the key can do nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_product_that_needs_keys_reads_them_by_its_role() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let before = inventory(&world).await;
     let parameters = parameters_of("cloud-iam", &[]);
     let packs = packs_of(&parameters);
     let (mut stack, created) = world.create(&as_pairs(&parameters)).await;
     world.expect_status(&created, "CREATE_COMPLETE");
-    let told = told(&world);
-    assert_eq!(told["packs"], json!(packs));
+    let reported = reported(&world);
+    assert_eq!(reported["packs"], json!(packs));
     let outputs = stack.outputs().await.unwrap();
-    assert_eq!(told["accessKeySecretArn"], outputs["AccessKeySecretArn"]);
+    assert_eq!(reported["accessKeySecretArn"], outputs["AccessKeySecretArn"]);
     assert_only_the_vendor_gets_in(&world, &outputs["RoleArn"]).await;
 
-    let first = read_key(&world, &told).await;
+    let first = read_key(&world, &reported).await;
     let user = stack.resources().await.unwrap()["VendorUser"].clone();
     let vendor = Vendor::with_key(&world.emulator, &user, &first.id, &first.secret);
     let wrong = vendor.wrong(&checks_of(&packs)).await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let role = vendor_of(&world, &stack).await;
     let list = query("iam:ListUsers", "iam", "2010-05-08", &[]);
-    vendor.expect(list, &Verdict::Allowed).await.unwrap();
-    role.expect(list, &Verdict::Denied).await.unwrap();
-    role.expect(READ_SECRET, &Verdict::Denied).await.unwrap();
+    vendor.expect(list, &AccessDecision::Allowed).await.unwrap();
+    role.expect(list, &AccessDecision::Denied).await.unwrap();
+    role.expect(READ_SECRET, &AccessDecision::Denied).await.unwrap();
 
     let mut changed = world.with(&as_pairs(&parameters));
     changed.insert("AccessKeySerial".into(), "2".into());
     let rotated = stack.update(&world.template, &changed, &mut |_| {}).await.unwrap();
     world.expect_status(&rotated, "UPDATE_COMPLETE");
-    let (at_first, told) = (told, self::told(&world));
-    let second = read_key(&world, &told).await;
+    let (at_first, reported) = (reported, self::reported(&world));
+    let second = read_key(&world, &reported).await;
     assert_ne!(first, second);
-    assert_eq!((at_first["accessKeyId"].as_str(), told["accessKeyId"].as_str()), (Some(&*first.id), Some(&*second.id)));
+    assert_eq!((at_first["accessKeyId"].as_str(), reported["accessKeyId"].as_str()), (Some(&*first.id), Some(&*second.id)));
     assert!(!works(&world, &first).await, "the old key is left");
     assert!(works(&world, &second).await);
     let vendor = Vendor::with_key(&world.emulator, &user, &second.id, &second.secret);
-    vendor.expect(list, &Verdict::Allowed).await.unwrap();
+    vendor.expect(list, &AccessDecision::Allowed).await.unwrap();
 
     // A rotation that comes with a change that the vendor refuses is taken back: the key that the vendor has stays.
     world.vendor.set_script(Script::Refuse { status: 403, detail: "not now".into() });
@@ -122,7 +122,7 @@ async fn a_product_that_needs_keys_reads_them_by_its_role() {
     let refused = stack.update(&world.template, &changed, &mut |_| {}).await.unwrap();
     world.expect_status(&refused, "UPDATE_ROLLBACK_COMPLETE");
     world.vendor.set_script(Script::Accept);
-    assert_eq!(read_key(&world, &told).await, second);
+    assert_eq!(read_key(&world, &reported).await, second);
     assert!(works(&world, &second).await);
 
     let outcome = stack.delete(&mut |_| {}).await.unwrap();
@@ -135,14 +135,14 @@ async fn a_product_that_needs_keys_reads_them_by_its_role() {
 }
 
 /// The ARNs of what is attached to a role of the customer's.
-async fn attached(world: &World, role: &str) -> Vec<String> {
+async fn attached(world: &Testbed, role: &str) -> Vec<String> {
     let body = format!("Action=ListAttachedRolePolicies&Version=2010-05-08&RoleName={role}");
     let answer = iam(world, body).await;
     let arn = Regex::new("<PolicyArn>(.+?)</PolicyArn>").unwrap();
     arn.captures_iter(&answer).map(|found| found[1].to_owned()).collect()
 }
 
-async fn iam(world: &World, body: String) -> String {
+async fn iam(world: &Testbed, body: String) -> String {
     let headers = [("content-type", "application/x-www-form-urlencoded")];
     let (status, answer) = world.customer().raw("iam", "POST", "/", &headers, body).await.unwrap();
     let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -152,8 +152,8 @@ async fn iam(world: &World, body: String) -> String {
 
 /// HW-P4: the packs attach to the customer's role and come off again; the role, its trust and its own policy stay.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_of_the_customers_takes_the_packs_and_outlives_them() {
-    let world = World::new("standalone").await;
+async fn an_existing_role_gets_the_packs_and_outlives_them() {
+    let world = Testbed::new("standalone").await;
     let trust = json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{VENDOR}:root")}, "Action": "sts:AssumeRole",
         "Condition": {"StringEquals": {"sts:ExternalId": world.parameters["ExternalId"]}}}]});
@@ -172,8 +172,8 @@ async fn a_role_of_the_customers_takes_the_packs_and_outlives_them() {
 
     let mut stack = world.created(&as_pairs(&parameters)).await;
     let role = format!("arn:aws:iam::{CUSTOMER}:role/partners/thing-theirs");
-    let told = told(&world);
-    assert_eq!((&told["packs"], &told["roleArn"]), (&json!(packs), &json!(role)));
+    let reported = reported(&world);
+    assert_eq!((&reported["packs"], &reported["roleArn"]), (&json!(packs), &json!(role)));
     assert_eq!(attached(&world, "thing-theirs").await.len(), 1 + packs.len());
     assert_only_the_vendor_gets_in(&world, &role).await;
     let wrong = vendor_of(&world, &stack).await.wrong(&checks_of(&packs)).await;
@@ -189,7 +189,7 @@ async fn a_role_of_the_customers_takes_the_packs_and_outlives_them() {
 /// A name that is no role's fails the stack in IAM's words, and nothing is left of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_does_not_exist_is_refused() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let before = inventory(&world).await;
     let wanted = parameters_of("security-posture", &[("ExistingRoleName", "nobody")]);
     let (mut stack, outcome) = world.create(&as_pairs(&wanted)).await;
@@ -203,15 +203,15 @@ async fn a_role_that_does_not_exist_is_refused() {
 /// No billing data and no pack: the vendor is told of an account, and gets into a role that can do nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_connects_without_anything() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let before = inventory(&world).await;
     let nothing = [("BillingKind", "None"), ("PackBilling", "None"), ("PackSecurityAudit", "None")];
     let mut stack = world.created(&nothing).await;
-    let told = told(&world);
-    assert_eq!(told["packs"], json!({}));
-    assert_only_the_vendor_gets_in(&world, told["roleArn"].as_str().unwrap()).await;
+    let reported = reported(&world);
+    assert_eq!(reported["packs"], json!({}));
+    assert_only_the_vendor_gets_in(&world, reported["roleArn"].as_str().unwrap()).await;
     let vendor = vendor_of(&world, &stack).await;
-    vendor.expect(query("iam:ListUsers", "iam", "2010-05-08", &[]), &Verdict::Denied).await.unwrap();
+    vendor.expect(query("iam:ListUsers", "iam", "2010-05-08", &[]), &AccessDecision::Denied).await.unwrap();
     assert!(!stack.resources().await.unwrap().contains_key("DeliveryWatch"));
     world.deleted(&mut stack).await;
     assert_eq!(inventory(&world).await, before);

@@ -3,12 +3,12 @@
 use hawser_dev::strict_proxy::scenario::{Fault, FaultAnswer, Scenario};
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::Testbed;
 
 /// F-23, F-24: a member is told whose bill it is on, and nothing is created that would hold only a part of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_account_connects_without_a_report_and_says_who_pays() {
-    let world = World::new("member").await;
+    let world = Testbed::new("member").await;
     let mut stack = world.created(&[]).await;
     let outputs = stack.outputs().await.unwrap();
     assert_eq!(outputs["AccountRole"], "member");
@@ -25,7 +25,7 @@ async fn a_member_account_connects_without_a_report_and_says_who_pays() {
 /// F-22: only `AWSOrganizationsNotInUseException` means stand-alone; a stand-alone account has a report of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standalone_account_gets_a_report() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let outputs = stack.outputs().await.unwrap();
     assert_eq!(outputs["AccountRole"], "standalone");
@@ -35,8 +35,8 @@ async fn a_standalone_account_gets_a_report() {
 
 /// HW-B2, F-22: a denied look at the organization is not taken for "no organization": nothing is created on a guess.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_place_creates_nothing() {
-    let world = World::new("organization-denied").await;
+async fn an_unknown_organization_creates_nothing() {
+    let world = Testbed::new("organization-denied").await;
     let mut stack = world.created(&[]).await;
     let outputs = stack.outputs().await.unwrap();
     assert_eq!(outputs["AccountRole"], "unknown");
@@ -48,7 +48,7 @@ async fn an_unknown_place_creates_nothing() {
 /// HW-B3, HW-B4, HW-B5, F-19: a suitable report of the customer's is used as it is, found on the second page, and never touched.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suitable_report_is_reused_and_left_alone() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     for number in 1..=5 {
         let daily = [("TimeUnit", json!("DAILY"))];
         world.customers_report(&format!("daily-{number}"), &format!("daily-{number}-111122223333"), &daily, true).await;
@@ -79,7 +79,7 @@ async fn a_suitable_report_is_reused_and_left_alone() {
 /// F-21, F-19: a report whose bucket is gone is not relied on, and the decision says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_without_its_bucket_is_not_reused() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     world.customers_report("theirs", "gone-111122223333", &[], false).await;
     let mut stack = world.created(&[]).await;
     let outputs = stack.outputs().await.unwrap();
@@ -92,7 +92,7 @@ async fn a_report_without_its_bucket_is_not_reused() {
 /// A report whose delivery fails is passed over.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_report_is_not_reused() {
-    let world = World::new("broken-delivery").await;
+    let world = Testbed::new("broken-delivery").await;
     world.customers_report("theirs", "theirs-111122223333", &[], true).await;
     let mut stack = world.created(&[]).await;
     let decision = stack.outputs().await.unwrap()["Decision"].clone();
@@ -103,7 +103,7 @@ async fn a_broken_report_is_not_reused() {
 /// At the limit the failure names the reports that are there.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_room_for_a_report_is_said_with_the_names() {
-    let world = World::new("five-reports-at-most").await;
+    let world = Testbed::new("five-reports-at-most").await;
     for number in 1..=5 {
         let daily = [("TimeUnit", json!("DAILY"))];
         world.customers_report(&format!("daily-{number}"), &format!("daily-{number}-111122223333"), &daily, true).await;
@@ -120,7 +120,7 @@ async fn no_room_for_a_report_is_said_with_the_names() {
 /// `BillingKind: None` connects without looking at billing at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn none_means_no_billing_call() {
-    let world = World::new("management").await;
+    let world = Testbed::new("management").await;
     let mut stack = world.created(&[("BillingKind", "None")]).await;
     assert_eq!(stack.outputs().await.unwrap()["AccountRole"], "management");
     let calls = world.emulator.front().calls().all();
@@ -131,7 +131,7 @@ async fn none_means_no_billing_call() {
 /// HW-B6: AWS is asked again when it throttles or fails for a moment (F-44).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_call_is_tried_again() {
-    let world = World::new("bad-moment").await;
+    let world = Testbed::new("bad-moment").await;
     let mut stack = world.created(&[]).await;
     let calls = world.emulator.front().calls().all();
     let errors: Vec<&str> = calls.iter().filter_map(|call| call.error.as_deref()).collect();
@@ -144,7 +144,7 @@ async fn a_throttled_call_is_tried_again() {
 /// HW-A3, F-3: when AWS does not answer in time, the stack gets an answer all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_hangs_is_answered_before_the_deadline() {
-    let world = World::with_little_time().await;
+    let world = Testbed::with_little_time().await;
     let hang =
         Fault { service: "s3".into(), operation: "CreateBucket".into(), nth: None, answer: FaultAnswer::LatencyMs(60_000) };
     world.emulator.front().set_scenario(Scenario { faults: vec![hang], ..Scenario::default() });

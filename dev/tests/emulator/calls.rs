@@ -1,6 +1,6 @@
 //! What each pack lets a vendor do and what not, as calls that are really made: one table, by pack and mode.
 //!
-//! To add to it: a call in `CHECKS` of `calls/table.rs`, and in `THINGS` of `calls/fixtures.rs` what the call needs to be there. `{name}` in a call is the id
+//! To add to it: a call in `CHECKS` of `calls/table.rs`, and in `FIXTURES` of `calls/fixtures.rs` what the call needs to be there. `{name}` in a call is the id
 //! of that thing, made by the customer for this call alone; `{n}` is a number that no other call has; `{account}`, `{stack}`,
 //! `{bucket}`, `{report}`, `{folder}` and `{engine_boundary}` are the stack's. Where the emulator has no such service, its
 //! simulation of IAM is asked.
@@ -26,7 +26,7 @@ mod fixtures;
 #[path = "calls/table.rs"]
 mod table;
 
-use fixtures::THINGS;
+use fixtures::FIXTURES;
 pub(crate) use table::{CHECKS, READ_SECRET};
 
 /// One call of AWS's, for whoever makes it.
@@ -102,14 +102,14 @@ impl fmt::Display for Call {
 }
 
 /// Something that a customer has, the call that makes it, and its id.
-pub(crate) struct Thing {
+pub(crate) struct Fixture {
     pub(crate) name: &'static str,
     pub(crate) made_by: Call,
-    pub(crate) id: Id,
+    pub(crate) id: FixtureId,
 }
 
 /// Where the id of a thing is.
-pub(crate) enum Id {
+pub(crate) enum FixtureId {
     /// In the answer, as the group of this regular expression.
     Found(&'static str),
     /// Chosen by who made it.
@@ -137,7 +137,7 @@ pub(crate) fn checks_of(packs: &BTreeMap<String, String>) -> Vec<&'static Check>
 
 /// What the emulator's IAM made of a call.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Verdict {
+pub(crate) enum AccessDecision {
     Allowed,
     Denied,
 }
@@ -178,7 +178,7 @@ impl<'world> Vendor<'world> {
     pub(crate) async fn wrong(&self, checks: &[&Check]) -> Vec<String> {
         let mut wrong = Vec::new();
         for check in checks {
-            for (calls, expected) in [(check.allowed, Verdict::Allowed), (check.forbidden, Verdict::Denied)] {
+            for (calls, expected) in [(check.allowed, AccessDecision::Allowed), (check.forbidden, AccessDecision::Denied)] {
                 for call in calls {
                     if let Err(why) = self.expect(*call, &expected).await {
                         wrong.push(format!("{} {}: {why}", check.pack, check.mode));
@@ -190,13 +190,13 @@ impl<'world> Vendor<'world> {
     }
 
     /// Makes a call. One that was denied is made again by the customer, to show that nothing else was wrong with it.
-    pub(crate) async fn expect(&self, call: Call, expected: &Verdict) -> Result<(), String> {
-        let known = self.things_of(call).await?;
+    pub(crate) async fn expect(&self, call: Call, expected: &AccessDecision) -> Result<(), String> {
+        let known = self.fixtures_of(call).await?;
         let (verdict, answer) = self.make(call, &known, &self.session).await?;
         if verdict != *expected {
             return Err(format!("{call} is {verdict:?}: {answer}"));
         }
-        if verdict == Verdict::Denied && !matches!(call.wire, Wire::Simulated(..)) {
+        if verdict == AccessDecision::Denied && !matches!(call.wire, Wire::Simulated(..)) {
             let control = self.make(call, &known, &self.customer()).await;
             control.map_err(|why| format!("{call} was denied, but the customer cannot do it either: {why}"))?;
         }
@@ -208,39 +208,44 @@ impl<'world> Vendor<'world> {
     }
 
     /// Makes what the call names, and what that needs in turn.
-    async fn things_of(&self, call: Call) -> Result<BTreeMap<String, String>, String> {
+    async fn fixtures_of(&self, call: Call) -> Result<BTreeMap<String, String>, String> {
         let mut known = self.given.clone();
         known.insert("n".to_owned(), NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
         known.insert("account".to_owned(), CUSTOMER.to_owned());
-        let mut wanted: Vec<&Thing> = Vec::new();
+        let mut wanted: Vec<&Fixture> = Vec::new();
         let mut names = call.names();
         while let Some(name) = names.pop() {
             if known.contains_key(&name) {
                 continue;
             }
-            let thing = THINGS.iter().find(|thing| thing.name == name);
-            let thing = thing.ok_or_else(|| format!("{call} names `{name}`, which nothing makes"))?;
+            let fixture = FIXTURES.iter().find(|fixture| fixture.name == name);
+            let fixture = fixture.ok_or_else(|| format!("{call} names `{name}`, which nothing makes"))?;
             // What is needed by many is made before the first of them.
-            wanted.retain(|other| other.name != thing.name);
-            wanted.push(thing);
-            names.extend(thing.made_by.names());
+            wanted.retain(|other| other.name != fixture.name);
+            wanted.push(fixture);
+            names.extend(fixture.made_by.names());
         }
-        for thing in wanted.iter().rev() {
-            let (_, answer) = self.make(thing.made_by, &known, &self.customer()).await?;
-            let id = match thing.id {
-                Id::Chosen(id) => filled(id, &known),
-                Id::Found(pattern) => {
+        for fixture in wanted.iter().rev() {
+            let (_, answer) = self.make(fixture.made_by, &known, &self.customer()).await?;
+            let id = match fixture.id {
+                FixtureId::Chosen(id) => filled(id, &known),
+                FixtureId::Found(pattern) => {
                     let found = Regex::new(pattern).unwrap().captures(&answer).map(|found| found[1].to_owned());
-                    found.ok_or_else(|| format!("no `{pattern}` in what {} answered: {answer}", thing.made_by))?
+                    found.ok_or_else(|| format!("no `{pattern}` in what {} answered: {answer}", fixture.made_by))?
                 }
             };
-            known.insert(thing.name.to_owned(), id);
+            known.insert(fixture.name.to_owned(), id);
         }
         Ok(known)
     }
 
     /// The verdict with the answer; anything but a success and a denial of this very action is an error.
-    async fn make(&self, call: Call, known: &BTreeMap<String, String>, who: &Account) -> Result<(Verdict, String), String> {
+    async fn make(
+        &self,
+        call: Call,
+        known: &BTreeMap<String, String>,
+        who: &Account,
+    ) -> Result<(AccessDecision, String), String> {
         let fill = |text: &str| filled(text, known);
         let form = [("content-type", "application/x-www-form-urlencoded")];
         let service = call.service();
@@ -271,17 +276,22 @@ impl<'world> Vendor<'world> {
         let (status, answer) = sent.map_err(|error| format!("{call}: {error:#}"))?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         if (200..300).contains(&status) {
-            return Ok((Verdict::Allowed, answer));
+            return Ok((AccessDecision::Allowed, answer));
         }
         let denied = answer.contains("AccessDenied") || answer.contains("UnauthorizedOperation");
         // S3 says no more than "Access Denied".
         if denied && (answer.contains(call.action) || call.action.starts_with("s3:")) {
-            return Ok((Verdict::Denied, answer));
+            return Ok((AccessDecision::Denied, answer));
         }
         Err(format!("{call} answered {status}: {answer}"))
     }
 
-    async fn simulate(&self, action: &str, resource: &str, context: &[(&str, String)]) -> Result<(Verdict, String), String> {
+    async fn simulate(
+        &self,
+        action: &str,
+        resource: &str,
+        context: &[(&str, String)],
+    ) -> Result<(AccessDecision, String), String> {
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.append_pair("Action", "SimulatePrincipalPolicy")
             .append_pair("Version", "2010-05-08")
@@ -299,9 +309,9 @@ impl<'world> Vendor<'world> {
         let answer = self.customer().raw("iam", "POST", "/", &headers, body).await.map_err(|error| format!("{error:#}"))?;
         let answer = String::from_utf8_lossy(&answer.1).into_owned();
         if answer.contains("<EvalDecision>allowed</EvalDecision>") {
-            Ok((Verdict::Allowed, answer))
+            Ok((AccessDecision::Allowed, answer))
         } else if answer.contains("Deny</EvalDecision>") {
-            Ok((Verdict::Denied, answer))
+            Ok((AccessDecision::Denied, answer))
         } else {
             Err(format!("{action}: the simulation answered {answer}"))
         }

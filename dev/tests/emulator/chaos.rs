@@ -16,8 +16,8 @@ use hawser_dev::{
 };
 
 use crate::{
-    lives::{Lane, Mark, in_lanes},
-    world::World,
+    lives::{Lane, LogPosition, in_lanes},
+    world::Testbed,
 };
 
 /// How many lives, unless the environment says.
@@ -77,16 +77,16 @@ async fn no_seed_leaves_a_stack_that_cannot_be_deleted() {
     let template = hasty_template(SERVICE_TIMEOUT_SECONDS);
     let mut lanes = Vec::new();
     while lanes.len() < LANES.min(seeds.len()) {
-        lanes.push(Lane::new(World::with_template("standalone", &template).await).await);
+        lanes.push(Lane::new(Testbed::with_template("standalone", &template).await).await);
     }
-    let wrong = in_lanes(lanes, seeds, ToString::to_string, |lane, seed| async move { life(&lane, seed).await }).await;
+    let wrong = in_lanes(lanes, seeds, ToString::to_string, |lane, seed| async move { case(&lane, seed).await }).await;
     let replay = |seed: &str| format!("{SEED_VARIABLE}={seed} cargo nextest run -p hawser-dev --all-features chaos::");
     let wrong: Vec<String> = wrong.iter().map(|(seed, why)| format!("seed {seed}: {why}\n  {}", replay(seed))).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Create, update there and back, delete; then without faults, delete again if need be.
-async fn life(lane: &Lane, seed: u64) -> Result<(), String> {
+async fn case(lane: &Lane, seed: u64) -> Result<(), String> {
     let world = &lane.world;
     let said = |error: anyhow::Error| format!("{error:#}");
     let mut log = Vec::new();
@@ -120,13 +120,13 @@ async fn life(lane: &Lane, seed: u64) -> Result<(), String> {
         log.push(outcome.status.clone());
     }
     lane.set_one(None);
-    let told = |what: &str| format!("{what}, after {}", log.join(", "));
+    let reported = |what: &str| format!("{what}, after {}", log.join(", "));
     if outcome.status != "DELETE_COMPLETE" {
-        return Err(told(&format!("cannot be deleted: {}", outcome.first_failure())));
+        return Err(reported(&format!("cannot be deleted: {}", outcome.first_failure())));
     }
     match lane.marked(&stack).await.as_slice() {
         [] => Ok(()),
-        left => Err(told(&format!("left behind {left:?}"))),
+        left => Err(reported(&format!("left behind {left:?}"))),
     }
 }
 
@@ -155,12 +155,16 @@ fn chaos(seed: u64, step: u64) -> Scenario {
 }
 
 /// What must hold even then; the operation in words.
-async fn judge(lane: &Lane, stack: &Stack, mark: Mark, outcome: &Outcome, log: &[String]) -> Result<String, String> {
-    let told = format!("{} with {:?}", outcome.status, lane.met(mark));
-    let mut wrong = lane.harm(stack, &outcome.status, mark).await;
+async fn judge(lane: &Lane, stack: &Stack, mark: LogPosition, outcome: &Outcome, log: &[String]) -> Result<String, String> {
+    let reported = format!("{} with {:?}", outcome.status, lane.met(mark));
+    let mut wrong = lane.violations(stack, &outcome.status, mark).await;
     if !FINAL.contains(&outcome.status.as_str()) {
         wrong.push(format!("{} is not final", outcome.status));
     }
     wrong.extend(lane.answers(mark, true));
-    if wrong.is_empty() { Ok(told) } else { Err(format!("{told}: {}; before that: {}", wrong.join("; "), log.join(", "))) }
+    if wrong.is_empty() {
+        Ok(reported)
+    } else {
+        Err(format!("{reported}: {}; before that: {}", wrong.join("; "), log.join(", ")))
+    }
 }

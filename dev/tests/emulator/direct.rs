@@ -11,7 +11,7 @@ use hawser_dev::{
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::world::{TOKEN, World};
+use crate::world::{TOKEN, Testbed};
 
 /// Everything, as an administrator may.
 const ADMINISTRATOR: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
@@ -41,7 +41,7 @@ fn element(xml: &str, name: &str) -> String {
 }
 
 /// Every name in the account's IAM, to compare before and after.
-async fn names(world: &World) -> Vec<String> {
+async fn names(world: &Testbed) -> Vec<String> {
     let iam = world.billing();
     let roles = call(&iam, "iam", "ListRoles", &[]).await;
     let policies = call(&iam, "iam", "ListPolicies", &[("Scope", "Local")]).await;
@@ -50,14 +50,14 @@ async fn names(world: &World) -> Vec<String> {
 }
 
 /// Somebody with credentials in the customer's account.
-struct Person {
+struct CallerSession {
     name: &'static str,
     credentials: Vec<(&'static str, String)>,
 }
 
-impl Person {
+impl CallerSession {
     /// An IAM user with this policy.
-    async fn user(world: &World, name: &'static str, policy: &str) -> Self {
+    async fn user(world: &Testbed, name: &'static str, policy: &str) -> Self {
         let iam = world.billing();
         call(&iam, "iam", "CreateUser", &[("UserName", name), ("Path", "/people/")]).await;
         let person = Self { name, credentials: Vec::new() };
@@ -71,13 +71,13 @@ impl Person {
     }
 
     /// From now on, the user may this and no more.
-    async fn may(&self, world: &World, policy: &str) {
+    async fn may(&self, world: &Testbed, policy: &str) {
         let parameters = [("UserName", self.name), ("PolicyName", "may"), ("PolicyDocument", policy)];
         call(&world.billing(), "iam", "PutUserPolicy", &parameters).await;
     }
 
     /// A session of a role with this policy.
-    async fn session(world: &World, name: &'static str, policy: &str) -> Self {
+    async fn session(world: &Testbed, name: &'static str, policy: &str) -> Self {
         let iam = world.billing();
         let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
                            "Principal": {"AWS": format!("arn:aws:iam::{CUSTOMER}:root")}}]});
@@ -96,13 +96,13 @@ impl Person {
 }
 
 /// What a run of the command line came to.
-struct Ran {
+struct CommandRun {
     exit: i32,
     out: String,
     err: String,
 }
 
-impl Ran {
+impl CommandRun {
     fn expect(self, exit: i32) -> Self {
         assert_eq!(self.exit, exit, "{}\n{}", self.out, self.err);
         self
@@ -121,7 +121,7 @@ fn binary() -> PathBuf {
 }
 
 /// Runs it; nothing of this process's environment reaches it.
-async fn hawser(world: &World, person: &Person, token: Option<&str>, arguments: &[&str]) -> Ran {
+async fn hawser(world: &Testbed, person: &CallerSession, token: Option<&str>, arguments: &[&str]) -> CommandRun {
     let mut command = tokio::process::Command::new(binary());
     command
         .args(arguments)
@@ -136,7 +136,7 @@ async fn hawser(world: &World, person: &Person, token: Option<&str>, arguments: 
         .stdin(Stdio::null());
     let output = command.output().await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let ran = Ran { exit: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) };
+    let ran = CommandRun { exit: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) };
     // HW-W2: no secret is ever printed.
     let secrets = person.credentials.iter().skip(1).map(|(_, secret)| secret.as_str());
     for secret in secrets.chain(token).chain(world.emulator.front().secrets().iter().map(String::as_str)) {
@@ -146,7 +146,7 @@ async fn hawser(world: &World, person: &Person, token: Option<&str>, arguments: 
 }
 
 /// The settings of a launch, as arguments.
-fn settings(world: &World, external_id: &str, changes: &[(&str, &str)]) -> Vec<String> {
+fn settings(world: &Testbed, external_id: &str, changes: &[(&str, &str)]) -> Vec<String> {
     let url = world.vendor.notice_url();
     let given = [
         ("VendorName", "Example Vendor"),
@@ -159,7 +159,7 @@ fn settings(world: &World, external_id: &str, changes: &[(&str, &str)]) -> Vec<S
 }
 
 /// The customer's own things are as they were: a report that does not suit, its bucket, a role.
-async fn assert_theirs(world: &World, before: &[String]) {
+async fn assert_theirs(world: &Testbed, before: &[String]) {
     assert_eq!(world.report_names().await, ["theirs"]);
     assert_eq!(world.buckets().await, ["their-bucket"]);
     assert_eq!(names(world).await, before);
@@ -169,7 +169,7 @@ async fn assert_theirs(world: &World, before: &[String]) {
 /// word it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_connects_changes_and_disconnects_without_a_stack() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let console = Console::start(&world.emulator, &world.vendor.authority()).await.unwrap();
     world.vendor.set_script(Script::Relay(console.listening().to_owned()));
     let launch = console.launch(CUSTOMER).await.unwrap();
@@ -178,7 +178,7 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
     let trust = r#"{"Version":"2012-10-17","Statement":[]}"#;
     call(&world.billing(), "iam", "CreateRole", &[("RoleName", "theirs"), ("AssumeRolePolicyDocument", trust)]).await;
     let before = names(&world).await;
-    let anna = Person::user(&world, "anna", ADMINISTRATOR).await;
+    let anna = CallerSession::user(&world, "anna", ADMINISTRATOR).await;
     let run = async |command: &str, more: &[&str], changes: &[(&str, &str)]| {
         let settings = settings(&world, &launch.external_id, changes);
         let arguments: Vec<&str> =
@@ -193,8 +193,8 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
     assert_theirs(&world, &before).await;
 
     let made = run("connect", &["--yes"], &[]).await.expect(0);
-    assert!(made.out.contains("  made report `hawser-") && made.out.contains("  told the vendor\n"), "{}", made.out);
-    assert!(made.out.contains("nobody tells the vendor how billing data arrives"), "{}", made.out);
+    assert!(made.out.contains("  created report `hawser-") && made.out.contains("  notified the vendor\n"), "{}", made.out);
+    assert!(made.out.contains("the vendor is not told whether billing data arrives"), "{}", made.out);
     assert!(made.out.ends_with("\nthe vendor says: connected\n"), "{}", made.out);
     let connections = console.connections().await.unwrap();
     assert_eq!(connections.len(), 1, "{connections:?}");
@@ -212,10 +212,10 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
     assert!(!may_assume(&world.emulator, STRANGER, role, Some(&launch.external_id)).await.unwrap());
 
     // The same again changes nothing, and nobody is told.
-    let (things, told) = (names(&world).await, world.vendor.notices().len());
+    let (state, reported) = (names(&world).await, world.vendor.notices().len());
     let again = run("connect", &[], &[]).await.expect(0);
     assert!(again.out.ends_with("  nothing changes\n"), "{}", again.out);
-    assert_eq!((names(&world).await, world.vendor.notices().len()), (things, told));
+    assert_eq!((names(&world).await, world.vendor.notices().len()), (state, reported));
 
     // Another pack comes, one goes, and billing data changes its kind.
     let changes = [("PackEc2", "ReadOnly"), ("PackSecurityAudit", "None"), ("BillingKind", "CostAndUsageReport2")];
@@ -246,16 +246,16 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
 
 /// A session of a role, as of IAM Identity Center; and what stops half-way is said, finished and removed.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stops_half_way_is_finished_by_running_again() {
-    let world = World::new("management").await;
+async fn an_interrupted_run_is_finished_by_running_again() {
+    let world = Testbed::new("management").await;
     let before = names(&world).await;
-    let little = Person::user(&world, "little", &without(&["iam:AttachRolePolicy"])).await;
+    let little = CallerSession::user(&world, "little", &without(&["iam:AttachRolePolicy"])).await;
     let settings = settings(&world, "external-id-of-the-test", &[]);
     let arguments = |command: &'static str, more: &[&'static str]| -> Vec<String> {
         let words = [command].into_iter().chain(more.iter().copied()).map(str::to_owned);
         words.chain(settings.iter().cloned()).collect()
     };
-    let run = async |person: &Person, command: &'static str, more: &[&'static str]| {
+    let run = async |person: &CallerSession, command: &'static str, more: &[&'static str]| {
         let arguments = arguments(command, more);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         hawser(&world, person, Some(TOKEN), &arguments).await
@@ -263,12 +263,12 @@ async fn what_stops_half_way_is_finished_by_running_again() {
     let stopped = run(&little, "connect", &["--yes"]).await.expect(1);
     assert!(stopped.err.starts_with("error: AWS_ACCESS_DENIED: `iam:AttachRolePolicy` was denied"), "{}", stopped.err);
     let there = stopped.err.lines().find(|line| line.contains("there is now: ")).unwrap();
-    assert!(["role `hawser-", "report `hawser-", "bucket `hawser-"].iter().all(|thing| there.contains(thing)), "{there}");
+    assert!(["role `hawser-", "report `hawser-", "bucket `hawser-"].iter().all(|fixture| there.contains(fixture)), "{there}");
     assert!(world.vendor.notices().is_empty(), "the vendor hears of nothing that is half made");
 
-    let admin = Person::session(&world, "Admin", ADMINISTRATOR).await;
+    let admin = CallerSession::session(&world, "Admin", ADMINISTRATOR).await;
     let done = run(&admin, "connect", &["--yes"]).await.expect(0);
-    assert!(!done.out.contains("made report"), "what is there is kept: {}", done.out);
+    assert!(!done.out.contains("created report"), "what is there is kept: {}", done.out);
     let established = world.vendor.notices();
     assert_eq!(established.len(), 1);
     assert_eq!(established[0].kind(), "hawser.connection.established");
@@ -277,26 +277,26 @@ async fn what_stops_half_way_is_finished_by_running_again() {
     // The vendor does not answer: the customer can leave all the same.
     world.vendor.set_script(Script::Refuse { status: 403, detail: "no".into() });
     let ended = run(&admin, "disconnect", &["--yes"]).await.expect(0);
-    assert!(ended.out.contains("note: removed, but the vendor was not told"), "{}", ended.out);
+    assert!(ended.out.contains("note: removed, but the vendor was not notified"), "{}", ended.out);
     let mut left = names(&world).await;
     left.retain(|name| name != "Admin");
     assert_eq!(left, before);
     assert_eq!((world.report_names().await, world.buckets().await), (Vec::<String>::new(), Vec::<String>::new()));
 
     // Without credentials, and with those of the root user.
-    let nobody = Person { name: "nobody", credentials: Vec::new() };
+    let nobody = CallerSession { name: "nobody", credentials: Vec::new() };
     let none = run(&nobody, "connect", &["--yes"]).await.expect(1);
     assert!(none.err.starts_with("error: CREDENTIALS_MISSING: "), "{}", none.err);
     let root = vec![("AWS_ACCESS_KEY_ID", CUSTOMER.to_owned()), ("AWS_SECRET_ACCESS_KEY", "test".to_owned())];
-    let refused = run(&Person { name: "root", credentials: root }, "connect", &["--yes"]).await.expect(3);
-    assert!(refused.err.starts_with("error: CONNECT_CALLER: "), "{}", refused.err);
+    let command_error = run(&CallerSession { name: "root", credentials: root }, "connect", &["--yes"]).await.expect(3);
+    assert!(command_error.err.starts_with("error: CONNECT_CALLER: "), "{}", command_error.err);
 }
 
 /// Looks only, and its exit code tells a script.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_before_a_launch() {
-    let world = World::new("standalone").await;
-    let anna = Person::user(&world, "anna", ADMINISTRATOR).await;
+async fn preflight_before_a_launch() {
+    let world = Testbed::new("standalone").await;
+    let anna = CallerSession::user(&world, "anna", ADMINISTRATOR).await;
     let look = async |more: &[&str]| {
         let arguments: Vec<&str> = ["preflight", "--profile", "cost-insights"].into_iter().chain(more.iter().copied()).collect();
         let ran = hawser(&world, &anna, None, &arguments).await;
@@ -304,10 +304,7 @@ async fn a_look_before_a_launch() {
     };
     let (exit, _, text) = look(&[]).await;
     assert_eq!(exit, 0, "{text}");
-    assert!(
-        text.contains("  organization  standalone") && text.ends_with("ready: nothing was found that would fail\n"),
-        "{text}"
-    );
+    assert!(text.contains("  organization  standalone") && text.ends_with("ready: no problem was found\n"), "{text}");
     assert!(!text.contains("which permissions you lack"), "{text}");
 
     // What decides is IAM's own word about this very user, narrow as it may be.

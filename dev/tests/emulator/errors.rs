@@ -21,14 +21,14 @@ use hawser_dev::{
 };
 use serde_json::{Value, json};
 
-use crate::{events, world::World};
+use crate::{events, world::Testbed};
 
 /// Mostly waiting: for the tries after the first.
 const LANES: usize = 6;
 
 /// What a call that fails comes to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Ending {
+enum ExpectedOutcome {
     /// FAILED with this code.
     Failed(&'static str),
     /// SUCCESS, and the decision or the words about past months name the error.
@@ -37,7 +37,7 @@ enum Ending {
     Done,
 }
 
-use Ending::{Done, Failed, Said};
+use ExpectedOutcome::{Done, Failed, Said};
 
 /// How to have an operation called.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,7 +78,7 @@ const OPERATIONS: [(&str, &str, Scene); 21] = [
 ];
 
 /// What is right, judged by hand; nothing for an error that nobody has judged.
-fn expected(service: &str, operation: &str, error: &str) -> Option<Ending> {
+fn expected(service: &str, operation: &str, error: &str) -> Option<ExpectedOutcome> {
     Some(match (operation, error) {
         // Past months are a wish: AWS Support never fails a stack.
         ("CreateCase", "AttachmentSetExpired" | "AttachmentSetIdNotFound" | "CaseCreationLimitExceeded")
@@ -138,17 +138,17 @@ fn expected(service: &str, operation: &str, error: &str) -> Option<Ending> {
 }
 
 /// The export cannot be found, and cannot be made: its name is taken.
-const GONE: Ending = Failed("AWS_REFUSED");
+const GONE: ExpectedOutcome = Failed("AWS_REFUSED");
 
 /// A stack whose role may do everything, and whose function is given events of things that the stack does not have.
 struct Lane {
-    world: World,
+    world: Testbed,
     stack: Stack,
 }
 
 impl Lane {
     async fn new() -> Self {
-        let world = World::new("support-plan").await;
+        let world = Testbed::new("support-plan").await;
         let stack = world.created(&[("BillingKind", "CostAndUsageReport2"), ("RequestBackfill", "true")]).await;
         Self { world, stack }
     }
@@ -166,7 +166,7 @@ impl Lane {
     }
 
     /// One case; what the call came to.
-    async fn live(&self, service: &str, operation: &str, error: &str, scene: Scene) -> Result<Ending, String> {
+    async fn run_scene(&self, service: &str, operation: &str, error: &str, scene: Scene) -> Result<ExpectedOutcome, String> {
         let set = |scenario: Scenario| self.world.emulator.front().set_scenario(scenario);
         let clean = Scenario::named("support-plan").unwrap();
         let fault =
@@ -184,7 +184,7 @@ impl Lane {
                 if let Some(id) = uploads.first().and_then(|upload| upload.body["PhysicalResourceId"].as_str()) {
                     self.removed(&name, kind, id).await?;
                 }
-                ending(&uploads, error)
+                actual_outcome(&uploads, error)
             }
             Scene::Update(kind) | Scene::Delete(kind) => {
                 // A column that is new to the table makes an Update one of the export.
@@ -200,7 +200,7 @@ impl Lane {
                 let uploads = self.ask(&name, kind, event_type, Some(&id)).await;
                 set(clean);
                 self.removed(&name, kind, &id).await?;
-                ending(&uploads, error)
+                actual_outcome(&uploads, error)
             }
             Scene::Watch => {
                 set(failing(clean.clone()));
@@ -224,7 +224,7 @@ impl Lane {
     }
 }
 
-fn ending(uploads: &[Upload], error: &str) -> Result<Ending, String> {
+fn actual_outcome(uploads: &[Upload], error: &str) -> Result<ExpectedOutcome, String> {
     let [upload] = uploads else { return Err(format!("not one answer: {uploads:?}")) };
     let body = &upload.body;
     let reason = body["Reason"].as_str().unwrap_or_default();
@@ -237,8 +237,8 @@ fn ending(uploads: &[Upload], error: &str) -> Result<Ending, String> {
         let (code, next_step) = codes.get_key_value(code).ok_or_else(|| format!("no code of docs/errors.md: {reason}"))?;
         return if reason.contains(next_step) { Ok(Failed(code)) } else { Err(format!("no next step: {reason}")) };
     }
-    let told = [&body["Reason"], &body["Data"]["Decision"], &body["Data"]["Backfill"]];
-    let said = told.iter().any(|text| text.as_str().is_some_and(|text| text.contains(error)));
+    let reported = [&body["Reason"], &body["Data"]["Decision"], &body["Data"]["Backfill"]];
+    let said = reported.iter().any(|text| text.as_str().is_some_and(|text| text.contains(error)));
     Ok(if said { Said } else { Done })
 }
 
@@ -283,7 +283,7 @@ async fn every_modelled_error_is_answered() {
             loop {
                 let next = queue.lock().unwrap().pop_front();
                 let Some((service, operation, error, scene)) = next else { break };
-                let ending = lane.live(service, operation, &error, scene).await;
+                let ending = lane.run_scene(service, operation, &error, scene).await;
                 if ending != expected(service, operation, &error).ok_or(String::new()) {
                     wrong.lock().unwrap().push(format!("{service}:{operation} {error}: {ending:?}"));
                 }
@@ -311,7 +311,7 @@ async fn every_modelled_error_is_answered() {
 /// The same through whole stacks: the stack's event shows it, and the stack ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn stacks_end_with_the_reason() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let failing = |service: &str, operation: &str, answer: FaultAnswer| {
         let fault = Fault { service: service.into(), operation: operation.into(), nth: None, answer };
         Scenario { faults: vec![fault], support_plan: true, ..Scenario::default() }

@@ -6,13 +6,13 @@ use std::{collections::BTreeSet, time::Duration};
 use hawser_dev::{stack::Stack, strict_proxy::upload::Upload};
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::Testbed;
 
 /// Two hours, as CloudFormation's own URLs.
 const EXPIRES: Duration = Duration::from_secs(7200);
 
 /// A request of the stack's `BillingExport`, as CloudFormation would send it.
-pub(crate) fn event(world: &World, stack: &Stack, request: &str, kind: &str, physical_id: Option<&str>) -> Value {
+pub(crate) fn event(world: &Testbed, stack: &Stack, request: &str, kind: &str, physical_id: Option<&str>) -> Value {
     let mut event = json!({
         "RequestType": kind,
         "RequestId": request,
@@ -33,7 +33,7 @@ pub(crate) fn event(world: &World, stack: &Stack, request: &str, kind: &str, phy
 }
 
 /// Runs the stack's function with an event, and returns what came to the response URL since.
-pub(crate) async fn invoke(world: &World, stack: &Stack, event: &Value) -> Vec<Upload> {
+pub(crate) async fn invoke(world: &Testbed, stack: &Stack, event: &Value) -> Vec<Upload> {
     let before = world.emulator.front().uploads().len();
     let function = &stack.resources().await.unwrap()["Handler"];
     let path = format!("/2015-03-31/functions/{function}/invocations");
@@ -51,7 +51,7 @@ fn status(uploads: &[Upload]) -> &str {
 /// HW-L5: Lambda may deliver an event twice: the same answer, the same account.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_event_twice_leaves_the_same_account() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let reports = format!("{:?}", world.reports().await);
     let event = event(&world, &stack, "duplicate", "Create", None);
@@ -70,7 +70,7 @@ async fn the_same_event_twice_leaves_the_same_account() {
 /// another, and of another stack's: done, and nothing is removed.
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_of_what_is_not_ours_is_done_at_once() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let own = stack.resources().await.unwrap()["BillingExport"].clone();
     let last = own.chars().last().unwrap();
@@ -94,8 +94,8 @@ async fn delete_of_what_is_not_ours_is_done_at_once() {
 
 /// HW-O2, F-1: a mark of another stack protects a report that has our name.
 #[tokio::test(flavor = "multi_thread")]
-async fn delete_spares_a_report_without_our_mark() {
-    let world = World::new("standalone").await;
+async fn delete_keeps_a_report_without_our_tags() {
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let name = world.report_names().await.remove(0);
     let target = "AWSOrigamiServiceGatewayService.TagResource";
@@ -109,7 +109,7 @@ async fn delete_spares_a_report_without_our_mark() {
 /// HW-A1: an event that names a property we do not know is answered, and nothing is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_properties_are_answered() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let mut event = event(&world, &stack, "typo", "Create", None);
     event["ResourceProperties"]["Retentoin"] = json!("Retain");
@@ -124,7 +124,7 @@ async fn bad_properties_are_answered() {
 /// HW-A5: an expired response URL: the upload is refused, and Lambda is told that the event was not answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undelivered_answer_is_an_error_to_lambda() {
-    let world = World::with_little_time().await;
+    let world = Testbed::with_little_time().await;
     let mut stack = world.created(&[]).await;
     let mut event = event(&world, &stack, "late", "Delete", Some("someone/else"));
     event["ResponseURL"] =
@@ -145,7 +145,7 @@ async fn an_undelivered_answer_is_an_error_to_lambda() {
 /// HW-A2, HW-A4: each run of the function answers once: as many uploads as requests, all of them good.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_has_one_answer() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     world.updated(&mut stack, &[("RequestBackfill", "true")]).await;
     world.deleted(&mut stack).await;

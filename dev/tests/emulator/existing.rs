@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::{
     events,
-    lives::things,
-    world::{World, describe},
+    lives::account_resources,
+    world::{Testbed, describe},
 };
 
 const BUCKET: &str = "theirs-111122223333";
@@ -19,7 +19,7 @@ const CUR2: (&str, &str) = ("CostAndUsageReport2", "COST_AND_USAGE_REPORT");
 const FOCUS: (&str, &str) = ("Focus", "FOCUS_1_2_AWS");
 
 /// A bucket of the customer's with data, and a policy of its own.
-async fn bucket(world: &World, name: &str) {
+async fn bucket(world: &Testbed, name: &str) {
     let s3 = world.billing().s3();
     s3.create_bucket().bucket(name).send().await.unwrap();
     let policy = json!({"Version": "2012-10-17", "Statement": [{
@@ -53,7 +53,7 @@ async fn resource(stack: &Stack, policy: &str, sid: &str) -> Value {
 }
 
 /// The handler wrote nothing of AWS's, and asked nothing that AWS's models do not allow.
-fn assert_only_read(world: &World, since: usize) {
+fn assert_only_read(world: &Testbed, since: usize) {
     let writes = ["Put", "Create", "Delete", "Tag", "Untag", "Modify", "Update"];
     let calls = world.emulator.front().calls().since(since);
     let wrote: Vec<String> =
@@ -62,11 +62,11 @@ fn assert_only_read(world: &World, since: usize) {
     world.assert_all_fit();
 }
 
-async fn outcome(world: &World, name: &str, changes: &[(&str, &str)]) -> (Stack, Outcome) {
+async fn outcome(world: &Testbed, name: &str, changes: &[(&str, &str)]) -> (Stack, Outcome) {
     world.create_named(name, changes).await
 }
 
-async fn created(world: &World, name: &str, changes: &[(&str, &str)]) -> Stack {
+async fn created(world: &Testbed, name: &str, changes: &[(&str, &str)]) -> Stack {
     let (stack, outcome) = outcome(world, name, changes).await;
     world.expect_status(&outcome, "CREATE_COMPLETE");
     stack
@@ -76,7 +76,7 @@ async fn created(world: &World, name: &str, changes: &[(&str, &str)]) -> Stack {
 /// is named with the reason; nothing of it is touched. The key of its bucket reaches the roles, and no other key does.
 #[tokio::test(flavor = "multi_thread")]
 async fn suitable_exports_are_reused_and_left_alone() {
-    let world = World::new("management").await;
+    let world = Testbed::new("management").await;
     bucket(&world, BUCKET).await;
     world.encrypt(BUCKET, KEY).await;
     bucket(&world, "plain-111122223333").await;
@@ -93,7 +93,7 @@ async fn suitable_exports_are_reused_and_left_alone() {
     }
     let (resources, value) = set(CUR2.1, "INCLUDE_RESOURCES", "FALSE");
     world.customers_export("no-resources", CUR2.1, BUCKET, &[(&resources, value)]);
-    let before = things(&world, None).await;
+    let before = account_resources(&world, None).await;
     for (kind, table) in [CUR2, FOCUS] {
         let mark = world.emulator.front().calls().mark();
         let mut stack = created(&world, &format!("hawser-{kind}"), &[("BillingKind", kind)]).await;
@@ -119,7 +119,7 @@ async fn suitable_exports_are_reused_and_left_alone() {
         assert_eq!(manifests, format!("arn:aws:s3:::{home}/exports/good-{table}/*Manifest.json"));
         world.deleted(&mut stack).await;
         assert_only_read(&world, mark);
-        assert_eq!(things(&world, None).await, before);
+        assert_eq!(account_resources(&world, None).await, before);
     }
     world.assert_no_leaks();
 }
@@ -127,7 +127,7 @@ async fn suitable_exports_are_reused_and_left_alone() {
 /// F-21, F-19: an export that does not deliver, or delivers elsewhere, is passed over.
 #[tokio::test(flavor = "multi_thread")]
 async fn unhealthy_exports_are_not_reused() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     bucket(&world, BUCKET).await;
     world.customers_export("sick", CUR2.1, BUCKET, &[]);
     let destination = "/DestinationConfigurations/S3Destination";
@@ -153,18 +153,18 @@ async fn unhealthy_exports_are_not_reused() {
 /// What the customer names is used, by name or ARN, report or export, or a bare bucket; what is not there is said.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_customer_names_is_used() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     bucket(&world, BUCKET).await;
     world.customers_report("monthly", BUCKET, &[("TimeUnit", json!("MONTHLY"))], false).await;
     let arn = world.customers_export("named", FOCUS.1, BUCKET, &[]);
     world.customers_export("another", FOCUS.1, BUCKET, &[]);
-    let before = things(&world, None).await;
+    let before = account_resources(&world, None).await;
     let mark = world.emulator.front().calls().mark();
     for (number, (changes, name, says)) in [
-        (vec![("BillingKind", FOCUS.0), ("ExistingExport", arn.as_str())], "named", "as ExistingExport asks"),
-        (vec![("BillingKind", FOCUS.0), ("ExistingExport", "another")], "another", "as ExistingExport asks"),
+        (vec![("BillingKind", FOCUS.0), ("ExistingExport", arn.as_str())], "named", "as ExistingExport says"),
+        (vec![("BillingKind", FOCUS.0), ("ExistingExport", "another")], "another", "as ExistingExport says"),
         (vec![("ExistingExport", "monthly")], "monthly", "but it is monthly"),
-        (vec![("ExistingBucket", BUCKET), ("ExistingPrefix", "exports/theirs")], "", "as ExistingBucket asks"),
+        (vec![("ExistingBucket", BUCKET), ("ExistingPrefix", "exports/theirs")], "", "as ExistingBucket says"),
     ]
     .into_iter()
     .enumerate()
@@ -185,14 +185,14 @@ async fn what_the_customer_names_is_used() {
         assert!(reason.contains(code) && reason.contains(says), "{reason}");
     }
     assert_only_read(&world, mark);
-    assert_eq!(things(&world, None).await, before);
+    assert_eq!(account_resources(&world, None).await, before);
     world.assert_no_leaks();
 }
 
 /// F-23, F-24: whose bill it is, said with what follows from it; a member has an export of its own only if it is asked for.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_bill_is_said_to_be_whose_it_is() {
-    let world = World::new("member").await;
+async fn the_receiver_of_the_bill_is_named() {
+    let world = Testbed::new("member").await;
     let other = "444455556666";
     let account = ("BillingScope", "Account");
     type Changes = [(&'static str, &'static str)];
@@ -232,8 +232,8 @@ async fn the_bill_is_said_to_be_whose_it_is() {
 
 /// One support case, whatever is lost, repeated or changed.
 #[tokio::test(flavor = "multi_thread")]
-async fn past_months_are_asked_for_once() {
-    let world = World::new("support-plan").await;
+async fn past_months_are_requested_once() {
+    let world = Testbed::new("support-plan").await;
     let wanted = [("BillingKind", CUR2.0), ("RequestBackfill", "true")];
     let lost = Fault { service: "support".into(), operation: "CreateCase".into(), nth: Some(1), answer: FaultAnswer::Lost };
     let plan = Scenario::named("support-plan").unwrap();
@@ -245,7 +245,7 @@ async fn past_months_are_asked_for_once() {
     let outputs = stack.outputs().await.unwrap();
     let case = &cases()[0];
     let subject = case["subject"].as_str().unwrap();
-    assert_eq!(outputs["Backfill"], format!("asked for in the support case `{subject}`"));
+    assert_eq!(outputs["Backfill"], format!("requested in the AWS Support case `{subject}`"));
     let body = case["recentCommunications"]["communications"][0]["body"].as_str().unwrap();
     assert!(body.contains(&outputs["ReportName"]) && body.contains(&outputs["BucketName"]), "{body}");
     assert_eq!((&case["serviceCode"], &case["severityCode"]), (&json!("billing"), &json!("low")));
@@ -271,8 +271,8 @@ async fn past_months_are_asked_for_once() {
 
 /// Without a plan, or when AWS Support fails, the stack succeeds, and says what to write and where.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_plan_the_words_are_given() {
-    let world = World::new("standalone").await;
+async fn without_a_support_plan_the_request_text_is_given() {
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[("RequestBackfill", "true")]).await;
     let outputs = stack.outputs().await.unwrap();
     for said in
@@ -292,18 +292,18 @@ async fn without_a_plan_the_words_are_given() {
 /// Without room for another export the failure names those that are there.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_room_for_an_export_is_said_with_the_names() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     bucket(&world, BUCKET).await;
     for name in ["focus-1", "focus-2"] {
         let granularity = "/DataQuery/TableConfigurations/FOCUS_1_2_AWS/TIME_GRANULARITY";
         world.customers_export(name, FOCUS.1, BUCKET, &[(granularity, json!("DAILY"))]);
     }
-    let before = things(&world, None).await;
+    let before = account_resources(&world, None).await;
     let (_, outcome) = world.create(&[("BillingKind", FOCUS.0)]).await;
     assert_eq!(outcome.status, "ROLLBACK_COMPLETE");
     let reason = outcome.first_failure();
     assert!(reason.contains("BILLING_EXPORT_QUOTA") && reason.contains("`focus-2`"), "{reason}");
-    assert_eq!(things(&world, None).await, before, "the rollback left something");
+    assert_eq!(account_resources(&world, None).await, before, "the rollback left something");
     world.assert_all_fit();
     world.assert_no_leaks();
 }
@@ -311,7 +311,7 @@ async fn no_room_for_an_export_is_said_with_the_names() {
 /// Where AWS lets an account have two exports of one name, an answer that was lost leaves one all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_leaves_one_export() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let lost =
         Fault { service: "bcm-data-exports".into(), operation: "CreateExport".into(), nth: Some(1), answer: FaultAnswer::Lost };
     for (number, twin_exports) in [false, true].into_iter().enumerate() {
@@ -328,7 +328,7 @@ async fn a_lost_answer_leaves_one_export() {
 /// A report does not need Data Exports, nor an export the report service: an organization may have closed either.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_other_service_may_be_closed() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let closed = |service: &str, operation: &str| {
         let fault = Fault { service: service.into(), operation: operation.into(), nth: None, answer: FaultAnswer::Deny };
         world.emulator.front().set_scenario(Scenario { faults: vec![fault], ..Scenario::default() });
@@ -340,7 +340,7 @@ async fn the_other_service_may_be_closed() {
         let mut stack = created(&world, &format!("hawser-{kind}"), &[("BillingKind", kind)]).await;
         let outputs = stack.outputs().await.unwrap();
         assert!(outputs["ReportName"].starts_with("hawser-"), "{outputs:?}");
-        assert!(outputs["Decision"].contains("are not named here"), "{}", outputs["Decision"]);
+        assert!(outputs["Decision"].contains("could not be listed"), "{}", outputs["Decision"]);
         world.deleted(&mut stack).await;
         assert_eq!((world.exports().len(), world.report_names().await.len()), (0, 0));
     }

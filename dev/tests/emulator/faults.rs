@@ -2,7 +2,7 @@
 
 use hawser_dev::strict_proxy::scenario::FaultAnswer::{Lost, Reset, ServerError, Throttle, Truncate};
 
-use crate::lives::{Step, clean, each, live_all, lives};
+use crate::lives::{Step, clean, each, fault_cases, run_all};
 
 /// Mostly waiting: for the tries after the first.
 const LANES: usize = 3;
@@ -10,22 +10,22 @@ const LANES: usize = 3;
 /// Each call of a create, an update and a delete, each notice and each upload: done, but the answer is lost or cut off; or not
 /// done, because the connection is reset; or refused for the moment.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_thing_that_goes_wrong_is_made_good() {
+async fn one_fault_is_recovered_from() {
     let (lane, clean) = clean("CostAndUsageReport").await;
     let (all, some) = ([Lost, Truncate, Reset], [Lost]);
     let mut create = each(&clean.create, &all);
     create.extend(each(&clean.create[..1], &[Throttle, ServerError]));
-    let lives = lives(create, each(&clean.update, &some), each(&clean.delete, &some));
-    live_all("faults::", lane, clean, lives, LANES).await;
+    let fault_cases = fault_cases(create, each(&clean.update, &some), each(&clean.delete, &some));
+    run_all("faults::", lane, clean, fault_cases, LANES).await;
 }
 
 /// The same of an export: most of its calls have no idempotency token, so an answer that is lost must not be asked for twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_thing_that_goes_wrong_with_an_export_is_made_good() {
+async fn one_fault_of_an_export_is_recovered_from() {
     let (lane, clean) = clean("CostAndUsageReport2").await;
     let exports = |steps: &[Step]| steps.iter().filter(|step| step.0 == "bcm-data-exports").cloned().collect::<Vec<_>>();
     let some = [Lost];
     let (create, update, delete) = (exports(&clean.create), exports(&clean.update), exports(&clean.delete));
-    let lives = lives(each(&create, &some), each(&update, &some), each(&delete, &some));
-    live_all("faults::", lane, clean, lives, LANES).await;
+    let fault_cases = fault_cases(each(&create, &some), each(&update, &some), each(&delete, &some));
+    run_all("faults::", lane, clean, fault_cases, LANES).await;
 }

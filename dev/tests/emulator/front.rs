@@ -155,7 +155,7 @@ async fn organizations_are_as_the_scenario_says() {
 
 /// Faults meet the call that they name, and no other.
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_meet_the_call_they_name() {
+async fn faults_apply_to_the_call_they_name() {
     let fault = |answer: FaultAnswer| Fault {
         service: "cur".into(),
         operation: "DescribeReportDefinitions".into(),

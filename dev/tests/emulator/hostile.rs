@@ -12,7 +12,7 @@ use crate::{
     chaos::hasty_template,
     events::{event, invoke},
     lives::{Lane, in_lanes},
-    world::World,
+    world::Testbed,
 };
 
 /// Longer than a hasty run of the function takes.
@@ -27,11 +27,11 @@ const FORGERY: &str = "a\n{\"level\":\"INFO\",\"forged\":1}\r\n\u{1b}[2J\u{9b}31
 /// HW-C1, HW-C4, HW-C5: the status decides, no more of the body is read than fits, and what does not come in time has not come.
 /// Whatever the vendor does, the stack comes to an end, and goes when it is told to.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_vendor_keeps_the_handler_busy() {
+async fn no_vendor_blocks_the_handler() {
     let cases: Vec<(Script, &'static str, &'static str)> = vec![
-        (Script::Deaf, "ROLLBACK_COMPLETE", "VENDOR_UNREACHABLE"),
+        (Script::Unresponsive, "ROLLBACK_COMPLETE", "VENDOR_UNREACHABLE"),
         (Script::Slow(Duration::from_secs(30)), "ROLLBACK_COMPLETE", "VENDOR_UNREACHABLE"),
-        (Script::Drip, "ROLLBACK_COMPLETE", "VENDOR_UNREACHABLE"),
+        (Script::SlowBody, "ROLLBACK_COMPLETE", "VENDOR_UNREACHABLE"),
         (Script::Endless, "CREATE_COMPLETE", ""),
         (Script::Long(10_000_000), "CREATE_COMPLETE", ""),
         (Script::WrongJson, "CREATE_COMPLETE", ""),
@@ -39,7 +39,7 @@ async fn no_vendor_keeps_the_handler_busy() {
     let mut lanes = Vec::new();
     let template = hasty_template(SERVICE_TIMEOUT_SECONDS);
     while lanes.len() < LANES {
-        lanes.push(Lane::new(World::with_template("standalone", &template).await).await);
+        lanes.push(Lane::new(Testbed::with_template("standalone", &template).await).await);
     }
     let name = |case: &(Script, &str, &str)| format!("{:?}", case.0);
     let wrong = in_lanes(lanes, cases, name, |lane, (script, status, reason)| async move {
@@ -72,7 +72,7 @@ async fn names_forge_no_log_line() {
     let pattern = "    AllowedPattern: ^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9._-])?$\n";
     assert_eq!(text.matches(pattern).count(), 1, "the pattern of `ConnectionName` has changed");
     // CloudFormation would refuse the name; the handler must not rely on that.
-    let world = World::with_template("standalone", &text.replace(pattern, "")).await;
+    let world = Testbed::with_template("standalone", &text.replace(pattern, "")).await;
     // Without what XML cannot say, and the emulator's CloudFormation says all the same.
     let connection = FORGERY.replace('\u{1b}', "");
     let mut stack = world.created(&[("ConnectionName", &connection)]).await;

@@ -14,8 +14,8 @@ use hawser_dev::{
 
 use crate::{
     chaos::hasty_template,
-    lives::{Lane, clean, each, live_all, lives},
-    world::World,
+    lives::{Lane, clean, each, fault_cases, run_all},
+    world::Testbed,
 };
 
 /// Mostly waiting: for a new process, and for the stack.
@@ -27,8 +27,8 @@ const LANES: usize = 3;
 async fn a_killed_handler_is_followed_by_one_that_finishes() {
     let (lane, clean) = clean("CostAndUsageReport").await;
     let both = [KillBefore, KillAfter];
-    let all = lives(each(&clean.create, &both), each(&clean.update, &both), each(&clean.delete, &both));
-    live_all("kills::", lane, clean, all, LANES).await;
+    let all = fault_cases(each(&clean.create, &both), each(&clean.update, &both), each(&clean.delete, &both));
+    run_all("kills::", lane, clean, all, LANES).await;
 }
 
 /// Longer than three runs that are killed take, and not long to wait for.
@@ -52,7 +52,7 @@ async fn never_answered(lane: &Lane, name: &str, scenario: &Scenario) -> (Stack,
     let reason = outcome.first_failure();
     assert!(reason.starts_with("CloudFormation did not receive a response from your Custom Resource."), "{name}: {reason}");
     assert_eq!(lane.answers(mark, true), [""; 0], "{name}");
-    assert_eq!(lane.harm(&stack, &outcome.status, mark).await, [""; 0], "{name}");
+    assert_eq!(lane.violations(&stack, &outcome.status, mark).await, [""; 0], "{name}");
     (stack, outcome)
 }
 
@@ -60,7 +60,7 @@ async fn never_answered(lane: &Lane, name: &str, scenario: &Scenario) -> (Stack,
 /// Delete, and what the Create had made by then goes with it; the vendor, if it had been told, is told again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_that_is_never_answered_leaves_nothing() {
-    let lane = Lane::new(World::with_template("standalone", &hasty_template(SERVICE_TIMEOUT_SECONDS)).await).await;
+    let lane = Lane::new(Testbed::with_template("standalone", &hasty_template(SERVICE_TIMEOUT_SECONDS)).await).await;
     let cases = [
         ("BillingExport", three_times("cur", "DescribeReportDefinitions", KillBefore)),
         ("BillingExport", three_times("upload", "BillingExport", KillBefore)),
@@ -94,8 +94,8 @@ const LATE_ANSWER_MS: u64 = 4_500;
 /// HW-L7: a Create that its stack did not wait for is still at work while the Delete of it comes and goes. When it is done it
 /// sees that nobody wants it, and takes back what it made and what it told.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_that_nobody_waits_for_takes_itself_back() {
-    let lane = Lane::new(World::with_template("standalone", &hasty_template(NOT_LONG_SECONDS)).await).await;
+async fn a_cancelled_create_undoes_itself() {
+    let lane = Lane::new(Testbed::with_template("standalone", &hasty_template(NOT_LONG_SECONDS)).await).await;
     let slow = |service: &str, operation: &str| {
         let fault = |service: &str, operation: &str, late| Fault {
             service: service.into(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hawser::billing::{Kind, query::guaranteed};
+use hawser::billing::{Kind, query::guaranteed_columns};
 use hawser_dev::{
     stack::Stack,
     strict_proxy::{calls::Call, scenario::Scenario},
@@ -10,8 +10,8 @@ use hawser_dev::{
 use serde_json::{Value, json};
 
 use crate::{
-    lives::things,
-    world::{World, describe},
+    lives::account_resources,
+    world::{Testbed, describe},
 };
 
 const NONE: &str = "None";
@@ -23,7 +23,7 @@ const FOCUS: &str = "Focus";
 const WALK: [&str; 13] = [NONE, REPORT, CUR2, REPORT, FOCUS, REPORT, NONE, CUR2, FOCUS, CUR2, NONE, FOCUS, NONE];
 
 /// What the customer has: a report and exports that do not suit, in a bucket with data, and a bucket of a name like ours.
-async fn customers_things(world: &World) -> BTreeMap<String, String> {
+async fn customers_resources(world: &Testbed) -> BTreeMap<String, String> {
     let (daily, bucket) = (json!("DAILY"), "theirs-111122223333");
     world.customers_report("theirs", bucket, &[("TimeUnit", daily.clone())], true).await;
     for table in ["COST_AND_USAGE_REPORT", "FOCUS_1_2_AWS"] {
@@ -36,21 +36,21 @@ async fn customers_things(world: &World) -> BTreeMap<String, String> {
     }
     world.billing().s3().create_bucket().bucket("hawser-111122223333-photos").send().await.unwrap();
     world.deliver("hawser-111122223333-photos", "hawser/holiday.jpg").await;
-    things(world, None).await
+    account_resources(world, None).await
 }
 
 /// Names of the reports and exports that carry the stack's mark.
-async fn made(world: &World, stack: &Stack) -> (Vec<String>, Vec<String>) {
-    let things = things(world, Some(stack.id())).await;
+async fn made(world: &Testbed, stack: &Stack) -> (Vec<String>, Vec<String>) {
+    let account_resources = account_resources(world, Some(stack.id())).await;
     let of = |word: &str| {
-        let names = things.keys().filter_map(|key| key.strip_prefix(word)?.strip_prefix(' ')?.split(' ').next());
+        let names = account_resources.keys().filter_map(|key| key.strip_prefix(word)?.strip_prefix(' ')?.split(' ').next());
         names.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     };
     (of("report"), of("export"))
 }
 
 /// Where the vendor was told that the data are: bucket, prefix and name.
-fn told(world: &World, kind: &str) -> [String; 3] {
+fn reported(world: &Testbed, kind: &str) -> [String; 3] {
     let notice = world.vendor.notices().pop().unwrap();
     let billing = &notice.event["data"]["billingExport"];
     assert_eq!(billing["kind"], kind, "{billing}");
@@ -58,7 +58,7 @@ fn told(world: &World, kind: &str) -> [String; 3] {
 }
 
 /// The kind is there, alone, most granular, and the vendor knows it; something is delivered, as AWS would.
-async fn expect_kind(world: &World, stack: &Stack, kind: &str) -> Option<(String, String)> {
+async fn expect_kind(world: &Testbed, stack: &Stack, kind: &str) -> Option<(String, String)> {
     let (reports, exports) = made(world, stack).await;
     let expected = match kind {
         NONE => (0, 0),
@@ -66,7 +66,7 @@ async fn expect_kind(world: &World, stack: &Stack, kind: &str) -> Option<(String
         _ => (0, 1),
     };
     assert_eq!((reports.len(), exports.len()), expected, "{kind}: {reports:?} {exports:?}");
-    let [bucket, prefix, name] = told(world, kind);
+    let [bucket, prefix, name] = reported(world, kind);
     if kind == NONE {
         assert_eq!([bucket, prefix, name], [const { String::new() }; 3]);
         return None;
@@ -75,9 +75,9 @@ async fn expect_kind(world: &World, stack: &Stack, kind: &str) -> Option<(String
     if let Some(export) = world.exports().iter().find(|export| export["name"] == name.as_str()) {
         let query = &export["definition"]["DataQuery"];
         let (table, promised, column) = if kind == CUR2 {
-            ("COST_AND_USAGE_REPORT", guaranteed(Kind::CostAndUsageReport2), "split_line_item_split_cost")
+            ("COST_AND_USAGE_REPORT", guaranteed_columns(Kind::CostAndUsageReport2), "split_line_item_split_cost")
         } else {
-            ("FOCUS_1_2_AWS", guaranteed(Kind::Focus), "x_Discounts")
+            ("FOCUS_1_2_AWS", guaranteed_columns(Kind::Focus), "x_Discounts")
         };
         assert_eq!(query["TableConfigurations"][table]["TIME_GRANULARITY"], "HOURLY", "{query}");
         let statement = query["QueryStatement"].as_str().unwrap();
@@ -102,9 +102,9 @@ fn expect_no_gap(from: &str, to: &str, calls: &[Call]) {
 }
 
 /// The whole walk with one way of retention; what is there afterwards, by bucket and key.
-async fn walk(retention: &str) -> (World, Vec<(String, String)>) {
-    let world = World::new("standalone").await;
-    let before = customers_things(&world).await;
+async fn walk(retention: &str) -> (Testbed, Vec<(String, String)>) {
+    let world = Testbed::new("standalone").await;
+    let before = customers_resources(&world).await;
     let wanted = |kind| [("BillingKind", kind), ("BillingRetention", retention)];
     let mut stack = world.created(&wanted(WALK[0])).await;
     let mut delivered = Vec::from_iter(expect_kind(&world, &stack, WALK[0]).await);
@@ -113,11 +113,11 @@ async fn walk(retention: &str) -> (World, Vec<(String, String)>) {
         world.updated(&mut stack, &wanted(pair[1])).await;
         expect_no_gap(pair[0], pair[1], &world.emulator.front().calls().since(mark));
         delivered.extend(expect_kind(&world, &stack, pair[1]).await);
-        assert_eq!(things(&world, None).await, before, "{pair:?}");
+        assert_eq!(account_resources(&world, None).await, before, "{pair:?}");
     }
     world.deleted(&mut stack).await;
     assert_eq!(made(&world, &stack).await, (vec![], vec![]));
-    assert_eq!(things(&world, None).await, before);
+    assert_eq!(account_resources(&world, None).await, before);
     world.assert_all_fit();
     world.assert_no_leaks();
     world.assert_notices_fit_the_schema(&["established", "updated", "removed"]);
@@ -126,7 +126,7 @@ async fn walk(retention: &str) -> (World, Vec<(String, String)>) {
 
 /// F-27: with `Retain` all that was ever delivered is where it was, through every change and after the end.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_becomes_every_other_and_the_data_stay() {
+async fn every_kind_becomes_every_other_and_the_data_stays() {
     let (world, delivered) = walk("Retain").await;
     assert_eq!(delivered.len(), 9);
     for (bucket, key) in delivered {
@@ -136,7 +136,7 @@ async fn every_kind_becomes_every_other_and_the_data_stay() {
 
 /// With `Delete` a kind that was replaced leaves neither data nor bucket.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_becomes_every_other_and_the_data_go() {
+async fn every_kind_becomes_every_other_and_the_data_is_deleted() {
     let (world, _) = walk("Delete").await;
     let mut left = world.buckets().await;
     left.sort();
@@ -146,8 +146,8 @@ async fn every_kind_becomes_every_other_and_the_data_go() {
 /// Each kind in the other format, created and deleted; side by side, because stacks do not know of each other.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_comes_and_goes_as_csv() {
-    let world = World::new("management").await;
-    let before = customers_things(&world).await;
+    let world = Testbed::new("management").await;
+    let before = customers_resources(&world).await;
     for kind in [REPORT, CUR2, FOCUS] {
         let (mut stack, outcome) =
             world.create_named(&format!("hawser-{kind}"), &[("BillingKind", kind), ("BillingFormat", "Csv")]).await;
@@ -164,7 +164,7 @@ async fn every_kind_comes_and_goes_as_csv() {
         assert!(world.keys(&bucket).await.contains(&key), "{bucket}/{key}");
     }
     assert_eq!(
-        things(&world, None).await.into_iter().filter(|(key, _)| before.contains_key(key)).collect::<BTreeMap<_, _>>(),
+        account_resources(&world, None).await.into_iter().filter(|(key, _)| before.contains_key(key)).collect::<BTreeMap<_, _>>(),
         before
     );
     world.assert_all_fit();
@@ -173,8 +173,8 @@ async fn every_kind_comes_and_goes_as_csv() {
 /// The newest FOCUS table there is; a column that AWS adds is taken up in place, one that it lacks is no failure; and split cost
 /// allocation is left out where the payer has not opted in.
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_are_taken_as_they_are() {
-    let world = World::new("standalone").await;
+async fn tables_are_used_as_they_are() {
+    let world = Testbed::new("standalone").await;
     let aws = |scenario: Scenario| world.emulator.front().set_scenario(scenario);
     aws(Scenario {
         tables_missing: vec!["FOCUS_1_2_AWS".into()],
@@ -211,11 +211,11 @@ async fn tables_are_taken_as_they_are() {
 
 /// F-15: `BillingRepair` has what this stack made looked at again, and the policy that the customer took away put back.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_broken_is_mended_when_asked_for() {
-    let world = World::new("standalone").await;
+async fn a_broken_bucket_is_repaired_on_request() {
+    let world = Testbed::new("standalone").await;
     let wanted = |repair| [("BillingKind", CUR2), ("BillingRepair", repair)];
     let mut stack = world.created(&wanted("")).await;
-    let [bucket, ..] = told(&world, CUR2);
+    let [bucket, ..] = reported(&world, CUR2);
     let s3 = world.billing().s3();
     let policy = async || s3.get_bucket_policy().bucket(&bucket).send().await.ok()?.policy().map(str::to_owned);
     let before = policy().await;

@@ -9,12 +9,12 @@ use hawser_dev::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{World, describe};
+use crate::world::{Testbed, describe};
 
 /// HW-C2, HW-C3: the whole life, with the real vendor side, which verifies the notice's signature and asks STS whose proof it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_connects_changes_and_disconnects() {
-    let world = World::new("management").await;
+    let world = Testbed::new("management").await;
     let console = Console::start(&world.emulator, &world.vendor.authority()).await.unwrap();
     world.vendor.set_script(Script::Relay(console.listening().to_owned()));
     let launch = console.launch(CUSTOMER).await.unwrap();
@@ -71,7 +71,7 @@ async fn an_account_connects_changes_and_disconnects() {
 /// HW-O4, F-27: the default keeps the data, and the stack goes all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_keeps_the_data() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let bucket = stack.outputs().await.unwrap()["BucketName"].clone();
     world.deliver(&bucket, "hawser/1a2b3c4d/report.parquet").await;
@@ -85,7 +85,7 @@ async fn delete_keeps_the_data() {
 /// `BillingRetention: Delete` removes every version of the data, and the bucket.
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_removes_the_data_when_asked_to() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[("BillingRetention", "Delete")]).await;
     let outputs = stack.outputs().await.unwrap();
     let bucket = &outputs["BucketName"];
@@ -102,7 +102,7 @@ async fn delete_removes_the_data_when_asked_to() {
 /// HW-B1: the billing services are in us-east-1 whatever the stack's Region is (F-14), and independent calls are made together.
 #[tokio::test(flavor = "multi_thread")]
 async fn create_is_ten_calls_in_four_rounds_all_in_the_billing_region() {
-    let world = World::new("slow").await;
+    let world = Testbed::new("slow").await;
     let mut stack = world.created(&[]).await;
     let mut calls = world.emulator.front().calls().all();
     let list: Vec<String> = calls.iter().map(describe).collect();
@@ -118,8 +118,8 @@ async fn create_is_ten_calls_in_four_rounds_all_in_the_billing_region() {
 
 /// HW-O1, HW-O5: what is created is private and marked, and each call on a bucket names its owner.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_created_is_private_and_carries_the_mark() {
-    let world = World::new("standalone").await;
+async fn what_is_created_is_private_and_has_the_ownership_tags() {
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let outputs = stack.outputs().await.unwrap();
     let bucket = outputs["BucketName"].as_str();
@@ -154,7 +154,7 @@ async fn what_is_created_is_private_and_carries_the_mark() {
 /// replaced whole, so it must be merged).
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bucket_policy_is_merged_and_not_overwritten() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let bucket = stack.outputs().await.unwrap()["BucketName"].clone();
     let s3 = world.billing().s3();
@@ -175,7 +175,7 @@ async fn the_bucket_policy_is_merged_and_not_overwritten() {
 /// HW-L3: a change that cannot be made in place makes a new report, and the old one goes only when the update has succeeded.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_format_is_another_report() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let before = stack.outputs().await.unwrap();
     world.updated(&mut stack, &[("BillingFormat", "Csv")]).await;
@@ -190,7 +190,7 @@ async fn another_format_is_another_report() {
 /// HW-L2, HW-L4, F-2: a failed Update is rolled back: the replacement's report goes, the first one stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_update_leaves_the_account_as_it_was() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let before = stack.outputs().await.unwrap();
     world.vendor.set_script(Script::Refuse { status: 403, detail: "the launch link is used up".into() });
@@ -207,8 +207,8 @@ async fn a_failed_update_leaves_the_account_as_it_was() {
 
 /// HW-S3, F-37, F-12: nothing has a fixed name, and another stack's report is not relied on.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_stacks_live_in_one_account() {
-    let world = World::new("standalone").await;
+async fn two_stacks_coexist_in_one_account() {
+    let world = Testbed::new("standalone").await;
     let mut first = world.created(&[]).await;
     let (mut second, outcome) = world.create_named("hawser-two", &[]).await;
     world.expect_status(&outcome, "CREATE_COMPLETE");
@@ -224,7 +224,7 @@ async fn two_stacks_live_in_one_account() {
 /// HW-S4, F-42: the declared log group holds the handler's log, and goes with the stack for good.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_group_holds_the_log_and_does_not_come_back() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[]).await;
     let group = stack.resources().await.unwrap()["HandlerLogGroup"].clone();
     let input = json!({"logGroupName": group});
@@ -238,7 +238,7 @@ async fn the_log_group_holds_the_log_and_does_not_come_back() {
 /// With the billing pack alone the vendor's session reads the report's files, and nothing else in the account.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_vendor_reads_the_billing_data_and_nothing_else() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     // AWS's SecurityAudit policy, of the other pack, may list any bucket.
     let stack = world.created(&[("PackSecurityAudit", "None")]).await;
     let outputs = stack.outputs().await.unwrap();

@@ -18,10 +18,10 @@ use hawser_dev::{
 };
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::Testbed;
 
 /// The mark of ownership, by `docs/ARCHITECTURE.md`.
-const MARK: &str = "hawser:stack-id";
+const OWNERSHIP_TAG: &str = "hawser:stack-id";
 
 /// Runs only the cases whose name contains this.
 const CASE_VARIABLE: &str = "HAWSER_CASE";
@@ -35,13 +35,13 @@ pub(crate) type Step = (String, String, usize);
 
 /// An account with things of the customer's, and how they were before any stack.
 pub(crate) struct Lane {
-    pub(crate) world: World,
+    pub(crate) world: Testbed,
     customers: BTreeMap<String, String>,
 }
 
 /// Where the records of a lane stood, to look at later ones only.
 #[derive(Clone, Copy)]
-pub(crate) struct Mark {
+pub(crate) struct LogPosition {
     calls: usize,
     runs: usize,
     uploads: usize,
@@ -51,12 +51,12 @@ pub(crate) struct Mark {
 impl Lane {
     /// A lane whose stacks have this kind of billing data.
     pub(crate) async fn of(kind: &str) -> Self {
-        let mut world = World::new("standalone").await;
+        let mut world = Testbed::new("standalone").await;
         world.parameters.insert("BillingKind".into(), kind.into());
         Self::new(world).await
     }
 
-    pub(crate) async fn new(world: World) -> Self {
+    pub(crate) async fn new(world: Testbed) -> Self {
         world.customers_report("theirs", "theirs-111122223333", &[("TimeUnit", json!("DAILY"))], true).await;
         let policy = json!({"Version": "2012-10-17", "Statement": [{
             "Sid": "Auditors", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
@@ -69,7 +69,7 @@ impl Lane {
         }
         s3.create_bucket().bucket("hawser-111122223333-photos").send().await.unwrap();
         world.deliver("hawser-111122223333-photos", "holiday.jpg").await;
-        let customers = things(&world, None).await;
+        let customers = account_resources(&world, None).await;
         assert!(customers.len() > 20, "{customers:?}");
         Self { world, customers }
     }
@@ -84,8 +84,8 @@ impl Lane {
         self.set(&Scenario { faults: fault.into_iter().cloned().collect(), ..Scenario::default() });
     }
 
-    pub(crate) fn mark(&self) -> Mark {
-        Mark {
+    pub(crate) fn mark(&self) -> LogPosition {
+        LogPosition {
             calls: self.world.emulator.front().calls().mark(),
             runs: self.world.emulator.runs().len(),
             uploads: self.world.emulator.front().uploads().len(),
@@ -94,7 +94,7 @@ impl Lane {
     }
 
     /// Every call, notice and upload since the mark, in the words of a fault.
-    pub(crate) fn steps(&self, since: Mark) -> Vec<Step> {
+    pub(crate) fn steps(&self, since: LogPosition) -> Vec<Step> {
         let calls = self.world.emulator.front().calls().since(since.calls).into_iter().map(|call| (call.service, call.operation));
         let notices = self.world.vendor.notices().split_off(since.notices);
         let notices = notices.iter().map(|notice| ("vendor".to_owned(), notice.kind().rsplit('.').next().unwrap().to_owned()));
@@ -110,7 +110,7 @@ impl Lane {
     }
 
     /// The faults that met something since the mark.
-    pub(crate) fn met(&self, since: Mark) -> Vec<FaultAnswer> {
+    pub(crate) fn met(&self, since: LogPosition) -> Vec<FaultAnswer> {
         let calls = self.world.emulator.front().calls().since(since.calls).into_iter().filter_map(|call| call.fault);
         let notices = self.world.vendor.notices().split_off(since.notices).into_iter().filter_map(|notice| notice.fault);
         let uploads =
@@ -119,33 +119,34 @@ impl Lane {
     }
 
     /// The runs that have ended since the mark.
-    pub(crate) fn runs(&self, since: Mark) -> Vec<Run> {
+    pub(crate) fn runs(&self, since: LogPosition) -> Vec<Run> {
         self.world.emulator.runs().split_off(since.runs)
     }
 
     /// Runs that ended with an error since the mark: Lambda delivered their events again.
-    fn failed_runs(&self, since: Mark) -> usize {
+    fn failed_runs(&self, since: LogPosition) -> usize {
         self.runs(since).iter().filter(|run| !run.error.is_empty()).count()
     }
 
     /// HW-O2, HW-O3: nothing of the customer's has changed, and the vendor and the account agree, unless the stack's events say
     /// that they may not.
-    pub(crate) async fn harm(&self, stack: &Stack, status: &str, since: Mark) -> Vec<String> {
+    pub(crate) async fn violations(&self, stack: &Stack, status: &str, since: LogPosition) -> Vec<String> {
         let mut wrong = Vec::new();
-        let customers = things(&self.world, None).await;
+        let customers = account_resources(&self.world, None).await;
         let keys: BTreeSet<&String> = customers.keys().chain(self.customers.keys()).collect();
         for key in keys.into_iter().filter(|key| customers.get(*key) != self.customers.get(*key)) {
             wrong.push(format!("the customer's `{key}` was {:?} and is {:?}", self.customers.get(key), customers.get(key)));
         }
         let uploads = self.world.emulator.front().uploads().split_off(since.uploads);
-        let said = uploads.iter().any(|upload| upload.body["Reason"].as_str().is_some_and(|why| why.contains("was not told")));
-        wrong.extend(self.vendor_disagrees(stack, status).await.filter(|_| !said));
+        let said =
+            uploads.iter().any(|upload| upload.body["Reason"].as_str().is_some_and(|why| why.contains("was not notified")));
+        wrong.extend(self.vendor_mismatch(stack, status).await.filter(|_| !said));
         wrong
     }
 
     /// HW-A2, HW-A4, HW-A6, HW-L1, HW-L2: every request was answered once, and all deliveries of its event would have said the
     /// same. `some`: an event that fared badly three times may have no answer, and its deliveries may have fared differently.
-    pub(crate) fn answers(&self, since: Mark, some: bool) -> Vec<String> {
+    pub(crate) fn answers(&self, since: LogPosition, some: bool) -> Vec<String> {
         let mut wrong = Vec::new();
         let uploads = self.world.emulator.front().uploads().split_off(since.uploads);
         let runs = self.runs(since);
@@ -182,7 +183,7 @@ impl Lane {
     }
 
     /// The vendor holds a connection exactly while the stack has one, and knows its role.
-    async fn vendor_disagrees(&self, stack: &Stack, status: &str) -> Option<String> {
+    async fn vendor_mismatch(&self, stack: &Stack, status: &str) -> Option<String> {
         let notices = self.world.vendor.notices();
         let accepted = |notice: &&Notice| notice.stack_id() == stack.id() && (200..300).contains(&notice.status);
         let last = notices.iter().rfind(accepted).filter(|notice| notice.kind() != "hawser.connection.removed");
@@ -202,15 +203,16 @@ impl Lane {
 
     /// What carries the stack's mark, by name.
     pub(crate) async fn marked(&self, stack: &Stack) -> Vec<String> {
-        let things = things(&self.world, Some(stack.id())).await;
-        let names: BTreeSet<String> = things.keys().filter_map(|key| Some(key.rsplit_once(' ')?.0.to_owned())).collect();
+        let account_resources = account_resources(&self.world, Some(stack.id())).await;
+        let names: BTreeSet<String> =
+            account_resources.keys().filter_map(|key| Some(key.rsplit_once(' ')?.0.to_owned())).collect();
         names.into_iter().collect()
     }
 
     /// What carries the stack's mark, with names that another stack's would have too: two creates that say the same are equal.
     pub(crate) async fn made(&self, stack: &Stack) -> String {
-        let things = things(&self.world, Some(stack.id())).await;
-        let text = things.into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect::<String>();
+        let account_resources = account_resources(&self.world, Some(stack.id())).await;
+        let text = account_resources.into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect::<String>();
         let text = text.replace(stack.id(), "<stack>");
         let uuid = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
         let names = format!("hawser-(111122223333-)?[0-9a-z]{{8,}}(-{uuid})?|hawser/[0-9a-z]{{8,}}|stack (life-[0-9]+|clean)");
@@ -221,20 +223,20 @@ impl Lane {
 }
 
 /// Reports, exports and buckets, each with all that can be read of it: those with the stack's mark, or those with nobody's.
-pub(crate) async fn things(world: &World, stack_id: Option<&str>) -> BTreeMap<String, String> {
-    let mut things = BTreeMap::new();
+pub(crate) async fn account_resources(world: &Testbed, stack_id: Option<&str>) -> BTreeMap<String, String> {
+    let mut account_resources = BTreeMap::new();
     let root = world.billing();
-    for export in world.exports().into_iter().filter(|export| export["tags"][MARK].as_str() == stack_id) {
-        things.insert(format!("export {} everything", export["name"].as_str().unwrap()), export.to_string());
+    for export in world.exports().into_iter().filter(|export| export["tags"][OWNERSHIP_TAG].as_str() == stack_id) {
+        account_resources.insert(format!("export {} everything", export["name"].as_str().unwrap()), export.to_string());
     }
     for report in world.reports().await {
         let (name, target) = (report.report_name(), "AWSOrigamiServiceGatewayService.ListTagsForResource");
         let (_, tags) = root.json("cur", target, &json!({"ReportName": name})).await.unwrap();
         let pairs = tags["Tags"].as_array().into_iter().flatten();
-        let owner = pairs.into_iter().find(|tag| tag["Key"] == MARK).and_then(|tag| tag["Value"].as_str());
+        let owner = pairs.into_iter().find(|tag| tag["Key"] == OWNERSHIP_TAG).and_then(|tag| tag["Value"].as_str());
         if owner == stack_id {
-            things.insert(format!("report {name} definition"), format!("{report:?}"));
-            things.insert(format!("report {name} tags"), tags["Tags"].to_string());
+            account_resources.insert(format!("report {name} definition"), format!("{report:?}"));
+            account_resources.insert(format!("report {name} tags"), tags["Tags"].to_string());
         }
     }
     for bucket in world.buckets().await {
@@ -246,16 +248,16 @@ pub(crate) async fn things(world: &World, stack_id: Option<&str>) -> BTreeMap<St
         };
         let tagging = ask("?tagging").await;
         let ours = stack_id.is_some_and(|id| tagging.contains(id));
-        if ours || (stack_id.is_none() && !tagging.contains(MARK)) {
+        if ours || (stack_id.is_none() && !tagging.contains(OWNERSHIP_TAG)) {
             for setting in SETTINGS {
-                things.insert(format!("bucket {bucket} {setting}"), ask(&format!("?{setting}")).await);
+                account_resources.insert(format!("bucket {bucket} {setting}"), ask(&format!("?{setting}")).await);
             }
             for key in world.keys(&bucket).await {
-                things.insert(format!("bucket {bucket} {key}"), ask(&format!("/{key}")).await);
+                account_resources.insert(format!("bucket {bucket} {key}"), ask(&format!("/{key}")).await);
             }
         }
     }
-    things
+    account_resources
 }
 
 /// A fault at a step.
@@ -272,13 +274,13 @@ pub(crate) fn describe(fault: &Fault) -> String {
 
 /// One life: at most one fault in each of its three operations.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Life {
+pub(crate) struct FaultCase {
     pub(crate) create: Option<Fault>,
     pub(crate) update: Option<Fault>,
     pub(crate) delete: Option<Fault>,
 }
 
-impl Life {
+impl FaultCase {
     pub(crate) fn name(&self) -> String {
         let part = |fault: &Option<Fault>| fault.as_ref().map_or_else(|| "-".to_owned(), describe);
         format!("create {} / update {} / delete {}", part(&self.create), part(&self.update), part(&self.delete))
@@ -294,13 +296,13 @@ pub(crate) struct Clean {
 }
 
 /// Creates, updates (with another format: so the report is replaced) and deletes one stack, and checks after each.
-pub(crate) async fn live(lane: &Lane, name: &str, life: &Life, clean: Option<&Clean>) -> Result<Clean, String> {
+pub(crate) async fn run_case(lane: &Lane, name: &str, case: &FaultCase, clean: Option<&Clean>) -> Result<Clean, String> {
     let world = &lane.world;
     let mut mark = lane.mark();
-    lane.set_one(life.create.as_ref());
+    lane.set_one(case.create.as_ref());
     let created = Stack::create(&world.customer(), name, &world.template, &world.parameters, &mut |_| {}).await;
     let (mut stack, outcome) = created.map_err(|error| format!("{error:#}"))?;
-    after(lane, &stack, mark, &outcome, "CREATE_COMPLETE", life.create.as_ref()).await?;
+    after(lane, &stack, mark, &outcome, "CREATE_COMPLETE", case.create.as_ref()).await?;
     let create = lane.steps(mark);
     let made = lane.made(&stack).await;
     if let Some(clean) = clean.filter(|clean| clean.made != made) {
@@ -310,10 +312,10 @@ pub(crate) async fn live(lane: &Lane, name: &str, life: &Life, clean: Option<&Cl
     }
 
     mark = lane.mark();
-    lane.set_one(life.update.as_ref());
+    lane.set_one(case.update.as_ref());
     let changed = world.with(&[("BillingFormat", "Csv")]);
     let outcome = stack.update(&world.template, &changed, &mut |_| {}).await.map_err(|error| format!("{error:#}"))?;
-    after(lane, &stack, mark, &outcome, "UPDATE_COMPLETE", life.update.as_ref()).await?;
+    after(lane, &stack, mark, &outcome, "UPDATE_COMPLETE", case.update.as_ref()).await?;
     let update = lane.steps(mark);
     let marked = lane.marked(&stack).await;
     if marked.len() != 2 {
@@ -321,9 +323,9 @@ pub(crate) async fn live(lane: &Lane, name: &str, life: &Life, clean: Option<&Cl
     }
 
     mark = lane.mark();
-    lane.set_one(life.delete.as_ref());
+    lane.set_one(case.delete.as_ref());
     let outcome = stack.delete(&mut |_| {}).await.map_err(|error| format!("{error:#}"))?;
-    after(lane, &stack, mark, &outcome, "DELETE_COMPLETE", life.delete.as_ref()).await?;
+    after(lane, &stack, mark, &outcome, "DELETE_COMPLETE", case.delete.as_ref()).await?;
     let delete = lane.steps(mark);
     match lane.marked(&stack).await.as_slice() {
         [] => Ok(Clean { create, update, delete, made }),
@@ -334,7 +336,7 @@ pub(crate) async fn live(lane: &Lane, name: &str, life: &Life, clean: Option<&Cl
 async fn after(
     lane: &Lane,
     stack: &Stack,
-    mark: Mark,
+    mark: LogPosition,
     outcome: &Outcome,
     status: &str,
     fault: Option<&Fault>,
@@ -353,14 +355,14 @@ async fn after(
         return Err(format!("{during}: {kills} runs were killed, and {} ended with an error", lane.failed_runs(mark)));
     }
     let mut wrong = lane.answers(mark, false);
-    wrong.extend(lane.harm(stack, status, mark).await);
+    wrong.extend(lane.violations(stack, status, mark).await);
     if wrong.is_empty() { Ok(()) } else { Err(format!("{during}: {}", wrong.join("; "))) }
 }
 
 /// What a life without faults is made of, on a new lane, of stacks with this kind of billing data.
 pub(crate) async fn clean(kind: &str) -> (Lane, Clean) {
     let lane = Lane::of(kind).await;
-    let clean = live(&lane, "clean", &Life::default(), None).await.unwrap();
+    let clean = run_case(&lane, "clean", &FaultCase::default(), None).await.unwrap();
     (lane, clean)
 }
 
@@ -370,26 +372,27 @@ pub(crate) fn each(steps: &[Step], answers: &[FaultAnswer]) -> Vec<Fault> {
 }
 
 /// Lives in which each of the faults happens once.
-pub(crate) fn lives(create: Vec<Fault>, update: Vec<Fault>, delete: Vec<Fault>) -> Vec<Life> {
+pub(crate) fn fault_cases(create: Vec<Fault>, update: Vec<Fault>, delete: Vec<Fault>) -> Vec<FaultCase> {
     let [mut create, mut update, mut delete] = [create, update, delete].map(Vec::into_iter);
     let next = move || {
-        let life = Life { create: create.next(), update: update.next(), delete: delete.next() };
-        (life.create.is_some() || life.update.is_some() || life.delete.is_some()).then_some(life)
+        let case = FaultCase { create: create.next(), update: update.next(), delete: delete.next() };
+        (case.create.is_some() || case.update.is_some() || case.delete.is_some()).then_some(case)
     };
     std::iter::from_fn(next).collect()
 }
 
 /// Lives all of them, some beside each other. Fails with those that went wrong, what is wrong, and how to live them again.
-pub(crate) async fn live_all(test: &str, first: Lane, clean: Clean, lives: Vec<Life>, lanes: usize) {
+pub(crate) async fn run_all(test: &str, first: Lane, clean: Clean, fault_cases: Vec<FaultCase>, lanes: usize) {
     let wanted = std::env::var(CASE_VARIABLE).unwrap_or_default();
-    let chosen: Vec<(usize, Life)> = lives.into_iter().enumerate().filter(|(_, life)| life.name().contains(&wanted)).collect();
+    let chosen: Vec<(usize, FaultCase)> =
+        fault_cases.into_iter().enumerate().filter(|(_, case)| case.name().contains(&wanted)).collect();
     assert!(!chosen.is_empty(), "no case contains `{wanted}`");
     let clean = Arc::new(clean);
-    let run = move |lane: Arc<Lane>, (number, life): (usize, Life)| {
+    let run = move |lane: Arc<Lane>, (number, case): (usize, FaultCase)| {
         let clean = Arc::clone(&clean);
-        async move { live(&lane, &format!("life-{number}"), &life, Some(&clean)).await.map(|_| ()) }
+        async move { run_case(&lane, &format!("life-{number}"), &case, Some(&clean)).await.map(|_| ()) }
     };
-    let name = |(_, life): &(usize, Life)| life.name();
+    let name = |(_, case): &(usize, FaultCase)| case.name();
     let kind = first.world.parameters["BillingKind"].clone();
     let mut all = vec![first];
     while all.len() < lanes.min(chosen.len()) {

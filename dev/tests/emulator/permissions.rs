@@ -22,7 +22,7 @@ use hawser_dev::{
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::Testbed;
 
 /// Denied calls are tried again for some seconds, which is mostly waiting; more at a time than there are cores is well.
 const AT_A_TIME: usize = 8;
@@ -83,7 +83,7 @@ impl Flow {
     /// The first thing that is not as it should be, with the calls that were denied.
     async fn run(self, template: &str) -> Result<(), String> {
         let hasty = template.replace("ServiceTimeout: 600", &format!("ServiceTimeout: {SERVICE_TIMEOUT_SECONDS}"));
-        let world = World::with_template("standalone", &hasty).await;
+        let world = Testbed::with_template("standalone", &hasty).await;
         let result = match self {
             Self::Reports => reports(&world).await,
             Self::OwnExport => own_export(&world).await,
@@ -96,7 +96,7 @@ impl Flow {
     }
 }
 
-async fn reports(world: &World) -> Result<(), String> {
+async fn reports(world: &Testbed) -> Result<(), String> {
     own_bucket(world).await?;
     reuse(world).await?;
     never_answered(world).await?;
@@ -104,7 +104,7 @@ async fn reports(world: &World) -> Result<(), String> {
 }
 
 /// Whose bill it is, which is in the decision.
-async fn places(world: &World) -> Result<(), String> {
+async fn places(world: &Testbed) -> Result<(), String> {
     let plan = |scenario: &str| world.emulator.front().set_scenario(Scenario::named(scenario).unwrap());
     for (scenario, says) in [
         ("billing-transferred-away", "billing transfer"),
@@ -123,7 +123,7 @@ async fn places(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-async fn own_export(world: &World) -> Result<(), String> {
+async fn own_export(world: &Testbed) -> Result<(), String> {
     let set = |scenario: Scenario| world.emulator.front().set_scenario(Scenario { support_plan: true, ..scenario });
     set(Scenario::default());
     let wanted = [("BillingKind", CUR2), ("RequestBackfill", "true"), ("BillingReuse", "Never")];
@@ -156,7 +156,7 @@ async fn own_export(world: &World) -> Result<(), String> {
 }
 
 /// The customer's export in a bucket that encrypts with the customer's key, with data in it.
-async fn reused_export(world: &World) -> Result<(), String> {
+async fn reused_export(world: &Testbed) -> Result<(), String> {
     let (bucket, key) = ("theirs-export-111122223333", "arn:aws:kms:us-east-1:111122223333:key/1a2b3c4d");
     world.billing().s3().create_bucket().bucket(bucket).send().await.unwrap();
     world.encrypt(bucket, key).await;
@@ -169,20 +169,20 @@ async fn reused_export(world: &World) -> Result<(), String> {
     world.billing().s3().put_object().bucket(bucket).key(name).body(manifest.into_bytes().into()).send().await.unwrap();
     let (mut stack, outcome) = world.create_named(&format!("{STACK}-export"), &[("BillingKind", CUR2)]).await;
     expect(&outcome, "CREATE_COMPLETE")?;
-    let told = &world.vendor.notices().pop().unwrap().event["data"]["billingExport"];
-    if told["name"] != "theirs" || told["kmsKeyArn"] != key {
-        return Err(format!("{told}; {}", world.emulator.handler_log()));
+    let reported = &world.vendor.notices().pop().unwrap().event["data"]["billingExport"];
+    if reported["name"] != "theirs" || reported["kmsKeyArn"] != key {
+        return Err(format!("{reported}; {}", world.emulator.handler_log()));
     }
     watched(world, &stack, "delivered").await?;
     expect(&stack.delete(&mut |_| {}).await.unwrap(), "DELETE_COMPLETE")
 }
 
-async fn watched(world: &World, stack: &Stack, state: &str) -> Result<(), String> {
+async fn watched(world: &Testbed, stack: &Stack, state: &str) -> Result<(), String> {
     let run = watch::run(stack, &world.vendor).await.map_err(|error| format!("{error:#}"))?;
     if run.status()["state"] == state { Ok(()) } else { Err(format!("not {state}: {} {:?}", run.status(), run.error)) }
 }
 
-async fn own_bucket(world: &World) -> Result<(), String> {
+async fn own_bucket(world: &Testbed) -> Result<(), String> {
     let own = [("BillingReuse", "Never"), ("BillingRetention", "Delete")];
     let (mut stack, outcome) = world.create(&own).await;
     expect(&outcome, "CREATE_COMPLETE")?;
@@ -211,7 +211,7 @@ async fn own_bucket(world: &World) -> Result<(), String> {
     }
 }
 
-async fn reuse(world: &World) -> Result<(), String> {
+async fn reuse(world: &Testbed) -> Result<(), String> {
     world.customers_report("theirs", "theirs-111122223333", &[], true).await;
     let (mut stack, outcome) = world.create_named(&format!("{STACK}-reusing"), &[]).await;
     expect(&outcome, "CREATE_COMPLETE")?;
@@ -223,7 +223,7 @@ async fn reuse(world: &World) -> Result<(), String> {
     expect(&outcome, "DELETE_COMPLETE")
 }
 
-async fn never_answered(world: &World) -> Result<(), String> {
+async fn never_answered(world: &Testbed) -> Result<(), String> {
     let killed = |nth| {
         let (service, operation) = ("upload".to_owned(), "BillingExport".to_owned());
         Fault { service, operation, nth: Some(nth), answer: FaultAnswer::KillBefore }
@@ -238,7 +238,7 @@ async fn never_answered(world: &World) -> Result<(), String> {
 }
 
 /// Lambda drops the log of a function that may not write it.
-fn logs(world: &World) -> Result<(), String> {
+fn logs(world: &Testbed) -> Result<(), String> {
     let log = world.emulator.handler_log();
     let mut lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     match lines.find(|line| line["written"] != json!(true)) {
@@ -303,7 +303,7 @@ async fn exporting_costs_is_a_permission_of_its_own() {
 /// simulation of the role's policies.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_role_may_touch_its_own_things_only() {
-    let world = World::new("support-plan").await;
+    let world = Testbed::new("support-plan").await;
     let (plain, outcome) = world.create_named("plain", &[]).await;
     expect(&outcome, "CREATE_COMPLETE").unwrap();
     let (full, outcome) = world.create_named("full", &[("BillingKind", CUR2), ("RequestBackfill", "true")]).await;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     calls::{CHECKS, Vendor, checks_of},
-    world::World,
+    world::Testbed,
 };
 
 /// The packs and modes that these parameters come to.
@@ -38,7 +38,7 @@ pub(crate) fn as_pairs(parameters: &BTreeMap<String, String>) -> Vec<(&str, &str
 }
 
 /// Every user, role, policy, key, secret, function, log group and rule of the account, by name; not what a test made itself.
-pub(crate) async fn inventory(world: &World) -> BTreeSet<String> {
+pub(crate) async fn inventory(world: &Testbed) -> BTreeSet<String> {
     let customer = world.customer();
     let mut found = BTreeSet::new();
     let iam = |action: &'static str| {
@@ -73,12 +73,12 @@ pub(crate) async fn inventory(world: &World) -> BTreeSet<String> {
 }
 
 /// What the stack told the vendor at last.
-pub(crate) fn told(world: &World) -> Value {
+pub(crate) fn reported(world: &Testbed) -> Value {
     world.vendor.notices().pop().unwrap().event["data"].clone()
 }
 
 /// The vendor, in the role of this stack.
-pub(crate) async fn vendor_of<'world>(world: &'world World, stack: &Stack) -> Vendor<'world> {
+pub(crate) async fn vendor_of<'world>(world: &'world Testbed, stack: &Stack) -> Vendor<'world> {
     let outputs = stack.outputs().await.unwrap();
     let role = &outputs["RoleArn"];
     let session = assume(&world.emulator, VENDOR, role, Some(&world.parameters["ExternalId"])).await.unwrap().unwrap();
@@ -88,7 +88,7 @@ pub(crate) async fn vendor_of<'world>(world: &'world World, stack: &Stack) -> Ve
 }
 
 /// What calls name that is the stack's.
-async fn given(world: &World, outputs: &BTreeMap<String, String>) -> Vec<(String, String)> {
+async fn given(world: &Testbed, outputs: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let mut given = vec![("stack".to_owned(), hawser_dev::constants::STACK.to_owned())];
     if !outputs["BucketName"].is_empty() {
         let folder = format!("{}/{}/", world.reports().await[0].s3_prefix(), outputs["ReportName"]);
@@ -100,7 +100,7 @@ async fn given(world: &World, outputs: &BTreeMap<String, String>) -> Vec<(String
 }
 
 /// The vendor with the external id, and nobody without both.
-pub(crate) async fn assert_only_the_vendor_gets_in(world: &World, role: &str) {
+pub(crate) async fn assert_only_the_vendor_gets_in(world: &Testbed, role: &str) {
     let external_id = world.parameters["ExternalId"].as_str();
     for (account, external_id, expected) in [
         (VENDOR, Some(external_id), true),
@@ -115,15 +115,15 @@ pub(crate) async fn assert_only_the_vendor_gets_in(world: &World, role: &str) {
 }
 
 /// HW-P2, HW-P3: a whole life of a profile in which the vendor uses the role.
-async fn live(profile: &str, more: &[(&str, &str)]) {
-    let world = World::new("standalone").await;
+async fn run_profile(profile: &str, more: &[(&str, &str)]) {
+    let world = Testbed::new("standalone").await;
     let before = inventory(&world).await;
     let parameters = parameters_of(profile, more);
     let mut stack = world.created(&as_pairs(&parameters)).await;
-    let (told, packs) = (told(&world), packs_of(&parameters));
-    assert_eq!(told["packs"], json!(packs));
+    let (reported, packs) = (reported(&world), packs_of(&parameters));
+    assert_eq!(reported["packs"], json!(packs));
     let role = stack.outputs().await.unwrap()["RoleArn"].clone();
-    assert_eq!(told["roleArn"], role);
+    assert_eq!(reported["roleArn"], role);
     assert_only_the_vendor_gets_in(&world, &role).await;
     let wrong = vendor_of(&world, &stack).await.wrong(&checks_of(&packs)).await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -143,34 +143,34 @@ fn stays(arn: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cost_insights() {
-    live("cost-insights", &[("BillingRetention", "Delete")]).await;
+    run_profile("cost-insights", &[("BillingRetention", "Delete")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn autonomous_optimizer() {
-    live("autonomous-optimizer", &[]).await;
+    run_profile("autonomous-optimizer", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn autonomous_optimizer_that_acts() {
-    live("autonomous-optimizer-read-write", &[]).await;
+    run_profile("autonomous-optimizer-read-write", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn security_posture() {
-    live("security-posture", &[]).await;
+    run_profile("security-posture", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn analytics_engine() {
-    live("analytics-engine", &[]).await;
+    run_profile("analytics-engine", &[]).await;
 }
 
 /// With both packs that the product's guide has for some customers only.
 #[tokio::test(flavor = "multi_thread")]
 async fn analytics_engine_with_sessions_and_load_balancing() {
     let more = [("PackSessionManager", "ReadWrite"), ("PackLoadBalancing", "ReadWrite"), ("HostedZoneId", "ZENGINE")];
-    live("analytics-engine", &more).await;
+    run_profile("analytics-engine", &more).await;
 }
 
 /// Reading alone, of the packs whose profiles write.
@@ -178,7 +178,7 @@ async fn analytics_engine_with_sessions_and_load_balancing() {
 async fn packs_that_only_read() {
     let reading =
         ["PackAnalyticsEngine", "PackSessionManager", "PackLoadBalancing", "PackCloudIam"].map(|pack| (pack, "ReadOnly"));
-    live("analytics-engine", &reading).await;
+    run_profile("analytics-engine", &reading).await;
 }
 
 /// The checks above are ones that fail: of a pack that allows too much, and of one that allows too little.
@@ -189,7 +189,7 @@ async fn a_pack_with_another_action_is_noticed() {
     let pack = &template[start..end];
     assert!(pack.contains("- ec2:StopInstances\n"));
     let wider = pack.replace("- ec2:StopInstances\n", "- ec2:TerminateInstances\n");
-    let world = World::with_template("standalone", &template.replace(pack, &wider)).await;
+    let world = Testbed::with_template("standalone", &template.replace(pack, &wider)).await;
     let parameters = parameters_of("security-posture", &[("PackSecurityAudit", "None"), ("PackEc2", "ReadWrite")]);
     let stack = world.created(&as_pairs(&parameters)).await;
     let wrong = vendor_of(&world, &stack).await.wrong(&checks_of(&packs_of(&parameters))).await;

@@ -16,19 +16,19 @@ use hawser_dev::{
 };
 use hawser_publish::{
     Manifest, bucket,
-    package::{Built, ORGANIZATION, Order, TEMPLATE, package},
+    package::{Built, ORGANIZATION, PackageRequest, TEMPLATE, package},
     upload::{PublishError, Published, publish},
 };
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::Testbed;
 
 const PREFIX: &str = "acme-hawser";
 const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-southeast-2"];
 
 /// Packages for these Regions into a folder.
 pub(crate) fn dist(folder: &Path, regions: &[&str], defaults: &[(&str, &str)]) -> Manifest {
-    let order = Order {
+    let request = PackageRequest {
         bucket_prefix: PREFIX.to_owned(),
         regions: regions.iter().map(|region| region.parse::<Region>().unwrap()).collect(),
         architecture: "x86_64".to_owned(),
@@ -36,7 +36,7 @@ pub(crate) fn dist(folder: &Path, regions: &[&str], defaults: &[(&str, &str)]) -
     };
     let zips = BTreeMap::from([("x86_64".to_owned(), handler_zip().unwrap())]);
     let built = Built { zips, sbom: json!({"bomFormat": "CycloneDX"}).to_string() };
-    package(&template().unwrap(), &order, &built, folder, &mut |_| {}).unwrap()
+    package(&template().unwrap(), &request, &built, folder, &mut |_| {}).unwrap()
 }
 
 /// A bucket whose objects everybody may read, as a publisher makes it.
@@ -101,7 +101,7 @@ async fn reasons(account: &Account, id: &str) -> String {
 /// F-40: three Regions, a bucket in each; a customer launches in one of them with what only it knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_published_launches() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let folder = world.emulator.folder().join("dist");
     let notice_url = world.vendor.notice_url();
     let vendor =
@@ -155,7 +155,7 @@ async fn the_same_sources_give_the_same_bytes() {
     dist(&folder.path().join("once"), &REGIONS, &[]);
     let mine = folder.path().join("mine");
     std::fs::create_dir(&mine).unwrap();
-    let order = Order {
+    let request = PackageRequest {
         bucket_prefix: PREFIX.to_owned(),
         regions: vec!["eu-west-1".parse().unwrap()],
         architecture: "x86_64".to_owned(),
@@ -163,19 +163,19 @@ async fn the_same_sources_give_the_same_bytes() {
     };
     let zips = BTreeMap::from([("x86_64".to_owned(), handler_zip().unwrap())]);
     let built = Built { zips, sbom: String::new() };
-    let attempt = |order: &Order, folder: &Path| {
-        package(&template().unwrap(), order, &built, folder, &mut |_| {})
+    let attempt = |request: &PackageRequest, folder: &Path| {
+        package(&template().unwrap(), request, &built, folder, &mut |_| {})
             .map_or_else(|error| format!("{error:#}"), |_| String::new())
     };
-    assert!(attempt(&order, &mine).contains("is not replaced"));
-    let with = |change: &dyn Fn(&mut Order)| {
-        let mut changed = order.clone();
+    assert!(attempt(&request, &mine).contains("is not replaced"));
+    let with = |change: &dyn Fn(&mut PackageRequest)| {
+        let mut changed = request.clone();
         change(&mut changed);
         attempt(&changed, &folder.path().join("once"))
     };
     let default = |name: &str, value: &str| {
         let (name, value) = (name.to_owned(), value.to_owned());
-        with(&move |order| drop(order.defaults.insert(name.clone(), value.clone())))
+        with(&move |request| drop(request.defaults.insert(name.clone(), value.clone())))
     };
     assert!(
         default("LaunchToken", "whsec_dGhpcyBpcyBub3QgYSBzZWNyZXQsIGl0IGlzIGEgdGVzdA==")
@@ -183,12 +183,12 @@ async fn the_same_sources_give_the_same_bytes() {
     );
     assert!(default("ExternalId", "customer-1").contains("`ExternalId` is made for one customer"));
     assert!(default("PackEc2", "Everything").contains("PackEc2"));
-    assert!(with(&|order| order.architecture = "arm64".to_owned()).contains("there is no zip for `arm64`, only for x86_64"));
-    assert!(with(&|order| order.bucket_prefix = "Acme".to_owned()).contains("`Acme` cannot begin a bucket's name"));
-    assert!(with(&|order| order.bucket_prefix = "a".repeat(60)).contains("longer than the 63 characters"));
-    assert!(with(&|order| order.regions.push("eu-west-1".parse().unwrap())).contains("given twice"));
-    assert!(with(&|order| order.regions.push("cn-north-1".parse().unwrap())).contains("different partitions"));
-    assert!(with(&|order| order.regions.clear()).contains("no Region"));
+    assert!(with(&|request| request.architecture = "arm64".to_owned()).contains("there is no zip for `arm64`, only for x86_64"));
+    assert!(with(&|request| request.bucket_prefix = "Acme".to_owned()).contains("`Acme` cannot begin a bucket's name"));
+    assert!(with(&|request| request.bucket_prefix = "a".repeat(60)).contains("longer than the 63 characters"));
+    assert!(with(&|request| request.regions.push("eu-west-1".parse().unwrap())).contains("given twice"));
+    assert!(with(&|request| request.regions.push("cn-north-1".parse().unwrap())).contains("different partitions"));
+    assert!(with(&|request| request.regions.clear()).contains("no Region"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 
 use crate::{
     publish::{dist, launch, make_bucket, settled, upload},
-    world::World,
+    world::Testbed,
 };
 
 /// Longer than a stack takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const STACK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The organization, by its own API.
 struct Directory {
@@ -65,7 +65,7 @@ async fn states(console: &Console) -> BTreeMap<String, String> {
 }
 
 async fn until(console: &Console, account: &str, state: &str) {
-    let waited = tokio::time::timeout(PATIENCE, async {
+    let waited = tokio::time::timeout(STACK_TIMEOUT, async {
         while states(console).await.get(account).map(String::as_str) != Some(state) {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -77,7 +77,7 @@ async fn until(console: &Console, account: &str, state: &str) {
 /// own; who joins later is connected, who leaves is not, and the end of the stack is the end of all.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_organization_is_connected_as_a_whole() {
-    let world = World::new("management").await;
+    let world = Testbed::new("management").await;
     let console = Console::start(&world.emulator, &world.vendor.authority()).await.unwrap();
     world.vendor.set_script(Script::Relay(console.listening().to_owned()));
     let directory = Directory { root: world.customer() };
@@ -123,19 +123,19 @@ async fn an_organization_is_connected_as_a_whole() {
     };
     assert_eq!(states(&console).await, connected(&[CUSTOMER, &shop, &data]));
     for connection in console.connections().await.unwrap() {
-        let (told, account) = (&connection["data"], text(&connection["data"]["accountId"]));
+        let (reported, account) = (&connection["data"], text(&connection["data"]["accountId"]));
         let (role, kind) = match account == CUSTOMER {
             true => ("management", "CostAndUsageReport"),
             false => ("member", "None"),
         };
         assert_eq!(
-            (&told["organization"]["accountRole"], &told["billingExport"]["kind"]),
+            (&reported["organization"]["accountRole"], &reported["billingExport"]["kind"]),
             (&json!(role), &json!(kind)),
             "{account}"
         );
-        assert_eq!(told["organization"]["managementAccountId"], CUSTOMER, "{account}");
-        assert_eq!(told["packs"]["ec2"], "ReadOnly", "{account}");
-        let (arn, id) = (text(&told["roleArn"]), Some(launched.external_id.as_str()));
+        assert_eq!(reported["organization"]["managementAccountId"], CUSTOMER, "{account}");
+        assert_eq!(reported["packs"]["ec2"], "ReadOnly", "{account}");
+        let (arn, id) = (text(&reported["roleArn"]), Some(launched.external_id.as_str()));
         assert!(may_assume(&world.emulator, VENDOR, &arn, id).await.unwrap(), "{account}");
         assert!(!may_assume(&world.emulator, VENDOR, &arn, None).await.unwrap(), "{account}");
         assert!(!may_assume(&world.emulator, STRANGER, &arn, id).await.unwrap(), "{account}");
@@ -164,7 +164,7 @@ async fn an_organization_is_connected_as_a_whole() {
 /// Without organizational units it is the stack of one account.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_units_the_management_account_is_connected_alone() {
-    let world = World::new("management").await;
+    let world = Testbed::new("management").await;
     let folder = world.emulator.folder().join("dist");
     let manifest = dist(&folder, &[STACK_REGION], &[]);
     make_bucket(&world.emulator, VENDOR, STACK_REGION, &bucket(&manifest.bucket_prefix, STACK_REGION)).await;

@@ -249,7 +249,7 @@ async fn exports_live_and_change() {
 
 /// Without a plan the API of Support refuses every call; with one, cases are opened, listed in pages, and looked for.
 #[tokio::test(flavor = "multi_thread")]
-async fn support_wants_a_plan() {
+async fn support_needs_a_plan() {
     let customer = Customer::new(Scenario::default()).await;
     for operation in ["DescribeServices", "DescribeSeverityLevels", "DescribeCases", "CreateCase"] {
         let input = if operation == "CreateCase" { json!({"subject": "s", "communicationBody": "b"}) } else { json!({}) };

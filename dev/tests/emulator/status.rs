@@ -95,7 +95,7 @@ impl Probe {
     }
 
     /// What the handler was told since the last look: resource, request, status.
-    fn told(&mut self) -> Vec<String> {
+    fn reported(&mut self) -> Vec<String> {
         let uploads = self.emulator.front().uploads().split_off(self.seen);
         self.seen += uploads.len();
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -115,18 +115,18 @@ const BOTH: &str = "cloudformation:DescribeStacks, cloudformation:DescribeStackR
 
 /// HW-L7, HW-L8, HW-L9, HW-C6 go by these.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stack_and_its_resources_say_the_truth_at_every_moment() {
+async fn a_stack_and_its_resources_have_the_right_status_at_every_moment() {
     let mut probe = Probe::new(BOTH, "${AWS::StackId}").await;
     let (mut stack, status) = probe.create("").await;
     assert_eq!(status, "CREATE_COMPLETE");
     assert_eq!(
-        probe.told(),
+        probe.reported(),
         ["Watched Create CREATE_IN_PROGRESS CREATE_IN_PROGRESS ", "After Create CREATE_IN_PROGRESS CREATE_IN_PROGRESS "]
     );
 
     assert_eq!(probe.update(&mut stack, "2", "").await, "UPDATE_COMPLETE");
     assert_eq!(
-        probe.told(),
+        probe.reported(),
         [
             "Watched Update UPDATE_IN_PROGRESS UPDATE_IN_PROGRESS probe-1",
             "Watched Delete UPDATE_COMPLETE_CLEANUP_IN_PROGRESS UPDATE_COMPLETE probe-2",
@@ -136,7 +136,7 @@ async fn a_stack_and_its_resources_say_the_truth_at_every_moment() {
     // Both go back to their earlier properties; the id of the failed attempt goes last.
     assert_eq!(probe.update(&mut stack, "3", "Update").await, "UPDATE_ROLLBACK_COMPLETE");
     assert_eq!(
-        probe.told(),
+        probe.reported(),
         [
             "Watched Update UPDATE_IN_PROGRESS UPDATE_IN_PROGRESS probe-2",
             "After Update UPDATE_IN_PROGRESS UPDATE_IN_PROGRESS probe-after",
@@ -148,7 +148,7 @@ async fn a_stack_and_its_resources_say_the_truth_at_every_moment() {
 
     stack.delete(&mut |_| {}).await.unwrap();
     assert_eq!(
-        probe.told(),
+        probe.reported(),
         [
             "After Delete DELETE_IN_PROGRESS DELETE_IN_PROGRESS probe-after",
             "Watched Delete DELETE_IN_PROGRESS DELETE_IN_PROGRESS probe-2",
@@ -158,7 +158,7 @@ async fn a_stack_and_its_resources_say_the_truth_at_every_moment() {
     let (_, status) = probe.create("Create").await;
     assert_eq!(status, "ROLLBACK_COMPLETE");
     assert_eq!(
-        probe.told(),
+        probe.reported(),
         [
             "Watched Create CREATE_IN_PROGRESS CREATE_IN_PROGRESS ",
             "After Create CREATE_IN_PROGRESS CREATE_IN_PROGRESS ",
@@ -175,7 +175,7 @@ async fn a_stack_and_its_resources_say_the_truth_at_every_moment() {
 
 /// The role needs the action for it, and for its own stack.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_told_without_the_permission() {
+async fn nothing_is_reported_without_the_permission() {
     let (own, other) = ("${AWS::StackId}", "arn:aws:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/other/*");
     for (actions, resource, missing) in [
         ("cloudformation:DescribeStackResources", own, "cloudformation:DescribeStacks"),
@@ -184,7 +184,7 @@ async fn nobody_is_told_without_the_permission() {
     ] {
         let mut probe = Probe::new(actions, resource).await;
         probe.create("").await;
-        let told = probe.told().remove(0);
-        assert!(told.contains(&format!("not authorized to perform: {missing} ")), "{told}");
+        let reported = probe.reported().remove(0);
+        assert!(reported.contains(&format!("not authorized to perform: {missing} ")), "{reported}");
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hawser_dev::vendor::Script;
 
-use crate::world::World;
+use crate::world::Testbed;
 
 /// Creates a stack that must fail, and leave nothing; returns the reason.
-async fn refused(world: &World) -> String {
+async fn refused(world: &Testbed) -> String {
     let (_, outcome) = world.create(&[]).await;
     assert_eq!(outcome.status, "ROLLBACK_COMPLETE", "{}", outcome.first_failure());
     assert!(outcome.event("Connection", "CREATE_FAILED").is_some());
@@ -22,7 +22,7 @@ async fn refused(world: &World) -> String {
 /// HW-C4, F-6: the vendor's own words are in the stack event.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_fails_the_stack_with_the_vendors_words() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     let detail = "This launch link was made for another account. Ask for a new one at support@vendor.example.";
     world.vendor.set_script(Script::Refuse { status: 422, detail: detail.into() });
     let reason = refused(&world).await;
@@ -35,7 +35,7 @@ async fn a_refusal_fails_the_stack_with_the_vendors_words() {
 /// HW-C4: down: retried within the function's time, with the same id each time, and then said.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_that_is_down_fails_the_stack() {
-    let world = World::with_little_time().await;
+    let world = Testbed::with_little_time().await;
     world.vendor.set_script(Script::Status(503));
     let reason = refused(&world).await;
     assert!(reason.contains("VENDOR_UNREACHABLE"), "{reason}");
@@ -48,7 +48,7 @@ async fn a_vendor_that_is_down_fails_the_stack() {
 /// Nobody listens at the address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_that_is_not_there_fails_the_stack() {
-    let mut world = World::with_little_time().await;
+    let mut world = Testbed::with_little_time().await;
     let unused = hawser_dev::strict_proxy::listen().await.unwrap().local_addr().unwrap();
     world.parameters.insert("NoticeUrl".into(), format!("https://localhost:{}/notices", unused.port()));
     let reason = refused(&world).await;
@@ -58,7 +58,7 @@ async fn a_vendor_that_is_not_there_fails_the_stack() {
 /// HW-C1: a redirect is never followed: the notice is for the address in the template.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_is_not_followed() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     world.vendor.set_script(Script::Redirect(world.vendor.notice_url()));
     let reason = refused(&world).await;
     assert!(reason.contains("VENDOR_REDIRECTED"), "{reason}");
@@ -69,7 +69,7 @@ async fn a_redirect_is_not_followed() {
 /// HW-C1: a certificate that no trusted authority signed is refused, though the vendor would accept.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_untrusted_certificate_is_refused() {
-    let mut world = World::with_little_time().await;
+    let mut world = Testbed::with_little_time().await;
     let folder = tempfile::tempdir().unwrap();
     let others = hawser_dev::certs::Certificates::make(folder.path(), world.emulator.certificates().host).unwrap();
     let stranger = hawser_dev::vendor::ScriptedVendor::start(&others, Script::Accept).await.unwrap();
@@ -82,7 +82,7 @@ async fn an_untrusted_certificate_is_refused() {
 /// Slow, but within the time: the stack waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_vendor_is_waited_for() {
-    let world = World::new("standalone").await;
+    let world = Testbed::new("standalone").await;
     world.vendor.set_script(Script::Slow(Duration::from_secs(3)));
     let stack = world.created(&[]).await;
     assert_eq!(stack.outputs().await.unwrap()["ConnectionId"], "con-1");
@@ -92,7 +92,7 @@ async fn a_slow_vendor_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_vendor_keeps_a_customer_from_deleting() {
     for script in [Script::Status(404), Script::Refuse { status: 403, detail: "no".into() }, Script::Status(503)] {
-        let world = World::with_little_time().await;
+        let world = Testbed::with_little_time().await;
         let mut stack = world.created(&[]).await;
         world.vendor.set_script(script.clone());
         world.deleted(&mut stack).await;

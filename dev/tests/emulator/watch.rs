@@ -21,9 +21,9 @@ use hawser_dev::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{World, describe};
+use crate::world::{Testbed, describe};
 
-/// The external id of [`World`]'s launch.
+/// The external id of [`Testbed`]'s launch.
 const EXTERNAL_ID: &str = "external-id-of-the-test";
 
 /// The end of a month and the beginning of the next one.
@@ -48,10 +48,10 @@ struct Export {
 
 impl Export {
     /// What the stack's notice says, and for a Data Export what was asked of AWS.
-    async fn of(world: &World, kind: &'static str) -> Self {
-        let told = &world.vendor.notices()[0].event["data"]["billingExport"];
-        let text = |name: &str| told[name].as_str().unwrap().to_owned();
-        assert_eq!(told["kind"], kind);
+    async fn of(world: &Testbed, kind: &'static str) -> Self {
+        let reported = &world.vendor.notices()[0].event["data"]["billingExport"];
+        let text = |name: &str| reported[name].as_str().unwrap().to_owned();
+        assert_eq!(reported["kind"], kind);
         let arn = text("arn");
         let columns = if kind == "CostAndUsageReport" { None } else { Some(columns_of(world, &arn).await) };
         Self {
@@ -67,7 +67,7 @@ impl Export {
     }
 
     /// Delivers two months into the bucket, as AWS would.
-    async fn deliver(&self, world: &World) -> Vec<Value> {
+    async fn deliver(&self, world: &Testbed) -> Vec<Value> {
         let files = FILES.to_string();
         let mut args = vec!["make", "--kind", self.kind, "--format", &self.format, "--versioning", self.versioning];
         args.extend(["--name", &self.name, "--prefix", &self.prefix, "--bucket", &self.bucket, "--account", CUSTOMER]);
@@ -81,7 +81,7 @@ impl Export {
 }
 
 /// The columns of an export's query.
-async fn columns_of(world: &World, arn: &str) -> String {
+async fn columns_of(world: &Testbed, arn: &str) -> String {
     let account = Account::root(world.emulator.front().url(), CUSTOMER, BILLING_REGION);
     let target = "AWSBillingAndCostManagementDataExports.GetExport";
     let (status, answer) = account.json("bcm-data-exports", target, &json!({"ExportArn": arn})).await.unwrap();
@@ -112,7 +112,7 @@ async fn tool(endpoint: &str, args: &[&str]) -> Value {
 
 /// One look of the watch, which the vendor took. Whatever it finds, it changes nothing (HW-D3), and tells beside it what the
 /// connection's own notice told (HW-D2).
-async fn look(world: &World, stack: &Stack) -> Value {
+async fn run_check(world: &Testbed, stack: &Stack) -> Value {
     let before = world.emulator.front().calls().all().len();
     let run = watch::run(stack, &world.vendor).await.unwrap();
     assert_eq!(run.error, None, "{}", world.emulator.handler_log());
@@ -122,12 +122,12 @@ async fn look(world: &World, stack: &Stack) -> Value {
     let [notice] = run.notices.as_slice() else { panic!("{} notices", run.notices.len()) };
     assert_eq!(notice.kind(), "hawser.billing.status");
     let connection = world.vendor.notices().into_iter().rfind(|notice| notice.kind().starts_with("hawser.connection."));
-    let told = |event: &Value| {
+    let reported = |event: &Value| {
         let mut data = event["data"].as_object().unwrap().clone();
         data.retain(|name, _| name != "proof" && name != "billingStatus");
         data
     };
-    assert_eq!(told(&notice.event), told(&connection.unwrap().event));
+    assert_eq!(reported(&notice.event), reported(&connection.unwrap().event));
     run.status().clone()
 }
 
@@ -148,7 +148,7 @@ fn assert_delivered(status: &Value, made: &[Value]) {
 }
 
 /// Reads what the notice points to with the role that it names: first the manifest, then each file, then every row.
-async fn assert_readable(world: &World, export: &Export, status: &Value, made: &Value) {
+async fn assert_readable(world: &Testbed, export: &Export, status: &Value, made: &Value) {
     let role = world.vendor.notices()[0].event["data"]["roleArn"].as_str().unwrap().to_owned();
     let vendor = assume(&world.emulator, VENDOR, &role, Some(EXTERNAL_ID)).await.unwrap().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -194,7 +194,7 @@ fn guaranteed(export: &Export) -> Vec<String> {
         "CostAndUsageReport2" => Kind::CostAndUsageReport2,
         _ => Kind::Focus,
     };
-    let names = query::guaranteed(kind).iter().map(|name| (*name).to_owned());
+    let names = query::guaranteed_columns(kind).iter().map(|name| (*name).to_owned());
     let flat = kind == Kind::CostAndUsageReport && export.format == "Parquet";
     names.map(|name| if flat { in_parquet(&name) } else { name }).collect()
 }
@@ -206,19 +206,19 @@ fn in_parquet(name: &str) -> String {
 }
 
 /// An export of the stack's own, from nothing to the last row.
-async fn own_export_is_told_and_readable(kind: &'static str, format: &str) {
-    let world = World::new("standalone").await;
+async fn own_export_is_reported_and_readable(kind: &'static str, format: &str) {
+    let world = Testbed::new("standalone").await;
     let stack = world.created(&[("BillingKind", kind), ("BillingFormat", format), ("BillingReuse", "Never")]).await;
     let export = Export::of(&world, kind).await;
     assert_eq!(export.format, format);
 
-    let waiting = look(&world, &stack).await;
+    let waiting = run_check(&world, &stack).await;
     assert_eq!(verdict(&waiting), ("waiting", "", ""), "{waiting}");
     let due = &world.vendor.notices()[0].event["data"]["billingExport"]["firstDataDueBy"];
     assert_eq!((&waiting["dueBy"], &waiting["first"], &waiting["latest"]), (due, &json!(null), &json!(null)));
 
     let made = export.deliver(&world).await;
-    let delivered = look(&world, &stack).await;
+    let delivered = run_check(&world, &stack).await;
     assert_delivered(&delivered, &made);
     assert_readable(&world, &export, &delivered, &made[1]).await;
     world.assert_notices_fit_the_schema(&["established", "billing.status"]);
@@ -226,39 +226,39 @@ async fn own_export_is_told_and_readable(kind: &'static str, format: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_in_parquet_is_told_and_readable() {
-    own_export_is_told_and_readable("CostAndUsageReport", "Parquet").await;
+async fn a_report_in_parquet_is_reported_and_readable() {
+    own_export_is_reported_and_readable("CostAndUsageReport", "Parquet").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_in_csv_is_told_and_readable() {
-    own_export_is_told_and_readable("CostAndUsageReport", "Csv").await;
+async fn a_report_in_csv_is_reported_and_readable() {
+    own_export_is_reported_and_readable("CostAndUsageReport", "Csv").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cur2_export_in_parquet_is_told_and_readable() {
-    own_export_is_told_and_readable("CostAndUsageReport2", "Parquet").await;
+async fn a_cur2_export_in_parquet_is_reported_and_readable() {
+    own_export_is_reported_and_readable("CostAndUsageReport2", "Parquet").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cur2_export_in_csv_is_told_and_readable() {
-    own_export_is_told_and_readable("CostAndUsageReport2", "Csv").await;
+async fn a_cur2_export_in_csv_is_reported_and_readable() {
+    own_export_is_reported_and_readable("CostAndUsageReport2", "Csv").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_focus_export_in_parquet_is_told_and_readable() {
-    own_export_is_told_and_readable("Focus", "Parquet").await;
+async fn a_focus_export_in_parquet_is_reported_and_readable() {
+    own_export_is_reported_and_readable("Focus", "Parquet").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_focus_export_in_csv_is_told_and_readable() {
-    own_export_is_told_and_readable("Focus", "Csv").await;
+async fn a_focus_export_in_csv_is_reported_and_readable() {
+    own_export_is_reported_and_readable("Focus", "Csv").await;
 }
 
 /// HW-B5, F-19: a report of the customer's that keeps every version: the newest counts, and the older one is left alone.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reused_report_with_a_folder_for_each_version_is_told_and_readable() {
-    let world = World::new("standalone").await;
+async fn a_reused_report_with_a_folder_for_each_version_is_reported_and_readable() {
+    let world = Testbed::new("standalone").await;
     let csv = [
         ("Format", json!("textORcsv")),
         ("Compression", json!("GZIP")),
@@ -278,7 +278,7 @@ async fn a_reused_report_with_a_folder_for_each_version_is_told_and_readable() {
     let made = export.deliver(&world).await;
     let keys = world.keys(&export.bucket).await;
     assert_eq!(keys.iter().filter(|key| key.ends_with(".csv.gz")).count(), 2 * 2 * FILES, "{keys:?}");
-    let delivered = look(&world, &stack).await;
+    let delivered = run_check(&world, &stack).await;
     assert_delivered(&delivered, &made);
     assert_readable(&world, &export, &delivered, &made[1]).await;
     world.assert_notices_fit_the_schema(&["billing.status"]);
@@ -286,17 +286,20 @@ async fn a_reused_report_with_a_folder_for_each_version_is_told_and_readable() {
 
 /// HW-B13: a bucket that something else delivers to: a Data Export that keeps every execution.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_was_brought_is_told_and_readable() {
-    let world = World::new("standalone").await;
+async fn an_existing_bucket_is_reported_and_readable() {
+    let world = Testbed::new("standalone").await;
     let bucket = "brought-111122223333";
     world.billing().s3().create_bucket().bucket(bucket).send().await.unwrap();
     let stack = world
         .created(&[("BillingKind", "CostAndUsageReport2"), ("ExistingBucket", bucket), ("ExistingPrefix", "exports/acme")])
         .await;
-    let told = &world.vendor.notices()[0].event["data"]["billingExport"];
-    assert_eq!((&told["bucketName"], &told["prefix"], &told["name"]), (&json!(bucket), &json!("exports/acme"), &json!("")));
-    assert_eq!(verdict(&look(&world, &stack).await), ("waiting", "", ""));
-    let columns = query::guaranteed(Kind::CostAndUsageReport2).join(",");
+    let reported = &world.vendor.notices()[0].event["data"]["billingExport"];
+    assert_eq!(
+        (&reported["bucketName"], &reported["prefix"], &reported["name"]),
+        (&json!(bucket), &json!("exports/acme"), &json!(""))
+    );
+    assert_eq!(verdict(&run_check(&world, &stack).await), ("waiting", "", ""));
+    let columns = query::guaranteed_columns(Kind::CostAndUsageReport2).join(",");
     let export = Export {
         kind: "CostAndUsageReport2",
         format: "Parquet".to_owned(),
@@ -308,7 +311,7 @@ async fn a_bucket_that_was_brought_is_told_and_readable() {
         columns: Some(columns),
     };
     let made = export.deliver(&world).await;
-    let delivered = look(&world, &stack).await;
+    let delivered = run_check(&world, &stack).await;
     assert_delivered(&delivered, &made);
     assert_readable(&world, &export, &delivered, &made[1]).await;
     world.assert_notices_fit_the_schema(&["billing.status"]);
@@ -316,8 +319,8 @@ async fn a_bucket_that_was_brought_is_told_and_readable() {
 
 /// HW-D1, F-15, F-21, F-31, F-32: what people do to a bucket is said with its cause, and is said no more when it is mended.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_broken_is_told_with_its_cause() {
-    let world = World::new("standalone").await;
+async fn a_broken_delivery_is_reported_with_its_cause() {
+    let world = Testbed::new("standalone").await;
     let mut stack = world.created(&[("BillingReuse", "Never")]).await;
     let export = Export::of(&world, "CostAndUsageReport").await;
     let s3 = world.billing().s3();
@@ -325,51 +328,51 @@ async fn what_is_broken_is_told_with_its_cause() {
 
     // Somebody replaces the bucket's policy. An update of the stack mends it.
     s3.delete_bucket_policy().bucket(bucket).send().await.unwrap();
-    let status = look(&world, &stack).await;
+    let status = run_check(&world, &stack).await;
     let (state, code, cause) = verdict(&status);
     assert_eq!((state, code), ("failed", "BILLING_DELIVERY_FAILED"), "{status}");
     assert!(cause.contains(&format!("the policy of bucket `{bucket}`")), "{cause}");
     world.updated(&mut stack, &[("BillingReuse", "Never"), ("BillingRetention", "Delete")]).await;
-    assert_eq!(verdict(&look(&world, &stack).await).0, "waiting");
+    assert_eq!(verdict(&run_check(&world, &stack).await).0, "waiting");
 
     // Somebody removes a file that the manifest names.
     let made = export.deliver(&world).await;
-    assert_delivered(&look(&world, &stack).await, &made);
+    assert_delivered(&run_check(&world, &stack).await, &made);
     let file = made[1]["files"][0].as_str().unwrap();
     s3.delete_object().bucket(bucket).key(file).send().await.unwrap();
-    let status = look(&world, &stack).await;
+    let status = run_check(&world, &stack).await;
     let (state, code, cause) = verdict(&status);
     assert_eq!((state, code), ("failed", "BILLING_DATA_MISSING"), "{status}");
     assert!(cause.contains(file), "{cause}");
     // The next delivery brings it again.
     let made = export.deliver(&world).await;
-    assert_delivered(&look(&world, &stack).await, &made);
+    assert_delivered(&run_check(&world, &stack).await, &made);
 
     // A manifest that is none.
     let manifest = made[1]["manifest"].as_str().unwrap();
     world.deliver(bucket, manifest).await;
-    let status = look(&world, &stack).await;
+    let status = run_check(&world, &stack).await;
     let (state, code, cause) = verdict(&status);
     assert_eq!((state, code), ("failed", "BILLING_DATA_MISSING"), "{status}");
     assert!(cause.contains(manifest), "{cause}");
 
     // The report is removed.
     world.billing().reports().delete_report_definition().report_name(&export.name).send().await.unwrap();
-    assert_eq!(verdict(&look(&world, &stack).await).1, "BILLING_EXPORT_GONE");
+    assert_eq!(verdict(&run_check(&world, &stack).await).1, "BILLING_EXPORT_GONE");
     // And the bucket with all that was in it.
     for key in world.keys(bucket).await {
         s3.delete_object().bucket(bucket).key(key).send().await.unwrap();
     }
     s3.delete_bucket().bucket(bucket).send().await.unwrap();
-    assert_eq!(verdict(&look(&world, &stack).await).0, "failed");
+    assert_eq!(verdict(&run_check(&world, &stack).await).0, "failed");
     world.assert_notices_fit_the_schema(&["billing.status"]);
     world.assert_no_leaks();
 }
 
 /// AWS says itself that it could not deliver.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_aws_says_of_a_report_is_told() {
-    let world = World::new("standalone").await;
+async fn the_status_of_a_report_is_reported() {
+    let world = Testbed::new("standalone").await;
     let stack = world.created(&[("BillingReuse", "Never")]).await;
     let name = Export::of(&world, "CostAndUsageReport").await.name;
     let failed = ReportStatus { last_delivery: "20261121T031500Z".into(), last_status: "ERROR_PERMISSIONS".into() };
@@ -377,7 +380,7 @@ async fn what_aws_says_of_a_report_is_told() {
         .emulator
         .front()
         .set_scenario(Scenario { report_status: [(name, failed)].into(), ..Scenario::named("standalone").unwrap() });
-    let status = look(&world, &stack).await;
+    let status = run_check(&world, &stack).await;
     let (state, code, cause) = verdict(&status);
     assert_eq!((state, code), ("failed", "BILLING_DELIVERY_FAILED"), "{status}");
     assert!(cause.contains("ERROR_PERMISSIONS"), "{cause}");
@@ -386,7 +389,7 @@ async fn what_aws_says_of_a_report_is_told() {
 /// What the vendor's answer does to the function, and the real vendor's own word on all of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_vendor_takes_a_status() {
-    let mut world = World::new("standalone").await;
+    let mut world = Testbed::new("standalone").await;
     let console = Console::start(&world.emulator, &world.vendor.authority()).await.unwrap();
     let launch = console.launch(CUSTOMER).await.unwrap();
     world.vendor.set_script(Script::Relay(console.listening().to_owned()));
@@ -397,14 +400,14 @@ async fn the_vendor_takes_a_status() {
     let billing = async || console.connections().await.unwrap()[0]["billing"].clone();
     assert_eq!(billing().await["state"], "unheard");
 
-    look(&world, &stack).await;
-    let told = billing().await;
-    assert!(told["summary"].as_str().unwrap().starts_with("waiting for AWS, first data due by 20"), "{told}");
+    run_check(&world, &stack).await;
+    let reported = billing().await;
+    assert!(reported["summary"].as_str().unwrap().starts_with("waiting for AWS, first data due by 20"), "{reported}");
     let made = export.deliver(&world).await;
-    let status = look(&world, &stack).await;
-    let told = billing().await;
-    assert_eq!((&told["state"], &told["status"]), (&json!("delivered"), &status));
-    let summary = told["summary"].as_str().unwrap();
+    let status = run_check(&world, &stack).await;
+    let reported = billing().await;
+    assert_eq!((&reported["state"], &reported["status"]), (&json!("delivered"), &status));
+    let summary = reported["summary"].as_str().unwrap();
     assert!(summary.starts_with("delivered: latest 2026-11 at ") && summary.contains(", 2 files, "), "{summary} {made:?}");
 
     // A vendor that does not know the connection is left in peace; another refusal is an error of the function.

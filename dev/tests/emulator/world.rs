@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 pub(crate) const TOKEN: &str = "whsec_dGhpcyBpcyBub3QgYSBzZWNyZXQsIGl0IGlzIGEgdGVzdA==";
 
 /// See the module.
-pub(crate) struct World {
+pub(crate) struct Testbed {
     pub(crate) emulator: Emulator,
     pub(crate) vendor: ScriptedVendor,
     pub(crate) template: String,
     pub(crate) parameters: Parameters,
 }
 
-impl World {
+impl Testbed {
     /// The circumstances of `dev/scenarios/<scenario>.json`, and a vendor that accepts.
     pub(crate) async fn new(scenario: &str) -> Self {
         Self::with_template(scenario, &template().unwrap()).await

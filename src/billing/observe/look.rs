@@ -11,18 +11,18 @@ use tracing::info;
 use crate::{
     aws::{Aws, BillingTransfer, DataExport, Direction, ExportSummary, Fault, FaultKind, Report, Table, Tags},
     billing::{
-        account_role::AccountRole,
+        account_role::BillingPosition,
         candidate::Candidate,
-        facts::{BucketSeen, Leftover, Ours, OwnBucket, Remains, own_bucket},
-        id::Id,
+        facts::{BucketCheck, Leftover, OwnBucket, OwnExport, OwnedResources, own_bucket},
+        id::ExportId,
         ownership::{TAG_CREATED_AT, TAG_STACK, is_marked},
-        query::{self, Source},
+        query::{self, TableSource},
         request::Kind,
     },
     error::Failure,
-    names::{AccountId, BucketName, Region, ReportName},
+    names::{AccountId, BucketName, ExportName, Region},
     ports::Ports,
-    protocol::{lifecycle::is_current, origin::Origin, retry::patiently},
+    protocol::{lifecycle::is_current, origin::Origin, retry::retry_eventual},
 };
 
 /// An export with its tags.
@@ -30,47 +30,47 @@ pub(super) type Detail = (DataExport, Tags);
 
 /// What is known of the account's place beside its role.
 #[derive(Default)]
-pub(super) struct Standing {
-    pub(super) bill_goes_to: Option<AccountId>,
-    pub(super) bills_received: Vec<AccountId>,
-    pub(super) transfers_hidden: Option<String>,
-    pub(super) administers: Vec<String>,
+pub(super) struct BillingRelations {
+    pub(super) bill_recipient: Option<AccountId>,
+    pub(super) bill_senders: Vec<AccountId>,
+    pub(super) transfers_unreadable: Option<String>,
+    pub(super) delegated_services: Vec<String>,
 }
 
 /// What is known of the customer's exports that could serve.
 #[derive(Default)]
 pub(super) struct Candidates {
-    pub(super) buckets: BTreeMap<String, BucketSeen>,
+    pub(super) buckets: BTreeMap<String, BucketCheck>,
     pub(super) regions: BTreeMap<String, String>,
     pub(super) keys: BTreeMap<String, String>,
-    pub(super) hidden_keys: BTreeMap<String, String>,
+    pub(super) unreadable_keys: BTreeMap<String, String>,
     pub(super) other_stacks: BTreeSet<String>,
     pub(super) gone: BTreeSet<String>,
 }
 
 impl Candidates {
-    fn keep(&mut self, bucket: &str, key: Key) {
+    fn keep(&mut self, bucket: &str, key: BucketKey) {
         match key {
-            Key::Known(key) => self.keys.extend(key.map(|key| (bucket.to_owned(), key))),
-            Key::Hidden(why) => drop(self.hidden_keys.insert(bucket.to_owned(), why)),
+            BucketKey::Known(key) => self.keys.extend(key.map(|key| (bucket.to_owned(), key))),
+            BucketKey::Unreadable(why) => drop(self.unreadable_keys.insert(bucket.to_owned(), why)),
         }
     }
 }
 
 /// A bucket of the customer's.
-struct Place {
-    seen: BucketSeen,
+struct BucketFacts {
+    check: BucketCheck,
     region: Option<Region>,
     /// The KMS key it encrypts with, as it names it.
-    key: Key,
+    key: BucketKey,
 }
 
 /// The KMS key that a bucket encrypts with.
-enum Key {
+enum BucketKey {
     /// As the bucket names it; none where S3's own do.
     Known(Option<String>),
     /// AWS may not be asked, and why.
-    Hidden(String),
+    Unreadable(String),
 }
 
 /// What was removed since it was listed is none.
@@ -83,38 +83,38 @@ fn unless_gone<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
 
 /// One look at an account.
 #[derive(Clone, Copy)]
-pub(super) struct Look<'a> {
+pub(super) struct Observer<'a> {
     pub(super) origin: &'a Origin,
     pub(super) owner: &'a AccountId,
     pub(super) aws: &'a dyn Aws,
     pub(super) ports: &'a Ports<'a>,
 }
 
-impl Look<'_> {
-    pub(super) async fn patiently<T, F, Fut>(&self, call: F) -> Result<T, Fault>
+impl Observer<'_> {
+    pub(super) async fn retry_eventual<T, F, Fut>(&self, call: F) -> Result<T, Fault>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
-        patiently(self.ports.clock, self.origin, call).await
+        retry_eventual(self.ports.clock, self.origin, call).await
     }
 
-    pub(super) async fn role(&self) -> Result<AccountRole, Failure> {
-        let answer = self.patiently(|| self.aws.describe_organization()).await;
-        Ok(AccountRole::classify(self.owner, answer)?)
+    pub(super) async fn billing_position(&self) -> Result<BillingPosition, Failure> {
+        let answer = self.retry_eventual(|| self.aws.describe_organization()).await;
+        Ok(BillingPosition::classify(self.owner, answer)?)
     }
 
     /// Refines the role. A member may ask only if it administers something; a management account that is refused is told so.
     ///
     /// # Errors
     /// Outages: an export in the wrong account is worse than another try.
-    pub(super) async fn standing(&self, role: &AccountRole) -> Result<Standing, Failure> {
-        let mut standing = Standing::default();
-        match role {
-            AccountRole::Management(_) => {
+    pub(super) async fn billing_relations(&self, billing_position: &BillingPosition) -> Result<BillingRelations, Failure> {
+        let mut billing_relations = BillingRelations::default();
+        match billing_position {
+            BillingPosition::Management(_) => {
                 let (outbound, inbound) = tokio::join!(
-                    self.patiently(|| self.aws.billing_transfers(Direction::Outbound)),
-                    self.patiently(|| self.aws.billing_transfers(Direction::Inbound)),
+                    self.retry_eventual(|| self.aws.billing_transfers(Direction::Outbound)),
+                    self.retry_eventual(|| self.aws.billing_transfers(Direction::Inbound)),
                 );
                 let now = self.ports.clock.now();
                 let mut in_force = |transfers: Result<Vec<BillingTransfer>, Fault>| match transfers {
@@ -123,28 +123,30 @@ impl Look<'_> {
                     }
                     Err(fault) if fault.is_outage() => Err(fault),
                     Err(fault) => {
-                        standing.transfers_hidden = Some(fault.to_string());
+                        billing_relations.transfers_unreadable = Some(fault.to_string());
                         Ok(Vec::new())
                     }
                 };
                 let (outbound, inbound): (Vec<AccountId>, Vec<AccountId>) = (in_force(outbound)?, in_force(inbound)?);
-                (standing.bill_goes_to, standing.bills_received) = (outbound.into_iter().next(), inbound);
+                (billing_relations.bill_recipient, billing_relations.bill_senders) = (outbound.into_iter().next(), inbound);
             }
-            AccountRole::Member(_) => match self.aws.delegated_services(self.owner).await {
-                Ok(services) => standing.administers = services,
+            BillingPosition::Member(_) => match self.aws.delegated_services(self.owner).await {
+                Ok(services) => billing_relations.delegated_services = services,
                 // Nothing is decided by it.
                 Err(fault) => info!(action = fault.action, code = fault.code, "what this account administers is not known"),
             },
-            AccountRole::Standalone | AccountRole::Unknown(_) => {}
+            BillingPosition::Standalone | BillingPosition::Unknown(_) => {}
         }
-        Ok(standing)
+        Ok(billing_relations)
     }
 
     pub(super) async fn details(&self, listed: Result<Vec<ExportSummary>, Fault>) -> Result<Vec<Detail>, Fault> {
         let aws = self.aws;
         let detail = |summary: ExportSummary| async move {
-            let (export, tags) =
-                tokio::join!(self.patiently(|| aws.get_export(&summary.arn)), self.patiently(|| aws.export_tags(&summary.arn)));
+            let (export, tags) = tokio::join!(
+                self.retry_eventual(|| aws.get_export(&summary.arn)),
+                self.retry_eventual(|| aws.export_tags(&summary.arn))
+            );
             unless_gone(export.and_then(|export| Ok((export, tags?))))
         };
         let details = join_all(listed?.into_iter().map(detail)).await;
@@ -157,22 +159,23 @@ impl Look<'_> {
     ) -> Result<Vec<(ExportSummary, Tags)>, Fault> {
         let aws = self.aws;
         let tags = |summary: ExportSummary| async move {
-            let tags = self.patiently(|| aws.export_tags(&summary.arn)).await;
+            let tags = self.retry_eventual(|| aws.export_tags(&summary.arn)).await;
             unless_gone(tags.map(|tags| (summary, tags)))
         };
         join_all(exports.map(tags)).await.into_iter().filter_map(Result::transpose).collect()
     }
 
     /// Whether an export is this resource's, under an id.
-    pub(super) fn is_own(&self, id: &Id, name: &str, tags: &Tags) -> bool {
+    pub(super) fn is_own(&self, id: &ExportId, name: &str, tags: &Tags) -> bool {
         name == id.report().as_str() && is_marked(tags, self.origin)
     }
 
     /// This resource's exports under an id, the oldest first, so that every run keeps the same one.
-    pub(super) fn marked<'a>(&self, id: &Id, details: &'a [Detail]) -> Vec<&'a Detail> {
-        let mut marked: Vec<&Detail> = details.iter().filter(|(export, tags)| self.is_own(id, &export.name, tags)).collect();
-        marked.sort_by_key(|(export, _)| (&export.status.created_at, &export.arn));
-        marked
+    pub(super) fn owned_exports<'a>(&self, id: &ExportId, details: &'a [Detail]) -> Vec<&'a Detail> {
+        let mut owned_exports: Vec<&Detail> =
+            details.iter().filter(|(export, tags)| self.is_own(id, &export.name, tags)).collect();
+        owned_exports.sort_by_key(|(export, _)| (&export.status.created_at, &export.arn));
+        owned_exports
     }
 
     /// What a Data Export asks for: the table in its most granular form, with the columns it has then. Whoever may not look
@@ -182,7 +185,7 @@ impl Look<'_> {
         kind: Kind,
         tables: &Result<Vec<Table>, Fault>,
         stay: Option<(&String, &BTreeMap<String, String>)>,
-    ) -> Result<Result<Source, Failure>, Failure> {
+    ) -> Result<Result<TableSource, Failure>, Failure> {
         let denied = |fault: Fault| if fault.is_denial() { Ok(Err(fault.into())) } else { Err(fault.into()) };
         let tables = match tables {
             Ok(tables) => tables,
@@ -192,23 +195,33 @@ impl Look<'_> {
             Ok(configured) => configured,
             Err(failure) => return Ok(Err(failure)),
         };
-        match self.patiently(|| self.aws.table_columns(&configured.table, &configured.properties)).await {
-            Ok(columns) => Ok(Ok(Source { configured, columns })),
+        match self.retry_eventual(|| self.aws.table_columns(&configured.table, &configured.properties)).await {
+            Ok(columns) => Ok(Ok(TableSource { configured, columns })),
             Err(fault) => denied(fault),
         }
     }
 
-    pub(super) async fn left(&self, id: Option<Id>, reports: &[Report], details: &[Detail]) -> Result<Option<Leftover>, Failure> {
+    pub(super) async fn leftover(
+        &self,
+        id: Option<ExportId>,
+        reports: &[Report],
+        details: &[Detail],
+    ) -> Result<Option<Leftover>, Failure> {
         let Some(id) = id else { return Ok(None) };
         let bucket = own_bucket(self.origin, &id)?;
         let exists = self.aws.bucket_exists(&bucket, self.owner).await;
-        let exports = self.marked(&id, details).into_iter().map(|(export, _)| export.arn.clone()).collect();
+        let exports = self.owned_exports(&id, details).into_iter().map(|(export, _)| export.arn.clone()).collect();
         let remains = remains(self.owned(&id, reports, exists).await?, exports)?;
-        let is_left = remains != Remains::default() && is_current(self.origin, self.ports).await;
+        let is_left = remains != OwnedResources::default() && is_current(self.origin, self.ports).await;
         Ok(is_left.then_some(Leftover { id, remains }))
     }
 
-    pub(super) async fn owned(&self, id: &Id, reports: &[Report], bucket_exists: Result<bool, Fault>) -> Result<Owned, Failure> {
+    pub(super) async fn owned(
+        &self,
+        id: &ExportId,
+        reports: &[Report],
+        bucket_exists: Result<bool, Fault>,
+    ) -> Result<OwnershipFacts, Failure> {
         let name = id.report();
         let ours = async {
             if id.kind().is_data_export() || !reports.iter().any(|report| report.name == name.as_str()) {
@@ -216,35 +229,35 @@ impl Look<'_> {
             }
             let Some(tags) = self.tags_of(&name).await? else { return Ok((None, true)) };
             let created_at = tags.get(TAG_CREATED_AT).cloned().unwrap_or_default();
-            Ok((is_marked(&tags, self.origin).then_some(Ours { created_at, ..Ours::default() }), false))
+            Ok((is_marked(&tags, self.origin).then_some(OwnExport { created_at, ..OwnExport::default() }), false))
         };
         let (ours, bucket) = tokio::join!(ours, self.bucket_state(id, bucket_exists));
         let (report, gone) = ours?;
-        Ok(Owned { report, bucket: bucket?, gone })
+        Ok(OwnershipFacts { report, bucket: bucket?, gone })
     }
 
-    async fn bucket_state(&self, id: &Id, exists: Result<bool, Fault>) -> Result<OwnBucket, Failure> {
+    async fn bucket_state(&self, id: &ExportId, exists: Result<bool, Fault>) -> Result<OwnBucket, Failure> {
         let bucket = own_bucket(self.origin, id)?;
         match exists {
             Ok(false) => return Ok(OwnBucket::Absent),
             Ok(true) => {}
             Err(fault) if fault.is_denial() => {
-                return Ok(OwnBucket::Hidden(fault));
+                return Ok(OwnBucket::Unreadable(fault));
             }
             Err(fault) => return Err(fault.into()),
         }
         let (tags, policy) = tokio::join!(
-            self.patiently(|| self.aws.bucket_tags(&bucket, self.owner)),
-            self.patiently(|| self.aws.bucket_policy(&bucket, self.owner)),
+            self.retry_eventual(|| self.aws.bucket_tags(&bucket, self.owner)),
+            self.retry_eventual(|| self.aws.bucket_policy(&bucket, self.owner)),
         );
         // Removed since it was asked for.
         if tags.as_ref().is_err_and(|fault| fault.kind == FaultKind::Missing) {
             return Ok(OwnBucket::Absent);
         }
         if is_marked(&tags?, self.origin) {
-            Ok(OwnBucket::Marked { policy: policy?, in_use: true })
+            Ok(OwnBucket::Tagged { policy: policy?, in_use: true })
         } else {
-            Ok(OwnBucket::Unmarked)
+            Ok(OwnBucket::Untagged)
         }
     }
 
@@ -255,30 +268,30 @@ impl Look<'_> {
         existing: Option<&BucketName>,
         own: Option<&BucketName>,
     ) -> Result<Candidates, Failure> {
-        let mut places: BTreeMap<&str, Option<&str>> =
-            possible.iter().map(|candidate| (candidate.place().0, Some(candidate.place().1))).collect();
-        places.extend(existing.map(|bucket| (bucket.as_str(), None)));
-        let places = places.into_iter().map(|(bucket, region)| async move {
-            Ok::<_, Failure>((bucket.to_owned(), self.place(&BucketName::existing(bucket), region).await?))
+        let mut bucket_facts: BTreeMap<&str, Option<&str>> =
+            possible.iter().map(|candidate| (candidate.location().0, Some(candidate.location().1))).collect();
+        bucket_facts.extend(existing.map(|bucket| (bucket.as_str(), None)));
+        let bucket_facts = bucket_facts.into_iter().map(|(bucket, region)| async move {
+            Ok::<_, Failure>((bucket.to_owned(), self.bucket_facts(&BucketName::existing(bucket), region).await?))
         });
         let reports = possible.iter().filter(|candidate| matches!(candidate, Candidate::Report(_)));
         let others = reports.map(|report| async move {
-            let name = ReportName::existing(report.name());
+            let name = ExportName::existing(report.name());
             Ok::<_, Failure>((report.name().to_owned(), self.tags_of(&name).await?))
         });
         let own_key = async {
             let Some(own) = own else { return Ok(None) };
             Ok::<_, Failure>(Some((own.as_str().to_owned(), self.key(own, true).await?)))
         };
-        let (places, others, own_key) = tokio::join!(try_join_all(places), join_all(others), own_key);
+        let (bucket_facts, others, own_key) = tokio::join!(try_join_all(bucket_facts), join_all(others), own_key);
         let mut candidates = Candidates::default();
         if let Some((bucket, key)) = own_key? {
             candidates.keep(&bucket, key);
         }
-        for (bucket, Place { seen, region, key }) in places? {
+        for (bucket, BucketFacts { check, region, key }) in bucket_facts? {
             candidates.keep(&bucket, key);
             candidates.regions.extend(region.map(|region| (bucket.clone(), region.as_str().to_owned())));
-            candidates.buckets.insert(bucket, seen);
+            candidates.buckets.insert(bucket, check);
         }
         for other in others {
             match other? {
@@ -291,41 +304,41 @@ impl Look<'_> {
     }
 
     /// Whether a bucket is where its report says, and the key it encrypts with.
-    async fn place(&self, bucket: &BucketName, region: Option<&str>) -> Result<Place, Failure> {
+    async fn bucket_facts(&self, bucket: &BucketName, region: Option<&str>) -> Result<BucketFacts, Failure> {
         // The key of a bucket that cannot serve is nobody's business.
         let (location, key) =
-            tokio::join!(self.patiently(|| self.aws.bucket_region(bucket, self.owner)), self.key(bucket, false));
+            tokio::join!(self.retry_eventual(|| self.aws.bucket_region(bucket, self.owner)), self.key(bucket, false));
         let actual = location.as_ref().ok().cloned();
-        let seen = match location {
-            Ok(actual) if region.is_none_or(|region| actual.as_str() == region) => BucketSeen::Here,
-            Ok(actual) => BucketSeen::Hidden(format!("it is in {actual}, the report says {}", region.unwrap_or_default())),
-            Err(fault) if fault.kind == FaultKind::Missing => BucketSeen::Absent,
+        let check = match location {
+            Ok(actual) if region.is_none_or(|region| actual.as_str() == region) => BucketCheck::Usable,
+            Ok(actual) => BucketCheck::Unreadable(format!("it is in {actual}, the report says {}", region.unwrap_or_default())),
+            Err(fault) if fault.kind == FaultKind::Missing => BucketCheck::Absent,
             Err(fault) if fault.is_outage() => return Err(Failure::from(fault)),
-            Err(fault) => BucketSeen::Hidden(fault.to_string()),
+            Err(fault) => BucketCheck::Unreadable(fault.to_string()),
         };
-        let key = if seen == BucketSeen::Here { key? } else { Key::Known(None) };
-        Ok(Place { seen, region: actual, key })
+        let key = if check == BucketCheck::Usable { key? } else { BucketKey::Known(None) };
+        Ok(BucketFacts { check, region: actual, key })
     }
 
     /// The KMS key that a bucket encrypts with, as far as that may be known; one that is going has none.
-    async fn key(&self, bucket: &BucketName, may_go: bool) -> Result<Key, Failure> {
-        match self.patiently(|| self.aws.bucket_key(bucket, self.owner)).await {
-            Ok(key) => Ok(Key::Known(key)),
-            Err(fault) if fault.is_denial() => Ok(Key::Hidden(fault.to_string())),
-            Err(fault) if may_go && fault.kind == FaultKind::Missing => Ok(Key::Known(None)),
+    async fn key(&self, bucket: &BucketName, may_go: bool) -> Result<BucketKey, Failure> {
+        match self.retry_eventual(|| self.aws.bucket_key(bucket, self.owner)).await {
+            Ok(key) => Ok(BucketKey::Known(key)),
+            Err(fault) if fault.is_denial() => Ok(BucketKey::Unreadable(fault.to_string())),
+            Err(fault) if may_go && fault.kind == FaultKind::Missing => Ok(BucketKey::Known(None)),
             Err(fault) => Err(fault.into()),
         }
     }
 
     /// A report's tags; `None` if it was removed since it was listed.
-    async fn tags_of(&self, name: &ReportName) -> Result<Option<Tags>, Failure> {
-        Ok(unless_gone(self.patiently(|| self.aws.report_tags(name)).await)?)
+    async fn tags_of(&self, name: &ExportName) -> Result<Option<Tags>, Failure> {
+        Ok(unless_gone(self.retry_eventual(|| self.aws.report_tags(name)).await)?)
     }
 }
 
 /// What one id owns in the account.
-pub(super) struct Owned {
-    pub(super) report: Option<Ours>,
+pub(super) struct OwnershipFacts {
+    pub(super) report: Option<OwnExport>,
     pub(super) bucket: OwnBucket,
     /// The report was listed, and is gone.
     pub(super) gone: bool,
@@ -333,12 +346,12 @@ pub(super) struct Owned {
 
 /// What there is to remove. A bucket that may not be looked at is another account's, as far as anyone can tell, and so
 /// does not keep the stack from going; but beside a report of ours it is ours, and leaving it silently would lose it.
-pub(super) fn remains(owned: Owned, exports: Vec<String>) -> Result<Remains, Failure> {
+pub(super) fn remains(owned: OwnershipFacts, exports: Vec<String>) -> Result<OwnedResources, Failure> {
     let report = owned.report.is_some();
     let bucket = match owned.bucket {
-        OwnBucket::Hidden(fault) if report || !exports.is_empty() => return Err(fault.into()),
-        OwnBucket::Hidden(_) | OwnBucket::Absent | OwnBucket::Unmarked => false,
-        OwnBucket::Marked { .. } => true,
+        OwnBucket::Unreadable(fault) if report || !exports.is_empty() => return Err(fault.into()),
+        OwnBucket::Unreadable(_) | OwnBucket::Absent | OwnBucket::Untagged => false,
+        OwnBucket::Tagged { .. } => true,
     };
-    Ok(Remains { report, exports, bucket })
+    Ok(OwnedResources { report, exports, bucket })
 }

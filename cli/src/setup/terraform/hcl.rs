@@ -9,7 +9,7 @@ use hawser::names::Partition;
 use serde_json::{Value, json};
 
 use crate::{
-    setup::{Place, WayError, json::rank, policy_name},
+    setup::{SetupError, SetupTarget, json::rank, policy_name},
     template::{Template, TemplateError},
 };
 
@@ -135,7 +135,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The conditions that were needed, as locals.
-    pub(super) fn conditions(&self) -> Result<String, WayError> {
+    pub(super) fn conditions(&self) -> Result<String, SetupError> {
         let mut done: BTreeMap<String, String> = BTreeMap::new();
         loop {
             let needed = self.conditions.borrow().clone();
@@ -151,11 +151,11 @@ impl<'a> Writer<'a> {
         Ok(aligned(&entries, 1))
     }
 
-    fn condition(&self, condition: &Value) -> Result<String, WayError> {
+    fn condition(&self, condition: &Value) -> Result<String, SetupError> {
         let unknown = || TemplateError::Invalid(format!("`{condition}` cannot be written in HCL"));
         let (function, given) = condition.as_object().and_then(|pairs| pairs.iter().next()).ok_or_else(unknown)?;
         let each = || given.as_array().map(Vec::as_slice).unwrap_or_default();
-        let joined = |by: &str| -> Result<String, WayError> {
+        let joined = |by: &str| -> Result<String, SetupError> {
             let parts = each().iter().map(|one| self.condition(one)).collect::<Result<Vec<_>, _>>()?;
             Ok(format!("({})", parts.join(by)))
         };
@@ -173,7 +173,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A value of the template as an expression.
-    pub(super) fn expression(&self, value: &Value, depth: usize) -> Result<String, WayError> {
+    pub(super) fn expression(&self, value: &Value, depth: usize) -> Result<String, SetupError> {
         match value {
             Value::Array(items) => self.list(items, depth),
             Value::Object(pairs) => match pairs.iter().next() {
@@ -182,7 +182,7 @@ impl<'a> Writer<'a> {
                 }
                 _ => {
                     let entries = pairs.iter().map(|(key, value)| Ok((key.clone(), self.expression(value, depth + 1)?)));
-                    let entries = entries.collect::<Result<Vec<_>, WayError>>()?;
+                    let entries = entries.collect::<Result<Vec<_>, SetupError>>()?;
                     Ok(object(entries.into_iter(), depth))
                 }
             },
@@ -191,7 +191,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Statements that depend on a condition are null without it, and nulls are left out.
-    fn list(&self, items: &[Value], depth: usize) -> Result<String, WayError> {
+    fn list(&self, items: &[Value], depth: usize) -> Result<String, SetupError> {
         let optional = |item: &&Value| item["Fn::If"][2] == json!({ "Ref": "AWS::NoValue" });
         let kept: Vec<&Value> = items.iter().filter(|item| self.is_possible(item)).collect();
         let sifted = kept.iter().any(optional);
@@ -216,8 +216,8 @@ impl<'a> Writer<'a> {
         self.fixed(condition) != Some(false) || *otherwise != json!({ "Ref": "AWS::NoValue" })
     }
 
-    fn function(&self, function: &str, given: &Value, depth: usize) -> Result<String, WayError> {
-        let unknown = || WayError::from(TemplateError::Invalid(format!("`{function}` of `{given}` cannot be written in HCL")));
+    fn function(&self, function: &str, given: &Value, depth: usize) -> Result<String, SetupError> {
+        let unknown = || SetupError::from(TemplateError::Invalid(format!("`{function}` of `{given}` cannot be written in HCL")));
         match (function, given) {
             ("Ref", Value::String(name)) => Ok(match self.reference(name).ok_or_else(unknown)? {
                 text if text.contains(OPEN) => quoted(&text),
@@ -277,10 +277,11 @@ impl<'a> Writer<'a> {
         }
         // By its name, as without a module: the policy that names it need not wait for it.
         (json["Resources"][name]["Type"] == "AWS::IAM::ManagedPolicy").then(|| {
-            let place = Place { account: String::new(), partition: Partition::Aws, region: String::new(), name: String::new() };
+            let target =
+                SetupTarget { account: String::new(), partition: Partition::Aws, region: String::new(), name: String::new() };
             let (partition, account) = (interpolation("local.partition"), interpolation("local.account_id"));
             let (path, own) = (interpolation("var.role_path"), interpolation("var.name"));
-            format!("arn:{partition}:iam::{account}:policy{path}{own}{}", policy_name(&place, name))
+            format!("arn:{partition}:iam::{account}:policy{path}{own}{}", policy_name(&target, name))
         })
     }
 

@@ -27,7 +27,6 @@ pub struct Bucket {
     pub encrypted: bool,
     /// With at least one lifecycle rule that is on.
     pub lifecycle: bool,
-    /// The bucket policy.
     pub policy: Option<Value>,
 }
 

@@ -46,7 +46,7 @@ pub const SECRET_KEY: &str = "bench-bench-bench-bench-bench-bench-bench";
 pub const SESSION_TOKEN: &str = "bench-session-token";
 
 /// Everything that one handler process can reach.
-pub struct World {
+pub struct StubAws {
     state: Arc<Mutex<State>>,
     addresses: BTreeMap<Service, SocketAddr>,
     servers: Vec<JoinHandle<()>>,
@@ -57,7 +57,6 @@ pub struct World {
 pub struct State {
     /// Added to every call.
     pub latency: Duration,
-    /// The account's state.
     pub account: Account,
     /// Every call, in the order in which they ended.
     pub calls: Vec<Call>,
@@ -80,11 +79,9 @@ pub struct State {
     pub response_path: String,
     /// When the response had arrived.
     pub responded: Option<Instant>,
-    /// The response.
     pub response: Option<serde_json::Value>,
     /// The secret that signs notices.
     pub launch_token: String,
-    /// The notice.
     pub notice: Option<serde_json::Value>,
 }
 
@@ -122,7 +119,7 @@ impl Answer {
     }
 }
 
-impl World {
+impl StubAws {
     /// Starts the listeners; `connecting` is how long each new connection waits before its TLS handshake.
     pub async fn open(authority: &Authority, connecting: Duration) -> Result<Self, Error> {
         let state: Arc<Mutex<State>> = Arc::default();
@@ -153,7 +150,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for StubAws {
     fn drop(&mut self) {
         for server in &self.servers {
             server.abort();

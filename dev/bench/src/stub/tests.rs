@@ -100,8 +100,8 @@ fn there_are_no_data_exports_and_no_bill_goes_elsewhere() {
     ];
     for (service, prefix, operation, input, list) in listings {
         let mut state = State::default();
-        let (status, told, body) = ask(&mut state, service, &json_call(service, &format!("{prefix}.{operation}"), &input));
-        assert_eq!((status, told), (200, operation), "{:?}", state.violations);
+        let (status, reported, body) = ask(&mut state, service, &json_call(service, &format!("{prefix}.{operation}"), &input));
+        assert_eq!((status, reported), (200, operation), "{:?}", state.violations);
         // The last page: with no token, and the member there.
         assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), json!({list: []}));
     }
@@ -162,7 +162,7 @@ fn a_report_needs_a_bucket_that_may_be_delivered_to() {
 }
 
 #[test]
-fn requests_that_aws_would_refuse_are_complaints() {
+fn requests_that_aws_would_refuse_are_violations() {
     let wrong_region = scope("s3").replace("us-east-1", "eu-west-1");
     let location = "<C><LocationConstraint>us-east-1</LocationConstraint></C>";
     let mut daily = report();
@@ -318,7 +318,7 @@ fn the_vendor_takes_a_signed_notice_only() {
 }
 
 #[test]
-fn a_probe_is_neither_work_nor_a_complaint() {
+fn a_probe_is_neither_work_nor_a_violation() {
     let mut state = State::default();
     assert_eq!(ask(&mut state, Service::Cur, &request(Method::HEAD, "/", &[], "")).1, PROBE);
     assert!(state.violations.is_empty());

@@ -1,6 +1,6 @@
 //! What customers have. Calls are in the words of each service's API reference.
 
-use super::{Id, Thing, json, query, rest};
+use super::{Fixture, FixtureId, json, query, rest};
 
 pub(super) const EC2: &str = "2016-11-15";
 pub(super) const IAM: &str = "2010-05-08";
@@ -13,23 +13,23 @@ pub(super) const BALANCING: &str = "2015-12-01";
 pub(super) const VIEW_ONLY: &str = "arn:aws:iam::aws:policy/job-function/ViewOnlyAccess";
 
 /// What customers have.
-pub(crate) const THINGS: &[Thing] = &[
-    Thing {
+pub(crate) const FIXTURES: &[Fixture] = &[
+    Fixture {
         name: "private_bucket",
         made_by: rest("s3:CreateBucket", "s3", "PUT", "/private-{n}", ""),
-        id: Id::Chosen("private-{n}"),
+        id: FixtureId::Chosen("private-{n}"),
     },
-    Thing {
+    Fixture {
         name: "private_object",
         made_by: rest("s3:PutObject", "s3", "PUT", "/{private_bucket}/letters", "dear"),
-        id: Id::Chosen("/{private_bucket}/letters"),
+        id: FixtureId::Chosen("/{private_bucket}/letters"),
     },
-    Thing {
+    Fixture {
         name: "log_group",
         made_by: json("logs:CreateLogGroup", "logs", "Logs_20140328.CreateLogGroup", r#"{"logGroupName": "thing-{n}"}"#),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "secret",
         made_by: json(
             "secretsmanager:CreateSecret",
@@ -37,9 +37,9 @@ pub(crate) const THINGS: &[Thing] = &[
             "secretsmanager.CreateSecret",
             r#"{"Name": "thing-{n}", "SecretString": "a secret of theirs"}"#,
         ),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "parameter",
         made_by: json(
             "ssm:PutParameter",
@@ -47,9 +47,9 @@ pub(crate) const THINGS: &[Thing] = &[
             "AmazonSSM.PutParameter",
             r#"{"Name": "thing-{n}", "Value": "theirs", "Type": "String"}"#,
         ),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "file_system",
         made_by: rest(
             "elasticfilesystem:CreateFileSystem",
@@ -58,9 +58,9 @@ pub(crate) const THINGS: &[Thing] = &[
             "/2015-02-01/file-systems",
             r#"{"CreationToken": "thing-{n}"}"#,
         ),
-        id: Id::Found(r#""FileSystemId":\s*"([^"]+)""#),
+        id: FixtureId::Found(r#""FileSystemId":\s*"([^"]+)""#),
     },
-    Thing {
+    Fixture {
         name: "instance",
         made_by: query(
             "ec2:RunInstances",
@@ -68,19 +68,19 @@ pub(crate) const THINGS: &[Thing] = &[
             EC2,
             &[("ImageId", "ami-12345678"), ("MinCount", "1"), ("MaxCount", "1"), ("InstanceType", "t3.micro")],
         ),
-        id: Id::Found("<instanceId>(.+?)</instanceId>"),
+        id: FixtureId::Found("<instanceId>(.+?)</instanceId>"),
     },
-    Thing {
+    Fixture {
         name: "their_user",
         made_by: query("iam:CreateUser", "iam", IAM, &[("UserName", "thing-{n}")]),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "protected_instance",
         made_by: query("ec2:CreateTags", "ec2", EC2, &[("ResourceId.1", "{instance}"), PROTECTED_KEY, PROTECTED_VALUE]),
-        id: Id::Chosen("{instance}"),
+        id: FixtureId::Chosen("{instance}"),
     },
-    Thing {
+    Fixture {
         name: "engine_instance",
         made_by: query(
             "ec2:CreateTags",
@@ -88,24 +88,24 @@ pub(crate) const THINGS: &[Thing] = &[
             EC2,
             &[("ResourceId.1", "{instance}"), ("Tag.1.Key", "hawser:engine"), ("Tag.1.Value", "{stack}")],
         ),
-        id: Id::Chosen("{instance}"),
+        id: FixtureId::Chosen("{instance}"),
     },
-    Thing {
+    Fixture {
         name: "volume",
         made_by: query("ec2:CreateVolume", "ec2", EC2, &[("AvailabilityZone", "eu-west-1a"), ("Size", "10")]),
-        id: Id::Found("<volumeId>(.+?)</volumeId>"),
+        id: FixtureId::Found("<volumeId>(.+?)</volumeId>"),
     },
-    Thing {
+    Fixture {
         name: "protected_volume",
         made_by: query("ec2:CreateTags", "ec2", EC2, &[("ResourceId.1", "{volume}"), PROTECTED_KEY, PROTECTED_VALUE]),
-        id: Id::Chosen("{volume}"),
+        id: FixtureId::Chosen("{volume}"),
     },
-    Thing {
+    Fixture {
         name: "managed_volume",
         made_by: query("ec2:CreateTags", "ec2", EC2, &[("ResourceId.1", "{volume}"), MANAGED_KEY, MANAGED_VALUE]),
-        id: Id::Chosen("{volume}"),
+        id: FixtureId::Chosen("{volume}"),
     },
-    Thing {
+    Fixture {
         name: "launch_configuration",
         made_by: query(
             "autoscaling:CreateLaunchConfiguration",
@@ -113,9 +113,9 @@ pub(crate) const THINGS: &[Thing] = &[
             AUTOSCALING,
             &[("LaunchConfigurationName", "thing-{n}"), ("ImageId", "ami-12345678"), ("InstanceType", "t3.micro")],
         ),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "group",
         made_by: query(
             "autoscaling:CreateAutoScalingGroup",
@@ -129,9 +129,9 @@ pub(crate) const THINGS: &[Thing] = &[
                 ("AvailabilityZones.member.1", "eu-west-1a"),
             ],
         ),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "protected_group",
         made_by: query(
             "autoscaling:CreateOrUpdateTags",
@@ -145,9 +145,9 @@ pub(crate) const THINGS: &[Thing] = &[
                 ("Tags.member.1.PropagateAtLaunch", "false"),
             ],
         ),
-        id: Id::Chosen("{group}"),
+        id: FixtureId::Chosen("{group}"),
     },
-    Thing {
+    Fixture {
         name: "cluster",
         made_by: json(
             "ecs:CreateCluster",
@@ -155,9 +155,9 @@ pub(crate) const THINGS: &[Thing] = &[
             "AmazonEC2ContainerServiceV20141113.CreateCluster",
             r#"{"clusterName": "thing-{n}"}"#,
         ),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "task",
         made_by: json(
             "ecs:RegisterTaskDefinition",
@@ -165,9 +165,9 @@ pub(crate) const THINGS: &[Thing] = &[
             "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition",
             r#"{"family": "thing-{n}", "containerDefinitions": [{"name": "web", "image": "web", "memory": 64}]}"#,
         ),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "service",
         made_by: json(
             "ecs:CreateService",
@@ -175,9 +175,9 @@ pub(crate) const THINGS: &[Thing] = &[
             "AmazonEC2ContainerServiceV20141113.CreateService",
             r#"{"cluster": "{cluster}", "serviceName": "thing-{n}", "taskDefinition": "{task}", "desiredCount": 0}"#,
         ),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "protected_service",
         made_by: json(
             "ecs:TagResource",
@@ -185,9 +185,9 @@ pub(crate) const THINGS: &[Thing] = &[
             "AmazonEC2ContainerServiceV20141113.TagResource",
             r#"{"resourceArn": "arn:aws:ecs:eu-west-1:{account}:service/{cluster}/{service}", "tags": [{"key": "hawser:protected", "value": "true"}]}"#,
         ),
-        id: Id::Chosen("{service}"),
+        id: FixtureId::Chosen("{service}"),
     },
-    Thing {
+    Fixture {
         name: "kubernetes",
         made_by: rest(
             "eks:CreateCluster",
@@ -196,9 +196,9 @@ pub(crate) const THINGS: &[Thing] = &[
             "/clusters",
             r#"{"name": "thing-{n}", "roleArn": "{function_role}", "resourcesVpcConfig": {"subnetIds": ["subnet-1", "subnet-2"]}}"#,
         ),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "nodes",
         made_by: rest(
             "eks:CreateNodegroup",
@@ -207,19 +207,19 @@ pub(crate) const THINGS: &[Thing] = &[
             "/clusters/{kubernetes}/node-groups",
             r#"{"nodegroupName": "nodes", "nodeRole": "{function_role}", "subnets": ["subnet-1"]}"#,
         ),
-        id: Id::Chosen("/clusters/{kubernetes}/node-groups/nodes"),
+        id: FixtureId::Chosen("/clusters/{kubernetes}/node-groups/nodes"),
     },
-    Thing {
+    Fixture {
         name: "function_role",
         made_by: query("iam:CreateRole", "iam", IAM, &[("RoleName", "thing-{n}"), ("AssumeRolePolicyDocument", TRUSTS_LAMBDA)]),
-        id: Id::Chosen("arn:aws:iam::{account}:role/thing-{n}"),
+        id: FixtureId::Chosen("arn:aws:iam::{account}:role/thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "function",
         made_by: rest("lambda:CreateFunction", "lambda", "POST", "/2015-03-31/functions", FUNCTION),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "managed_function",
         made_by: rest(
             "lambda:TagResource",
@@ -228,9 +228,9 @@ pub(crate) const THINGS: &[Thing] = &[
             "/2017-03-31/tags/arn:aws:lambda:eu-west-1:{account}:function:{function}",
             r#"{"Tags": {"hawser:managed": "true"}}"#,
         ),
-        id: Id::Chosen("{function}"),
+        id: FixtureId::Chosen("{function}"),
     },
-    Thing {
+    Fixture {
         name: "protected_function",
         made_by: rest(
             "lambda:TagResource",
@@ -239,10 +239,14 @@ pub(crate) const THINGS: &[Thing] = &[
             "/2017-03-31/tags/arn:aws:lambda:eu-west-1:{account}:function:{function}",
             r#"{"Tags": {"hawser:managed": "true", "hawser:protected": "true"}}"#,
         ),
-        id: Id::Chosen("{function}"),
+        id: FixtureId::Chosen("{function}"),
     },
-    Thing { name: "database", made_by: query("rds:CreateDBInstance", "rds", RDS, DATABASE), id: Id::Chosen("thing-{n}") },
-    Thing {
+    Fixture {
+        name: "database",
+        made_by: query("rds:CreateDBInstance", "rds", RDS, DATABASE),
+        id: FixtureId::Chosen("thing-{n}"),
+    },
+    Fixture {
         name: "managed_database",
         made_by: query(
             "rds:AddTagsToResource",
@@ -254,9 +258,9 @@ pub(crate) const THINGS: &[Thing] = &[
                 ("Tags.member.1.Value", "true"),
             ],
         ),
-        id: Id::Chosen("{database}"),
+        id: FixtureId::Chosen("{database}"),
     },
-    Thing {
+    Fixture {
         name: "protected_database",
         made_by: query(
             "rds:AddTagsToResource",
@@ -268,9 +272,9 @@ pub(crate) const THINGS: &[Thing] = &[
                 ("Tags.member.1.Value", "true"),
             ],
         ),
-        id: Id::Chosen("{database}"),
+        id: FixtureId::Chosen("{database}"),
     },
-    Thing {
+    Fixture {
         name: "managed_user",
         made_by: query(
             "iam:CreateUser",
@@ -278,9 +282,9 @@ pub(crate) const THINGS: &[Thing] = &[
             IAM,
             &[("UserName", "thing-{n}"), ("Path", "/hawser/"), ("PermissionsBoundary", VIEW_ONLY)],
         ),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "protected_user",
         made_by: query(
             "iam:TagUser",
@@ -288,19 +292,19 @@ pub(crate) const THINGS: &[Thing] = &[
             IAM,
             &[("UserName", "{managed_user}"), ("Tags.member.1.Key", "hawser:protected"), ("Tags.member.1.Value", "true")],
         ),
-        id: Id::Chosen("{managed_user}"),
+        id: FixtureId::Chosen("{managed_user}"),
     },
-    Thing {
+    Fixture {
         name: "admins",
         made_by: query("iam:CreateGroup", "iam", IAM, &[("GroupName", "thing-{n}")]),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "their_role",
         made_by: query("iam:CreateRole", "iam", IAM, &[("RoleName", "thing-{n}"), ("AssumeRolePolicyDocument", TRUSTS_LAMBDA)]),
-        id: Id::Chosen("thing-{n}"),
+        id: FixtureId::Chosen("thing-{n}"),
     },
-    Thing {
+    Fixture {
         name: "engine_group",
         made_by: query(
             "ec2:CreateSecurityGroup",
@@ -314,9 +318,9 @@ pub(crate) const THINGS: &[Thing] = &[
                 ("TagSpecification.1.Tag.1.Value", "{stack}"),
             ],
         ),
-        id: Id::Found("<groupId>(.+?)</groupId>"),
+        id: FixtureId::Found("<groupId>(.+?)</groupId>"),
     },
-    Thing {
+    Fixture {
         name: "zone",
         made_by: rest(
             "route53:CreateHostedZone",
@@ -326,7 +330,7 @@ pub(crate) const THINGS: &[Thing] = &[
             "<CreateHostedZoneRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><Name>thing-{n}.example</Name>\
              <CallerReference>{n}</CallerReference></CreateHostedZoneRequest>",
         ),
-        id: Id::Found("<Id>/hostedzone/(.+?)</Id>"),
+        id: FixtureId::Found("<Id>/hostedzone/(.+?)</Id>"),
     },
 ];
 
