@@ -76,9 +76,10 @@ async fn no_log_line_of_any_scenario_contains_a_secret() {
             assert_clean(&format!("{stated:?}"), "the outcome");
         }
     }
-    for broken in
-        [delivery_check(&TOKEN.replace('_', "-")), json!({ "source": "hawser", "detail-type": "Delivery Watch", "detail": TOKEN })]
-    {
+    for broken in [
+        delivery_check(&TOKEN.replace('_', "-")),
+        json!({ "source": "hawser", "detail-type": "Delivery Watch", "detail": TOKEN }),
+    ] {
         let world = World::new(AccountFile::default());
         let stated = handler::handle(&broken, "invocation", world.now() + Duration::from_secs(60), &world.ports()).await;
         assert_clean(&format!("{stated:?} {}", stated.as_ref().unwrap_err()), "the outcome");
