@@ -86,9 +86,9 @@ fuzz: cargo-fuzz ## Make up events, policies and verdicts and see what breaks: m
 mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [MATCH=src/reply.rs]
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
-bless: ## Write docs/errors.md, failures.md, permissions.md, coverage.md, events/, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
+bless: ## Write docs/errors.md, failures.md, permissions.md, events/, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test core -- cases:: columns:: errors:: events:: failures::
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test permissions --test coverage --test command_line
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test permissions --test command_line
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@echo "-- cargo fmt"

@@ -1,211 +1,120 @@
-//! `docs/coverage.md` says where Hawser has each thing that five public onboarding guides offer. It is written from
-//! `tests/coverage.yaml`; what is claimed there is looked up in the template, the command line, the documents and the tests.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test stops when it cannot go on, and is told to bless by the environment"
-)]
+//! `docs/coverage.md` says where Hawser has what five public onboarding guides offer. Every pack, parameter, command, test and action
+//! that it names is looked up here; `tests/documents.rs` follows its links.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-    fs,
-    path::PathBuf,
-    process::Command,
-};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
-use hawser_cli::template::{Pack, Statement, Template};
-use serde::Deserialize;
+use hawser_cli::template::Template;
 use serde_json::Value;
 
-/// The guides, each by the kind of product that it is for, and how many features of it there are to find here. A row is never
-/// dropped: what Hawser lacks is a row that says so.
-const GUIDES: [(&str, usize); 5] =
-    [("cost-insights", 27), ("autonomous-optimizer", 69), ("security-posture", 27), ("cloud-iam", 14), ("analytics-engine", 18)];
-
-/// Longest quotation of a guide, in words. The guides are their authors'.
-const QUOTE_WORDS_MAX: usize = 14;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Guide {
-    guide: String,
-    /// What kind of product it connects, and how, in a sentence.
-    about: String,
-    features: Vec<Feature>,
-    #[serde(default)]
-    policies: Vec<Policy>,
-}
-
-/// One thing that a guide offers, asks for or warns of.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Feature {
-    /// In our words.
-    offers: String,
-    /// In the guide's.
-    quote: String,
-    #[serde(default)]
-    status: Status,
-    /// How Hawser does it, or why it does not.
-    hawser: String,
-    /// Pack to mode.
-    #[serde(default)]
-    packs: BTreeMap<String, String>,
-    /// Commands (`hawser setup link`), sections (`connect.md#launch-link`) and parameters (`ConnectionName`).
-    #[serde(default)]
-    ways: Vec<String>,
-    /// Test functions, by name.
-    #[serde(default)]
-    tests: Vec<String>,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Status {
-    #[default]
-    Offered,
-    /// Not the guide's way, on purpose.
-    Otherwise,
-    /// A matter of the vendor's product, or of another cloud.
-    NotOurs,
-    Missing,
-}
-
-impl Status {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Offered => "yes",
-            Self::Otherwise => "yes, otherwise",
-            Self::NotOurs => "not ours",
-            Self::Missing => "**missing**",
-        }
-    }
-}
-
-/// A policy that a guide prints or links, action by action, wildcards written out.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Policy {
-    name: String,
-    quote: String,
-    /// How many different actions it names.
-    names: usize,
-    granted: Vec<Granted>,
-    #[serde(default)]
-    left_out: Vec<LeftOut>,
-    ways: Vec<String>,
-    tests: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Granted {
-    /// A pack, with its mode; a policy of AWS's own that goes with a pack; or another policy of the template by its resource.
-    #[serde(default)]
-    pack: Option<String>,
-    #[serde(default)]
-    mode: Option<String>,
-    #[serde(default)]
-    aws: Option<String>,
-    #[serde(default)]
-    resource: Option<String>,
-    actions: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LeftOut {
-    why: String,
-    actions: Vec<String>,
-}
+/// The guides, with the number of rows and of policies that each has. A row is never removed.
+const GUIDES: [(&str, usize, usize); 5] = [
+    ("Cost insights", 27, 0),
+    ("Autonomous optimizer", 40, 17),
+    ("Security posture", 27, 1),
+    ("Cloud IAM", 14, 1),
+    ("Analytics engine", 18, 6),
+];
 
 fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"))
+fn coverage() -> String {
+    fs::read_to_string(root().join("docs/coverage.md")).unwrap()
 }
 
-fn guides() -> Vec<Guide> {
-    serde_saphyr::from_str(&read("cli/tests/coverage.yaml")).unwrap()
+/// What a text has in backticks.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
 }
 
-/// Whether an action of the template, perhaps with a wildcard, is this one or holds it.
-fn holds(granted: &str, action: &str) -> bool {
+/// The cells of each row of a section's table.
+fn rows(section: &str) -> Vec<Vec<&str>> {
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(2);
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+/// A policy of a guide, taken apart into its actions.
+struct Policy<'a> {
+    name: &'a str,
+    /// How many actions the guide's policy has.
+    size: usize,
+    /// A pack with its mode, or a resource of the template.
+    places: Vec<&'a str>,
+    tests: Vec<&'a str>,
+    granted: Vec<String>,
+    left_out: Vec<String>,
+}
+
+impl<'a> Policy<'a> {
+    fn read(section: &'a str) -> Self {
+        let (name, text) = section.split_once("\n\n").unwrap();
+        let (head, lists) = text.split_once("\n\n").unwrap();
+        let (places, tests) = head.split_once("; tests: ").unwrap();
+        let actions = |start: &str| lists.lines().filter_map(|line| line.strip_prefix(start)).flat_map(actions).collect();
+        Self {
+            name,
+            size: places.split_once(' ').unwrap().0.parse().unwrap(),
+            places: quoted(places),
+            tests: quoted(tests),
+            granted: actions("- granted: "),
+            left_out: actions("- left out: "),
+        }
+    }
+}
+
+/// The actions of a line such as `` `ec2: CreateTags DeleteTags`, `kms: DescribeKey`: the reason ``.
+fn actions(line: &str) -> Vec<String> {
+    let of_service =
+        |(service, names): (&str, &str)| names.split(' ').map(|name| format!("{service}:{name}")).collect::<Vec<_>>();
+    quoted(line).into_iter().filter_map(|words| words.split_once(": ")).flat_map(of_service).collect()
+}
+
+/// The guides' sections, each with its heading, and the policies of each.
+fn guides(page: &str) -> Vec<(&str, &str, Vec<Policy<'_>>)> {
+    let read = |section| {
+        let mut parts = str::split(section, "\n### ");
+        let (name, text) = parts.next().unwrap().split_once('\n').unwrap();
+        (name, text, parts.map(Policy::read).collect())
+    };
+    page.split("\n## ").skip(1).map(read).collect()
+}
+
+/// Whether an action of the template, perhaps with a wildcard, is this one or includes it.
+fn includes(granted: &str, action: &str) -> bool {
     match granted.split_once('*') {
         Some((start, rest)) => action
             .strip_prefix(start)
-            .is_some_and(|left| left.char_indices().map(|(at, _)| at).chain([left.len()]).any(|at| holds(rest, &left[at..]))),
+            .is_some_and(|left| left.char_indices().map(|(at, _)| at).chain([left.len()]).any(|at| includes(rest, &left[at..]))),
         None => granted.eq_ignore_ascii_case(action),
     }
 }
 
-/// The statement of a pack in a mode that allows an action.
-fn allowed(packs: &[Pack], pack: &str, mode: &str, action: &str) -> Option<String> {
-    let pack = packs.iter().find(|known| known.name == pack)?;
-    let mode = pack.modes.iter().find(|known| known.as_str() == mode)?;
-    let grants = |statement: &&Statement| {
-        statement.effect == "Allow" && statement.mode <= *mode && statement.actions.iter().any(|granted| holds(granted, action))
+/// The actions that a pack in a mode allows (`ec2 ReadOnly`), or the policies within a resource (`EngineBoundary`).
+fn allowed(template: &Template, place: &str) -> Option<Vec<String>> {
+    let Some((pack, mode)) = place.split_once(' ') else {
+        let mut found = Vec::new();
+        allowed_within(template.json()["Resources"].get(place)?, &mut found);
+        return Some(found);
     };
-    pack.statements.iter().find(grants).map(|statement| statement.sid.clone())
+    let pack = template.packs().into_iter().find(|known| known.name == pack)?;
+    let mode = *pack.modes.iter().find(|known| known.as_str() == mode)?;
+    let statements = pack.statements.into_iter().filter(|statement| statement.effect == "Allow" && statement.mode <= mode);
+    Some(statements.flat_map(|statement| statement.actions).collect())
 }
 
-/// The statement of another policy that allows an action.
-fn allowed_by_resource(template: &Template, resource: &str, action: &str) -> Option<String> {
-    fn find(value: &Value, action: &str) -> Option<String> {
-        let own = value["Effect"] == "Allow"
-            && match &value["Action"] {
-                Value::String(granted) => holds(granted, action),
-                Value::Array(all) => all.iter().filter_map(Value::as_str).any(|granted| holds(granted, action)),
-                _ => false,
-            };
-        if own {
-            return value["Sid"].as_str().map(str::to_owned);
-        }
-        match value {
-            Value::Array(items) => items.iter().find_map(|item| find(item, action)),
-            Value::Object(pairs) => pairs.values().find_map(|item| find(item, action)),
-            _ => None,
-        }
+fn allowed_within(value: &Value, found: &mut Vec<String>) {
+    if value["Effect"] == "Allow" {
+        let action = &value["Action"];
+        let listed = action.as_array().map_or_else(|| vec![action], |all| all.iter().collect());
+        found.extend(listed.into_iter().filter_map(Value::as_str).map(str::to_owned));
     }
-    find(&template.json()["Resources"][resource]["Properties"], action)
-}
-
-impl Granted {
-    /// Where the template allows an action, for a reader.
-    fn place(&self, template: &Template, packs: &[Pack], action: &str) -> Option<String> {
-        match (&self.pack, &self.mode, &self.aws, &self.resource) {
-            (Some(pack), Some(mode), None, None) => {
-                allowed(packs, pack, mode, action).map(|sid| format!("[{pack}](permissions.md#{pack}) {mode}, {sid}"))
-            }
-            (Some(pack), None, Some(policy), None) => {
-                let pack = packs.iter().find(|known| known.name == *pack)?;
-                pack.managed_policies
-                    .contains(policy)
-                    .then(|| format!("[{0}](permissions.md#{0}), AWS's own `{policy}`", pack.name))
-            }
-            (None, None, None, Some(resource)) => allowed_by_resource(template, resource, action)
-                .map(|sid| format!("[{resource}](permissions.md#{}), {sid}", resource.to_lowercase())),
-            _ => None,
-        }
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| allowed_within(item, found)),
+        Value::Object(pairs) => pairs.values().for_each(|item| allowed_within(item, found)),
+        _ => {}
     }
-}
-
-/// Headings of a document as GitHub makes anchors of them.
-fn anchors(document: &str) -> BTreeSet<String> {
-    let mut fenced = false;
-    let mut found = BTreeSet::new();
-    for line in document.lines() {
-        fenced ^= line.trim_start().starts_with("```");
-        if let Some(heading) = line.strip_prefix('#').filter(|_| !fenced) {
-            let kept = |c: char| c.is_alphanumeric() || [' ', '-', '_'].contains(&c);
-            let heading: String = heading.trim_start_matches('#').trim().chars().filter(|c| kept(*c)).collect();
-            found.insert(heading.to_lowercase().replace(' ', "-"));
-        }
-    }
-    found
 }
 
 /// The commands of `hawser`, from its own help.
@@ -213,240 +122,94 @@ fn commands() -> BTreeSet<String> {
     let help = Command::new(env!("CARGO_BIN_EXE_hawser")).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    listed
-        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+    listed.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// The names of all test functions, with the files that have them.
-fn tests() -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+/// The names of all test functions, and of the checks that `make check` runs over every statement.
+fn tests() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
     let mut left: Vec<PathBuf> =
-        ["tests", "cli", "console", "dev", "src", "publish", "sim"].iter().map(|place| root().join(place)).collect();
+        ["tests", "cli", "console", "dev", "src", "publish", "sim", "stack"].iter().map(|place| root().join(place)).collect();
     while let Some(path) = left.pop() {
-        let shown = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
             left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
             continue;
         }
-        let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
-        if !["rs", "py"].contains(&kind) {
+        let (rust, checks) = (path.extension().is_some_and(|kind| kind == "rs"), path.ends_with("dev/policies/checks.py"));
+        if !rust && !checks {
             continue;
         }
-        let text = fs::read_to_string(&path).unwrap();
-        let mut marked = false;
-        for line in text.lines().map(str::trim) {
-            marked |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-            // The checks of dev/policies/ are functions that `make check` runs over every statement.
-            let python = line.strip_prefix("def ").filter(|_| shown == "dev/policies/checks.py");
-            let rust = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn ")).filter(|_| marked && kind == "rs");
-            if let Some(name) = python.or(rust) {
-                found.insert(name.split(['(', '<']).next().unwrap().to_owned(), shown.clone());
-                marked = false;
+        let mut is_test = checks;
+        for line in fs::read_to_string(&path).unwrap().lines().map(str::trim) {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            let name = ["fn ", "async fn ", "def "].iter().find_map(|start| line.strip_prefix(start));
+            if let Some(name) = name.filter(|_| is_test) {
+                found.insert(name.split(['(', '<']).next().unwrap().to_owned());
+                is_test = checks;
             }
         }
     }
     found
 }
 
-/// What stands behind the names that rows use.
-struct Known {
-    template: Template,
-    packs: Vec<Pack>,
-    commands: BTreeSet<String>,
-    parameters: BTreeSet<String>,
-    tests: BTreeMap<String, String>,
-}
-
-impl Known {
-    fn look() -> Self {
-        let template = Template::ours();
-        let parameters = template.for_organization().unwrap().parameters().into_iter().map(|parameter| parameter.name).collect();
-        Self { packs: template.packs(), template, commands: commands(), parameters, tests: tests() }
-    }
-
-    /// A way as a link, or why it is none.
-    fn way(&self, way: &str) -> Result<String, String> {
-        if let Some(command) = way.strip_prefix("hawser ") {
-            let known = self.commands.contains(command.split(' ').next().unwrap());
-            return if known { Ok(format!("`{way}`")) } else { Err(format!("there is no command `{way}`")) };
-        }
-        if let Some((file, anchor)) = way.split_once('#') {
-            let known = anchors(&read(&format!("docs/{file}"))).contains(anchor);
-            let words = anchor.replace('-', " ");
-            return if known { Ok(format!("[{words}]({way})")) } else { Err(format!("docs/{file} has no section `{anchor}`")) };
-        }
-        if self.parameters.contains(way) { Ok(format!("`{way}`")) } else { Err(format!("`{way}` is nothing that is known")) }
-    }
-
-    fn test(&self, name: &str) -> Result<String, String> {
-        let file = self.tests.get(name).ok_or_else(|| format!("there is no test `{name}`"))?;
-        Ok(format!("[`{name}`](../{file})"))
-    }
-}
-
-fn each(known: impl Fn(&str) -> Result<String, String>, names: &[String]) -> Result<String, String> {
-    Ok(names.iter().map(|name| known(name)).collect::<Result<Vec<String>, String>>()?.join("<br>"))
-}
-
-fn page(known: &Known, guides: &[Guide]) -> Result<String, String> {
-    let features: Vec<&Feature> = guides.iter().flat_map(|guide| &guide.features).collect();
-    let with = |status: Status| features.iter().filter(|feature| feature.status == status).count();
-    let policies = || guides.iter().flat_map(|guide| &guide.policies);
-    let granted: BTreeSet<&String> = policies().flat_map(|policy| &policy.granted).flat_map(|granted| &granted.actions).collect();
-    let left_out: BTreeSet<&String> = policies().flat_map(|policy| &policy.left_out).flat_map(|left| &left.actions).collect();
-    let mut page = format!(
-        "# Coverage\n\nFive vendors tell their customers, on public pages, how to connect an AWS account to a product: for cost insights, \
-         optimization, security posture, cloud IAM and an analytics engine. This table has each thing that these guides offer, ask for or \
-         warn of, and each action that their policies name, and says where Hawser has it. {} features: {} as there, {} in another way, {} \
-         a matter of the vendor's own product or of another cloud, {} missing. {} actions, of which {} are granted and {} are left out on \
-         purpose in some policy.\n\n\
-         This page is written from `tests/coverage.yaml` (`make bless`). A test looks each action up in `template.yaml`, each command in \
-         `hawser --help`, each section in its document and each test in the code.\n",
-        features.len(),
-        with(Status::Offered),
-        with(Status::Otherwise),
-        with(Status::NotOurs),
-        with(Status::Missing),
-        granted.union(&left_out).count(),
-        granted.len(),
-        left_out.len(),
-    );
-    for guide in guides {
-        let heading = guide.guide.replace('-', " ");
-        write!(
-            page,
-            "\n## {heading}\n\n{}\n\n| what the guide has | in its words | here | how | pack | way | test |\n",
-            guide.about.trim()
-        )
-        .unwrap();
-        page.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
-        for Feature { offers, quote, status, hawser, packs, ways, tests } in &guide.features {
-            let packs: Vec<String> = packs.iter().map(|(pack, mode)| format!("[{pack}](permissions.md#{pack}) {mode}")).collect();
-            let (ways, tests) = (each(|way| known.way(way), ways)?, each(|test| known.test(test), tests)?);
-            let (packs, here) = (packs.join("<br>"), status.as_str());
-            writeln!(page, "| {offers} | “{quote}” | {here} | {hawser} | {packs} | {ways} | {tests} |").unwrap();
-        }
-        for policy in &guide.policies {
-            policy_table(&mut page, known, policy)?;
-        }
-    }
-    Ok(page)
-}
-
-fn policy_table(page: &mut String, known: &Known, policy: &Policy) -> Result<(), String> {
-    let (ways, tests) = (each(|way| known.way(way), &policy.ways)?, each(|test| known.test(test), &policy.tests)?);
-    write!(
-        page,
-        "\n### {}\n\n“{}”, {} actions. Ways: {}. Tests: {}.\n\n| actions | here |\n| --- | --- |\n",
-        policy.name,
-        policy.quote,
-        policy.names,
-        ways.replace("<br>", ", "),
-        tests.replace("<br>", ", "),
-    )
-    .unwrap();
-    let code = |actions: &[String]| actions.iter().map(|action| format!("`{action}`")).collect::<Vec<_>>().join(" ");
-    for granted in &policy.granted {
-        let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for action in &granted.actions {
-            let nowhere = || {
-                format!(
-                    "{}: {action} is not granted by {:?} {:?} {:?}",
-                    policy.name, granted.pack, granted.mode, granted.resource
-                )
-            };
-            places
-                .entry(granted.place(&known.template, &known.packs, action).ok_or_else(nowhere)?)
-                .or_default()
-                .push(action.clone());
-        }
-        for (place, actions) in places {
-            writeln!(page, "| {} | {place} |", code(&actions)).unwrap();
-        }
-    }
-    for LeftOut { why, actions } in &policy.left_out {
-        writeln!(page, "| {} | left out: {why} |", code(actions)).unwrap();
-    }
-    Ok(())
-}
-
 #[test]
-fn what_is_claimed_is_so() {
-    let path = root().join("docs/coverage.md");
-    let page = page(&Known::look(), &guides()).unwrap();
-    if std::env::var_os("HAWSER_BLESS").is_some() {
-        fs::write(&path, &page).unwrap();
-    }
-    assert!(fs::read_to_string(&path).unwrap_or_default() == page, "docs/coverage.md is out of date: run `make bless`");
-}
-
-#[test]
-fn every_feature_has_a_method_and_a_test_or_says_why_not() {
+fn every_row_names_what_there_is() {
     let template = Template::ours();
-    let modes: BTreeSet<(String, String)> = template
-        .packs()
-        .iter()
-        .flat_map(|pack| pack.modes.iter().map(|mode| (pack.name.clone(), mode.as_str().to_owned())))
-        .collect();
-    let guides = guides();
-    assert_eq!(guides.iter().map(|guide| (guide.guide.as_str(), guide.features.len())).collect::<Vec<_>>(), GUIDES);
+    let (commands, tests) = (commands(), tests());
+    let parameters: BTreeSet<String> =
+        template.for_organization().unwrap().parameters().into_iter().map(|one| one.name).collect();
+    let known = |word: &str| match word.strip_prefix("hawser ") {
+        Some(command) => commands.contains(command.split(' ').next().unwrap()),
+        None => parameters.contains(word) || allowed(&template, word).is_some_and(|actions| !actions.is_empty()),
+    };
+    let page = coverage();
+    let guides = guides(&page);
     let mut wrong = Vec::new();
-    for guide in &guides {
-        for feature in &guide.features {
-            let at = format!("{}: {}", guide.guide, feature.offers);
-            let proved = !feature.ways.is_empty() && !feature.tests.is_empty();
-            if [Status::Offered, Status::Otherwise].contains(&feature.status) && !proved {
-                wrong.push(format!("{at}: no way or no test"));
-            }
-            if !feature.packs.iter().all(|(pack, mode)| modes.contains(&(pack.clone(), mode.clone()))) {
-                wrong.push(format!("{at}: {:?}", feature.packs));
-            }
-            if [&feature.offers, &feature.quote, &feature.hawser]
-                .iter()
-                .any(|text| text.contains(['|', '\n']) || text.trim().is_empty())
+    for (_, text, policies) in &guides {
+        for row in rows(text) {
+            let [_, status, how, places, named] = row[..] else { panic!("not five cells: {row:?}") };
+            let empty = how.is_empty() || (places.is_empty() || named.is_empty()) && status != "not ours";
+            let unknown = quoted(places).into_iter().find(|word| !known(word));
+            let untested = quoted(named).into_iter().find(|test| !tests.contains(*test));
+            if empty
+                || unknown.is_some()
+                || untested.is_some()
+                || !["yes", "another way", "not ours", "missing"].contains(&status)
             {
-                wrong.push(format!("{at}: no cell of a table"));
-            }
-            if feature.quote.split_whitespace().count() > QUOTE_WORDS_MAX {
-                wrong.push(format!("{at}: quotes more than {QUOTE_WORDS_MAX} words"));
+                wrong.push(format!("{row:?}: empty {empty}, unknown {unknown:?}, no test {untested:?}"));
             }
         }
+        let untested = policies.iter().flat_map(|policy| &policy.tests).filter(|test| !tests.contains(**test));
+        wrong.extend(untested.map(|test| format!("no test {test}")));
     }
+    let sizes: Vec<_> = guides.iter().map(|(name, text, policies)| (*name, rows(text).len(), policies.len())).collect();
+    assert_eq!(sizes, GUIDES);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn every_action_of_a_policy_is_granted_once_or_left_out_for_a_reason() {
+fn every_action_of_a_policy_is_granted_or_left_out() {
     let template = Template::ours();
-    let packs = template.packs();
+    let page = coverage();
     let mut wrong = Vec::new();
-    for policy in guides().iter().flat_map(|guide| &guide.policies) {
-        let granted = policy.granted.iter().flat_map(|granted| &granted.actions);
-        let left_out = policy.left_out.iter().flat_map(|left| &left.actions);
-        let named: Vec<&String> = granted.chain(left_out).collect();
-        let distinct: BTreeSet<&&String> = named.iter().collect();
-        if distinct.len() != named.len() || named.len() != policy.names {
-            wrong.push(format!("{}: {} rows, {} actions, {} named", policy.name, named.len(), distinct.len(), policy.names));
+    for Policy { name, size, places, granted, left_out, .. } in guides(&page).into_iter().flat_map(|(_, _, policies)| policies) {
+        let allowed: Vec<String> = places.iter().flat_map(|place| allowed(&template, place).unwrap()).collect();
+        let is_allowed = |action: &String| allowed.iter().any(|one| includes(one, action));
+        let distinct: BTreeSet<&String> = granted.iter().chain(&left_out).collect();
+        if distinct.len() != size || granted.len() + left_out.len() != size {
+            wrong.push(format!("{name}: {} actions, not {size}", distinct.len()));
         }
-        // What is left out may not be granted by a pack and mode that this very policy is covered by.
-        for (left, action) in policy.left_out.iter().flat_map(|left| left.actions.iter().map(move |action| (left, action))) {
-            for granted in &policy.granted {
-                if left.why.is_empty() || granted.place(&template, &packs, action).is_some_and(|_| granted.aws.is_none()) {
-                    wrong.push(format!("{}: {action} is left out, and granted", policy.name));
-                }
-            }
-        }
+        wrong
+            .extend(granted.iter().filter(|action| !is_allowed(action)).map(|action| format!("{name}: {action} is not granted")));
+        wrong.extend(left_out.iter().filter(|action| is_allowed(action)).map(|action| format!("{name}: {action} is granted")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn wildcards_and_anchors_are_read_as_iam_and_github_read_them() {
-    assert!(holds("ec2:Describe*", "ec2:DescribeVolumes") && holds("s3:*", "s3:GetObject") && holds("a:*b*c", "a:xbyc"));
-    assert!(!holds("ec2:Describe*", "ec2:RunInstances") && !holds("s3:GetObject", "s3:GetObjectAcl") && !holds("a:*b", "a:bc"));
-    let found = anchors("# `hawser connect`\n## A user with an access key\n```\n# no heading\n```\n### What, and why?\n");
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a-user-with-an-access-key", "hawser-connect", "what-and-why"]);
+fn actions_and_wildcards_are_read_as_iam_reads_them() {
+    assert!(includes("ec2:Describe*", "ec2:DescribeVolumes") && includes("s3:*", "s3:GetObject") && includes("a:*b*c", "a:xbyc"));
+    assert!(!includes("ec2:Describe*", "ec2:RunInstances") && !includes("s3:GetObject", "s3:GetObjectAcl"));
+    assert!(!includes("a:*b", "a:bc"));
+    assert_eq!(actions("`ec2: A B`, `kms: C`: for `a reason`"), ["ec2:A", "ec2:B", "kms:C"]);
 }
