@@ -46,16 +46,10 @@ pub use refusal::CommandError;
 pub(crate) use refusal::command_error;
 
 use access::{Change, DesiredAccess, ExistingAccess, TAG_NAME_PREFIX, TAG_NOTIFIED};
-use events::SyntheticEvent;
+use events::{BILLING, NOTICE, SyntheticEvent};
 use iam::Iam;
 use plan::PlanInputs;
 use stackless::{Progress, StacklessAws};
-
-/// The resource of billing data in the template.
-pub const BILLING: &str = "BillingExport";
-
-/// The resource of the notice in the template.
-pub const NOTICE: &str = "Connection";
 
 /// The stack name in the id of a connection without a stack.
 const STACK_NAME: &str = "hawser-connect";

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::notice::utc_time;
+use crate::names::utc_time;
 
 /// A stack speaks every six hours; when two in a row are missing, something keeps it from it.
 pub const SILENT_AFTER: Duration = Duration::hours(12);

@@ -5,7 +5,8 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize as _, Deserializer, Serialize, Serializer, de::Error as _};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A 12-digit AWS account id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -223,6 +224,16 @@ impl FromStr for RoleArn {
             Err(WHY)
         }
     }
+}
+
+/// A time in UTC, not before 1970.
+pub(crate) fn utc_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if !text.ends_with('Z') {
+        return Err(D::Error::custom("not in UTC"));
+    }
+    let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(D::Error::custom)?;
+    if time.unix_timestamp() < 0 { Err(D::Error::custom("before 1970")) } else { Ok(time) }
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use serde::{
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
 use crate::{
     billing::Status,
-    names::{AccountId, Partition, RoleArn, StackId},
+    names::{AccountId, Partition, RoleArn, StackId, utc_time},
     refusal::Refusal,
 };
 
@@ -402,14 +402,4 @@ fn written<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 
 fn partition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Partition, D::Error> {
     Partition::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-}
-
-/// A time in UTC, not before 1970.
-pub(crate) fn utc_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if !text.ends_with('Z') {
-        return Err(D::Error::custom("not in UTC"));
-    }
-    let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(D::Error::custom)?;
-    if time.unix_timestamp() < 0 { Err(D::Error::custom("before 1970")) } else { Ok(time) }
 }

@@ -13,7 +13,13 @@ use hawser::{
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::connect::{BILLING, CommandError, stackless::CapturedReply};
+use crate::connect::{CommandError, stackless::CapturedReply};
+
+/// The resource of billing data in the template.
+pub const BILLING: &str = "BillingExport";
+
+/// The resource of the notice in the template.
+pub const NOTICE: &str = "Connection";
 
 /// How long the handler may take for one event: a person waits longer than a function may run, and no longer than for a stack.
 const LIMIT: Duration = Duration::minutes(5);
