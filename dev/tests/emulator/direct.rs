@@ -188,7 +188,11 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
 
     // Shown, and not done without a word.
     let asked = run("connect", &[], &[]).await.expect(2);
-    assert!(asked.out.contains("create role `hawser-VendorRole-") && asked.out.contains("ensure report `hawser-"), "{}", asked.out);
+    assert!(
+        asked.out.contains("create role `hawser-VendorRole-") && asked.out.contains("ensure report `hawser-"),
+        "{}",
+        asked.out
+    );
     assert!(asked.err.starts_with("error: CONFIRMATION_MISSING: "), "{}", asked.err);
     assert_theirs(&world, &before).await;
 
