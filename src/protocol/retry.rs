@@ -27,6 +27,10 @@ where
     retry_while(clock, may_pass, call).await
 }
 
+/// Tries a call again after each wait of [`EVENTUAL_CONSISTENCY_BACKOFF`] while it ends in a fault that may pass.
+///
+/// # Errors
+/// The first fault that does not pass, or the last one.
 pub async fn retry_while<T, F, Fut>(clock: &dyn Clock, may_pass: impl Fn(FaultKind) -> bool, call: F) -> Result<T, Fault>
 where
     F: Fn() -> Fut,
