@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, Parameter, ResourceChange};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_smithy_types::error::display::DisplayErrorContext;
+pub use hawser_publish::template;
 use sha2::{Digest as _, Sha256};
 
 use crate::account::Account;
@@ -36,12 +37,6 @@ pub fn handler_zip() -> anyhow::Result<PathBuf> {
         bail!("there is no `{}` (hint: run `make build`)", path.display());
     }
     Ok(path)
-}
-
-/// `template.yaml` as it is in the repository.
-pub fn template() -> anyhow::Result<String> {
-    let path = repository().join("template.yaml");
-    std::fs::read_to_string(&path).with_context(|| format!("could not read `{}`", path.display()))
 }
 
 /// Uploads the zip under a key that holds its hash, in the stack's Region, and puts bucket and key into the template, as

@@ -3,14 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+pub use hawser_publish::repository;
 
 /// Names another virtual environment than the repository's `.venv`.
 const VENV_VARIABLE: &str = "HAWSER_VENV";
-
-/// The root of the repository.
-pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
-}
 
 /// The interpreter that has MiniStack.
 pub fn python() -> anyhow::Result<PathBuf> {
