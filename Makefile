@@ -88,7 +88,7 @@ mutants: cargo-mutants ## Break the core in each small way; some test must notic
 
 bless: ## Write docs/errors.md, failures.md, permissions.md, events/, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test core -- cases:: columns:: errors:: events:: failures::
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test permissions --test command_line
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test setup --test docs -- command_line:: connect:: permissions:: preflight::
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@echo "-- cargo fmt"

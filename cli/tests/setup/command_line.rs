@@ -1,0 +1,372 @@
+//! `hawser` as a person types it: what it prints, and its exit codes.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    process::{Output, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::support::{self, commands_of, empty_folder, read, root};
+
+fn hawser(arguments: &[&str]) -> Output {
+    support::hawser().args(arguments).output().unwrap()
+}
+
+fn printed(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn complained(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// What a command prints when it does what it is asked.
+fn text(arguments: &str) -> String {
+    let output = hawser(&arguments.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(0), "{arguments}: {}", complained(&output));
+    printed(&output).to_owned()
+}
+
+/// The same for programs.
+fn json(arguments: &str) -> Value {
+    serde_json::from_str(&text(&format!("{arguments} --output json"))).unwrap()
+}
+
+/// Asserts that a command stops with this exit code and this stable code, for people and for programs.
+fn assert_stops(arguments: &str, exit: i32, code: &str) {
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    let output = hawser(&words);
+    assert_eq!(output.status.code(), Some(exit), "{arguments}: {}", complained(&output));
+    assert!(complained(&output).starts_with(&format!("error: {code}: ")), "{arguments}: {}", complained(&output));
+    assert_eq!(printed(&output), "", "{arguments}");
+    let output = hawser(&[&words[..], &["--output", "json"]].concat());
+    let said: Value = serde_json::from_str(printed(&output)).unwrap();
+    assert_eq!((output.status.code(), said["code"].as_str()), (Some(exit), Some(code)), "{arguments}");
+    assert!(said["reason"].as_str().unwrap().starts_with(code), "{said}");
+}
+
+/// Policies change with the template and are compared with it elsewhere; here they are one line.
+fn without_documents(text: &str) -> String {
+    let mut kept = String::new();
+    let mut within = false;
+    for line in text.lines() {
+        match (within, line) {
+            (false, "{") => {
+                within = true;
+                kept.push_str("{ a policy }\n");
+            }
+            (true, "}") => within = false,
+            (true, _) => {}
+            (false, line) => {
+                kept.push_str(line);
+                kept.push('\n');
+            }
+        }
+    }
+    kept
+}
+
+/// Sizes change with the template as well.
+fn without_numbers(text: &str) -> String {
+    let mut kept = String::new();
+    for part in text.split_inclusive(" of 6144 characters") {
+        match part.strip_suffix(" of 6144 characters") {
+            Some(before) => {
+                kept.push_str(before.trim_end_matches(|c: char| c.is_ascii_digit()));
+                kept.push_str("(n) of 6144 characters");
+            }
+            None => kept.push_str(part),
+        }
+    }
+    kept
+}
+
+const VENDOR: &str = "--set VendorAccountId=999988887777 --set ExternalId=customer-4711";
+const ONLY_BILLING: &str = "--set PackSecurityAudit=None";
+const ACCOUNT: &str = "--account 111122223333 --region eu-west-1";
+
+fn plan(event: &str, account: &str, more: &[&str]) -> Output {
+    let (event, account) = (format!("events/{event}.json"), format!("docs/examples/{account}.json"));
+    hawser(&[&["plan", "--event", &event, "--account", &account], more].concat())
+}
+
+#[test]
+fn a_plan_is_printed_for_people_and_for_programs() {
+    let text = plan("billing-export-delete-with-data", "account-connected", &[]);
+    assert_eq!(text.status.code(), Some(0));
+    insta::assert_snapshot!(printed(&text), @"
+    Delete of BillingExport
+      physical id   hawser/billing-export/hawser-5a650d96f0bd9fb2
+      decision      what this stack created is removed
+      round 1       retire report `hawser-5a650d96f0bd9fb2`
+      round 2       retire the data below `hawser-111122223333-5a650d96f0bd9fb2/hawser/`
+      round 3       retire bucket `hawser-111122223333-5a650d96f0bd9fb2` if it holds no data
+    ");
+    let json = plan("billing-export-delete-with-data", "account-connected", &["--output", "json"]);
+    let json: Value = serde_json::from_str(printed(&json)).unwrap();
+    assert_eq!(json["rounds"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn an_event_that_would_fail_its_stack_says_so_with_code_3() {
+    let text = plan("billing-export-create", "account-full", &[]);
+    assert_eq!(text.status.code(), Some(3));
+    assert!(complained(&text).starts_with("error: the stack would fail\n  BILLING_REPORT_LIMIT: "), "{}", complained(&text));
+    let json = plan("billing-export-create", "account-full", &["--output", "json"]);
+    assert_eq!(json.status.code(), Some(3));
+    let json: Value = serde_json::from_str(printed(&json)).unwrap();
+    assert_eq!(json["code"], "BILLING_REPORT_LIMIT");
+}
+
+#[test]
+fn an_unreadable_file_and_an_unknown_value_have_different_exit_codes() {
+    let missing = hawser(&["plan", "--event", "no-such-file", "--account", "no-such-file"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(complained(&missing).starts_with("error: could not read `no-such-file`"));
+    let not_an_account =
+        hawser(&["plan", "--event", "events/billing-export-create.json", "--account", "events/billing-export-create.json"]);
+    assert_eq!(not_an_account.status.code(), Some(1), "an account file with unknown fields");
+    assert_eq!(hawser(&["plan", "--evnt", "x"]).status.code(), Some(2));
+    assert_eq!(hawser(&["profiles", "no-such-file.toml"]).status.code(), Some(1));
+    assert_eq!(hawser(&["profiles", "deny.toml"]).status.code(), Some(1), "a file that is no profile");
+    let folder = hawser(&["setup", "terraform", "--dir", "Cargo.toml/module"]);
+    assert_eq!(folder.status.code(), Some(1), "a folder that cannot be made");
+    assert!(complained(&folder).starts_with("error: could not write `Cargo.toml/module`"), "{}", complained(&folder));
+}
+
+/// The commands that `hawser --help` lists.
+fn commands() -> BTreeSet<String> {
+    let top = commands_of("");
+    let setup = commands_of("setup").into_iter().map(|method| format!("setup {method}"));
+    top.into_iter().filter(|command| command != "setup").chain(setup).collect()
+}
+
+/// Those that need an account and credentials, with which their own tests run them.
+const WITH_CREDENTIALS: [&str; 3] = ["connect", "disconnect", "preflight"];
+
+#[test]
+fn every_command_has_a_help_text_with_examples_that_work() {
+    let commands = commands();
+    let known = ["plan", "profiles", "setup guide", "setup link", "setup policies", "setup script", "setup trust", "template"];
+    assert!(known.iter().all(|command| commands.contains(*command)), "{commands:?}");
+    for command in &commands {
+        let help = text(&format!("{command} --help"));
+        assert!(help.contains("\n      --output <OUTPUT>\n"), "{command}");
+        assert!(help.contains("\nExit codes: 0 "), "{command}");
+        let examples: Vec<&str> = help.lines().map(str::trim).filter(|line| line.starts_with("hawser ")).collect();
+        assert!(!examples.is_empty(), "{command}");
+        for example in examples {
+            assert!(example.starts_with(&format!("hawser {command}")), "{example}");
+            if WITH_CREDENTIALS.contains(&command.as_str()) {
+                continue;
+            }
+            let arguments = example.split_once(' ').unwrap().1;
+            text(arguments);
+            if !example.contains("--dir") {
+                json(arguments);
+            }
+        }
+    }
+}
+
+#[test]
+fn help_is_unchanged() {
+    for command in commands().iter().filter(|command| !WITH_CREDENTIALS.contains(&command.as_str())) {
+        insta::assert_snapshot!(format!("help_{}", command.replace(' ', "_")), text(&format!("{command} --help")));
+    }
+}
+
+#[test]
+fn texts_are_unchanged() {
+    let link = "setup link --template-url https://acme-eu-west-1.s3.eu-west-1.amazonaws.com/template.yaml --region eu-west-1";
+    insta::assert_snapshot!("link", text(&format!("{link} {VENDOR} --set VendorName=Acme --set PackBilling=ReadOnly")));
+    insta::assert_snapshot!("trust", text(&format!("setup trust {VENDOR} --region us-gov-west-1")));
+    let policies = text(&format!("setup policies {ACCOUNT}"));
+    insta::assert_snapshot!("policies", without_numbers(&without_documents(&policies)));
+    let script = |more: &str| without_documents(&text(&format!("setup script {ACCOUNT} {VENDOR} --set VendorName=Acme {more}")));
+    // The digest of a document.
+    let script = |more: &str| {
+        let lines = script(more);
+        let digest = |word: &str| word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit());
+        let line =
+            |line: &str| line.split(' ').map(|word| if digest(word) { "(digest)" } else { word }).collect::<Vec<_>>().join(" ");
+        lines.lines().map(|one| line(one) + "\n").collect::<String>()
+    };
+    insta::assert_snapshot!("cli", script(""));
+    let head =
+        |text: String| text.split("\nsay() {").next().unwrap().to_owned() + text.split("\ntrust_policy() {").nth(1).unwrap();
+    insta::assert_snapshot!("cli_user", head(script("--user --set PackSecurityAudit=None")));
+    insta::assert_snapshot!("cli_existing_role", head(script("--existing-role theirs --bucket costs --name acme")));
+    let page = |more: &str| {
+        without_documents(&text(&format!("setup guide {ACCOUNT} {VENDOR} --set VendorName=Acme {ONLY_BILLING} {more}")))
+    };
+    // Why a statement is there is for the template to say.
+    let page =
+        |more: &str| page(more).lines().filter(|line| !line.starts_with("- `")).map(|l| format!("{l}\n")).collect::<String>();
+    insta::assert_snapshot!("page", page(""));
+    insta::assert_snapshot!("page_user", page("--set AccessMethod=AccessKey --bucket costs"));
+    insta::assert_snapshot!("page_existing_role", page("--set ExistingRoleName=theirs"));
+    let module = json(&format!("setup terraform {VENDOR} --set VendorName=Acme"));
+    let files: Vec<&String> = module["module"].as_object().unwrap().keys().collect();
+    assert_eq!(files, ["README.md", "billing.tf", "main.tf", "outputs.tf", "packs.tf", "variables.tf"]);
+    insta::assert_snapshot!("terraform_billing", module["module"]["billing.tf"].as_str().unwrap());
+    let (before, after) = module["module"]["main.tf"].as_str().unwrap().split_once("# What the variables come to.").unwrap();
+    insta::assert_snapshot!("terraform_main", format!("{before}(conditions){}", after.split_once("\n}\n").unwrap().1));
+    let profile = "tests/profiles/example.toml";
+    insta::assert_snapshot!("profile", text(&format!("profiles {profile}")));
+    let by_profile = text(&format!("setup guide {ACCOUNT} {VENDOR} --profile {profile}"));
+    assert!(by_profile.contains("**account 999988887777 gets:** What the example gets."), "{by_profile}");
+}
+
+#[test]
+fn programs_get_the_same() {
+    let policies = json(&format!("setup policies {ACCOUNT} {ONLY_BILLING}"));
+    let [billing] = policies["policies"].as_array().unwrap().as_slice() else { panic!("{policies}") };
+    assert_eq!((billing["file"].as_str(), billing["charactersMax"].as_u64()), (Some("billing.json"), Some(6_144)));
+    assert_eq!(policies["notes"].as_array().unwrap().len(), 1);
+    assert_eq!(json(&format!("setup policies {ACCOUNT} --bucket costs"))["notes"], serde_json::json!([]));
+    let all = json(&format!("setup policies {ACCOUNT}"));
+    assert_eq!(all["managedPolicies"], serde_json::json!(["arn:aws:iam::aws:policy/SecurityAudit"]));
+    let inline = json(&format!("setup policies {ACCOUNT} --inline"));
+    assert_eq!(inline["policies"][0]["charactersMax"], 10_240);
+    assert_eq!(json(&format!("setup trust {VENDOR}"))["trustPolicy"]["Version"], "2012-10-17");
+    let text_of = |arguments: &str, key: &str| assert_eq!(json(arguments)[key].as_str().unwrap(), text(arguments), "{arguments}");
+    text_of(&format!("setup script {ACCOUNT} {VENDOR}"), "script");
+    text_of(&format!("setup guide {ACCOUNT} {VENDOR}"), "page");
+    let names: Vec<Value> = json("profiles")["profiles"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
+    assert_eq!(names.len(), text("profiles").lines().count());
+    for name in names {
+        assert_eq!(json(&format!("profiles {}", name.as_str().unwrap()))["name"], name);
+    }
+    let template = json("template --inline");
+    assert!(template["bytes"].as_u64().unwrap() < 51_200);
+    serde_json::from_str::<Value>(template["template"].as_str().unwrap()).unwrap();
+    let whole: Value = serde_json::from_str(&text("template")).unwrap();
+    assert!(whole["Resources"]["PackEc2Policy"].is_object());
+    let narrow: Value = serde_json::from_str(&text("template --profile cost-insights")).unwrap();
+    assert!(narrow["Resources"]["PackEc2Policy"].is_null() && narrow["Resources"]["PackBillingPolicy"].is_object());
+}
+
+#[test]
+fn files_are_written_where_they_are_wanted() {
+    let folder = empty_folder("command_line");
+    let folder = folder.to_str().unwrap();
+    let said = text(&format!("setup policies {ACCOUNT} --dir {folder}/policies"));
+    assert_eq!(said.lines().filter(|line| line.starts_with(folder)).count(), 2, "{said}");
+    for name in ["billing.json", "security-audit.json"] {
+        let document: Value = serde_json::from_str(&fs::read_to_string(format!("{folder}/policies/{name}")).unwrap()).unwrap();
+        assert_eq!(document["Version"], "2012-10-17");
+    }
+    let files = json(&format!("setup terraform --dir {folder}/module"))["files"].as_array().unwrap().len();
+    assert_eq!((files, fs::read_dir(format!("{folder}/module")).unwrap().count()), (6, 6));
+}
+
+#[test]
+fn what_goes_wrong_has_a_code_and_an_exit_code() {
+    assert_stops(&format!("setup policies {ACCOUNT} --set PackEC2=ReadOnly"), 2, "PARAMETER_UNKNOWN");
+    assert_stops(&format!("setup policies {ACCOUNT} --set PackEc2=Yes"), 2, "PARAMETER_INVALID");
+    assert_stops(&format!("setup policies {ACCOUNT} --profile nope"), 2, "PROFILE_UNKNOWN");
+    assert_stops(&format!("setup policies {ACCOUNT} --set PackBilling=None {ONLY_BILLING}"), 2, "NO_PACKS");
+    assert_stops(&format!("setup policies {ACCOUNT} --bucket a"), 2, "BUCKET_INVALID");
+    assert_stops(&format!("setup policies {ACCOUNT} --name 1"), 2, "NAME_INVALID");
+    assert_stops(&format!("setup policies {ACCOUNT} --set PackAnalyticsEngine=ReadWrite"), 2, "PARAMETER_MISSING");
+    assert_stops(&format!("setup policies {ACCOUNT} --set ExistingPrefix=x"), 3, "RULE_FAILED");
+    assert_stops("setup trust --set VendorAccountId=999988887777 --set ExternalId=", 3, "EXTERNAL_ID_EMPTY");
+    assert_stops("setup trust --set ExternalId=customer-4711", 2, "PARAMETER_MISSING");
+    assert_stops(&format!("setup script {ACCOUNT} --set VendorAccountId=999988887777"), 3, "EXTERNAL_ID_EMPTY");
+    assert_stops(&format!("setup guide {ACCOUNT} --set VendorAccountId=999988887777"), 3, "EXTERNAL_ID_EMPTY");
+    assert_stops(&format!("setup guide {ACCOUNT} {VENDOR} --set RolePath=/vendors/"), 3, "UNSUPPORTED_HERE");
+    assert_stops("setup terraform --set AccessMethod=AccessKey", 3, "UNSUPPORTED_HERE");
+    let link = "setup link --region eu-west-1 --template-url";
+    assert_stops(&format!("{link} https://vendor.example/template.yaml"), 2, "LINK_TEMPLATE_URL");
+    assert_stops(&format!("{link} https://a.s3.amazonaws.com/t --stack-name 1"), 2, "LINK_STACK_NAME");
+    let long = format!("--set NoticeUrl=https://vendor.example/{} --set ExternalId={}", "%20".repeat(330), "/".repeat(1_224));
+    assert_stops(&format!("{link} https://a.s3.amazonaws.com/t {long}"), 3, "LINK_TOO_LONG");
+    // Every pack there is.
+    let all = json("template")["template"].as_str().map(|text| serde_json::from_str::<Value>(text).unwrap()).unwrap();
+    let parameters = all["Parameters"].as_object().unwrap().iter().filter(|(name, _)| name.starts_with("Pack"));
+    let on = parameters.map(|(name, one)| {
+        format!("--set {name}={}", one["AllowedValues"].as_array().unwrap().last().unwrap().as_str().unwrap())
+    });
+    let on = format!("{} {VENDOR}", on.collect::<Vec<_>>().join(" "));
+    assert_stops(&format!("setup policies {ACCOUNT} {on}"), 3, "MANAGED_POLICIES_LIMIT");
+    assert_stops(&format!("setup script {ACCOUNT} {on}"), 3, "MANAGED_POLICIES_LIMIT");
+    assert_stops(&format!("setup guide {ACCOUNT} {on}"), 3, "MANAGED_POLICIES_LIMIT");
+    assert_stops(&format!("setup policies {ACCOUNT} {on} --inline"), 3, "POLICY_TOO_LARGE");
+    assert_stops(&format!("template --inline {on}"), 3, "TEMPLATE_TOO_LARGE");
+    // With a higher quota, or combined, they fit.
+    assert_eq!(json(&format!("setup policies {ACCOUNT} {on} --managed-policies-quota 20"))["notes"].as_array().unwrap().len(), 1);
+    let combined = json(&format!("setup policies {ACCOUNT} {on} --combined"));
+    assert!(combined["policies"].as_array().unwrap().len() < 10);
+    for arguments in [
+        "setup policies",
+        "setup link --region eu-west-1",
+        "setup policies --account 12",
+        "setup policies --account 111122223333 --managed-policies-quota 21",
+        "setup policies --account 111122223333 --set x",
+        "setup policies --account 111122223333 --prefix x",
+        "setup script --account 111122223333 --user --existing-role x",
+    ] {
+        let output = hawser(&arguments.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(2), "{arguments}");
+    }
+}
+
+/// A launch link may carry its token; nothing else shows one, an error least of all (HW-W2).
+#[test]
+fn a_token_is_in_no_text_but_the_link() {
+    let token = "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==";
+    let with = format!("--set LaunchToken={token}");
+    for arguments in [
+        format!("setup policies {ACCOUNT}"),
+        format!("setup script {ACCOUNT} {VENDOR}"),
+        format!("setup guide {ACCOUNT} {VENDOR}"),
+        format!("setup trust {VENDOR}"),
+        "setup terraform".to_owned(),
+        "template --inline".to_owned(),
+    ] {
+        let text = text(&format!("{arguments} {with}"));
+        assert!(!text.contains("c2VjcmV0"), "{arguments}");
+    }
+    let wrong = hawser(&["setup", "trust", "--set", &format!("LaunchToken={token}!")]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(!complained(&wrong).contains("c2VjcmV0"), "{}", complained(&wrong));
+}
+
+/// `hawser template | head -1`: who stops reading is not told of a panic.
+#[test]
+fn output_may_be_closed_early() {
+    let mut child = support::hawser().arg("template").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert_eq!((done.status.code(), String::from_utf8(done.stderr).unwrap()), (Some(0), String::new()));
+}
+
+/// Every code that an error can begin with is explained in `docs/commands.md`, and nothing else is.
+#[test]
+fn every_code_is_explained() {
+    fn gather(path: &Path, text: &mut String) {
+        if path.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| gather(&entry.unwrap().path(), text));
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    let mut sources = String::new();
+    for place in ["commands", "setup.rs", "template.rs", "profile.rs", "connect.rs", "connect", "preflight.rs"] {
+        gather(&root().join("cli/src").join(place), &mut sources);
+    }
+    let explained = read("docs/commands.md");
+    let explained = explained.split("## Errors").nth(1).unwrap();
+    let explained: BTreeSet<&str> = explained.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let is_code = |word: &&str| word.contains('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    // A code is a whole text of its own, or begins one; what else is written in capitals is named here.
+    let words = sources.split('"').skip(1).map(|text| text.split(':').next().unwrap_or_default()).filter(is_code);
+    let others =
+        ["CARGO_BIN_EXE", "DELETE_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE_IN_PROGRESS", "HAWSER_LAUNCH_TOKEN", "OUT_DIR"];
+    let codes: BTreeSet<&str> = words.chain(["DECLINED"]).filter(|word| !others.contains(word)).collect();
+    assert_eq!(codes, explained);
+}

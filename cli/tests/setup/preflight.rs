@@ -1,0 +1,232 @@
+//! A look before a launch, in memory: what is shown, what would fail, what cannot be known; and AWS's lists of permissions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hawser_cli::{
+    connect::{
+        Caller,
+        fake_iam::FakeIam,
+        iam::{Iam, Role, Verdict},
+    },
+    preflight::{
+        Outcome, PreflightRequest, Report, check,
+        needs::{ONLY_WITH, Phase, REGISTRY},
+    },
+    template::Template,
+};
+use hawser_sim::{
+    AccountFile, World,
+    account_file::{OrganizationFile, ReportFile},
+};
+
+use crate::{ACCOUNT, parameters};
+
+struct Scene {
+    world: World,
+    iam: FakeIam,
+    caller: Caller,
+}
+
+impl Scene {
+    async fn new(account: AccountFile) -> Self {
+        let iam = FakeIam::default();
+        let quotas =
+            [("Roles", 12), ("RolesQuota", 1000), ("Policies", 3), ("PoliciesQuota", 1500), ("AttachedPoliciesPerRoleQuota", 10)];
+        iam.state().summary = quotas.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
+        let admin = Role { name: "Admin".to_owned(), arn: format!("arn:aws:iam::{ACCOUNT}:role/sso/Admin"), ..Role::default() };
+        iam.create_role(&admin).await.unwrap();
+        iam.writes();
+        let caller = Caller::read(&format!("arn:aws:sts::{ACCOUNT}:assumed-role/Admin/anna"), ACCOUNT).unwrap();
+        Self { world: World::new(account), iam, caller }
+    }
+
+    fn inquiry(&self, changes: &[(&str, &str)]) -> PreflightRequest {
+        PreflightRequest {
+            template: Template::ours(),
+            parameters: parameters(changes),
+            caller: self.caller.clone(),
+            region: "eu-west-1".parse().unwrap(),
+            stack_name: "hawser".to_owned(),
+            managed_policies_quota: None,
+        }
+    }
+
+    async fn check(&self, changes: &[(&str, &str)]) -> Report {
+        let before = self.world.account.state();
+        let report = check(&self.inquiry(changes), &self.world.ports(), &self.iam).await.unwrap();
+        assert_eq!(self.iam.writes(), Vec::<&str>::new(), "it only reads");
+        assert_eq!(self.world.account.state(), before, "it only reads");
+        report
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_account_is_ready() {
+    let scene = Scene::new(AccountFile::default()).await;
+    let report = scene.check(&[]).await;
+    assert_eq!(report.outcome, Outcome::Ready);
+    insta::assert_snapshot!(report.to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_reports_are_the_limit() {
+    let reports = (0..10).map(|n| ReportFile { time_unit: "DAILY".to_owned(), ..ReportFile::hourly(&format!("r{n}"), "b") });
+    let scene = Scene::new(AccountFile { reports: reports.collect(), ..AccountFile::default() }).await;
+    let report = scene.check(&[]).await;
+    assert_eq!(report.outcome, Outcome::WouldFail);
+    assert!(report.failures[0].starts_with("BILLING_REPORT_LIMIT: "), "{:?}", report.failures);
+    assert!(report.to_string().contains("  reports       10 of 10: `r0`, `r1`"), "{report}");
+    assert_eq!(scene.check(&[("BillingKind", "None")]).await.outcome, Outcome::Ready);
+}
+
+/// F-5: a service control policy is named as one.
+#[tokio::test(start_paused = true)]
+async fn what_the_launcher_lacks_is_named_with_its_reason() {
+    let scene = Scene::new(AccountFile::default()).await;
+    scene.iam.state().missing_permissions = BTreeMap::from([
+        ("iam:CreateRole".to_owned(), Verdict::DeniedByOrganization),
+        ("iam:CreatePolicy".to_owned(), Verdict::OutsideOfBoundary),
+        ("lambda:DeleteFunction".to_owned(), Verdict::NotAllowed),
+        ("ec2:DescribeVpcs".to_owned(), Verdict::NotAllowed),
+    ]);
+    let report = scene.check(&[]).await;
+    assert_eq!(report.outcome, Outcome::WouldFail);
+    insta::assert_snapshot!(report.to_string());
+    // What is lacking only for later is said, and fails nothing.
+    scene.iam.state().missing_permissions =
+        ["lambda:DeleteFunction", "lambda:UpdateFunctionCode"].map(|action| (action.to_owned(), Verdict::NotAllowed)).into();
+    let report = scene.check(&[]).await;
+    assert_eq!((report.outcome, report.lacks.len()), (Outcome::Ready, 2));
+    assert!(
+        report.to_string().contains("`lambda:UpdateFunctionCode` to change the stack: no policy of yours allows it"),
+        "{report}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_simulation_is_reported() {
+    let mut scene = Scene::new(AccountFile::default()).await;
+    scene.iam.deny("iam:SimulatePrincipalPolicy");
+    scene.iam.deny("iam:GetAccountSummary");
+    let report = scene.check(&[]).await;
+    assert_eq!(report.outcome, Outcome::Ready);
+    let unknown = report.unknown.join("\n");
+    assert!(unknown.contains("which permissions you lack: `iam:SimulatePrincipalPolicy` was denied"), "{unknown}");
+    assert!(unknown.contains("quotas of IAM: `iam:GetAccountSummary` was denied"), "{unknown}");
+    scene.iam.deny("iam:GetRole");
+    assert!(scene.check(&[]).await.unknown.join("\n").contains("your role's ARN could not be determined"));
+    scene.iam.allow_all();
+    scene.caller = Caller::read(&format!("arn:aws:iam::{ACCOUNT}:root"), ACCOUNT).unwrap();
+    assert!(scene.check(&[]).await.unknown.join("\n").contains("the root user"));
+    scene.caller = Caller::read(&format!("arn:aws:iam::{ACCOUNT}:user/anna"), ACCOUNT).unwrap();
+    assert!(!scene.check(&[]).await.unknown.join("\n").contains("which permissions you lack"));
+}
+
+/// The handler's role may what a person may not: a guess is no answer.
+#[tokio::test(start_paused = true)]
+async fn what_a_person_may_not_see_is_not_guessed() {
+    let scene = Scene::new(AccountFile { organization: OrganizationFile::Denied, ..AccountFile::default() }).await;
+    let report = scene.check(&[]).await;
+    assert!(report.organization.starts_with("unknown: "), "{}", report.organization);
+    assert!(report.unknown[0].contains("you may not call `organizations:DescribeOrganization`"), "{:?}", report.unknown);
+
+    let scene = Scene::new(AccountFile { data_exports_denied: true, ..AccountFile::default() }).await;
+    let report = scene.check(&[("BillingKind", "CostAndUsageReport2")]).await;
+    assert_eq!(report.outcome, Outcome::CouldNotLook, "{report}");
+    assert!(report.to_string().contains("not visible to you") && report.decision.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn quotas_are_counted() {
+    let scene = Scene::new(AccountFile::default()).await;
+    scene.iam.state().summary.insert("Roles".to_owned(), 999);
+    let report = scene.check(&[]).await;
+    assert_eq!(report.outcome, Outcome::WouldFail);
+    assert!(report.failures[0].contains("999 roles and 2 more exceed AWS's quota of 1000"), "{:?}", report.failures);
+    scene.iam.state().summary.insert("Roles".to_owned(), 998);
+    assert_eq!(scene.check(&[]).await.outcome, Outcome::Ready);
+    let packs = ["Common", "Ebs", "Ec2", "Ecs", "Eks", "Lambda", "Rds", "S3"].map(|pack| (format!("Pack{pack}"), "ReadOnly"));
+    let packs: Vec<(&str, &str)> = packs.iter().map(|(name, mode)| (name.as_str(), *mode)).collect();
+    let report = scene.check(&packs).await;
+    assert!(report.failures[0].contains("11 more exceed AWS's quota of 10"), "{:?}", report.failures);
+    let more = PreflightRequest { managed_policies_quota: Some(20), ..scene.inquiry(&packs) };
+    assert_eq!(check(&more, &scene.world.ports(), &scene.iam).await.unwrap().outcome, Outcome::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_existing_role_must_exist() {
+    let scene = Scene::new(AccountFile::default()).await;
+    let report = scene.check(&[("ExistingRoleName", "theirs")]).await;
+    assert!(report.failures[0].contains("no role `theirs`"), "{:?}", report.failures);
+    assert_eq!(scene.check(&[("ExistingRoleName", "Admin")]).await.outcome, Outcome::Ready);
+    let unknown = check(&scene.inquiry(&[("PackEc3", "ReadOnly")]), &scene.world.ports(), &scene.iam).await.err().unwrap();
+    assert_eq!(unknown.code(), "PARAMETER_UNKNOWN");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_the_parameters_call_for_is_needed() {
+    let scene = Scene::new(AccountFile::default()).await;
+    let launch = |report: &Report| -> BTreeSet<String> {
+        report.needs.iter().filter_map(|need| need.actions.get(&Phase::Launch)).flatten().cloned().collect()
+    };
+    let plain = launch(&scene.check(&[]).await);
+    for needed in
+        ["cloudformation:CreateStack", "iam:PassRole", "lambda:InvokeFunction", "logs:PutRetentionPolicy", "events:PutRule"]
+    {
+        assert!(plain.contains(needed), "{needed}: {plain:?}");
+    }
+    for other in
+        ["ec2:DescribeVpcs", "kms:Decrypt", "iam:CreateUser", "iam:AttachGroupPolicy", "iam:TagRole", "s3:REST.PUT.OBJECT"]
+    {
+        assert!(!plain.contains(other), "{other}: {plain:?}");
+    }
+    let keys = launch(&scene.check(&[("AccessMethod", "AccessKey")]).await);
+    for needed in ["iam:CreateUser", "iam:CreateAccessKey", "secretsmanager:CreateSecret", "iam:AttachUserPolicy"] {
+        assert!(keys.contains(needed), "{needed}: {keys:?}");
+    }
+    let none = launch(&scene.check(&[("BillingKind", "None")]).await);
+    assert!(!none.contains("events:PutRule"));
+
+    // What a request is about, as policies that are narrow by name, path, boundary or service see it.
+    let report = scene.check(&[("RolePath", "/team/"), ("PermissionsBoundaryArn", "arn:aws:iam::111122223333:policy/b")]).await;
+    let find = |action: &str| {
+        let has = |need: &&hawser_cli::preflight::needs::Need| need.actions.values().flatten().any(|known| known == action);
+        report.needs.iter().find(has).unwrap()
+    };
+    assert_eq!(find("iam:CreateRole").on, "arn:aws:iam::111122223333:role/team/hawser-HandlerRole-ABCDEFGHIJKL");
+    assert_eq!(find("iam:CreateRole").context["iam:PermissionsBoundary"], "arn:aws:iam::111122223333:policy/b");
+    assert_eq!(find("iam:CreateRole").context["aws:RequestedRegion"], "us-east-1");
+    assert_eq!(find("iam:PassRole").context["iam:PassedToService"], "lambda.amazonaws.com");
+    assert_eq!(find("iam:PassRole").on, "arn:aws:iam::111122223333:role/team/hawser-HandlerRole-ABCDEFGHIJKL");
+    assert_eq!(find("lambda:CreateFunction").on, "arn:aws:lambda:eu-west-1:111122223333:function:hawser-Handler-ABCDEFGHIJKL");
+    assert_eq!(find("lambda:CreateFunction").context["aws:RequestedRegion"], "eu-west-1");
+    assert!(find("iam:CreatePolicy").on.starts_with("arn:aws:iam::111122223333:policy/team/hawser-"));
+}
+
+/// The file is AWS's own lists for exactly the types that the template has; every rule about them is about one of them.
+#[test]
+fn the_registry_is_that_of_the_template() {
+    let template = Template::ours();
+    let resources = template.json()["Resources"].as_object().unwrap();
+    let of_template: BTreeSet<&str> = resources
+        .values()
+        .filter_map(|resource| resource["Type"].as_str())
+        .filter(|kind| !kind.starts_with("Custom::"))
+        .collect();
+    let known: BTreeSet<&str> = REGISTRY.types.keys().map(String::as_str).collect();
+    assert_eq!(known, of_template, "run dev/build/launch_permissions.py");
+    for (kind, property, actions) in ONLY_WITH {
+        let handlers = &REGISTRY.types[*kind];
+        let all: BTreeSet<&String> = handlers.create.iter().chain(&handlers.update).chain(&handlers.delete).collect();
+        for action in *actions {
+            assert!(all.contains(&(*action).to_owned()), "{kind} {property}: `{action}` is none of its actions");
+        }
+    }
+    for (kind, handlers) in &REGISTRY.types {
+        // A type without a list would look as if nothing were needed for it.
+        assert!(!handlers.create.is_empty() || kind == "AWS::IAM::AccessKey", "{kind}");
+        for action in handlers.create.iter().chain(&handlers.update).chain(&handlers.delete) {
+            assert!(action.split_once(':').is_some(), "{kind}: {action}");
+        }
+    }
+}

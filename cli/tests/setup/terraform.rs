@@ -1,0 +1,440 @@
+//! The Terraform module, read by a parser and evaluated: what it would make is what the template and the handler make (HW-P4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hawser::{
+    billing::{
+        BillingRequest,
+        observe::observe,
+        plan::{self, Step},
+        policy, query,
+    },
+    names::Partition,
+    request::Request,
+};
+use hawser_cli::{
+    setup::{self, BillingLocation, SetupTarget, policies, terraform, trust},
+    template::{Mode, Template},
+};
+use hawser_sim::{AccountFile, World};
+use hcl::{
+    Block, Body, Expression,
+    eval::{Context, Evaluate, FuncDef, ParamType},
+};
+use serde_json::{Map, Value, json};
+
+use crate::{ACCOUNT, VENDOR, parameters};
+
+/// The module with variables filled in.
+struct Module {
+    body: Body,
+    variables: Map<String, Value>,
+    locals: Map<String, Value>,
+}
+
+impl Module {
+    /// The files as one body; variables have their defaults, `given` goes before.
+    fn of(parameters: &BTreeMap<String, String>, given: &[(&str, Value)]) -> Self {
+        let files = terraform::module(&Template::ours(), parameters).unwrap();
+        let text: String = files.iter().filter(|(name, _)| name.ends_with(".tf")).map(|(_, text)| text.as_str()).collect();
+        let body = hcl::parse(&text).unwrap();
+        let variables = body.blocks().filter(|block| block.identifier() == "variable");
+        let mut variables: Map<String, Value> = variables
+            .map(|block| {
+                let default = attribute(block.body(), "default").map(|default| json(&default.evaluate(&Context::new()).unwrap()));
+                (block.labels()[0].as_str().to_owned(), default.unwrap_or_default())
+            })
+            .collect();
+        for (name, value) in given {
+            assert!(variables.insert((*name).to_owned(), value.clone()).is_some(), "there is no variable `{name}`");
+        }
+        let mut module = Self { body, variables, locals: Map::new() };
+        module.fill_locals();
+        module
+    }
+
+    /// Locals refer to each other in any order.
+    fn fill_locals(&mut self) {
+        let blocks = self.body.blocks().filter(|block| block.identifier() == "locals");
+        let declared: Vec<(String, Expression)> =
+            blocks.flat_map(|block| block.body().attributes()).map(|one| (one.key().to_owned(), one.expr().clone())).collect();
+        loop {
+            let open: Vec<_> = declared.iter().filter(|(name, _)| !self.locals.contains_key(name)).collect();
+            let found: Map<String, Value> = open
+                .iter()
+                .filter_map(|(name, expression)| Some((name.clone(), json(&expression.evaluate(&self.context()).ok()?))))
+                .collect();
+            if found.is_empty() {
+                // What the role is called is known once there is one.
+                let open: BTreeSet<&str> = open.iter().map(|(name, _)| name.as_str()).collect();
+                assert!(open.is_subset(&["role_name", "role_arn"].into()), "{open:?}");
+                return;
+            }
+            self.locals.extend(found);
+        }
+    }
+
+    fn context(&self) -> Context<'static> {
+        let mut context = Context::new();
+        let hcl = |value: Value| hcl::to_value(value).unwrap();
+        context.declare_var("var", hcl(Value::Object(self.variables.clone())));
+        context.declare_var("local", hcl(Value::Object(self.locals.clone())));
+        let data = json!({
+            "aws_caller_identity": { "current": { "account_id": ACCOUNT } },
+            "aws_partition": { "current": { "partition": "aws" } },
+            "aws_region": { "current": { "name": "eu-west-1" }, "billing": { "name": "us-east-1" } },
+        });
+        context.declare_var("data", hcl(data));
+        let bucket = self.locals.get("new_bucket").cloned().unwrap_or_default();
+        context.declare_var("aws_s3_bucket", hcl(json!({ "billing": [{ "id": bucket }] })));
+        let encode = FuncDef::builder()
+            .param(ParamType::Any)
+            .build(|given| serde_json::to_string(&given[0]).map(hcl::Value::from).map_err(|why| why.to_string()));
+        context.declare_func("jsonencode", encode);
+        let contains = FuncDef::builder()
+            .params([ParamType::Any, ParamType::Any])
+            .build(|given| Ok(hcl::Value::from(given[0].as_array().is_some_and(|items| items.contains(&given[1])))));
+        context.declare_func("contains", contains);
+        context
+    }
+
+    fn value(&self, expression: &Expression) -> Value {
+        json(&expression.evaluate(&self.context()).unwrap_or_else(|why| panic!("{expression:?}: {why}")))
+    }
+
+    /// The resources of a type that would be made, by label.
+    fn made(&self, kind: &str) -> BTreeMap<String, &Block> {
+        let of_kind = |block: &&Block| block.identifier() == "resource" && block.labels()[0].as_str() == kind;
+        let is_made = |block: &&Block| attribute(block.body(), "count").is_none_or(|count| self.value(count) == json!(1));
+        let blocks = self.body.blocks().filter(of_kind).filter(is_made);
+        blocks.map(|block| (block.labels()[1].as_str().to_owned(), block)).collect()
+    }
+
+    /// An attribute of a block, or of a block within it: `export.name`.
+    fn at(&self, block: &Block, path: &str) -> Value {
+        let (mut body, mut rest) = (block.body(), path);
+        while let Some((inner, after)) = rest.split_once('.') {
+            body = body.blocks().find(|block| block.identifier() == inner).unwrap().body();
+            rest = after;
+        }
+        self.value(attribute(body, rest).unwrap_or_else(|| panic!("no {path}")))
+    }
+
+    fn document(&self, block: &Block, path: &str) -> Value {
+        serde_json::from_str(self.at(block, path).as_str().unwrap()).unwrap()
+    }
+}
+
+fn attribute<'a>(body: &'a Body, name: &str) -> Option<&'a Expression> {
+    body.attributes().find(|one| one.key() == name).map(hcl::Attribute::expr)
+}
+
+fn json(value: &hcl::Value) -> Value {
+    serde_json::to_value(value).unwrap()
+}
+
+fn target() -> SetupTarget {
+    SetupTarget::new(&ACCOUNT.parse().unwrap(), &"eu-west-1".parse().unwrap(), "hawser").unwrap()
+}
+
+/// A template parameter's value as the variable has it.
+fn as_variables(given: &BTreeMap<String, String>) -> Vec<(String, Value)> {
+    given.iter().map(|(name, value)| (snake(name), Value::from(value.as_str()))).collect()
+}
+
+fn snake(name: &str) -> String {
+    let words = name.char_indices().map(|(at, c)| {
+        let gap = if c.is_ascii_uppercase() && at > 0 { "_" } else { "" };
+        format!("{gap}{}", c.to_ascii_lowercase())
+    });
+    words.collect()
+}
+
+/// Every policy that the module would make with these values is the one that the template makes.
+fn assert_same_policies(given: &BTreeMap<String, String>) {
+    let template = Template::ours();
+    let grants =
+        policies::grants(&template, given, &target(), Some(&BillingLocation::new("costs", "exports", None).unwrap())).unwrap();
+    let mut variables = as_variables(given);
+    variables.extend([("existing_bucket".to_owned(), json!("costs")), ("existing_prefix".to_owned(), json!("exports"))]);
+    let variables: Vec<(&str, Value)> = variables.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let module = Module::of(&BTreeMap::new(), &variables);
+    let mut made: BTreeMap<String, Value> = BTreeMap::new();
+    for block in module.made("aws_iam_policy").values() {
+        made.insert(module.at(block, "name").as_str().unwrap().to_owned(), module.document(block, "policy"));
+    }
+    let mut expected: BTreeMap<String, Value> =
+        grants.packs.iter().map(|pack| (pack.name.clone(), pack.document.clone())).collect();
+    expected.extend(grants.boundaries.iter().map(|policy| (policy.name.clone(), policy.document.clone())));
+    assert_eq!(made.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, document) in &expected {
+        assert_eq!(&made[name], document, "{name} with {given:?}");
+    }
+    // One attachment for each pack and each policy of AWS's own.
+    let attached = module.made("aws_iam_role_policy_attachment").len();
+    assert_eq!(attached, grants.packs.iter().map(|pack| 1 + pack.managed_policies.len()).sum::<usize>());
+    let role = module.made("aws_iam_role");
+    assert_eq!(role.len(), usize::from(!given.contains_key("ExistingRoleName")));
+    if let Some(role) = role.get("vendor") {
+        let trust = trust::trust_policy(&template, given, &target()).unwrap();
+        assert_eq!(module.document(role, "assume_role_policy"), trust);
+    }
+}
+
+#[test]
+fn every_pack_is_the_templates_in_every_mode() {
+    let template = Template::ours();
+    let mut off = parameters(&VENDOR);
+    off.extend(template.packs().into_iter().map(|pack| (pack.parameter, "None".to_owned())));
+    for pack in template.packs() {
+        for mode in &pack.modes {
+            let mut given = off.clone();
+            given.insert(pack.parameter.clone(), mode.as_str().to_owned());
+            assert_same_policies(&given);
+        }
+    }
+}
+
+#[test]
+fn all_packs_together_and_every_other_choice_are_the_templates() {
+    let template = Template::ours();
+    for mode in [Mode::ReadOnly, Mode::ReadWrite] {
+        let mut given = parameters(&VENDOR);
+        for pack in template.packs() {
+            let mode = pack.modes.iter().copied().filter(|one| *one <= mode).max().unwrap();
+            given.insert(pack.parameter, mode.as_str().to_owned());
+        }
+        assert_same_policies(&given);
+        for (name, value) in [
+            ("ExistingRoleName", "their-role"),
+            ("RolePath", "/vendors/"),
+            ("EngineRoleArn", "arn:aws:iam::111122223333:role/engine"),
+            ("HostedZoneId", "Z0123456789"),
+            ("ManagedUsersPath", "/people/"),
+            ("ManagedUsersBoundaryArn", "arn:aws:iam::111122223333:policy/people"),
+        ] {
+            given.insert(name.to_owned(), value.to_owned());
+            assert_same_policies(&given);
+        }
+    }
+}
+
+#[test]
+fn variables_have_the_templates_defaults_and_limits() {
+    let template = Template::ours();
+    let given = parameters(&[("PackEc2", "ReadOnly"), ("VendorAccountId", "999988887777")]);
+    let module = Module::of(&given, &[]);
+    for parameter in template.parameters() {
+        let Some(value) = module.variables.get(&snake(&parameter.name)) else { continue };
+        let expected = given.get(&parameter.name).cloned().or(parameter.default.clone());
+        match expected {
+            // Nothing stands in for an empty one.
+            Some(_) | None if parameter.name == "ExternalId" => assert_eq!(*value, Value::Null),
+            Some(expected) => assert_eq!(*value, json!(expected), "{}", parameter.name),
+            None => assert_eq!(*value, Value::Null, "{}", parameter.name),
+        }
+        let block = module
+            .body
+            .blocks()
+            .find(|block| block.identifier() == "variable" && block.labels()[0].as_str() == snake(&parameter.name));
+        let validations: String = block
+            .unwrap()
+            .body()
+            .blocks()
+            .filter_map(|block| attribute(block.body(), "condition"))
+            .map(|c| format!("{c:?}"))
+            .collect();
+        for word in &parameter.allowed {
+            assert!(validations.contains(word), "{}: {word}", parameter.name);
+        }
+        assert_eq!(parameter.pattern.is_some(), validations.contains("regex"), "{}", parameter.name);
+        if let Some(max) = parameter.limits.max_length {
+            assert!(validations.contains("length") && validations.contains(&max.to_string()), "{}", parameter.name);
+        }
+    }
+    // RE2 repeats up to 1,000 times and not more: `{2,1224}` is an error, whatever the value is.
+    let files = terraform::module(&template, &given).unwrap();
+    let text = &files.iter().find(|(name, _)| name == "variables.tf").unwrap().1;
+    for counts in text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(counts, _)| counts) {
+        assert!(counts.split(',').filter_map(|count| count.parse::<u64>().ok()).all(|count| count <= 1_000), "{{{counts}}}");
+    }
+    assert!(!text.contains("stack's own unique id"), "without a stack there is none");
+    assert!(text.contains("length(var.external_id) <= 1224"), "what the repetition said is said in another way");
+    // All that a policy depends on is a variable.
+    for pack in template.packs() {
+        assert!(module.variables.contains_key(&snake(&pack.parameter)), "{}", pack.parameter);
+    }
+}
+
+#[test]
+fn what_a_module_cannot_keep_secret_or_find_out_is_refused() {
+    let template = Template::ours();
+    for (name, value, why) in
+        [("AccessMethod", "AccessKey", "keeps the secret part"), ("ExistingExport", "costs", "cannot look for the bucket")]
+    {
+        let error = terraform::module(&template, &parameters(&[(name, value)])).unwrap_err();
+        assert_eq!(error.code(), "UNSUPPORTED_HERE");
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(!error.is_usage());
+    }
+}
+
+/// What the handler would do with a new account.
+async fn steps(kind: &str, format: &str) -> Vec<Step> {
+    let event = json!({
+        "RequestType": "Create", "RequestId": "7bfe2d54", "LogicalResourceId": "BillingExport",
+        "StackId": "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70-c7a1-11f1-8000-0a1b2c3d4e5f",
+        "ResponseURL": "https://example.com/", "ResourceType": "Custom::BillingExport",
+        "ResourceProperties": { "Kind": kind, "Format": format, "NamePrefix": "hawser" },
+    });
+    let account: AccountFile = serde_json::from_value(json!({})).unwrap();
+    let world = World::new(account);
+    let ports = world.ports();
+    let request = Request::parse(&event).unwrap();
+    let Request::Billing(origin, BillingRequest::Ensure { export, .. }) = &request else { panic!("a Create") };
+    let facts = observe(origin, export, None, &ports).await.unwrap();
+    plan::plan(origin, export, &facts, ports.clock.now()).unwrap().rounds.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn the_bucket_is_set_up_as_the_handler_sets_it_up() {
+    let module = Module::of(&BTreeMap::new(), &[("external_id", json!("x-1"))]);
+    let one = |kind: &str| *module.made(kind).get("billing").unwrap_or_else(|| panic!("no {kind}"));
+    let mut seen = 0;
+    for step in steps("CostAndUsageReport", "Parquet").await {
+        seen += 1;
+        match step {
+            Step::EnsureBucket { .. } => {
+                let rule = module.at(one("aws_s3_bucket_ownership_controls"), "rule.object_ownership");
+                assert_eq!(rule, "BucketOwnerEnforced");
+                assert_eq!(module.at(one("aws_s3_bucket"), "force_destroy"), false, "BillingRetention is Retain");
+            }
+            Step::EnsurePublicAccessBlocked(_) => {
+                for switch in ["block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"] {
+                    assert_eq!(module.at(one("aws_s3_bucket_public_access_block"), switch), true, "{switch}");
+                }
+            }
+            Step::EnsureEncryption(_) => {
+                let path = "rule.apply_server_side_encryption_by_default.sse_algorithm";
+                assert_eq!(module.at(one("aws_s3_bucket_server_side_encryption_configuration"), path), "AES256");
+            }
+            Step::EnsureUploadsExpire(_) => {
+                let path = "rule.abort_incomplete_multipart_upload.days_after_initiation";
+                assert_eq!(module.at(one("aws_s3_bucket_lifecycle_configuration"), path), json!(plan::UPLOAD_DAYS_MAX));
+            }
+            Step::EnsureDeliveryAllowed { .. } => {
+                let name = module.locals["new_bucket"].as_str().unwrap();
+                assert!(name.starts_with("hawser-111122223333-"), "{name}");
+                let (bucket, account) = (name.parse().unwrap(), ACCOUNT.parse().unwrap());
+                let expected = policy::merge(None, &bucket, Partition::Aws, &account, &"us-east-1".parse().unwrap()).unwrap();
+                let expected: Value = serde_json::from_str(&expected.unwrap()).unwrap();
+                assert_eq!(module.document(one("aws_s3_bucket_policy"), "policy"), expected);
+            }
+            Step::EnsureReport { .. } => assert_eq!(module.made("aws_bcmdataexports_export").len(), 0),
+            other => panic!("the module has nothing for {other:?}"),
+        }
+    }
+    assert!(seen >= 6, "{seen}");
+    // A bucket that is brought is not touched, and without billing data there is none.
+    for given in [("existing_bucket", json!("costs")), ("billing_kind", json!("None"))] {
+        let module = Module::of(&BTreeMap::new(), &[("external_id", json!("x-1")), given]);
+        let kinds = module.body.blocks().filter(|block| block.identifier() == "resource").map(|block| block.labels()[0].as_str());
+        for kind in kinds.filter(|kind| !kind.starts_with("aws_iam_")) {
+            assert_eq!(module.made(kind).len(), 0, "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_report_is_the_one_that_the_handler_makes() {
+    for format in ["Parquet", "Csv"] {
+        let steps = steps("CostAndUsageReport", format).await;
+        let report = steps.into_iter().find_map(|step| match step {
+            Step::EnsureReport { report, .. } => Some(report),
+            _ => None,
+        });
+        let report = report.unwrap();
+        let module = Module::of(&BTreeMap::new(), &[("external_id", json!("x-1")), ("billing_format", json!(format))]);
+        let made = module.made("aws_cur_report_definition")["billing"];
+        for (name, expected) in [
+            ("time_unit", json!(report.time_unit)),
+            ("format", json!(report.format)),
+            ("compression", json!(report.compression)),
+            ("additional_schema_elements", json!(report.elements)),
+            ("additional_artifacts", json!(report.artifacts)),
+            ("report_versioning", json!(report.versioning)),
+            ("refresh_closed_reports", json!(report.refresh_closed)),
+            ("s3_region", json!("eu-west-1")),
+        ] {
+            assert_eq!(module.at(made, name), expected, "{format}: {name}");
+        }
+        assert_eq!(attribute(made.body(), "provider").map(ToString::to_string).as_deref(), Some("aws.billing"));
+        // What the pack may read is where it is delivered.
+        let (prefix, name) = (module.at(made, "s3_prefix"), module.at(made, "report_name"));
+        let keys = format!("{}/{}/*", prefix.as_str().unwrap(), name.as_str().unwrap());
+        assert_eq!(module.locals["readable_keys"], json!(keys));
+        let bucket = module.locals["new_bucket"].as_str().unwrap();
+        assert_eq!(module.locals["readable_objects_arn"], json!(format!("arn:aws:s3:::{bucket}/{keys}")));
+    }
+}
+
+#[tokio::test]
+async fn the_export_is_the_one_that_the_handler_makes_with_the_columns_to_rely_on() {
+    for (kind, format) in [("CostAndUsageReport2", "Parquet"), ("Focus", "Csv")] {
+        let steps = steps(kind, format).await;
+        let export = steps.into_iter().find_map(|step| match step {
+            Step::EnsureExport { export, .. } => Some(export),
+            _ => None,
+        });
+        let export = export.unwrap();
+        let given = [("external_id", json!("x-1")), ("billing_kind", json!(kind)), ("billing_format", json!(format))];
+        let module = Module::of(&BTreeMap::new(), &given);
+        assert_eq!(module.made("aws_cur_report_definition").len(), 0);
+        let made = module.made("aws_bcmdataexports_export")["billing"];
+        let output = "export.destination_configurations.s3_destination.s3_output_configurations";
+        for (name, expected) in [
+            ("overwrite", &export.overwrite),
+            ("output_type", &export.output_type),
+            ("format", &export.format),
+            ("compression", &export.compression),
+        ] {
+            assert_eq!(module.at(made, &format!("{output}.{name}")), json!(expected), "{kind}: {name}");
+        }
+        let asked = query::read(module.at(made, "export.data_query.query_statement").as_str().unwrap()).unwrap();
+        let all = query::read(&export.query).unwrap();
+        assert_eq!(asked.table, all.table, "{kind}: the newest table");
+        let columns: BTreeSet<String> = asked.columns.unwrap().into_iter().collect();
+        let guaranteed = query::guaranteed_columns(query::kind_of(&asked.table).unwrap());
+        assert_eq!(columns, guaranteed.iter().map(|column| (*column).to_owned()).collect());
+        assert!(columns.is_subset(&all.columns.unwrap().into_iter().collect()), "{kind}");
+        let configured = module.at(made, "export.data_query.table_configurations");
+        for (property, value) in configured[&asked.table].as_object().unwrap() {
+            assert_eq!(json!(export.tables[&asked.table].get(property)), *value, "{kind}: {property}");
+        }
+        assert!(!configured[&asked.table].as_object().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn outputs_say_where_the_data_is() {
+    let module = Module::of(&BTreeMap::new(), &[("external_id", json!("x-1"))]);
+    let output = |name: &str| {
+        let block = module.body.blocks().find(|block| block.identifier() == "output" && block.labels()[0].as_str() == name);
+        module.at(block.unwrap(), "value")
+    };
+    assert_eq!(output("bucket"), module.locals["bucket_name"]);
+    assert_eq!(format!("{}/*", output("prefix").as_str().unwrap()), module.locals["readable_keys"].as_str().unwrap());
+    assert_eq!(output("external_id"), "x-1");
+    // With the name of a bucket, the pack names it as the other ways do.
+    let context = setup::context(
+        &Template::ours(),
+        &BTreeMap::new(),
+        &target(),
+        Some(&BillingLocation::new("costs", "a/b", None).unwrap()),
+    );
+    let given = [("external_id", json!("x-1")), ("existing_bucket", json!("costs")), ("existing_prefix", json!("a/b"))];
+    let module = Module::of(&BTreeMap::new(), &given);
+    for ((_, attribute), value) in context.attributes.iter().filter(|((resource, _), _)| resource == "BillingExport") {
+        assert_eq!(module.locals[&snake(attribute)], json!(value), "{attribute}");
+    }
+}
