@@ -14,7 +14,7 @@ LAMBDA := target/lambda
 # Amazon Linux 2023, under provided.al2023, has this GLIBC; zig links against exactly this one.
 GLIBC := 2.34
 
-HANDLER_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs' -o -type d)
+HANDLER_SOURCES := Cargo.toml Cargo.lock $(shell find src codes -name '*.rs' -o -type d)
 # cargo-lambda finds zig through the first python3 on PATH, so that must be the one that has ziglang.
 WITH_ZIG := PATH="$(CURDIR)/.venv/build/bin:$$PATH"
 NEXTEST := cargo nextest run --cargo-quiet
@@ -87,8 +87,8 @@ mutants: cargo-mutants ## Break the core in each small way; some test must notic
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
 bless: ## Write docs/errors.md, failures.md, permissions.md, events/, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test core -- cases:: columns:: errors:: events:: failures::
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test setup --test docs -- command_line:: connect:: permissions:: preflight::
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test core -- cases:: columns:: events:: failures::
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test setup --test docs -- command_line:: connect:: errors:: permissions:: preflight::
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template
 	@echo "-- cargo fmt"

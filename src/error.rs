@@ -19,149 +19,118 @@ pub enum FixedBy {
     Hawser,
 }
 
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $fixed_by:ident, $next:literal;)*) => {
-        /// A stable error code.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Code { $($(#[$doc])* $name,)* }
+hawser_codes::codes! {
+    /// A stable error code.
+    pub enum Code { fixed_by: FixedBy }
 
-        impl Code {
-            /// Every code.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The code as people see it.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// Who can fix it.
-            pub fn fixed_by(self) -> FixedBy {
-                match self { $(Self::$name => FixedBy::$fixed_by,)* }
-            }
-
-            /// What to do next, one sentence.
-            pub fn next_step(self) -> &'static str {
-                match self { $(Self::$name => $next,)* }
-            }
-        }
-    };
-}
-
-codes! {
     /// The event is not one of CloudFormation's, or lacks a field.
-    EventInvalid = "EVENT_INVALID", Vendor,
+    EventInvalid = "EVENT_INVALID", FixedBy::Vendor,
         "Invoke this function only through a custom resource of a CloudFormation stack.";
     /// No response can be sent: the event holds no usable ResponseURL. Logged, never a stack event.
-    EventUnanswerable = "EVENT_UNANSWERABLE", Vendor,
+    EventUnanswerable = "EVENT_UNANSWERABLE", FixedBy::Vendor,
         "Invoke this function only through a custom resource of a CloudFormation stack; events/ holds examples.";
     /// The resource type is not one of Hawser's.
-    ResourceTypeUnknown = "RESOURCE_TYPE_UNKNOWN", Vendor,
+    ResourceTypeUnknown = "RESOURCE_TYPE_UNKNOWN", FixedBy::Vendor,
         "Use Custom::BillingExport or Custom::AccountConnection.";
     /// A property that must be given is missing.
-    PropertyMissing = "PROPERTY_MISSING", Vendor,
+    PropertyMissing = "PROPERTY_MISSING", FixedBy::Vendor,
         "Set the property in the template.";
     /// A property has a value that is not allowed.
-    PropertyInvalid = "PROPERTY_INVALID", Customer,
+    PropertyInvalid = "PROPERTY_INVALID", FixedBy::Customer,
         "Correct the value and create or update the stack again.";
     /// A property that Hawser does not know, usually a typo.
-    PropertyUnknown = "PROPERTY_UNKNOWN", Vendor,
+    PropertyUnknown = "PROPERTY_UNKNOWN", FixedBy::Vendor,
         "Remove the property or correct its name.";
     /// A property was changed that stays as it was at creation.
-    PropertyImmutable = "PROPERTY_IMMUTABLE", Customer,
+    PropertyImmutable = "PROPERTY_IMMUTABLE", FixedBy::Customer,
         "Keep the earlier value, or create a second stack with the new one.";
     /// The stack is in a partition that Hawser does not support.
-    PartitionUnsupported = "PARTITION_UNSUPPORTED", Customer,
+    PartitionUnsupported = "PARTITION_UNSUPPORTED", FixedBy::Customer,
         "Launch the stack in an account of the partition aws, aws-cn, aws-us-gov or aws-eusc.";
     /// The notice URL is not one that a notice may be sent to.
-    NoticeUrlRefused = "NOTICE_URL_REFUSED", Vendor,
+    NoticeUrlRefused = "NOTICE_URL_REFUSED", FixedBy::Vendor,
         "Set NoticeUrl to an https URL without user name, password or fragment.";
     /// AWS denied a call.
-    AwsAccessDenied = "AWS_ACCESS_DENIED", Customer,
+    AwsAccessDenied = "AWS_ACCESS_DENIED", FixedBy::Customer,
         "Allow the action for the handler's role: check its permissions boundary and whether the role was changed by hand.";
     /// An organization's service control policy denied a call (F-5).
-    AwsDeniedByScp = "AWS_DENIED_BY_SCP", Customer,
+    AwsDeniedByScp = "AWS_DENIED_BY_SCP", FixedBy::Customer,
         "Ask your organization's administrator to exempt the handler's role from the service control policy that denies this action.";
     /// AWS throttled a call until the tries were used up.
-    AwsThrottled = "AWS_THROTTLED", Aws,
+    AwsThrottled = "AWS_THROTTLED", FixedBy::Aws,
         "Wait a few minutes and try again.";
     /// AWS, or the way to it, failed until the tries were used up.
-    AwsUnavailable = "AWS_UNAVAILABLE", Aws,
+    AwsUnavailable = "AWS_UNAVAILABLE", FixedBy::Aws,
         "Check the AWS Health Dashboard and that the function can reach the internet, then try again.";
     /// AWS refused a call for another reason, which stands in the cause.
-    AwsRefused = "AWS_REFUSED", Hawser,
+    AwsRefused = "AWS_REFUSED", FixedBy::Hawser,
         "Look up the AWS error code; if the cause is not in your account, send this message to the vendor.";
     /// The account has as many reports as AWS allows.
-    BillingReportLimit = "BILLING_REPORT_LIMIT", Customer,
+    BillingReportLimit = "BILLING_REPORT_LIMIT", FixedBy::Customer,
         "Delete a report that is no longer needed, or set Reuse=WhenSuitable.";
     /// The account has as many Data Exports of this kind as AWS allows.
-    BillingExportQuota = "BILLING_EXPORT_QUOTA", Customer,
+    BillingExportQuota = "BILLING_EXPORT_QUOTA", FixedBy::Customer,
         "Delete an export that is no longer needed, set Reuse=WhenSuitable, or ask AWS to raise the quota.";
     /// The report or export that the customer names is not in the account.
-    BillingExportNotFound = "BILLING_EXPORT_NOT_FOUND", Customer,
+    BillingExportNotFound = "BILLING_EXPORT_NOT_FOUND", FixedBy::Customer,
         "Correct ExistingExport, or leave it empty.";
     /// The report, export or bucket that the customer names cannot serve.
-    BillingExportUnusable = "BILLING_EXPORT_UNUSABLE", Customer,
+    BillingExportUnusable = "BILLING_EXPORT_UNUSABLE", FixedBy::Customer,
         "Fix the problem described above, choose another export or bucket, or leave ExistingExport and ExistingBucket empty.";
     /// AWS offers no table for the asked kind, or none that a query can name.
-    BillingTableMissing = "BILLING_TABLE_MISSING", Customer,
+    BillingTableMissing = "BILLING_TABLE_MISSING", FixedBy::Customer,
         "Set Kind to CostAndUsageReport, or ask AWS why Data Exports does not offer the table to this account.";
     /// A report or an export with the derived name exists and is not this stack's.
-    BillingReportNotOurs = "BILLING_REPORT_NOT_OURS", Customer,
+    BillingReportNotOurs = "BILLING_REPORT_NOT_OURS", FixedBy::Customer,
         "Delete that report or export, or restore its hawser tags, then try again.";
     /// The report service does not accept the bucket (F-16).
-    BillingBucketRejected = "BILLING_BUCKET_REJECTED", Customer,
+    BillingBucketRejected = "BILLING_BUCKET_REJECTED", FixedBy::Customer,
         "Check whether a policy of your organization changes bucket policies or blocks service principals, then try again.";
     /// A bucket with the derived name exists and is not this stack's.
-    BillingBucketNotOurs = "BILLING_BUCKET_NOT_OURS", Customer,
+    BillingBucketNotOurs = "BILLING_BUCKET_NOT_OURS", FixedBy::Customer,
         "Create the stack again under another name; the bucket name is derived from the stack.";
     /// The bucket's policy cannot be merged with.
-    BucketPolicyUnmergeable = "BUCKET_POLICY_UNMERGEABLE", Customer,
+    BucketPolicyUnmergeable = "BUCKET_POLICY_UNMERGEABLE", FixedBy::Customer,
         "Shorten or correct the bucket's policy, then try again.";
     /// AWS could not deliver billing data, or will not be able to. Reported by the delivery check.
-    BillingDeliveryFailed = "BILLING_DELIVERY_FAILED", Customer,
+    BillingDeliveryFailed = "BILLING_DELIVERY_FAILED", FixedBy::Customer,
         "Restore the bucket and its policy; if this stack created them, update the stack with a new value of BillingRepair.";
     /// The billing export was removed. Reported by the delivery check.
-    BillingExportGone = "BILLING_EXPORT_GONE", Customer,
+    BillingExportGone = "BILLING_EXPORT_GONE", FixedBy::Customer,
         "Update the stack with a new value of BillingRepair to create another one.";
     /// Billing data are late. Reported by the delivery check.
-    BillingDataLate = "BILLING_DATA_LATE", Aws,
+    BillingDataLate = "BILLING_DATA_LATE", FixedBy::Aws,
         "Wait a day; if no data arrives, ask AWS Support why the export is not delivered.";
     /// What a manifest names is not in the bucket, or the manifest cannot be read. Reported by the delivery check.
-    BillingDataMissing = "BILLING_DATA_MISSING", Customer,
+    BillingDataMissing = "BILLING_DATA_MISSING", FixedBy::Customer,
         "Check whether a lifecycle rule or a person deletes billing data from the bucket; the next delivery restores the current month.";
     /// The function has no credentials to sign the proof of identity with.
-    CredentialsMissing = "CREDENTIALS_MISSING", Hawser,
+    CredentialsMissing = "CREDENTIALS_MISSING", FixedBy::Hawser,
         "Run the handler with the credentials of its role, as Lambda does.";
     /// The vendor refused the connection; the cause holds its own words.
-    VendorRefused = "VENDOR_REFUSED", Customer,
+    VendorRefused = "VENDOR_REFUSED", FixedBy::Customer,
         "Follow the vendor's instructions, or start again from the vendor's launch link.";
     /// The vendor could not be reached until the tries were used up.
-    VendorUnreachable = "VENDOR_UNREACHABLE", Vendor,
+    VendorUnreachable = "VENDOR_UNREACHABLE", FixedBy::Vendor,
         "Try again later; if the problem persists, contact the vendor.";
     /// The vendor's address answered with a redirect, which is never followed.
-    VendorRedirected = "VENDOR_REDIRECTED", Vendor,
+    VendorRedirected = "VENDOR_REDIRECTED", FixedBy::Vendor,
         "Set NoticeUrl to the final address.";
     /// What would be returned does not fit CloudFormation's 4,096 bytes.
-    ResponseTooLarge = "RESPONSE_TOO_LARGE", Hawser,
+    ResponseTooLarge = "RESPONSE_TOO_LARGE", FixedBy::Hawser,
         "Shorten the names in the stack; if they are short, report it to the vendor.";
     /// A repetition of an old Delete: the stack has the thing and keeps it.
-    RequestOutdated = "REQUEST_OUTDATED", Aws,
+    RequestOutdated = "REQUEST_OUTDATED", FixedBy::Aws,
         "Nothing was removed; if you are deleting this stack, delete it again.";
     /// The work was not done in time.
-    DeadlineExceeded = "DEADLINE_EXCEEDED", Aws,
+    DeadlineExceeded = "DEADLINE_EXCEEDED", FixedBy::Aws,
         "Try again; if the problem persists, check that the function can reach the internet.";
     /// A defect in Hawser.
-    Internal = "INTERNAL", Hawser,
+    Internal = "INTERNAL", FixedBy::Hawser,
         "Report it to the vendor with the request id of this event.";
     /// The response could not be uploaded. Logged, never a stack event; Lambda delivers the event again.
-    ResponseUndelivered = "RESPONSE_UNDELIVERED", Aws,
+    ResponseUndelivered = "RESPONSE_UNDELIVERED", FixedBy::Aws,
         "Check that the function can reach Amazon S3; CloudFormation waits until ServiceTimeout.";
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// One failure: its code, its cause in one sentence, and AWS's request id where there is one.

@@ -28,7 +28,10 @@ use hawser::{
 };
 use serde_json::Value;
 
-use crate::template::{ResolveContext, Resolved, Template, TemplateError};
+use crate::{
+    error::{CommandCode, CommandError},
+    template::{ResolveContext, Resolved, Template},
+};
 
 pub mod access;
 mod caller;
@@ -36,14 +39,11 @@ pub mod events;
 pub mod fake_iam;
 pub mod iam;
 mod plan;
-mod refusal;
 pub mod sdk;
 pub mod stackless;
 
 pub use caller::{Caller, CallerKind};
 pub use plan::{ConnectionPlan, ConnectionResult};
-pub use refusal::CommandError;
-pub(crate) use refusal::command_error;
 
 use access::{Change, DesiredAccess, ExistingAccess, TAG_NAME_PREFIX, TAG_NOTIFIED};
 use events::{BILLING, NOTICE, SyntheticEvent};
@@ -94,7 +94,7 @@ impl ConnectRequest {
 
     /// The template for this connection. Names and ARNs of role and policies are known before they are made; of billing data
     /// what the handler answered.
-    fn resolve(&self, stack: &StackId, attributes: &BTreeMap<String, String>) -> Result<Resolved, TemplateError> {
+    fn resolve(&self, stack: &StackId, attributes: &BTreeMap<String, String>) -> Result<Resolved, CommandError> {
         let mut context = ResolveContext {
             parameters: self.parameters.clone(),
             account_id: stack.account.as_str().to_owned(),
@@ -140,7 +140,7 @@ impl ConnectRequest {
             CallerKind::Root | CallerKind::Other => {
                 let cause =
                     format!("you are `{}`, and vendors accept a proof of identity from a role or a user only", self.caller.arn);
-                Err(command_error("CONNECT_CALLER", cause, "Use the credentials of a role or of an IAM user."))
+                Err(CommandError::new(CommandCode::ConnectCaller, cause))
             }
         }
     }
@@ -149,11 +149,11 @@ impl ConnectRequest {
     fn require_launch_token(&self) -> Result<(), CommandError> {
         if self.parameter("ExternalId").is_empty() {
             let cause = "`ExternalId` is empty, and there is no stack to generate one".to_owned();
-            return Err(command_error("CONNECT_EXTERNAL_ID", cause, "Give the external id that the vendor issued."));
+            return Err(CommandError::new(CommandCode::ConnectExternalId, cause));
         }
         if self.parameter("LaunchToken").parse::<LaunchToken>().is_err() {
             let cause = "the launch token is missing or malformed".to_owned();
-            return Err(command_error("CONNECT_TOKEN", cause, "Pass it with --launch-token-file or HAWSER_LAUNCH_TOKEN."));
+            return Err(CommandError::new(CommandCode::ConnectToken, cause));
         }
         Ok(())
     }
@@ -349,7 +349,7 @@ impl<'a> StacklessConnection<'a> {
         for name in names {
             if self.iam.role(name).await?.is_none() {
                 let cause = format!("this account has no role `{name}`");
-                return Err(command_error("CONNECT_ROLE_MISSING", cause, "Correct ExistingRoleName, or leave it empty."));
+                return Err(CommandError::new(CommandCode::ConnectRoleMissing, cause));
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    common::{Output, help, out},
+    common::{Output, help, print_json},
     connect, disconnect, guide, link, plan, policies, preflight, profiles, script, template, terraform, trust,
 };
 
@@ -17,6 +17,9 @@ use commands::{
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Output format.
+    #[arg(long, global = true, display_order = 100, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 /// Each way to connect, and what is worth a look before. A new command is a module with `Arguments` and `run`.
@@ -61,36 +64,30 @@ enum Setup {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let (output, done) = match Arguments::parse().command {
-        Command::Plan(arguments) => (arguments.output, plan::run(arguments).await),
+    let Arguments { command, output } = Arguments::parse();
+    let done = match command {
+        Command::Plan(arguments) => plan::run(&arguments, output).await,
         Command::Setup(method) => match method {
-            Setup::Link(arguments) => (arguments.output, link::run(arguments)),
-            Setup::Policies(arguments) => (arguments.output, policies::run(arguments)),
-            Setup::Trust(arguments) => (arguments.output, trust::run(arguments)),
-            Setup::Script(arguments) => (arguments.output, script::run(arguments)),
-            Setup::Terraform(arguments) => (arguments.output, terraform::run(arguments)),
-            Setup::Guide(arguments) => (arguments.output, guide::run(arguments)),
+            Setup::Link(arguments) => link::run(&arguments, output),
+            Setup::Policies(arguments) => policies::run(&arguments, output),
+            Setup::Trust(arguments) => trust::run(&arguments, output),
+            Setup::Script(arguments) => script::run(arguments, output),
+            Setup::Terraform(arguments) => terraform::run(&arguments, output),
+            Setup::Guide(arguments) => guide::run(&arguments, output),
         },
-        Command::Template(arguments) => (arguments.output, template::run(arguments)),
-        Command::Profiles(arguments) => (arguments.output, profiles::run(arguments)),
-        Command::Preflight(arguments) => {
-            let output = arguments.output;
-            match preflight::run(arguments).await {
-                Ok(exit) => return exit,
-                Err(stop) => (output, Err(stop)),
-            }
-        }
-        Command::Connect(arguments) => (arguments.output, connect::run(arguments).await),
-        Command::Disconnect(arguments) => (arguments.output, disconnect::run(arguments).await),
+        Command::Template(arguments) => template::run(&arguments, output),
+        Command::Profiles(arguments) => profiles::run(arguments, output),
+        Command::Preflight(arguments) => match preflight::run(arguments, output).await {
+            Ok(exit) => return exit,
+            Err(error) => Err(error),
+        },
+        Command::Connect(arguments) => connect::run(&arguments, output).await,
+        Command::Disconnect(arguments) => disconnect::run(&arguments, output).await,
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(stop) => {
-            match output {
-                Output::Text => eprintln!("error: {}", stop.message),
-                Output::Json => out!("{}\n", stop.json()),
-            }
-            stop.exit.into()
-        }
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    match output {
+        Output::Text => eprintln!("error: {error}"),
+        Output::Json => print_json(&serde_json::json!({ "code": error.code(), "reason": error.to_string() })),
     }
+    error.exit().into()
 }

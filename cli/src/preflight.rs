@@ -17,11 +17,12 @@ use needs::{Need, Phase};
 
 use crate::{
     connect::{
-        Caller, CallerKind, CommandError,
+        Caller, CallerKind,
         events::SyntheticEvent,
         iam::{Iam, Verdict},
         stackless::{NoProgress, StacklessAws},
     },
+    error::{CommandCode, CommandError, Exit},
     template::{ResolveContext, Resolved, Template},
 };
 use hawser::decide;
@@ -146,9 +147,7 @@ pub async fn check(inquiry: &PreflightRequest, ports: &Ports<'_>, iam: &dyn Iam)
         caller.partition, inquiry.region, caller.account, inquiry.stack_name
     )
     .parse()
-    .map_err(|_| {
-        crate::connect::command_error("STACK_NAME", format!("`{}` is not a valid stack name", inquiry.stack_name), "Correct it.")
-    })?;
+    .map_err(|_| CommandError::new(CommandCode::StackName, format!("`{}` is not a valid stack name", inquiry.stack_name)))?;
     let resolved = resolve(inquiry, &stack)?;
     let aws = StacklessAws::new(ports.cloud, Arc::new(NoProgress));
     let ports = Ports { cloud: &aws, stacks: &aws, ..*ports };
@@ -197,7 +196,7 @@ pub async fn check(inquiry: &PreflightRequest, ports: &Ports<'_>, iam: &dyn Iam)
 }
 
 fn resolve(inquiry: &PreflightRequest, stack: &StackId) -> Result<Resolved, CommandError> {
-    Ok(inquiry.template.resolve(&ResolveContext {
+    inquiry.template.resolve(&ResolveContext {
         parameters: inquiry.parameters.clone(),
         partial: true,
         account_id: stack.account.as_str().to_owned(),
@@ -206,7 +205,7 @@ fn resolve(inquiry: &PreflightRequest, stack: &StackId) -> Result<Resolved, Comm
         stack_name: inquiry.stack_name.clone(),
         stack_id: stack.as_str().to_owned(),
         ..ResolveContext::default()
-    })?)
+    })
 }
 
 impl Report {
@@ -235,7 +234,7 @@ impl Report {
                 self.decision = Some(run.decision);
                 self.steps = run.rounds.into_iter().flatten().collect();
             }
-            Err(failure) if CommandError::from(failure.clone()).is_aws_error() => {
+            Err(failure) if CommandError::from(failure.clone()).exit() == Exit::External => {
                 self.outcome = Outcome::CouldNotLook;
                 self.unknown.push(format!("what would be done about billing data: {failure}"));
             }
@@ -331,8 +330,8 @@ impl Report {
         }
         for quota in self.quotas.iter().filter(|quota| quota.is_exceeded()) {
             let Quota { of, there, adds, most } = quota;
-            let next = "choose fewer packs, remove unused ones, or ask AWS for a higher quota";
-            self.failures.push(format!("IAM_QUOTA: {there} {of} and {adds} more exceed AWS's quota of {most}; {next}"));
+            let cause = format!("{there} {of} and {adds} more exceed AWS's quota of {most}");
+            self.failures.push(CommandError::new(CommandCode::IamQuota, cause).to_string());
         }
     }
 

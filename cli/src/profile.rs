@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+
+use crate::error::{CommandCode, CommandError};
 
 /// The profiles that Hawser comes with, in the order in which they are listed.
 const EMBEDDED: [(&str, &str); 6] = [
@@ -43,32 +44,7 @@ pub struct Texts {
     pub never: String,
 }
 
-/// Why a profile cannot be had.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ProfileError {
-    /// No profile of this name.
-    #[error("PROFILE_UNKNOWN: there is no profile `{name}`; there are {}, or give the path of a file that ends in `.toml`", Profile::names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))]
-    Unknown { name: String },
-    /// A text that is no profile.
-    #[error("PROFILE_INVALID: {0}")]
-    Invalid(String),
-}
-
-impl ProfileError {
-    /// The stable code with which the message begins.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Unknown { .. } => "PROFILE_UNKNOWN",
-            Self::Invalid(_) => "PROFILE_INVALID",
-        }
-    }
-}
-
 impl Profile {
-    fn names() -> impl Iterator<Item = &'static str> {
-        EMBEDDED.into_iter().map(|(name, _)| name)
-    }
-
     /// The profiles that Hawser comes with.
     pub fn all() -> Vec<Self> {
         #[expect(clippy::expect_used, reason = "they are part of the program, and a test reads each")]
@@ -78,19 +54,19 @@ impl Profile {
     /// A profile that Hawser comes with, by its name.
     ///
     /// # Errors
-    /// [`ProfileError::Unknown`], which names those there are.
-    pub fn find(name: &str) -> Result<Self, ProfileError> {
-        Self::all()
-            .into_iter()
-            .find(|profile| profile.name == name)
-            .ok_or_else(|| ProfileError::Unknown { name: name.to_owned() })
+    /// [`CommandCode::ProfileUnknown`], which names those there are.
+    pub fn find(name: &str) -> Result<Self, CommandError> {
+        Self::all().into_iter().find(|profile| profile.name == name).ok_or_else(|| {
+            let names = EMBEDDED.map(|(name, _)| name).join("`, `");
+            CommandError::new(CommandCode::ProfileUnknown, format!("there is no profile `{name}`; there are `{names}`"))
+        })
     }
 
     /// Reads a profile.
     ///
     /// # Errors
-    /// [`ProfileError::Invalid`], which names the line.
-    pub fn read(text: &str) -> Result<Self, ProfileError> {
-        toml::from_str(text).map_err(|why| ProfileError::Invalid(why.to_string().trim_end().to_owned()))
+    /// [`CommandCode::ProfileInvalid`], which names the line.
+    pub fn read(text: &str) -> Result<Self, CommandError> {
+        toml::from_str(text).map_err(|why| CommandError::new(CommandCode::ProfileInvalid, why.to_string().trim_end()))
     }
 }

@@ -15,106 +15,11 @@ use hawser::{
     billing::DATA_ROOT,
     names::{AccountId, Partition, Region},
 };
-use thiserror::Error;
 
-use crate::template::{ResolveContext, Template, TemplateError};
-
-/// Why a way is not open with these values.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum SetupError {
-    /// What the template refuses.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// What this way needs and was not given.
-    #[error("PARAMETER_MISSING: {method} needs `{name}`; pass it with --set {name}=VALUE")]
-    Missing { name: String, method: String },
-    /// An external id is what keeps other customers of the vendor's out (confused deputy), so it is never left out.
-    #[error(
-        "EXTERNAL_ID_EMPTY: `ExternalId` is empty and there is no stack to generate one; without it any other customer of the vendor could be given access to this account; pass the one that the vendor issued for this customer with --set ExternalId=VALUE"
-    )]
-    ExternalIdEmpty,
-    /// Launch links drop such parameters without a word.
-    #[error(
-        "LINK_PARAMETER_HIDDEN: `{0}` is a NoEcho parameter, and launch links drop those silently; leave it out and enter it in the console"
-    )]
-    LinkHidden(String),
-    /// A template address that the console would refuse.
-    #[error("LINK_TEMPLATE_URL: `{url}` {why}")]
-    LinkTemplateUrl {
-        /// As it was given.
-        url: String,
-        /// The end of the sentence.
-        why: String,
-    },
-    /// A stack name that CloudFormation would refuse.
-    #[error("LINK_STACK_NAME: `{0}` must begin with a letter and have up to 128 letters, digits and hyphens")]
-    LinkStackName(String),
-    /// A link that browsers and mail programs cut.
-    #[error(
-        "LINK_TOO_LONG: the link has {bytes} bytes and at most {max} go through browsers and mail unharmed; leave out parameters that have their defaults, or put the longest into the defaults of the template that you publish"
-    )]
-    LinkTooLong { bytes: usize, max: usize },
-    /// A document, or one statement of it, that IAM would refuse.
-    #[error(
-        "POLICY_TOO_LARGE: {what} has {characters} characters without white space and IAM allows {max}; choose fewer packs, or ReadOnly"
-    )]
-    PolicyTooLarge { what: String, characters: usize, max: usize },
-    /// More managed policies than IAM attaches to one role or user.
-    #[error(
-        "MANAGED_POLICIES_LIMIT: these packs are {count} managed policies and a role or user takes {max}; choose fewer packs, or ask AWS for a higher quota (up to 20) and say so with --managed-policies-quota N"
-    )]
-    TooManyPolicies {
-        count: usize,
-        /// How many are allowed.
-        max: usize,
-    },
-    #[error("NO_PACKS: no pack is enabled, so there is nothing to grant; set one, such as --set PackBilling=ReadOnly")]
-    NoPacks,
-    /// A bucket that S3 would not have.
-    #[error("BUCKET_INVALID: {0}")]
-    Bucket(String),
-    /// A name that not every new thing could begin with.
-    #[error("NAME_INVALID: `{0}` must begin with a letter and have up to {NAME_BYTES_MAX} letters, digits and hyphens")]
-    Name(String),
-    /// What the template can and this way cannot.
-    #[error("UNSUPPORTED_HERE: {0}")]
-    UnsupportedHere(String),
-}
-
-impl SetupError {
-    /// The stable code with which the message begins.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Template(error) => error.code(),
-            Self::Missing { .. } => "PARAMETER_MISSING",
-            Self::ExternalIdEmpty => "EXTERNAL_ID_EMPTY",
-            Self::LinkHidden(_) => "LINK_PARAMETER_HIDDEN",
-            Self::LinkTemplateUrl { .. } => "LINK_TEMPLATE_URL",
-            Self::LinkStackName(_) => "LINK_STACK_NAME",
-            Self::LinkTooLong { .. } => "LINK_TOO_LONG",
-            Self::PolicyTooLarge { .. } => "POLICY_TOO_LARGE",
-            Self::TooManyPolicies { .. } => "MANAGED_POLICIES_LIMIT",
-            Self::NoPacks => "NO_PACKS",
-            Self::Bucket(_) => "BUCKET_INVALID",
-            Self::Name(_) => "NAME_INVALID",
-            Self::UnsupportedHere(_) => "UNSUPPORTED_HERE",
-        }
-    }
-
-    /// Whether the command line is wrong, rather than refused by a rule.
-    pub fn is_usage(&self) -> bool {
-        match self {
-            Self::Template(error) => !matches!(error, TemplateError::RuleFailed { .. } | TemplateError::Invalid(_)),
-            Self::Name(_)
-            | Self::Missing { .. }
-            | Self::LinkTemplateUrl { .. }
-            | Self::LinkStackName(_)
-            | Self::NoPacks
-            | Self::Bucket(_) => true,
-            _ => false,
-        }
-    }
-}
+use crate::{
+    error::{CommandCode, CommandError},
+    template::{ResolveContext, Template},
+};
 
 /// The account that is being connected.
 #[derive(Debug, Clone)]
@@ -132,12 +37,13 @@ impl SetupTarget {
     /// The account with this id, in the partition of a Region.
     ///
     /// # Errors
-    /// [`SetupError::Name`].
-    pub fn new(account: &AccountId, region: &Region, name: &str) -> Result<Self, SetupError> {
+    /// [`CommandCode::NameInvalid`].
+    pub fn new(account: &AccountId, region: &Region, name: &str) -> Result<Self, CommandError> {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         if !name.starts_with(|first: char| first.is_ascii_alphabetic()) || !name.bytes().all(legal) || name.len() > NAME_BYTES_MAX
         {
-            return Err(SetupError::Name(name.to_owned()));
+            let cause = format!("`{name}` must begin with a letter and have up to {NAME_BYTES_MAX} letters, digits and hyphens");
+            return Err(CommandError::new(CommandCode::NameInvalid, cause));
         }
         let partition = Partition::of_region(region.as_str());
         Ok(Self { account: account.to_string(), partition, region: region.to_string(), name: name.to_owned() })
@@ -160,19 +66,18 @@ impl BillingLocation {
     /// A bucket, a prefix in it (empty for the whole bucket) and the ARN of the key that it encrypts with.
     ///
     /// # Errors
-    /// [`SetupError::Bucket`] for what S3 or IAM would not take.
-    pub fn new(bucket: &str, prefix: &str, kms_key: Option<&str>) -> Result<Self, SetupError> {
+    /// [`CommandCode::BucketInvalid`] for what S3 or IAM would not take.
+    pub fn new(bucket: &str, prefix: &str, kms_key: Option<&str>) -> Result<Self, CommandError> {
+        let invalid = |cause: String| Err(CommandError::new(CommandCode::BucketInvalid, cause));
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
         if !BUCKET_BYTES.contains(&bucket.len()) || !bucket.bytes().all(legal) {
-            return Err(SetupError::Bucket(format!("`{bucket}` is not a valid bucket name")));
+            return invalid(format!("`{bucket}` is not a valid bucket name"));
         }
         if prefix.contains(['"', '\\', '$']) || prefix.chars().any(char::is_control) {
-            return Err(SetupError::Bucket(format!("`{prefix}` contains characters that cannot be used in a policy")));
+            return invalid(format!("`{prefix}` contains characters that cannot be used in a policy"));
         }
         if let Some(key) = kms_key.filter(|key| !key.starts_with("arn:") || !key.contains(":key/")) {
-            return Err(SetupError::Bucket(format!(
-                "`{key}` is not the ARN of a key; IAM policies name a key by its ARN, not by its alias"
-            )));
+            return invalid(format!("`{key}` is not the ARN of a key; IAM policies name a key by its ARN, not by its alias"));
         }
         let prefix = prefix.trim_matches('/').to_owned();
         Ok(Self { bucket: bucket.to_owned(), prefix, kms_key: kms_key.map(str::to_owned) })
@@ -272,6 +177,7 @@ pub(crate) fn needed(
     parameters: &BTreeMap<String, String>,
     name: &str,
     method: &str,
-) -> Result<String, SetupError> {
-    value(template, parameters, name).ok_or_else(|| SetupError::Missing { name: name.to_owned(), method: method.to_owned() })
+) -> Result<String, CommandError> {
+    value(template, parameters, name)
+        .ok_or_else(|| CommandError::new(CommandCode::ParameterMissing, format!("{method} needs `{name}`")))
 }

@@ -11,7 +11,6 @@ mod cases;
 mod columns;
 mod connection;
 mod corpus;
-mod errors;
 mod events;
 mod events_of_any_shape;
 mod exhaustive;

@@ -5,15 +5,18 @@ use std::{
     fmt::Display,
     fs,
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 use clap::{Args, ValueEnum};
 use hawser::names::{AccountId, Region};
 use hawser_cli::{
-    profile::{Profile, ProfileError},
-    setup::{BillingLocation, SetupError, SetupTarget, json},
-    template::{Template, TemplateError},
+    error::{CommandCode, CommandError},
+    profile::Profile,
+    setup::{
+        BillingLocation, SetupTarget, json,
+        policies::{MANAGED_POLICIES_MAX, MANAGED_POLICIES_QUOTA_MAX},
+    },
+    template::Template,
 };
 use serde_json::Value;
 
@@ -44,73 +47,6 @@ pub(crate) enum Output {
     Json,
 }
 
-/// The exit codes besides 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// A file that cannot be read or written, or AWS.
-    External = 1,
-    /// The command line is wrong.
-    Usage = 2,
-    /// The stack would fail, or a rule refuses this.
-    Refused = 3,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
-
-/// Why a command did not do what it was asked. Printed once, in `main`.
-#[derive(Debug)]
-pub(crate) struct Abort {
-    pub(crate) exit: Exit,
-    /// Stable, for programs.
-    pub(crate) code: String,
-    /// For people; begins with the code, or with none where a file is to blame.
-    pub(crate) message: String,
-}
-
-impl Abort {
-    pub(crate) fn new(exit: Exit, code: &str, why: impl Display) -> Self {
-        Self { exit, code: code.to_owned(), message: format!("{code}: {why}") }
-    }
-
-    /// A file that could not be read or written, or is not what it should be.
-    pub(crate) fn file(why: impl Display) -> Self {
-        Self { exit: Exit::External, code: "FILE".to_owned(), message: why.to_string() }
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::json!({ "code": self.code, "reason": self.message })
-    }
-}
-
-impl From<TemplateError> for Abort {
-    fn from(error: TemplateError) -> Self {
-        let exit = match error {
-            TemplateError::Invalid(_) => Exit::External,
-            TemplateError::RuleFailed { .. } => Exit::Refused,
-            _ => Exit::Usage,
-        };
-        Self { exit, code: error.code().to_owned(), message: error.to_string() }
-    }
-}
-
-impl From<ProfileError> for Abort {
-    fn from(error: ProfileError) -> Self {
-        let exit = if matches!(error, ProfileError::Unknown { .. }) { Exit::Usage } else { Exit::External };
-        Self { exit, code: error.code().to_owned(), message: error.to_string() }
-    }
-}
-
-impl From<SetupError> for Abort {
-    fn from(error: SetupError) -> Self {
-        let exit = if error.is_usage() { Exit::Usage } else { Exit::Refused };
-        Self { exit, code: error.code().to_owned(), message: error.to_string() }
-    }
-}
-
 /// Which parameters the stack, or what takes its place, is made with.
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
@@ -128,17 +64,17 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 impl Settings {
-    pub(crate) fn profile(&self) -> Result<Option<Profile>, Abort> {
+    pub(crate) fn profile(&self) -> Result<Option<Profile>, CommandError> {
         let Some(name) = &self.profile else { return Ok(None) };
         if name.ends_with(".toml") {
-            let in_file = |error: ProfileError| Abort { message: format!("{error}\n  in `{name}`"), ..Abort::from(error) };
-            return Profile::read(&read_text(Path::new(name))?).map(Some).map_err(in_file);
+            let profile = Profile::read(&read_text(Path::new(name))?);
+            return profile.map(Some).map_err(|error| error.with_line(format!("in `{name}`")));
         }
         Ok(Some(Profile::find(name)?))
     }
 
     /// The profile's parameters and those of `--set` over them, each checked against the template.
-    pub(crate) fn parameters(&self, template: &Template) -> Result<BTreeMap<String, String>, Abort> {
+    pub(crate) fn parameters(&self, template: &Template) -> Result<BTreeMap<String, String>, CommandError> {
         let mut parameters = self.profile()?.map(|profile| profile.parameters).unwrap_or_default();
         parameters.extend(self.set.iter().cloned());
         template.check(&parameters)?;
@@ -161,8 +97,8 @@ pub(crate) struct TargetArguments {
 }
 
 impl TargetArguments {
-    pub(crate) fn target(&self) -> Result<SetupTarget, Abort> {
-        Ok(SetupTarget::new(&self.account, &self.region, &self.name)?)
+    pub(crate) fn target(&self) -> Result<SetupTarget, CommandError> {
+        SetupTarget::new(&self.account, &self.region, &self.name)
     }
 }
 
@@ -181,25 +117,75 @@ pub(crate) struct BillingArguments {
 }
 
 impl BillingArguments {
-    pub(crate) fn location(&self) -> Result<Option<BillingLocation>, Abort> {
+    pub(crate) fn location(&self) -> Result<Option<BillingLocation>, CommandError> {
         let Some(bucket) = &self.bucket else { return Ok(None) };
         let prefix = self.prefix.as_deref().unwrap_or_default();
         Ok(Some(BillingLocation::new(bucket, prefix, self.kms_key.as_deref())?))
     }
 }
 
-pub(crate) fn read_text(path: &Path) -> Result<String, Abort> {
-    fs::read_to_string(path).map_err(|why| Abort::file(format!("could not read `{}`: {why}", path.display())))
+/// What the texts that create a role or a user are made of.
+#[derive(Debug, Args)]
+pub(crate) struct SetupArguments {
+    #[command(flatten)]
+    target: TargetArguments,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    #[command(flatten)]
+    billing: BillingArguments,
+    /// How many managed policies a role or user of this account takes.
+    #[arg(long, value_name = "N", default_value_t = MANAGED_POLICIES_MAX as u64,
+        value_parser = clap::value_parser!(u64).range(1..=MANAGED_POLICIES_QUOTA_MAX as u64))]
+    managed_policies_quota: u64,
+}
+
+/// The same, read.
+pub(crate) struct SetupInput {
+    pub(crate) template: Template,
+    pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) target: SetupTarget,
+    pub(crate) billing: Option<BillingLocation>,
+    pub(crate) quota: usize,
+}
+
+impl SetupArguments {
+    pub(crate) fn read(&self) -> Result<SetupInput, CommandError> {
+        let template = Template::ours();
+        Ok(SetupInput {
+            parameters: self.settings.parameters(&template)?,
+            template,
+            target: self.target.target()?,
+            billing: self.billing.location()?,
+            quota: usize::try_from(self.managed_policies_quota).unwrap_or(MANAGED_POLICIES_MAX),
+        })
+    }
+}
+
+/// A file that could not be read or written, or is not what it should be.
+pub(crate) fn file_error(why: impl Display) -> CommandError {
+    CommandError::new(CommandCode::File, why)
+}
+
+/// One text: as it is for people, under a name for programs.
+pub(crate) fn print_text(name: &str, text: &str, output: Output) {
+    match output {
+        Output::Text => out!("{text}"),
+        Output::Json => print_json(&serde_json::json!({ name: text })),
+    }
+}
+
+pub(crate) fn read_text(path: &Path) -> Result<String, CommandError> {
+    fs::read_to_string(path).map_err(|why| file_error(format!("could not read `{}`: {why}", path.display())))
 }
 
 /// Writes files into a folder, which is made if it is not there, and returns their paths.
-pub(crate) fn write_files(folder: &Path, files: &[(String, String)]) -> Result<Vec<PathBuf>, Abort> {
-    let command_error = |path: &Path, why: std::io::Error| Abort::file(format!("could not write `{}`: {why}", path.display()));
+pub(crate) fn write_files(folder: &Path, files: &[(String, String)]) -> Result<Vec<PathBuf>, CommandError> {
+    let failed = |path: &Path, why: std::io::Error| file_error(format!("could not write `{}`: {why}", path.display()));
     let write = |(name, text): &(String, String)| {
         let path = folder.join(name);
-        fs::write(&path, text).map_err(|why| command_error(&path, why)).map(|()| path)
+        fs::write(&path, text).map_err(|why| failed(&path, why)).map(|()| path)
     };
-    fs::create_dir_all(folder).map_err(|why| command_error(folder, why))?;
+    fs::create_dir_all(folder).map_err(|why| failed(folder, why))?;
     files.iter().map(write).collect()
 }
 

@@ -2,9 +2,9 @@
 
 use clap::Args;
 use hawser::names::Region;
-use hawser_cli::{setup::link, template::Template};
+use hawser_cli::{error::CommandError, setup::link, template::Template};
 
-use crate::commands::common::{Abort, Output, Settings, help, out};
+use crate::commands::common::{Output, Settings, help, out};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -22,16 +22,13 @@ pub(crate) struct Arguments {
     stack_name: String,
     #[command(flatten)]
     settings: Settings,
-    /// Output format.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandError> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
     let link = link::link(&template, &arguments.template_url, &arguments.region, &arguments.stack_name, &parameters)?;
-    match arguments.output {
+    match output {
         Output::Json => out!("{}\n", serde_json::to_string_pretty(&link).unwrap_or_default()),
         Output::Text => {
             out!("Launch link ({} of at most {} bytes):\n\n{}\n\n", link.bytes, link.bytes_max, link.url);

@@ -1,4 +1,4 @@
-//! What the commands have in common that run with a person's own credentials.
+//! What the commands have in common that run with a person's own credentials: `connect` and `disconnect` are one run.
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -9,14 +9,23 @@ use std::{
 use clap::Args;
 use hawser::names::Region;
 use hawser_cli::{
-    connect::{CommandError, ConnectRequest, ConnectionPlan, sdk::CallerSession, stackless::Progress},
+    connect::{
+        ConnectRequest, StacklessConnection,
+        sdk::CallerSession,
+        stackless::{Progress, StacklessAws},
+    },
+    error::{CommandCode, CommandError},
     template::Template,
 };
+use serde_json::json;
 
-use crate::commands::common::{Abort, Exit, Output, Settings, out, read_text};
+use crate::commands::common::{Output, Settings, out, print_json, read_text};
 
 /// Holds the launch token where there is no file of it.
 const TOKEN_VARIABLE: &str = "HAWSER_LAUNCH_TOKEN";
+
+/// What a stack has and this has not.
+const NO_DELIVERY_CHECK: &str = "There is no function in this account, so the vendor is not told whether billing data arrives.";
 
 /// Whose credentials, and where.
 #[derive(Debug, Args)]
@@ -30,21 +39,96 @@ pub(crate) struct CredentialArguments {
 }
 
 impl CredentialArguments {
-    pub(crate) async fn find(&self) -> Result<CallerSession, Abort> {
-        Ok(CallerSession::find(self.aws_profile.as_deref(), self.region.as_ref().map(Region::as_str)).await?)
+    pub(crate) async fn find(&self) -> Result<CallerSession, CommandError> {
+        CallerSession::find(self.aws_profile.as_deref(), self.region.as_ref().map(Region::as_str)).await
     }
 }
 
-/// The launch token, which no argument ever holds: other users of a machine see each other's.
+/// A quota that AWS may have raised.
 #[derive(Debug, Args)]
-pub(crate) struct TokenArguments {
+pub(crate) struct QuotaArguments {
+    /// How many managed policies AWS allows on a role of this account, where it was asked to allow more than 10.
+    #[arg(long, value_name = "N")]
+    pub(crate) managed_policies_quota: Option<u64>,
+}
+
+/// Which connection, and with whose word.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectionArguments {
+    #[command(flatten)]
+    settings: Settings,
+    // No argument holds the token itself: other users of a machine see each other's.
     /// A file that holds the launch token of the vendor's launch link; otherwise HAWSER_LAUNCH_TOKEN in the environment.
     #[arg(long, value_name = "FILE")]
     launch_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    person: CredentialArguments,
+    /// Do not ask for confirmation.
+    #[arg(long)]
+    yes: bool,
 }
 
-impl TokenArguments {
-    fn token(&self) -> Result<Option<String>, Abort> {
+/// What is done with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Connect,
+    Disconnect { notifies: bool },
+}
+
+/// A token that signs nothing, where nobody is told: the template wants one.
+const NO_TOKEN: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+impl ConnectionArguments {
+    /// Plans, asks for confirmation and does it.
+    pub(crate) async fn run(&self, action: Action, quota: Option<u64>, output: Output) -> Result<(), CommandError> {
+        if self.settings.set.iter().any(|(name, _)| name == "LaunchToken") {
+            let cause = "the launch token must not be an argument, which other users of this machine can see";
+            return Err(CommandError::new(CommandCode::TokenInArguments, cause));
+        }
+        let person = self.person.find().await?;
+        let request = self.request(&person, quota, action != Action::Disconnect { notifies: false })?;
+        let (printer, ports) = (Arc::new(ProgressPrinter(output)), person.ports());
+        let aws = StacklessAws::new(ports.cloud, printer.clone());
+        let connection = StacklessConnection::new(&request, ports, &aws, &person, &*printer)?;
+        let (command, plan) = match action {
+            Action::Connect => ("connect", connection.plan().await?),
+            Action::Disconnect { notifies } => ("disconnect", connection.plan_disconnect(notifies).await?),
+        };
+        printer.print(&plan.to_string());
+        let something = !plan.is_empty();
+        if something {
+            if action == Action::Connect {
+                printer.print(&format!("\n{NO_DELIVERY_CHECK}\n"));
+            }
+            self.confirm()?;
+            printer.print("\n");
+        }
+        let done = match action {
+            Action::Connect => connection.connect(&plan).await,
+            Action::Disconnect { .. } => connection.disconnect(&plan).await,
+        };
+        let done = match done {
+            Ok(done) => done,
+            Err(why) => return Err(interrupted(why, &connection.existing_resources().await, command)),
+        };
+        if output == Output::Json {
+            print_json(&json!({ "plan": plan, "done": done }));
+        } else if something {
+            match action {
+                Action::Connect => out!("\nconnected: the vendor can assume `{}`\n", done.role_arn),
+                Action::Disconnect { .. } => {
+                    out!("\ndisconnected: nothing of the connection is left except what the plan keeps\n");
+                }
+            }
+            if action == Action::Connect && !done.message.is_empty() {
+                out!("the vendor says: {}\n", done.message);
+            }
+            done.remarks.iter().for_each(|remark| out!("note: {remark}\n"));
+        }
+        Ok(())
+    }
+
+    fn token(&self) -> Result<Option<String>, CommandError> {
         #[expect(clippy::disallowed_methods, reason = "the command line reads the environment here")]
         let variable = || std::env::var(TOKEN_VARIABLE).ok();
         let text = match &self.launch_token_file {
@@ -53,60 +137,49 @@ impl TokenArguments {
         };
         Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
     }
-}
 
-/// Refuses a launch token among the arguments, before anything else is done.
-pub(crate) fn check_token_is_no_setting(settings: &Settings) -> Result<(), Abort> {
-    if !settings.set.iter().any(|(name, _)| name == "LaunchToken") {
-        return Ok(());
+    /// Gathers what is asked for; without a token if nobody is to be told.
+    fn request(&self, person: &CallerSession, quota: Option<u64>, notifies: bool) -> Result<ConnectRequest, CommandError> {
+        let template = Template::ours();
+        let mut parameters = self.settings.parameters(&template)?;
+        let token = if notifies { self.token()? } else { Some(NO_TOKEN.to_owned()) };
+        let token = token.ok_or_else(|| CommandError::new(CommandCode::ConnectToken, "there is no launch token"))?;
+        parameters.insert("LaunchToken".to_owned(), token);
+        template.check(&parameters)?;
+        Ok(ConnectRequest {
+            template,
+            parameters,
+            caller: person.caller().clone(),
+            region: person.region().clone(),
+            managed_policies_quota: quota,
+        })
     }
-    let why = "the launch token must not be an argument, which other users of this machine can see. Pass it with --launch-token-file or HAWSER_LAUNCH_TOKEN.";
-    Err(Abort::new(Exit::Usage, "TOKEN_IN_ARGUMENTS", why))
-}
 
-/// A token that signs nothing, where nobody is told: the template wants one.
-const NO_TOKEN: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
-/// Gathers what is asked for; without a token if nobody is to be told.
-pub(crate) fn connect_request(
-    settings: &Settings,
-    token: &TokenArguments,
-    person: &CallerSession,
-    quota: Option<u64>,
-    notifies: bool,
-) -> Result<ConnectRequest, Abort> {
-    let template = Template::ours();
-    let mut parameters = settings.parameters(&template)?;
-    let token = if notifies { token.token()? } else { Some(NO_TOKEN.to_owned()) };
-    match token {
-        Some(token) => {
-            parameters.insert("LaunchToken".to_owned(), token);
+    /// Asks whether to go on, unless that was answered with `--yes`.
+    fn confirm(&self) -> Result<(), CommandError> {
+        if self.yes {
+            return Ok(());
         }
-        None => {
-            let why = "there is no launch token. Pass it with --launch-token-file or HAWSER_LAUNCH_TOKEN.";
-            return Err(Abort::new(Exit::Usage, "CONNECT_TOKEN", why));
+        if !io::stdin().is_terminal() {
+            return Err(CommandError::new(CommandCode::ConfirmationMissing, "there is no terminal to ask for confirmation"));
         }
+        eprint!("\nContinue? [y/N] ");
+        let _ = io::stderr().flush();
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer);
+        if read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+            return Ok(());
+        }
+        Err(CommandError::new(CommandCode::Declined, "the plan was not confirmed"))
     }
-    template.check(&parameters)?;
-    Ok(ConnectRequest {
-        template,
-        parameters,
-        caller: person.caller().clone(),
-        region: person.region().clone(),
-        managed_policies_quota: quota,
-    })
 }
 
 /// Prints what was done, as it is done. Where programs read the output, people read the other one.
 #[derive(Debug)]
-pub(crate) struct ProgressPrinter(pub(crate) Output);
+struct ProgressPrinter(Output);
 
 impl ProgressPrinter {
-    pub(crate) fn new(output: Output) -> Arc<Self> {
-        Arc::new(Self(output))
-    }
-
-    pub(crate) fn print(&self, text: &str) {
+    fn print(&self, text: &str) {
         match self.0 {
             Output::Text => out!("{text}"),
             Output::Json => eprint!("{text}"),
@@ -120,50 +193,9 @@ impl Progress for ProgressPrinter {
     }
 }
 
-/// Asks whether to go on, unless that was answered with `--yes`.
-pub(crate) fn confirm(yes: bool) -> Result<(), Abort> {
-    if yes {
-        return Ok(());
-    }
-    if !io::stdin().is_terminal() {
-        let why = "there is no terminal to ask for confirmation. Read the plan, then pass --yes.";
-        return Err(Abort::new(Exit::Usage, "CONFIRMATION_MISSING", why));
-    }
-    eprint!("\nContinue? [y/N] ");
-    let _ = io::stderr().flush();
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    if read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
-        return Ok(());
-    }
-    Err(Abort::new(Exit::Refused, "DECLINED", "nothing was changed."))
-}
-
-/// Shows a plan; whether there is anything to do.
-pub(crate) fn show(plan: &ConnectionPlan, lines: &ProgressPrinter) -> bool {
-    lines.print(&plan.to_string());
-    !plan.is_empty()
-}
-
 /// A run that stopped half-way: what there is, and how to go on.
-pub(crate) fn interrupted(why: CommandError, there: &[String], command: &str) -> Abort {
-    let mut stop = Abort::from(why);
+fn interrupted(why: CommandError, there: &[String], command: &str) -> CommandError {
     let there = if there.is_empty() { "nothing of this connection is in the account".to_owned() } else { there.join(", ") };
-    stop.message = format!(
-        "{}\n  there is now: {there}\n  run `hawser {command}` again to continue, or `hawser disconnect` to remove it",
-        stop.message
-    );
-    stop
-}
-
-impl From<CommandError> for Abort {
-    fn from(refusal: CommandError) -> Self {
-        let exit = match &refusal {
-            CommandError::Template(error) => return Self::from(error.clone()),
-            _ if refusal.is_aws_error() => Exit::External,
-            _ if ["CONNECT_EXTERNAL_ID", "CONNECT_TOKEN", "REGION_ELSEWHERE"].contains(&refusal.code()) => Exit::Usage,
-            _ => Exit::Refused,
-        };
-        Self { exit, code: refusal.code().to_owned(), message: refusal.to_string() }
-    }
+    why.with_line(format!("there is now: {there}"))
+        .with_line(format!("run `hawser {command}` again to continue, or `hawser disconnect` to remove it"))
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hawser_cli::plan::dry_run;
+use hawser_cli::{error::CommandError, plan::dry_run};
 use hawser_sim::AccountFile;
 use serde::de::DeserializeOwned;
 
-use crate::commands::common::{Abort, Exit, Output, help, out, read_text};
+use crate::commands::common::{Output, file_error, help, out, read_text};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -20,27 +20,20 @@ pub(crate) struct Arguments {
     /// What the account looks like: its organization, reports and buckets.
     #[arg(long, value_name = "FILE")]
     account: PathBuf,
-    /// Output format.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Abort> {
+pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<(), CommandError> {
     let event: serde_json::Value = read(&arguments.event)?;
     let account: AccountFile = read(&arguments.account)?;
-    let run = dry_run(&event, account).await.map_err(|failure| Abort {
-        exit: Exit::Refused,
-        code: failure.code.as_str().to_owned(),
-        message: format!("the stack would fail\n  {failure}"),
-    })?;
-    match arguments.output {
+    let run = dry_run(&event, account).await?;
+    match output {
         Output::Text => out!("{run}"),
         Output::Json => out!("{}\n", serde_json::to_string_pretty(&run).unwrap_or_default()),
     }
     Ok(())
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Abort> {
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CommandError> {
     let text = read_text(path)?;
-    serde_json::from_str(&text).map_err(|why| Abort::file(format!("`{}` does not have the expected form: {why}", path.display())))
+    serde_json::from_str(&text).map_err(|why| file_error(format!("`{}` does not have the expected form: {why}", path.display())))
 }

@@ -4,17 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hawser_cli::{
+    error::CommandError,
     setup::{
         json,
-        policies::{
-            self, MANAGED_POLICIES_MAX, MANAGED_POLICIES_QUOTA_MAX, MANAGED_POLICY_CHARACTERS_MAX, ROLE_INLINE_CHARACTERS_MAX,
-        },
+        policies::{self, MANAGED_POLICY_CHARACTERS_MAX, ROLE_INLINE_CHARACTERS_MAX},
     },
-    template::Template,
 };
 use serde_json::{Value, json};
 
-use crate::commands::common::{Abort, BillingArguments, Output, Settings, TargetArguments, help, out, print_json, write_files};
+use crate::commands::common::{Output, SetupArguments, SetupInput, help, out, print_json, write_files};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -22,27 +20,16 @@ use crate::commands::common::{Abort, BillingArguments, Output, Settings, TargetA
 ))]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    target: TargetArguments,
-    #[command(flatten)]
-    settings: Settings,
-    #[command(flatten)]
-    billing: BillingArguments,
+    setup: SetupArguments,
     /// All packs in one document, or in as few as fit into managed policies of 6,144 characters.
     #[arg(long, conflicts_with = "inline")]
     combined: bool,
     /// All packs in one document for an inline policy, of which a role takes 10,240 characters in all.
     #[arg(long)]
     inline: bool,
-    /// How many managed policies a role of this account takes.
-    #[arg(long, value_name = "N", default_value_t = MANAGED_POLICIES_MAX as u64,
-        value_parser = clap::value_parser!(u64).range(1..=MANAGED_POLICIES_QUOTA_MAX as u64))]
-    managed_policies_quota: u64,
     /// Write a file for each document into this folder, instead of printing them.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// Output format.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
 /// A document under the name of its file, and what it is.
@@ -53,11 +40,8 @@ struct Printed {
     document: Value,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
-    let template = Template::ours();
-    let parameters = arguments.settings.parameters(&template)?;
-    let target = arguments.target.target()?;
-    let billing = arguments.billing.location()?;
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandError> {
+    let SetupInput { template, parameters, target, billing, quota } = arguments.setup.read()?;
     let grants = policies::grants(&template, &parameters, &target, billing.as_ref())?;
     let packs = &grants.packs;
     let managed: Vec<&String> = packs.iter().flat_map(|pack| &pack.managed_policies).collect();
@@ -65,7 +49,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
         let max = if arguments.inline { ROLE_INLINE_CHARACTERS_MAX } else { MANAGED_POLICY_CHARACTERS_MAX };
         let documents = if arguments.inline { vec![policies::inline(packs)?] } else { policies::combine(packs, max)? };
         let count = documents.len();
-        policies::check_attached(count + managed.len(), arguments.quota())?;
+        policies::check_attached(count + managed.len(), quota)?;
         let printed = |(number, document)| Printed {
             name: if count == 1 { "hawser.json".to_owned() } else { format!("hawser-{number}.json") },
             about: format!("document {number} of {count}"),
@@ -74,7 +58,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
         };
         (1..).zip(documents).map(printed).collect()
     } else {
-        policies::check_count(packs, arguments.quota())?;
+        policies::check_count(packs, quota)?;
         let printed = |pack: &policies::PackPolicy| Printed {
             name: format!("{}.json", pack.pack),
             about: format!("pack {} ({}): {}", pack.pack, pack.mode, pack.purpose),
@@ -104,7 +88,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
             documents.iter().map(|one| (one.name.clone(), format!("{}\n", json::pretty(&one.document)))).collect();
         files = write_files(folder, &texts)?;
     }
-    match arguments.output {
+    match output {
         Output::Json => {
             let of = |one: &Printed| {
                 json!({
@@ -133,10 +117,4 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
         }
     }
     Ok(())
-}
-
-impl Arguments {
-    fn quota(&self) -> usize {
-        usize::try_from(self.managed_policies_quota).unwrap_or(MANAGED_POLICIES_MAX)
-    }
 }

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hawser_cli::{
+    error::{CommandError, Exit},
     preflight::{Outcome, PreflightRequest, check},
     template::Template,
 };
 
 use crate::commands::{
-    common::{Abort, Exit, Output, Settings, out, print_json},
-    person::CredentialArguments,
+    common::{Output, Settings, out, print_json},
+    person::{CredentialArguments, QuotaArguments},
 };
 
 /// What `--help` says first.
@@ -31,15 +32,11 @@ pub(crate) struct Arguments {
     /// The stack's name.
     #[arg(long, value_name = "NAME", default_value = "hawser")]
     stack_name: String,
-    /// How many managed policies AWS allows on a role of this account, where it was asked to allow more than 10.
-    #[arg(long, value_name = "N")]
-    managed_policies_quota: Option<u64>,
-    /// Output format.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
+    #[command(flatten)]
+    quota: QuotaArguments,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Abort> {
+pub(crate) async fn run(arguments: Arguments, output: Output) -> Result<ExitCode, CommandError> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
     let person = arguments.person.find().await?;
@@ -49,10 +46,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Abort> {
         caller: person.caller().clone(),
         region: person.region().clone(),
         stack_name: arguments.stack_name,
-        managed_policies_quota: arguments.managed_policies_quota,
+        managed_policies_quota: arguments.quota.managed_policies_quota,
     };
     let report = check(&inquiry, &person.ports(), &person).await?;
-    match arguments.output {
+    match output {
         Output::Text => out!("{report}"),
         Output::Json => print_json(&serde_json::to_value(&report).unwrap_or_default()),
     }

@@ -1,10 +1,10 @@
 //! `hawser profiles`: the named sets of parameters.
 
 use clap::Args;
-use hawser_cli::{profile::Profile, template::Template};
+use hawser_cli::{error::CommandError, profile::Profile, template::Template};
 use serde_json::json;
 
-use crate::commands::common::{Abort, Output, Settings, help, out, print_json};
+use crate::commands::common::{Output, Settings, help, out, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!("hawser profiles" "hawser profiles cost-insights"))]
@@ -12,17 +12,14 @@ pub(crate) struct Arguments {
     /// Show this one: a name, or the path of a file that ends in `.toml`.
     #[arg(value_name = "NAME|FILE.toml")]
     show: Option<String>,
-    /// Output format.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
+pub(crate) fn run(arguments: Arguments, output: Output) -> Result<(), CommandError> {
     let template = Template::ours();
     let settings = Settings { profile: arguments.show, set: Vec::new() };
     // A profile that the template does not take is none.
     settings.parameters(&template)?;
-    match (settings.profile()?, arguments.output) {
+    match (settings.profile()?, output) {
         (Some(profile), Output::Json) => print_json(&json!(profile)),
         (Some(profile), Output::Text) => show(&profile, &template),
         (None, Output::Json) => {

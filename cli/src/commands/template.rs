@@ -1,10 +1,13 @@
 //! `hawser template`: the template itself.
 
 use clap::Args;
-use hawser_cli::template::{INLINE_BYTES_MAX, Template};
+use hawser_cli::{
+    error::{CommandCode, CommandError},
+    template::{INLINE_BYTES_MAX, Template},
+};
 use serde_json::json;
 
-use crate::commands::common::{Abort, Exit, Output, Settings, help, out};
+use crate::commands::common::{Output, Settings, help, out};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!("hawser template --inline --profile security-posture" "hawser template --organization"))]
@@ -18,12 +21,9 @@ pub(crate) struct Arguments {
     organization: bool,
     #[command(flatten)]
     settings: Settings,
-    /// Output format. The template is JSON in both; with `json` its size is added.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandError> {
     let settings = &arguments.settings;
     let template = match arguments.organization {
         true => Template::ours().for_organization()?,
@@ -38,13 +38,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
     };
     let max = arguments.inline.then_some(INLINE_BYTES_MAX);
     if let Some(max) = max.filter(|max| text.len() > *max) {
-        let why = format!(
-            "the template has {} bytes and CloudFormation takes {max} in a request; leave out packs, or let CloudFormation read it from S3",
-            text.len()
-        );
-        return Err(Abort::new(Exit::Refused, "TEMPLATE_TOO_LARGE", why));
+        let cause = format!("the template has {} bytes and CloudFormation takes {max} in a request", text.len());
+        return Err(CommandError::new(CommandCode::TemplateTooLarge, cause));
     }
-    match arguments.output {
+    match output {
         Output::Text => out!("{text}\n"),
         Output::Json => out!("{}\n", json!({ "bytes": text.len(), "bytesMax": max, "template": text })),
     }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hawser_cli::{setup::terraform, template::Template};
+use hawser_cli::{error::CommandError, setup::terraform, template::Template};
 
-use crate::commands::common::{Abort, Output, Settings, help, out, print_json, write_files};
+use crate::commands::common::{Output, Settings, help, out, print_json, write_files};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -17,12 +17,9 @@ pub(crate) struct Arguments {
     dir: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
-    /// Output format.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandError> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
     let files = terraform::module(&template, &parameters)?;
@@ -30,7 +27,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
         Some(folder) => write_files(folder, &files)?,
         None => Vec::new(),
     };
-    match arguments.output {
+    match output {
         Output::Json if written.is_empty() => {
             let files: serde_json::Map<String, serde_json::Value> =
                 files.into_iter().map(|(name, text)| (name, text.into())).collect();

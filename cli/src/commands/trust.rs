@@ -3,11 +3,12 @@
 use clap::Args;
 use hawser::names::{Partition, Region};
 use hawser_cli::{
+    error::CommandError,
     setup::{self, SetupTarget},
     template::Template,
 };
 
-use crate::commands::common::{Abort, Output, Settings, help, print_json};
+use crate::commands::common::{Output, Settings, help, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!("hawser setup trust --set VendorAccountId=999988887777 --set ExternalId=customer-4711"))]
@@ -17,12 +18,9 @@ pub(crate) struct Arguments {
     region: Region,
     #[command(flatten)]
     settings: Settings,
-    /// Output format. The policy is JSON in both; with `json` it is in `trustPolicy`.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandError> {
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
     let target = SetupTarget {
@@ -32,7 +30,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Abort> {
         name: String::new(),
     };
     let policy = setup::trust::trust_policy(&template, &parameters, &target)?;
-    match arguments.output {
+    match output {
         Output::Text => print_json(&policy),
         Output::Json => print_json(&serde_json::json!({ "trustPolicy": policy })),
     }

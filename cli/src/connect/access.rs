@@ -17,10 +17,8 @@ use hawser::{
 use serde_json::{Map, Value};
 
 use crate::{
-    connect::{
-        CommandError, command_error,
-        iam::{Entities, Iam, Policy, Role},
-    },
+    connect::iam::{Entities, Iam, Policy, Role},
+    error::{CommandCode, CommandError},
     template::{Resolved, Template, references},
 };
 
@@ -134,7 +132,7 @@ impl DesiredAccess {
             }
             if let Some(open) = open.first() {
                 let cause = format!("`{logical_id}` refers to `{open}`, which does not exist without a stack");
-                return Err(command_error("CONNECT_NEEDS_STACK", cause, "Launch the stack instead."));
+                return Err(CommandError::new(CommandCode::ConnectNeedsStack, cause));
             }
         }
         Ok(desired)
@@ -168,7 +166,7 @@ pub fn check_resource_types(resolved: &Resolved) -> Result<(), CommandError> {
     let other = kinds.into_iter().find(|(_, kind)| !SUPPORTED_RESOURCE_TYPES.iter().any(|known| kind.starts_with(known)));
     other.map_or(Ok(()), |(name, kind)| {
         let cause = format!("`{name}` is a `{kind}`, which only a stack can create");
-        Err(command_error("CONNECT_NEEDS_STACK", cause, "Set AccessMethod=Role, or launch the stack."))
+        Err(CommandError::new(CommandCode::ConnectNeedsStack, cause))
     })
 }
 
@@ -250,7 +248,7 @@ impl ExistingAccess {
         let mut existing = Self::default();
         let not_ours = |what: &str, name: &str| {
             let cause = format!("{what} `{name}` exists and does not have this connection's ownership tags");
-            command_error("CONNECT_NOT_OURS", cause, "Rename or remove it, or restore its hawser tags, then try again.")
+            CommandError::new(CommandCode::ConnectNotOurs, cause)
         };
         for logical_id in role_ids(template) {
             let name = name(stack, logical_id);
@@ -481,7 +479,7 @@ fn removal<'a>(
         if !entities.others.is_empty() {
             let users = entities.others.join("`, `");
             let cause = format!("policy `{}` is also attached to `{users}`, which this connection did not do", policy.name);
-            return Err(command_error("CONNECT_POLICY_IN_USE", cause, "Detach it there, then try again."));
+            return Err(CommandError::new(CommandCode::ConnectPolicyInUse, cause));
         }
         gone.push(policy.arn.clone());
         let (name, arn) = (policy.name.clone(), policy.arn.clone());
@@ -499,7 +497,7 @@ fn check_path_is_unchanged(what: &str, name: &str, from: &str, to: &str) -> Resu
         return Ok(());
     }
     let cause = format!("{what} `{name}` has the path `{from}`, and IAM cannot change it to `{to}`");
-    Err(command_error("CONNECT_PATH_FIXED", cause, "Keep RolePath, or disconnect and connect again."))
+    Err(CommandError::new(CommandCode::ConnectPathFixed, cause))
 }
 
 fn is_aws_managed(arn: &str, name: &str) -> bool {
@@ -589,11 +587,7 @@ pub fn check_policy_quota(desired: &DesiredAccess, quota: u64) -> Result<(), Com
         return Ok(());
     }
     let cause = format!("role `{role}` would have {count} managed policies, and this account allows {quota} on a role");
-    Err(command_error(
-        "MANAGED_POLICIES_LIMIT",
-        cause,
-        "Choose fewer packs, or ask AWS to raise the quota `Managed policies per role` and give --managed-policies-quota.",
-    ))
+    Err(CommandError::new(CommandCode::ManagedPoliciesLimit, cause))
 }
 
 /// An answer of IAM's that is none.

@@ -13,7 +13,7 @@ use hawser::{
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::connect::{CommandError, stackless::CapturedReply};
+use crate::{connect::stackless::CapturedReply, error::CommandError};
 
 /// The resource of billing data in the template.
 pub const BILLING: &str = "BillingExport";
@@ -73,7 +73,7 @@ impl SyntheticEvent<'_> {
     /// Has the handler deal with it, as in Lambda: the same guarantees, the same words.
     ///
     /// # Errors
-    /// [`CommandError::Answer`] with the reason that a stack event would show.
+    /// [`CommandError`] with the reason that a stack event would show.
     pub async fn ask(&self, ports: &Ports<'_>) -> Result<EventOutcome, CommandError> {
         let mailbox = CapturedReply::default();
         let ports = Ports { mailbox: &mailbox, ..*ports };
@@ -83,7 +83,7 @@ impl SyntheticEvent<'_> {
         let response: Value = serde_json::from_slice(&body).map_err(|_| unreadable())?;
         let reason = response["Reason"].as_str().map(str::to_owned);
         if response["Status"] != "SUCCESS" {
-            return Err(CommandError::Answer(reason.unwrap_or_default()));
+            return Err(CommandError::of_answer(&reason.unwrap_or_default()));
         }
         let attributes = response["Data"].as_object().into_iter().flatten();
         Ok(EventOutcome {

@@ -26,10 +26,13 @@ use hawser::{
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use crate::connect::{
-    Caller, CommandError,
-    access::unreadable,
-    iam::{Decision, Entities, Iam, Policy, Role, Verdict},
+use crate::{
+    connect::{
+        Caller,
+        access::unreadable,
+        iam::{Decision, Entities, Iam, Policy, Role, Verdict},
+    },
+    error::{CommandCode, CommandError},
 };
 
 /// Where STS is asked who we are, unless the configuration says otherwise.
@@ -78,7 +81,7 @@ impl CallerSession {
         if Partition::of_region(&region) != caller.partition {
             let cause =
                 format!("Region `{region}` is not in partition `{}`, which these credentials belong to", caller.partition);
-            return Err(super::command_error("REGION_ELSEWHERE", cause, "Pass a Region of that partition with --region."));
+            return Err(CommandError::new(CommandCode::RegionElsewhere, cause));
         }
         let home = caller.partition.billing_region().unwrap_or_else(|| caller.partition.support_region());
         let of_iam = config.to_builder().region(aws_types::region::Region::new(home.as_str().to_owned())).build();
@@ -118,9 +121,7 @@ async fn caller(config: &SdkConfig) -> Result<Caller, CommandError> {
         // The SDK finds no credentials only when it needs them.
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) if !is_connection(&why) => {
             let found = format!("no AWS credentials were found: {}", cause(&why));
-            let next =
-                "Sign in as for the AWS CLI, for example with `aws sso login`, or pass one of its profiles with --aws-profile.";
-            super::command_error(Code::CredentialsMissing.as_str(), found, next)
+            CommandError::from(Failure::new(Code::CredentialsMissing, found))
         }
         _ => fault(action, why).into(),
     })?;

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use hawser::VERSION;
 
 use crate::{
+    error::{CommandCode, CommandError},
     profile::Profile,
     setup::{
-        BillingLocation, SetupError, SetupTarget,
+        BillingLocation, SetupTarget,
         json::pretty,
         link::console_host,
         needed,
@@ -20,7 +21,7 @@ use crate::{
 /// Makes the page.
 ///
 /// # Errors
-/// [`SetupError`]: what the template or IAM would refuse.
+/// [`CommandError`]: what the template or IAM would refuse.
 pub fn page(
     template: &Template,
     profile: Option<&Profile>,
@@ -28,7 +29,7 @@ pub fn page(
     target: &SetupTarget,
     billing: Option<&BillingLocation>,
     quota: usize,
-) -> Result<String, SetupError> {
+) -> Result<String, CommandError> {
     let grants = policies::grants(template, parameters, target, billing)?;
     policies::check_count(&grants.packs, quota)?;
     let trust = trust::trust_policy(template, parameters, target)?;
@@ -41,7 +42,7 @@ pub fn page(
         let why = format!(
             "the console has no field for the path `{path}` of new roles and policies; use `hawser setup script`, or RolePath=/"
         );
-        return Err(SetupError::UnsupportedHere(why));
+        return Err(CommandError::new(CommandCode::UnsupportedHere, why));
     }
     let boundary = value(template, parameters, "PermissionsBoundaryArn");
     let with_user = grants.read_access_key.is_some();

@@ -7,7 +7,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use url::Url;
 
-use crate::{setup::SetupError, template::Template};
+use crate::{
+    error::{CommandCode, CommandError},
+    template::Template,
+};
 
 /// Longest link. CloudFront, in front of the console, takes request lines of 8,192 bytes and the console repeats the link when it asks
 /// to sign in; half of that also goes through mail programs and proxies.
@@ -55,18 +58,19 @@ pub fn console_host(partition: Partition) -> &'static str {
 /// Builds the link.
 ///
 /// # Errors
-/// [`SetupError`]; a parameter that the console would drop is an error and not left out.
+/// [`CommandError`]; a parameter that the console would drop is an error and not left out.
 pub fn link(
     template: &Template,
     template_url: &str,
     region: &Region,
     stack_name: &str,
     parameters: &BTreeMap<String, String>,
-) -> Result<Link, SetupError> {
+) -> Result<Link, CommandError> {
     template.check(parameters)?;
     let declared = template.parameters();
     if let Some(hidden) = declared.iter().find(|parameter| parameter.no_echo && parameters.contains_key(&parameter.name)) {
-        return Err(SetupError::LinkHidden(hidden.name.clone()));
+        let cause = format!("`{}` is a NoEcho parameter, and launch links drop those silently", hidden.name);
+        return Err(CommandError::new(CommandCode::LinkParameterHidden, cause));
     }
     let template_url = check_template_url(template_url, Partition::of_region(region.as_str()))?;
     check_stack_name(stack_name)?;
@@ -84,7 +88,9 @@ pub fn link(
         }
     }
     if url.len() > LINK_BYTES_MAX {
-        return Err(SetupError::LinkTooLong { bytes: url.len(), max: LINK_BYTES_MAX });
+        let cause =
+            format!("the link has {} bytes and at most {LINK_BYTES_MAX} go through browsers and mail unharmed", url.len());
+        return Err(CommandError::new(CommandCode::LinkTooLong, cause));
     }
     let to_fill_in: Vec<String> = declared
         .iter()
@@ -122,8 +128,9 @@ pub fn link(
 }
 
 /// CloudFormation reads templates from S3 alone, over https.
-fn check_template_url(text: &str, partition: Partition) -> Result<String, SetupError> {
-    let refused = |why: &str| SetupError::LinkTemplateUrl { url: hawser::names::shorten(text, 200), why: why.to_owned() };
+fn check_template_url(text: &str, partition: Partition) -> Result<String, CommandError> {
+    let refused =
+        |why: &str| CommandError::new(CommandCode::LinkTemplateUrl, format!("`{}` {why}", hawser::names::shorten(text, 200)));
     if text.len() > TEMPLATE_URL_BYTES_MAX {
         return Err(refused("is longer than CloudFormation allows"));
     }
@@ -148,10 +155,15 @@ fn check_template_url(text: &str, partition: Partition) -> Result<String, SetupE
     Ok(url.to_string())
 }
 
-fn check_stack_name(name: &str) -> Result<(), SetupError> {
+fn check_stack_name(name: &str) -> Result<(), CommandError> {
     let letters = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let legal = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.len() <= STACK_NAME_CHARACTERS_MAX
         && name.chars().all(letters);
-    if legal { Ok(()) } else { Err(SetupError::LinkStackName(name.to_owned())) }
+    if legal {
+        return Ok(());
+    }
+    let cause =
+        format!("`{name}` must begin with a letter and have up to {STACK_NAME_CHARACTERS_MAX} letters, digits and hyphens");
+    Err(CommandError::new(CommandCode::LinkStackName, cause))
 }

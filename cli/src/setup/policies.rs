@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    setup::{BillingLocation, SetupError, SetupTarget, context, json::compact, policy_name},
+    error::{CommandCode, CommandError},
+    setup::{BillingLocation, SetupTarget, context, json::compact, policy_name},
     template::{Template, references},
 };
 
@@ -59,13 +60,13 @@ pub struct Grants {
 /// The packs that are on with these parameters and what goes with them, each checked for its size.
 ///
 /// # Errors
-/// [`SetupError::NoPacks`], [`SetupError::PolicyTooLarge`], [`SetupError::Missing`], or what the template refuses.
+/// [`CommandCode::NoPacks`], [`CommandCode::PolicyTooLarge`], [`CommandCode::ParameterMissing`], or what the template refuses.
 pub fn grants(
     template: &Template,
     parameters: &BTreeMap<String, String>,
     target: &SetupTarget,
     billing: Option<&BillingLocation>,
-) -> Result<Grants, SetupError> {
+) -> Result<Grants, CommandError> {
     let resolved = template.resolve(&context(template, parameters, target, billing))?;
     let documents: BTreeMap<String, Value> = resolved.policies().into_iter().collect();
     let mut found = Vec::new();
@@ -86,7 +87,7 @@ pub fn grants(
         });
     }
     if found.is_empty() {
-        return Err(SetupError::NoPacks);
+        return Err(CommandError::new(CommandCode::NoPacks, "no pack is enabled, so there is nothing to grant"));
     }
     let (mut boundaries, mut read_access_key) = (Vec::new(), None);
     for (id, resource) in resolved.resources() {
@@ -111,10 +112,10 @@ pub fn grants(
 }
 
 /// A document in which nothing is left open.
-fn check_closed(what: &str, document: &Value) -> Result<(), SetupError> {
+fn check_closed(what: &str, document: &Value) -> Result<(), CommandError> {
     match references(document).into_iter().next() {
         None => Ok(()),
-        Some(name) => Err(SetupError::Missing { name, method: format!("`{what}`") }),
+        Some(name) => Err(CommandError::new(CommandCode::ParameterMissing, format!("`{what}` needs `{name}`"))),
     }
 }
 
@@ -123,10 +124,11 @@ pub fn characters(document: &Value) -> usize {
     compact(document).chars().filter(|c| !c.is_whitespace()).count()
 }
 
-fn check_size(what: &str, document: &Value, max: usize) -> Result<(), SetupError> {
+fn check_size(what: &str, document: &Value, max: usize) -> Result<(), CommandError> {
     let characters = characters(document);
     if characters > max {
-        return Err(SetupError::PolicyTooLarge { what: what.to_owned(), characters, max });
+        let cause = format!("{what} has {characters} characters without white space and IAM allows {max}");
+        return Err(CommandError::new(CommandCode::PolicyTooLarge, cause));
     }
     Ok(())
 }
@@ -134,8 +136,8 @@ fn check_size(what: &str, document: &Value, max: usize) -> Result<(), SetupError
 /// How many managed policies these packs are for one role or user, AWS's own among them.
 ///
 /// # Errors
-/// [`SetupError::TooManyPolicies`].
-pub fn check_count(packs: &[PackPolicy], quota: usize) -> Result<usize, SetupError> {
+/// [`CommandCode::ManagedPoliciesLimit`].
+pub fn check_count(packs: &[PackPolicy], quota: usize) -> Result<usize, CommandError> {
     let count = packs.iter().map(|pack| 1 + pack.managed_policies.len()).sum();
     check_attached(count, quota).map(|()| count)
 }
@@ -143,16 +145,20 @@ pub fn check_count(packs: &[PackPolicy], quota: usize) -> Result<usize, SetupErr
 /// Whether so many managed policies can be attached.
 ///
 /// # Errors
-/// [`SetupError::TooManyPolicies`].
-pub fn check_attached(count: usize, quota: usize) -> Result<(), SetupError> {
-    if count > quota { Err(SetupError::TooManyPolicies { count, max: quota }) } else { Ok(()) }
+/// [`CommandCode::ManagedPoliciesLimit`].
+pub fn check_attached(count: usize, quota: usize) -> Result<(), CommandError> {
+    if count <= quota {
+        return Ok(());
+    }
+    let cause = format!("these packs are {count} managed policies and a role or user takes {quota}");
+    Err(CommandError::new(CommandCode::ManagedPoliciesLimit, cause))
 }
 
 /// All packs in one document for a role's inline policies.
 ///
 /// # Errors
-/// [`SetupError::PolicyTooLarge`].
-pub fn inline(packs: &[PackPolicy]) -> Result<Value, SetupError> {
+/// [`CommandCode::PolicyTooLarge`].
+pub fn inline(packs: &[PackPolicy]) -> Result<Value, CommandError> {
     let document = document(&packs.iter().flat_map(prefixed).collect::<Vec<_>>());
     check_size("the inline policy of these packs", &document, ROLE_INLINE_CHARACTERS_MAX)?;
     Ok(document)
@@ -162,8 +168,8 @@ pub fn inline(packs: &[PackPolicy]) -> Result<Value, SetupError> {
 /// taken apart.
 ///
 /// # Errors
-/// [`SetupError::PolicyTooLarge`] for a single statement that does not fit.
-pub fn combine(packs: &[PackPolicy], characters_max: usize) -> Result<Vec<Value>, SetupError> {
+/// [`CommandCode::PolicyTooLarge`] for a single statement that does not fit.
+pub fn combine(packs: &[PackPolicy], characters_max: usize) -> Result<Vec<Value>, CommandError> {
     let one_by_one = |pack: &PackPolicy| -> Vec<Piece> {
         prefixed(pack).into_iter().map(|statement| (vec![statement], pack.pack.clone())).collect()
     };
@@ -180,7 +186,7 @@ pub fn combine(packs: &[PackPolicy], characters_max: usize) -> Result<Vec<Value>
 type Piece = (Vec<Value>, String);
 
 /// The largest piece first, each into the first document that has room for it.
-fn fill(mut pieces: Vec<Piece>, characters_max: usize) -> Result<Vec<Value>, SetupError> {
+fn fill(mut pieces: Vec<Piece>, characters_max: usize) -> Result<Vec<Value>, CommandError> {
     pieces.sort_by_key(|(statements, _)| std::cmp::Reverse(characters(&document(statements))));
     let mut documents: Vec<Vec<Value>> = Vec::new();
     for (statements, pack) in pieces {

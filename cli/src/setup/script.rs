@@ -7,8 +7,9 @@ use hawser::{VERSION, names::digest_hex};
 use serde_json::Value;
 
 use crate::{
+    error::CommandError,
     setup::{
-        BillingLocation, SetupError, SetupTarget,
+        BillingLocation, SetupTarget,
         json::pretty,
         needed,
         policies::{self, Grants},
@@ -23,14 +24,14 @@ const FUNCTIONS: &str = include_str!("script.sh");
 /// Makes the script.
 ///
 /// # Errors
-/// [`SetupError`]: what the template or IAM would refuse.
+/// [`CommandError`]: what the template or IAM would refuse.
 pub fn script(
     template: &Template,
     parameters: &BTreeMap<String, String>,
     target: &SetupTarget,
     billing: Option<&BillingLocation>,
     quota: usize,
-) -> Result<String, SetupError> {
+) -> Result<String, CommandError> {
     let grants = policies::grants(template, parameters, target, billing)?;
     policies::check_count(&grants.packs, quota)?;
     let trust = trust::trust_policy(template, parameters, target)?;

@@ -14,7 +14,8 @@ use hcl::{Writer, aligned, interpolation, quoted, snake};
 use serde_json::Value;
 
 use crate::{
-    setup::{SetupError, SetupTarget, policy_name, value},
+    error::{CommandCode, CommandError},
+    setup::{SetupTarget, policy_name, value},
     template::{Parameter, Template},
 };
 
@@ -42,16 +43,16 @@ const ALWAYS: [&str; 14] = [
 /// Makes the files of the module, by name. The parameters become the defaults of its variables.
 ///
 /// # Errors
-/// [`SetupError::UnsupportedHere`] for an access key, which Terraform would keep in its state; and what the template refuses.
-pub fn module(template: &Template, parameters: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, SetupError> {
+/// [`CommandCode::UnsupportedHere`] for an access key, which Terraform would keep in its state; and what the template refuses.
+pub fn module(template: &Template, parameters: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, CommandError> {
     if value(template, parameters, "AccessMethod").as_deref() == Some("AccessKey") {
-        return Err(SetupError::UnsupportedHere(
-            "Terraform keeps the secret part of an access key in its state, where everybody who reads the state reads it; use the template, `hawser setup script --user`, or AccessMethod=Role".to_owned(),
+        return Err(unsupported(
+            "Terraform keeps the secret part of an access key in its state, where everybody who reads the state reads it; use the template, `hawser setup script --user`, or AccessMethod=Role",
         ));
     }
     if value(template, parameters, "ExistingExport").is_some() {
-        return Err(SetupError::UnsupportedHere(
-            "a module cannot look for the bucket of an export; name it with ExistingBucket and ExistingPrefix".to_owned(),
+        return Err(unsupported(
+            "a module cannot look for the bucket of an export; name it with ExistingBucket and ExistingPrefix",
         ));
     }
     let mut writer = Writer::new(template);
@@ -70,7 +71,11 @@ pub fn module(template: &Template, parameters: &BTreeMap<String, String>) -> Res
     ])
 }
 
-fn main(template: &Template, writer: &mut Writer<'_>) -> Result<String, SetupError> {
+fn unsupported(why: impl std::fmt::Display) -> CommandError {
+    CommandError::new(CommandCode::UnsupportedHere, why)
+}
+
+fn main(template: &Template, writer: &mut Writer<'_>) -> Result<String, CommandError> {
     let role = &template.json()["Resources"]["VendorRole"]["Properties"];
     writer.use_condition("MakesRole");
     writer.use_condition("HasBoundary");
@@ -81,7 +86,7 @@ fn main(template: &Template, writer: &mut Writer<'_>) -> Result<String, SetupErr
         .replace("@TRUST@", &writer.expression(&role["AssumeRolePolicyDocument"], 1)?))
 }
 
-fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, SetupError> {
+fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, CommandError> {
     let mut text = String::from("# One policy for each pack, switched by its variable.\n");
     // Only to name things by what `var.name` stands for.
     let target = SetupTarget { account: String::new(), partition: Partition::Aws, region: String::new(), name: String::new() };
@@ -131,15 +136,14 @@ fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, SetupEr
 }
 
 /// The bucket's policy is what the handler writes; only what a module knows later is a reference.
-fn billing() -> Result<String, SetupError> {
+fn billing() -> Result<String, CommandError> {
     const BUCKET: &str = "a-bucket-of-terraform";
     const ACCOUNT: &str = "000000000000";
-    let wrong = |why: String| SetupError::UnsupportedHere(why);
-    let region = Partition::Aws.billing_region().ok_or_else(|| wrong("no billing Region".to_owned()))?;
-    let bucket = BUCKET.parse().map_err(|why| wrong(format!("{why}")))?;
-    let account = ACCOUNT.parse().map_err(|why| wrong(format!("{why}")))?;
-    let policy = policy::merge(None, &bucket, Partition::Aws, &account, &region).map_err(|why| wrong(why.to_string()))?;
-    let policy: Value = serde_json::from_str(&policy.unwrap_or_default()).map_err(|why| wrong(why.to_string()))?;
+    let region = Partition::Aws.billing_region().ok_or_else(|| unsupported("no billing Region"))?;
+    let bucket = BUCKET.parse().map_err(unsupported)?;
+    let account = ACCOUNT.parse().map_err(unsupported)?;
+    let policy = policy::merge(None, &bucket, Partition::Aws, &account, &region).map_err(unsupported)?;
+    let policy: Value = serde_json::from_str(&policy.unwrap_or_default()).map_err(unsupported)?;
     let policy = replaced(&policy, &|text| {
         text.replace(&format!("arn:aws:cur:{region}:"), &format!("arn:aws:cur:{}:", interpolation("local.billing_region")))
             .replace(
@@ -150,9 +154,9 @@ fn billing() -> Result<String, SetupError> {
             .replace(BUCKET, &interpolation("local.new_bucket"))
             .replace(ACCOUNT, &interpolation("local.account_id"))
     });
-    let statement = |kind, table: &str| -> Result<String, SetupError> {
+    let statement = |kind, table: &str| -> Result<String, CommandError> {
         let columns: Vec<String> = query::guaranteed_columns(kind).iter().map(|column| (*column).to_owned()).collect();
-        query::statement(table, &columns).map_err(|why| wrong(why.to_string()))
+        query::statement(table, &columns).map_err(unsupported)
     };
     let focus = statement(Kind::Focus, "@TABLE@")?.replace("@TABLE@", &interpolation("var.focus_table"));
     Ok(include_str!("terraform/billing.tf")

@@ -5,22 +5,24 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    setup::{SetupError, SetupTarget, context, needed, value},
+    error::{CommandCode, CommandError},
+    setup::{SetupTarget, context, needed, value},
     template::Template,
 };
 
 /// What the template's role trusts: the vendor's account, with the external id, and nobody else.
 ///
 /// # Errors
-/// [`SetupError::ExternalIdEmpty`] and [`SetupError::Missing`]: a stack's own id stands in for an empty external id, and here is none.
+/// [`CommandCode::ExternalIdEmpty`] and [`CommandCode::ParameterMissing`]: a stack's own id stands in for an empty external id, and here is none.
 pub fn trust_policy(
     template: &Template,
     parameters: &BTreeMap<String, String>,
     target: &SetupTarget,
-) -> Result<Value, SetupError> {
+) -> Result<Value, CommandError> {
     needed(template, parameters, "VendorAccountId", "a trust policy")?;
     if value(template, parameters, "ExternalId").is_none() {
-        return Err(SetupError::ExternalIdEmpty);
+        let cause = "`ExternalId` is empty and there is no stack to generate one; without it any other customer of the vendor could be given access to this account";
+        return Err(CommandError::new(CommandCode::ExternalIdEmpty, cause));
     }
     // The role is the customer's own where the template makes none; its trust is the same.
     let mut parameters = parameters.clone();

@@ -6,7 +6,10 @@ use hawser::names::shorten;
 use regex_lite::Regex;
 use serde_json::Value;
 
-use crate::template::{Template, TemplateError};
+use crate::{
+    error::{CommandCode, CommandError},
+    template::Template,
+};
 
 /// Largest value of a parameter (CloudFormation quotas).
 const VALUE_BYTES_MAX: usize = 4_096;
@@ -88,12 +91,18 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-pub(super) fn values(template: &Template, given: &BTreeMap<String, String>) -> Result<(), TemplateError> {
+pub(super) fn values(template: &Template, given: &BTreeMap<String, String>) -> Result<(), CommandError> {
     let parameters = parameters(template);
     for (name, value) in given {
         match parameters.iter().find(|parameter| parameter.name == *name) {
             Some(parameter) => parameter.check(value)?,
-            None => return Err(TemplateError::ParameterUnknown { name: name.clone(), like: nearest(name, &parameters) }),
+            None => {
+                let like = nearest(name, &parameters).map_or_else(String::new, |like| format!(" (similar: `{like}`)"));
+                return Err(CommandError::new(
+                    CommandCode::ParameterUnknown,
+                    format!("the template has no parameter `{name}`{like}"),
+                ));
+            }
         }
     }
     Ok(())
@@ -103,13 +112,14 @@ impl Parameter {
     /// Refuses a value that CloudFormation would refuse.
     ///
     /// # Errors
-    /// [`TemplateError::ParameterInvalid`], which says what is allowed.
-    pub fn check(&self, value: &str) -> Result<(), TemplateError> {
+    /// [`CommandCode::ParameterInvalid`], which says what is allowed.
+    pub fn check(&self, value: &str) -> Result<(), CommandError> {
         let refused = |why: String| {
-            let (name, value) = (self.name.clone(), if self.no_echo { "(hidden)" } else { value });
+            let value = if self.no_echo { "(hidden)" } else { value };
             // Of a token, nothing is repeated.
             let value = if value.starts_with("whsec_") { "whsec_…" } else { value };
-            Err(TemplateError::ParameterInvalid { name, value: shorten(value, VALUE_QUOTED_BYTES_MAX), why })
+            let cause = format!("`{}` is `{}` but {why}", self.name, shorten(value, VALUE_QUOTED_BYTES_MAX));
+            Err(CommandError::new(CommandCode::ParameterInvalid, cause))
         };
         let constraint = || self.constraint.clone();
         if value.len() > VALUE_BYTES_MAX {
@@ -136,8 +146,10 @@ impl Parameter {
         }
         if let Some(pattern) = &self.pattern {
             // CloudFormation matches the whole value, and each item of a list.
-            let whole = Regex::new(&format!("^(?:{pattern})$"))
-                .map_err(|why| TemplateError::Invalid(format!("the pattern of `{}` is not valid: {why}", self.name)))?;
+            let invalid = |why| {
+                CommandError::new(CommandCode::TemplateInvalid, format!("the pattern of `{}` is not valid: {why}", self.name))
+            };
+            let whole = Regex::new(&format!("^(?:{pattern})$")).map_err(invalid)?;
             let items: Vec<&str> = match self.kind.as_str() {
                 "CommaDelimitedList" => value.split(',').map(str::trim).collect(),
                 _ => vec![value],

@@ -3,7 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::template::{Template, TemplateError};
+use crate::{
+    error::{CommandCode, CommandError},
+    template::Template,
+};
 
 /// What is added.
 const ADDITIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/organization.json"));
@@ -22,8 +25,8 @@ impl Template {
     /// this template that `organization.yaml` does not set for them.
     ///
     /// # Errors
-    /// [`TemplateError::Invalid`] when both define the same name.
-    pub fn for_organization(&self) -> Result<Self, TemplateError> {
+    /// [`CommandCode::TemplateInvalid`] when both define the same name.
+    pub fn for_organization(&self) -> Result<Self, CommandError> {
         let mut additions = Self::read(ADDITIONS)?;
         pass_on(self, &mut additions.json);
         let mut whole = self.clone();
@@ -67,10 +70,13 @@ fn pass_on(template: &Template, additions: &mut Value) {
     }
 }
 
-fn add(to: &mut Map<String, Value>, from: Option<&Map<String, Value>>) -> Result<(), TemplateError> {
+fn add(to: &mut Map<String, Value>, from: Option<&Map<String, Value>>) -> Result<(), CommandError> {
     for (name, value) in from.into_iter().flatten() {
         if to.insert(name.clone(), value.clone()).is_some() {
-            return Err(TemplateError::Invalid(format!("`{name}` is in both the template and `organization.yaml`")));
+            return Err(CommandError::new(
+                CommandCode::TemplateInvalid,
+                format!("`{name}` is in both the template and `organization.yaml`"),
+            ));
         }
     }
     Ok(())

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use hawser::names::Partition;
 use serde_json::{Map, Value, json};
 
-use crate::template::{Template, TemplateError, check};
+use crate::{
+    error::{CommandCode, CommandError},
+    template::{Template, check},
+};
 
 /// Conditions that refer to each other deeper than this refer to each other in a circle.
 const DEPTH_MAX: usize = 32;
@@ -102,7 +105,7 @@ fn variables(text: &str) -> Vec<&str> {
     named.filter(|name| !name.starts_with('!')).collect()
 }
 
-pub(super) fn resolve(template: &Template, context: &ResolveContext) -> Result<Resolved, TemplateError> {
+pub(super) fn resolve(template: &Template, context: &ResolveContext) -> Result<Resolved, CommandError> {
     check::values(template, &context.parameters)?;
     let parameters = check::parameters(template);
     let missing: Vec<String> = parameters
@@ -111,7 +114,7 @@ pub(super) fn resolve(template: &Template, context: &ResolveContext) -> Result<R
         .map(|parameter| parameter.name.clone())
         .collect();
     if !missing.is_empty() && !context.partial {
-        return Err(TemplateError::ParameterMissing(missing));
+        return Err(missing_parameters(&missing));
     }
     rules(template, &context.parameters)?;
     let evaluation = Evaluation::new(template, context);
@@ -143,7 +146,7 @@ pub(super) fn resolve(template: &Template, context: &ResolveContext) -> Result<R
 }
 
 /// The template's rules over what is given; a rule that needs a value which is not there yet is for later.
-pub(super) fn rules(template: &Template, given: &BTreeMap<String, String>) -> Result<(), TemplateError> {
+pub(super) fn rules(template: &Template, given: &BTreeMap<String, String>) -> Result<(), CommandError> {
     let context = ResolveContext { parameters: given.clone(), partial: true, ..ResolveContext::default() };
     let evaluation = Evaluation::new(template, &context);
     for (name, rule) in object(&template.json, "Rules") {
@@ -159,7 +162,7 @@ pub(super) fn rules(template: &Template, given: &BTreeMap<String, String>) -> Re
         for assertion in rule["Assertions"].as_array().into_iter().flatten() {
             if !evaluation.holds(&assertion["Assert"], 0)? {
                 let description = assertion["AssertDescription"].as_str().unwrap_or("these parameters contradict each other");
-                return Err(TemplateError::RuleFailed { rule: name.clone(), description: description.to_owned() });
+                return Err(CommandError::new(CommandCode::RuleFailed, format!("{description} (rule `{name}`)")));
             }
         }
     }
@@ -171,8 +174,13 @@ fn object<'a>(json: &'a Value, section: &str) -> &'a Map<String, Value> {
     json[section].as_object().unwrap_or_else(|| &NONE)
 }
 
-fn invalid(why: String) -> TemplateError {
-    TemplateError::Invalid(why)
+fn invalid(why: String) -> CommandError {
+    CommandError::new(CommandCode::TemplateInvalid, why)
+}
+
+fn missing_parameters(names: &[String]) -> CommandError {
+    let (are, have) = if names.len() == 1 { ("is", "has") } else { ("are", "have") };
+    CommandError::new(CommandCode::ParameterMissing, format!("`{}` {are} not given and {have} no default", names.join("`, `")))
 }
 
 /// Whether something in a value is known only later.
@@ -218,7 +226,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// A condition function.
-    fn holds(&self, condition: &Value, depth: usize) -> Result<bool, TemplateError> {
+    fn holds(&self, condition: &Value, depth: usize) -> Result<bool, CommandError> {
         if depth > DEPTH_MAX {
             return Err(invalid("its conditions refer to each other in a cycle".to_owned()));
         }
@@ -251,16 +259,16 @@ impl<'a> Evaluation<'a> {
     }
 
     /// A value that conditions compare: parameters and literals, as CloudFormation demands.
-    fn closed(&self, value: &Value) -> Result<Value, TemplateError> {
+    fn closed(&self, value: &Value) -> Result<Value, CommandError> {
         let value = self.value(value)?.unwrap_or(Value::Null);
         match references(&value).into_iter().next() {
             None => Ok(value),
-            Some(name) => Err(TemplateError::ParameterMissing(vec![name])),
+            Some(name) => Err(missing_parameters(&[name])),
         }
     }
 
     /// A value with everything filled in that is known; `None` for `AWS::NoValue`.
-    fn value(&self, value: &Value) -> Result<Option<Value>, TemplateError> {
+    fn value(&self, value: &Value) -> Result<Option<Value>, CommandError> {
         match value {
             Value::Array(items) => {
                 let items: Vec<Option<Value>> = items.iter().map(|item| self.value(item)).collect::<Result<_, _>>()?;
@@ -284,7 +292,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn function(&self, function: &str, given: &Value) -> Result<Option<Value>, TemplateError> {
+    fn function(&self, function: &str, given: &Value) -> Result<Option<Value>, CommandError> {
         let wrong = || invalid(format!("`{function}` does not take `{given}`"));
         if function == "Ref" {
             let name = given.as_str().ok_or_else(wrong)?;
@@ -326,7 +334,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// What `Ref` gives, or the reference itself where that is known only later.
-    fn reference(&self, name: &str) -> Result<Value, TemplateError> {
+    fn reference(&self, name: &str) -> Result<Value, CommandError> {
         let declared = |section: &str| self.template.json[section].get(name).is_some();
         match self.known.get(name) {
             Some(value) => Ok(value.clone()),
@@ -335,7 +343,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn attribute(&self, resource: &str, attribute: &str) -> Result<Value, TemplateError> {
+    fn attribute(&self, resource: &str, attribute: &str) -> Result<Value, CommandError> {
         if self.template.json["Resources"].get(resource).is_none() {
             return Err(invalid(format!("`{resource}.{attribute}` refers to a resource that it does not have")));
         }
@@ -344,7 +352,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// `Fn::Sub` in both its forms. What is not known yet stays in the text.
-    fn sub(&self, given: &Value) -> Result<Value, TemplateError> {
+    fn sub(&self, given: &Value) -> Result<Value, CommandError> {
         let wrong = || invalid(format!("`Fn::Sub` does not take `{given}`"));
         let (text, own) = match given {
             Value::String(text) => (text.as_str(), None),

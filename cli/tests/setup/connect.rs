@@ -8,11 +8,12 @@ use std::{
 use hawser::ports::Ports;
 use hawser_cli::{
     connect::{
-        Caller, CommandError, ConnectRequest, ConnectionPlan, ConnectionResult, StacklessConnection, access, connection_id,
+        Caller, ConnectRequest, ConnectionPlan, ConnectionResult, StacklessConnection, access, connection_id,
         fake_iam::{FakeIam, IamState},
         iam::Iam,
         stackless::{Progress, StacklessAws},
     },
+    error::{CommandError, Exit},
     template::Template,
 };
 use hawser_sim::{AccountFile, InjectedFault, World, account_file::ReportFile, parties::VENDOR_CALL};
@@ -257,7 +258,7 @@ async fn an_interrupted_run_is_shown_finished_and_removed() {
         let scene = Scene::new(AccountFile::default());
         scene.iam.deny(action);
         let why = refusal(scene.connect(&[]).await);
-        assert!(why.is_aws_error() && why.to_string().starts_with("AWS_ACCESS_DENIED: "), "{why}");
+        assert!(why.exit() == Exit::External && why.to_string().starts_with("AWS_ACCESS_DENIED: "), "{why}");
         assert!(why.to_string().contains(action) && why.to_string().contains("Allow yourself the action"), "{why}");
         let there = scene.there().await;
         assert!(there.iter().any(|thing| thing.starts_with("report `hawser-")), "{there:?}");
@@ -284,7 +285,7 @@ async fn a_vendor_that_refuses_is_asked_again() {
     scene.world.script.inject_all(VENDOR_CALL, InjectedFault::Denied);
     let why = refusal(scene.connect(&[]).await);
     assert_eq!(why.code(), "VENDOR_REFUSED", "{why}");
-    assert!(!why.is_aws_error());
+    assert_ne!(why.exit(), Exit::External);
     scene.world.script.clear_faults();
     assert!(scene.plan(&[]).await.unwrap().notice.is_some());
     scene.connect(&[]).await.unwrap();

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use hawser::aws::FaultKind;
-use hawser_cli::connect::{
-    CallerKind, CommandError,
-    iam::{Decision, Iam, Policy, Role, Verdict},
-    sdk::{CallerSession, web},
+use hawser_cli::{
+    connect::{
+        CallerKind,
+        iam::{Decision, Iam, Policy, Role, Verdict},
+        sdk::{CallerSession, web},
+    },
+    error::{CommandError, Exit},
 };
 use serde_json::json;
 
@@ -57,7 +60,7 @@ async fn the_identity_is_the_one_that_aws_states() {
     let expired = refusal("ExpiredToken");
     let canned = Canned::with(&[(403, expired.as_str())]);
     let why: CommandError = CallerSession::of(web().unwrap(), canned.config()).await.err().unwrap();
-    assert!(why.is_aws_error() && why.to_string().contains("ExpiredToken"), "{why}");
+    assert!(why.exit() == Exit::External && why.to_string().contains("ExpiredToken"), "{why}");
 }
 
 /// F-5: IAM says whose policy it is that denies, and every page is read.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use hawser::names::Region;
 use hawser_cli::{
+    error::{CommandError, Exit},
     profile::Profile,
     setup::{
-        self, BillingLocation, SetupError, SetupTarget, json, link,
+        self, BillingLocation, SetupTarget, json, link,
         policies::{self, MANAGED_POLICIES_MAX, MANAGED_POLICY_CHARACTERS_MAX, ROLE_INLINE_CHARACTERS_MAX},
         script, trust,
     },
@@ -29,7 +30,7 @@ fn everything(template: &Template) -> BTreeMap<String, String> {
     all
 }
 
-fn link_of(url: &str, region: &str, given: &BTreeMap<String, String>) -> Result<link::Link, SetupError> {
+fn link_of(url: &str, region: &str, given: &BTreeMap<String, String>) -> Result<link::Link, CommandError> {
     link::link(&Template::ours(), url, &region.parse::<Region>().unwrap(), "hawser", given)
 }
 
@@ -126,7 +127,7 @@ fn trust_is_the_vendors_account_with_the_external_id() {
     for empty in [parameters(&VENDOR[..1]), parameters(&[VENDOR[0], ("ExternalId", "")])] {
         let error = trust::trust_policy(&template, &empty, &target("us-east-1")).unwrap_err();
         assert_eq!(error.code(), "EXTERNAL_ID_EMPTY");
-        assert!(!error.is_usage());
+        assert_eq!(error.exit(), Exit::Refused);
     }
     let error = trust::trust_policy(&template, &parameters(&VENDOR[1..]), &target("us-east-1")).unwrap_err();
     assert_eq!(error.code(), "PARAMETER_MISSING");

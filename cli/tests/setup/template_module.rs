@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, fs};
 
 use hawser_cli::{
+    error::CommandError,
     profile::Profile,
-    template::{Mode, ResolveContext, Template, TemplateError, references},
+    template::{Mode, ResolveContext, Template, references},
 };
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ fn context(pairs: &[(&str, &str)]) -> ResolveContext {
 }
 
 /// One output of a template with these conditions.
-fn output(value: &str, with: &ResolveContext) -> Result<Option<Value>, TemplateError> {
+fn output(value: &str, with: &ResolveContext) -> Result<Option<Value>, CommandError> {
     let text = format!(
         r#"
 Parameters:
@@ -86,7 +87,7 @@ fn what_is_not_known_is_an_error_and_not_a_guess() {
         assert!(error.to_string().contains(why), "{value}: {error}");
     }
     let missing = output("x", &ResolveContext { partial: false, ..context(&[]) }).unwrap_err();
-    assert_eq!(missing.to_string(), "PARAMETER_MISSING: `Later` is not given and has no default");
+    assert_eq!(missing.to_string(), "PARAMETER_MISSING: `Later` is not given and has no default. Pass it with --set NAME=VALUE.");
     let circle = "Conditions: { A: !Condition B, B: !Condition A }\nResources: { R: { Type: T, Condition: A } }";
     let error = template_of(circle).resolve(&context(&[])).unwrap_err();
     assert!(error.to_string().contains("cycle"), "{error}");
@@ -98,7 +99,7 @@ fn what_is_not_known_is_an_error_and_not_a_guess() {
 fn parameters_are_checked_as_cloudformation_checks_them() {
     let template = Template::ours();
     for (name, value, expected) in [
-        ("PackEC2", "ReadOnly", "PARAMETER_UNKNOWN: the template has no parameter `PackEC2`; did you mean `PackEc2`?"),
+        ("PackEC2", "ReadOnly", "PARAMETER_UNKNOWN: the template has no parameter `PackEC2` (similar: `PackEc2`)."),
         ("Colour", "blue", "PARAMETER_UNKNOWN: the template has no parameter `Colour`"),
         ("PackEc2", "Write", "PARAMETER_INVALID: `PackEc2` is `Write` but must be one of `None`, `ReadOnly`, `ReadWrite`"),
         ("VendorAccountId", "12", "PARAMETER_INVALID: `VendorAccountId` is `12` but must be a 12-digit AWS account ID"),

@@ -13,6 +13,7 @@ use hawser::{
     request::Request,
 };
 use hawser_cli::{
+    error::Exit,
     setup::{self, BillingLocation, SetupTarget, policies, terraform, trust},
     template::{Mode, Template},
 };
@@ -275,7 +276,7 @@ fn what_a_module_cannot_keep_secret_or_find_out_is_refused() {
         let error = terraform::module(&template, &parameters(&[(name, value)])).unwrap_err();
         assert_eq!(error.code(), "UNSUPPORTED_HERE");
         assert!(error.to_string().contains(why), "{error}");
-        assert!(!error.is_usage());
+        assert_eq!(error.exit(), Exit::Refused);
     }
 }
 

@@ -9,8 +9,9 @@ use hawser::names::Partition;
 use serde_json::{Value, json};
 
 use crate::{
-    setup::{SetupError, SetupTarget, json::rank, policy_name},
-    template::{Template, TemplateError},
+    error::{CommandCode, CommandError},
+    setup::{SetupTarget, json::rank, policy_name},
+    template::Template,
 };
 
 /// Around an HCL expression within a text, until the text is quoted. Private use characters, which no template has.
@@ -51,6 +52,10 @@ pub(super) fn snake(name: &str) -> String {
         snake.push(c.to_ascii_lowercase());
     }
     snake
+}
+
+fn unwritable(what: String) -> CommandError {
+    CommandError::new(CommandCode::TemplateInvalid, format!("{what} cannot be written in HCL"))
 }
 
 fn indent(depth: usize) -> String {
@@ -135,7 +140,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The conditions that were needed, as locals.
-    pub(super) fn conditions(&self) -> Result<String, SetupError> {
+    pub(super) fn conditions(&self) -> Result<String, CommandError> {
         let mut done: BTreeMap<String, String> = BTreeMap::new();
         loop {
             let needed = self.conditions.borrow().clone();
@@ -151,11 +156,11 @@ impl<'a> Writer<'a> {
         Ok(aligned(&entries, 1))
     }
 
-    fn condition(&self, condition: &Value) -> Result<String, SetupError> {
-        let unknown = || TemplateError::Invalid(format!("`{condition}` cannot be written in HCL"));
+    fn condition(&self, condition: &Value) -> Result<String, CommandError> {
+        let unknown = || unwritable(format!("`{condition}`"));
         let (function, given) = condition.as_object().and_then(|pairs| pairs.iter().next()).ok_or_else(unknown)?;
         let each = || given.as_array().map(Vec::as_slice).unwrap_or_default();
-        let joined = |by: &str| -> Result<String, SetupError> {
+        let joined = |by: &str| -> Result<String, CommandError> {
             let parts = each().iter().map(|one| self.condition(one)).collect::<Result<Vec<_>, _>>()?;
             Ok(format!("({})", parts.join(by)))
         };
@@ -168,12 +173,12 @@ impl<'a> Writer<'a> {
             ("Fn::Equals", [one, other]) => Ok(format!("{} == {}", self.expression(one, 0)?, self.expression(other, 0)?)),
             ("Fn::And", _) => joined(" && "),
             ("Fn::Or", _) => joined(" || "),
-            _ => Err(unknown().into()),
+            _ => Err(unknown()),
         }
     }
 
     /// A value of the template as an expression.
-    pub(super) fn expression(&self, value: &Value, depth: usize) -> Result<String, SetupError> {
+    pub(super) fn expression(&self, value: &Value, depth: usize) -> Result<String, CommandError> {
         match value {
             Value::Array(items) => self.list(items, depth),
             Value::Object(pairs) => match pairs.iter().next() {
@@ -182,7 +187,7 @@ impl<'a> Writer<'a> {
                 }
                 _ => {
                     let entries = pairs.iter().map(|(key, value)| Ok((key.clone(), self.expression(value, depth + 1)?)));
-                    let entries = entries.collect::<Result<Vec<_>, SetupError>>()?;
+                    let entries = entries.collect::<Result<Vec<_>, CommandError>>()?;
                     Ok(object(entries.into_iter(), depth))
                 }
             },
@@ -191,7 +196,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Statements that depend on a condition are null without it, and nulls are left out.
-    fn list(&self, items: &[Value], depth: usize) -> Result<String, SetupError> {
+    fn list(&self, items: &[Value], depth: usize) -> Result<String, CommandError> {
         let optional = |item: &&Value| item["Fn::If"][2] == json!({ "Ref": "AWS::NoValue" });
         let kept: Vec<&Value> = items.iter().filter(|item| self.is_possible(item)).collect();
         let sifted = kept.iter().any(optional);
@@ -216,8 +221,8 @@ impl<'a> Writer<'a> {
         self.fixed(condition) != Some(false) || *otherwise != json!({ "Ref": "AWS::NoValue" })
     }
 
-    fn function(&self, function: &str, given: &Value, depth: usize) -> Result<String, SetupError> {
-        let unknown = || SetupError::from(TemplateError::Invalid(format!("`{function}` of `{given}` cannot be written in HCL")));
+    fn function(&self, function: &str, given: &Value, depth: usize) -> Result<String, CommandError> {
+        let unknown = || unwritable(format!("`{function}` of `{given}`"));
         match (function, given) {
             ("Ref", Value::String(name)) => Ok(match self.reference(name).ok_or_else(unknown)? {
                 text if text.contains(OPEN) => quoted(&text),

@@ -1,0 +1,88 @@
+//! `docs/errors.md` is written from the lists of codes; codes are unique, complete and used (HW-W1).
+
+use std::{collections::BTreeSet, env, fs, path::Path};
+
+use hawser::error::{Code, FixedBy};
+use hawser_cli::error::CommandCode;
+
+use crate::support::root;
+
+/// A code as a row: the columns are the code, the meaning, one of its own, and the next step.
+type Row = [String; 4];
+
+fn handler() -> Vec<Row> {
+    let who = |code: &Code| match code.fixed_by() {
+        FixedBy::Customer => "customer",
+        FixedBy::Vendor => "vendor",
+        FixedBy::Aws => "AWS",
+        FixedBy::Hawser => "Hawser",
+    };
+    Code::ALL.iter().map(|code| [code.as_str(), code.meaning(), who(code), code.next_step()].map(str::to_owned)).collect()
+}
+
+fn command_line() -> Vec<Row> {
+    let exit = |code: &CommandCode| (code.exit() as u8).to_string();
+    let row = |code: &CommandCode| [code.to_string(), code.meaning().to_owned(), exit(code), code.next_step().to_owned()];
+    CommandCode::ALL.iter().map(row).collect()
+}
+
+fn table(column: &str, rows: &[Row]) -> String {
+    let line = |[code, meaning, own, next]: &Row| format!("| `{code}` | {meaning} | {own} | {next} |\n");
+    let rows: String = rows.iter().map(line).collect();
+    format!("| code | meaning | {column} | next step |\n| --- | --- | --- | --- |\n{rows}")
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "`make bless` says so by a variable")]
+fn the_page_says_what_the_code_says() {
+    let page = format!(
+        "# Errors\n\n\
+         Every failure begins with one of these codes: `CODE: what happened. What to do next.` Codes never change their meaning; new\n\
+         ones may come.\n\n\
+         This page is written from `src/error.rs` and `cli/src/error.rs` (`make bless`).\n\n\
+         ## Of the stack\n\n\
+         In the stack event, the log and the vendor's view alike, with `[aws request …]` where AWS has a request id. The commands that run\n\
+         the handler's code, such as `hawser connect`, fail with them too.\n\n{}\n\
+         ## Of the `hawser` command\n\n\
+         The number is the exit code ([commands.md](commands.md)).\n\n{}",
+        table("who can fix it", &handler()),
+        table("exit", &command_line()),
+    );
+    let path = root().join("docs/errors.md");
+    if env::var_os("HAWSER_BLESS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert!(fs::read_to_string(path).unwrap() == page, "docs/errors.md is out of date: run `make bless`");
+}
+
+/// F-6.
+#[test]
+fn codes_are_unique_and_have_a_meaning_and_a_next_step() {
+    let rows = [handler(), command_line()].concat();
+    let codes: BTreeSet<&String> = rows.iter().map(|[code, ..]| code).collect();
+    assert_eq!(codes.len(), rows.len());
+    for [code, meaning, _, next] in &rows {
+        assert!(code.chars().all(|c| c.is_ascii_uppercase() || c == '_'), "{code}");
+        assert!(meaning.ends_with('.') && next.ends_with('.'), "{code}");
+    }
+}
+
+#[test]
+fn every_code_is_answered_with_by_some_line_of_code() {
+    fn read(path: &Path, text: &mut String) {
+        if path.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| read(&entry.unwrap().path(), text));
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    let (mut handler, mut command_line) = (String::new(), String::new());
+    read(&root().join("src"), &mut handler);
+    read(&root().join("cli/src"), &mut command_line);
+    for code in Code::ALL {
+        assert!(handler.contains(&format!("Code::{code:?}")), "{code} is never used");
+    }
+    for code in CommandCode::ALL {
+        assert!(command_line.contains(&format!("CommandCode::{code:?}")), "{code} is never used");
+    }
+}
