@@ -4,9 +4,7 @@
 use serde::Serialize;
 
 use crate::cycle::Variant;
-use crate::handlers::HandlerName;
-use crate::results::{Measures, Results};
-use crate::workload::Workload;
+use crate::stats::{Measure, Summary};
 
 /// The zip that a customer's Lambda loads at every cold start.
 const ZIP_MB: f64 = 5.0;
@@ -15,53 +13,44 @@ const ROUNDS: f64 = 6.0;
 
 /// One line of the budget.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Line {
-    pub what: &'static str,
+pub(crate) struct Line {
+    pub(crate) what: &'static str,
     /// What the number is.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// At most this.
-    pub limit: f64,
+    pub(crate) limit: f64,
     /// What was measured; none when it was not.
-    pub measured: Option<f64>,
+    pub(crate) measured: Option<f64>,
 }
 
 impl Line {
-    /// Whether it is met; a line that was not measured is not.
-    pub fn met(&self) -> bool {
-        self.measured.is_some_and(|it| it <= self.limit)
-    }
-
-    /// For people.
-    pub fn verdict(&self) -> &'static str {
+    /// For people; a line that was not measured is not met.
+    pub(crate) fn verdict(&self) -> &'static str {
         match self.measured {
             None => "NOT MEASURED",
-            Some(_) if self.met() => "met",
+            Some(it) if it <= self.limit => "met",
             Some(_) => "MISSED",
         }
     }
 }
 
-/// All lines, on the Create of `Custom::BillingExport`.
-pub fn compare(results: &Results) -> Vec<Line> {
-    const RATIO: &str = "of plain";
-    let hawser = |variant| results.of(Workload::BillingExport, variant, HandlerName::Hawser);
-    let ratio = |what, limit, variant, of: fn(&Measures) -> Option<f64>| Line {
-        what,
-        unit: RATIO,
-        limit,
-        measured: hawser(variant).and_then(of),
+/// All lines, on the Create of `Custom::BillingExport`; `hawser` is what was measured of it in one way.
+pub(crate) fn compare(hawser: impl Fn(Variant, Measure) -> Option<Summary>, zip_bytes: Option<u64>) -> Vec<Line> {
+    let ratio = |what, limit, variant, measure| {
+        let measured = hawser(variant, measure).and_then(|it| it.ratio_to_plain);
+        Line { what, unit: "of plain", limit, measured }
     };
-    let zip = results.packages.get(&HandlerName::Hawser).map(|it| it.published_zip_bytes.unwrap_or(it.zip_bytes));
+    let rounds = hawser(Variant::Warm, Measure::Rounds).map(|it| it.median);
     vec![
-        ratio("start to response", 0.55, Variant::Cold, |it| it.to_response_ms.ratio_to_plain),
-        ratio("start to response, CPU of 128 MB", 0.4, Variant::Cold128Mb, |it| it.to_response_ms.ratio_to_plain),
-        ratio("warm, to response", 0.6, Variant::Warm, |it| it.to_response_ms.ratio_to_plain),
-        ratio("peak memory", 1.0, Variant::Cold, |it| it.peak_memory_mb.ratio_to_plain),
-        ratio("CPU time, cold", 1.0, Variant::Cold, |it| it.cpu_ms.ratio_to_plain),
-        ratio("CPU time, warm", 1.0, Variant::Warm, |it| it.cpu_ms.ratio_to_plain),
-        Line { what: "rounds", unit: "", limit: ROUNDS, measured: hawser(Variant::Warm).map(|it| it.rounds.summary.median) },
+        ratio("start to response", 0.55, Variant::Cold, Measure::ToResponseMs),
+        ratio("start to response, CPU of 128 MB", 0.4, Variant::Cold128Mb, Measure::ToResponseMs),
+        ratio("warm, to response", 0.6, Variant::Warm, Measure::ToResponseMs),
+        ratio("peak memory", 1.0, Variant::Cold, Measure::PeakMemoryMb),
+        ratio("CPU time, cold", 1.0, Variant::Cold, Measure::CpuMs),
+        ratio("CPU time, warm", 1.0, Variant::Warm, Measure::CpuMs),
+        Line { what: "rounds", unit: "", limit: ROUNDS, measured: rounds },
         #[expect(clippy::cast_precision_loss, reason = "a file size is far below 2^52")]
-        Line { what: "zip", unit: "MB", limit: ZIP_MB, measured: zip.map(|it| it as f64 / 1e6) },
+        Line { what: "zip", unit: "MB", limit: ZIP_MB, measured: zip_bytes.map(|it| it as f64 / 1e6) },
     ]
 }
 

@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::error::Error;
 use crate::handlers::{Handler, HandlerName};
-use crate::session::{BenchSetup, Sample, Session};
+use crate::session::{BenchSetup, Session};
+use crate::stats::{Measure, Sample};
 use crate::workload::Workload;
 
 /// How many later events each handler gets in one cycle, per workload and latency: they are short, and vary more.
 const WARM_PER_CYCLE: usize = 3;
 /// With fewer cycles there is no spread to speak of.
-pub const FEWEST_CYCLES: usize = 3;
+pub(crate) const FEWEST_CYCLES: usize = 3;
 
 /// A way of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Variant {
+pub(crate) enum Variant {
     /// First event of a process, all the machine's CPU, with latency.
     Cold,
     /// The same with the CPU of a 128 MB function after init.
@@ -29,32 +29,27 @@ pub enum Variant {
     WarmNoLatency,
 }
 
-impl Variant {
-    /// In the order of the table.
-    pub const ALL: [Self; 4] = [Self::Cold, Self::Cold128Mb, Self::Warm, Self::WarmNoLatency];
-}
-
 /// Everything that was measured.
-pub type Samples = BTreeMap<(Workload, Variant, HandlerName), Vec<Sample>>;
+pub(crate) type Samples = BTreeMap<(Workload, Variant, HandlerName), Vec<Sample>>;
 
 /// How long to go on.
 #[derive(Debug, Clone, Copy)]
-pub struct RunPlan {
+pub(crate) struct RunPlan {
     /// No new cycle starts that would end later, beyond [`FEWEST_CYCLES`].
-    pub time: Duration,
+    pub(crate) time: Duration,
     /// Nor more cycles than this.
-    pub most_cycles: usize,
+    pub(crate) most_cycles: usize,
     /// Added to every call.
-    pub latency: Duration,
+    pub(crate) latency: Duration,
 }
 
 /// Runs the plan; `progress` gets a line now and then.
-pub async fn run(
+pub(crate) async fn run(
     plan: RunPlan,
     handlers: &[Handler],
     setup: &BenchSetup<'_>,
     progress: &mut impl FnMut(&str),
-) -> Result<(Samples, usize), Error> {
+) -> anyhow::Result<(Samples, usize)> {
     let start = Instant::now();
     let mut run = Run { plan, handlers, setup, samples: Samples::new(), events: 0 };
     let mut warm = Vec::new();
@@ -105,7 +100,7 @@ impl Run<'_> {
         self.samples.entry((workload, variant, name)).or_default().push(sample);
     }
 
-    async fn cold(&mut self, cycle: usize) -> Result<(), Error> {
+    async fn cold(&mut self, cycle: usize) -> anyhow::Result<()> {
         for workload in Workload::ALL {
             for variant in [Variant::Cold, Variant::Cold128Mb] {
                 for handler in in_turn(self.handlers, cycle) {
@@ -120,7 +115,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn warm(&mut self, cycle: usize, sessions: &mut [(HandlerName, Session)]) -> Result<(), Error> {
+    async fn warm(&mut self, cycle: usize, sessions: &mut [(HandlerName, Session)]) -> anyhow::Result<()> {
         for workload in Workload::ALL {
             for (variant, latency) in [(Variant::Warm, self.plan.latency), (Variant::WarmNoLatency, Duration::ZERO)] {
                 for turn in 0..WARM_PER_CYCLE {
@@ -140,7 +135,7 @@ impl Run<'_> {
     fn last_cold(&self) -> String {
         let last = |variant, name| {
             let sample = self.samples.get(&(Workload::BillingExport, variant, name)).and_then(|it| it.last());
-            sample.map_or(0.0, |it| it.to_response_ms)
+            sample.and_then(|it| it.get(&Measure::ToResponseMs).copied()).unwrap_or_default()
         };
         let each = self.handlers.iter().map(|it| {
             let name = it.name;

@@ -5,16 +5,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 use tokio::process::Command;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use crate::error::{Context, Error};
 use crate::record::Service;
-use crate::stub::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, STACK_REGION, StubAws};
+use crate::stub::StubAws;
 use crate::throttle::MEMORY_MB;
 use crate::workload::Depth;
+use crate::world::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, STACK_REGION};
 
 /// The best that deflate can do, for all alike.
 const ZIP_LEVEL: i64 = 9;
@@ -22,7 +23,7 @@ const ZIP_LEVEL: i64 = 9;
 /// One of the four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum HandlerName {
+pub(crate) enum HandlerName {
     /// The published binary.
     Hawser,
     /// A Rust handler that only answers.
@@ -35,10 +36,10 @@ pub enum HandlerName {
 
 impl HandlerName {
     /// In the order of the table.
-    pub const ALL: [Self; 4] = [Self::Python, Self::Plain, Self::Hawser, Self::Floor];
+    pub(crate) const ALL: [Self; 4] = [Self::Python, Self::Plain, Self::Hawser, Self::Floor];
 
     /// Short.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Hawser => "hawser",
             Self::Floor => "floor",
@@ -48,7 +49,7 @@ impl HandlerName {
     }
 
     /// For the table.
-    pub fn describe(self) -> &'static str {
+    pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Hawser => "hawser",
             Self::Floor => "floor: Rust, only answers",
@@ -58,7 +59,7 @@ impl HandlerName {
     }
 
     /// How much of the work it does.
-    pub fn depth(self) -> Depth {
+    pub(crate) fn depth(self) -> Depth {
         match self {
             Self::Hawser => Depth::Proves,
             Self::Floor => Depth::OnlyAnswers,
@@ -69,32 +70,32 @@ impl HandlerName {
 
 /// A handler that can be started.
 #[derive(Debug, Clone)]
-pub struct Handler {
+pub(crate) struct Handler {
     /// Which.
-    pub name: HandlerName,
+    pub(crate) name: HandlerName,
     program: PathBuf,
     args: Vec<String>,
     task_root: PathBuf,
     /// What of it is uploaded to Lambda.
-    pub package: Package,
+    pub(crate) package: Package,
 }
 
 /// Of what is uploaded.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Package {
+pub(crate) struct Package {
     /// Zipped by the bench, the same way for all.
-    pub zip_bytes: u64,
+    pub(crate) zip_bytes: u64,
     /// With what Lambda's own runtime brings.
-    pub zip_bytes_with_sdk: Option<u64>,
+    pub(crate) zip_bytes_with_sdk: Option<u64>,
     /// Versions of what is not pinned by a lock file beside it.
-    pub versions: Option<String>,
+    pub(crate) versions: Option<String>,
     /// The zip that is published, where there is one.
-    pub published_zip_bytes: Option<u64>,
+    pub(crate) published_zip_bytes: Option<u64>,
 }
 
 impl Handler {
     /// A `bootstrap` for `provided.al2023`.
-    pub fn binary(name: HandlerName, path: &Path) -> Result<Self, Error> {
+    pub(crate) fn binary(name: HandlerName, path: &Path) -> anyhow::Result<Self> {
         let program =
             path.canonicalize().context(format!("looking for the handler `{}` at `{}`", name.as_str(), path.display()))?;
         let task_root = program.parent().map(Path::to_owned).unwrap_or_default();
@@ -105,7 +106,7 @@ impl Handler {
     }
 
     /// `handler.py` in `folder`, run by Lambda's own Python runtime client, `awslambdaric`.
-    pub fn python(interpreter: &Path, folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn python(interpreter: &Path, folder: &Path) -> anyhow::Result<Self> {
         let (packages, versions) = site_packages(interpreter)?;
         compile(interpreter, &packages)?;
         let task_root = folder.canonicalize().context(format!("looking for `{}`", folder.display()))?;
@@ -128,7 +129,7 @@ impl Handler {
     }
 
     /// The command with the environment that Lambda gives a function, and the stub in AWS's place.
-    pub fn command(&self, world: &StubAws, runtime_api: SocketAddr, roots: &Path) -> Command {
+    pub(crate) fn command(&self, world: &StubAws, runtime_api: SocketAddr, roots: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).current_dir(&self.task_root).env_clear();
         command
@@ -167,7 +168,7 @@ impl Handler {
 
 /// The size of `<folder>-x86_64.zip` beside the program's folder, where `make build` puts what is published. None if it is
 /// not there; an error if it holds another program than the one to be measured.
-fn published(program: &Path) -> Result<Option<u64>, Error> {
+fn published(program: &Path) -> anyhow::Result<Option<u64>> {
     let Some(folder) = program.parent().and_then(Path::to_str) else { return Ok(None) };
     let path = format!("{folder}-x86_64.zip");
     let Ok(file) = fs::File::open(&path) else { return Ok(None) };
@@ -176,9 +177,8 @@ fn published(program: &Path) -> Result<Option<u64>, Error> {
     let mut archive = ZipArchive::new(file).map_err(io::Error::from).context(reading())?;
     let mut zipped = Vec::new();
     archive.by_name("bootstrap").map_err(io::Error::from).and_then(|mut it| it.read_to_end(&mut zipped)).context(reading())?;
-    if zipped != fs::read(program).context(reading())? {
-        return Err(Error::Setup(format!("`{path}` holds another program than `{}`: run `make build`", program.display())));
-    }
+    let same = zipped == fs::read(program).context(reading())?;
+    ensure!(same, "`{path}` holds another program than `{}`: run `make build`", program.display());
     Ok(Some(size))
 }
 
@@ -186,13 +186,14 @@ fn published(program: &Path) -> Result<Option<u64>, Error> {
 const SDK_PACKAGES: [&str; 7] = ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py"];
 
 /// Compiles the packages to bytecode, as they are on Lambda: what pip left uncompiled would be compiled at every start.
-fn compile(interpreter: &Path, packages: &Path) -> Result<(), Error> {
+fn compile(interpreter: &Path, packages: &Path) -> anyhow::Result<()> {
     let status = std::process::Command::new(interpreter)
         .args(["-m", "compileall", "-q"])
         .args(["awslambdaric", "crhelper"].into_iter().chain(SDK_PACKAGES).map(|it| packages.join(it)))
         .status()
         .context(format!("starting `{}`", interpreter.display()))?;
-    if status.success() { Ok(()) } else { Err(Error::Setup(format!("`{}` cannot be compiled", packages.display()))) }
+    ensure!(status.success(), "`{}` cannot be compiled", packages.display());
+    Ok(())
 }
 
 /// Where the packages are, and in which versions.
@@ -204,7 +205,7 @@ packages = ', '.join(f'{it} {importlib.metadata.version(it)}' for it in ('crhelp
 print(f'Python {platform.python_version()}, {packages}')
 ";
 
-fn site_packages(interpreter: &Path) -> Result<(PathBuf, String), Error> {
+fn site_packages(interpreter: &Path) -> anyhow::Result<(PathBuf, String)> {
     let output = std::process::Command::new(interpreter)
         .args(["-c", ASK])
         .output()
@@ -213,14 +214,13 @@ fn site_packages(interpreter: &Path) -> Result<(PathBuf, String), Error> {
     match said.trim().split_once('\n') {
         Some((path, versions)) if output.status.success() => Ok((PathBuf::from(path), versions.to_owned())),
         _ => {
-            let why = String::from_utf8_lossy(&output.stderr);
-            Err(Error::Setup(format!("`{}` lacks a package: {}", interpreter.display(), why.trim())))
+            bail!("`{}` lacks a package: {}", interpreter.display(), String::from_utf8_lossy(&output.stderr).trim());
         }
     }
 }
 
 /// All files below `folder`, but not the bytecode that Python keeps there.
-fn collect(folder: &Path, name: &str, files: &mut Vec<(PathBuf, String)>) -> Result<(), Error> {
+fn collect(folder: &Path, name: &str, files: &mut Vec<(PathBuf, String)>) -> anyhow::Result<()> {
     let reading = || format!("reading `{}`", folder.display());
     for entry in fs::read_dir(folder).context(reading())? {
         let entry = entry.context(reading())?;
@@ -237,7 +237,7 @@ fn collect(folder: &Path, name: &str, files: &mut Vec<(PathBuf, String)>) -> Res
 }
 
 /// Size of a zip with these files.
-fn zipped(files: &[(PathBuf, String)]) -> Result<u64, Error> {
+fn zipped(files: &[(PathBuf, String)]) -> anyhow::Result<u64> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)

@@ -1,19 +1,45 @@
-//! `hawser-bench`: builds the handlers that Hawser is measured against, runs them all, prints the table, writes the JSON.
+//! Measures the published handler beside three others that do the same work on the same stub.
+//!
+//! One *session* is one handler process with a world of its own: a Lambda Runtime API and a TLS listener for each service. The
+//! world records every call with its start and end, checks that the work was really done, and adds the same latency to each
+//! call. A *cycle* measures every handler once in each way; cycles repeat until the time is up, so that whatever slows the
+//! machine slows all handlers alike.
+//!
+//! Reading order: [`workload`] (the events), [`handlers`] (who handles them), [`world`], [`answers`], [`stub`] and
+//! [`runtime_api`] (the world), [`throttle`] (the CPU of a small function), [`session`] (one process, one sample), [`cycle`]
+//! (the run), [`results`], [`budget`] and [`report`] (the results and their budget).
+
+mod answers;
+mod budget;
+mod cycle;
+mod handlers;
+mod process;
+mod record;
+mod report;
+mod results;
+mod runtime_api;
+mod session;
+mod stats;
+mod stub;
+mod throttle;
+mod tls;
+mod workload;
+mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
-use hawser_bench::cycle::{self, RunPlan};
-use hawser_bench::error::{Context, Error};
-use hawser_bench::handlers::{Handler, HandlerName};
-use hawser_bench::report;
-use hawser_bench::results::{Results, Run};
-use hawser_bench::session::BenchSetup;
-use hawser_bench::throttle::Throttle;
-use hawser_bench::tls::Authority;
+
+use crate::cycle::RunPlan;
+use crate::handlers::{Handler, HandlerName};
+use crate::results::{Results, Run};
+use crate::session::BenchSetup;
+use crate::throttle::Throttle;
+use crate::tls::Authority;
 
 /// Measure the handler beside three others that do the same work.
 #[derive(Debug, Parser)]
@@ -60,20 +86,17 @@ struct Args {
 /// What `--quick` measures: three cycles take longer only on a slow machine.
 const QUICK: Duration = Duration::from_secs(40);
 
-fn main() -> ExitCode {
+#[tokio::main]
+async fn main() -> ExitCode {
     let args = Args::parse();
     let start = Instant::now();
-    match tokio_runtime().and_then(|it| it.block_on(bench(&args, start))) {
+    match bench(&args, start).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(start, &format!("stopped: {error}"));
+            say(start, &format!("stopped: {error:#}"));
             ExitCode::FAILURE
         }
     }
-}
-
-fn tokio_runtime() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")
 }
 
 #[expect(clippy::print_stderr, reason = "progress of a command")]
@@ -81,7 +104,7 @@ fn say(start: Instant, line: &str) {
     eprintln!("[{:>4} s] {line}", start.elapsed().as_secs());
 }
 
-async fn bench(args: &Args, start: Instant) -> Result<(), Error> {
+async fn bench(args: &Args, start: Instant) -> anyhow::Result<()> {
     let handlers = handlers(args, start)?;
     let authority = Authority::new()?;
     let folder = tempfile::tempdir().context("making a temporary folder")?;
@@ -96,7 +119,7 @@ async fn bench(args: &Args, start: Instant) -> Result<(), Error> {
     let mut progress = |line: &str| say(start, line);
     let (samples, cycles) = tokio::select! {
         done = cycle::run(plan, &handlers, &setup, &mut progress) => done?,
-        _ = tokio::signal::ctrl_c() => return Err(Error::Setup("interrupted".to_owned())),
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     };
 
     let at = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
@@ -113,16 +136,16 @@ fn print(text: &str) {
     println!("{text}");
 }
 
-fn write_json(path: &Path, results: &Results) -> Result<(), Error> {
+fn write_json(path: &Path, results: &Results) -> anyhow::Result<()> {
     let writing = || format!("writing `{}`", path.display());
-    let json = serde_json::to_string_pretty(results).map_err(|error| Error::Setup(format!("the result: {error}")))?;
+    let json = serde_json::to_string_pretty(results)?;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).context(writing())?;
     }
     fs::write(path, json + "\n").context(writing())
 }
 
-fn handlers(args: &Args, start: Instant) -> Result<Vec<Handler>, Error> {
+fn handlers(args: &Args, start: Instant) -> anyhow::Result<Vec<Handler>> {
     let mut handlers = Vec::new();
     for name in HandlerName::ALL {
         if !args.only.contains(&name) {
@@ -141,7 +164,7 @@ fn handlers(args: &Args, start: Instant) -> Result<Vec<Handler>, Error> {
 }
 
 /// Builds one package of the other workspace, by itself: together they would share features.
-fn build(args: &Args, name: HandlerName) -> Result<PathBuf, Error> {
+fn build(args: &Args, name: HandlerName) -> anyhow::Result<PathBuf> {
     let target = std::path::absolute(&args.rivals_target).context("finding the target folder")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -154,8 +177,6 @@ fn build(args: &Args, name: HandlerName) -> Result<PathBuf, Error> {
         }
     }
     let status = command.status().context("starting cargo")?;
-    if !status.success() {
-        return Err(Error::Setup(format!("`{}` cannot be built", name.as_str())));
-    }
+    ensure!(status.success(), "`{}` cannot be built", name.as_str());
     Ok(target.join("release").join(name.as_str()))
 }

@@ -6,12 +6,11 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
-
-use crate::error::{Context, Error};
 
 /// Lines of the handler's output that are kept to explain a failure.
 const KEPT_LINES: usize = 30;
@@ -20,22 +19,22 @@ const KEPT_LINES: usize = 30;
 const KILL_POLLS: usize = 200;
 
 /// A running handler. Dropping it kills it.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     pid: Pid,
     /// Just before the process was asked for.
-    pub started: Instant,
+    pub(crate) started: Instant,
     printed: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl Process {
     /// Starts `command` with its output kept.
-    pub fn start(mut command: Command) -> Result<Self, Error> {
+    pub(crate) fn start(mut command: Command) -> anyhow::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let started = Instant::now();
         let mut child = command.spawn().context(format!("starting {:?}", command.as_std().get_program()))?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        let pid = pid.ok_or_else(|| Error::Setup("a process without an id".to_owned()))?;
+        let pid = pid.context("a process without an id")?;
         let printed = Arc::default();
         if let Some(out) = child.stdout.take() {
             tokio::spawn(keep(out, Arc::clone(&printed)));
@@ -47,24 +46,24 @@ impl Process {
     }
 
     /// Its id.
-    pub fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         self.pid
     }
 
     /// CPU time of all its threads so far, ended ones included, to the nanosecond.
-    pub fn cpu_time(&self) -> Result<Duration, Error> {
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<Duration> {
         cpu_time(self.pid)
     }
 
     /// The most memory it ever held (`VmHWM`), in kilobytes.
-    pub fn peak_memory_kb(&self) -> Result<u64, Error> {
+    pub(crate) fn peak_memory_kb(&self) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/status", self.pid);
         let status = fs::read_to_string(&path).context(format!("reading `{path}`"))?;
-        peak_of(&status).ok_or_else(|| Error::Setup(format!("`{path}` has no `VmHWM`")))
+        peak_of(&status).with_context(|| format!("`{path}` has no `VmHWM`"))
     }
 
     /// Waits until it ends by itself, which no handler should.
-    pub async fn ended(&mut self) -> String {
+    pub(crate) async fn ended(&mut self) -> String {
         match self.child.wait().await {
             Ok(status) => format!("the process ended: {status}"),
             Err(error) => format!("the process cannot be waited for: {error}"),
@@ -72,12 +71,12 @@ impl Process {
     }
 
     /// Ends it and waits for the end, so that it takes no CPU from the next sample.
-    pub async fn kill(&mut self) -> Result<(), Error> {
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill().await.context("ending a handler")
     }
 
     /// The tail of what it printed.
-    pub fn printed(&self) -> String {
+    pub(crate) fn printed(&self) -> String {
         let lines = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().cloned().collect::<Vec<_>>().join("\n")
     }
@@ -98,11 +97,9 @@ impl Drop for Process {
 }
 
 /// CPU time of process `pid`.
-pub fn cpu_time(pid: Pid) -> Result<Duration, Error> {
-    let spec = clock_getcpuclockid(pid)
-        .and_then(clock_gettime)
-        .map_err(|errno| Error::Io { context: format!("reading the CPU clock of process {pid}"), source: errno.into() })?;
-    Ok(spec.into())
+pub(crate) fn cpu_time(pid: Pid) -> anyhow::Result<Duration> {
+    let spec = clock_getcpuclockid(pid).and_then(clock_gettime);
+    Ok(spec.with_context(|| format!("reading the CPU clock of process {pid}"))?.into())
 }
 
 fn peak_of(status: &str) -> Option<u64> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 /// Who was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Service {
+pub(crate) enum Service {
     Organizations,
     /// AWS Cost and Usage Reports.
     Cur,
@@ -26,7 +26,7 @@ pub enum Service {
 
 impl Service {
     /// All of them, one listener each.
-    pub const ALL: [Self; 7] =
+    pub(crate) const ALL: [Self; 7] =
         [Self::Organizations, Self::Cur, Self::DataExports, Self::S3, Self::CloudFormation, Self::Mailbox, Self::Vendor];
 }
 
@@ -46,18 +46,18 @@ impl fmt::Display for Service {
 
 /// One call, as the stub saw it.
 #[derive(Debug, Clone, Copy)]
-pub struct Call {
-    pub service: Service,
+pub(crate) struct Call {
+    pub(crate) service: Service,
     /// The API's name for it.
-    pub operation: &'static str,
+    pub(crate) operation: &'static str,
     /// The request's headers were there.
-    pub start: Instant,
+    pub(crate) start: Instant,
     /// The answer was ready to be sent, injected latency included.
-    pub end: Instant,
+    pub(crate) end: Instant,
 }
 
 /// How often each operation was called, as `service:Operation`.
-pub fn tally(calls: &[Call]) -> BTreeMap<String, usize> {
+pub(crate) fn tally(calls: &[Call]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for call in calls {
         *counts.entry(format!("{}:{}", call.service, call.operation)).or_default() += 1;
@@ -69,7 +69,7 @@ pub fn tally(calls: &[Call]) -> BTreeMap<String, usize> {
 /// the other. Calls made together count once.
 ///
 /// Taking, again and again, the call that ends first among those that start after the last one taken gives a longest chain.
-pub fn rounds<T: Copy + Ord>(intervals: impl IntoIterator<Item = (T, T)>) -> usize {
+pub(crate) fn rounds<T: Copy + Ord>(intervals: impl IntoIterator<Item = (T, T)>) -> usize {
     let mut by_end: Vec<(T, T)> = intervals.into_iter().collect();
     by_end.sort_by_key(|&(_, end)| end);
     let mut last: Option<T> = None;

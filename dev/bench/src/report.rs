@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use crate::cycle::Variant;
 use crate::handlers::{HandlerName, Package};
-use crate::results::{Measured, Measures, Results};
+use crate::results::Results;
+use crate::stats::{Measure, Summary};
 use crate::workload::Workload;
 
 /// Everything, ready to be printed.
-pub fn render(results: &Results) -> String {
+pub(crate) fn render(results: &Results) -> String {
     let run = &results.run;
     let mut text = format!(
         "{} cycles on {} cores of {}, kernel {}\n{} public TLS roots; {} ms added to every call where it says so, {} ms to every new connection\n\
@@ -43,22 +44,22 @@ fn table(results: &Results, workload: Workload) -> String {
     ];
     let mut rows = vec![head.into_iter().chain(more).map(str::to_owned).collect::<Vec<_>>()];
     for name in HandlerName::ALL {
-        let of = |variant| results.of(workload, variant, name);
-        let (cold, small, warm, quick) =
-            (of(Variant::Cold), of(Variant::Cold128Mb), of(Variant::Warm), of(Variant::WarmNoLatency));
+        let cell = |variant, measure, unit, digits| cell(results.of(workload, variant, name, measure), unit, digits);
+        let median =
+            |variant, measure| results.of(workload, variant, name, measure).map_or_else(dash, |it| it.median.to_string());
         rows.push(vec![
             name.describe().to_owned(),
-            cell(cold, |it| it.to_response_ms, " ms", 0),
-            cell(small, |it| it.to_response_ms, " ms", 0),
-            cell(warm, |it| it.to_response_ms, " ms", 0),
-            plain_cell(warm, |it| it.rounds),
-            cell(warm, |it| it.to_done_ms, " ms", 0),
-            cell(quick, |it| it.to_done_ms, " ms", 1),
-            plain_cell(warm, |it| it.rounds_after),
-            plain_cell(cold, |it| it.connections),
-            cell(cold, |it| it.cpu_ms, " ms", 0),
-            cell(cold, |it| it.cpu_after_init_ms, " ms", 0),
-            cell(cold, |it| it.peak_memory_mb, " MB", 1),
+            cell(Variant::Cold, Measure::ToResponseMs, " ms", 0),
+            cell(Variant::Cold128Mb, Measure::ToResponseMs, " ms", 0),
+            cell(Variant::Warm, Measure::ToResponseMs, " ms", 0),
+            median(Variant::Warm, Measure::Rounds),
+            cell(Variant::Warm, Measure::ToDoneMs, " ms", 0),
+            cell(Variant::WarmNoLatency, Measure::ToDoneMs, " ms", 1),
+            median(Variant::Warm, Measure::RoundsAfter),
+            median(Variant::Cold, Measure::Connections),
+            cell(Variant::Cold, Measure::CpuMs, " ms", 0),
+            cell(Variant::Cold, Measure::CpuAfterInitMs, " ms", 0),
+            cell(Variant::Cold, Measure::PeakMemoryMb, " MB", 1),
             results.packages.get(&name).map_or_else(dash, size),
         ]);
     }
@@ -69,15 +70,11 @@ fn dash() -> String {
     "not measured".to_owned()
 }
 
-fn cell(measures: Option<&Measures>, of: fn(&Measures) -> Measured, unit: &str, digits: usize) -> String {
-    measures.map(of).map_or_else(dash, |Measured { summary, ratio_to_plain }| {
+fn cell(summary: Option<Summary>, unit: &str, digits: usize) -> String {
+    summary.map_or_else(dash, |Summary { median, p10, p90, ratio_to_plain, .. }| {
         let ratio = ratio_to_plain.map_or_else(String::new, |it| format!(" x{it:.2}"));
-        format!("{:.digits$}{unit} [{:.digits$}..{:.digits$}]{ratio}", summary.median, summary.p10, summary.p90)
+        format!("{median:.digits$}{unit} [{p10:.digits$}..{p90:.digits$}]{ratio}")
     })
-}
-
-fn plain_cell(measures: Option<&Measures>, of: fn(&Measures) -> Measured) -> String {
-    measures.map(of).map_or_else(dash, |it| format!("{}", it.summary.median))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a file size is far below 2^52")]
@@ -135,7 +132,6 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_has_no_number() {
-        assert_eq!(cell(None, |it| it.to_done_ms, " ms", 0), "not measured");
-        assert_eq!(plain_cell(None, |it| it.rounds), "not measured");
+        assert_eq!(cell(None, " ms", 0), "not measured");
     }
 }

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use anyhow::Context as _;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -16,8 +17,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::error::{Context, Error};
-
 /// The timeout of the function in `template.yaml`.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(120);
 const GONE: &str = "the Runtime API is gone";
@@ -25,17 +24,17 @@ const BASE: &str = "/2018-06-01/runtime/";
 
 /// What the runtime told Lambda about an event, and when.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// When all of it had arrived.
-    pub at: Instant,
+    pub(crate) at: Instant,
     /// `Err` with the body of `…/error` or `init/error`.
-    pub result: Result<(), String>,
+    pub(crate) result: Result<(), String>,
 }
 
 /// One function's Runtime API. Its server ends when this is dropped.
-pub struct RuntimeApi {
+pub(crate) struct RuntimeApi {
     /// For `AWS_LAMBDA_RUNTIME_API`.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     asked: mpsc::UnboundedReceiver<Instant>,
     events: mpsc::UnboundedSender<Bytes>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
@@ -50,7 +49,7 @@ struct State {
 
 impl RuntimeApi {
     /// Listens on a free port of the loopback address.
-    pub async fn start() -> Result<Self, Error> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening for the Runtime API")?;
         let address = listener.local_addr().context("asking for the Runtime API's port")?;
         let (asked_in, asked) = mpsc::unbounded_channel();
@@ -70,7 +69,7 @@ impl RuntimeApi {
     }
 
     /// When the runtime asked for its next event: the end of init, or of the event before. `Err` with what it said instead.
-    pub async fn asked(&mut self) -> Result<Instant, String> {
+    pub(crate) async fn asked(&mut self) -> Result<Instant, String> {
         tokio::select! {
             asked = self.asked.recv() => asked.ok_or_else(|| GONE.to_owned()),
             outcome = self.outcomes.recv() => Err(format!("it reported an outcome without an event: {outcome:?}")),
@@ -78,7 +77,7 @@ impl RuntimeApi {
     }
 
     /// Hands over an event.
-    pub fn send_event(&self, event: String) -> Instant {
+    pub(crate) fn send_event(&self, event: String) -> Instant {
         let now = Instant::now();
         // It fails only when the server is gone, and then the outcome never comes and the wait for it says so.
         let _ = self.events.send(Bytes::from(event));
@@ -86,7 +85,7 @@ impl RuntimeApi {
     }
 
     /// What became of the event.
-    pub async fn outcome(&mut self) -> Result<Outcome, String> {
+    pub(crate) async fn outcome(&mut self) -> Result<Outcome, String> {
         self.outcomes.recv().await.ok_or_else(|| GONE.to_owned())
     }
 }

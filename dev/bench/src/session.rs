@@ -3,48 +3,23 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use anyhow::anyhow;
 
-use crate::error::Error;
 use crate::handlers::{Handler, HandlerName};
 use crate::process::Process;
 use crate::record::rounds;
 use crate::runtime_api::RuntimeApi;
+use crate::stats::{Measure, Sample};
 use crate::stub::StubAws;
 use crate::throttle::{CpuQuota, Throttle};
 use crate::tls::Authority;
-use crate::workload::{Event, Workload, faults};
+use crate::workload::{self, Workload, faults};
 
 /// Longer than any handler needs, the slowest under the smallest CPU included.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// What was measured of one event.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Sample {
-    /// From the start (of the process for the first event, else of the event) until the response had arrived, ms.
-    pub to_response_ms: f64,
-    /// From the same start until the runtime reported the event as done, ms.
-    pub to_done_ms: f64,
-    /// From the start of the process until it asked for its first event, ms; 0 for later events.
-    pub init_ms: f64,
-    /// CPU time from that start until the event was done, ms.
-    pub cpu_ms: f64,
-    /// The part of it after init, ms.
-    pub cpu_after_init_ms: f64,
-    /// The most memory the process ever held, MB.
-    pub peak_memory_mb: f64,
-    /// Longest chain of calls that did not overlap, up to the response.
-    pub rounds: f64,
-    /// The same of the calls after it: nobody waits for those.
-    pub rounds_after: f64,
-    /// TLS connections opened since that start.
-    pub connections: f64,
-    /// Requests that only opened a connection ahead of need; they count in no round.
-    pub probes: f64,
-}
-
 /// A handler process that waits for events.
-pub struct Session {
+pub(crate) struct Session {
     name: HandlerName,
     world: StubAws,
     api: RuntimeApi,
@@ -54,19 +29,19 @@ pub struct Session {
 }
 
 /// What every session of the run shares.
-pub struct BenchSetup<'a> {
-    pub authority: &'a Authority,
+pub(crate) struct BenchSetup<'a> {
+    pub(crate) authority: &'a Authority,
     /// The PEM file with what the handlers trust.
-    pub roots: &'a Path,
+    pub(crate) roots: &'a Path,
     /// How processes are throttled.
-    pub throttle: &'a Throttle,
+    pub(crate) throttle: &'a Throttle,
     /// Added to the opening of every connection.
-    pub connecting: Duration,
+    pub(crate) connecting: Duration,
 }
 
 impl Session {
     /// Starts a handler and waits for nothing. What it calls before its first event has `latency` too.
-    pub async fn start(handler: &Handler, setup: &BenchSetup<'_>, latency: Duration) -> Result<Self, Error> {
+    pub(crate) async fn start(handler: &Handler, setup: &BenchSetup<'_>, latency: Duration) -> anyhow::Result<Self> {
         let world = StubAws::open(setup.authority, setup.connecting).await?;
         world.state().latency = latency;
         let api = RuntimeApi::start().await?;
@@ -76,28 +51,32 @@ impl Session {
     }
 
     /// The first event of a process: the cold start, `small` with the CPU of a 128 MB function after init.
-    pub async fn first(&mut self, workload: Workload, number: u64, latency: Duration, small: bool) -> Result<Sample, Error> {
+    pub(crate) async fn first(
+        &mut self,
+        workload: Workload,
+        number: u64,
+        latency: Duration,
+        small: bool,
+    ) -> anyhow::Result<Sample> {
         self.invoke(workload, number, latency, Some(small)).await
     }
 
     /// A later event of the same process.
-    pub async fn again(&mut self, workload: Workload, number: u64, latency: Duration) -> Result<Sample, Error> {
+    pub(crate) async fn again(&mut self, workload: Workload, number: u64, latency: Duration) -> anyhow::Result<Sample> {
         self.invoke(workload, number, latency, None).await
     }
 
     /// Ends the process.
-    pub async fn end(mut self) -> Result<(), Error> {
+    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
         self.process.kill().await
     }
 
-    async fn invoke(&mut self, workload: Workload, number: u64, latency: Duration, cold: Option<bool>) -> Result<Sample, Error> {
-        let failed = |why: String, process: &Process| Error::Handler {
-            handler: self.name.as_str(),
-            workload: workload.name(),
-            why,
-            printed: process.printed(),
+    async fn invoke(&mut self, workload: Workload, number: u64, latency: Duration, cold: Option<bool>) -> anyhow::Result<Sample> {
+        let failed = |why: String, process: &Process| {
+            let (handler, workload, printed) = (self.name.as_str(), workload.name(), process.printed());
+            anyhow!("{handler} did not do the work of {workload}: {why}\nthe last it printed:\n{printed}")
         };
-        let event = Event::new(workload, number, &self.world);
+        let event = workload::event(workload, number, &self.world);
         if cold.is_none() {
             self.world.reset();
         }
@@ -105,7 +84,7 @@ impl Session {
         {
             let mut state = self.world.state();
             state.latency = latency;
-            event.announce(&mut state);
+            state.event = event.clone();
         }
         let asked = tokio::select! {
             asked = self.api.asked() => asked,
@@ -117,7 +96,7 @@ impl Session {
             self.cpu_quota.enforce()?;
         }
         let cpu_before = self.process.cpu_time()?;
-        let handed_over = self.api.send_event(event.json.clone());
+        let handed_over = self.api.send_event(event.json);
         let outcome = tokio::select! {
             outcome = self.api.outcome() => outcome,
             end = self.process.ended() => Err(end),
@@ -126,7 +105,7 @@ impl Session {
         let outcome = outcome.map_err(|why| failed(why, &self.process))?;
         let cpu_after = self.process.cpu_time()?;
         let state = self.world.state();
-        let mut faults = faults(workload, self.name.depth(), &event, &state);
+        let mut faults = faults(workload, self.name.depth(), &state);
         faults.extend(outcome.result.err().map(|error| format!("it told Lambda of an error: {error}")));
         let Some(responded) = state.responded.filter(|_| faults.is_empty()) else {
             return Err(failed(faults.join("; "), &self.process));
@@ -136,27 +115,30 @@ impl Session {
             None => (handed_over, cpu_before),
         };
         let calls = |after| state.calls.iter().filter(move |it| (it.start > responded) == after).map(|it| (it.start, it.end));
-        Ok(Sample {
-            to_response_ms: ms(responded - start),
-            to_done_ms: ms(outcome.at - start),
-            init_ms: cold.map_or(0.0, |_| ms(asked.saturating_duration_since(self.process.started))),
-            cpu_ms: ms(cpu_after.saturating_sub(cpu_start)),
-            cpu_after_init_ms: ms(cpu_after.saturating_sub(cpu_before)),
-            #[expect(clippy::cast_precision_loss, reason = "a size in kilobytes is far below 2^52")]
-            peak_memory_mb: self.process.peak_memory_kb()? as f64 / 1024.0,
-            #[expect(clippy::cast_precision_loss, reason = "about ten")]
-            rounds: rounds::<Instant>(calls(false)) as f64,
-            #[expect(clippy::cast_precision_loss, reason = "about ten")]
-            rounds_after: rounds::<Instant>(calls(true)) as f64,
-            #[expect(clippy::cast_precision_loss, reason = "about ten")]
-            connections: state.connections as f64,
-            #[expect(clippy::cast_precision_loss, reason = "about ten")]
-            probes: state.probes as f64,
-        })
+        #[expect(clippy::cast_precision_loss, reason = "counts of about ten, and a size in kilobytes far below 2^52")]
+        let [peak_kb, rounds_before, rounds_after, connections, probes] = [
+            self.process.peak_memory_kb()? as f64,
+            rounds::<Instant>(calls(false)) as f64,
+            rounds::<Instant>(calls(true)) as f64,
+            state.connections as f64,
+            state.probes as f64,
+        ];
+        Ok(Sample::from([
+            (Measure::ToResponseMs, ms(responded - start)),
+            (Measure::ToDoneMs, ms(outcome.at - start)),
+            (Measure::InitMs, cold.map_or(0.0, |_| ms(asked.saturating_duration_since(self.process.started)))),
+            (Measure::CpuMs, ms(cpu_after.saturating_sub(cpu_start))),
+            (Measure::CpuAfterInitMs, ms(cpu_after.saturating_sub(cpu_before))),
+            (Measure::PeakMemoryMb, peak_kb / 1024.0),
+            (Measure::Rounds, rounds_before),
+            (Measure::RoundsAfter, rounds_after),
+            (Measure::Connections, connections),
+            (Measure::Probes, probes),
+        ]))
     }
 }
 
 /// In milliseconds.
-pub fn ms(duration: Duration) -> f64 {
+pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }

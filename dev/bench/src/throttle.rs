@@ -11,31 +11,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::error::{Context, Error};
 use crate::process::cpu_time;
 
 /// Memory of the function that is played.
-pub const MEMORY_MB: u32 = 128;
+pub(crate) const MEMORY_MB: u32 = 128;
 /// The memory that buys one whole core, AWS Lambda Developer Guide, "Configure Lambda function memory".
-pub const MEMORY_OF_ONE_CORE_MB: u32 = 1_769;
+pub(crate) const MEMORY_OF_ONE_CORE_MB: u32 = 1_769;
 /// How often the quota is filled up. Lambda does not say; published measurements of its throttling see 20 ms.
-pub const PERIOD: Duration = Duration::from_millis(20);
+pub(crate) const PERIOD: Duration = Duration::from_millis(20);
 /// How often the signal throttle looks: a small part of the period, and far above what a look costs.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// Where the cgroup v1 `cpu` controller is usually mounted.
 const CPU_MOUNTS: [&str; 2] = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"];
 
 /// CPU time per period.
-pub fn quota() -> Duration {
+pub(crate) fn quota() -> Duration {
     PERIOD * MEMORY_MB / MEMORY_OF_ONE_CORE_MB
 }
 
 /// How processes are throttled on this machine.
 #[derive(Debug, Clone)]
-pub enum Throttle {
+pub(crate) enum Throttle {
     /// By the kernel, in a cgroup made below this one.
     Cgroup(PathBuf),
     /// By stopping and continuing the process.
@@ -44,12 +44,12 @@ pub enum Throttle {
 
 impl Throttle {
     /// The kernel's way where we may, else signals.
-    pub fn find() -> Self {
+    pub(crate) fn find() -> Self {
         CPU_MOUNTS.iter().map(Path::new).find(|it| try_cgroup(it).is_ok()).map_or(Self::Signals, |it| Self::Cgroup(it.to_owned()))
     }
 
     /// Which way, for the record.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let (quota, period) = (quota().as_micros(), PERIOD.as_micros());
         match self {
             Self::Cgroup(_) => format!("cgroup v1 bandwidth, {quota} us in every {period} us"),
@@ -58,7 +58,7 @@ impl Throttle {
     }
 
     /// Attaches to `pid` without slowing it yet.
-    pub fn attach(&self, pid: Pid) -> Result<CpuQuota, Error> {
+    pub(crate) fn attach(&self, pid: Pid) -> anyhow::Result<CpuQuota> {
         Ok(match self {
             Self::Cgroup(parent) => CpuQuota::Cgroup(Cgroup::around(parent, pid)?),
             Self::Signals => CpuQuota::Signals { pid, stop: Arc::default(), thread: None },
@@ -66,13 +66,13 @@ impl Throttle {
     }
 }
 
-fn try_cgroup(parent: &Path) -> Result<(), Error> {
+fn try_cgroup(parent: &Path) -> anyhow::Result<()> {
     Cgroup::make(parent, "try")?.set_quota()
 }
 
 /// The CPU quota of one process. Lifted when dropped.
 #[derive(Debug)]
-pub enum CpuQuota {
+pub(crate) enum CpuQuota {
     /// See [`Throttle::Cgroup`].
     Cgroup(Cgroup),
     /// See [`Throttle::Signals`].
@@ -87,7 +87,7 @@ pub enum CpuQuota {
 
 impl CpuQuota {
     /// From now on the process has the CPU of the small function.
-    pub fn enforce(&mut self) -> Result<(), Error> {
+    pub(crate) fn enforce(&mut self) -> anyhow::Result<()> {
         match self {
             Self::Cgroup(group) => group.set_quota(),
             Self::Signals { pid, stop, thread } => {
@@ -114,29 +114,29 @@ impl Drop for CpuQuota {
 
 /// A cgroup of our own, removed when dropped (its process must have ended by then).
 #[derive(Debug)]
-pub struct Cgroup {
+pub(crate) struct Cgroup {
     path: PathBuf,
 }
 
 impl Cgroup {
-    fn make(parent: &Path, name: &str) -> Result<Self, Error> {
+    fn make(parent: &Path, name: &str) -> anyhow::Result<Self> {
         let path = parent.join(format!("hawser-bench-{}-{name}", std::process::id()));
         fs::create_dir(&path).context(format!("making `{}`", path.display()))?;
         Ok(Self { path })
     }
 
-    fn around(parent: &Path, pid: Pid) -> Result<Self, Error> {
+    fn around(parent: &Path, pid: Pid) -> anyhow::Result<Self> {
         let group = Self::make(parent, &pid.to_string())?;
         group.write("cgroup.procs", &pid.to_string())?;
         Ok(group)
     }
 
-    fn set_quota(&self) -> Result<(), Error> {
+    fn set_quota(&self) -> anyhow::Result<()> {
         self.write("cpu.cfs_period_us", &PERIOD.as_micros().to_string())?;
         self.write("cpu.cfs_quota_us", &quota().as_micros().to_string())
     }
 
-    fn write(&self, file: &str, value: &str) -> Result<(), Error> {
+    fn write(&self, file: &str, value: &str) -> anyhow::Result<()> {
         let path = self.path.join(file);
         fs::write(&path, value).context(format!("writing `{value}` to `{}`", path.display()))
     }

@@ -5,11 +5,10 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-
-use crate::error::{Context, Error};
 
 /// Where Linux distributions keep the public roots. The first that exists is put beside the run's own authority, so that
 /// every handler parses as many roots as it would on Lambda.
@@ -17,23 +16,22 @@ const PUBLIC_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
 
 /// The authority and a server certificate for this machine's loopback address.
-pub struct Authority {
+pub(crate) struct Authority {
     /// For the stub's listeners.
-    pub server: Arc<ServerConfig>,
+    pub(crate) server: Arc<ServerConfig>,
     /// What the handlers are to trust, PEM.
     bundle: String,
     /// How many public roots are in the bundle beside ours.
-    pub public_roots: usize,
+    pub(crate) public_roots: usize,
 }
 
 impl Authority {
     /// A fresh authority; nothing of it outlives the run.
-    pub fn new() -> Result<Self, Error> {
-        let (certificate, chain_pem, key) = make().map_err(|error| Error::Setup(format!("making certificates: {error}")))?;
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let (certificate, chain_pem, key) = make().context("making certificates")?;
         let mut server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .and_then(|it| it.with_no_client_auth().with_single_cert(vec![certificate], key))
-            .map_err(|error| Error::Setup(format!("the stub's TLS: {error}")))?;
+            .and_then(|it| it.with_no_client_auth().with_single_cert(vec![certificate], key))?;
         // AWS's endpoints for these services speak HTTP/1.1 only.
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         let public = PUBLIC_ROOTS.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
@@ -45,8 +43,8 @@ impl Authority {
     }
 
     /// Writes the bundle to `path`.
-    pub fn write_bundle(&self, path: &Path) -> Result<(), Error> {
-        fs::write(path, &self.bundle).context(format!("writing `{}`", path.display()))
+    pub(crate) fn write_bundle(&self, path: &Path) -> anyhow::Result<()> {
+        fs::write(path, &self.bundle).with_context(|| format!("writing `{}`", path.display()))
     }
 }
 
