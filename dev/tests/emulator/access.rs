@@ -13,7 +13,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::{
-    calls::{AccessDecision, READ_SECRET, Vendor, checks_of, query},
+    calls::{AccessDecision, Vendor, checks_of, named},
     profiles::{as_pairs, assert_only_the_vendor_gets_in, inventory, packs_of, parameters_of, reported, vendor_of},
     world::Testbed,
 };
@@ -98,10 +98,10 @@ async fn a_product_that_needs_keys_reads_them_by_its_role() {
     let wrong = vendor.wrong(&checks_of(&packs)).await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let role = vendor_of(&world, &stack).await;
-    let list = query("iam:ListUsers", "iam", "2010-05-08", &[]);
+    let list = named("list_users");
     vendor.expect(list, &AccessDecision::Allowed).await.unwrap();
     role.expect(list, &AccessDecision::Denied).await.unwrap();
-    role.expect(READ_SECRET, &AccessDecision::Denied).await.unwrap();
+    role.expect(named("read_secret"), &AccessDecision::Denied).await.unwrap();
 
     let mut changed = world.with(&as_pairs(&parameters));
     changed.insert("AccessKeySerial".into(), "2".into());
@@ -211,7 +211,7 @@ async fn an_account_connects_without_anything() {
     assert_eq!(reported["packs"], json!({}));
     assert_only_the_vendor_gets_in(&world, reported["roleArn"].as_str().unwrap()).await;
     let vendor = vendor_of(&world, &stack).await;
-    vendor.expect(query("iam:ListUsers", "iam", "2010-05-08", &[]), &AccessDecision::Denied).await.unwrap();
+    vendor.expect(named("list_users"), &AccessDecision::Denied).await.unwrap();
     assert!(!stack.resources().await.unwrap().contains_key("DeliveryWatch"));
     world.deleted(&mut stack).await;
     assert_eq!(inventory(&world).await, before);

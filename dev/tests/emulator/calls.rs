@@ -1,14 +1,17 @@
 //! What each pack lets a vendor do and what not, as calls that are really made: one table, by pack and mode.
 //!
-//! To add to it: a call in `CHECKS` of `calls/table.rs`, and in `FIXTURES` of `calls/fixtures.rs` what the call needs to be there. `{name}` in a call is the id
-//! of that thing, made by the customer for this call alone; `{n}` is a number that no other call has; `{account}`, `{stack}`,
+//! To add to it: a call in `checks` of `calls.yaml`, and in `fixtures` what the call needs to be there. `{name}` in a call is the
+//! id of that thing, made by the customer for this call alone; `{n}` is a number that no other call has; `{account}`, `{stack}`,
 //! `{bucket}`, `{report}`, `{folder}` and `{engine_boundary}` are the stack's. Where the emulator has no such service, its
 //! simulation of IAM is asked.
 
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use aws_credential_types::Credentials;
@@ -19,115 +22,102 @@ use hawser_dev::{
     strict_proxy::billing::BILLING_REGION,
 };
 use regex::Regex;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-#[path = "calls/fixtures.rs"]
-mod fixtures;
-#[path = "calls/table.rs"]
-mod table;
-
-use fixtures::FIXTURES;
-pub(crate) use table::{CHECKS, READ_SECRET};
-
-/// One call of AWS's, for whoever makes it.
-#[derive(Clone, Copy)]
-pub(crate) struct Call {
-    /// What IAM calls it, `ec2:TerminateInstances`.
-    pub(crate) action: &'static str,
-    wire: Wire,
+/// `calls.yaml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    versions: BTreeMap<String, String>,
+    targets: BTreeMap<String, String>,
+    calls: BTreeMap<String, Call>,
+    fixtures: BTreeMap<String, Fixture>,
+    checks: Vec<Check>,
 }
 
-#[derive(Clone, Copy)]
-enum Wire {
-    /// AWS's query protocol: signing name, version, parameters.
-    Query(&'static str, &'static str, &'static [(&'static str, &'static str)]),
-    /// AWS JSON: signing name, target, body.
-    Json(&'static str, &'static str, &'static str),
-    /// REST: signing name, method, path with query, body.
-    Rest(&'static str, &'static str, &'static str, &'static str),
+static TABLE: LazyLock<Table> = LazyLock::new(|| serde_norway::from_str(include_str!("calls.yaml")).unwrap());
+
+/// One call of AWS's, for whoever makes it, under the name that IAM has for it: `ec2:TerminateInstances`. Its service is the
+/// signing name, where that is not what stands before the colon.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub(crate) enum Call {
+    /// AWS's query protocol.
+    Query {
+        query: String,
+        service: Option<String>,
+        #[serde(default)]
+        with: BTreeMap<String, String>,
+    },
+    Json {
+        json: String,
+        service: Option<String>,
+        #[serde(default)]
+        with: Map<String, Value>,
+    },
+    Rest {
+        rest: String,
+        /// Method, and path with query.
+        send: String,
+        #[serde(default)]
+        body: String,
+    },
     /// No such service here: the resource that IAM's simulation is asked about, and condition keys.
-    Simulated(&'static str, &'static [(&'static str, &'static str)]),
-}
-
-/// A call of the query protocol.
-pub(crate) const fn query(
-    action: &'static str,
-    service: &'static str,
-    version: &'static str,
-    parameters: &'static [(&'static str, &'static str)],
-) -> Call {
-    Call { action, wire: Wire::Query(service, version, parameters) }
-}
-
-/// A call of the JSON protocol.
-pub(crate) const fn json(action: &'static str, service: &'static str, target: &'static str, body: &'static str) -> Call {
-    Call { action, wire: Wire::Json(service, target, body) }
-}
-
-/// A REST call.
-pub(crate) const fn rest(
-    action: &'static str,
-    service: &'static str,
-    method: &'static str,
-    path: &'static str,
-    body: &'static str,
-) -> Call {
-    Call { action, wire: Wire::Rest(service, method, path, body) }
-}
-
-/// A call of a service that the emulator does not have.
-pub(crate) const fn simulated(action: &'static str, resource: &'static str) -> Call {
-    simulated_with(action, resource, &[])
-}
-
-/// The same under condition keys.
-pub(crate) const fn simulated_with(
-    action: &'static str,
-    resource: &'static str,
-    context: &'static [(&'static str, &'static str)],
-) -> Call {
-    Call { action, wire: Wire::Simulated(resource, context) }
+    Simulate {
+        simulate: String,
+        resource: String,
+        #[serde(default)]
+        with: BTreeMap<String, String>,
+    },
 }
 
 impl fmt::Display for Call {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.wire {
-            Wire::Query(_, _, parameters) => format!("{parameters:?}"),
-            Wire::Json(_, _, body) => body.to_owned(),
-            Wire::Rest(_, method, path, _) => format!("{method} {path}"),
-            Wire::Simulated(resource, context) => format!("simulated on {resource} {context:?}"),
+        let what = match self {
+            Self::Query { with, .. } => format!("{with:?}"),
+            Self::Json { with, .. } => json!(with).to_string(),
+            Self::Rest { send, .. } => send.clone(),
+            Self::Simulate { resource, with, .. } => format!("simulated on {resource} {with:?}"),
         };
-        write!(formatter, "{} {what}", self.action)
+        write!(formatter, "{} {what}", self.action())
     }
 }
 
-/// Something that a customer has, the call that makes it, and its id.
-pub(crate) struct Fixture {
-    pub(crate) name: &'static str,
-    pub(crate) made_by: Call,
-    pub(crate) id: FixtureId,
-}
-
-/// Where the id of a thing is.
-pub(crate) enum FixtureId {
-    /// In the answer, as the group of this regular expression.
-    Found(&'static str),
-    /// Chosen by who made it.
-    Chosen(&'static str),
+/// Something that a customer has, the call that makes it, and its id: chosen by who made it, or in the answer as the group of a
+/// regular expression.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fixture {
+    made_by: Call,
+    id: Option<String>,
+    found: Option<String>,
 }
 
 /// What one mode of one pack is to let through, and what not.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Check {
-    pub(crate) pack: &'static str,
-    pub(crate) mode: &'static str,
-    pub(crate) allowed: &'static [Call],
-    pub(crate) forbidden: &'static [Call],
+    pub(crate) pack: String,
+    pub(crate) mode: String,
+    allowed: Vec<Call>,
+    forbidden: Vec<Call>,
+}
+
+/// A call that `calls.yaml` names.
+pub(crate) fn named(name: &str) -> &'static Call {
+    &TABLE.calls[name]
+}
+
+pub(crate) fn checks() -> &'static [Check] {
+    &TABLE.checks
 }
 
 /// The checks of these packs in these modes; a pack that has none is an error.
 pub(crate) fn checks_of(packs: &BTreeMap<String, String>) -> Vec<&'static Check> {
     let found = packs.iter().flat_map(|(pack, mode)| {
-        let found: Vec<&Check> = CHECKS.iter().filter(|check| check.pack == pack && check.mode == mode).collect();
+        let found: Vec<&Check> = checks().iter().filter(|check| check.pack == *pack && check.mode == *mode).collect();
         assert!(found.iter().any(|check| !check.allowed.is_empty()), "`{pack}` in `{mode}` has no call that is allowed");
         assert!(found.iter().any(|check| !check.forbidden.is_empty()), "`{pack}` in `{mode}` has no call that is forbidden");
         found
@@ -178,9 +168,9 @@ impl<'world> Vendor<'world> {
     pub(crate) async fn wrong(&self, checks: &[&Check]) -> Vec<String> {
         let mut wrong = Vec::new();
         for check in checks {
-            for (calls, expected) in [(check.allowed, AccessDecision::Allowed), (check.forbidden, AccessDecision::Denied)] {
+            for (calls, expected) in [(&check.allowed, AccessDecision::Allowed), (&check.forbidden, AccessDecision::Denied)] {
                 for call in calls {
-                    if let Err(why) = self.expect(*call, &expected).await {
+                    if let Err(why) = self.expect(call, &expected).await {
                         wrong.push(format!("{} {}: {why}", check.pack, check.mode));
                     }
                 }
@@ -190,13 +180,13 @@ impl<'world> Vendor<'world> {
     }
 
     /// Makes a call. One that was denied is made again by the customer, to show that nothing else was wrong with it.
-    pub(crate) async fn expect(&self, call: Call, expected: &AccessDecision) -> Result<(), String> {
+    pub(crate) async fn expect(&self, call: &Call, expected: &AccessDecision) -> Result<(), String> {
         let known = self.fixtures_of(call).await?;
         let (verdict, answer) = self.make(call, &known, &self.session).await?;
         if verdict != *expected {
             return Err(format!("{call} is {verdict:?}: {answer}"));
         }
-        if verdict == AccessDecision::Denied && !matches!(call.wire, Wire::Simulated(..)) {
+        if verdict == AccessDecision::Denied && !matches!(call, Call::Simulate { .. }) {
             let control = self.make(call, &known, &self.customer()).await;
             control.map_err(|why| format!("{call} was denied, but the customer cannot do it either: {why}"))?;
         }
@@ -208,33 +198,33 @@ impl<'world> Vendor<'world> {
     }
 
     /// Makes what the call names, and what that needs in turn.
-    async fn fixtures_of(&self, call: Call) -> Result<BTreeMap<String, String>, String> {
+    async fn fixtures_of(&self, call: &Call) -> Result<BTreeMap<String, String>, String> {
         let mut known = self.given.clone();
         known.insert("n".to_owned(), NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
         known.insert("account".to_owned(), CUSTOMER.to_owned());
-        let mut wanted: Vec<&Fixture> = Vec::new();
+        let mut wanted: Vec<(String, &Fixture)> = Vec::new();
         let mut names = call.names();
         while let Some(name) = names.pop() {
             if known.contains_key(&name) {
                 continue;
             }
-            let fixture = FIXTURES.iter().find(|fixture| fixture.name == name);
-            let fixture = fixture.ok_or_else(|| format!("{call} names `{name}`, which nothing makes"))?;
+            let fixture = TABLE.fixtures.get(&name).ok_or_else(|| format!("{call} names `{name}`, which nothing makes"))?;
             // What is needed by many is made before the first of them.
-            wanted.retain(|other| other.name != fixture.name);
-            wanted.push(fixture);
+            wanted.retain(|(other, _)| *other != name);
+            wanted.push((name, fixture));
             names.extend(fixture.made_by.names());
         }
-        for fixture in wanted.iter().rev() {
-            let (_, answer) = self.make(fixture.made_by, &known, &self.customer()).await?;
-            let id = match fixture.id {
-                FixtureId::Chosen(id) => filled(id, &known),
-                FixtureId::Found(pattern) => {
+        for (name, fixture) in wanted.into_iter().rev() {
+            let (_, answer) = self.make(&fixture.made_by, &known, &self.customer()).await?;
+            let id = match (&fixture.id, &fixture.found) {
+                (Some(id), None) => filled(id, &known),
+                (None, Some(pattern)) => {
                     let found = Regex::new(pattern).unwrap().captures(&answer).map(|found| found[1].to_owned());
                     found.ok_or_else(|| format!("no `{pattern}` in what {} answered: {answer}", fixture.made_by))?
                 }
+                _ => return Err(format!("`{name}` needs either an id or where it is found")),
             };
-            known.insert(fixture.name.to_owned(), id);
+            known.insert(name, id);
         }
         Ok(known)
     }
@@ -242,7 +232,7 @@ impl<'world> Vendor<'world> {
     /// The verdict with the answer; anything but a success and a denial of this very action is an error.
     async fn make(
         &self,
-        call: Call,
+        call: &Call,
         known: &BTreeMap<String, String>,
         who: &Account,
     ) -> Result<(AccessDecision, String), String> {
@@ -250,27 +240,30 @@ impl<'world> Vendor<'world> {
         let form = [("content-type", "application/x-www-form-urlencoded")];
         let service = call.service();
         let who = who.in_region(if GLOBAL.contains(&service) { BILLING_REGION } else { STACK_REGION });
-        let sent = match call.wire {
-            Wire::Query(_, version, parameters) => {
-                let operation = call.action.split_once(':').unwrap().1;
+        let sent = match call {
+            Call::Query { with, .. } => {
+                let operation = call.action().split_once(':').unwrap().1;
                 let mut body = form_urlencoded::Serializer::new(String::new());
-                body.append_pair("Action", operation).append_pair("Version", version);
-                for (name, value) in parameters {
+                body.append_pair("Action", operation).append_pair("Version", &TABLE.versions[service]);
+                for (name, value) in with {
                     body.append_pair(name, &fill(value));
                 }
                 who.raw(service, "POST", "/", &form, body.finish()).await
             }
-            Wire::Json(_, target, body) => {
-                let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
-                who.raw(service, "POST", "/", &headers, fill(body)).await
+            Call::Json { with, .. } => {
+                let operation = call.action().split_once(':').unwrap().1;
+                let target = format!("{}.{operation}", TABLE.targets[service]);
+                let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
+                who.raw(service, "POST", "/", &headers, fill(&json!(with).to_string())).await
             }
-            Wire::Rest(_, method, path, body) => {
+            Call::Rest { send, body, .. } => {
                 let headers = [("content-type", "application/json")];
+                let (method, path) = send.split_once(' ').unwrap();
                 who.raw(service, method, &fill(path), if body.is_empty() { &[] } else { &headers }, fill(body)).await
             }
-            Wire::Simulated(resource, context) => {
-                let context: Vec<(&str, String)> = context.iter().map(|(key, value)| (*key, fill(value))).collect();
-                return self.simulate(call.action, &fill(resource), &context).await;
+            Call::Simulate { resource, with, .. } => {
+                let context: Vec<(&str, String)> = with.iter().map(|(key, value)| (key.as_str(), fill(value))).collect();
+                return self.simulate(call.action(), &fill(resource), &context).await;
             }
         };
         let (status, answer) = sent.map_err(|error| format!("{call}: {error:#}"))?;
@@ -280,7 +273,7 @@ impl<'world> Vendor<'world> {
         }
         let denied = answer.contains("AccessDenied") || answer.contains("UnauthorizedOperation");
         // S3 says no more than "Access Denied".
-        if denied && (answer.contains(call.action) || call.action.starts_with("s3:")) {
+        if denied && (answer.contains(call.action()) || call.action().starts_with("s3:")) {
             return Ok((AccessDecision::Denied, answer));
         }
         Err(format!("{call} answered {status}: {answer}"))
@@ -319,23 +312,37 @@ impl<'world> Vendor<'world> {
 }
 
 impl Call {
-    fn service(&self) -> &'static str {
-        match self.wire {
-            Wire::Query(service, ..) | Wire::Json(service, ..) | Wire::Rest(service, ..) => service,
-            Wire::Simulated(..) => "iam",
+    fn action(&self) -> &str {
+        match self {
+            Self::Query { query: action, .. }
+            | Self::Json { json: action, .. }
+            | Self::Rest { rest: action, .. }
+            | Self::Simulate { simulate: action, .. } => action,
+        }
+    }
+
+    fn service(&self) -> &str {
+        match self {
+            Self::Query { service: Some(service), .. } | Self::Json { service: Some(service), .. } => service,
+            Self::Simulate { .. } => "iam",
+            _ => self.action().split(':').next().unwrap(),
         }
     }
 
     /// What is in braces in it.
     fn names(&self) -> Vec<String> {
-        let texts: Vec<&str> = match self.wire {
-            Wire::Query(_, _, parameters) => parameters.iter().map(|(_, value)| *value).collect(),
-            Wire::Json(_, _, body) => vec![body],
-            Wire::Rest(_, _, path, body) => vec![path, body],
-            Wire::Simulated(resource, context) => context.iter().map(|(_, value)| *value).chain([resource]).collect(),
+        let body;
+        let texts: Vec<&String> = match self {
+            Self::Query { with, .. } => with.values().collect(),
+            Self::Json { with, .. } => {
+                body = json!(with).to_string();
+                vec![&body]
+            }
+            Self::Rest { send, body, .. } => vec![send, body],
+            Self::Simulate { resource, with, .. } => with.values().chain([resource]).collect(),
         };
         let name = Regex::new(r"\{([a-z_]+)\}").unwrap();
-        texts.iter().flat_map(|text| name.captures_iter(text)).map(|found| found[1].to_owned()).collect()
+        texts.into_iter().flat_map(|text| name.captures_iter(text)).map(|found| found[1].to_owned()).collect()
     }
 }
 
