@@ -7,7 +7,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 use crate::{
     names::AccountId,
     notice::{Kind, Notice},
-    refusal::Refusal,
+    refusal::{Reason, Refusal},
 };
 
 /// The namespace of the STS API, version 2011-06-15.
@@ -28,9 +28,9 @@ impl Identity {
     /// Reads a `GetCallerIdentityResponse`: exactly one identity, and nothing beside it.
     ///
     /// # Errors
-    /// [`Refusal::StsAnswer`], whatever is wrong with it: STS does not answer so.
+    /// [`Reason::StsAnswer`], whatever is wrong with it: STS does not answer so.
     pub fn read(xml: &str) -> Result<Self, Refusal> {
-        let bad = |why| Refusal::StsAnswer(why);
+        let bad = |why| Reason::StsAnswer.with(why);
         // Without a DTD there are no entities to expand.
         let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
         let document = Document::parse_with_options(xml, options).map_err(|_| bad("it is not plain XML"))?;
@@ -55,13 +55,13 @@ impl Identity {
     /// neither.
     ///
     /// # Errors
-    /// [`Refusal::Identity`] with the difference.
+    /// [`Reason::Identity`] with the difference.
     pub fn confirm(&self, notice: &Notice) -> Result<(), Refusal> {
-        let require = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(Refusal::Identity(why)) };
+        let require = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(Reason::Identity.with(why)) };
         require(self.account == *notice.account(), "another account")?;
         let parts: Vec<&str> = self.arn.splitn(6, ':').collect();
         let ["arn", partition, service, "", account, resource] = parts.as_slice() else {
-            return Err(Refusal::Identity("not an ARN of a principal"));
+            return Err(Reason::Identity.with("not an ARN of a principal"));
         };
         require(*partition == notice.stack.partition.as_str(), "another partition")?;
         require(*account == notice.account().as_str(), "a principal of another account")?;
@@ -95,16 +95,16 @@ fn children<'a, 'i, const N: usize>(
         }
         let name = child.tag_name().name();
         if !child.is_element() || child.tag_name().namespace() != Some(NAMESPACE) || seen.contains(&name) {
-            return Err(Refusal::StsAnswer("it has a repeated or an unknown element"));
+            return Err(Reason::StsAnswer.with("it has a repeated or an unknown element"));
         }
         match required.iter().position(|r| *r == name) {
             Some(at) => found[at] = child,
             None if optional.contains(&name) => {}
-            None => return Err(Refusal::StsAnswer("it has an unknown element")),
+            None => return Err(Reason::StsAnswer.with("it has an unknown element")),
         }
         seen.push(name);
     }
-    if required.iter().all(|name| seen.contains(name)) { Ok(found) } else { Err(Refusal::StsAnswer("it has no identity")) }
+    if required.iter().all(|name| seen.contains(name)) { Ok(found) } else { Err(Reason::StsAnswer.with("it has no identity")) }
 }
 
 /// The text of a leaf: one piece of it, not cut by comments or elements.
@@ -114,7 +114,7 @@ fn text<'a>(leaf: Node<'a, '_>) -> Result<&'a str, Refusal> {
         (Some(piece), None) if piece.is_text() => piece.text().filter(|t| !t.trim().is_empty()),
         _ => None,
     }
-    .ok_or(Refusal::StsAnswer("it has an element that is not plain text"))
+    .ok_or_else(|| Reason::StsAnswer.with("it has an element that is not plain text"))
 }
 
 /// The code in STS's `ErrorResponse`, for people; STS's words are not repeated, they may hold parts of the request.

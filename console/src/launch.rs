@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     names::{AccountId, OrganizationId, StackId},
-    refusal::Refusal,
+    refusal::{Reason, Refusal},
     secret::Secret,
 };
 
@@ -130,27 +130,27 @@ impl Launch {
         if let Audience::Stack(Some(account)) = &self.audience
             && *account != stack.account
         {
-            return Err(Refusal::LaunchOfOtherAccount(stack.account.clone()));
+            return Err(Reason::LaunchOfOtherAccount.with(format!("this is `{}`", stack.account)));
         }
         match &self.stack_id {
             Some(bound) if bound == stack.as_str() => return Ok(()),
             Some(_) if !self.vacant => return Err(self.used()),
-            _ if now >= self.expires_at => return Err(Refusal::LaunchExpired),
+            _ if now >= self.expires_at => return Err(Reason::LaunchExpired.into()),
             _ => {}
         }
         match (&self.audience, stated) {
             (Audience::Stack(_), _) => Ok(()),
             (Audience::Organization(known), Some(stated)) if known.allows(stated) => Ok(()),
-            (Audience::Organization(_), Some(_)) => Err(Refusal::LaunchOfOtherOrganization),
-            (Audience::Organization(_), None) => Err(Refusal::LaunchOutsideOrganization),
+            (Audience::Organization(_), Some(_)) => Err(Reason::LaunchOfOtherOrganization.into()),
+            (Audience::Organization(_), None) => Err(Reason::LaunchOutsideOrganization.into()),
         }
     }
 
     /// Why it connects no further stack.
     pub fn used(&self) -> Refusal {
         match self.audience {
-            Audience::Stack(_) => Refusal::LaunchUsed,
-            Audience::Organization(_) => Refusal::LaunchUsedInAccount,
+            Audience::Stack(_) => Reason::LaunchUsed.into(),
+            Audience::Organization(_) => Reason::LaunchUsedInAccount.into(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     billing::{ReportedStatus, Status},
     launch::{Launch, Organization},
     notice::{Kind, Notice, NoticePosition},
-    refusal::Refusal,
+    refusal::{Reason, Refusal},
 };
 
 /// A connection as it is stored, keyed by its stack (F-1).
@@ -97,25 +97,29 @@ pub struct Decision {
 /// A different notice under the same id, or a launch that may not speak for this stack.
 pub fn admit(notice: &Notice, known: &LedgerState, now: OffsetDateTime) -> Result<Option<Answer>, Refusal> {
     if let Some(prior) = &known.prior {
-        return if prior.fingerprint == notice.fingerprint { Ok(Some(prior.answer.clone())) } else { Err(Refusal::IdReused) };
+        return if prior.fingerprint == notice.fingerprint {
+            Ok(Some(prior.answer.clone()))
+        } else {
+            Err(Reason::IdReused.into())
+        };
     }
     let (removal, status) = (notice.position.kind == Kind::Removed, notice.position.kind == Kind::BillingStatus);
     match &known.connection {
         // Also for a stack that failed because its launch was used: its rollback's removal names its own stack, finds
         // nothing, and leaves the connection of the first stack alone (F-1).
         None if removal => return Ok(None),
-        None if status => return Err(Refusal::StatusOfUnknown),
+        None if status => return Err(Reason::StatusOfUnknown.into()),
         _ => {}
     }
     if notice.external_id != known.launch.external_id && !(removal && notice.external_id.is_empty()) {
-        return Err(Refusal::ExternalId);
+        return Err(Reason::ExternalId.into());
     }
     // Neither makes a launch this stack's own.
     if (removal || status) && known.launch.stack_id.as_deref() != Some(notice.stack.as_str()) {
         return Err(known.launch.used());
     }
     if status && known.connection.as_ref().is_some_and(|connection| connection.latest.kind == Kind::Removed) {
-        return Err(Refusal::StatusOfRemoved);
+        return Err(Reason::StatusOfRemoved.into());
     }
     known.launch.admit(&notice.stack, Organization::from_notice(&notice.data).as_ref(), now)?;
     Ok(None)

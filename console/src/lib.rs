@@ -1,4 +1,4 @@
-//! The vendor's side of Hawser, first floor: notices come in, are verified and become connections.
+//! The vendor's side of Hawser: notices come in, are verified and become connections.
 //!
 //! The way of a notice is [`Console::receive`], which reads like this list:
 //!
@@ -9,7 +9,7 @@
 //! 5. [`sts`] and [`identity`]: AWS's word on who signed the proof.
 //! 6. [`store`] writes it down, in SQLite.
 //!
-//! [`billing`] is what a stack says of its billing data, and what an operator reads of it later.
+//! [`billing`] is what a stack says of its billing data, [`view`] what an operator reads of a connection later.
 //!
 //! 1 to 4 and `identity` are pure: time is an argument, nothing is called. [`routes`] and [`serve`] are the HTTP around it,
 //! [`launch`] is what a vendor hands out, [`refusal`] every way to say no, [`config`] the command line.
@@ -30,6 +30,7 @@ pub mod serve;
 pub mod signature;
 pub mod store;
 pub mod sts;
+pub mod view;
 
 use std::{fmt, sync::Arc};
 

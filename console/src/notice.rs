@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use crate::{
     billing::Status,
     names::{AccountId, Partition, RoleArn, StackId, utc_time},
-    refusal::Refusal,
+    refusal::{Reason, Refusal},
 };
 
 /// What a notice says of itself before anything is verified: for looking up keys, and for nothing else.
@@ -149,11 +149,11 @@ impl Notice {
     /// Parses a body whose signature was found good.
     ///
     /// # Errors
-    /// [`Refusal::Malformed`] names the place that has not the documented form, [`Refusal::Inconsistent`] says which
+    /// [`Reason::Malformed`] names the place that has not the documented form, [`Reason::Inconsistent`] says which
     /// parts disagree.
     pub fn parse(body: &[u8], webhook_id: &str, now: OffsetDateTime) -> Result<Self, Refusal> {
         let event: Event = from_json(body)?;
-        let require = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(Refusal::Inconsistent(why)) };
+        let require = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(Reason::Inconsistent.with(why)) };
 
         require(event.id == webhook_id, "`id` is not the `webhook-id`")?;
         let legal_id = event.id.len() == 32 && event.id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -162,7 +162,7 @@ impl Notice {
 
         let data = event.data;
         data.check(event.kind)?;
-        let stack = StackId::from_str(&data.stack_id).map_err(Refusal::Inconsistent)?;
+        let stack = StackId::from_str(&data.stack_id).map_err(|why| Reason::Inconsistent.with(why))?;
         require(event.source == data.stack_id, "`source` is not the stack id")?;
         require(event.subject == data.account_id, "`subject` is not the account id")?;
         require(data.account_id == stack.account.as_str(), "the account is not the stack's")?;
@@ -170,7 +170,7 @@ impl Notice {
         require(data.region == stack.region, "the Region is not the stack's")?;
         let role = match data.role_arn.as_str() {
             "" => None,
-            text => Some(RoleArn::from_str(text).map_err(Refusal::Inconsistent)?),
+            text => Some(RoleArn::from_str(text).map_err(|why| Reason::Inconsistent.with(why))?),
         };
         if let Some(role) = &role {
             require(role.account == stack.account, "the role is in another account than the stack")?;
@@ -227,7 +227,7 @@ impl Notice {
 
 /// Hex SHA-256 of the RFC 8785 (JCS) form.
 fn canonical_sha256(value: &Value) -> Result<String, Refusal> {
-    let canonical = serde_json_canonicalizer::to_vec(value).map_err(|_| Refusal::Malformed("data".to_owned()))?;
+    let canonical = serde_json_canonicalizer::to_vec(value).map_err(|_| Reason::Malformed.with("`data`"))?;
     Ok(hex::encode(Sha256::digest(canonical)))
 }
 
@@ -239,7 +239,8 @@ fn from_json<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Refusal> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let place = |path: String| {
         let legal = |c: &char| c.is_ascii_alphanumeric() || ".-_[]".contains(*c);
-        Refusal::Malformed(path.chars().filter(legal).take(PLACE_CHARS_MAX).collect())
+        let place: String = path.chars().filter(legal).take(PLACE_CHARS_MAX).collect();
+        Reason::Malformed.with(format!("`{place}`"))
     };
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| place(error.path().to_string()))?;
     reader.end().map_err(|_| place("end".to_owned()))?;
@@ -338,7 +339,7 @@ const PACK_MODES: [&str; 2] = ["ReadOnly", "ReadWrite"];
 impl Data {
     /// The forms that types alone do not say.
     fn check(&self, kind: Kind) -> Result<(), Refusal> {
-        let malformed = |place: &str| Err(Refusal::Malformed(format!("data.{place}")));
+        let malformed = |place: &str| Err(Reason::Malformed.with(format!("`data.{place}`")));
         if !self.packs.0.values().all(|mode| PACK_MODES.contains(&mode.as_str())) {
             return malformed("packs");
         }

@@ -10,7 +10,12 @@ use std::collections::BTreeSet;
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, macros::format_description};
 use url::Url;
 
-use crate::{names::StackId, notice::Notice, refusal::Refusal, secret::Secret};
+use crate::{
+    names::StackId,
+    notice::Notice,
+    refusal::{Reason, Refusal},
+    secret::Secret,
+};
 
 /// STS takes a signature until 15 minutes after its date.
 pub const AGE_MAX: Duration = Duration::minutes(15);
@@ -61,9 +66,9 @@ pub struct StsRequest {
 /// Checks everything about the proof that can be known without asking AWS.
 ///
 /// # Errors
-/// [`Refusal::Proof`] with the first thing that is not as it must be.
+/// [`Reason::Proof`] with the first thing that is not as it must be.
 pub fn check(notice: &Notice, trust: &Trust, audience: &str, now: OffsetDateTime) -> Result<StsRequest, Refusal> {
-    let require = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(Refusal::Proof(why)) };
+    let require = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(Reason::Proof.with(why)) };
     let proof = &notice.proof;
     let url = trust.url(&notice.stack);
     require(proof.method == "POST", "its method is not POST")?;
@@ -75,7 +80,7 @@ pub fn check(notice: &Notice, trust: &Trust, audience: &str, now: OffsetDateTime
     require(headers.keys().all(|name| HEADERS.contains(&name.as_str())), "it has an unknown header")?;
     let text = |name: &str| match headers.get(name) {
         Some(value) if is_header_value(value) => Ok(value.as_str()),
-        _ => Err(Refusal::Proof("a header is missing or not plain text")),
+        _ => Err(Reason::Proof.with("a header is missing or not plain text")),
     };
     for name in HEADERS.into_iter().filter(|name| *name != SESSION_TOKEN || headers.contains_key(*name)) {
         text(name)?;
@@ -86,12 +91,12 @@ pub fn check(notice: &Notice, trust: &Trust, audience: &str, now: OffsetDateTime
     require(text("x-hawser-data-sha256")? == notice.data_sha256, "it covers other data than the notice's")?;
 
     let date = text("x-amz-date")?;
-    let signed_at = amz_date(date).ok_or(Refusal::Proof("its date does not have the form `YYYYMMDDThhmmssZ`"))?;
+    let signed_at = amz_date(date).ok_or_else(|| Reason::Proof.with("its date does not have the form `YYYYMMDDThhmmssZ`"))?;
     require(now - signed_at <= AGE_MAX, "it is older than 15 minutes")?;
     require(signed_at - now <= AHEAD_MAX, "its date is in the future")?;
 
     let authorization = Authorization::read(text(AUTHORIZATION)?)
-        .ok_or(Refusal::Proof("its `authorization` does not have the AWS4-HMAC-SHA256 form"))?;
+        .ok_or_else(|| Reason::Proof.with("its `authorization` does not have the AWS4-HMAC-SHA256 form"))?;
     let scope = [&date[..8], notice.stack.region.as_str(), "sts", "aws4_request"];
     require(authorization.scope == scope, "its scope is not the day, the stack's Region and STS")?;
     // A header that is not signed could have been put there, or left out, by anyone on the way.

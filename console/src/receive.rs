@@ -8,7 +8,7 @@ use crate::{
     ledger::{self, Answer},
     notice::{Hint, Notice},
     proof,
-    refusal::Refusal,
+    refusal::{Reason, Refusal},
     signature::SignatureHeaders,
     store::{RecordError, StoreError},
 };
@@ -51,5 +51,5 @@ impl Console {
 /// The customer learns that it was us; the log learns what it was.
 fn storage(error: StoreError) -> Refusal {
     tracing::error!(error = &error as &dyn std::error::Error, "failed to use the database");
-    Refusal::Storage
+    Reason::Storage.into()
 }

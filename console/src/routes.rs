@@ -22,7 +22,7 @@ use crate::{
     launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Entropy, Launch, Organization},
     ledger::Answer,
     names::AccountId,
-    refusal::{Problem, Refusal},
+    refusal::{Problem, Reason, Refusal},
     store::StoreError,
 };
 
@@ -65,7 +65,7 @@ async fn take_notice(State(console): State<Console>, headers: HeaderMap, body: B
         Ok(Answer::Accepted { connection_id, message }) => {
             Json(json!({"connectionId": connection_id, "message": message})).into_response()
         }
-        Ok(Answer::Unknown) => refuse(&Refusal::ConnectionUnknown),
+        Ok(Answer::Unknown) => refuse(&Reason::ConnectionUnknown.into()),
         Err(refusal) => refuse(&refusal),
     }
 }
@@ -74,15 +74,15 @@ async fn read_notice(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/cloudevents+json") {
-        return Err(Refusal::MediaType);
+        return Err(Reason::MediaType.into());
     }
     let bytes = tokio::time::timeout(NOTICE_TIMEOUT, to_bytes(body, NOTICE_BYTES_MAX))
         .await
-        .map_err(|_| Refusal::TooSlow(NOTICE_TIMEOUT.as_secs()))?;
+        .map_err(|_| Reason::TooSlow.with(format!("it took over {} seconds", NOTICE_TIMEOUT.as_secs())))?;
     match bytes {
         Ok(bytes) => Ok(bytes.into()),
-        Err(error) if is_over_limit(&error) => Err(Refusal::TooLarge(NOTICE_BYTES_MAX)),
-        Err(_) => Err(Refusal::Request("its body broke off")),
+        Err(error) if is_over_limit(&error) => Err(Reason::TooLarge.with(format!("over {NOTICE_BYTES_MAX} bytes"))),
+        Err(_) => Err(Reason::Request.with("its body broke off")),
     }
 }
 
@@ -92,7 +92,7 @@ fn is_over_limit(error: &axum::Error) -> bool {
 
 /// The one log line of a refused notice, and its answer.
 fn refuse(refusal: &Refusal) -> Response {
-    tracing::warn!(code = refusal.code(), status = refusal.status(), reason = %refusal, "notice refused");
+    tracing::warn!(code = refusal.reason.as_str(), status = refusal.reason.status(), reason = %refusal, "notice refused");
     problem(&refusal.problem())
 }
 

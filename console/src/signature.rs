@@ -6,7 +6,11 @@ use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHO
 use subtle::ConstantTimeEq;
 use time::OffsetDateTime;
 
-use crate::{launch::Launch, refusal::Refusal, secret::Secret};
+use crate::{
+    launch::Launch,
+    refusal::{Reason, Refusal},
+    secret::Secret,
+};
 
 /// The specification's advice, and its libraries' fixed value: five minutes either way.
 pub const TOLERANCE_SECONDS: u64 = 5 * 60;
@@ -33,7 +37,7 @@ impl SignatureHeaders {
             let mut values = headers.get_all(name).iter();
             match (values.next().map(|v| v.to_str()), values.next()) {
                 (Some(Ok(text)), None) => Ok(text),
-                _ => Err(Refusal::Request(why)),
+                _ => Err(Reason::Request.with(why)),
             }
         };
         let id = one(HEADER_WEBHOOK_ID, "header `webhook-id` must be there once")?;
@@ -43,7 +47,7 @@ impl SignatureHeaders {
         let timestamp = timestamp.parse().ok().filter(|_| digits);
         Ok(Self {
             id: id.to_owned(),
-            timestamp: timestamp.ok_or(Refusal::Request("header `webhook-timestamp` must be Unix seconds"))?,
+            timestamp: timestamp.ok_or_else(|| Reason::Request.with("header `webhook-timestamp` must be Unix seconds"))?,
             signatures: signatures.split(' ').take(SIGNATURES_MAX).map(Secret::new).collect(),
         })
     }
@@ -53,10 +57,10 @@ impl SignatureHeaders {
     /// # Errors
     /// None of them did, or the signature is too old or too new.
     pub fn verify<'a>(&self, body: &[u8], launches: &'a [Launch], now: OffsetDateTime) -> Result<&'a Launch, Refusal> {
-        let launch = launches.iter().find(|launch| self.is_signed_by(&launch.token, body)).ok_or(Refusal::SignatureUnknown)?;
+        let launch = launches.iter().find(|launch| self.is_signed_by(&launch.token, body)).ok_or(Reason::SignatureUnknown)?;
         // After the signature: only who has a token learns about our clock.
         let age = now.unix_timestamp().abs_diff(self.timestamp);
-        if age > TOLERANCE_SECONDS { Err(Refusal::Stale(age)) } else { Ok(launch) }
+        if age > TOLERANCE_SECONDS { Err(Reason::Stale.with(format!("it is {age} seconds away"))) } else { Ok(launch) }
     }
 
     fn is_signed_by(&self, token: &Secret, body: &[u8]) -> bool {

@@ -1,9 +1,10 @@
 //! SQLite: launches, connections and the notices that made them. SQL stops here.
 
+mod rows;
+
 use std::{path::Path, str::FromStr, time::Duration};
 
-use serde::Serialize;
-use serde_json::Value;
+use rows::{ConnectionRow, LaunchRow, RowError, connection_columns, launch_columns, nanos, position};
 use sqlx::{
     FromRow, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -12,13 +13,13 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::{
-    billing::{self, ReportedStatus, StatusSummary},
+    billing::ReportedStatus,
     launch::{Audience, Launch, Organization},
     ledger::{self, Answer, Connection, LedgerState, Prior},
     names::{AccountId, OrganizationId},
-    notice::{Hint, Kind, Notice, NoticePosition},
+    notice::{Hint, Kind, Notice},
     refusal::Refusal,
-    secret::Secret,
+    view::ConnectionView,
 };
 
 /// A writer waits this long for another one; longer and a stack would rather send its notice again.
@@ -46,9 +47,8 @@ pub enum StoreError {
     /// The file could not be made.
     #[error("failed to make the database file")]
     File(#[from] std::io::Error),
-    /// Something in it was not written by this program.
-    #[error("failed to read a row: {0}")]
-    Row(&'static str),
+    #[error(transparent)]
+    Row(#[from] RowError),
 }
 
 /// The database.
@@ -131,7 +131,7 @@ impl Store {
         .bind(LAUNCHES_PER_NOTICE_MAX)
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter().map(Launch::try_from).collect()
+        Ok(rows.into_iter().map(Launch::try_from).collect::<Result<_, _>>()?)
     }
 
     /// What is known that matters to this notice.
@@ -146,7 +146,7 @@ impl Store {
     /// another notice may have come in while AWS was asked.
     ///
     /// # Errors
-    /// [`ledger::admit`]'s refusals, or the database's as [`Refusal::Storage`].
+    /// [`ledger::admit`]'s refusals, or the database's as [`Reason::Storage`].
     pub async fn record(
         &self,
         notice: &Notice,
@@ -179,13 +179,13 @@ impl Store {
         )
         .bind(&notice.position.id)
         .bind(notice.stack.as_str())
-        .bind(nanos(notice.position.time)?)
+        .bind(nanos(notice.position.time).map_err(StoreError::from)?)
         .bind(notice.position.kind.as_str())
         .bind(&launch.id)
         .bind(&notice.fingerprint)
         .bind(verified_arn)
         .bind(notice.data.to_string())
-        .bind(nanos(now)?)
+        .bind(nanos(now).map_err(StoreError::from)?)
         .bind(connection_id)
         .bind(message)
         .execute(&mut *transaction)
@@ -214,7 +214,7 @@ impl Store {
                 .await?;
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
         let next = if rows.len() > page { rows.get(page.saturating_sub(1)).map(|row| row.sequence) } else { None };
-        let views: Result<_, _> = rows.into_iter().take(page).map(|row| ConnectionView::of(row, now)).collect();
+        let views: Result<_, _> = rows.into_iter().take(page).map(|row| row.view(now)).collect();
         Ok((views?, next))
     }
 
@@ -227,7 +227,7 @@ impl Store {
             .bind(connection_id)
             .fetch_optional(&self.pool)
             .await?;
-        row.map(|row| ConnectionView::of(row, now)).transpose()
+        Ok(row.map(|row| row.view(now)).transpose()?)
     }
 }
 
@@ -238,184 +238,6 @@ pub enum RecordError {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// A connection as the operator sees it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ConnectionView {
-    /// See [`Connection::id`].
-    pub connection_id: String,
-    pub state: State,
-    /// The connection of the newer stack that took over (F-29).
-    pub replaced_by: Option<String>,
-    /// See [`Connection::launch_id`].
-    pub launch_id: String,
-    /// See [`Connection::since`].
-    #[serde(with = "time::serde::rfc3339")]
-    pub since: OffsetDateTime,
-    /// The stack's last word.
-    pub latest_notice: LatestNotice,
-    /// See [`Connection::verified_arn`].
-    pub verified_arn: String,
-    /// How its billing data arrives. None where there is none to arrive: without an export, or after its removal.
-    pub billing: Option<StatusSummary>,
-    /// See [`Connection::data`].
-    pub data: Value,
-}
-
-/// Where a connection stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Its stack is there, as far as we heard.
-    Connected,
-    /// A newer stack of the same account and connection name was made after this one's last word.
-    Replaced,
-    /// Its stack was deleted.
-    Removed,
-}
-
-/// The stack's last word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LatestNotice {
-    id: String,
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(with = "time::serde::rfc3339")]
-    time: OffsetDateTime,
-}
-
-/// The columns of a connection, and which newer one took over. A newer one counts whether or not it is still there:
-/// its removal does not bring the older stack back to life. A later word of the older stack does.
-macro_rules! connection_columns {
-    () => {
-        "SELECT c.*, b.heard_at, b.status, (SELECT r.connection_id FROM connections r WHERE r.account_id = c.account_id \
-         AND r.connection_name = c.connection_name AND r.stack_id <> c.stack_id AND r.since > c.latest_time \
-         ORDER BY r.since DESC, r.sequence DESC LIMIT 1) AS replaced_by FROM connections c LEFT JOIN billing_statuses b ON b.stack_id = c.stack_id"
-    };
-}
-use connection_columns;
-
-/// The columns of a launch. Which of an organization's stacks is meant, a join with `launch_uses` says, named `u`.
-macro_rules! launch_columns {
-    () => {
-        "SELECT l.launch_id, l.token, l.external_id, l.account_id, l.expires_at, l.for_organization, l.organization_id, \
-         l.management_account_id, COALESCE(l.stack_id, u.stack_id) AS stack_id, EXISTS (SELECT 1 FROM connections g \
-         WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed') AS vacant FROM launches l"
-    };
-}
-use launch_columns;
-
-#[derive(FromRow)]
-struct LaunchRow {
-    launch_id: String,
-    token: String,
-    external_id: String,
-    account_id: Option<String>,
-    expires_at: i64,
-    for_organization: bool,
-    organization_id: Option<String>,
-    management_account_id: Option<String>,
-    stack_id: Option<String>,
-    vacant: bool,
-}
-
-impl TryFrom<LaunchRow> for Launch {
-    type Error = StoreError;
-
-    fn try_from(row: LaunchRow) -> Result<Self, StoreError> {
-        let account = |text: Option<String>| text.as_deref().map(AccountId::from_str).transpose().map_err(StoreError::Row);
-        let audience = if row.for_organization {
-            let id = row.organization_id.as_deref().map(OrganizationId::from_str).transpose().map_err(StoreError::Row)?;
-            Audience::Organization(Organization { id, management_account_id: account(row.management_account_id)? })
-        } else {
-            Audience::Stack(account(row.account_id)?)
-        };
-        Ok(Self {
-            id: row.launch_id,
-            token: Secret::new(row.token),
-            external_id: row.external_id,
-            audience,
-            expires_at: from_nanos(row.expires_at)?,
-            stack_id: row.stack_id,
-            vacant: row.vacant,
-        })
-    }
-}
-
-#[derive(FromRow)]
-struct ConnectionRow {
-    sequence: i64,
-    connection_id: String,
-    stack_id: String,
-    launch_id: String,
-    verified_arn: String,
-    since: i64,
-    described_time: i64,
-    described_kind: String,
-    described_id: String,
-    latest_time: i64,
-    latest_kind: String,
-    latest_id: String,
-    data: String,
-    replaced_by: Option<String>,
-    heard_at: Option<i64>,
-    status: Option<String>,
-}
-
-impl ConnectionRow {
-    fn heard(&self) -> Result<Option<ReportedStatus>, StoreError> {
-        let (Some(at), Some(status)) = (self.heard_at, &self.status) else { return Ok(None) };
-        let status = serde_json::from_str(status).map_err(|_| StoreError::Row("`status` is not a billing status"))?;
-        Ok(Some(ReportedStatus { status, at: from_nanos(at)? }))
-    }
-}
-
-impl TryFrom<ConnectionRow> for Connection {
-    type Error = StoreError;
-
-    fn try_from(row: ConnectionRow) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: row.connection_id,
-            stack_id: row.stack_id,
-            launch_id: row.launch_id,
-            verified_arn: row.verified_arn,
-            since: from_nanos(row.since)?,
-            described: position(row.described_time, &row.described_kind, row.described_id)?,
-            latest: position(row.latest_time, &row.latest_kind, row.latest_id)?,
-            data: serde_json::from_str(&row.data).map_err(|_| StoreError::Row("`data` is not JSON"))?,
-        })
-    }
-}
-
-impl ConnectionView {
-    fn of(row: ConnectionRow, now: OffsetDateTime) -> Result<Self, StoreError> {
-        let (replaced_by, reported) = (row.replaced_by.clone(), row.heard()?);
-        let connection = Connection::try_from(row)?;
-        let state = match (connection.latest.kind, &replaced_by) {
-            (Kind::Removed, _) => State::Removed,
-            (_, Some(_)) => State::Replaced,
-            (_, None) => State::Connected,
-        };
-        let has_export = connection.data["billingExport"]["kind"].as_str().is_some_and(|kind| kind != "None");
-        let expected = has_export && state != State::Removed;
-        Ok(Self {
-            connection_id: connection.id,
-            state,
-            billing: expected.then(|| billing::status_summary(reported.as_ref(), connection.since, now)),
-            replaced_by: replaced_by.filter(|_| state == State::Replaced),
-            launch_id: connection.launch_id,
-            since: connection.since,
-            latest_notice: LatestNotice {
-                id: connection.latest.id,
-                kind: connection.latest.kind.as_str().to_owned(),
-                time: connection.latest.time,
-            },
-            verified_arn: connection.verified_arn,
-            data: connection.data,
-        })
-    }
 }
 
 #[derive(FromRow)]
@@ -512,7 +334,7 @@ async fn bind_launch(database: &mut SqliteConnection, launch: &Launch, notice: &
 
 async fn save_connection(database: &mut SqliteConnection, connection: &Connection, notice: &Notice) -> Result<(), StoreError> {
     let (described, latest) = (&connection.described, &connection.latest);
-    let name = connection.data["connectionName"].as_str().ok_or(StoreError::Row("`data` has no connection name"))?;
+    let name = connection.data["connectionName"].as_str().ok_or(RowError("`data` has no connection name"))?;
     sqlx::query(
         "INSERT INTO connections (connection_id, stack_id, launch_id, account_id, connection_name, verified_arn, since, \
          described_time, described_kind, described_id, latest_time, latest_kind, latest_id, data) \
@@ -554,7 +376,7 @@ async fn save_status(
     )
     .bind(notice.stack.as_str())
     .bind(nanos(reported.at)?)
-    .bind(serde_json::to_string(&reported.status).map_err(|_| StoreError::Row("a billing status has no JSON"))?)
+    .bind(serde_json::to_string(&reported.status).map_err(|_| RowError("a billing status has no JSON"))?)
     .execute(&mut *database)
     .await?;
     sqlx::query("DELETE FROM notices WHERE stack_id = ? AND kind = ? AND received_at < ?")
@@ -564,19 +386,6 @@ async fn save_status(
         .execute(database)
         .await?;
     Ok(())
-}
-
-fn position(time: i64, kind: &str, id: String) -> Result<NoticePosition, StoreError> {
-    let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind);
-    Ok(NoticePosition { time: from_nanos(time)?, kind: kind.ok_or(StoreError::Row("unknown kind of notice"))?, id })
-}
-
-fn nanos(time: OffsetDateTime) -> Result<i64, StoreError> {
-    i64::try_from(time.unix_timestamp_nanos()).map_err(|_| StoreError::Row("a time after the year 2262"))
-}
-
-fn from_nanos(nanos: i64) -> Result<OffsetDateTime, StoreError> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos)).map_err(|_| StoreError::Row("a time is not a time"))
 }
 
 /// Makes the file for its owner only: it holds the launch tokens. SQLite gives its side files the same mode.

@@ -8,7 +8,7 @@ use reqwest::redirect;
 use crate::{
     identity::{self, Identity},
     proof::{self, StsRequest},
-    refusal::Refusal,
+    refusal::{Reason, Refusal},
 };
 
 /// STS answers in well under a second. The handler waits for us while we wait for STS: short, so that it can try again.
@@ -51,17 +51,17 @@ impl Sts {
     pub async fn ask(&self, sts_request: &StsRequest) -> Result<Identity, Refusal> {
         let mut request = self.http.post(&sts_request.url).body(proof::BODY);
         for (name, value) in &sts_request.headers {
-            let refused = |_| Refusal::Proof("a header is missing or not plain text");
+            let refused = |_| Reason::Proof.with("a header is missing or not plain text");
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| refused(e.to_string()))?;
             let mut value = HeaderValue::from_str(value.expose()).map_err(|e| refused(e.to_string()))?;
             value.set_sensitive(true);
             request = request.header(name, value);
         }
-        let mut answer = request.send().await.map_err(|_| Refusal::StsUnavailable)?;
+        let mut answer = request.send().await.map_err(|_| Reason::StsUnavailable)?;
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|_| Refusal::StsUnavailable)? {
+        while let Some(chunk) = answer.chunk().await.map_err(|_| Reason::StsUnavailable)? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(Refusal::StsAnswer("it is too large"));
+                return Err(Reason::StsAnswer.with("it is too large"));
             }
             body.extend_from_slice(&chunk);
         }
@@ -72,19 +72,19 @@ impl Sts {
 
 /// What an answer means.
 fn judge(status: StatusCode, media_type: &str, body: &[u8]) -> Result<Identity, Refusal> {
-    let xml = std::str::from_utf8(body).map_err(|_| Refusal::StsAnswer("it is not UTF-8"))?;
+    let xml = std::str::from_utf8(body).map_err(|_| Reason::StsAnswer.with("it is not UTF-8"))?;
     if status == StatusCode::OK {
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
         return match media_type {
             "text/xml" | "application/xml" => Identity::read(xml),
-            _ => Err(Refusal::StsAnswer("it is not XML")),
+            _ => Err(Reason::StsAnswer.with("it is not XML")),
         };
     }
     match (status.as_u16(), identity::error_code(xml)) {
-        (429 | 500.., _) => Err(Refusal::StsUnavailable),
-        (400.., code) if BUSY_CODES.contains(&code.as_str()) => Err(Refusal::StsUnavailable),
-        (400.., code) => Err(Refusal::StsRefused(code)),
-        (300.., _) => Err(Refusal::StsAnswer("it is a redirect")),
-        _ => Err(Refusal::StsAnswer("its status is not 200")),
+        (429 | 500.., _) => Err(Reason::StsUnavailable.into()),
+        (400.., code) if BUSY_CODES.contains(&code.as_str()) => Err(Reason::StsUnavailable.into()),
+        (400.., code) => Err(Reason::StsRefused.with(format!("`{code}`"))),
+        (300.., _) => Err(Reason::StsAnswer.with("it is a redirect")),
+        _ => Err(Reason::StsAnswer.with("its status is not 200")),
     }
 }

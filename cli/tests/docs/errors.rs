@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, env, fs, path::Path};
 
 use hawser::error::{Code, FixedBy};
 use hawser_cli::error::CommandCode;
+use hawser_console::refusal::Reason;
 
 use crate::support::root;
 
@@ -26,6 +27,13 @@ fn command_line() -> Vec<Row> {
     CommandCode::ALL.iter().map(row).collect()
 }
 
+fn console() -> Vec<Row> {
+    let row = |reason: &Reason| {
+        [reason.as_str(), reason.meaning(), &reason.status().to_string(), reason.next_step()].map(str::to_owned)
+    };
+    Reason::ALL.iter().map(row).collect()
+}
+
 fn table(column: &str, rows: &[Row]) -> String {
     let line = |[code, meaning, own, next]: &Row| format!("| `{code}` | {meaning} | {own} | {next} |\n");
     let rows: String = rows.iter().map(line).collect();
@@ -39,14 +47,19 @@ fn the_page_says_what_the_code_says() {
         "# Errors\n\n\
          Every failure begins with one of these codes: `CODE: what happened. What to do next.` Codes never change their meaning; new\n\
          ones may come.\n\n\
-         This page is written from `src/error.rs` and `cli/src/error.rs` (`make bless`).\n\n\
+         This page is written from `src/error.rs`, `cli/src/error.rs` and `console/src/refusal.rs` (`make bless`).\n\n\
          ## Of the stack\n\n\
          In the stack event, the log and the vendor's view alike, with `[aws request …]` where AWS has a request id. The commands that run\n\
          the handler's code, such as `hawser connect`, fail with them too.\n\n{}\n\
          ## Of the `hawser` command\n\n\
-         The number is the exit code ([commands.md](commands.md)).\n\n{}",
+         The number is the exit code ([commands.md](commands.md)).\n\n{}\n\
+         ## Of `hawser-console`\n\n\
+         What the vendor's side answers to a notice that it does not take: `type` is `urn:hawser:problem:` and the code, `detail` the meaning\n\
+         with what was found, and the next step. A stack sends the notice again after 408 and 5xx. A removal counts as done after\n\
+         `connection-unknown`.\n\n{}",
         table("who can fix it", &handler()),
         table("exit", &command_line()),
+        table("status", &console()),
     );
     let path = root().join("docs/errors.md");
     if env::var_os("HAWSER_BLESS").is_some() {
@@ -76,13 +89,14 @@ fn every_code_is_answered_with_by_some_line_of_code() {
             text.push_str(&fs::read_to_string(path).unwrap());
         }
     }
-    let (mut handler, mut command_line) = (String::new(), String::new());
-    read(&root().join("src"), &mut handler);
-    read(&root().join("cli/src"), &mut command_line);
-    for code in Code::ALL {
-        assert!(handler.contains(&format!("Code::{code:?}")), "{code} is never used");
-    }
-    for code in CommandCode::ALL {
-        assert!(command_line.contains(&format!("CommandCode::{code:?}")), "{code} is never used");
+    let handler = Code::ALL.iter().map(|code| format!("Code::{code:?}")).collect();
+    let command_line = CommandCode::ALL.iter().map(|code| format!("CommandCode::{code:?}")).collect();
+    let console = Reason::ALL.iter().map(|reason| format!("Reason::{reason:?}")).collect();
+    let lists: [(&str, Vec<String>); 3] = [("src", handler), ("cli/src", command_line), ("console/src", console)];
+    for (folder, codes) in lists {
+        let mut text = String::new();
+        read(&root().join(folder), &mut text);
+        let unused: Vec<&String> = codes.iter().filter(|code| !text.contains(*code)).collect();
+        assert!(unused.is_empty(), "{folder} never uses {unused:?}");
     }
 }

@@ -4,7 +4,7 @@ use hawser_console::{
     identity::Identity,
     notice::Notice,
     proof::{self, Trust},
-    refusal::Refusal,
+    refusal::Reason,
     store::Store,
 };
 use serde_json::{Value, json};
@@ -377,7 +377,7 @@ fn a_status_comes_from_a_roles_session() {
     let session = format!("arn:aws:sts::{ACCOUNT}:assumed-role/hawser-HandlerRole-1A2B/hawser-Handler-3C4D");
     Identity::read(&identity_xml(ACCOUNT)).unwrap().confirm(&notice).unwrap();
     let person = identity_xml(ACCOUNT).replace(&session, &format!("arn:aws:iam::{ACCOUNT}:user/someone"));
-    assert!(matches!(Identity::read(&person).unwrap().confirm(&notice), Err(Refusal::Identity("not a role's session"))));
+    assert_eq!(Identity::read(&person).unwrap().confirm(&notice), Err(Reason::Identity.with("not a role's session")));
 }
 
 /// Every leaf of the status is vouched for: change any one after the proof was made, and it is refused.
@@ -412,7 +412,7 @@ fn a_status_altered_after_the_proof_is_refused() {
     ] {
         let mut altered = event.clone();
         *altered["data"]["billingStatus"].pointer_mut(pointer).unwrap() = value;
-        assert_eq!(check(&altered), Err(Refusal::Proof("it covers other data than the notice's")), "{pointer}");
+        assert_eq!(check(&altered), Err(Reason::Proof.with("it covers other data than the notice's")), "{pointer}");
     }
 }
 
@@ -478,7 +478,7 @@ async fn forms() {
     for (place, change) in BAD {
         let (valid, (status, body)) = send(*change).await;
         assert_eq!((valid, status, code(&body)), (false, 400, "notice-malformed"), "{place}: {body}");
-        let expected = format!("the notice does not have the documented form at `data.billingStatus{place}`");
+        let expected = format!("the notice does not have the documented form: `data.billingStatus{place}`");
         assert!(body["detail"].as_str().unwrap().starts_with(&expected), "{place}: {body}");
     }
     for name in ["state", "checkedAt", "dueBy", "first", "latest", "problem"] {

@@ -1,12 +1,7 @@
 //! F-12, F-34: notices of two stacks, in every order of arrival and with every one of them lost, through the database.
 //! What remains must not depend on the order, only on which ones came.
 
-use hawser_console::{
-    launch::Launch,
-    ledger::Answer,
-    notice::Notice,
-    store::{State, Store},
-};
+use hawser_console::{launch::Launch, ledger::Answer, notice::Notice, store::Store, view::State};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
