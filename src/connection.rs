@@ -3,7 +3,7 @@
 //! The notice is one HTTPS POST, a CloudEvents 1.0 structured event signed as Standard Webhooks do, holding a proof of
 //! identity that only this account can make. `docs/notices.md` is the contract with vendors.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,10 +17,10 @@ use crate::{
     names::{Digest16, one_line, shorten},
     ports::{Ports, VendorResponse},
     protocol::{
-        lifecycle::{ResourceFate, is_generated_by_cloudformation, is_stack_rolling_back},
+        lifecycle::{ResourceFate, is_generated_by_cloudformation, is_stack_rolling_back, stack_resource},
         origin::{Origin, RequestType},
         reply::Attributes,
-        retry::retry_eventual,
+        retry::{Attempt, NOTICE},
     },
 };
 
@@ -32,15 +32,6 @@ pub use terms::{ConnectionRequest, RESOURCE_TYPE, Terms};
 
 /// The names of all attributes of this resource type, on Create and Update alike (F-30).
 pub const ATTRIBUTES: [&str; 3] = ["ConnectionId", "Message", "NoticeId"];
-
-/// The longest one POST may take: the vendor verifies the proof with STS meanwhile.
-const POST_LIMIT: Duration = Duration::from_secs(15);
-
-/// First wait between tries, doubled each time, unless the vendor says `Retry-After`; and the shortest there is, whatever it says.
-const POST_WAIT: Duration = Duration::from_secs(1);
-
-/// Longest wait between tries, whoever asks for it: waiting longer than this costs more tries than it saves.
-const POST_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// On Delete and on the way back from a failed Update, how long the vendor may keep the customer waiting before the stack
 /// goes on without it (F-28).
@@ -57,22 +48,78 @@ pub fn physical_id(origin: &Origin) -> String {
     format!("hawser/account-connection/{}", Digest16::derive(&[origin.stack.as_str(), &origin.logical_id]))
 }
 
-/// Tells the vendor and reads its answer.
+/// What the vendor is told of a request, decided before it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoticePlan<'a> {
+    /// On Create and Update. Its answer decides.
+    Required(notice::Type, &'a Terms),
+    /// On Delete. The stack goes whatever it answers.
+    Removal(&'a Terms),
+    /// It cannot know of the connection that a Delete names.
+    NeverNotified,
+    /// What a Delete says of the connection cannot be read.
+    Unreadable(&'a Failure),
+}
+
+/// Decides what the vendor is told.
+///
+/// # Errors
+/// What CloudFormation refused or could not answer, after all tries.
+pub async fn decide<'a>(origin: &Origin, asked: &'a ConnectionRequest, ports: &Ports<'_>) -> Result<NoticePlan<'a>, Failure> {
+    Ok(match asked {
+        ConnectionRequest::Ensure(terms) if origin.request_type == RequestType::Update => {
+            NoticePlan::Required(notice::Type::Updated, terms)
+        }
+        ConnectionRequest::Ensure(terms) => NoticePlan::Required(notice::Type::Established, terms),
+        ConnectionRequest::Remove(_) if !may_have_been_notified(origin, ports).await? => NoticePlan::NeverNotified,
+        ConnectionRequest::Remove(Ok(terms)) => NoticePlan::Removal(terms),
+        ConnectionRequest::Remove(Err(failure)) => NoticePlan::Unreadable(failure),
+    })
+}
+
+impl NoticePlan<'_> {
+    /// The decision in words.
+    pub fn decision(&self) -> String {
+        match self {
+            Self::Required(..) => "the vendor is notified, with a proof of identity; its answer decides".to_owned(),
+            Self::Removal(_) => "the vendor is notified; the stack is deleted whatever it answers".to_owned(),
+            Self::NeverNotified => "nothing of this stack has this physical id".to_owned(),
+            Self::Unreadable(failure) => format!("the vendor cannot be notified: {failure}"),
+        }
+    }
+}
+
+/// The one step that there is.
+impl fmt::Display for NoticePlan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, terms) = match self {
+            Self::Required(kind, terms) => (*kind, terms),
+            Self::Removal(terms) => (notice::Type::Removed, terms),
+            Self::NeverNotified | Self::Unreadable(_) => return f.write_str("send no notice"),
+        };
+        let packs: Vec<String> = terms.packs.iter().map(|(pack, mode)| format!("{pack} {mode}")).collect();
+        let granted = if packs.is_empty() { "no permission packs".to_owned() } else { packs.join(", ") };
+        let (vendor, kind, role) = (terms.notice_url.authority(), kind.as_str(), &terms.role_arn);
+        write!(f, "notify `{vendor}` (`{kind}`) about role `{role}` with {granted}")
+    }
+}
+
+/// Tells the vendor what was decided, and reads its answer.
 ///
 /// # Errors
 /// On Create and Update, a vendor that refuses or cannot be reached. Never on Delete, and never while the stack is rolling
 /// back: the customer can always remove the stack, and always have it back as it was (HW-C5, HW-C6, F-28).
-pub async fn fulfil(
+pub async fn carry_out(
     origin: &Origin,
-    asked: &ConnectionRequest,
+    plan: &NoticePlan<'_>,
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<(Attributes, Vec<String>), Failure> {
-    match asked {
-        ConnectionRequest::Ensure(terms) if origin.request_type == RequestType::Update => {
-            let rolling_back = is_stack_rolling_back(origin, ports).await;
+    match plan {
+        NoticePlan::Required(kind, terms) => {
+            let rolling_back = *kind == notice::Type::Updated && is_stack_rolling_back(origin, ports).await;
             let until = if rolling_back { until.min(ports.clock.now() + BEST_EFFORT_LIMIT) } else { until };
-            match notify(origin, terms, (notice::Type::Updated, notice::id(origin)), until, ports).await {
+            match notify(origin, terms, (*kind, notice::id(origin)), until, ports).await {
                 // What is undone here is what the vendor refused or never heard of.
                 Err(failure) if rolling_back => {
                     warn!(code = failure.code.as_str(), "the stack rolls back although the vendor was not notified: {failure}");
@@ -82,20 +129,12 @@ pub async fn fulfil(
                 acknowledgement => Ok((acknowledgement?.attributes(), Vec::new())),
             }
         }
-        ConnectionRequest::Ensure(terms) => {
-            let acknowledgement = notify(origin, terms, (notice::Type::Established, notice::id(origin)), until, ports).await?;
-            Ok((acknowledgement.attributes(), Vec::new()))
-        }
-        ConnectionRequest::Remove(terms) => {
-            if !may_have_been_notified(origin, ports).await? {
-                return Ok(Default::default());
-            }
-            let remark = match terms {
-                Err(failure) => Some(format!("the vendor was not notified: {failure}")),
-                Ok(terms) => notify_removed(origin, terms, notice::id(origin), until, ports).await,
-            };
+        NoticePlan::Removal(terms) => {
+            let remark = notify_removed(origin, terms, notice::id(origin), until, ports).await;
             Ok((Attributes::new(), remark.into_iter().collect()))
         }
+        NoticePlan::NeverNotified => Ok(Default::default()),
+        NoticePlan::Unreadable(failure) => Ok((Attributes::new(), vec![format!("the vendor was not notified: {failure}")])),
     }
 }
 
@@ -119,7 +158,7 @@ async fn may_have_been_notified(origin: &Origin, ports: &Ports<'_>) -> Result<bo
     if id == physical_id(origin) || !is_generated_by_cloudformation(id) {
         return Ok(id == physical_id(origin));
     }
-    match retry_eventual(ports.clock, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await {
+    match stack_resource(origin, ports).await {
         Ok(resource) => Ok(ResourceFate::of(resource.as_ref(), id) == ResourceFate::Deleting),
         // A role that may not ask must not keep the stack from going; a vendor that never heard of it answers 404.
         Err(fault) if fault.is_denial() => Ok(true),
@@ -245,43 +284,28 @@ async fn send_notice(
     let now = ports.clock.now();
     let proof = ports.identity.prove(&data.proof_request(origin, &terms.notice_url, now)?).await?;
     let notice = notice::seal(origin, terms, (kind, id), data, &proof, now)?;
-    let mut wait = POST_WAIT;
-    let mut last = "there was no time left to try".to_owned();
-    loop {
-        let now = ports.clock.now();
-        let Some(left) = Duration::try_from(until - now).ok().filter(|left| !left.is_zero()) else {
-            return Err(vendor_unreachable(terms, &last));
-        };
-        let url = terms.notice_url.as_url();
-        let mut pause = wait;
-        match ports.vendor.post(url, &notice.headers, &notice.body, POST_LIMIT.min(left)).await {
+    let unreachable = |last: &str| {
+        let vendor = terms.notice_url.authority();
+        Failure::new(Code::VendorUnreachable, format!("`{vendor}` did not accept the notice in time: {last}"))
+    };
+    let notice = &notice;
+    let post = |limit: Duration| async move {
+        if limit.is_zero() {
+            return Attempt::Failed(unreachable("there was no time left to try"));
+        }
+        match ports.vendor.post(terms.notice_url.as_url(), &notice.headers, &notice.body, limit).await {
             Ok(answer) => match interpret(kind, &answer) {
                 VendorAnswer::Accepted(receipt) => {
                     info!(notice = notice.id, kind = kind.as_str(), status = answer.status, "the vendor was notified");
-                    return Ok(Acknowledgement { notice_id: notice.id, receipt });
+                    ports.progress.done(&format!("notified `{}` (`{}`)", terms.notice_url.authority(), kind.as_str()));
+                    Attempt::Done(receipt)
                 }
-                VendorAnswer::Refused(failure) => return Err(failure),
-                VendorAnswer::TryAgain(why, after) => {
-                    last = why;
-                    pause = after.unwrap_or(wait).clamp(POST_WAIT, POST_WAIT_MAX);
-                }
+                VendorAnswer::Refused(failure) => Attempt::Failed(failure),
+                VendorAnswer::TryAgain(why, after) => Attempt::Again(unreachable(&why), after),
             },
-            Err(why) => last = why.to_string(),
+            Err(why) => Attempt::Again(unreachable(&why.to_string()), None),
         }
-        if ports.clock.now() + pause >= until {
-            return Err(vendor_unreachable(terms, &last));
-        }
-        info!(
-            notice = notice.id,
-            last,
-            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "trying the vendor again"
-        );
-        ports.clock.sleep(pause).await;
-        wait = (wait * 2).min(POST_WAIT_MAX);
-    }
-}
-
-fn vendor_unreachable(terms: &Terms, last: &str) -> Failure {
-    Failure::new(Code::VendorUnreachable, format!("`{}` did not accept the notice in time: {last}", terms.notice_url.authority()))
+    };
+    let receipt = NOTICE.run(ports.clock, Some(until), post).await?;
+    Ok(Acknowledgement { notice_id: notice.id.clone(), receipt })
 }

@@ -1,7 +1,5 @@
-//! What the handler would do, and why, without doing it: `hawser plan`.
-//!
-//! The same parsing, observing and planning as in the handler, over an account described in a file. Nothing is
-//! executed.
+//! What a request comes to, decided before anything is done. The handler carries it out; `hawser plan`, `preflight` and
+//! `connect` show it.
 
 use std::fmt;
 
@@ -10,22 +8,80 @@ use serde_json::Value;
 
 use crate::{
     billing::{
-        self,
-        observe::{delete_scope, observe, observe_removal},
-        plan,
+        BillingRequest, Export, ExportId, Kind, Retention,
+        facts::Facts,
+        observe::{DeleteScope, delete_scope, observe, observe_removal},
+        plan::{self, Plan},
     },
-    connection::{self, notice},
+    connection,
     error::Failure,
     ports::Ports,
-    protocol::{
-        origin::{Origin, RequestType},
-        reply::Attributes,
-    },
+    protocol::{origin::Origin, reply::Attributes},
     request::Request,
 };
 
+/// What a request about billing data comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided<'a> {
+    /// On Create and Update: the export that is wanted, and the account as it is.
+    pub wanted: Option<(&'a Export, Facts)>,
+    /// What is to be done, or why it cannot be.
+    pub plan: Result<Plan, Failure>,
+    /// What the reader of the stack event should still know.
+    pub remarks: Vec<String>,
+}
+
+impl Decided<'_> {
+    /// The account's role in billing, where the request needs it.
+    pub fn account_role(&self) -> Option<&'static str> {
+        self.wanted.as_ref().map(|(_, facts)| facts.billing_position.name().as_str())
+    }
+}
+
+/// Decides a request about billing data. Only reads.
+///
+/// # Errors
+/// A change that is never possible, and what AWS refused or could not answer, after all tries.
+pub async fn billing<'a>(origin: &Origin, asked: &'a BillingRequest, ports: &Ports<'_>) -> Result<Decided<'a>, Failure> {
+    match asked {
+        BillingRequest::Ensure { export, before } => {
+            plan::check_change_is_possible(origin, export)?;
+            let facts = observe(origin, export, before.as_ref(), ports).await?;
+            let plan = plan::plan(origin, export, &facts, ports.clock.now());
+            Ok(Decided { wanted: Some((export, facts)), plan, remarks: Vec::new() })
+        }
+        BillingRequest::Remove { kind, retention, prefix } => {
+            let DeleteScope { ids, remark } = delete_scope(origin, prefix.as_ref(), ports).await?;
+            let named = origin.physical_id.as_deref().and_then(|id| ExportId::from_physical_id(origin, id)).map(|id| id.kind());
+            let sure: Vec<Kind> = kind.iter().copied().chain(named).collect();
+            let decided = removal(origin, ids, &sure, *retention, ports).await?;
+            Ok(Decided { remarks: remark.into_iter().chain(decided.remarks).collect(), ..decided })
+        }
+    }
+}
+
+/// Decides the removal of what is left under some ids. Only reads.
+///
+/// # Errors
+/// As [`observe_removal`].
+pub async fn removal(
+    origin: &Origin,
+    ids: Vec<ExportId>,
+    sure: &[Kind],
+    retention: Retention,
+    ports: &Ports<'_>,
+) -> Result<Decided<'static>, Failure> {
+    let none = ids.is_empty();
+    let found = observe_removal(origin, ids, sure, ports).await?;
+    let mut plan = plan::plan_removal(origin, &found.remains, retention)?;
+    if none {
+        plan.decision = "nothing of this stack has this physical id".to_owned();
+    }
+    Ok(Decided { wanted: None, plan: Ok(plan), remarks: found.remarks })
+}
+
 /// The outcome of a dry run; serialized, it is `hawser plan --output json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DryRun {
     /// `Create`, `Update` or `Delete`.
@@ -49,76 +105,27 @@ pub struct DryRun {
 /// The failure that the stack event would show.
 pub async fn preview(event: &Value, ports: &Ports<'_>) -> Result<DryRun, Failure> {
     let request = Request::parse(event)?;
-    // Of the moment in which it is asked: looking may take a while.
-    let now = ports.clock.now();
     let origin = request.origin();
-    let run = |physical_id: String, role, decision: String, rounds, attributes| DryRun {
+    let run = DryRun {
         request_type: origin.request_type.as_str(),
         logical_resource_id: origin.logical_id.clone(),
-        physical_resource_id: physical_id,
-        account_role: role,
-        decision,
-        rounds,
-        attributes,
+        physical_resource_id: request.physical_id(),
+        ..DryRun::default()
     };
     match &request {
-        Request::Billing(_, asked @ billing::BillingRequest::Ensure { export, before }) => {
-            plan::check_change_is_possible(origin, export)?;
-            let facts = observe(origin, export, before.as_ref(), ports).await?;
-            let plan = plan::plan(origin, export, &facts, now)?;
-            let id = plan::physical_id(origin, asked);
-            Ok(run(id, Some(facts.billing_position.name().as_str()), plan.decision.clone(), steps(&plan), plan.attributes))
+        Request::Billing(origin, asked) => {
+            let decided = billing(origin, asked, ports).await?;
+            let account_role = decided.account_role();
+            let Plan { rounds, attributes, decision } = decided.plan?;
+            let decision = std::iter::once(decision).chain(decided.remarks).collect::<Vec<_>>().join("; ");
+            let rounds = rounds.iter().map(|round| round.iter().map(ToString::to_string).collect()).collect();
+            Ok(DryRun { account_role, decision, rounds, attributes, ..run })
         }
-        Request::Billing(_, asked @ billing::BillingRequest::Remove { kind, retention, prefix }) => {
-            let id = plan::physical_id(origin, asked);
-            let delete_scope = delete_scope(origin, prefix.as_ref(), ports).await?;
-            if delete_scope.ids.is_empty() {
-                let decision = "nothing of this stack has this physical id".to_owned();
-                return Ok(run(id, None, decision, Vec::new(), Attributes::new()));
-            }
-            let named = billing::ExportId::from_physical_id(origin, &id).map(|id| id.kind());
-            let sure: Vec<billing::Kind> = kind.iter().copied().chain(named).collect();
-            let found = observe_removal(origin, delete_scope.ids, &sure, ports).await?;
-            let plan = plan::plan_removal(origin, &found.remains, *retention)?;
-            let decision = std::iter::once(plan.decision.clone()).chain(found.remarks).collect::<Vec<_>>().join("; ");
-            Ok(run(id, None, decision, steps(&plan), plan.attributes))
-        }
-        Request::Connection(_, asked) => {
-            let (id, decision, step) = notice_step(origin, asked);
-            Ok(run(id, None, decision, vec![vec![step]], Attributes::new()))
+        Request::Connection(origin, asked) => {
+            let plan = connection::decide(origin, asked, ports).await?;
+            Ok(DryRun { decision: plan.decision(), rounds: vec![vec![plan.to_string()]], ..run })
         }
     }
-}
-
-fn steps(plan: &plan::Plan) -> Vec<Vec<String>> {
-    plan.rounds.iter().map(|round| round.iter().map(ToString::to_string).collect()).collect()
-}
-
-fn notice_step(origin: &Origin, asked: &connection::ConnectionRequest) -> (String, String, String) {
-    let own = connection::physical_id(origin);
-    let id = origin.physical_id.clone().unwrap_or_else(|| own.clone());
-    let describe_notice = |terms: &connection::Terms, kind: notice::Type| {
-        let packs: Vec<String> = terms.packs.iter().map(|(pack, mode)| format!("{pack} {mode}")).collect();
-        let granted = if packs.is_empty() { "no permission packs".to_owned() } else { packs.join(", ") };
-        format!("notify `{}` (`{}`) about role `{}` with {granted}", terms.notice_url.authority(), kind.as_str(), terms.role_arn)
-    };
-    let (decision, step) = match asked {
-        connection::ConnectionRequest::Ensure(terms) => {
-            let kind = if origin.request_type == RequestType::Update { notice::Type::Updated } else { notice::Type::Established };
-            ("the vendor is notified, with a proof of identity; its answer decides".to_owned(), describe_notice(terms, kind))
-        }
-        connection::ConnectionRequest::Remove(_) if id != own => {
-            ("nothing of this stack has this physical id".to_owned(), "send no notice".to_owned())
-        }
-        connection::ConnectionRequest::Remove(Ok(terms)) => (
-            "the vendor is notified; the stack is deleted whatever it answers".to_owned(),
-            describe_notice(terms, notice::Type::Removed),
-        ),
-        connection::ConnectionRequest::Remove(Err(failure)) => {
-            (format!("the vendor cannot be notified: {failure}"), "send no notice".to_owned())
-        }
-    };
-    (id, decision, step)
 }
 
 impl fmt::Display for DryRun {

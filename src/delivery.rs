@@ -173,8 +173,8 @@ async fn export_state(origin: &Origin, delivery_check: &DeliveryCheck, ports: &P
     };
     let answer = if arn.contains(":bcm-data-exports:") {
         let (export, execution) = tokio::join!(
-            retry_eventual(ports.clock, origin, || aws.get_export(arn)),
-            retry_eventual(ports.clock, origin, || aws.last_execution(arn))
+            retry_eventual(ports, origin, || aws.get_export(arn)),
+            retry_eventual(ports, origin, || aws.last_execution(arn))
         );
         // An execution explains; whether the export is there does not depend on it.
         let failed = execution.ok().flatten().filter(|execution| execution.code.ends_with("_FAILURE"));
@@ -182,7 +182,7 @@ async fn export_state(origin: &Origin, delivery_check: &DeliveryCheck, ports: &P
             failed.map(|execution| execution.reason.map_or(execution.code.clone(), |why| format!("{} ({why})", execution.code)));
         export.map(|export| Some(present(Candidate::Export(export), failed)))
     } else {
-        let reports = retry_eventual(ports.clock, origin, || aws.describe_reports()).await;
+        let reports = retry_eventual(ports, origin, || aws.describe_reports()).await;
         reports.map(|reports| {
             let report = reports.into_iter().find(|report| report.name == name)?;
             Some(present(Candidate::Report(report), None))
@@ -212,7 +212,7 @@ async fn policy_problem(
         return Ok(None);
     };
     let (aws, owner) = (ports.cloud.at(&region), &origin.stack.account);
-    match retry_eventual(ports.clock, origin, || aws.bucket_policy(bucket, owner)).await {
+    match retry_eventual(ports, origin, || aws.bucket_policy(bucket, owner)).await {
         Ok(text) => {
             let merged = policy::merge(text.as_deref(), bucket, origin.stack.partition, owner, &region);
             let as_it_was = matches!(merged, Ok(None));

@@ -13,22 +13,22 @@ use tracing::{error, info, warn};
 
 use crate::{
     billing::{
-        self, Export, ExportId, Kind, Retention,
+        BillingRequest, ExportId,
         execute::{StepError, execute},
-        facts::Facts,
-        observe::{DeleteScope, delete_scope, observe, observe_removal},
         plan,
     },
-    connection, delivery,
+    connection::{self, ConnectionRequest},
+    decide::{self, Decided},
+    delivery,
     error::{Code, Failure, FixedBy},
-    names::{NamePrefix, ResponseUrl, one_line},
+    names::{ResponseUrl, one_line},
     ports::Ports,
     protocol::{
         envelope::{Envelope, Unanswerable},
         lifecycle::{is_resource_being_deleted, is_stack_rolling_back},
         origin::{Origin, RequestType},
         reply::{Attributes, Reply, placeholder_id, render},
-        retry::EVENTUAL_CONSISTENCY_BACKOFF,
+        retry::{Attempt, EVENTUAL_CONSISTENCY, RESPONSE_UPLOAD},
     },
     request::Request,
 };
@@ -46,12 +46,6 @@ const REPLY_SHARE: u32 = 2;
 /// What is assumed when the deadline has passed already or cannot be one: some local runtimes send a duration in place
 /// of a time. Shorter than any time-out this function is deployed with.
 const BUDGET_UNKNOWN: Duration = Duration::from_secs(20);
-
-/// The longest one upload may take; S3 answers in milliseconds.
-const UPLOAD_LIMIT: Duration = Duration::from_secs(5);
-
-/// First wait between uploads; doubled each time.
-const UPLOAD_WAIT: Duration = Duration::from_millis(200);
 
 /// How often a plan is made again because somebody else was faster. Once is what a duplicate delivery needs.
 const RACES_MAX: u8 = 2;
@@ -112,9 +106,9 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
 
     // The id is known before anything is tried, and outside of what may fail, so every ending answers with it.
     let request = catch_unwind(|| Request::parse(event)).unwrap_or_else(|_| Err(panicked()));
-    let physical_id = request.as_ref().map_or_else(|_| previous_id(&envelope), physical_id);
+    let physical_id = request.as_ref().map_or_else(|_| previous_id(&envelope), Request::physical_id);
     let outcome = match &request {
-        Ok(request) => within(left - reserve, fulfil(request, work_until, ports), ports).await,
+        Ok(request) => fulfil(request, work_until, ports).await,
         Err(failure) => Err(failure.clone()),
     };
     let reply_content = match outcome {
@@ -145,50 +139,62 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure
 }
 
 /// A request that was fulfilled.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Fulfilled {
-    attributes: Attributes,
-    remarks: Vec<String>,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fulfilled {
+    /// Every attribute of the resource type; none on Delete.
+    pub attributes: Attributes,
+    /// What the reader of the stack event should still know.
+    pub remarks: Vec<String>,
 }
 
-async fn fulfil(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Fulfilled, Failure> {
-    match request {
-        Request::Billing(origin, billing::BillingRequest::Ensure { export, before }) => {
-            plan::check_change_is_possible(origin, export)?;
-            let mut races = 0;
-            loop {
-                let facts = observe(origin, export, before.as_ref(), ports).await?;
-                match ensure(origin, export, &facts, until, ports).await {
-                    Ok(done) => return Ok(done),
-                    Err(StepError::Raced(_)) if races < RACES_MAX => races += 1,
-                    Err(StepError::Raced(failure) | StepError::Failed(failure)) => {
-                        return roll_back_without_export(origin, export, &facts, failure, until, ports).await;
-                    }
-                }
+/// Does what a request asks for, and ends by `until`.
+///
+/// # Errors
+/// What the stack event would show.
+pub async fn fulfil(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Fulfilled, Failure> {
+    let work = async {
+        match request {
+            Request::Billing(origin, asked) => fulfil_billing(origin, asked, until, ports).await,
+            Request::Connection(origin, asked) => {
+                let plan = connection::decide(origin, asked, ports).await?;
+                let (attributes, remarks) = connection::carry_out(origin, &plan, until, ports).await?;
+                Ok(Fulfilled { attributes, remarks })
             }
         }
-        Request::Billing(origin, billing::BillingRequest::Remove { kind, retention, prefix }) => {
-            remove(origin, *kind, *retention, prefix.as_ref(), until, ports).await
-        }
-        Request::Connection(origin, asked) => {
-            let (attributes, remarks) = connection::fulfil(origin, asked, until, ports).await?;
-            Ok(Fulfilled { attributes, remarks })
+    };
+    within(Duration::try_from(until - ports.clock.now()).unwrap_or_default(), work, ports).await
+}
+
+async fn fulfil_billing(
+    origin: &Origin,
+    asked: &BillingRequest,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<Fulfilled, Failure> {
+    let mut races = 0;
+    loop {
+        let decided = decide::billing(origin, asked, ports).await?;
+        match carry_out(origin, &decided, until, ports).await {
+            Ok(done) => return Ok(done),
+            Err(StepError::Raced(_)) if races < RACES_MAX => races += 1,
+            Err(error) => return roll_back_without_export(origin, &decided, error.into(), until, ports).await,
         }
     }
 }
 
-async fn ensure(
+async fn carry_out(
     origin: &Origin,
-    export: &Export,
-    facts: &Facts,
+    decided: &Decided<'_>,
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<Fulfilled, StepError> {
-    let plan = plan::plan(origin, export, facts, ports.clock.now())?;
-    info!(decision = plan.decision, account_role = facts.billing_position.name().as_str(), "decided");
+    let plan = decided.plan.clone()?;
+    info!(decision = plan.decision, account_role = decided.account_role(), "decided");
     let journal = execute(&plan, origin, until, ports).await?;
-    let attributes = plan.attributes.into_iter().chain(journal.attributes).collect();
-    Ok(Fulfilled { attributes, remarks: journal.remarks })
+    Ok(Fulfilled {
+        attributes: plan.attributes.into_iter().chain(journal.attributes).collect(),
+        remarks: decided.remarks.iter().cloned().chain(journal.remarks).collect(),
+    })
 }
 
 /// The account may have changed since the stack was as it is to be again, so that it cannot be had: ten reports by now, a
@@ -196,41 +202,20 @@ async fn ensure(
 /// is a failure as ever: the rollback can be continued.
 async fn roll_back_without_export(
     origin: &Origin,
-    export: &Export,
-    facts: &Facts,
+    decided: &Decided<'_>,
     failure: Failure,
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<Fulfilled, Failure> {
     let lasting = failure.code.fixed_by() == FixedBy::Customer && origin.request_type == RequestType::Update;
-    if !lasting || !is_stack_rolling_back(origin, ports).await {
+    let Some((export, facts)) = decided.wanted.as_ref().filter(|_| lasting) else { return Err(failure) };
+    if !is_stack_rolling_back(origin, ports).await {
         return Err(failure);
     }
     let plan = plan::plan_without(origin, export, facts, &failure)?;
     let journal = execute(&plan, origin, until, ports).await.map_err(Failure::from)?;
     let remarks = std::iter::once(format!("rolled back without a billing export: {failure}")).chain(journal.remarks).collect();
     Ok(Fulfilled { attributes: plan.attributes, remarks })
-}
-
-async fn remove(
-    origin: &Origin,
-    kind: Option<Kind>,
-    retention: Retention,
-    prefix: Option<&NamePrefix>,
-    until: OffsetDateTime,
-    ports: &Ports<'_>,
-) -> Result<Fulfilled, Failure> {
-    let DeleteScope { ids, remark } = delete_scope(origin, prefix, ports).await?;
-    let named = origin.physical_id.as_deref().and_then(|id| ExportId::from_physical_id(origin, id)).map(|id| id.kind());
-    let sure: Vec<Kind> = kind.into_iter().chain(named).collect();
-    let found = observe_removal(origin, ids, &sure, ports).await?;
-    let plan = plan::plan_removal(origin, &found.remains, retention)?;
-    info!(decision = plan.decision, "decided");
-    let journal = execute(&plan, origin, until, ports).await?;
-    Ok(Fulfilled {
-        attributes: Attributes::new(),
-        remarks: remark.into_iter().chain(found.remarks).chain(journal.remarks).collect(),
-    })
 }
 
 /// After a Create or an Update: a stack that gave up meanwhile has sent its Delete already, and nobody else will ever
@@ -243,20 +228,17 @@ async fn undo_if_resource_is_being_deleted(request: &Request, until: OffsetDateT
     if request.origin().request_type == RequestType::Delete {
         return;
     }
-    let work = async {
-        let mut waits = EVENTUAL_CONSISTENCY_BACKOFF.iter();
-        loop {
-            let outcome = AssertUnwindSafe(undo(request, until, ports)).catch_unwind().await;
-            match (outcome.unwrap_or_else(|_| Err(panicked())), waits.next()) {
-                // Nobody comes after this run, so it tries again itself; a denial was waited for already.
-                (Err(failure), Some(wait)) if failure.code != Code::AwsAccessDenied => {
-                    info!(code = failure.code.as_str(), "trying again");
-                    ports.clock.sleep(*wait).await;
-                }
-                (outcome, _) => return outcome,
-            }
+    let attempt = |_| async {
+        let outcome = AssertUnwindSafe(undo(request, until, ports)).catch_unwind().await;
+        match outcome.unwrap_or_else(|_| Err(panicked())) {
+            Ok(()) => Attempt::Done(()),
+            // A denial was waited for already.
+            Err(failure) if failure.code == Code::AwsAccessDenied => Attempt::Failed(failure),
+            // Nobody comes after this run, so it tries again itself.
+            Err(failure) => Attempt::Again(failure, None),
         }
     };
+    let work = EVENTUAL_CONSISTENCY.run(ports.clock, None, attempt);
     let limit = Duration::try_from(until - ports.clock.now()).unwrap_or_default();
     if let Err(failure) = within(limit, work, ports).await {
         warn!(code = failure.code.as_str(), "could not determine whether the stack still waits, or what it left: {failure}");
@@ -270,29 +252,18 @@ async fn undo(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Re
     }
     info!("the stack did not wait for this resource; removing what was created");
     match request {
-        Request::Billing(_, billing::BillingRequest::Ensure { export, .. }) => {
-            let found = observe_removal(origin, ExportId::all(origin, &export.prefix).collect(), &[export.kind], ports).await?;
-            let plan = plan::plan_removal(origin, &found.remains, export.retention)?;
+        Request::Billing(_, BillingRequest::Ensure { export, .. }) => {
+            let ids = ExportId::all(origin, &export.prefix).collect();
+            let plan = decide::removal(origin, ids, &[export.kind], export.retention, ports).await?.plan?;
             // Asked once more, because a stack that got over it may already be making the same again.
             if !plan.rounds.is_empty() && is_resource_being_deleted(origin, ports).await? {
                 execute(&plan, origin, until, ports).await?;
             }
         }
-        Request::Connection(_, connection::ConnectionRequest::Ensure(terms)) => {
-            connection::retract(origin, terms, until, ports).await
-        }
-        Request::Billing(_, billing::BillingRequest::Remove { .. })
-        | Request::Connection(_, connection::ConnectionRequest::Remove(_)) => {}
+        Request::Connection(_, ConnectionRequest::Ensure(terms)) => connection::retract(origin, terms, until, ports).await,
+        Request::Billing(_, BillingRequest::Remove { .. }) | Request::Connection(_, ConnectionRequest::Remove(_)) => {}
     }
     Ok(())
-}
-
-/// The id a request's resource has; derived from the request alone.
-fn physical_id(request: &Request) -> String {
-    match request {
-        Request::Billing(origin, asked) => plan::physical_id(origin, asked),
-        Request::Connection(origin, _) => origin.physical_id.clone().unwrap_or_else(|| connection::physical_id(origin)),
-    }
 }
 
 /// The id when the request cannot be read: the one it came with, or one that says nothing was made.
@@ -306,24 +277,17 @@ fn panicked() -> Failure {
 
 /// Uploads the response until it is stored or time runs out. Takes the URL, so that there is no second response (HW-A2).
 async fn upload_response(url: ResponseUrl, body: &[u8], until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Unanswered> {
-    let mut wait = UPLOAD_WAIT;
-    loop {
-        let left = Duration::try_from(until - ports.clock.now()).unwrap_or(Duration::ZERO);
-        let limit = UPLOAD_LIMIT.min(left);
+    let url = &url;
+    let put = |limit| async move {
         let last = match AssertUnwindSafe(ports.mailbox.put(url.expose(), body, limit)).catch_unwind().await {
-            Ok(Ok(status)) if (200..300).contains(&status) => return Ok(()),
+            Ok(Ok(status)) if (200..300).contains(&status) => return Attempt::Done(()),
             Ok(Ok(status)) => format!("status {status}"),
             Ok(Err(why)) => why.to_string(),
             Err(_) => "the upload panicked".to_owned(),
         };
-        let now = ports.clock.now();
-        if now + wait >= until {
-            return Err(Unanswered::Undelivered { host: url.host().to_owned(), last });
-        }
-        warn!(host = url.host(), last, "the response was not stored; trying again");
-        ports.clock.sleep(wait).await;
-        wait *= 2;
-    }
+        Attempt::Again(Unanswered::Undelivered { host: url.host().to_owned(), last }, None)
+    };
+    RESPONSE_UPLOAD.run(ports.clock, Some(until), put).await
 }
 
 fn log(envelope: &Envelope, request: Option<&Request>, reply_content: &Reply, took: time::Duration) {

@@ -1,4 +1,4 @@
-//! What Hawser needs of the world, in its own words: AWS, the vendor, where CloudFormation waits, a signer and a clock.
+//! What Hawser needs of the world, in its own words: AWS, the vendor, where CloudFormation waits, a signer, a clock and whoever follows.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -25,6 +25,24 @@ pub struct Ports<'a> {
     /// Where responses are uploaded.
     pub mailbox: &'a dyn Mailbox,
     pub clock: &'a dyn Clock,
+    /// Whoever follows the run.
+    pub progress: &'a dyn Progress,
+}
+
+/// Whoever follows a run: told of each thing as it happens.
+pub trait Progress: Send + Sync {
+    /// One thing that was done, in words.
+    fn done(&self, what: &str);
+    /// AWS denied this action, after all tries.
+    fn denied(&self, _action: &'static str) {}
+}
+
+/// Follows nothing: in a function, the log does.
+#[derive(Debug, Clone, Copy)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn done(&self, _what: &str) {}
 }
 
 /// What came back from the vendor.

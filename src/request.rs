@@ -3,18 +3,20 @@
 //! The order is the point (HW-A1, F-3): the envelope is read from plain JSON before anything can fail, so a slip in the
 //! properties becomes a FAILED response and not a stack that hangs for an hour.
 
+use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
     billing::{self, Export},
     connection::{self, Terms},
     error::{Code, Failure},
-    names::{StackIdError, shorten},
+    names::{StackIdError, one_line, shorten},
     protocol::origin::{Origin, RequestType},
 };
 
-/// How much of a wrong word an error repeats.
-const QUOTED_BYTES_MAX: usize = 80;
+/// How much of what is wrong an error repeats.
+const QUOTED_BYTES_MAX: usize = 160;
 
 /// A request, wholly checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,43 +36,55 @@ impl Request {
     /// # Errors
     /// A [`Failure`] whose code says which part of the event is wrong.
     pub fn parse(event: &Value) -> Result<Self, Failure> {
-        let text = |name: &str| event.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let need = |name: &str| text(name).ok_or_else(|| invalid(format!("the event has no `{name}`")));
-        let request_type = match need("RequestType")? {
-            "Create" => RequestType::Create,
-            "Update" => RequestType::Update,
-            "Delete" => RequestType::Delete,
-            other => return Err(invalid(format!("`{}` is not a request type", shorten(other, QUOTED_BYTES_MAX)))),
+        // Properties are read below: on Delete they may be anything.
+        let wire = CloudFormationCustomResourceRequest::<Option<Value>, Option<Value>>::deserialize(event)
+            .map_err(|why| invalid(shorten(&one_line(&format!("the event is not a request: {why}")), QUOTED_BYTES_MAX)))?;
+        let (request_type, resource_type, stack, ids, properties, old) = match wire {
+            CloudFormationCustomResourceRequest::Create(it) => {
+                let ids = [it.request_id, it.logical_resource_id, String::new()];
+                (RequestType::Create, it.resource_type, it.stack_id, ids, it.resource_properties, None)
+            }
+            CloudFormationCustomResourceRequest::Update(it) => {
+                let ids = [it.request_id, it.logical_resource_id, it.physical_resource_id];
+                (RequestType::Update, it.resource_type, it.stack_id, ids, it.resource_properties, it.old_resource_properties)
+            }
+            CloudFormationCustomResourceRequest::Delete(it) => {
+                let ids = [it.request_id, it.logical_resource_id, it.physical_resource_id];
+                (RequestType::Delete, it.resource_type, it.stack_id, ids, it.resource_properties, None)
+            }
+            _ => return Err(invalid("the event is of a request type that is not known".to_owned())),
         };
+        let [request_id, logical_id, physical_id] = ids;
         let origin = Origin {
             request_type,
-            stack: need("StackId")?.parse().map_err(|why: StackIdError| {
+            stack: stack.parse().map_err(|why: StackIdError| {
                 let code = match why {
                     StackIdError::Partition(_) => Code::PartitionUnsupported,
                     StackIdError::Malformed(_) => Code::EventInvalid,
                 };
                 Failure::new(code, why.to_string())
             })?,
-            request_id: need("RequestId")?.to_owned(),
-            logical_id: need("LogicalResourceId")?.to_owned(),
+            request_id: given("RequestId", request_id)?,
+            logical_id: given("LogicalResourceId", logical_id)?,
             physical_id: match request_type {
                 RequestType::Create => None,
-                RequestType::Update | RequestType::Delete => Some(need("PhysicalResourceId")?.to_owned()),
+                RequestType::Update | RequestType::Delete => Some(given("PhysicalResourceId", physical_id)?),
             },
         };
-        let properties = match Self::properties(event, "ResourceProperties") {
+        let properties = match object("ResourceProperties", properties.as_ref()) {
             Err(_) if request_type == RequestType::Delete => None,
             properties => properties?,
         };
-        match need("ResourceType")? {
+        match resource_type.as_str() {
             billing::RESOURCE_TYPE => {
                 let asked = match request_type {
                     RequestType::Delete => billing::removal(properties),
                     RequestType::Create => billing::BillingRequest::Ensure { export: Export::parse(properties)?, before: None },
-                    RequestType::Update => billing::BillingRequest::Ensure {
-                        export: Export::parse(properties)?,
-                        before: Self::properties(event, "OldResourceProperties").ok().and_then(|old| Export::parse(old).ok()),
-                    },
+                    RequestType::Update => {
+                        let old = object("OldResourceProperties", old.as_ref()).ok();
+                        let before = old.and_then(|old| Export::parse(old).ok());
+                        billing::BillingRequest::Ensure { export: Export::parse(properties)?, before }
+                    }
                 };
                 Ok(Self::Billing(origin, asked))
             }
@@ -90,19 +104,32 @@ impl Request {
         }
     }
 
+    /// The id that the resource has; derived from the request alone.
+    pub fn physical_id(&self) -> String {
+        match self {
+            Self::Billing(origin, asked) => billing::plan::physical_id(origin, asked),
+            Self::Connection(origin, _) => origin.physical_id.clone().unwrap_or_else(|| connection::physical_id(origin)),
+        }
+    }
+
     /// What both resources share.
     pub fn origin(&self) -> &Origin {
         match self {
             Self::Billing(origin, _) | Self::Connection(origin, _) => origin,
         }
     }
+}
 
-    fn properties<'a>(event: &'a Value, field: &str) -> Result<Option<&'a Map<String, Value>>, Failure> {
-        match event.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Object(object)) => Ok(Some(object)),
-            Some(_) => Err(invalid(format!("`{field}` is not an object"))),
-        }
+/// The types take an empty text for one that was given.
+fn given(field: &str, text: String) -> Result<String, Failure> {
+    if text.is_empty() { Err(invalid(format!("the event has no `{field}`"))) } else { Ok(text) }
+}
+
+fn object<'a>(field: &str, value: Option<&'a Value>) -> Result<Option<&'a Map<String, Value>>, Failure> {
+    match value {
+        None => Ok(None),
+        Some(Value::Object(object)) => Ok(Some(object)),
+        Some(_) => Err(invalid(format!("`{field}` is not an object"))),
     }
 }
 

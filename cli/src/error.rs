@@ -184,12 +184,6 @@ impl CommandError {
         self.exit
     }
 
-    /// The reason of the handler's answer to an event, which has its own code, cause and next step.
-    pub fn of_answer(reason: &str) -> Self {
-        let code = HandlerCode::ALL.iter().find(|code| reason.starts_with(&format!("{code}:")));
-        Self::of(*code.unwrap_or(&HandlerCode::Internal), reason)
-    }
-
     fn of(code: HandlerCode, text: &str) -> Self {
         let exit = if EXTERNAL.contains(&code) { Exit::External } else { Exit::Refused };
         let operator = OPERATOR_TEXTS.iter().find(|(known, _)| *known == code);

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Arc,
+    sync::{Mutex, PoisonError},
 };
 
 use serde::Serialize;
@@ -17,25 +17,20 @@ use needs::{Need, Phase};
 
 use crate::{
     connect::{
-        Caller, CallerKind,
-        events::SyntheticEvent,
+        BILLING, Caller, CallerKind, NoStack,
         iam::{Iam, Verdict},
-        stackless::{NoProgress, StacklessAws},
     },
     error::{CommandCode, CommandError, Exit},
     template::{ResolveContext, Resolved, Template},
 };
-use hawser::decide;
 use hawser::{
     aws::Fault,
-    billing::account_role::BillingPosition,
+    billing::{BillingRequest, Export, account_role::BillingPosition},
+    decide,
     names::{Region, StackId},
-    ports::Ports,
-    protocol::origin::RequestType,
+    ports::{Ports, Progress},
+    protocol::origin::{Origin, RequestType},
 };
-
-/// The resource of billing data in the template.
-const BILLING: &str = "BillingExport";
 
 /// Most reports of an account (Cost and Usage Reports User Guide, "Quotas and restrictions").
 const REPORTS_MAX: usize = 10;
@@ -149,8 +144,8 @@ pub async fn check(inquiry: &PreflightRequest, ports: &Ports<'_>, iam: &dyn Iam)
     .parse()
     .map_err(|_| CommandError::new(CommandCode::StackName, format!("`{}` is not a valid stack name", inquiry.stack_name)))?;
     let resolved = resolve(inquiry, &stack)?;
-    let aws = StacklessAws::new(ports.cloud, Arc::new(NoProgress));
-    let ports = Ports { cloud: &aws, stacks: &aws, ..*ports };
+    let denials = Denials::default();
+    let ports = Ports { stacks: &NoStack::Connecting, progress: &denials, ..*ports };
     let mut report = Report {
         outcome: Outcome::Ready,
         account_id: caller.account.as_str().to_owned(),
@@ -174,7 +169,7 @@ pub async fn check(inquiry: &PreflightRequest, ports: &Ports<'_>, iam: &dyn Iam)
     report.check_permissions(inquiry, iam).await;
     report.check_quotas(inquiry, &resolved, iam).await;
     report.check_roles(&resolved, iam).await;
-    let denied = aws.denied();
+    let denied: Vec<&str> = denials.0.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
     if !denied.is_empty() {
         report.unknown.push(format!(
             "you may not call `{}`; the stack's function may, so its decision may differ from this one",
@@ -195,6 +190,26 @@ pub async fn check(inquiry: &PreflightRequest, ports: &Ports<'_>, iam: &dyn Iam)
     Ok(report)
 }
 
+/// The actions that AWS denied, in words.
+#[derive(Debug, Default)]
+struct Denials(Mutex<BTreeSet<&'static str>>);
+
+impl Progress for Denials {
+    fn done(&self, _what: &str) {}
+
+    fn denied(&self, action: &'static str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(action);
+    }
+}
+
+fn noted<T>(answer: Result<T, Fault>, ports: &Ports<'_>) -> Result<T, Fault> {
+    answer.inspect_err(|fault| {
+        if fault.is_denial() {
+            ports.progress.denied(fault.action);
+        }
+    })
+}
+
 fn resolve(inquiry: &PreflightRequest, stack: &StackId) -> Result<Resolved, CommandError> {
     inquiry.template.resolve(&ResolveContext {
         parameters: inquiry.parameters.clone(),
@@ -212,27 +227,31 @@ impl Report {
     async fn check_billing(&mut self, resolved: &Resolved, stack: &StackId, ports: &Ports<'_>) {
         let home = stack.partition.billing_region().unwrap_or_else(|| stack.region.clone());
         let aws = ports.cloud.at(&home);
-        self.organization = match BillingPosition::classify(&stack.account, aws.describe_organization().await) {
+        let organization = noted(aws.describe_organization().await, ports);
+        self.organization = match BillingPosition::classify(&stack.account, organization) {
             Ok(role) => describe_position(&role),
             Err(fault) => format!("unknown: {fault}"),
         };
         if stack.partition.billing_region().is_some() {
-            self.reports = self.known(aws.describe_reports().await, |report| report.name);
-            self.exports = self.known(aws.list_exports().await, |export| export.name);
+            self.reports = self.known(noted(aws.describe_reports().await, ports), |report| report.name);
+            self.exports = self.known(noted(aws.list_exports().await, ports), |export| export.name);
         }
-        let properties = resolved.resources().get(BILLING).map(|billing| billing["Properties"].clone()).unwrap_or_default();
-        let synthetic_event = SyntheticEvent {
+        let origin = Origin {
             request_type: RequestType::Create,
             stack: stack.clone(),
             request_id: "preflight".to_owned(),
-            logical_id: BILLING,
+            logical_id: BILLING.to_owned(),
             physical_id: None,
-            properties,
         };
-        match decide::preview(&synthetic_event.event(), ports).await {
-            Ok(run) => {
-                self.decision = Some(run.decision);
-                self.steps = run.rounds.into_iter().flatten().collect();
+        let plan = async {
+            let properties = resolved.resources().get(BILLING).and_then(|billing| billing["Properties"].as_object());
+            let asked = BillingRequest::Ensure { export: Export::parse(properties)?, before: None };
+            decide::billing(&origin, &asked, ports).await?.plan
+        };
+        match plan.await {
+            Ok(plan) => {
+                self.steps = plan.rounds.iter().flatten().map(ToString::to_string).collect();
+                self.decision = Some(plan.decision);
             }
             Err(failure) if CommandError::from(failure.clone()).exit() == Exit::External => {
                 self.outcome = Outcome::CouldNotLook;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use hawser::ports::{Clock, Ports};
+use hawser::ports::{Clock, NoProgress, Ports};
 use time::{OffsetDateTime, macros::datetime};
 use tokio::time::Instant;
 
@@ -103,6 +103,7 @@ impl World {
             vendor: &self.vendor,
             mailbox: &self.mailbox,
             clock: &self.clock,
+            progress: &NoProgress,
         }
     }
 

@@ -68,9 +68,15 @@ pub struct Journal {
     pub remarks: Vec<String>,
     /// Attributes that are known only now.
     pub attributes: Attributes,
+    /// What a step did, in words.
+    done: Option<String>,
 }
 
 impl Journal {
+    fn done(what: String) -> Self {
+        Self { done: Some(what), ..Self::default() }
+    }
+
     fn remark(remark: String) -> Self {
         Self { remarks: vec![remark], ..Self::default() }
     }
@@ -93,9 +99,9 @@ pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports:
     let run = Run { aws: &*aws, origin, owner: &origin.stack.account, until, ports };
     let mut journal = Journal::default();
     for round in &plan.rounds {
-        for (step, outcome) in round.iter().zip(join_all(round.iter().map(|step| run.step(step))).await) {
+        for (step, outcome) in round.iter().zip(join_all(round.iter().map(|step| run.follow(step))).await) {
             info!(step = step.name(), ok = outcome.is_ok(), "{step}");
-            let Journal { remarks, attributes } = outcome?;
+            let Journal { remarks, attributes, .. } = outcome?;
             journal.remarks.extend(remarks);
             journal.attributes.extend(attributes);
         }
@@ -131,30 +137,55 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Does a step, and tells whoever follows the run as soon as it is done.
+    async fn follow(&self, step: &Step) -> Result<Journal, StepError> {
+        let journal = self.step(step).await?;
+        journal.done.iter().for_each(|what| self.ports.progress.done(what));
+        Ok(journal)
+    }
+
     async fn step(&self, step: &Step) -> Result<Journal, StepError> {
-        match step {
-            Step::EnsureBucket { bucket, tags } => self.ensure_bucket(bucket, tags).await?,
+        let done = match step {
+            Step::EnsureBucket { bucket, tags } => {
+                self.ensure_bucket(bucket, tags).await?;
+                format!("created bucket `{bucket}`")
+            }
             Step::EnsurePublicAccessBlocked(bucket) => {
                 self.retry_bucket_conflict(|| self.aws.block_public_access(bucket, self.owner)).await?;
+                format!("blocked public access to `{bucket}`")
             }
-            Step::EnsureEncryption(bucket) => self.retry_bucket_conflict(|| self.aws.encrypt_bucket(bucket, self.owner)).await?,
+            Step::EnsureEncryption(bucket) => {
+                self.retry_bucket_conflict(|| self.aws.encrypt_bucket(bucket, self.owner)).await?;
+                format!("encrypted `{bucket}` by default")
+            }
             Step::EnsureUploadsExpire(bucket) => {
                 self.retry_bucket_conflict(|| self.aws.expire_uploads(bucket, self.owner, UPLOAD_DAYS_MAX)).await?;
+                format!("set unfinished uploads to `{bucket}` to expire after {UPLOAD_DAYS_MAX} days")
             }
-            Step::EnsureDeliveryAllowed { bucket, policy, from } => self.ensure_delivery_allowed(bucket, policy, from).await?,
+            Step::EnsureDeliveryAllowed { bucket, policy, from } => {
+                self.ensure_delivery_allowed(bucket, policy, from).await?;
+                format!("allowed AWS to deliver to `{bucket}`")
+            }
             Step::EnsureReport { report, tags } => return self.ensure_report(report, tags).await,
             Step::EnsureExport { export, tags } => return self.ensure_export(export, tags).await,
             Step::EnsureExportCurrent(export) => return self.ensure_export_current(export).await,
             Step::AskForBackfill(backfill) => {
                 let outcome = self.ask_for_backfill(backfill).await;
-                return Ok(Journal::attribute("Backfill", plain(&backfill.status_text(&outcome))));
+                let done = (outcome == BackfillOutcome::Requested).then(|| "requested past months from AWS Support".to_owned());
+                return Ok(Journal { done, ..Journal::attribute("Backfill", plain(&backfill.status_text(&outcome))) });
             }
-            Step::RetireReport(report) => self.retry_eventual(|| self.aws.delete_report(report)).await?,
-            Step::RetireExport(arn) => self.retry_eventual(|| self.aws.delete_export(arn)).await?,
+            Step::RetireReport(report) => {
+                self.retry_eventual(|| self.aws.delete_report(report)).await?;
+                format!("removed report `{report}`")
+            }
+            Step::RetireExport(arn) => {
+                self.retry_eventual(|| self.aws.delete_export(arn)).await?;
+                format!("removed export `{arn}`")
+            }
             Step::RetireData { bucket, prefix } => return self.retire_data(bucket, prefix).await,
             Step::RetireEmptyBucket(bucket) => return self.retire_empty_bucket(bucket).await,
-        }
-        Ok(Journal::default())
+        };
+        Ok(Journal::done(done))
     }
 
     async fn ensure_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), StepError> {
@@ -191,13 +222,14 @@ impl Run<'_> {
     }
 
     async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<Journal, StepError> {
+        let made = || Journal::done(format!("created report `{}`", report.name));
         let whole = self.retry_until_bucket_is_visible(|| self.aws.put_report(report, tags)).await;
         let fault = match (whole, report.without_split_columns()) {
-            (Ok(()), _) => return Ok(Journal::default()),
+            (Ok(()), _) => return Ok(made()),
             (Err(fault), Some(less)) if is_refused(&fault) => {
                 let answer = self.retry_until_bucket_is_visible(|| self.aws.put_report(&less, tags)).await;
                 match answer {
-                    Ok(()) => return Ok(split_columns_dropped(&fault)),
+                    Ok(()) => return Ok(Journal { done: made().done, ..split_columns_dropped(&fault) }),
                     Err(again) => more_specific(fault, again),
                 }
             }
@@ -214,7 +246,8 @@ impl Run<'_> {
     /// `CreateExport` knows no idempotency token, so it is never repeated blindly: an answer that was lost sends the handler to
     /// look again (HW-B10).
     async fn ensure_export(&self, export: &DataExport, tags: &Tags) -> Result<Journal, StepError> {
-        let made = |arn: String| Journal::attribute("Arn", arn);
+        let made =
+            |arn: String| Journal { done: Some(format!("created export `{}`", export.name)), ..Journal::attribute("Arn", arn) };
         let whole = self.retry_until_bucket_is_visible(|| self.aws.create_export(export, tags)).await;
         let fault = match whole {
             Ok(arn) => return Ok(made(arn)),
@@ -254,7 +287,7 @@ impl Run<'_> {
     /// Our export delivers as it is: that it could not be brought up to its table is worth a remark and no failure.
     async fn ensure_export_current(&self, export: &DataExport) -> Result<Journal, StepError> {
         match self.retry_eventual(|| self.aws.update_export(export)).await {
-            Ok(()) => Ok(Journal::default()),
+            Ok(()) => Ok(Journal::done(format!("updated export `{}`", export.name))),
             Err(fault) if fault.kind == FaultKind::Missing => Err(StepError::Raced(fault.into())),
             Err(fault) => Ok(Journal::remark(format!("export `{}` was not updated: {fault}", export.name))),
         }
@@ -314,20 +347,23 @@ impl Run<'_> {
     }
 
     async fn retire_data(&self, bucket: &BucketName, prefix: &str) -> Result<Journal, StepError> {
+        let mut count = 0;
         loop {
+            let done = (count > 0).then(|| format!("removed {count} objects from `{bucket}`"));
             let page = self.retry_eventual(|| self.aws.list_versions(bucket, self.owner, prefix, VERSIONS_PER_DELETE)).await;
             let page = match page {
-                Err(fault) if fault.kind == FaultKind::Missing => return Ok(Journal::default()),
+                Err(fault) if fault.kind == FaultKind::Missing => Vec::new(),
                 page => page?,
             };
             if page.is_empty() {
-                return Ok(Journal::default());
+                return Ok(Journal { done, ..Journal::default() });
             }
             if self.ports.clock.now() + DATA_RESERVE > self.until {
                 let remark = format!("bucket `{bucket}` still contains data: there was too much to delete in time");
-                return Ok(Journal::remark(remark));
+                return Ok(Journal { done, ..Journal::remark(remark) });
             }
             self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
+            count += page.len();
         }
     }
 
@@ -348,7 +384,7 @@ impl Run<'_> {
         match self.retry_eventual(|| self.aws.delete_bucket(bucket, self.owner)).await {
             // S3 itself is the judge: an object that arrived since the look keeps its bucket.
             Err(fault) if fault.kind == FaultKind::NotEmpty => kept(),
-            answer => Ok(answer.map(|()| Journal::default())?),
+            answer => Ok(answer.map(|()| Journal::done(format!("removed bucket `{bucket}`")))?),
         }
     }
 
@@ -368,6 +404,6 @@ impl Run<'_> {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
-        retry_eventual(self.ports.clock, self.origin, call).await
+        retry_eventual(self.ports, self.origin, call).await
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     ports::Ports,
     protocol::{
         origin::Origin,
-        retry::{EVENTUAL_CONSISTENCY_BACKOFF, retry_eventual},
+        retry::{Attempt, EVENTUAL_CONSISTENCY, retry_eventual},
     },
 };
 
@@ -58,21 +58,27 @@ pub fn is_generated_by_cloudformation(physical_id: &str) -> bool {
     !physical_id.starts_with(ID_ROOT)
 }
 
+/// The resource as CloudFormation has it; `None` if it has none.
+///
+/// # Errors
+/// What CloudFormation refused or could not answer, after all tries.
+pub async fn stack_resource(origin: &Origin, ports: &Ports<'_>) -> Result<Option<StackResource>, Fault> {
+    retry_eventual(ports, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await
+}
+
 /// What becomes of the id that a Delete names. Asks again while the answer is that the stack keeps what it was told to
 /// remove: that may be an answer from a moment ago.
 ///
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
 pub async fn resource_fate(origin: &Origin, physical_id: &str, ports: &Ports<'_>) -> Result<ResourceFate, Fault> {
-    let mut waits = EVENTUAL_CONSISTENCY_BACKOFF.iter();
-    loop {
-        let resource =
-            retry_eventual(ports.clock, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await?;
-        match (ResourceFate::of(resource.as_ref(), physical_id), waits.next()) {
-            (ResourceFate::Current, Some(wait)) => ports.clock.sleep(*wait).await,
-            (resource_fate, _) => return Ok(resource_fate),
+    let ask = |_| async {
+        match stack_resource(origin, ports).await.map(|resource| ResourceFate::of(resource.as_ref(), physical_id)) {
+            Ok(ResourceFate::Current) => Attempt::Again("the stack keeps the resource", None),
+            answer => Attempt::Done(answer),
         }
-    }
+    };
+    EVENTUAL_CONSISTENCY.run(ports.clock, None, ask).await.unwrap_or(Ok(ResourceFate::Current))
 }
 
 /// Whether an Update is about what the stack has now. A late repetition of an old one is not: what was a leftover then may
@@ -92,7 +98,7 @@ pub async fn is_current(origin: &Origin, ports: &Ports<'_>) -> bool {
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
 pub async fn is_resource_being_deleted(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
-    let resource = retry_eventual(ports.clock, origin, || ports.stacks.stack_resource(&origin.stack, &origin.logical_id)).await?;
+    let resource = stack_resource(origin, ports).await?;
     Ok(resource.is_some_and(|resource| is_being_deleted(&resource)))
 }
 

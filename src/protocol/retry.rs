@@ -1,33 +1,127 @@
-//! Every wait and every retry.
+//! Every retry: the policies, and the one loop that follows them.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
+use time::OffsetDateTime;
 use tracing::info;
 
 use super::origin::{Origin, RequestType};
 use crate::{
     aws::{Fault, FaultKind},
-    ports::Clock,
+    ports::{Clock, Ports},
 };
 
-/// Waits between tries of a call that eventual consistency can refuse: 7 s in all. IAM and S3 settle within seconds,
-/// and the stack's patience is `ServiceTimeout`, not ours.
-pub const EVENTUAL_CONSISTENCY_BACKOFF: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// How often, and after which waits, something is tried again.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// The wait after the first try, doubled each time; and the shortest there is, whoever asks for another.
+    pub first_wait: Duration,
+    /// No wait is longer.
+    pub longest_wait: Duration,
+    /// Tries in all; where there is no number, a deadline ends them.
+    pub tries: Option<u32>,
+    /// The longest that one try may take.
+    pub try_limit: Duration,
+}
+
+/// What eventual consistency can refuse: 1, 2 and 4 s. IAM and S3 settle within seconds, and the stack's patience is
+/// `ServiceTimeout`, not ours.
+pub const EVENTUAL_CONSISTENCY: Policy = Policy {
+    first_wait: Duration::from_secs(1),
+    longest_wait: Duration::from_secs(4),
+    tries: Some(4),
+    // The SDK bounds each call.
+    try_limit: Duration::MAX,
+};
+
+/// A call of the SDK, before its fault counts (F-44). AWS's control planes answer in well under a second.
+pub const SDK_CALL: Policy = Policy {
+    first_wait: Duration::from_millis(500),
+    longest_wait: Duration::from_secs(20),
+    tries: Some(4),
+    try_limit: Duration::from_secs(8),
+};
+
+/// A call of the SDK with all its tries, well within the function's time.
+pub const SDK_CALL_LIMIT: Duration = Duration::from_secs(25);
+
+/// A notice, until the deadline. The vendor verifies the proof with STS while it is being posted to. It may ask for a wait by
+/// `Retry-After`; one longer than 20 s costs more tries than it saves.
+pub const NOTICE: Policy = Policy {
+    first_wait: Duration::from_secs(1),
+    longest_wait: Duration::from_secs(20),
+    tries: None,
+    try_limit: Duration::from_secs(15),
+};
+
+/// The response, until the deadline. S3 answers in milliseconds, and nothing else helps a stack that waits.
+pub const RESPONSE_UPLOAD: Policy = Policy {
+    first_wait: Duration::from_millis(200),
+    longest_wait: Duration::MAX,
+    tries: None,
+    try_limit: Duration::from_secs(5),
+};
+
+/// How one try ended.
+#[derive(Debug)]
+pub enum Attempt<T, E> {
+    Done(T),
+    /// Another try does not help.
+    Failed(E),
+    /// Another try may help, after the given wait if one was asked for.
+    Again(E, Option<Duration>),
+}
+
+impl Policy {
+    /// Tries, and tries again. Each try is told how long it may take.
+    ///
+    /// # Errors
+    /// What another try does not help against, or how the last one ended.
+    pub async fn run<T, E, F, Fut>(&self, clock: &dyn Clock, until: Option<OffsetDateTime>, attempt: F) -> Result<T, E>
+    where
+        E: Display,
+        F: Fn(Duration) -> Fut,
+        Fut: Future<Output = Attempt<T, E>>,
+    {
+        let (mut wait, mut tries) = (self.first_wait, 1);
+        loop {
+            let left = until.map_or(Duration::MAX, |until| Duration::try_from(until - clock.now()).unwrap_or_default());
+            let (last, asked_for) = match attempt(self.try_limit.min(left)).await {
+                Attempt::Done(value) => return Ok(value),
+                Attempt::Failed(error) => return Err(error),
+                Attempt::Again(error, asked_for) => (error, asked_for),
+            };
+            let pause = asked_for.unwrap_or(wait).clamp(self.first_wait, self.longest_wait);
+            if self.tries == Some(tries) || until.is_some_and(|until| clock.now() + pause >= until) {
+                return Err(last);
+            }
+            info!(%last, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "trying again");
+            clock.sleep(pause).await;
+            (wait, tries) = ((wait * 2).min(self.longest_wait), tries + 1);
+        }
+    }
+}
 
 /// Tries a call again while eventual consistency may be the cause: a conflict with an operation under way, and, on
 /// Create and on the Delete that may follow at once, a denial, because the role and its policies can be seconds old (AWS
 /// IAM User Guide, "Changes that I make are not always immediately visible"). A service control policy's denial is final.
-pub async fn retry_eventual<T, F, Fut>(clock: &dyn Clock, origin: &Origin, call: F) -> Result<T, Fault>
+pub async fn retry_eventual<T, F, Fut>(ports: &Ports<'_>, origin: &Origin, call: F) -> Result<T, Fault>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T, Fault>>,
 {
     let fresh_role = origin.request_type != RequestType::Update;
     let may_pass = |kind| kind == FaultKind::Conflict || (fresh_role && kind == FaultKind::Denied);
-    retry_while(clock, may_pass, call).await
+    let answer = retry_while(ports.clock, may_pass, call).await;
+    if let Err(fault) = &answer
+        && fault.is_denial()
+    {
+        ports.progress.denied(fault.action);
+    }
+    answer
 }
 
-/// Tries a call again after each wait of [`EVENTUAL_CONSISTENCY_BACKOFF`] while it ends in a fault that may pass.
+/// Tries a call again, as [`EVENTUAL_CONSISTENCY`] says, while it ends in a fault that may pass.
 ///
 /// # Errors
 /// The first fault that does not pass, or the last one.
@@ -36,14 +130,16 @@ where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T, Fault>>,
 {
-    for wait in EVENTUAL_CONSISTENCY_BACKOFF {
-        match call().await {
-            Err(fault) if may_pass(fault.kind) => {
-                info!(action = fault.action, code = fault.code, wait_s = wait.as_secs(), "trying again");
-                clock.sleep(wait).await;
+    let attempt = |_| {
+        let answer = call();
+        let may_pass = &may_pass;
+        async move {
+            match answer.await {
+                Ok(value) => Attempt::Done(value),
+                Err(fault) if may_pass(fault.kind) => Attempt::Again(fault, None),
+                Err(fault) => Attempt::Failed(fault),
             }
-            answer => return answer,
         }
-    }
-    call().await
+    };
+    EVENTUAL_CONSISTENCY.run(clock, None, attempt).await
 }

@@ -1,7 +1,5 @@
 //! The SDK's clients: how calls are retried and bounded.
 
-use std::time::Duration;
-
 use aws_sdk_bcmdataexports as exports;
 use aws_sdk_cloudformation as cloudformation;
 use aws_sdk_costandusagereport as cur;
@@ -11,19 +9,18 @@ use aws_sdk_support as support;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::SdkConfig;
 
-use crate::names::Region;
-
-/// Tries of one call before its fault counts (F-44).
-const TRIES_MAX: u32 = 4;
-/// One try; AWS's control planes answer in well under a second.
-const TRY_LIMIT: Duration = Duration::from_secs(8);
-/// One call with all its tries, well within the function's time.
-const CALL_LIMIT: Duration = Duration::from_secs(25);
+use crate::{
+    names::Region,
+    protocol::retry::{SDK_CALL, SDK_CALL_LIMIT},
+};
 
 /// How calls are retried and bounded.
 pub fn sdk_retry_config() -> (RetryConfig, TimeoutConfig) {
-    let retries = RetryConfig::standard().with_max_attempts(TRIES_MAX).with_initial_backoff(Duration::from_millis(500));
-    let limits = TimeoutConfig::builder().operation_attempt_timeout(TRY_LIMIT).operation_timeout(CALL_LIMIT).build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(SDK_CALL.tries.unwrap_or(1))
+        .with_initial_backoff(SDK_CALL.first_wait)
+        .with_max_backoff(SDK_CALL.longest_wait);
+    let limits = TimeoutConfig::builder().operation_attempt_timeout(SDK_CALL.try_limit).operation_timeout(SDK_CALL_LIMIT).build();
     (retries, limits)
 }
 

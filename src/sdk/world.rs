@@ -26,7 +26,7 @@ use crate::{
     error::{Code, Failure},
     identity::{Identity, Proof, ProofRequest},
     names::{Partition, Region, StackId},
-    ports::{Clock, Ports},
+    ports::{Clock, NoProgress, Ports},
 };
 
 /// The form body of `sts:GetCallerIdentity`.
@@ -80,6 +80,7 @@ impl LivePorts {
             vendor: &self.web,
             mailbox: &self.web,
             clock: &self.clock,
+            progress: &NoProgress,
         }
     }
 }

@@ -243,6 +243,7 @@ async fn created(policy: Value) -> Result<String, String> {
     let event = json!({
         "RequestType": "Create", "RequestId": "r", "LogicalResourceId": "BillingExport", "ResourceType": "Custom::BillingExport",
         "StackId": "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70-c7a1-11f1-8000-0a1b2c3d4e5f",
+        "ResponseURL": "https://response.invalid/",
         "ResourceProperties": { "Kind": "CostAndUsageReport", "NamePrefix": "acme" },
     });
     let tags = json!({ "hawser:stack-id": event["StackId"], "hawser:logical-id": "BillingExport" });

@@ -3,17 +3,15 @@
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     path::PathBuf,
-    sync::Arc,
 };
 
 use clap::Args;
-use hawser::names::Region;
+use hawser::{
+    names::Region,
+    ports::{Ports, Progress},
+};
 use hawser_cli::{
-    connect::{
-        ConnectRequest, StacklessConnection,
-        sdk::CallerSession,
-        stackless::{Progress, StacklessAws},
-    },
+    connect::{ConnectRequest, StacklessConnection, sdk::CallerSession},
     error::{CommandCode, CommandError},
     template::Template,
 };
@@ -87,9 +85,8 @@ impl ConnectionArguments {
         }
         let person = self.person.find().await?;
         let request = self.request(&person, quota, action != Action::Disconnect { notifies: false })?;
-        let (printer, ports) = (Arc::new(ProgressPrinter(output)), person.ports());
-        let aws = StacklessAws::new(ports.cloud, printer.clone());
-        let connection = StacklessConnection::new(&request, ports, &aws, &person, &*printer)?;
+        let printer = ProgressPrinter(output);
+        let connection = StacklessConnection::new(&request, Ports { progress: &printer, ..person.ports() }, &person)?;
         let (command, plan) = match action {
             Action::Connect => ("connect", connection.plan().await?),
             Action::Disconnect { notifies } => ("disconnect", connection.plan_disconnect(notifies).await?),

@@ -1,8 +1,8 @@
 //! What a run would do, as a person is shown it, and what came of it.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
-use hawser::billing::ExportId;
+use hawser::{billing::ExportId, protocol::reply::Attributes};
 use serde::Serialize;
 
 use crate::connect::access::{Change, ExistingAccess};
@@ -91,7 +91,7 @@ pub struct ConnectionResult {
     /// The vendor's own words.
     pub message: String,
     /// Of the billing data, what the handler answered.
-    pub billing: BTreeMap<String, String>,
+    pub billing: Attributes,
     /// What else is worth knowing.
     pub remarks: Vec<String>,
 }

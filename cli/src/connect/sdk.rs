@@ -28,8 +28,7 @@ use serde_json::Value;
 
 use crate::{
     connect::{
-        Caller,
-        access::unreadable,
+        caller::Caller,
         iam::{Decision, Entities, Iam, Policy, Role, Verdict},
     },
     error::{CommandCode, CommandError},
@@ -126,7 +125,8 @@ async fn caller(config: &SdkConfig) -> Result<Caller, CommandError> {
         _ => fault(action, why).into(),
     })?;
     let (arn, account) = (answer.arn().unwrap_or_default(), answer.account().unwrap_or_default());
-    Ok(Caller::read(arn, account).ok_or_else(|| unreadable(action))?)
+    Ok(Caller::read(arn, account)
+        .ok_or_else(|| Failure::new(Code::AwsRefused, format!("the answer to `{action}` cannot be read")))?)
 }
 
 fn is_connection<E>(why: &SdkError<E, HttpResponse>) -> bool {

@@ -6,10 +6,8 @@ use hawser::names::shorten;
 use regex_lite::Regex;
 use serde_json::Value;
 
-use crate::{
-    error::{CommandCode, CommandError},
-    template::Template,
-};
+use super::document::Template;
+use crate::error::{CommandCode, CommandError};
 
 /// Largest value of a parameter (CloudFormation quotas).
 const VALUE_BYTES_MAX: usize = 4_096;
@@ -51,35 +49,56 @@ pub struct Constraint {
     pub max_value: Option<f64>,
 }
 
-pub(super) fn parameters(template: &Template) -> Vec<Parameter> {
-    let interface = &template.json["Metadata"]["AWS::CloudFormation::Interface"];
-    let groups: Vec<&Value> = interface["ParameterGroups"].as_array().into_iter().flatten().collect();
-    let parameter = |name: &String| {
-        let declared = &template.json["Parameters"][name];
-        let text = |key: &str| scalar(&declared[key]);
-        let holds = |group: &&&Value| group["Parameters"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
-        let number = |key: &str| scalar(&declared[key]).and_then(|text| text.parse().ok());
-        let count = |key: &str| scalar(&declared[key]).and_then(|text| text.parse().ok());
-        Parameter {
-            name: name.clone(),
-            kind: text("Type").unwrap_or_default(),
-            label: scalar(&interface["ParameterLabels"][name]["default"]).unwrap_or_else(|| name.clone()),
-            group: groups.iter().find(holds).and_then(|group| scalar(&group["Label"]["default"])).unwrap_or_default(),
-            description: text("Description").unwrap_or_default(),
-            default: text("Default"),
-            allowed: declared["AllowedValues"].as_array().into_iter().flatten().filter_map(scalar).collect(),
-            pattern: text("AllowedPattern"),
-            constraint: text("ConstraintDescription"),
-            limits: Constraint {
-                min_length: count("MinLength"),
-                max_length: count("MaxLength"),
-                min_value: number("MinValue"),
-                max_value: number("MaxValue"),
-            },
-            no_echo: text("NoEcho").is_some_and(|word| word == "true"),
+impl Template {
+    /// All parameters, in the order of the template, with what the console shows.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let interface = &self.json["Metadata"]["AWS::CloudFormation::Interface"];
+        let groups: Vec<&Value> = interface["ParameterGroups"].as_array().into_iter().flatten().collect();
+        let parameter = |name: &String| {
+            let declared = &self.json["Parameters"][name];
+            let text = |key: &str| scalar(&declared[key]);
+            let holds = |group: &&&Value| group["Parameters"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
+            let number = |key: &str| scalar(&declared[key]).and_then(|text| text.parse().ok());
+            let count = |key: &str| scalar(&declared[key]).and_then(|text| text.parse().ok());
+            Parameter {
+                name: name.clone(),
+                kind: text("Type").unwrap_or_default(),
+                label: scalar(&interface["ParameterLabels"][name]["default"]).unwrap_or_else(|| name.clone()),
+                group: groups.iter().find(holds).and_then(|group| scalar(&group["Label"]["default"])).unwrap_or_default(),
+                description: text("Description").unwrap_or_default(),
+                default: text("Default"),
+                allowed: declared["AllowedValues"].as_array().into_iter().flatten().filter_map(scalar).collect(),
+                pattern: text("AllowedPattern"),
+                constraint: text("ConstraintDescription"),
+                limits: Constraint {
+                    min_length: count("MinLength"),
+                    max_length: count("MaxLength"),
+                    min_value: number("MinValue"),
+                    max_value: number("MaxValue"),
+                },
+                no_echo: text("NoEcho").is_some_and(|word| word == "true"),
+            }
+        };
+        self.parameters.iter().map(parameter).collect()
+    }
+
+    /// Refuses parameters that the template does not have, and values that it does not allow.
+    pub(super) fn check_values(&self, given: &BTreeMap<String, String>) -> Result<(), CommandError> {
+        let parameters = self.parameters();
+        for (name, value) in given {
+            match parameters.iter().find(|parameter| parameter.name == *name) {
+                Some(parameter) => parameter.check(value)?,
+                None => {
+                    let like = nearest(name, &parameters).map_or_else(String::new, |like| format!(" (similar: `{like}`)"));
+                    return Err(CommandError::new(
+                        CommandCode::ParameterUnknown,
+                        format!("the template has no parameter `{name}`{like}"),
+                    ));
+                }
+            }
         }
-    };
-    template.parameters.iter().map(parameter).collect()
+        Ok(())
+    }
 }
 
 /// Numbers and booleans by their text, as CloudFormation takes them.
@@ -89,23 +108,6 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
         _ => None,
     }
-}
-
-pub(super) fn values(template: &Template, given: &BTreeMap<String, String>) -> Result<(), CommandError> {
-    let parameters = parameters(template);
-    for (name, value) in given {
-        match parameters.iter().find(|parameter| parameter.name == *name) {
-            Some(parameter) => parameter.check(value)?,
-            None => {
-                let like = nearest(name, &parameters).map_or_else(String::new, |like| format!(" (similar: `{like}`)"));
-                return Err(CommandError::new(
-                    CommandCode::ParameterUnknown,
-                    format!("the template has no parameter `{name}`{like}"),
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 impl Parameter {

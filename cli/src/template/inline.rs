@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::template::Template;
+use super::document::Template;
 
 /// CloudFormation's quota for a template that is sent in the request ("Template body size in a request"). Longer ones, up to 1 MB,
 /// are read from S3.

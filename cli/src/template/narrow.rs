@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::template::Template;
+use super::document::Template;
 
 /// What holds whatever the other parameters are; `None` where that depends on them.
 type Folded = Option<bool>;

@@ -3,10 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    error::{CommandCode, CommandError},
-    template::Template,
-};
+use super::document::Template;
+use crate::error::{CommandCode, CommandError};
 
 /// What is added.
 const ADDITIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/organization.json"));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::template::Template;
+use super::document::Template;
 
 /// What a pack lets the vendor do. Ordered: the later holds all of the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,8 +61,11 @@ pub struct Statement {
     pub json: Value,
 }
 
-pub(super) fn packs(template: &Template) -> Vec<Pack> {
-    template.resources.iter().filter_map(|logical_id| pack(template, logical_id)).collect()
+impl Template {
+    /// All permission packs, in the order of the template.
+    pub fn packs(&self) -> Vec<Pack> {
+        self.resources.iter().filter_map(|logical_id| pack(self, logical_id)).collect()
+    }
 }
 
 fn pack(template: &Template, logical_id: &str) -> Option<Pack> {

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use hawser::names::Partition;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    error::{CommandCode, CommandError},
-    template::{Template, check},
-};
+use super::document::Template;
+use crate::error::{CommandCode, CommandError};
 
 /// Conditions that refer to each other deeper than this refer to each other in a circle.
 const DEPTH_MAX: usize = 32;
@@ -105,68 +103,76 @@ fn variables(text: &str) -> Vec<&str> {
     named.filter(|name| !name.starts_with('!')).collect()
 }
 
-pub(super) fn resolve(template: &Template, context: &ResolveContext) -> Result<Resolved, CommandError> {
-    check::values(template, &context.parameters)?;
-    let parameters = check::parameters(template);
-    let missing: Vec<String> = parameters
-        .iter()
-        .filter(|parameter| parameter.default.is_none() && !context.parameters.contains_key(&parameter.name))
-        .map(|parameter| parameter.name.clone())
-        .collect();
-    if !missing.is_empty() && !context.partial {
-        return Err(missing_parameters(&missing));
+impl Template {
+    /// Refuses parameters that the template does not have, values that it does not allow and values that do not go together.
+    /// Whether all that are needed are there is for [`Template::resolve`] to say.
+    ///
+    /// # Errors
+    /// [`CommandError`], the first there is.
+    pub fn check(&self, given: &BTreeMap<String, String>) -> Result<(), CommandError> {
+        self.check_values(given)?;
+        self.check_rules(given)
     }
-    rules(template, &context.parameters)?;
-    let evaluation = Evaluation::new(template, context);
-    let mut conditions = BTreeMap::new();
-    for name in object(&template.json, "Conditions").keys() {
-        conditions.insert(name.clone(), evaluation.holds(&json!({ "Condition": name }), 0)?);
+
+    /// What CloudFormation makes of the template: values checked, conditions decided, references filled in.
+    ///
+    /// # Errors
+    /// [`CommandError`], the first there is.
+    pub fn resolve(&self, context: &ResolveContext) -> Result<Resolved, CommandError> {
+        self.check_values(&context.parameters)?;
+        let parameters = self.parameters();
+        let missing: Vec<String> = parameters
+            .iter()
+            .filter(|parameter| parameter.default.is_none() && !context.parameters.contains_key(&parameter.name))
+            .map(|parameter| parameter.name.clone())
+            .collect();
+        if !missing.is_empty() && !context.partial {
+            return Err(missing_parameters(&missing));
+        }
+        self.check_rules(&context.parameters)?;
+        let evaluation = Evaluation::new(self, context);
+        let mut conditions = BTreeMap::new();
+        for name in object(&self.json, "Conditions").keys() {
+            conditions.insert(name.clone(), evaluation.holds(&json!({ "Condition": name }), 0)?);
+        }
+        let [resources, outputs] = ["Resources", "Outputs"].map(|section| evaluation.section(object(&self.json, section)));
+        let packs = self.packs().into_iter().map(|pack| (pack.name, pack.logical_id)).collect();
+        Ok(Resolved { resources: resources?, outputs: outputs?, conditions, packs })
     }
-    let (mut resources, mut outputs) = (Map::new(), Map::new());
-    for (section, found) in [("Resources", &mut resources), ("Outputs", &mut outputs)] {
-        for (name, declared) in object(&template.json, section) {
-            if let Some(condition) = declared.get("Condition")
-                && !evaluation.holds(&json!({ "Condition": condition }), 0)?
+
+    /// Fills in what became known since the template was resolved.
+    ///
+    /// # Errors
+    /// [`CommandCode::TemplateInvalid`]
+    pub fn fill(&self, resolved: &Resolved, context: &ResolveContext) -> Result<Resolved, CommandError> {
+        let evaluation = Evaluation::new(self, context);
+        let (resources, outputs) = (evaluation.section(&resolved.resources)?, evaluation.section(&resolved.outputs)?);
+        Ok(Resolved { resources, outputs, ..resolved.clone() })
+    }
+
+    /// The template's rules over what is given; a rule that needs a value which is not there yet is for later.
+    fn check_rules(&self, given: &BTreeMap<String, String>) -> Result<(), CommandError> {
+        let context = ResolveContext { parameters: given.clone(), partial: true, ..ResolveContext::default() };
+        let evaluation = Evaluation::new(self, &context);
+        for (name, rule) in object(&self.json, "Rules") {
+            let names = references(rule);
+            if names.iter().any(|name| !evaluation.known.contains_key(name)) {
+                continue;
+            }
+            if let Some(condition) = rule.get("RuleCondition")
+                && !evaluation.holds(condition, 0)?
             {
                 continue;
             }
-            let mut kept = declared.as_object().cloned().unwrap_or_default();
-            kept.remove("Condition");
-            for key in ["Properties", "Value"] {
-                if let Some(value) = kept.get(key) {
-                    let value = evaluation.value(value)?.unwrap_or(Value::Null);
-                    kept.insert(key.to_owned(), value);
+            for assertion in rule["Assertions"].as_array().into_iter().flatten() {
+                if !evaluation.holds(&assertion["Assert"], 0)? {
+                    let description = assertion["AssertDescription"].as_str().unwrap_or("these parameters contradict each other");
+                    return Err(CommandError::new(CommandCode::RuleFailed, format!("{description} (rule `{name}`)")));
                 }
             }
-            found.insert(name.clone(), Value::Object(kept));
         }
+        Ok(())
     }
-    let packs = template.packs().into_iter().map(|pack| (pack.name, pack.logical_id)).collect();
-    Ok(Resolved { resources, outputs, conditions, packs })
-}
-
-/// The template's rules over what is given; a rule that needs a value which is not there yet is for later.
-pub(super) fn rules(template: &Template, given: &BTreeMap<String, String>) -> Result<(), CommandError> {
-    let context = ResolveContext { parameters: given.clone(), partial: true, ..ResolveContext::default() };
-    let evaluation = Evaluation::new(template, &context);
-    for (name, rule) in object(&template.json, "Rules") {
-        let names = references(rule);
-        if names.iter().any(|name| !evaluation.known.contains_key(name)) {
-            continue;
-        }
-        if let Some(condition) = rule.get("RuleCondition")
-            && !evaluation.holds(condition, 0)?
-        {
-            continue;
-        }
-        for assertion in rule["Assertions"].as_array().into_iter().flatten() {
-            if !evaluation.holds(&assertion["Assert"], 0)? {
-                let description = assertion["AssertDescription"].as_str().unwrap_or("these parameters contradict each other");
-                return Err(CommandError::new(CommandCode::RuleFailed, format!("{description} (rule `{name}`)")));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn object<'a>(json: &'a Value, section: &str) -> &'a Map<String, Value> {
@@ -198,7 +204,7 @@ struct Evaluation<'a> {
 impl<'a> Evaluation<'a> {
     fn new(template: &'a Template, context: &'a ResolveContext) -> Self {
         let mut known = BTreeMap::new();
-        for parameter in check::parameters(template) {
+        for parameter in template.parameters() {
             let Some(value) = context.parameters.get(&parameter.name).cloned().or(parameter.default) else { continue };
             let value = match parameter.kind.as_str() {
                 "CommaDelimitedList" => value.split(',').map(|item| Value::from(item.trim())).collect(),
@@ -223,6 +229,26 @@ impl<'a> Evaluation<'a> {
             }
         }
         Self { template, context, known }
+    }
+
+    /// The members of a section whose condition holds, each with everything filled in.
+    fn section(&self, declared: &Map<String, Value>) -> Result<Map<String, Value>, CommandError> {
+        let mut found = Map::new();
+        for (name, declared) in declared {
+            let mut kept = declared.as_object().cloned().unwrap_or_default();
+            if let Some(condition) = kept.remove("Condition")
+                && !self.holds(&json!({ "Condition": condition }), 0)?
+            {
+                continue;
+            }
+            for key in ["Properties", "Value"] {
+                if let Some(value) = kept.get_mut(key) {
+                    *value = self.value(value)?.unwrap_or(Value::Null);
+                }
+            }
+            found.insert(name.clone(), Value::Object(kept));
+        }
+        Ok(found)
     }
 
     /// A condition function.

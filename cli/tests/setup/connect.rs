@@ -1,17 +1,13 @@
 //! A connection without a stack, in memory: what is shown, what is made, what changes, what goes, and what is refused.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Mutex};
 
-use hawser::ports::Ports;
+use hawser::ports::{Ports, Progress};
 use hawser_cli::{
     connect::{
         Caller, ConnectRequest, ConnectionPlan, ConnectionResult, StacklessConnection, access, connection_id,
         fake_iam::{FakeIam, IamState},
         iam::Iam,
-        stackless::{Progress, StacklessAws},
     },
     error::{CommandError, Exit},
     template::Template,
@@ -33,7 +29,7 @@ impl Progress for Lines {
 struct Scene {
     world: World,
     iam: FakeIam,
-    lines: Arc<Lines>,
+    lines: Lines,
     caller: Caller,
 }
 
@@ -54,7 +50,7 @@ impl Scene {
         let caller = Caller::read(&format!("arn:aws:sts::{ACCOUNT}:assumed-role/Admin/anna"), ACCOUNT).unwrap();
         let iam = FakeIam::default();
         iam.state().summary = BTreeMap::from([("AttachedPoliciesPerRoleQuota".to_owned(), 10)]);
-        Self { world: World::new(account), iam, lines: Arc::default(), caller }
+        Self { world: World::new(account), iam, lines: Lines::default(), caller }
     }
 
     fn connect_request(&self, changes: &[(&str, &str)]) -> ConnectRequest {
@@ -67,35 +63,35 @@ impl Scene {
         }
     }
 
+    fn ports(&self) -> Ports<'_> {
+        Ports { progress: &self.lines, ..self.world.ports() }
+    }
+
     async fn plan(&self, changes: &[(&str, &str)]) -> Result<ConnectionPlan, CommandError> {
-        let (request, ports) = (self.connect_request(changes), self.world.ports());
-        let aws = StacklessAws::new(ports.cloud, self.lines.clone());
-        StacklessConnection::new(&request, ports, &aws, &self.iam, &*self.lines)?.plan().await
+        let (request, ports) = (self.connect_request(changes), self.ports());
+        StacklessConnection::new(&request, ports, &self.iam)?.plan().await
     }
 
     async fn connect(&self, changes: &[(&str, &str)]) -> Result<(ConnectionPlan, ConnectionResult), CommandError> {
-        let (request, ports) = (self.connect_request(changes), self.world.ports());
+        let (request, ports) = (self.connect_request(changes), self.ports());
         // Each run of the command is a moment later than the last.
         ports.clock.sleep(std::time::Duration::from_secs(1)).await;
-        let aws = StacklessAws::new(ports.cloud, self.lines.clone());
-        let direct = StacklessConnection::new(&request, ports, &aws, &self.iam, &*self.lines)?;
+        let direct = StacklessConnection::new(&request, ports, &self.iam)?;
         let plan = direct.plan().await?;
         Ok((plan.clone(), direct.connect(&plan).await?))
     }
 
     async fn disconnect(&self, changes: &[(&str, &str)]) -> Result<(ConnectionPlan, ConnectionResult), CommandError> {
-        let (request, ports) = (self.connect_request(changes), self.world.ports());
+        let (request, ports) = (self.connect_request(changes), self.ports());
         ports.clock.sleep(std::time::Duration::from_secs(1)).await;
-        let aws = StacklessAws::new(ports.cloud, self.lines.clone());
-        let direct = StacklessConnection::new(&request, ports, &aws, &self.iam, &*self.lines)?;
+        let direct = StacklessConnection::new(&request, ports, &self.iam)?;
         let plan = direct.plan_disconnect(true).await?;
         Ok((plan.clone(), direct.disconnect(&plan).await?))
     }
 
     async fn there(&self) -> Vec<String> {
-        let (request, ports) = (self.connect_request(&[]), self.world.ports());
-        let aws = StacklessAws::new(ports.cloud, self.lines.clone());
-        let direct = StacklessConnection::new(&request, ports, &aws, &self.iam, &*self.lines).unwrap();
+        let (request, ports) = (self.connect_request(&[]), self.ports());
+        let direct = StacklessConnection::new(&request, ports, &self.iam).unwrap();
         direct.existing_resources().await
     }
 
@@ -418,9 +414,7 @@ async fn what_cannot_be_is_refused_before_anything_is_looked_at() {
     scene.plan(&[]).await.unwrap();
     let mut request = scene.connect_request(&[]);
     request.parameters.insert("LaunchToken".to_owned(), "whsec_".to_owned() + &"A".repeat(33));
-    let ports: Ports<'_> = scene.world.ports();
-    let aws = StacklessAws::new(ports.cloud, scene.lines.clone());
-    let direct = StacklessConnection::new(&request, ports, &aws, &scene.iam, &*scene.lines).unwrap();
+    let direct = StacklessConnection::new(&request, scene.ports(), &scene.iam).unwrap();
     assert_eq!(refusal(direct.plan().await).code(), "CONNECT_TOKEN");
     // Ten policies are AWS's quota; SecurityAudit itself is one.
     let all = ["Common", "Ebs", "Ec2", "Ecs", "Eks", "Lambda", "Rds", "S3"].map(|pack| (format!("Pack{pack}"), "ReadOnly"));

@@ -197,7 +197,13 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
     assert_theirs(&world, &before).await;
 
     let made = run("connect", &["--yes"], &[]).await.expect(0);
-    assert!(made.out.contains("  created report `hawser-") && made.out.contains("  notified the vendor\n"), "{}", made.out);
+    assert!(
+        made.out.contains("  created report `hawser-")
+            && made.out.contains("  notified `")
+            && made.out.contains("(`hawser.connection.established`)\n"),
+        "{}",
+        made.out
+    );
     assert!(made.out.contains("the vendor is not told whether billing data arrives"), "{}", made.out);
     assert!(made.out.ends_with("\nthe vendor says: connected\n"), "{}", made.out);
     let connections = console.connections().await.unwrap();

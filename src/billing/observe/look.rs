@@ -96,7 +96,7 @@ impl Observer<'_> {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
-        retry_eventual(self.ports.clock, self.origin, call).await
+        retry_eventual(self.ports, self.origin, call).await
     }
 
     pub(super) async fn billing_position(&self) -> Result<BillingPosition, Failure> {
