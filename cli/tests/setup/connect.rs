@@ -189,10 +189,13 @@ async fn other_packs_and_another_kind_are_an_update() {
     let lines = scene.lines();
     let at = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {lines:#?}"));
     assert!(
-        at("changed policy `hawser-PackEc2Policy") < at("notified the vendor")
-            && at("created export") < at("notified the vendor")
+        at("changed policy `hawser-PackEc2Policy") < at("notified `vendor.example`")
+            && at("created export") < at("notified `vendor.example`")
     );
-    assert!(at("notified the vendor") < at("detached `SecurityAudit`") && at("notified the vendor") < at("removed report"));
+    assert!(
+        at("notified `vendor.example`") < at("detached `SecurityAudit`")
+            && at("notified `vendor.example`") < at("removed report")
+    );
     let connected = scene.world.vendor.connected();
     assert_eq!(
         connected.values().next().unwrap()["packs"],
