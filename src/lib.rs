@@ -16,7 +16,6 @@
 //! 8. [`handler`]: the story of one event, in one function.
 //! 9. `sdk`: the ports over AWS's SDK and HTTP (feature `sdk`).
 
-pub mod actions;
 pub mod aws;
 pub mod billing;
 pub mod connection;

@@ -148,16 +148,20 @@ pub fn context(
 
 /// The name of a policy of the template's, by its logical id: `hawser-ec2` of `PackEc2Policy`.
 pub(crate) fn policy_name(target: &SetupTarget, logical_id: &str) -> String {
+    format!("{}{}", target.name, policy_suffix(logical_id))
+}
+
+/// What comes after the prefix: `-ec2` of `PackEc2Policy`.
+pub(crate) fn policy_suffix(logical_id: &str) -> String {
     let id = logical_id.strip_prefix("Pack").unwrap_or(logical_id);
-    let id = id.strip_suffix("Policy").unwrap_or(id);
-    let mut name = target.name.clone();
-    for letter in id.chars() {
+    let mut suffix = String::new();
+    for letter in id.strip_suffix("Policy").unwrap_or(id).chars() {
         if letter.is_ascii_uppercase() {
-            name.push('-');
+            suffix.push('-');
         }
-        name.push(letter.to_ascii_lowercase());
+        suffix.push(letter.to_ascii_lowercase());
     }
-    name
+    suffix
 }
 
 /// The secret in which the access key is.

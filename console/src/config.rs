@@ -26,7 +26,7 @@ pub struct Cli {
 pub enum Command {
     /// Receive notices until SIGTERM or ctrl-c.
     Serve(Serve),
-    /// Make one launch and print its token and external id as JSON. The server may be running.
+    /// Make one launch and print its token and external ID as JSON. The server may be running.
     Launch(LaunchArgs),
 }
 

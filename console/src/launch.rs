@@ -1,4 +1,4 @@
-//! A launch: what the vendor puts into one launch link. A token that signs notices, and the external id of the role. It connects
+//! A launch: what the vendor puts into one launch link. A token that signs notices, and the external ID of the role. It connects
 //! one stack, or, where it is made for an organization, one stack in each account of it.
 
 use std::str::FromStr;

@@ -24,7 +24,7 @@ use crate::{
 pub struct Hint {
     /// The claimed stack.
     pub stack_id: String,
-    /// The claimed external id.
+    /// The claimed external ID.
     pub external_id: String,
 }
 

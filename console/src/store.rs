@@ -26,7 +26,7 @@ use crate::{
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 /// SQLite has one writer at a time; a few readers beside it are plenty.
 const CONNECTIONS_MAX: u32 = 4;
-/// Keys tried for one notice: those of its stack and the one of its external id. A stack that was given this many
+/// Keys tried for one notice: those of its stack and the one of its external ID. A stack that was given this many
 /// launches has to be looked at by a person.
 const LAUNCHES_PER_NOTICE_MAX: i64 = 8;
 

@@ -37,7 +37,7 @@ pub fn parameters(notice_url: &str, launch: &Launch) -> Parameters {
     .collect()
 }
 
-/// Whether `account` may assume the role with this external id, or with none.
+/// Whether `account` may assume the role with this external ID, or with none.
 pub async fn may_assume(emulator: &Emulator, account: &str, role_arn: &str, external_id: Option<&str>) -> anyhow::Result<bool> {
     Ok(assume(emulator, account, role_arn, external_id).await?.is_some())
 }

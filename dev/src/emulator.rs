@@ -182,7 +182,7 @@ fn spawn(
         .env("IOT_MTLS_ENABLED", "0")
         .env("AWS_ENDPOINT_URL", front_url)
         .env("SSL_CERT_FILE", &certificates.authority)
-        .env("HAWSER_FRONT_URL", front_url)
+        .env("HAWSER_PROXY_URL", front_url)
         .env("HAWSER_RESPONSE_KEY", response_key)
         .env("HAWSER_HANDLER_LOG", handler_log(folder))
         .env("HAWSER_REQUEST_LOG", folder.join(REQUEST_LOG))

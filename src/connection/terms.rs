@@ -22,7 +22,7 @@ pub struct Terms {
     pub connection_name: String,
     /// The role the vendor may assume.
     pub role_arn: String,
-    /// With which external id.
+    /// With which external ID.
     pub external_id: String,
     /// The secret that holds an access key for products that need one; empty where the role is the way in.
     pub access_key_secret_arn: String,

@@ -139,7 +139,7 @@ pub fn page(
     }
     let _ = write!(
         text,
-        "\nThe trust policy lets in account {vendor_account} with the external id `{external_id}`, and nobody else. Never leave the external id out: without it, \
+        "\nThe trust policy lets in account {vendor_account} with the external ID `{external_id}`, and nobody else. Never leave the external ID out: without it, \
          anybody's account at the vendor could be pointed at this role.\n\n```json\n{}\n```\n",
         pretty(&trust)
     );
@@ -147,7 +147,7 @@ pub fn page(
     let role_path = if existing_role.is_some() { path.as_str() } else { "/" };
     let _ = write!(
         text,
-        "\n## {}. Tell {vendor}\n\nEnter in the vendor's product:\n\n- the role `arn:{}:iam::{}:role{role_path}{role}`\n- the external id `{external_id}`\n",
+        "\n## {}. Tell {vendor}\n\nEnter in the vendor's product:\n\n- the role `arn:{}:iam::{}:role{role_path}{role}`\n- the external ID `{external_id}`\n",
         number + 1,
         target.partition,
         target.account

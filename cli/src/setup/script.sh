@@ -216,7 +216,7 @@ main() {
         say "the vendor's role reads the access key in the secret $FOUND"
       fi
       look iam get-role --role-name "$(role_name)" --query Role.Arn
-      say "give the vendor the external id $EXTERNAL_ID and the ARN of this role:"
+      say "give the vendor the external ID $EXTERNAL_ID and the ARN of this role:"
       printf '%s\n' "$FOUND"
       ;;
     rotate)

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     error::{CommandCode, CommandError},
-    setup::{SetupTarget, policy_name, value},
+    setup::{policy_suffix, value},
     template::{Parameter, Template},
 };
 
@@ -88,8 +88,6 @@ fn main(template: &Template, writer: &mut Writer<'_>) -> Result<String, CommandE
 
 fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, CommandError> {
     let mut text = String::from("# One policy for each pack, switched by its variable.\n");
-    // Only to name things by what `var.name` stands for.
-    let target = SetupTarget { account: String::new(), partition: Partition::Aws, region: String::new(), name: String::new() };
     let packs = template.packs();
     for id in template.resource_names() {
         let resource = &template.json()["Resources"][id.as_str()];
@@ -110,7 +108,7 @@ fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, Command
         }
         let entries = [
             ("count", format!("{condition} ? 1 : 0")),
-            ("name", quoted(&format!("{}{}", interpolation("var.name"), policy_name(&target, id)))),
+            ("name", quoted(&format!("{}{}", interpolation("var.name"), policy_suffix(id)))),
             ("path", "var.role_path".to_owned()),
             ("description", writer.expression(&properties["Description"], 1)?),
         ];
@@ -194,7 +192,7 @@ fn variable(parameter: &Parameter, default: Option<String>) -> String {
     let name = snake(&parameter.name);
     let is_external_id = parameter.name == "ExternalId";
     let kind = if parameter.kind == "Number" { "number" } else { "string" };
-    // Nothing stands in for an empty external id without a stack, so its description ends there.
+    // Nothing stands in for an empty external ID without a stack, so its description ends there.
     let description = match parameter.description.split_once(". Leave it as it is") {
         Some((sentence, _)) if is_external_id => format!("{sentence}."),
         _ => parameter.description.clone(),

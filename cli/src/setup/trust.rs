@@ -10,10 +10,10 @@ use crate::{
     template::Template,
 };
 
-/// What the template's role trusts: the vendor's account, with the external id, and nobody else.
+/// What the template's role trusts: the vendor's account, with the external ID, and nobody else.
 ///
 /// # Errors
-/// [`CommandCode::ExternalIdEmpty`] and [`CommandCode::ParameterMissing`]: a stack's own id stands in for an empty external id, and here is none.
+/// [`CommandCode::ExternalIdEmpty`] and [`CommandCode::ParameterMissing`]: a stack's own id stands in for an empty external ID, and here is none.
 pub fn trust_policy(
     template: &Template,
     parameters: &BTreeMap<String, String>,

@@ -6,6 +6,7 @@ mod canned;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod actions;
 mod command_line;
 mod connect;
 mod connect_sdk;

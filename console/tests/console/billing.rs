@@ -339,7 +339,7 @@ async fn a_status_is_of_its_own_stack_only() {
         let (status, body) = world.notify_status(&crossed, "failed", 60).await;
         assert_eq!((status, code(&body)), (403, "launch-used"), "{body}");
     }
-    // The first one's token with another external id, with no token of ours, or too late.
+    // The first one's token with another external ID, with no token of ours, or too late.
     let edited = Stack { external_id: "my-own".to_owned(), ..first.clone() };
     let (status, body) = world.notify_status(&edited, "failed", 60).await;
     assert_eq!((status, code(&body)), (403, "external-id"), "{body}");

@@ -166,7 +166,7 @@ async fn accounts_may_join_until_the_launch_expires() {
     assert_eq!(rollout.notify(&world, &late, "updated", 9000).await.0, 200);
 }
 
-/// A stack without its external id in hand, whose Create was never heard: the launch is found by the stack.
+/// A stack without its external ID in hand, whose Create was never heard: the launch is found by the stack.
 #[tokio::test]
 async fn a_removal_without_external_id_finds_the_launch() {
     let world = TestConsole::new().await;

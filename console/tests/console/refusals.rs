@@ -47,7 +47,7 @@ async fn signatures() {
         request.headers_mut().insert(header, value.parse().unwrap());
         assert_refused(&world, request, status, expected).await;
     }
-    // Another token, or a token for another external id.
+    // Another token, or a token for another external ID.
     let other = world.stack("51af3dc1").await;
     let forged = Stack { token: other.token.clone(), stack_id: stack.stack_id.clone(), ..world.stack("x").await };
     assert_refused(&world, forged.send(forged.event("established", NOW), NOW), 401, "signature-unknown").await;
@@ -207,7 +207,7 @@ async fn launches() {
     assert_eq!(world.post(stack.send(stack.event("established", now), now)).await.0, 200);
 }
 
-/// F-39: the external id is the vendor's. The customer's edit of the parameter does not become the connection's.
+/// F-39: the external ID is the vendor's. The customer's edit of the parameter does not become the connection's.
 #[tokio::test]
 async fn the_external_id_is_never_taken_from_the_notice() {
     let world = TestConsole::new().await;

@@ -19,7 +19,7 @@ from ministack.services.cloudformation import changesets, custom_resource, engin
 
 from . import lambda_functions, patch
 
-FRONT_URL = os.environ.pop("HAWSER_FRONT_URL").rstrip("/")
+FRONT_URL = os.environ.pop("HAWSER_PROXY_URL").rstrip("/")
 RESPONSE_KEY = os.environ.pop("HAWSER_RESPONSE_KEY")
 
 RESPONSE_EXPIRES_SECONDS = 7200

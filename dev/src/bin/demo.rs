@@ -92,7 +92,7 @@ impl Demo {
         tap.set_script(Script::Relay(console.listening().to_owned()));
         let launch = console.launch(CUSTOMER).await?;
         self.say(&format!("vendor     {} (hawser-console, TLS by an authority made for this run)", tap.notice_url()));
-        self.say(&format!("launch     external id {}, token (redacted)", launch.external_id));
+        self.say(&format!("launch     external ID {}, token (redacted)", launch.external_id));
         self.done("start", started, "emulator, front and vendor are up".into());
         Ok(Running { emulator, tap, console, launch })
     }
@@ -143,16 +143,16 @@ impl Demo {
     }
 
     async fn assume_the_role(&mut self, running: &Running, stack: &Stack) -> anyhow::Result<()> {
-        self.title("The role: only this vendor, and only with the external id");
+        self.title("The role: only this vendor, and only with the external ID");
         let started = Instant::now();
         let outputs = stack.outputs().await?;
         let role = outputs.get("RoleArn").context("no role in the outputs")?;
         let right = running.launch.external_id.as_str();
         for (who, account, external_id, expected) in [
-            ("the vendor, right external id", VENDOR, Some(right), true),
-            ("the vendor, wrong external id", VENDOR, Some("not-the-external-id"), false),
-            ("the vendor, no external id", VENDOR, None, false),
-            ("somebody else, right external id", STRANGER, Some(right), false),
+            ("the vendor, right external ID", VENDOR, Some(right), true),
+            ("the vendor, wrong external ID", VENDOR, Some("not-the-external-id"), false),
+            ("the vendor, no external ID", VENDOR, None, false),
+            ("somebody else, right external ID", STRANGER, Some(right), false),
         ] {
             let allowed = may_assume(&running.emulator, account, role, external_id).await?;
             self.say(&format!("{account}  {who:<33} {}", if allowed { "assumed" } else { "denied" }));

@@ -99,7 +99,7 @@ async fn given(world: &Testbed, outputs: &BTreeMap<String, String>) -> Vec<(Stri
     given
 }
 
-/// The vendor with the external id, and nobody without both.
+/// The vendor with the external ID, and nobody without both.
 pub(crate) async fn assert_only_the_vendor_gets_in(world: &Testbed, role: &str) {
     let external_id = world.parameters["ExternalId"].as_str();
     for (account, external_id, expected) in [

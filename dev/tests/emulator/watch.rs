@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Testbed, describe};
 
-/// The external id of [`Testbed`]'s launch.
+/// The external ID of [`Testbed`]'s launch.
 const EXTERNAL_ID: &str = "external-id-of-the-test";
 
 /// The end of a month and the beginning of the next one.

@@ -1,16 +1,18 @@
 //! HCL expressions from the template's JSON: references as variables and locals, conditions as conditional expressions.
+//!
+//! Written as text: `hcl-rs` writes no comments, neither it nor `hcl-edit` aligns as `terraform fmt` does, and building their
+//! expressions takes more code than the quoting here. The tests parse the module with `hcl-rs`.
 
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
 };
 
-use hawser::names::Partition;
 use serde_json::{Value, json};
 
 use crate::{
     error::{CommandCode, CommandError},
-    setup::{SetupTarget, json::rank, policy_name},
+    setup::{json::rank, policy_suffix},
     template::Template,
 };
 
@@ -127,7 +129,7 @@ impl<'a> Writer<'a> {
         format!("local.{}", snake(name))
     }
 
-    /// What holds in a module whatever its variables are: no access key, and never an empty external id.
+    /// What holds in a module whatever its variables are: no access key, and never an empty external ID.
     fn fixed(&self, condition: &str) -> Option<bool> {
         match condition {
             "MakesUser" => return Some(false),
@@ -282,11 +284,9 @@ impl<'a> Writer<'a> {
         }
         // By its name, as without a module: the policy that names it need not wait for it.
         (json["Resources"][name]["Type"] == "AWS::IAM::ManagedPolicy").then(|| {
-            let target =
-                SetupTarget { account: String::new(), partition: Partition::Aws, region: String::new(), name: String::new() };
             let (partition, account) = (interpolation("local.partition"), interpolation("local.account_id"));
             let (path, own) = (interpolation("var.role_path"), interpolation("var.name"));
-            format!("arn:{partition}:iam::{account}:policy{path}{own}{}", policy_name(&target, name))
+            format!("arn:{partition}:iam::{account}:policy{path}{own}{}", policy_suffix(name))
         })
     }
 

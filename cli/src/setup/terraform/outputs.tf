@@ -1,10 +1,10 @@
 output "role_arn" {
-  description = "The role that the vendor assumes. Give it to the vendor, with the external id."
+  description = "The role that the vendor assumes. Give it to the vendor, with the external ID."
   value       = local.role_arn
 }
 
 output "external_id" {
-  description = "The external id that the vendor has to give with it"
+  description = "The external ID that the vendor has to give with it"
   value       = var.external_id
 }
 
