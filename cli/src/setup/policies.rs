@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,7 +21,7 @@ pub const MANAGED_POLICIES_MAX: usize = 10;
 pub const MANAGED_POLICIES_QUOTA_MAX: usize = 20;
 
 /// A pack that is on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PackPolicy {
     pub pack: String,
     /// The policy's name in IAM.
@@ -38,7 +39,7 @@ pub struct PackPolicy {
 }
 
 /// A policy that packs name and that is attached to nobody: a boundary of roles that the vendor makes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Boundary {
     /// Its name in IAM.
     pub name: String,
@@ -47,7 +48,7 @@ pub struct Boundary {
 }
 
 /// All that these parameters grant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Grants {
     /// The packs, in the order of the template.
     pub packs: Vec<PackPolicy>,
