@@ -17,9 +17,15 @@ fn example() -> Value {
     serde_json::from_str(include_str!("../../../docs/examples/notice-established.json")).unwrap()
 }
 
-/// Two days later than the other one.
+/// The other one with what `docs/notices.md` shows of a billing status.
 fn status_example() -> Value {
-    serde_json::from_str(include_str!("../../../docs/examples/notice-billing-status.json")).unwrap()
+    let page = include_str!("../../../docs/notices.md");
+    let status = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut event = example();
+    event["type"] = json!("hawser.billing.status");
+    event["time"] = json!("2026-11-24T16:00:02Z");
+    event["data"]["billingStatus"] = serde_json::from_str(status).unwrap();
+    event
 }
 
 fn parses(event: &Value) -> bool {

@@ -78,30 +78,23 @@ impl Stack {
     pub(crate) fn event(&self, kind: &str, time: OffsetDateTime) -> Value {
         let account = &self.account;
         let id = hex::encode(Sha256::digest(format!("{}\n{kind}{time}", self.stack_id)));
-        json!({
-            "specversion": "1.0", "id": id[..32], "source": self.stack_id, "subject": account,
-            "type": format!("hawser.connection.{kind}"), "time": time.format(&Rfc3339).unwrap(),
-            "datacontenttype": "application/json",
-            "data": {
-                "accountId": account, "partition": "aws", "region": self.region(), "stackId": self.stack_id,
-                "connectionName": self.connection_name, "roleArn": format!("arn:aws:iam::{account}:role/hawser-VendorRole-1A2B3C"),
-                "externalId": self.external_id, "accessKeySecretArn": "", "accessKeyId": "", "packs": {"billing": "ReadOnly", "security-audit": "ReadOnly"},
-                "regions": ["eu-west-1", "us-east-1"],
-                "organization": {
-                    "accountRole": "management", "managementAccountId": account, "organizationId": "o-exampleorgid", "featureSet": "ALL",
-                },
-                "billingExport": {
-                    "kind": "CostAndUsageReport", "name": "hawser-1a2b3c4d5e6f7a8b",
-                    "arn": format!("arn:aws:cur:us-east-1:{account}:definition/hawser-1a2b3c4d5e6f7a8b"),
-                    "bucketName": format!("hawser-{account}-1a2b3c4d5e6f7a8b"),
-                    "bucketArn": format!("arn:aws:s3:::hawser-{account}-1a2b3c4d5e6f7a8b"), "bucketRegion": "us-east-1",
-                    "prefix": "hawser/1a2b3c4d", "format": "Parquet", "origin": "created",
-                    "decision": "created: this account had no report", "firstDataDueBy": "2026-11-23T10:00:00Z", "backfill": "",
-                    "kmsKeyArn": "",
-                },
-                "templateVersion": "0.1.0", "handlerVersion": "0.1.0",
-            },
-        })
+        let example = include_str!("../../../docs/examples/notice-established.json").replace(ACCOUNT, account);
+        let mut event: Value = serde_json::from_str(&example).unwrap();
+        for (name, value) in [("id", &id[..32]), ("source", &self.stack_id), ("type", &format!("hawser.connection.{kind}"))] {
+            event[name] = json!(value);
+        }
+        event["time"] = json!(time.format(&Rfc3339).unwrap());
+        event["data"].as_object_mut().unwrap().remove("proof");
+        for (name, value) in [
+            ("region", self.region()),
+            ("stackId", &self.stack_id),
+            ("connectionName", &self.connection_name),
+            ("roleArn", &format!("arn:aws:iam::{account}:role/hawser-VendorRole-1A2B3C")),
+            ("externalId", &self.external_id),
+        ] {
+            event["data"][name] = json!(value);
+        }
+        event
     }
 
     /// A billing status, looked up at this time, of a state with all that belongs to it.

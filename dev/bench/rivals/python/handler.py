@@ -192,7 +192,7 @@ def delivery_policy(bucket, account):
 def create_connection(event):
     properties = event["ResourceProperties"]
     stack_id = event["StackId"]
-    _, partition, _, region, account, _ = stack_id.split(":", 5)
+    account = stack_id.split(":")[4]
     notice_id = event["RequestId"].replace("-", "")
     notice = json.dumps(
         {
@@ -204,19 +204,12 @@ def create_connection(event):
             "datacontenttype": "application/json",
             "data": {
                 "accountId": account,
-                "partition": partition,
-                "region": region,
-                "stackId": stack_id,
-                "connectionName": properties["ConnectionName"],
                 "roleArn": properties["RoleArn"],
                 "externalId": properties["ExternalId"],
-                "accessKeySecretArn": properties["AccessKeySecretArn"],
-                "accessKeyId": properties["AccessKeyId"],
                 "packs": properties["Packs"],
                 "regions": properties["Regions"],
                 "organization": properties["Organization"],
                 "billingExport": properties["Billing"],
-                "templateVersion": properties["TemplateVersion"],
             },
         }
     ).encode()

@@ -12,8 +12,7 @@ use crate::{text, Clients, Done};
 pub(crate) async fn create(clients: &Clients, event: &Value) -> Result<Done, Error> {
     let properties = &event["ResourceProperties"];
     let stack_id = text(event, "StackId")?;
-    let mut parts = stack_id.split(':').skip(1);
-    let (partition, _, region, account) = (parts.next(), parts.next(), parts.next(), parts.next());
+    let account = stack_id.split(':').nth(4);
     let id = text(event, "RequestId")?.replace('-', "");
     let notice = json!({
         "specversion": "1.0",
@@ -24,19 +23,12 @@ pub(crate) async fn create(clients: &Clients, event: &Value) -> Result<Done, Err
         "datacontenttype": "application/json",
         "data": {
             "accountId": account,
-            "partition": partition,
-            "region": region,
-            "stackId": stack_id,
-            "connectionName": properties["ConnectionName"],
             "roleArn": properties["RoleArn"],
             "externalId": properties["ExternalId"],
-            "accessKeySecretArn": properties["AccessKeySecretArn"],
-            "accessKeyId": properties["AccessKeyId"],
             "packs": properties["Packs"],
             "regions": properties["Regions"],
             "organization": properties["Organization"],
             "billingExport": properties["Billing"],
-            "templateVersion": properties["TemplateVersion"],
         },
     })
     .to_string();
