@@ -131,6 +131,27 @@ hawser_codes::codes! {
     /// A policy of this connection is attached elsewhere.
     ConnectPolicyInUse = "CONNECT_POLICY_IN_USE", Exit::Refused,
         "Detach it there, then try again.";
+    /// Of `make publish`: there is no such bucket.
+    PublishBucketMissing = "PUBLISH_BUCKET_MISSING", Exit::External,
+        "Create it in your own account, for example with `aws s3 mb`.";
+    /// Of `make publish`: the bucket belongs to another account, or you may not list it.
+    PublishBucketDenied = "PUBLISH_BUCKET_DENIED", Exit::External,
+        "Use your own account or another BUCKET_PREFIX, and allow yourself `s3:ListBucket`.";
+    /// Of `make publish`: the bucket is not in the Region that its name says.
+    PublishBucketRegion = "PUBLISH_BUCKET_REGION", Exit::External,
+        "Delete it and create it again in that Region.";
+    /// Of `make publish`: another object has this key; nothing was overwritten.
+    PublishKeyTaken = "PUBLISH_KEY_TAKEN", Exit::External,
+        "Find out who put it there, and remove it if nobody uses it.";
+    /// Of `make publish`: the stored object differs from what was sent.
+    PublishDiffers = "PUBLISH_DIFFERS", Exit::External,
+        "Run `make publish` again.";
+    /// Of `make publish`: `dist/` was edited.
+    PublishDistChanged = "PUBLISH_DIST_CHANGED", Exit::External,
+        "Run `make package` again.";
+    /// Of `make publish`: AWS, or the way to it, failed; the cause has AWS's own words.
+    PublishFailed = "PUBLISH_FAILED", Exit::External,
+        "Correct what the cause says, then run `make publish` again.";
 }
 
 /// Why a command did not do what it was asked. Displayed, it begins with its code and says what to do next.

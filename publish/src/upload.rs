@@ -8,51 +8,9 @@ use aws_smithy_runtime_api::client::result::CreateUnhandledError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
-use thiserror::Error;
 
 use super::{File, Manifest, bucket};
-
-/// Why it was not published.
-#[derive(Debug, Error)]
-pub enum PublishError {
-    /// There is no such bucket.
-    #[error(
-        "PUBLISH_BUCKET_MISSING: there is no bucket `{bucket}`; make it in `{region}`, in your own account, for example with `aws s3 mb s3://{bucket} \
-         --region {region}`, and let your customers read from it (docs/publishing.md)"
-    )]
-    BucketMissing { bucket: String, region: String },
-    /// The bucket is not the publisher's, or is closed to it.
-    #[error(
-        "PUBLISH_BUCKET_DENIED: account {owner} may not use the bucket `{bucket}`: it belongs to another account, or your permissions lack \
-         s3:ListBucket; names of buckets are taken once in the world, so choose another BUCKET_PREFIX"
-    )]
-    BucketDenied { bucket: String, owner: String },
-    /// The bucket is somewhere else than its name says (F-40).
-    #[error(
-        "PUBLISH_BUCKET_REGION: the bucket `{bucket}` is in `{actual}`, and Lambda reads code in its own Region only; make one in `{region}`"
-    )]
-    BucketRegion { bucket: String, region: String, actual: String },
-    /// Something else is there under this key.
-    #[error(
-        "PUBLISH_KEY_TAKEN: `{key}` in `{bucket}` is another object than the one to be published, and stacks may use it; nothing was overwritten. \
-         Find out who put it there, and remove it if nobody uses it"
-    )]
-    KeyTaken { bucket: String, key: String },
-    /// What was stored is not what was sent.
-    #[error("PUBLISH_DIFFERS: `{key}` in `{bucket}` is not what was sent; run `make publish` again")]
-    Differs { bucket: String, key: String },
-    /// `dist/` was changed after it was made.
-    #[error("PUBLISH_DIST_CHANGED: `{0}` is not what `make package` made; run it again")]
-    DistChanged(String),
-    /// AWS's own words.
-    #[error("PUBLISH_FAILED: {what}: {why}")]
-    Failed {
-        /// What was to be done.
-        what: String,
-        /// Why it was not.
-        why: String,
-    },
-}
+use hawser_cli::error::{CommandCode, CommandError};
 
 /// How many objects were put, and how many were there already.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -65,7 +23,7 @@ pub struct Published {
 /// Uploads what [`Manifest`] names into the buckets of `owner`, in every Region the code before the templates, and reads each object back.
 ///
 /// # Errors
-/// [`PublishError`]. All buckets are looked at before anything is put.
+/// [`CommandError`]. All buckets are looked at before anything is put.
 pub async fn publish(
     dist: &Path,
     owner: &str,
@@ -77,7 +35,8 @@ pub async fn publish(
     for file in &manifest.files {
         let content = std::fs::read(dist.join(&file.name)).with_context(|| format!("could not read `{}`", file.name))?;
         if hex::encode(Sha256::digest(&content)) != file.sha256 {
-            return Err(PublishError::DistChanged(file.name.clone()).into());
+            let cause = format!("`{}` is not what `make package` made", file.name);
+            return Err(CommandError::new(CommandCode::PublishDistChanged, cause).into());
         }
         contents.push(content);
     }
@@ -115,27 +74,36 @@ struct PublishBucket<'a> {
 }
 
 impl PublishBucket<'_> {
-    async fn look(&self) -> Result<(), PublishError> {
-        let (bucket, region) = (self.bucket.clone(), self.region.clone());
+    async fn look(&self) -> Result<(), CommandError> {
+        let (bucket, region) = (&self.bucket, &self.region);
+        let refused = |code, cause: String| Err(CommandError::new(code, cause));
         let found = match self.s3.head_bucket().bucket(&self.bucket).expected_bucket_owner(self.owner).send().await {
             Ok(found) => found.bucket_region().map(str::to_owned),
             Err(error) => match status(&error) {
-                Some(404) => return Err(PublishError::BucketMissing { bucket, region }),
-                Some(403) => return Err(PublishError::BucketDenied { bucket, owner: self.owner.to_owned() }),
+                Some(404) => {
+                    return refused(CommandCode::PublishBucketMissing, format!("there is no bucket `{bucket}` in `{region}`"));
+                }
+                Some(403) => {
+                    let cause = format!("account {} may not use the bucket `{bucket}`", self.owner);
+                    return refused(CommandCode::PublishBucketDenied, cause);
+                }
                 // A redirect to where the bucket is.
                 Some(301 | 307 | 400) => header(&error, "x-amz-bucket-region"),
                 _ => return Err(self.failed("look at the bucket", &error)),
             },
         };
         match found {
-            Some(actual) if actual != region => Err(PublishError::BucketRegion { bucket, region, actual }),
+            Some(actual) if actual != *region => {
+                let cause = format!("the bucket `{bucket}` is in `{actual}`, and Lambda reads code in its own Region only");
+                refused(CommandCode::PublishBucketRegion, cause)
+            }
             _ => Ok(()),
         }
     }
 
     /// Puts a new object; false when it was there. Either way it is read back.
-    async fn put(&self, file: &File, content: &[u8]) -> Result<bool, PublishError> {
-        let (bucket, key) = (self.bucket.clone(), file.key.clone());
+    async fn put(&self, file: &File, content: &[u8]) -> Result<bool, CommandError> {
+        let (bucket, key) = (&self.bucket, &file.key);
         let sum = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(content));
         let put = self
             .s3
@@ -160,16 +128,20 @@ impl PublishBucket<'_> {
         let stored = read.body.collect().await.map_err(|error| self.failed(&format!("read `{key}` back"), &error))?;
         match (stored.into_bytes() == content, new) {
             (true, _) => Ok(new),
-            (false, true) => Err(PublishError::Differs { bucket, key }),
-            (false, false) => Err(PublishError::KeyTaken { bucket, key }),
+            (false, true) => {
+                Err(CommandError::new(CommandCode::PublishDiffers, format!("`{key}` in `{bucket}` is not what was sent")))
+            }
+            (false, false) => {
+                let cause =
+                    format!("`{key}` in `{bucket}` is another object than the one to be published, and stacks may use it");
+                Err(CommandError::new(CommandCode::PublishKeyTaken, cause))
+            }
         }
     }
 
-    fn failed(&self, what: &str, error: &dyn std::error::Error) -> PublishError {
-        PublishError::Failed {
-            what: format!("could not {what} in `{}`", self.bucket),
-            why: DisplayErrorContext(error).to_string(),
-        }
+    fn failed(&self, what: &str, error: &dyn std::error::Error) -> CommandError {
+        let cause = format!("could not {what} in `{}`: {}", self.bucket, DisplayErrorContext(error));
+        CommandError::new(CommandCode::PublishFailed, cause)
     }
 }
 
