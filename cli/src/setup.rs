@@ -4,6 +4,7 @@
 pub mod guide;
 pub mod json;
 pub mod link;
+mod page;
 pub mod policies;
 pub mod script;
 pub mod terraform;

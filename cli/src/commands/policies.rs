@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandEr
         document: policy.document.clone(),
     }));
     let mut notes = Vec::new();
-    if packs.iter().any(|pack| pack.pack == "billing") && billing.is_none() {
+    if policies::has_placeholder_bucket(&grants, billing.as_ref()) {
         notes.push(
             "the billing pack names a placeholder bucket, because the real one is not known here; pass it with --bucket, --prefix and --kms-key",
         );

@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 
 use hawser::VERSION;
-use minijinja::{Environment, UndefinedBehavior, context, syntax::SyntaxConfig, value::Serde};
-use serde_json::Value;
+use minijinja::{context, value::Serde};
 
 use crate::{
     error::{CommandCode, CommandError},
     profile::Profile,
-    setup::{BillingLocation, SetupTarget, json::pretty, link::console_host, needed, policies, secret_name, trust, value},
+    setup::{
+        BillingLocation, SetupTarget,
+        link::console_host,
+        needed,
+        page::{render, target_values},
+        policies, secret_name, trust, value,
+    },
     template::Template,
 };
 
@@ -43,14 +48,9 @@ pub fn page(
         vendor_account,
         external_id => needed(template, parameters, "ExternalId", "the page")?,
         profile => Serde(profile),
-        has_placeholder_bucket => billing.is_none() && grants.packs.iter().any(|pack| pack.pack == "billing"),
+        has_placeholder_bucket => policies::has_placeholder_bucket(&grants, billing),
         console => format!("https://{}/iam/home", console_host(target.partition)),
-        target => context! {
-            account => target.account.as_str(),
-            partition => target.partition.as_str(),
-            region => target.region.as_str(),
-            name => target.name.as_str(),
-        },
+        target => target_values(target),
         key_policy => Serde(&grants.read_access_key),
         boundary => value(template, parameters, "PermissionsBoundaryArn"),
         secret => secret_name(target),
@@ -60,17 +60,4 @@ pub fn page(
         path,
     };
     Ok(render(include_str!("guide.md.jinja"), values))
-}
-
-#[expect(clippy::expect_used, reason = "it is part of the program, and tests render it")]
-fn render(text: &str, values: minijinja::Value) -> String {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
-    environment.set_syntax(syntax.expect("the syntax is valid"));
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.add_filter("json", |document: minijinja::Value| {
-        serde_json::to_value(document).map_or_else(|why| why.to_string(), |document: Value| pretty(&document))
-    });
-    environment.add_filter("last_part", |arn: &str| arn.rsplit('/').next().unwrap_or_default().to_owned());
-    environment.render_str(text, values).expect("the page has all its values")
 }

@@ -112,6 +112,11 @@ pub fn grants(
     Ok(Grants { packs: found, boundaries, read_access_key })
 }
 
+/// Whether the billing pack names a placeholder, because the bucket was not given.
+pub fn has_placeholder_bucket(grants: &Grants, billing: Option<&BillingLocation>) -> bool {
+    billing.is_none() && grants.packs.iter().any(|pack| pack.pack == "billing")
+}
+
 /// A document in which nothing is left open.
 fn check_closed(what: &str, document: &Value) -> Result<(), CommandError> {
     match references(document).into_iter().next() {
