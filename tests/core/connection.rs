@@ -1,12 +1,17 @@
 //! The notice as the vendor gets it, and what each of the vendor's answers does.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use hawser::{
     connection::{self, VendorAnswer, notice::Type},
     error::Code,
     handler,
+    names::Partition,
     ports::{NoResponse, Ports, Vendor, VendorResponse},
     request::Request,
 };
@@ -14,6 +19,8 @@ use hawser_sim::{AccountFile, World};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
+
+use crate::support::read;
 
 const TOKEN: &str = "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==";
 const RESPONSE_URL: &str =
@@ -116,6 +123,24 @@ fn the_notice_is_signed_and_its_proof_vouches_for_its_data() {
     assert_eq!(data["packs"], json!({ "billing": "ReadOnly" }), "packs that are off are left out");
     assert_eq!(data["regions"], json!(["eu-west-1"]), "an empty list arrives as one empty string");
     assert_eq!(data["organization"]["managementAccountId"], "", "every field is there");
+}
+
+/// A notice of the handler, the example and the schema have the same fields, and know the same partitions.
+#[test]
+fn the_documented_notice_is_the_handlers() {
+    let sent: Value = serde_json::from_str(&answered(&event("Create"), vec![status(200, "")]).got[0].1).unwrap();
+    let example: Value = serde_json::from_str(&read("docs/examples/notice-established.json")).unwrap();
+    let schema: Value = serde_json::from_str(&read("docs/notice.schema.json")).unwrap();
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    for group in ["/data", "/data/organization", "/data/billingExport"] {
+        let [sent, example] = [&sent, &example].map(|notice| names(notice.pointer(group).unwrap()));
+        assert_eq!(sent, example, "{group} of docs/examples/notice-established.json");
+    }
+    let mut known = names(&schema["$defs"]["data"]["properties"]);
+    known.remove("billingStatus");
+    assert_eq!(names(&sent["data"]), known, "docs/notice.schema.json");
+    let partitions = Partition::ALL.map(Partition::as_str);
+    assert_eq!(schema["$defs"]["data"]["properties"]["partition"]["enum"], json!(partitions));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `docs/notice.schema.json` against `docs/examples/`, against what stacks send, and against the console's own parser.
 
-use hawser_console::notice::Notice;
+use hawser_console::{names::Partition, notice::Notice};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use time::Duration;
@@ -139,6 +139,14 @@ fn bad_notices_are_not() {
         assert!(!schema.is_valid(&event), "the schema takes {name}");
         assert!(!parses(&event), "the parser takes {name}");
     }
+}
+
+/// Schema and parser know the same partitions.
+#[test]
+fn every_partition_of_the_schema_is_the_consoles() {
+    let schema: Value = serde_json::from_str(include_str!("../../../docs/notice.schema.json")).unwrap();
+    let partitions = Partition::ALL.map(Partition::as_str);
+    assert_eq!(schema["$defs"]["data"]["properties"]["partition"]["enum"], json!(partitions));
 }
 
 /// Everything in the example is required: leave out any one, and it is not a notice.
