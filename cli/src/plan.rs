@@ -1,7 +1,7 @@
 //! What the handler would do, and why, over an account described in a file: `hawser plan`.
 
 use hawser::decide::{DryRun, preview};
-use hawser_sim::{AccountFile, World};
+use hawser_account::{AccountFile, ReadOnly};
 use serde_json::Value;
 
 use crate::error::CommandError;
@@ -11,5 +11,5 @@ use crate::error::CommandError;
 /// # Errors
 /// The failure that the stack event would show.
 pub async fn dry_run(event: &Value, account: AccountFile) -> Result<DryRun, CommandError> {
-    preview(event, &World::new(account).ports()).await.map_err(|failure| CommandError::of_stack(&failure))
+    preview(event, &ReadOnly::new(account).ports()).await.map_err(|failure| CommandError::of_stack(&failure))
 }

@@ -1,50 +1,22 @@
-//! What others do in the account while a handler is at work, and what they must still have afterwards.
+//! What others do in the account while a handler is at work.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
+use std::{collections::BTreeMap, fmt};
+
+use hawser::names::rfc3339;
+use hawser_account::{
+    AccountState,
+    buckets::{Bucket, Object},
+    file::{BucketFile, ExportFile, OrganizationFile, ReportFile},
+    services::Exported,
+    tables::Dictionary,
 };
-
-use hawser::{aws::Tags, billing::TAG_STACK, names::rfc3339};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    account::{AccountState, Bucket, BucketFile, ExportFile, Exported, Object, OrganizationFile, ReportFile},
     delivery::Delivery,
-    tables::Dictionary,
+    third_party::{ThirdPartyState, is_anyones},
 };
-
-/// What is promised to the owners of the account.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ThirdPartyState {
-    /// Reports, exports and buckets without a mark: byte for byte.
-    pub theirs: AccountState,
-    /// Objects that the customer put into buckets of ours.
-    pub objects: BTreeSet<(String, String)>,
-    /// Objects that AWS delivered into buckets of ours. Kept while `Retention` says so.
-    pub delivered: BTreeSet<(String, String)>,
-    /// Statement ids that the customer added to policies of ours.
-    pub statements: BTreeSet<(String, String)>,
-    /// Reports and exports that were ours until the customer took them over, by name.
-    pub taken_over: BTreeSet<String>,
-    /// Reports, exports and buckets of ours that the customer deleted, by name.
-    pub dropped: BTreeSet<String>,
-    /// How often others changed something of ours or theirs.
-    pub acts: u64,
-}
-
-/// Whether tags carry any stack's mark.
-pub fn is_anyones(tags: &Tags) -> bool {
-    tags.contains_key(TAG_STACK)
-}
-
-impl ThirdPartyState {
-    /// Everything that is there and carries no mark of a stack that this simulation runs.
-    pub(crate) fn of(state: &AccountState) -> Self {
-        Self { theirs: state.clone(), ..Self::default() }
-    }
-}
 
 /// What others can do.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,20 +7,18 @@ use hawser::{
     aws::{Execution, Report},
     names::rfc3339,
 };
+use hawser_account::{
+    ACCOUNT, AccountState,
+    buckets::Object,
+    exports::EXPORT_SERVICE,
+    reports::REPORT_SERVICE,
+    services::Exported,
+    tables::{columns_of, uuid},
+};
 use serde_json::{Value, json};
 use time::{Date, Month, OffsetDateTime, macros::format_description};
 
-use crate::{
-    account::AccountState,
-    actors::ThirdPartyState,
-    exports::{EXPORT_SERVICE, Exported},
-    objects::{Bucket, Object},
-    stack::ACCOUNT,
-    tables::{columns_of, uuid},
-};
-
-/// Who puts the data of reports into buckets.
-pub(super) const REPORT_SERVICE: &str = "billingreports.amazonaws.com";
+use crate::third_party::ThirdPartyState;
 
 /// One more file each so many days of a month.
 const DAYS_PER_FILE: u8 = 10;
@@ -46,7 +44,7 @@ impl ThirdPartyState {
         for (name, (report, _)) in &mut state.reports {
             let bucket = state.buckets.get_mut(&report.bucket);
             let gone = bucket.is_none();
-            match bucket.filter(|bucket| bucket.owner.is_none() && bucket.admits(REPORT_SERVICE)) {
+            match bucket.filter(|bucket| bucket.owner.is_none() && bucket.admits(REPORT_SERVICE, ACCOUNT)) {
                 Some(bucket) => {
                     report.last_status = Some("SUCCESS".to_owned());
                     report.last_delivery = Some(compact(delivery.at));
@@ -67,15 +65,15 @@ impl ThirdPartyState {
                 continue;
             }
             let bucket = state.buckets.get_mut(&known.export.bucket);
-            match bucket.filter(|bucket| bucket.owner == known.export.bucket_owner && bucket.admits(EXPORT_SERVICE)) {
+            match bucket.filter(|bucket| bucket.owner == known.export.bucket_owner && bucket.admits(EXPORT_SERVICE, ACCOUNT)) {
                 Some(bucket) => {
                     known.export.status.last_refreshed_at = Some(rfc3339(delivery.at));
-                    known.say("HEALTHY", "DELIVERY_SUCCESS", None);
+                    say(known, "HEALTHY", "DELIVERY_SUCCESS", None);
                     let written = of_export(known, delivery);
                     bucket.objects.extend(written.iter().cloned());
                     self.keep(&known.export.bucket, written);
                 }
-                None => known.say("UNHEALTHY", "DELIVERY_FAILURE", Some(NOT_PERMITTED)),
+                None => say(known, "UNHEALTHY", "DELIVERY_FAILURE", Some(NOT_PERMITTED)),
             }
             if let Some(theirs) = self.theirs.exports.get_mut(arn) {
                 theirs.clone_from(known);
@@ -92,53 +90,14 @@ impl ThirdPartyState {
     }
 }
 
-impl Bucket {
-    /// Whether one of AWS's services may put objects here on the account's behalf.
-    ///
-    /// Reads what policies of billing buckets say: an `Allow` for the service, bound to the account or not at all, and no
-    /// unconditional `Deny`. Other conditions are not weighed.
-    pub(super) fn admits(&self, service: &str) -> bool {
-        let policy: Option<Value> = self.policy.as_deref().and_then(|policy| serde_json::from_str(policy).ok());
-        let statements = policy.map(|policy| list(&policy["Statement"])).unwrap_or_default();
-        let puts = |statement: &&Value| {
-            let actions = list(&statement["Action"]);
-            actions.iter().any(|action| action == "s3:PutObject" || action == "s3:*" || action == "*")
-        };
-        let names = |statement: &Value| list(&statement["Principal"]["Service"]).iter().any(|named| named == service);
-        let account = |statement: &Value| {
-            let conditions = statement["Condition"].as_object();
-            let values = conditions.into_iter().flatten().filter_map(|(_, keys)| keys.get("aws:SourceAccount"));
-            values.into_iter().all(|value| list(value).iter().any(|account| account == ACCOUNT))
-        };
-        let denies = |statement: &Value| {
-            statement["Effect"] == "Deny"
-                && statement["Condition"].is_null()
-                && (names(statement) || statement["Principal"] == "*" || statement["Principal"]["AWS"] == "*")
-        };
-        let mut puts_of = statements.iter().filter(puts);
-        let allowed = puts_of.clone().any(|statement| statement["Effect"] == "Allow" && names(statement) && account(statement));
-        allowed && !puts_of.any(denies)
-    }
-}
-
-/// One or many, as policies have it.
-fn list(value: &Value) -> Vec<Value> {
-    match value {
-        Value::Array(values) => values.clone(),
-        Value::Null => Vec::new(),
-        one => vec![one.clone()],
-    }
-}
-
 const NOT_PERMITTED: &str = "INSUFFICIENT_PERMISSION";
 
-impl Exported {
-    fn say(&mut self, status: &str, execution: &str, reason: Option<&str>) {
-        let reason = reason.map(str::to_owned);
-        status.clone_into(&mut self.export.status.code);
-        self.export.status.reason.clone_from(&reason);
-        self.execution = Some(Execution { code: execution.to_owned(), reason });
-    }
+/// What AWS says of an export after a run of it.
+fn say(known: &mut Exported, status: &str, execution: &str, reason: Option<&str>) {
+    let reason = reason.map(str::to_owned);
+    status.clone_into(&mut known.export.status.code);
+    known.export.status.reason.clone_from(&reason);
+    known.execution = Some(Execution { code: execution.to_owned(), reason });
 }
 
 /// The files of a month so far, which grows from day to day; a month that is over is whole.
@@ -265,13 +224,13 @@ fn compact(at: OffsetDateTime) -> String {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 mod tests {
+    use hawser_account::{
+        file::{ExportFile, ReportFile},
+        tables::Dictionary,
+    };
     use time::macros::{date, datetime};
 
     use super::*;
-    use crate::{
-        account_file::{ExportFile, ReportFile},
-        tables::Dictionary,
-    };
 
     fn keys(written: &[Written]) -> Vec<&str> {
         written.iter().map(|(key, _)| key.as_str()).collect()

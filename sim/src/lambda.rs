@@ -14,9 +14,10 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
-    World, locked,
+    clock::locked,
+    exchange::{Ended, Exchange, Invocation, RequestOutcome},
     script::{Label, Run},
-    stack::{Exchange, RequestOutcome},
+    world::World,
 };
 
 /// The function's time-out, as `template.yaml` has it.
@@ -71,33 +72,6 @@ impl Deliveries {
             }
         }
     }
-}
-
-/// How a run of the function ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// With success, as Lambda sees it.
-    Well,
-    /// With an error for Lambda.
-    InError,
-    /// The process was killed.
-    Killed,
-    /// At the function's time-out.
-    TimedOut,
-    /// The handler itself panicked, which it must never.
-    Panicked,
-}
-
-/// One run of the function.
-#[derive(Debug, Clone)]
-pub struct Invocation {
-    /// Its number, as in uploads.
-    pub number: u64,
-    /// How long it took.
-    pub took: Duration,
-    pub ended: Ended,
-    /// Whether it began when CloudFormation had stopped waiting.
-    pub too_late: bool,
 }
 
 /// Lambda's asynchronous invocation of one event.

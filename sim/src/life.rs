@@ -5,13 +5,16 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::{
-    World,
-    account::{AccountFile, AccountState, Lags},
-    actors::{Actor, ThirdPartyState},
+    account::Lags,
+    actors::Actor,
+    exchange::Exchange,
     lambda::Deliveries,
     script::Script,
-    stack::{BILLING, Cancellation, Exchange, Parameters, Stack, Status},
+    stack::{BILLING, Cancellation, Parameters, Stack, Status},
+    third_party::ThirdPartyState,
+    world::World,
 };
+use hawser_account::{AccountFile, AccountState};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]

@@ -11,23 +11,24 @@ use hawser::{
     billing::{self, TAG_STACK},
     connection,
 };
+use hawser_account::AccountState;
 use serde_json::Value;
 
 use crate::{
-    account::AccountState,
-    actors::is_anyones,
-    lambda::{Deliveries, Ended, FUNCTION_TIMEOUT, Invocation},
+    exchange::{Ended, Exchange, Invocation, RequestOutcome},
+    lambda::{Deliveries, FUNCTION_TIMEOUT},
     life::{Scenario, ScenarioRun, StackRun},
-    parties::{SIGNATURE, Stored, Upload, VENDOR_CALL},
-    script::{InjectedFault, Label},
-    stack::{BILLING, CONNECTION, Exchange, RequestOutcome, Status},
+    parties::{SIGNATURE, Stored, Upload},
+    script::{InjectedFault, Label, VENDOR_CALL},
+    stack::{BILLING, CONNECTION, Status},
+    third_party::is_anyones,
 };
 
 /// A response leaves at least this long before the deadline (HW-A3).
 const SAFETY: Duration = Duration::from_secs(2);
 
 /// CloudFormation's quota for a response, in its own number and not in the handler's.
-pub(super) const RESPONSE_BYTES_MAX: usize = 4096;
+const RESPONSE_BYTES_MAX: usize = 4096;
 
 /// Longest physical id (CloudFormation, custom resource response objects).
 const PHYSICAL_ID_BYTES_MAX: usize = 1024;

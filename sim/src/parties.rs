@@ -12,18 +12,17 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use url::Url;
 
-pub use crate::script::{IDENTITY_CALL, MAILBOX_CALL, VENDOR_CALL};
 use crate::{
-    FOREVER, SimClock,
-    account::{Account, AccountState},
-    locked,
-    script::{InjectedFault, Run, Script},
+    account::Account,
+    clock::{FOREVER, SimClock, locked},
+    script::{IDENTITY_CALL, InjectedFault, MAILBOX_CALL, Run, Script, VENDOR_CALL, killed},
 };
 use hawser::{
     error::{Code, Failure},
     identity::{Identity, Proof, ProofRequest},
     ports::{Clock, Mailbox, NoResponse, Vendor, VendorResponse},
 };
+use hawser_account::AccountState;
 
 /// Stands in every simulated signature, so that a test can search all output for it.
 pub const SIGNATURE: &str = "5eC2eTs1gNaTuRe";
@@ -55,13 +54,6 @@ impl Identity for Signer {
             ]),
             body: "Action=GetCallerIdentity&Version=2011-06-15".to_owned(),
         })
-    }
-}
-
-/// Ends the run's process. Outside of a run there is none to end.
-pub(crate) async fn killed(run: Option<&Run>) {
-    if let Some(run) = run {
-        run.kill().await;
     }
 }
 
@@ -164,7 +156,7 @@ impl Vendor for SimVendor {
             Ok(VendorResponse { status, retry_after, body: b"{\"detail\":\"as the script says\"}".to_vec() })
         };
         let injected = self.script.enter(self.run.as_deref(), VENDOR_CALL);
-        note(&self.script, self.run.as_deref(), VENDOR_CALL, injected);
+        self.script.note_call(self.run.as_deref(), VENDOR_CALL, injected);
         match injected {
             None => Ok(self.receive(body)),
             Some(InjectedFault::AnswerLost) => {
@@ -195,14 +187,6 @@ impl Vendor for SimVendor {
             Some(InjectedFault::Panic) => panic!("the vendor's client panics, as the script says"),
         }
     }
-}
-
-/// A line of the transcript: who calls what, and what goes wrong.
-pub(crate) fn note(script: &Script, run: Option<&Run>, call: &str, injected: Option<InjectedFault>) {
-    script.note(|| {
-        let by = run.map_or_else(String::new, |run| format!("run {}: ", run.number));
-        injected.map_or_else(|| format!("      {by}{call}"), |injected| format!("      {by}{call}  <- {injected:?}"))
-    });
 }
 
 /// A party that never answers: the client's own limit ends it, as a real one's would.
@@ -301,7 +285,7 @@ impl SimMailbox {
 
     async fn take(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoResponse> {
         let injected = self.script.enter(self.run.as_deref(), MAILBOX_CALL);
-        note(&self.script, self.run.as_deref(), MAILBOX_CALL, injected);
+        self.script.note_call(self.run.as_deref(), MAILBOX_CALL, injected);
         match injected {
             None | Some(InjectedFault::HalfAnswer) => {
                 self.store(url, body);

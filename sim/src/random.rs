@@ -10,13 +10,16 @@ use hawser::{
 };
 
 use crate::{
-    account::{AccountFile, BucketFile, ExportFile, Lags, OrganizationFile, ReportFile},
-    account_file::{SupportFile, SupportPlan, TransferFile},
+    account::Lags,
     actors::Actor,
     lambda::Deliveries,
     life::{Op, Scenario, StackScenario},
     script::Script,
-    stack::{ACCOUNT, BILLING, CONNECTION, Cancellation, Parameters, WITHOUT},
+    stack::{BILLING, CONNECTION, Cancellation, Parameters, WITHOUT},
+};
+use hawser_account::{
+    ACCOUNT, AccountFile,
+    file::{BucketFile, ExportFile, OrganizationFile, ReportFile, SupportFile, SupportPlan, TransferFile},
 };
 
 /// Signs every notice of the simulation; a test searches all output for it.

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::locked;
+use crate::clock::locked;
 
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,6 +137,13 @@ impl Run {
     }
 }
 
+/// Ends the run's process. Outside of a run there is none to end.
+pub(crate) async fn killed(run: Option<&Run>) {
+    if let Some(run) = run {
+        run.kill().await;
+    }
+}
+
 /// Which calls go wrong.
 #[derive(Debug, Default)]
 pub struct Script {
@@ -235,6 +242,14 @@ impl Script {
             let line = line();
             transcript.push(line);
         }
+    }
+
+    /// Adds who calls what, and what goes wrong.
+    pub(crate) fn note_call(&self, run: Option<&Run>, call: &str, injected: Option<InjectedFault>) {
+        self.note(|| {
+            let by = run.map_or_else(String::new, |run| format!("run {}: ", run.number));
+            injected.map_or_else(|| format!("      {by}{call}"), |injected| format!("      {by}{call}  <- {injected:?}"))
+        });
     }
 
     /// Records a call and says what goes wrong with it.

@@ -6,24 +6,22 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use hawser::{aws::StackResource, billing, connection};
+use hawser_account::{ACCOUNT, response};
 use serde_json::{Map, Value, json};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    World,
-    lambda::{Deliveries, Invocation, invoke},
-    locked,
-    model::RESPONSE_BYTES_MAX,
-    parties::{SIGNATURE, Stored},
+    clock::locked,
+    exchange::{Exchange, RequestOutcome},
+    lambda::{Deliveries, invoke},
+    parties::SIGNATURE,
     script::Label,
+    world::World,
 };
 
 /// `ServiceTimeout`, as `template.yaml` has it: so long CloudFormation waits for an answer.
@@ -31,12 +29,6 @@ pub const SERVICE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// CloudFormation tries to clean up a replaced resource three times, then lets it go.
 const CLEAN_UP_TRIES: u8 = 3;
-
-/// Longest physical id (CloudFormation, custom resource response objects).
-const PHYSICAL_ID_BYTES_MAX: usize = 1024;
-
-/// The account every simulated stack is in.
-pub const ACCOUNT: &str = "111122223333";
 
 /// The billing export's name in the template.
 pub const BILLING: &str = "BillingExport";
@@ -67,67 +59,6 @@ pub struct Cancellation {
     pub resource: &'static str,
     /// After its request was sent.
     pub after: Duration,
-}
-
-/// How CloudFormation took a request's end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestOutcome {
-    Open,
-    Answered(Value),
-    /// With a response that breaks the rules.
-    Refused(String),
-    /// Nothing came in time.
-    TimedOut,
-    /// It was told to give up.
-    Cancelled,
-}
-
-/// One request and all that came of it.
-#[derive(Debug, Clone)]
-pub struct Exchange {
-    /// The event that was sent.
-    pub event: Value,
-    /// Where the response goes.
-    pub url: String,
-    pub label: Label,
-    /// Every run of the function with it.
-    pub runs: Vec<Invocation>,
-    pub closed: RequestOutcome,
-    /// What was stored under the URL; filled when the stack comes to rest.
-    pub stored: Vec<Stored>,
-}
-
-/// What CloudFormation tells of stacks when it is asked.
-#[derive(Debug, Default)]
-pub struct CloudFormation {
-    stacks: Mutex<BTreeMap<String, View>>,
-    runs: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct View {
-    status: String,
-    resources: BTreeMap<String, StackResource>,
-}
-
-impl CloudFormation {
-    /// `StackStatus`
-    pub fn status(&self, stack: &str) -> Option<String> {
-        locked(&self.stacks).get(stack).map(|view| view.status.clone())
-    }
-
-    /// `ResourceStatus` and id.
-    pub fn resource(&self, stack: &str, logical_id: &str) -> Option<StackResource> {
-        locked(&self.stacks).get(stack)?.resources.get(logical_id).cloned()
-    }
-
-    pub(super) fn next_run(&self) -> u64 {
-        self.runs.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    fn set(&self, stack: &str, change: impl FnOnce(&mut View)) {
-        change(locked(&self.stacks).entry(stack.to_owned()).or_default());
-    }
 }
 
 /// A resource as CloudFormation knows it.
@@ -523,9 +454,8 @@ impl Stack {
         let truncated = truncated.filter(|truncated| truncated.resource == resource).map(|truncated| truncated.after);
         let first = timeout(truncated.unwrap_or(SERVICE_TIMEOUT), self.world.mailbox.wait(&url)).await;
         let closed = match (&first, truncated) {
-            (Ok(stored), _) => {
-                accept(&locked(&exchange).event, &stored.body).map_or_else(RequestOutcome::Refused, RequestOutcome::Answered)
-            }
+            (Ok(stored), _) => response::accept(&locked(&exchange).event, &stored.body)
+                .map_or_else(RequestOutcome::Refused, RequestOutcome::Answered),
             (Err(_), Some(_)) => RequestOutcome::Cancelled,
             (Err(_), None) => RequestOutcome::TimedOut,
         };
@@ -553,27 +483,5 @@ impl Stack {
         let whole = event["RequestType"] == "Delete" || read.iter().all(|name| attributes.contains_key(*name));
         let known = Known { physical_id: answered, properties: event["ResourceProperties"].clone(), attributes };
         Answer::Success { known, whole }
-    }
-}
-
-/// What CloudFormation demands of a response.
-fn accept(event: &Value, body: &[u8]) -> Result<Value, String> {
-    if body.len() > RESPONSE_BYTES_MAX {
-        return Err("Response object is too long.".to_owned());
-    }
-    let response: Value = serde_json::from_slice(body).map_err(|why| format!("the response is not JSON: {why}"))?;
-    for name in ["StackId", "RequestId", "LogicalResourceId"] {
-        if response[name] != event[name] {
-            return Err(format!("`{name}` is not the request's"));
-        }
-    }
-    let id = response["PhysicalResourceId"].as_str().unwrap_or_default();
-    if id.is_empty() || id.len() > PHYSICAL_ID_BYTES_MAX {
-        return Err("Invalid PhysicalResourceId".to_owned());
-    }
-    match response["Status"].as_str() {
-        Some("SUCCESS") => Ok(response),
-        Some("FAILED") if response["Reason"].as_str().is_some_and(|reason| !reason.is_empty()) => Ok(response),
-        _ => Err("neither SUCCESS nor FAILED with a reason".to_owned()),
     }
 }

@@ -5,15 +5,18 @@ use std::time::Duration;
 use hawser::billing::Format;
 
 use crate::{
-    account::{AccountFile, BucketFile, ExportFile, Lags, OrganizationFile, ReportFile},
-    account_file::SupportPlan,
+    account::Lags,
     coverage::Coverage,
     lambda::{Deliveries, Delivery},
     life::{Op, Scenario, ScenarioRun, StackScenario, run_isolated},
     model,
     random::{names, parameters},
     script::{InjectedFault, Label, Step},
-    stack::{ACCOUNT, BILLING, CONNECTION, Cancellation, WITHOUT},
+    stack::{BILLING, CONNECTION, Cancellation, WITHOUT},
+};
+use hawser_account::{
+    ACCOUNT, AccountFile,
+    file::{BucketFile, ExportFile, OrganizationFile, ReportFile, SupportPlan},
 };
 
 /// A mishap in one life.

@@ -9,7 +9,8 @@ use hawser::{
     decide::{DryRun, preview},
     handler,
 };
-use hawser_sim::{AccountFile, World};
+use hawser_account::AccountFile;
+use hawser_sim::World;
 use serde_json::Value;
 
 use crate::support::{

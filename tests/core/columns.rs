@@ -9,7 +9,8 @@ use hawser::{
         query::{configure, guaranteed_columns},
     },
 };
-use hawser_sim::{AccountFile, World};
+use hawser_account::AccountFile;
+use hawser_sim::World;
 
 use crate::support::assert_written;
 

@@ -15,7 +15,8 @@ use hawser::{
     ports::{NoResponse, Ports, Vendor, VendorResponse},
     request::Request,
 };
-use hawser_sim::{AccountFile, World};
+use hawser_account::AccountFile;
+use hawser_sim::World;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use hawser::handler::{self, Unanswered};
-use hawser_sim::{AccountFile, World};
+use hawser_account::AccountFile;
+use hawser_sim::World;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

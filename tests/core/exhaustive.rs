@@ -16,7 +16,7 @@ use hawser::{
     error::{Code, Failure},
     protocol::origin::{Origin, RequestType},
 };
-use hawser_sim::{EPOCH, stack::ACCOUNT};
+use hawser_account::{ACCOUNT, EPOCH};
 
 fn origin(request_type: RequestType, physical_id: Option<String>) -> Origin {
     Origin {

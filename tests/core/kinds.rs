@@ -6,13 +6,12 @@ use hawser::{
     billing::{self, Kind, query},
     handler,
 };
-use hawser_sim::{
-    AccountFile, InjectedFault, World,
-    account::{AccountState, BucketFile, OrganizationFile, ReportFile},
-    account_file::{ExportFile, SupportFile, SupportPlan, TransferFile, TransfersFile},
-    stack::ACCOUNT,
+use hawser_account::{
+    ACCOUNT, AccountFile, AccountState,
+    file::{BucketFile, ExportFile, OrganizationFile, ReportFile, SupportFile, SupportPlan, TransferFile, TransfersFile},
     tables::TableFile,
 };
+use hawser_sim::{InjectedFault, World};
 use serde_json::{Map, Value, json};
 
 const STACK: &str = "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70-c7a1-11f1-8000-0a1b2c3d4e5f";

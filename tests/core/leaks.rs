@@ -10,9 +10,11 @@ use hawser::{
     protocol::envelope::Envelope,
     request::Request,
 };
+use hawser_account::AccountFile;
 use hawser_sim::{
-    AccountFile, InjectedFault, World,
-    parties::{MAILBOX_CALL, SIGNATURE, VENDOR_CALL},
+    InjectedFault, World,
+    parties::SIGNATURE,
+    script::{MAILBOX_CALL, VENDOR_CALL},
     stack::{Parameters, Stack},
 };
 use serde_json::json;

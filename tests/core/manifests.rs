@@ -11,7 +11,8 @@ use hawser::{
     aws::{Cloud, OBJECTS_LISTED_MAX},
     delivery::layout::{self, DeliveredData, ReadError},
 };
-use hawser_sim::{AccountFile, World};
+use hawser_account::AccountFile;
+use hawser_sim::World;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -8,10 +8,11 @@ use hawser::{
     names::Partition,
     request::Request,
 };
-use hawser_sim::{
-    AccountFile, InjectedFault, World,
-    account::{BucketFile, OrganizationFile, ReportFile},
+use hawser_account::{
+    AccountFile,
+    file::{BucketFile, OrganizationFile, ReportFile},
 };
+use hawser_sim::{InjectedFault, World};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 

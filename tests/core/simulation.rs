@@ -8,18 +8,19 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use hawser::billing::{Format, TAG_LOGICAL_ID, TAG_STACK};
+use hawser_account::{AccountFile, AccountState, EPOCH, buckets::Object, file::SupportPlan};
 use hawser_sim::{
-    EPOCH, InjectedFault, World,
-    account::{AccountFile, AccountState, Lags, Object},
-    account_file::SupportPlan,
+    InjectedFault, World,
+    account::Lags,
     coverage::{self, Coverage},
+    exchange::RequestOutcome,
     lambda::{Deliveries, Delivery},
     life::{Op, Scenario, ScenarioRun, run_isolated},
     model,
     parties::SIGNATURE,
     random::{self, TOKEN, parameters},
     script::Label,
-    stack::{BILLING, CONNECTION, Cancellation, RequestOutcome, Stack, Status, WITHOUT},
+    stack::{BILLING, CONNECTION, Cancellation, Stack, Status, WITHOUT},
     systematic,
 };
 use tracing_subscriber::{Layer, filter::LevelFilter};

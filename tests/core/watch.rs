@@ -11,11 +11,11 @@ use hawser::{
     error::Code,
     handler::{self, Unhandled},
 };
-use hawser_sim::{
-    AccountFile, InjectedFault, World,
-    account::{BucketFile, ReportFile},
-    script::VENDOR_CALL,
+use hawser_account::{
+    AccountFile,
+    file::{BucketFile, ReportFile},
 };
+use hawser_sim::{InjectedFault, World, script::VENDOR_CALL};
 use serde_json::{Map, Value, json};
 use time::{Date, format_description::well_known::Rfc3339, macros::date};
 
@@ -224,7 +224,7 @@ async fn a_month_of_delivery_checks_is_reported_correctly() {
 /// HW-D1: late data, missing data, a removed export and a removed bucket each say what happened.
 #[tokio::test(start_paused = true)]
 async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
-    let oldest_of = |state: &hawser_sim::account::AccountState, bucket: &str, end: &str| {
+    let oldest_of = |state: &hawser_account::AccountState, bucket: &str, end: &str| {
         state.buckets[bucket].objects.keys().rfind(|key| key.ends_with(end)).unwrap().clone()
     };
     for kind in ["CostAndUsageReport", "CostAndUsageReport2"] {
@@ -265,7 +265,7 @@ async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
         let now = watched.world.now();
         watched.world.account.change(|state| {
             let manifest = oldest_of(state, &bucket, "Manifest.json");
-            let broken = hawser_sim::account::Object::holding("{\"reportKeys\": 7}", now);
+            let broken = hawser_account::buckets::Object::holding("{\"reportKeys\": 7}", now);
             state.buckets.get_mut(&bucket).unwrap().objects.insert(manifest, broken);
         });
         assert_eq!(problem(&watched.check().await).0, "BILLING_DATA_MISSING");

@@ -22,11 +22,11 @@ use hawser::{
     request::Request,
     sdk::web::Web,
 };
-use hawser_sim::{
-    AccountFile, World,
-    account::{BucketFile, ReportFile},
-    parties::SIGNATURE,
+use hawser_account::{
+    AccountFile,
+    file::{BucketFile, ReportFile},
 };
+use hawser_sim::{World, parties::SIGNATURE};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

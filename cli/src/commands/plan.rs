@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use hawser_account::AccountFile;
 use hawser_cli::{error::CommandError, plan::dry_run};
-use hawser_sim::AccountFile;
 use serde::de::DeserializeOwned;
 
 use crate::commands::common::{Output, file_error, help, out, read_text};

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use hawser::ports::{Ports, Progress};
+use hawser_account::{AccountFile, file::ReportFile};
 use hawser_cli::{
     connect::{
         Caller, ConnectRequest, ConnectionPlan, ConnectionResult, StacklessConnection, access, connection_id,
@@ -12,7 +13,7 @@ use hawser_cli::{
     error::{CommandError, Exit},
     template::Template,
 };
-use hawser_sim::{AccountFile, InjectedFault, World, account_file::ReportFile, parties::VENDOR_CALL};
+use hawser_sim::{InjectedFault, World, script::VENDOR_CALL};
 
 use crate::{ACCOUNT, TOKEN, parameters, support};
 

@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hawser_account::{
+    AccountFile,
+    file::{OrganizationFile, ReportFile},
+};
 use hawser_cli::{
     connect::{
         Caller,
@@ -14,10 +18,7 @@ use hawser_cli::{
     },
     template::Template,
 };
-use hawser_sim::{
-    AccountFile, World,
-    account_file::{OrganizationFile, ReportFile},
-};
+use hawser_sim::World;
 
 use crate::{ACCOUNT, parameters};
 

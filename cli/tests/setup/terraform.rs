@@ -12,12 +12,13 @@ use hawser::{
     names::Partition,
     request::Request,
 };
+use hawser_account::AccountFile;
 use hawser_cli::{
     error::Exit,
     setup::{self, BillingLocation, SetupTarget, policies, terraform, trust},
     template::{Mode, Template},
 };
-use hawser_sim::{AccountFile, World};
+use hawser_sim::World;
 use hcl::{
     Block, Body, Expression,
     eval::{Context, Evaluate, FuncDef, ParamType},

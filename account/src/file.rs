@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    EPOCH,
-    objects::Object,
-    stack::ACCOUNT,
+    ACCOUNT, EPOCH,
     tables::{self, TableFile},
 };
 
@@ -147,7 +145,7 @@ pub struct CaseFile {
 }
 
 impl CaseFile {
-    fn yesterday() -> OffsetDateTime {
+    pub(crate) fn yesterday() -> OffsetDateTime {
         EPOCH - time::Duration::days(1)
     }
 }
@@ -195,7 +193,7 @@ pub struct ReportFile {
 
 impl ReportFile {
     /// The report and its tags, as they stand in an account.
-    pub(super) fn into_report(self) -> (Report, Tags) {
+    pub fn into_report(self) -> (Report, Tags) {
         let report = Report {
             name: self.name,
             time_unit: self.time_unit,
@@ -337,10 +335,10 @@ impl ExportFile {
     }
 
     /// The export and its tags, as they stand in an account with this dictionary.
-    pub(super) fn into_export(self, dictionary: &tables::Dictionary) -> (DataExport, Tags) {
+    pub fn into_export(self, dictionary: &tables::Dictionary) -> (DataExport, Tags) {
         let configuration = self.configuration.unwrap_or_else(|| tables::most_granular(&self.table));
         let query = self.query.unwrap_or_else(|| {
-            let columns = dictionary.columns(&self.table, &configuration).unwrap_or_default();
+            let columns = dictionary.columns(ACCOUNT, &self.table, &configuration).unwrap_or_default();
             let kept: Vec<String> = columns.into_iter().filter(|column| !self.without.contains(column)).collect();
             format!("SELECT {} FROM {}", kept.join(", "), self.table)
         });
@@ -421,36 +419,16 @@ pub enum ObjectFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WholeObject {
-    key: String,
+    pub(crate) key: String,
     /// Bytes; as many as the body has where they are not given.
     #[serde(default)]
-    size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// `LastModified`
     #[serde(default = "CaseFile::yesterday", with = "time::serde::rfc3339")]
-    modified: OffsetDateTime,
+    pub(crate) modified: OffsetDateTime,
     /// What it holds: text as it is, anything else as JSON.
     #[serde(default)]
-    body: Value,
-}
-
-/// Bytes of an object of which only the key matters.
-const SIZE: u64 = 1000;
-
-impl ObjectFile {
-    pub(super) fn into_object(self) -> (String, Object) {
-        match self {
-            Self::Key(key) => (key, Object::of_size(SIZE, CaseFile::yesterday())),
-            Self::Whole(file) => {
-                let body = match file.body {
-                    Value::Null => String::new(),
-                    Value::String(text) => text,
-                    value => value.to_string(),
-                };
-                let object = Object::holding(&body, file.modified);
-                (file.key, Object { size: file.size.unwrap_or(object.size), ..object })
-            }
-        }
-    }
+    pub(crate) body: Value,
 }
 
 impl BucketFile {

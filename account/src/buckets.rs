@@ -7,9 +7,13 @@ use std::{
 };
 
 use hawser::aws::{FolderListing, OBJECTS_LISTED_MAX, Object as Listed, Tags};
+use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::account_file::BucketFile;
+use crate::file::{BucketFile, CaseFile, ObjectFile};
+
+/// Bytes of an object of which only the key matters.
+const SIZE: u64 = 1000;
 
 /// A bucket as it is now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,6 +66,23 @@ impl Object {
     }
 }
 
+impl Object {
+    fn from_file(file: ObjectFile) -> (String, Self) {
+        match file {
+            ObjectFile::Key(key) => (key, Self::of_size(SIZE, CaseFile::yesterday())),
+            ObjectFile::Whole(file) => {
+                let body = match file.body {
+                    Value::Null => String::new(),
+                    Value::String(text) => text,
+                    value => value.to_string(),
+                };
+                let object = Self::holding(&body, file.modified);
+                (file.key, Self { size: file.size.unwrap_or(object.size), ..object })
+            }
+        }
+    }
+}
+
 impl From<BucketFile> for Bucket {
     fn from(file: BucketFile) -> Self {
         Self {
@@ -69,7 +90,7 @@ impl From<BucketFile> for Bucket {
             owner: file.owner,
             tags: file.tags,
             policy: file.policy.map(|policy| policy.to_string()),
-            objects: file.objects.into_iter().map(|object| object.into_object()).collect(),
+            objects: file.objects.into_iter().map(Object::from_file).collect(),
             kms_key: file.kms_key,
             ..Self::default()
         }
@@ -78,7 +99,7 @@ impl From<BucketFile> for Bucket {
 
 impl Bucket {
     /// One level of keys, as `ListObjectsV2` with `/` as the delimiter shows it.
-    pub(super) fn listing(&self, prefix: &str) -> FolderListing {
+    pub(crate) fn listing(&self, prefix: &str) -> FolderListing {
         let (mut objects, mut folders) = (Vec::new(), BTreeSet::new());
         for (key, object) in &self.objects {
             let Some(below) = key.strip_prefix(prefix) else { continue };
@@ -91,5 +112,42 @@ impl Bucket {
             }
         }
         FolderListing { objects, folders: folders.into_iter().collect(), truncated: false }
+    }
+
+    /// Whether one of AWS's services may put objects here on the account's behalf.
+    ///
+    /// Reads what policies of billing buckets say: an `Allow` for the service, bound to the account or not at all, and no
+    /// unconditional `Deny`. Other conditions are not weighed.
+    pub fn admits(&self, service: &str, account: &str) -> bool {
+        let policy: Option<Value> = self.policy.as_deref().and_then(|policy| serde_json::from_str(policy).ok());
+        let statements = policy.map(|policy| list(&policy["Statement"])).unwrap_or_default();
+        let puts = |statement: &&Value| {
+            let actions = list(&statement["Action"]);
+            actions.iter().any(|action| action == "s3:PutObject" || action == "s3:*" || action == "*")
+        };
+        let names = |statement: &Value| list(&statement["Principal"]["Service"]).iter().any(|named| named == service);
+        let of_account = |statement: &Value| {
+            let conditions = statement["Condition"].as_object();
+            let values = conditions.into_iter().flatten().filter_map(|(_, keys)| keys.get("aws:SourceAccount"));
+            values.into_iter().all(|value| list(value).iter().any(|named| *named == account))
+        };
+        let denies = |statement: &Value| {
+            statement["Effect"] == "Deny"
+                && statement["Condition"].is_null()
+                && (names(statement) || statement["Principal"] == "*" || statement["Principal"]["AWS"] == "*")
+        };
+        let mut puts_of = statements.iter().filter(puts);
+        let allowed =
+            puts_of.clone().any(|statement| statement["Effect"] == "Allow" && names(statement) && of_account(statement));
+        allowed && !puts_of.any(denies)
+    }
+}
+
+/// One or many, as policies have it.
+fn list(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Array(values) => values.clone(),
+        Value::Null => Vec::new(),
+        one => vec![one.clone()],
     }
 }

@@ -1,0 +1,151 @@
+//! Data Exports.
+//!
+//! Source: AWS Billing and Cost Management Data Exports API Reference, the operations of these names.
+
+use std::collections::BTreeMap;
+
+use hawser::{
+    aws::{DataExport, Execution, ExportStatus, ExportSummary, FaultKind, Table, TableProperty, Tags},
+    names::{Partition, rfc3339},
+};
+
+use crate::{
+    services::{Exported, Refusal, Services},
+    tables::{SPLIT, table_of, uuid},
+};
+
+/// Who puts the data of exports into buckets.
+pub const EXPORT_SERVICE: &str = "bcm-data-exports.amazonaws.com";
+
+/// Longest name of an export.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Longest query.
+const QUERY_CHARS_MAX: usize = 36_000;
+
+impl Services {
+    /// Nobody in an account that is kept from Data Exports may call it at all.
+    pub fn may_use_exports(&self) -> Result<(), Refusal> {
+        let denied = || Err(Refusal::new(FaultKind::Denied, "AccessDeniedException", ""));
+        if self.exports_denied { denied() } else { Ok(()) }
+    }
+
+    pub fn list_exports(&self) -> Vec<ExportSummary> {
+        let name = |known: &Exported| ExportSummary { arn: known.export.arn.clone(), name: known.export.name.clone() };
+        self.state.exports.values().map(name).collect()
+    }
+
+    pub fn export(&self, arn: &str) -> Result<&Exported, Refusal> {
+        self.state.exports.get(arn).ok_or_else(missing)
+    }
+
+    /// What `CreateExport` and `UpdateExport` look at alike, before the bucket.
+    fn check_export(&self, export: &DataExport) -> Result<(), Refusal> {
+        let legal_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if export.name.is_empty() || export.name.len() > NAME_BYTES_MAX || !export.name.bytes().all(legal_name) {
+            return Err(Refusal::invalid("Export name is not valid"));
+        }
+        if export.query.chars().count() > QUERY_CHARS_MAX {
+            return Err(Refusal::invalid("Query statement is too long"));
+        }
+        match (&*export.output_type, &*export.format, &*export.compression, &*export.overwrite) {
+            ("CUSTOM", "PARQUET", "PARQUET", "OVERWRITE_REPORT" | "CREATE_NEW_REPORT")
+            | ("CUSTOM", "TEXT_OR_CSV", "GZIP" | "ZIP", "OVERWRITE_REPORT" | "CREATE_NEW_REPORT")
+            | ("ATHENA", "PARQUET", "PARQUET", "OVERWRITE_REPORT")
+            | ("REDSHIFT", "TEXT_OR_CSV", "GZIP", "CREATE_NEW_REPORT") => {}
+            _ => return Err(Refusal::invalid("OutputType, Format, Compression and Overwrite do not go together.")),
+        }
+        if export.prefix.is_empty() || export.prefix.starts_with('/') || export.prefix.ends_with('/') {
+            return Err(Refusal::invalid("S3Prefix is not valid."));
+        }
+        self.dictionary.check(&self.account, &export.query, &export.tables).map_err(Refusal::invalid)?;
+        let is_on = |properties: &BTreeMap<String, String>| properties.get(SPLIT).is_some_and(|value| value == "TRUE");
+        if !self.split_cost_allocation && export.tables.values().any(is_on) {
+            let why = format!("{SPLIT} is not valid: the account has not opted in to split cost allocation data");
+            return Err(Refusal::invalid(why));
+        }
+        Ok(())
+    }
+
+    /// What `CreateExport` looks at before the bucket.
+    pub fn check_new_export(&self, export: &DataExport) -> Result<(), Refusal> {
+        self.check_export(export)?;
+        if self.export_names_unique && self.state.exports.values().any(|known| known.export.name == export.name) {
+            let message = format!("An export with the name {} already exists.", export.name);
+            return Err(Refusal::new(FaultKind::Exists, "ValidationException", message));
+        }
+        let table = table_of(&export.query).unwrap_or_default();
+        let of_table = |known: &&Exported| table_of(&known.export.query).as_ref() == Some(&table);
+        if self.state.exports.values().filter(of_table).count() >= self.dictionary.quota(&table) {
+            let message = format!("The account has as many exports of {table} as it may have.");
+            return Err(Refusal::new(FaultKind::LimitReached, "ServiceQuotaExceededException", message));
+        }
+        Ok(())
+    }
+
+    /// Adds an export whose bucket was verified; its ARN.
+    pub fn create_export(&mut self, export: &DataExport, tags: &Tags, region: &str) -> Result<String, Refusal> {
+        self.check_new_export(export)?;
+        self.exports_made += 1;
+        let id = uuid(&[&export.name, &self.exports_made.to_string()]);
+        let (partition, account) = (Partition::of_region(region), &self.account);
+        let arn = format!("arn:{partition}:bcm-data-exports:{region}:{account}:export/{}-{id}", export.name);
+        let created_at = Some(rfc3339(self.now));
+        let status = ExportStatus { code: "HEALTHY".to_owned(), created_at, ..ExportStatus::default() };
+        let export = DataExport { arn: arn.clone(), status, ..export.clone() };
+        self.state.exports.insert(arn.clone(), Exported { export, tags: tags.clone(), execution: None });
+        Ok(arn)
+    }
+
+    /// What `UpdateExport` looks at before the bucket.
+    pub fn check_changed_export(&self, export: &DataExport) -> Result<(), Refusal> {
+        let known = &self.export(&export.arn)?.export;
+        if known.name != export.name || table_of(&known.query) != table_of(&export.query) {
+            return Err(Refusal::invalid("Export name and table cannot be changed"));
+        }
+        self.check_export(export)
+    }
+
+    /// Changes an export whose bucket was verified.
+    pub fn update_export(&mut self, export: &DataExport) -> Result<(), Refusal> {
+        self.check_changed_export(export)?;
+        let known = self.state.exports.get_mut(&export.arn).ok_or_else(missing)?;
+        known.export = DataExport { status: known.export.status.clone(), ..export.clone() };
+        Ok(())
+    }
+
+    pub fn delete_export(&mut self, arn: &str) {
+        self.state.exports.remove(arn);
+    }
+
+    pub fn list_tables(&self) -> Vec<Table> {
+        let tables = self.dictionary.tables().into_iter().map(|table| Table {
+            properties: table
+                .properties
+                .iter()
+                .map(|property| {
+                    let default = property.default_in(&self.account);
+                    TableProperty {
+                        name: property.name.clone(),
+                        valid_values: property.values.clone(),
+                        default: (!default.is_empty()).then_some(default),
+                    }
+                })
+                .collect(),
+            name: table.name,
+        });
+        tables.collect()
+    }
+
+    pub fn table_columns(&self, table: &str, properties: &BTreeMap<String, String>) -> Result<Vec<String>, Refusal> {
+        self.dictionary.columns(&self.account, table, properties).map_err(Refusal::invalid)
+    }
+
+    pub fn last_execution(&self, arn: &str) -> Result<Option<Execution>, Refusal> {
+        Ok(self.export(arn)?.execution.clone())
+    }
+}
+
+fn missing() -> Refusal {
+    Refusal::new(FaultKind::Missing, "ResourceNotFoundException", "")
+}
