@@ -114,8 +114,10 @@ impl Services {
         Ok(())
     }
 
-    pub fn delete_export(&mut self, arn: &str) {
+    /// One that is gone already is success.
+    pub fn delete_export(&mut self, arn: &str) -> Result<(), Refusal> {
         self.state.exports.remove(arn);
+        Ok(())
     }
 
     pub fn list_tables(&self) -> Vec<Table> {

@@ -152,7 +152,7 @@ impl<A: Access> CostReports for Port<A> {
     }
 
     async fn delete_report(&self, report: &ExportName) -> Result<(), Fault> {
-        self.call("cur:DeleteReportDefinition", |services| Ok(services.delete_report(report.as_str()))).await
+        self.call("cur:DeleteReportDefinition", |services| services.delete_report(report.as_str())).await
     }
 }
 
@@ -191,7 +191,7 @@ impl<A: Access> DataExports for Port<A> {
     }
 
     async fn delete_export(&self, arn: &str) -> Result<(), Fault> {
-        self.export_call("bcm-data-exports:DeleteExport", |services| Ok(services.delete_export(arn))).await
+        self.export_call("bcm-data-exports:DeleteExport", |services| services.delete_export(arn)).await
     }
 
     async fn list_tables(&self) -> Result<Vec<Table>, Fault> {

@@ -43,7 +43,9 @@ impl Services {
         Ok(())
     }
 
-    pub fn delete_report(&mut self, name: &str) {
+    /// One that is gone already is success.
+    pub fn delete_report(&mut self, name: &str) -> Result<(), Refusal> {
         self.state.reports.remove(name);
+        Ok(())
     }
 }

@@ -1,15 +1,16 @@
 """The columns of each kind of export, derived from the line items of a legacy report.
 
 Sources: Cost and Usage Reports User Guide, "Data dictionary" and "Querying Cost and Usage Reports using Amazon Athena" (the rule of
-column names); Data Exports User Guide, "CUR 2.0 table dictionary" (flat names and map columns) and "FOCUS 1.0 with AWS columns";
-FOCUS specification 1.0 and 1.2.
+column names); FOCUS specification 1.0 and 1.2. Names and types of the columns of Data Exports are those of `account/tables.json`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from .items import Item
 
@@ -23,6 +24,13 @@ class Column:
     name: str
     type: str
     value: Callable[[Item], Value]
+
+
+def dictionary(table: str) -> dict[str, str]:
+    """The type of each column of a table of Data Exports, in our words, by name."""
+    tables = json.loads((Path(__file__).parents[2] / "account/tables.json").read_text())
+    columns = next(known["columns"] for known in tables if known["name"] == table)
+    return {name: kind.partition("<")[0] for name, kind, *_ in map(str.split, columns)}
 
 
 def flat(name: str) -> str:
@@ -64,13 +72,9 @@ CUR2_OWN: dict[str, Callable[[Item], Value]] = {
 }
 CUR2_MAPS = {"cost_category": "costCategory", "discount": "discount", "product": "product", "resource_tags": "resourceTags"}
 
+CUR2_TYPES = dictionary("COST_AND_USAGE_REPORT")
 # Attributes of products with a column of their own; all others are in the map `product`.
-CUR2_PRODUCT = {
-    f"product_{name}"
-    for name in """comment fee_code fee_description from_location from_location_type from_region_code instance_family
-    instance_type instancesku location location_type operation pricing_unit product_family region_code servicecode sku
-    to_location to_location_type to_region_code usagetype""".split()
-}
+CUR2_PRODUCT = {name for name in CUR2_TYPES if name.startswith("product_")}
 
 
 def entries(item: Item, category: str) -> dict[str, str]:
@@ -92,8 +96,8 @@ def cur2(items: list[Item], names: list[str] | None) -> list[Column]:
         if name in CUR2_MAPS:
             return Column(name, "map", lambda item: entries(item, CUR2_MAPS[name]))
         if name in CUR2_OWN:
-            return Column(name, type_of(name), CUR2_OWN[name])
-        return Column(name, type_of(name), lambda item: item.get(known.get(name, ""), ""))
+            return Column(name, CUR2_TYPES[name], CUR2_OWN[name])
+        return Column(name, CUR2_TYPES.get(name) or type_of(name), lambda item: item.get(known.get(name, ""), ""))
 
     def is_flat(name: str) -> bool:
         category = known[name].partition("/")[0]
@@ -171,20 +175,11 @@ FOCUS: dict[str, Callable[[Item], Value]] = {
     "x_ServiceCode": of("product/servicecode"),
     "x_UsageType": of("lineItem/UsageType"),
 }
-FOCUS_MAPS = {"Tags", "x_CostCategories", "x_Discounts", "SkuPriceDetails"}
-
-
-def focus_type(name: str) -> str:
-    """The type of a FOCUS column, from its name."""
-    if name in FOCUS_MAPS:
-        return "map"
-    if name.endswith(("PeriodStart", "PeriodEnd")):
-        return "timestamp"
-    return "double" if name.endswith(("Cost", "Quantity", "Price")) else "string"
+FOCUS_TYPES = dictionary("FOCUS_1_0_AWS") | dictionary("FOCUS_1_2_AWS")
 
 
 def focus(names: list[str] | None) -> list[Column]:
     """The named columns of FOCUS, or all that are mapped here."""
     empty = {"map": lambda item: {}}
-    kinds = [(name, focus_type(name)) for name in names or FOCUS]
+    kinds = [(name, FOCUS_TYPES.get(name, "string")) for name in names or FOCUS]
     return [Column(name, kind, FOCUS.get(name) or empty.get(kind) or always("")) for name, kind in kinds]

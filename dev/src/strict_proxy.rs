@@ -5,7 +5,7 @@
 //! [`Scenario`], takes the answers of custom resources as S3 and CloudFormation would, and keeps the record of calls that tests
 //! assert on.
 //!
-//! Read [`scenario`] first, then this file, [`billing`] and `delivery`, `exports` with `dictionary`, `support`, `organizations`,
+//! Read [`scenario`] first, then this file, [`billing`] and `delivery`, `exports`, `support`, `organizations`,
 //! `s3`, [`upload`], [`model`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,6 @@ use tokio::net::TcpListener;
 pub mod billing;
 pub mod calls;
 pub mod delivery;
-mod dictionary;
 mod exports;
 pub mod model;
 mod organizations;

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
+use hawser_account::tables::{Configuration, Dictionary, Property, TableEntry, TableFile};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -12,7 +13,6 @@ use super::{
     billing::{BILLING_REGION, internal},
     calls::lock,
     delivery::Delivery,
-    dictionary::{self, Chosen, Table},
     paging,
     scenario::{ExportStatus, Scenario},
     wire::AwsError,
@@ -43,14 +43,13 @@ pub(super) async fn answer(shared: &Shared, aws_call: &AwsCall) -> Result<Value,
     let store = &shared.exports;
     match aws_call.operation.as_str() {
         "ListTables" => {
-            let tables = dictionary::tables(&scenario).iter().map(|table| table.summary(account)).collect();
-            list(aws_call, "Tables", tables)
+            list(aws_call, "Tables", dictionary(&scenario).tables().iter().map(|table| summary(table, account)).collect())
         }
         "GetTable" => {
             let table = table(&scenario, text("TableName"))?;
             let chosen = serde_json::from_value(input["TableProperties"].clone()).unwrap_or_default();
             let configured = table.configured(account, &chosen).map_err(|why| invalid(&why))?;
-            Ok(table.description(&configured))
+            Ok(description(&table, &configured))
         }
         "ListExports" => {
             let exports = store.all(account).into_iter().map(
@@ -165,12 +164,12 @@ async fn update(shared: &Shared, scenario: &Scenario, aws_call: &AwsCall) -> Res
 }
 
 /// What the service checks of a definition before it looks at the bucket: the query against the table, and the output.
-fn checked(scenario: &Scenario, account: &str, export: &Value) -> Result<Table, AwsError> {
+fn checked(scenario: &Scenario, account: &str, export: &Value) -> Result<TableEntry, AwsError> {
     let query = &export["DataQuery"];
     let (columns, name) = parsed(query["QueryStatement"].as_str().unwrap_or_default())
         .ok_or_else(|| invalid("QueryStatement is not of the form SELECT columns FROM table."))?;
     let table = table(scenario, &name)?;
-    let configurations: BTreeMap<String, Chosen> =
+    let configurations: BTreeMap<String, Configuration> =
         serde_json::from_value(query["TableConfigurations"].clone()).unwrap_or_default();
     if let Some(other) = configurations.keys().find(|other| **other != name) {
         return Err(invalid(&format!("TableConfigurations has table {other}, which QueryStatement does not select from.")));
@@ -241,9 +240,40 @@ fn delivery<'a>(account: &'a str, arn: &str, export: &'a Value) -> Delivery<'a> 
     }
 }
 
-fn table(scenario: &Scenario, name: &str) -> Result<Table, AwsError> {
-    let found = dictionary::tables(scenario).into_iter().find(|table| table.name == name);
-    found.ok_or_else(|| invalid(&format!("Table {name} does not exist.")))
+fn table(scenario: &Scenario, name: &str) -> Result<TableEntry, AwsError> {
+    dictionary(scenario).table(name).map_err(|why| invalid(&why))
+}
+
+/// The tables of this run's AWS.
+fn dictionary(scenario: &Scenario) -> Dictionary {
+    let mut changes: BTreeMap<String, TableFile> = BTreeMap::new();
+    for table in Dictionary::default().tables() {
+        let change = TableFile {
+            gone: scenario.tables_missing.contains(&table.name),
+            with: scenario.columns_added.get(&table.name).cloned().unwrap_or_default(),
+            without: scenario.columns_missing.clone(),
+            ..TableFile::default()
+        };
+        changes.insert(table.name, change);
+    }
+    Dictionary::new(changes)
+}
+
+/// As ListTables names it.
+fn summary(table: &TableEntry, account: &str) -> Value {
+    let property = |property: &Property| {
+        json!({"Name": property.name, "ValidValues": property.values, "DefaultValue": property.default_in(account),
+               "Description": property.description})
+    };
+    let properties: Value = table.properties.iter().map(property).collect();
+    json!({"TableName": table.name, "Description": table.description, "TableProperties": properties})
+}
+
+/// As GetTable describes it.
+fn description(table: &TableEntry, configured: &Configuration) -> Value {
+    let columns = table.columns(configured).map(|(name, kind)| json!({"Name": name, "Type": kind, "Description": ""}));
+    json!({"TableName": table.name, "Description": table.description, "TableProperties": configured,
+           "Schema": columns.collect::<Value>()})
 }
 
 fn tags(list: &Value) -> Result<BTreeMap<String, String>, AwsError> {
