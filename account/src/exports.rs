@@ -10,7 +10,7 @@ use hawser::{
 };
 
 use crate::{
-    services::{Exported, Refusal, Services},
+    services::{Exported, NO_SPLIT, Refusal, Services},
     tables::{SPLIT, table_of, uuid},
 };
 
@@ -61,8 +61,7 @@ impl Services {
         self.dictionary.check(&self.account, &export.query, &export.tables).map_err(Refusal::invalid)?;
         let is_on = |properties: &BTreeMap<String, String>| properties.get(SPLIT).is_some_and(|value| value == "TRUE");
         if !self.split_cost_allocation && export.tables.values().any(is_on) {
-            let why = format!("{SPLIT} is not valid: the account has not opted in to split cost allocation data");
-            return Err(Refusal::invalid(why));
+            return Err(Refusal::invalid(NO_SPLIT));
         }
         Ok(())
     }
@@ -75,8 +74,9 @@ impl Services {
             return Err(Refusal::new(FaultKind::Exists, "ValidationException", message));
         }
         let table = table_of(&export.query).unwrap_or_default();
+        let quota = self.export_quota.unwrap_or_else(|| self.dictionary.quota(&table));
         let of_table = |known: &&Exported| table_of(&known.export.query).as_ref() == Some(&table);
-        if self.state.exports.values().filter(of_table).count() >= self.dictionary.quota(&table) {
+        if self.state.exports.values().filter(of_table).count() >= quota {
             let message = format!("The account has as many exports of {table} as it may have.");
             return Err(Refusal::new(FaultKind::LimitReached, "ServiceQuotaExceededException", message));
         }
@@ -86,6 +86,11 @@ impl Services {
     /// Adds an export whose bucket was verified; its ARN.
     pub fn create_export(&mut self, export: &DataExport, tags: &Tags, region: &str) -> Result<String, Refusal> {
         self.check_new_export(export)?;
+        Ok(self.insert_export(export, tags, region))
+    }
+
+    /// Adds an export without any check; its ARN.
+    pub fn insert_export(&mut self, export: &DataExport, tags: &Tags, region: &str) -> String {
         self.exports_made += 1;
         let id = uuid(&[&export.name, &self.exports_made.to_string()]);
         let (partition, account) = (Partition::of_region(region), &self.account);
@@ -94,7 +99,7 @@ impl Services {
         let status = ExportStatus { code: "HEALTHY".to_owned(), created_at, ..ExportStatus::default() };
         let export = DataExport { arn: arn.clone(), status, ..export.clone() };
         self.state.exports.insert(arn.clone(), Exported { export, tags: tags.clone(), execution: None });
-        Ok(arn)
+        arn
     }
 
     /// What `UpdateExport` looks at before the bucket.
@@ -150,4 +155,54 @@ impl Services {
 
 fn missing() -> Refusal {
     Refusal::new(FaultKind::Missing, "ResourceNotFoundException", "")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+mod tests {
+    use super::*;
+    use crate::file::{AccountFile, ExportFile};
+
+    fn check(file: AccountFile, change: impl FnOnce(&mut DataExport)) -> Result<(), String> {
+        let services = Services::new(file);
+        let wanted = ExportFile {
+            query: Some("SELECT bill_payer_account_id, line_item_resource_id FROM COST_AND_USAGE_REPORT".to_owned()),
+            ..ExportFile::hourly("hawser-1", "b")
+        };
+        let (mut export, _) = wanted.into_export(&services.dictionary);
+        change(&mut export);
+        services.check_export(&export).map_err(|refusal| refusal.message)
+    }
+
+    #[test]
+    fn definitions_are_checked_against_the_table() {
+        let wrong = |change: fn(&mut DataExport)| check(AccountFile::default(), change).unwrap_err();
+        assert_eq!(check(AccountFile::default(), |_| {}), Ok(()));
+        assert!(wrong(|export| export.tables.clear()).contains("line_item_resource_id"), "a column that its property brings");
+        assert!(wrong(|export| export.query = "SELECT a FROM COST_AND_USAGE_REPORT".to_owned()).contains("Column a"));
+        assert!(wrong(|export| export.query = "SELECT a FROM NO_TABLE".to_owned()).contains("NO_TABLE"));
+        assert!(wrong(|export| export.tables = [("FOCUS_1_2_AWS".to_owned(), BTreeMap::new())].into()).contains("FOCUS_1_2_AWS"));
+        let property = |export: &mut DataExport, name: &str, value: &str| {
+            let tables = export.tables.values_mut();
+            tables.for_each(|properties| drop(properties.insert(name.to_owned(), value.to_owned())));
+        };
+        assert!(
+            check(AccountFile::default(), |export| property(export, "TIME_GRANULARITY", "WEEKLY"))
+                .unwrap_err()
+                .contains("WEEKLY")
+        );
+        assert!(check(AccountFile::default(), |export| property(export, "TIME", "HOURLY")).unwrap_err().contains("TIME"));
+        assert!(wrong(|export| export.compression = "GZIP".to_owned()).contains("go together"));
+        assert!(wrong(|export| export.prefix = String::new()).contains("S3Prefix"));
+    }
+
+    #[test]
+    fn split_cost_allocation_wants_an_opt_in() {
+        let not_opted_in = AccountFile { split_cost_allocation: false, ..AccountFile::default() };
+        assert_eq!(
+            check(not_opted_in.clone(), |export| export.tables.values_mut().for_each(|table| drop(table.remove(SPLIT)))),
+            Ok(())
+        );
+        assert!(check(not_opted_in, |_| {}).unwrap_err().contains("Split cost allocation"));
+    }
 }

@@ -142,6 +142,8 @@ pub struct CaseFile {
     /// When it was opened.
     #[serde(default = "CaseFile::yesterday", with = "time::serde::rfc3339")]
     pub opened_at: OffsetDateTime,
+    #[serde(default)]
+    pub resolved: bool,
 }
 
 impl CaseFile {

@@ -6,10 +6,11 @@
 
 use time::{OffsetDateTime, macros::datetime};
 
+pub mod bucket_policy;
 pub mod buckets;
 pub mod exports;
 pub mod file;
-mod organizations;
+pub mod organizations;
 pub mod port;
 mod read_only;
 pub mod reports;

@@ -19,11 +19,7 @@ enum Membership {
 impl Services {
     fn membership(&self) -> Result<Membership, Refusal> {
         match &self.organization {
-            OrganizationFile::None => Err(Refusal::new(
-                FaultKind::Refused,
-                "AWSOrganizationsNotInUseException",
-                "Your account is not a member of an organization.",
-            )),
+            OrganizationFile::None => Err(not_in_use()),
             OrganizationFile::Denied => Err(denied()),
             OrganizationFile::Member { management_account, .. } if management_account.as_ref() == Some(&self.account) => {
                 Ok(Membership::Management)
@@ -57,19 +53,29 @@ impl Services {
         }
     }
 
-    /// Only a management account has a bill that can be transferred.
-    pub fn billing_transfers(&self, direction: Direction) -> Result<Vec<BillingTransfer>, Refusal> {
+    /// Refuses what only a management account may ask.
+    pub fn check_management(&self) -> Result<(), Refusal> {
         match self.membership()? {
             Membership::Member => Err(denied()),
-            Membership::Management => {
-                let transfers = match direction {
-                    Direction::Outbound => &self.transfers.outbound,
-                    Direction::Inbound => &self.transfers.inbound,
-                };
-                Ok(transfers.iter().map(transfer).collect())
-            }
+            Membership::Management => Ok(()),
         }
     }
+
+    /// Only a management account has a bill that can be transferred.
+    pub fn billing_transfers(&self, direction: Direction) -> Result<Vec<BillingTransfer>, Refusal> {
+        self.check_management()?;
+        let transfers = match direction {
+            Direction::Outbound => &self.transfers.outbound,
+            Direction::Inbound => &self.transfers.inbound,
+        };
+        Ok(transfers.iter().map(transfer).collect())
+    }
+}
+
+/// What an account hears that is in no organization.
+pub fn not_in_use() -> Refusal {
+    let text = "Your account is not a member of an organization.";
+    Refusal::new(FaultKind::Refused, "AWSOrganizationsNotInUseException", text)
 }
 
 fn transfer(file: &TransferFile) -> BillingTransfer {

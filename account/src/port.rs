@@ -14,6 +14,7 @@ use hawser::{
 use time::OffsetDateTime;
 
 use crate::{
+    bucket_policy,
     buckets::{Bucket, Object},
     exports::EXPORT_SERVICE,
     reports::REPORT_SERVICE,
@@ -269,8 +270,9 @@ impl<A: Access> Buckets for Port<A> {
     }
 
     async fn put_bucket_policy(&self, bucket: &BucketName, _owner: &AccountId, policy: &str) -> Result<(), Fault> {
-        let set = |bucket: &mut Bucket| {
-            bucket.policy = Some(policy.to_owned());
+        let set = |known: &mut Bucket| {
+            bucket_policy::malformed(policy, bucket.as_str()).map_or(Ok(()), Err)?;
+            known.policy = Some(policy.to_owned());
             Ok(())
         };
         self.bucket("s3:PutBucketPolicy", bucket, set).await

@@ -4,7 +4,7 @@
 
 use hawser::aws::{FaultKind, Report, Tags};
 
-use crate::services::{Refusal, Services};
+use crate::services::{NO_SPLIT, Refusal, Services};
 
 /// Who puts the data of reports into buckets.
 pub const REPORT_SERVICE: &str = "billingreports.amazonaws.com";
@@ -27,11 +27,14 @@ impl Services {
         if self.state.reports.contains_key(&report.name) {
             return Err(Refusal::new(FaultKind::Exists, "DuplicateReportNameException", ""));
         }
+        combination(report)?;
         if !self.split_cost_allocation && report.elements.iter().any(|element| element == SPLIT_ELEMENT) {
-            return Err(Refusal::invalid(format!("{SPLIT_ELEMENT} is not valid: the account has not opted in to it")));
+            return Err(Refusal::invalid(NO_SPLIT));
         }
-        if self.state.reports.len() >= self.report_limit {
-            return Err(Refusal::new(FaultKind::LimitReached, "ReportLimitReachedException", ""));
+        let limit = self.report_limit;
+        if self.state.reports.len() >= limit {
+            let text = format!("The account already has {limit} reports, which is the limit.");
+            return Err(Refusal::new(FaultKind::LimitReached, "ReportLimitReachedException", text));
         }
         Ok(())
     }
@@ -47,5 +50,58 @@ impl Services {
     pub fn delete_report(&mut self, name: &str) -> Result<(), Refusal> {
         self.state.reports.remove(name);
         Ok(())
+    }
+}
+
+/// The combinations that the billing console and API refuse.
+fn combination(report: &Report) -> Result<(), Refusal> {
+    let refuse = |why: &str| Err(Refusal::invalid(why));
+    let has = |artifact: &str| report.artifacts.iter().any(|other| other == artifact);
+    let (parquet, overwrites) = (report.format == "Parquet", report.versioning == "OVERWRITE_REPORT");
+    if parquet != (report.compression == "Parquet") {
+        return refuse("Parquet format and Parquet compression go together");
+    }
+    if has("ATHENA") && (report.artifacts.len() > 1 || !parquet || !overwrites) {
+        return refuse("ATHENA is for Parquet with OVERWRITE_REPORT and without other artifacts");
+    }
+    if !report.artifacts.is_empty() && !has("ATHENA") && (overwrites || parquet) {
+        return refuse("REDSHIFT and QUICKSIGHT are for textORcsv with CREATE_NEW_REPORT");
+    }
+    // The rule of the service since 2025: at least two characters, and no `/`, `|` or `.` at the end (F-17).
+    let prefix = &report.prefix;
+    if prefix.chars().count() < 2 || prefix.ends_with(['/', '|', '.']) {
+        return Err(Refusal::invalid(format!("S3Prefix `{prefix}` must satisfy regular expression pattern: ^.+[^/|.]$")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::ReportFile;
+
+    fn report() -> Report {
+        Report { artifacts: vec!["ATHENA".to_owned()], ..ReportFile::hourly("cost", "b").into_report().0 }
+    }
+
+    #[test]
+    fn what_hawser_creates_is_a_legal_combination() {
+        assert_eq!(combination(&report()), Ok(()));
+        let csv = Report { format: "textORcsv".to_owned(), compression: "GZIP".to_owned(), artifacts: Vec::new(), ..report() };
+        assert_eq!(combination(&csv), Ok(()));
+    }
+
+    #[test]
+    fn illegal_combinations_are_refused() {
+        let prefix = |prefix: &str| Report { prefix: prefix.to_owned(), ..report() };
+        for refused in [
+            Report { compression: "GZIP".to_owned(), ..report() },
+            Report { versioning: "CREATE_NEW_REPORT".to_owned(), ..report() },
+            Report { artifacts: vec!["ATHENA".to_owned(), "REDSHIFT".to_owned()], ..report() },
+            prefix("hawser/"),
+            prefix(""),
+        ] {
+            assert!(combination(&refused).is_err(), "{refused:?}");
+        }
     }
 }

@@ -12,6 +12,9 @@ use crate::{
     tables::Dictionary,
 };
 
+/// What an account hears that has not opted in to split cost allocation data.
+pub(crate) const NO_SPLIT: &str = "Split cost allocation data is not enabled for this account.";
+
 /// Why a service refuses a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -71,9 +74,11 @@ impl Exported {
 /// A case as the account has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenedCase {
+    pub id: String,
     /// What a person calls it by.
     pub display_id: String,
     pub opened_at: OffsetDateTime,
+    pub resolved: bool,
     pub case: NewCase,
     /// The run of the handler that opened it; none for what was there before.
     pub run: Option<u64>,
@@ -81,9 +86,15 @@ pub struct OpenedCase {
 
 impl From<CaseFile> for OpenedCase {
     fn from(file: CaseFile) -> Self {
-        let none = String::new;
-        let case = NewCase { service: none(), category: none(), severity: none(), subject: file.subject, body: none() };
-        Self { display_id: file.display_id, opened_at: file.opened_at, case, run: None }
+        let CaseFile { display_id, subject, opened_at, resolved } = file;
+        let case = NewCase {
+            service: "customer-account".to_owned(),
+            category: "other-account-issues".to_owned(),
+            severity: "low".to_owned(),
+            subject,
+            body: "Hello".to_owned(),
+        };
+        Self { id: format!("case-{ACCOUNT}-muen-2025-{display_id}"), display_id, opened_at, resolved, case, run: None }
     }
 }
 
@@ -104,6 +115,8 @@ pub struct Services {
     pub export_names_unique: bool,
     pub split_cost_allocation: bool,
     pub dictionary: Dictionary,
+    /// How many exports of one table the account may have, instead of the table's quota.
+    pub export_quota: Option<usize>,
     pub support: SupportPlan,
     /// Exports that were made so far; no two have the same ARN.
     pub exports_made: u64,
@@ -135,6 +148,7 @@ impl Services {
             export_names_unique: file.export_names_unique,
             split_cost_allocation: file.split_cost_allocation,
             dictionary,
+            export_quota: None,
             support: file.support.plan,
             exports_made: 0,
             policy_unseen: false,

@@ -77,7 +77,9 @@ impl Services {
         }
         let number = self.state.cases.len() + 1;
         let display_id = format!("17000000{number:02}");
-        self.state.cases.push(OpenedCase { display_id, opened_at: self.now, case: case.clone(), run });
-        Ok(format!("case-{}-muen-2026-{number:016x}", self.account))
+        let id = format!("case-{}-muen-2026-{number:016x}", self.account);
+        let opened = OpenedCase { id: id.clone(), display_id, opened_at: self.now, resolved: false, case: case.clone(), run };
+        self.state.cases.push(opened);
+        Ok(id)
     }
 }
