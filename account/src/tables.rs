@@ -164,12 +164,13 @@ impl Dictionary {
     /// Checks a query against its table.
     pub fn check(&self, account: &str, query: &str, configurations: &BTreeMap<String, Configuration>) -> Result<(), TableError> {
         let (columns, table) = parsed(query).ok_or("QueryStatement is not of the form SELECT columns FROM table.")?;
+        let known = self.table(&table)?;
         if let Some(other) = configurations.keys().find(|name| **name != table) {
             return Err(format!("TableConfigurations has table {other}, which QueryStatement does not select from."));
         }
-        let none = Configuration::new();
-        let has = self.columns(account, &table, configurations.get(&table).unwrap_or(&none))?;
-        let missing = columns.into_iter().find(|column| column != "*" && !has.contains(column));
+        let configured = known.configured(account, configurations.get(&table).unwrap_or(&Configuration::new()))?;
+        let has: BTreeSet<&str> = known.columns(&configured).map(|(name, _)| name).collect();
+        let missing = columns.into_iter().find(|column| column != "*" && !has.contains(column.as_str()));
         missing
             .map_or(Ok(()), |column| Err(format!("Column {column} does not exist in table {table} with these table properties.")))
     }

@@ -210,7 +210,7 @@ fn apply(
         ActorAction::AddStatement(name) => {
             if let Some(bucket) = state.buckets.get_mut(name) {
                 let sid = format!("Customer{}", third_party.acts);
-                bucket.policy = bucket.policy.as_deref().and_then(|policy| with_statement(policy, &sid));
+                bucket.policy = bucket.policy.as_deref().and_then(|policy| with_statement(policy, &sid, name));
                 third_party.statements.insert((name.clone(), sid));
             }
         }
@@ -238,9 +238,10 @@ fn new_bucket(name: &str) -> Bucket {
     Bucket::from(BucketFile { objects: Vec::new(), ..BucketFile::customers(name) })
 }
 
-fn with_statement(policy: &str, sid: &str) -> Option<String> {
+fn with_statement(policy: &str, sid: &str, bucket: &str) -> Option<String> {
     let mut policy: Value = serde_json::from_str(policy).ok()?;
-    let statement = json!({ "Sid": sid, "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "*" });
+    let objects = format!("arn:aws:s3:::{bucket}/*");
+    let statement = json!({ "Sid": sid, "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": objects });
     policy.get_mut("Statement")?.as_array_mut()?.push(statement);
     Some(policy.to_string())
 }

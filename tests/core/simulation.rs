@@ -547,10 +547,12 @@ async fn update_while(world: &World, stack: &mut Stack, milliseconds: u64, act: 
 /// HW-O3: somebody writes the policy between our look and our write: nobody's statements are lost.
 #[test]
 fn a_policy_that_changes_before_it_is_written_is_merged_with_again() {
+    let (_, bucket) = random::names("acme", Format::Parquet).unwrap();
+    let objects = format!("arn:aws:s3:::{bucket}/*");
     let policy = |sids: &[&str]| {
         let statement = |sid: &&str| {
             serde_json::json!({
-                "Sid": sid, "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "*",
+                "Sid": sid, "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": objects,
             })
         };
         let statements: Vec<_> = sids.iter().map(statement).collect();
@@ -567,7 +569,6 @@ fn a_policy_that_changes_before_it_is_written_is_merged_with_again() {
         world.account.change(|state| write(state, policy(&["Theirs"])));
         let status = update_while(&world, &mut stack, 50, |state| write(state, policy(&["Theirs", "Added"]))).await;
         assert_eq!(status, Status::Complete);
-        let (_, bucket) = random::names("acme", Format::Parquet).unwrap();
         let policy = world.account.state().buckets[&bucket].policy.clone().unwrap();
         for sid in ["Theirs", "Added", "HawserBillingWrite"] {
             assert!(policy.contains(sid), "`{sid}` is not in {policy}");
