@@ -224,7 +224,7 @@ async fn the_choice_among_exports_is_stable() {
 /// delivered stays, and nothing is left but that.
 #[tokio::test(start_paused = true)]
 async fn every_kind_becomes_every_other_and_goes() {
-    let kinds = ["None", "CostAndUsageReport", "CostAndUsageReport2", "Focus"];
+    let kinds = Kind::ALL.map(Kind::as_str);
     let all: Vec<(&str, &str)> = kinds.iter().flat_map(|kind| ["Parquet", "Csv"].map(|format| (*kind, format))).collect();
     for (from, to) in all.iter().flat_map(|from| all.iter().map(move |to| (*from, *to))) {
         let properties = |(kind, format): (&str, &str)| json!({ "Kind": kind, "Format": format, "Reuse": "Never" });
