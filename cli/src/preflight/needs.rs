@@ -9,7 +9,7 @@ use std::{
 };
 
 use hawser::names::StackId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::template::{Resolved, references};
@@ -35,107 +35,17 @@ pub struct Handlers {
 }
 
 /// The lists of AWS.
-pub static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
-    #[expect(clippy::expect_used, reason = "it is part of the program, and a test reads it")]
-    serde_json::from_str(include_str!("registry.json")).expect("registry.json is the file that launch_permissions.py writes")
-});
+pub static REGISTRY: LazyLock<Registry> = LazyLock::new(|| data(include_str!("registry.json")));
 
-/// Actions that a type needs only where one of its properties is given.
-pub const ONLY_WITH: &[(&str, &str, &[&str])] = &[
-    ("AWS::Events::Rule", "Tags", &["events:TagResource", "events:UntagResource"]),
-    ("AWS::Events::Rule", "RoleArn", &["iam:PassRole"]),
-    ("AWS::IAM::ManagedPolicy", "Groups", &["iam:AttachGroupPolicy", "iam:DetachGroupPolicy"]),
-    ("AWS::IAM::ManagedPolicy", "Roles", &["iam:AttachRolePolicy", "iam:DetachRolePolicy"]),
-    ("AWS::IAM::ManagedPolicy", "Users", &["iam:AttachUserPolicy", "iam:DetachUserPolicy"]),
-    ("AWS::IAM::Role", "ManagedPolicyArns", &["iam:AttachRolePolicy", "iam:DetachRolePolicy"]),
-    ("AWS::IAM::Role", "PermissionsBoundary", &["iam:DeleteRolePermissionsBoundary", "iam:PutRolePermissionsBoundary"]),
-    ("AWS::IAM::Role", "Policies", &["iam:DeleteRolePolicy", "iam:GetRolePolicy", "iam:PutRolePolicy"]),
-    ("AWS::IAM::Role", "Tags", &["iam:TagRole", "iam:UntagRole"]),
-    ("AWS::IAM::User", "Groups", &["iam:AddUserToGroup", "iam:RemoveUserFromGroup"]),
-    (
-        "AWS::IAM::User",
-        "LoginProfile",
-        &["iam:CreateLoginProfile", "iam:DeleteLoginProfile", "iam:GetLoginProfile", "iam:UpdateLoginProfile"],
-    ),
-    ("AWS::IAM::User", "ManagedPolicyArns", &["iam:AttachUserPolicy", "iam:DetachUserPolicy"]),
-    ("AWS::IAM::User", "PermissionsBoundary", &["iam:DeleteUserPermissionsBoundary", "iam:PutUserPermissionsBoundary"]),
-    ("AWS::IAM::User", "Policies", &["iam:DeleteUserPolicy", "iam:GetUserPolicy", "iam:PutUserPolicy"]),
-    ("AWS::IAM::User", "Tags", &["iam:ListUserTags", "iam:TagUser", "iam:UntagUser"]),
-    ("AWS::Lambda::Function", "CapacityProviderConfig", &["lambda:PassCapacityProvider"]),
-    (
-        "AWS::Lambda::Function",
-        "CodeSigningConfigArn",
-        &[
-            "lambda:DeleteFunctionCodeSigningConfig",
-            "lambda:GetCodeSigningConfig",
-            "lambda:GetFunctionCodeSigningConfig",
-            "lambda:PutFunctionCodeSigningConfig",
-        ],
-    ),
-    ("AWS::Lambda::Function", "FileSystemConfigs", &["elasticfilesystem:DescribeMountTargets", "s3files:ListMountTargets"]),
-    ("AWS::Lambda::Function", "FunctionScalingConfig", &["lambda:PutFunctionScalingConfig"]),
-    (
-        "AWS::Lambda::Function",
-        "KmsKeyArn",
-        &["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
-    ),
-    ("AWS::Lambda::Function", "Layers", &["lambda:GetLayerVersion"]),
-    ("AWS::Lambda::Function", "PublishToLatestPublished", &["lambda:PublishVersion"]),
-    ("AWS::Lambda::Function", "RecursiveLoop", &["lambda:GetFunctionRecursionConfig", "lambda:PutFunctionRecursionConfig"]),
-    (
-        "AWS::Lambda::Function",
-        "ReservedConcurrentExecutions",
-        &["lambda:DeleteFunctionConcurrency", "lambda:PutFunctionConcurrency"],
-    ),
-    (
-        "AWS::Lambda::Function",
-        "RuntimeManagementConfig",
-        &["lambda:AssociateRuntimeAlias", "lambda:GetRuntimeManagementConfig", "lambda:PutRuntimeManagementConfig"],
-    ),
-    // The code is in the vendor's bucket, whose name only the published template has: what is not known is said instead.
-    ("AWS::Lambda::Function", "S3Bucket", &["s3:GetObject"]),
-    ("AWS::Lambda::Function", "S3ObjectVersion", &["s3:GetObjectVersion"]),
-    ("AWS::Lambda::Function", "Tags", &["lambda:TagResource", "lambda:UntagResource"]),
-    (
-        "AWS::Lambda::Function",
-        "VpcConfig",
-        &["ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"],
-    ),
-    ("AWS::Logs::LogGroup", "BearerTokenAuthenticationEnabled", &["logs:PutBearerTokenAuthentication"]),
-    (
-        "AWS::Logs::LogGroup",
-        "DataProtectionPolicy",
-        &[
-            "firehose:TagDeliveryStream",
-            "logs:CreateLogDelivery",
-            "logs:DeleteDataProtectionPolicy",
-            "logs:GetDataProtectionPolicy",
-            "logs:PutDataProtectionPolicy",
-            "s3:REST.PUT.OBJECT",
-        ],
-    ),
-    ("AWS::Logs::LogGroup", "DeletionProtectionEnabled", &["logs:PutLogGroupDeletionProtection"]),
-    (
-        "AWS::Logs::LogGroup",
-        "FieldIndexPolicies",
-        &["logs:DeleteIndexPolicy", "logs:DescribeIndexPolicies", "logs:PutIndexPolicy"],
-    ),
-    ("AWS::Logs::LogGroup", "KmsKeyId", &["logs:AssociateKmsKey", "logs:DisassociateKmsKey"]),
-    (
-        "AWS::Logs::LogGroup",
-        "ResourcePolicyDocument",
-        &["logs:DeleteResourcePolicy", "logs:DescribeResourcePolicies", "logs:PutResourcePolicy"],
-    ),
-    ("AWS::Logs::LogGroup", "RetentionInDays", &["logs:DeleteRetentionPolicy", "logs:PutRetentionPolicy"]),
-    ("AWS::Logs::LogGroup", "Tags", &["logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource"]),
-    ("AWS::SecretsManager::Secret", "GenerateSecretString", &["secretsmanager:GetRandomPassword"]),
-    (
-        "AWS::SecretsManager::Secret",
-        "ReplicaRegions",
-        &["secretsmanager:RemoveRegionsFromReplication", "secretsmanager:ReplicateSecretToRegions"],
-    ),
-    ("AWS::SecretsManager::Secret", "Tags", &["secretsmanager:TagResource", "secretsmanager:UntagResource"]),
-];
+/// Actions that a type needs only where one of its properties is given, at whatever depth: by type and property. The code of a
+/// function is in the vendor's bucket, whose name only the published template has: what is not known is said instead.
+pub static ONLY_WITH: LazyLock<BTreeMap<String, BTreeMap<String, Vec<String>>>> =
+    LazyLock::new(|| data(include_str!("only_with.json")));
+
+fn data<T: DeserializeOwned>(text: &str) -> T {
+    #[expect(clippy::expect_used, reason = "it is part of the program, and a test reads it")]
+    serde_json::from_str(text).expect("the file is of this form")
+}
 
 /// The stack itself, as a type.
 pub const STACK: &str = "AWS::CloudFormation::Stack";
@@ -226,8 +136,9 @@ pub fn needs(resolved: &Resolved, stack: &StackId) -> Vec<Need> {
 }
 
 fn is_needed(kind: &str, action: &str, properties: &Value) -> bool {
-    let mut rules = ONLY_WITH.iter().filter(|(of, _, actions)| *of == kind && actions.contains(&action)).peekable();
-    rules.peek().is_none() || rules.any(|(_, property, _)| has(properties, property))
+    let rules = ONLY_WITH.get(kind).into_iter().flatten();
+    let mut rules = rules.filter(|(_, actions)| actions.iter().any(|known| known == action)).peekable();
+    rules.peek().is_none() || rules.any(|(property, _)| has(properties, property))
 }
 
 /// Whether a property is given, at whatever depth: some stand within another.

@@ -216,11 +216,11 @@ fn the_registry_is_that_of_the_template() {
         .collect();
     let known: BTreeSet<&str> = REGISTRY.types.keys().map(String::as_str).collect();
     assert_eq!(known, of_template, "run dev/build/launch_permissions.py");
-    for (kind, property, actions) in ONLY_WITH {
-        let handlers = &REGISTRY.types[*kind];
+    for (kind, rules) in &*ONLY_WITH {
+        let handlers = &REGISTRY.types[kind];
         let all: BTreeSet<&String> = handlers.create.iter().chain(&handlers.update).chain(&handlers.delete).collect();
-        for action in *actions {
-            assert!(all.contains(&(*action).to_owned()), "{kind} {property}: `{action}` is none of its actions");
+        for (property, action) in rules.iter().flat_map(|(property, actions)| actions.iter().map(move |action| (property, action))) {
+            assert!(all.contains(action), "{kind} {property}: `{action}` is none of its actions");
         }
     }
     for (kind, handlers) in &REGISTRY.types {
