@@ -38,7 +38,6 @@ use crate::{
 
 pub mod access;
 mod caller;
-pub mod fake_iam;
 pub mod iam;
 mod plan;
 mod request;

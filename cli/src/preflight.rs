@@ -17,17 +17,17 @@ use needs::{Need, Phase};
 
 use crate::{
     connect::{
-        BILLING, Caller, CallerKind, NoStack,
+        BILLING, CallerKind, ConnectRequest, NoStack,
         iam::{Iam, Verdict},
     },
     error::{CommandCode, CommandError, Exit},
-    template::{ResolveContext, Resolved, Template},
+    template::{ResolveContext, Resolved},
 };
 use hawser::{
     aws::Fault,
     billing::{BillingRequest, Export, account_role::BillingPosition},
     decide,
-    names::{Region, StackId},
+    names::StackId,
     ports::{Ports, Progress},
     protocol::origin::{Origin, RequestType},
 };
@@ -37,20 +37,6 @@ const REPORTS_MAX: usize = 10;
 
 /// Actions in one question to the simulator: far below any limit of a request's size.
 const ACTIONS_MAX: usize = 100;
-
-/// What is to be launched, by whom and where.
-#[derive(Debug, Clone)]
-pub struct PreflightRequest {
-    pub template: Template,
-    /// Its parameters, as far as they are known.
-    pub parameters: BTreeMap<String, String>,
-    /// Who would launch.
-    pub caller: Caller,
-    pub region: Region,
-    pub stack_name: String,
-    /// How many managed policies AWS allows on a role of this account, where it was asked to allow more.
-    pub managed_policies_quota: Option<u64>,
-}
 
 /// What it comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -135,15 +121,16 @@ pub struct Report {
 ///
 /// # Errors
 /// [`CommandError`] for parameters that the template does not take.
-pub async fn check(inquiry: &PreflightRequest, ports: &Ports<'_>, iam: &dyn Iam) -> Result<Report, CommandError> {
+pub async fn check(inquiry: &ConnectRequest, stack_name: &str, ports: &Ports<'_>, iam: &dyn Iam) -> Result<Report, CommandError> {
     let caller = &inquiry.caller;
     let stack: StackId = format!(
         "arn:{}:cloudformation:{}:{}:stack/{}/00000000-0000-0000-0000-000000000000",
-        caller.partition, inquiry.region, caller.account, inquiry.stack_name
+        caller.partition, inquiry.region, caller.account, stack_name
     )
     .parse()
-    .map_err(|_| CommandError::new(CommandCode::StackName, format!("`{}` is not a valid stack name", inquiry.stack_name)))?;
-    let resolved = resolve(inquiry, &stack)?;
+    .map_err(|_| CommandError::new(CommandCode::StackName, format!("`{stack_name}` is not a valid stack name")))?;
+    let context = ResolveContext { partial: true, ..ResolveContext::of_stack(&stack, &inquiry.parameters) };
+    let resolved = inquiry.template.resolve(&context)?;
     let denials = Denials::default();
     let ports = Ports { stacks: &NoStack::Connecting, progress: &denials, ..*ports };
     let mut report = Report {
@@ -151,7 +138,7 @@ pub async fn check(inquiry: &PreflightRequest, ports: &Ports<'_>, iam: &dyn Iam)
         account_id: caller.account.as_str().to_owned(),
         partition: caller.partition.as_str(),
         region: inquiry.region.as_str().to_owned(),
-        stack_name: inquiry.stack_name.clone(),
+        stack_name: stack_name.to_owned(),
         caller: caller.arn.clone(),
         caller_kind: caller.kind(),
         organization: String::new(),
@@ -210,19 +197,6 @@ fn noted<T>(answer: Result<T, Fault>, ports: &Ports<'_>) -> Result<T, Fault> {
     })
 }
 
-fn resolve(inquiry: &PreflightRequest, stack: &StackId) -> Result<Resolved, CommandError> {
-    inquiry.template.resolve(&ResolveContext {
-        parameters: inquiry.parameters.clone(),
-        partial: true,
-        account_id: stack.account.as_str().to_owned(),
-        partition: stack.partition.as_str().to_owned(),
-        region: stack.region.as_str().to_owned(),
-        stack_name: inquiry.stack_name.clone(),
-        stack_id: stack.as_str().to_owned(),
-        ..ResolveContext::default()
-    })
-}
-
 impl Report {
     async fn check_billing(&mut self, resolved: &Resolved, stack: &StackId, ports: &Ports<'_>) {
         let home = stack.partition.billing_region().unwrap_or_else(|| stack.region.clone());
@@ -273,7 +247,7 @@ impl Report {
         }
     }
 
-    async fn check_permissions(&mut self, inquiry: &PreflightRequest, iam: &dyn Iam) {
+    async fn check_permissions(&mut self, inquiry: &ConnectRequest, iam: &dyn Iam) {
         let caller = &inquiry.caller;
         let principal = match caller.kind() {
             CallerKind::User => Ok(caller.arn.clone()),
@@ -326,7 +300,7 @@ impl Report {
         Ok(lacks)
     }
 
-    async fn check_quotas(&mut self, inquiry: &PreflightRequest, resolved: &Resolved, iam: &dyn Iam) {
+    async fn check_quotas(&mut self, inquiry: &ConnectRequest, resolved: &Resolved, iam: &dyn Iam) {
         let count = |kind: &str| resolved.resources().values().filter(|resource| resource["Type"] == kind).count() as u64;
         let on_a_role = most_policies_on_one_role(resolved);
         match iam.summary().await {

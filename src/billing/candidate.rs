@@ -1,7 +1,5 @@
 //! What the account has already, and whether it can serve: reports of the one service, exports of the other. Pure.
 
-use std::fmt;
-
 use crate::{
     aws::{DataExport, Report},
     billing::{
@@ -18,59 +16,6 @@ pub enum Candidate {
     /// A Cost and Usage Report.
     Report(Report),
     Export(DataExport),
-}
-
-/// Why it cannot serve.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mismatch {
-    /// Another kind of data than is asked for: which, with its article.
-    Kind(String),
-    /// Coarser than hourly.
-    Granularity(String),
-    /// Without resource ids.
-    NoResourceIds,
-    /// Not the asked format, or a compression that does not go with it.
-    Format(String),
-    /// For one billing view only, such as a Billing Conductor group.
-    BillingView,
-    /// Its query leaves rows out.
-    Filtered,
-    /// Its query cannot be read.
-    Query,
-    /// Its query leaves columns out that a vendor relies on.
-    Columns(String),
-    /// AWS could not deliver it the last time.
-    Delivery(String),
-    /// It delivers to a bucket of another account.
-    OtherAccount(String),
-    /// Its bucket is gone, another account's, or not visible to the handler.
-    Bucket(BucketCheck),
-    /// Its prefix cannot stand in a policy as it is.
-    Prefix,
-    /// Marked by another Hawser stack, which may delete it.
-    OtherStack,
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kind(kind) => write!(f, "it is {kind}"),
-            Self::Granularity(unit) => write!(f, "it is {}", unit.to_lowercase()),
-            Self::NoResourceIds => f.write_str("it has no resource ids"),
-            Self::Format(format) => write!(f, "its format is {format}"),
-            Self::BillingView => f.write_str("it covers one billing view only"),
-            Self::Filtered => f.write_str("its query filters out costs"),
-            Self::Query => f.write_str("its query is not a plain list of columns"),
-            Self::Columns(columns) => write!(f, "its query lacks {columns}"),
-            Self::Delivery(status) => write!(f, "its last delivery was {status}"),
-            Self::OtherAccount(owner) => write!(f, "it delivers to account {owner}"),
-            Self::Bucket(BucketCheck::Absent) => f.write_str("its bucket does not exist"),
-            Self::Bucket(BucketCheck::Unreadable(why)) => write!(f, "its bucket could not be read: {why}"),
-            Self::Bucket(BucketCheck::Usable) => f.write_str("its bucket is in another Region than it states"),
-            Self::Prefix => f.write_str("its prefix contains characters that a policy would interpret"),
-            Self::OtherStack => f.write_str("another stack created it and may delete it"),
-        }
-    }
 }
 
 /// How many missing columns are named; the first says enough.
@@ -162,7 +107,12 @@ impl Candidate {
 
     /// What makes it less than what was asked for, from its definition alone; the worst first. What the customer names
     /// may fall short of it.
-    pub fn mismatches(&self, export: &Export) -> Vec<Mismatch> {
+    pub fn mismatches(&self, export: &Export) -> Vec<String> {
+        let granularity = |unit: &str| format!("it is {}", unit.to_lowercase());
+        let no_resource_ids = || "it has no resource ids".to_owned();
+        // The whole bill of the account may be named as a view.
+        let one_view =
+            |view: &str| (!view.ends_with("billingview/primary")).then(|| "it covers one billing view only".to_owned());
         let mut all = Vec::new();
         if self.kind() != Some(export.kind) {
             let kind = match (self.kind(), self) {
@@ -172,69 +122,71 @@ impl Candidate {
                 }
                 (None, Self::Report(_)) => String::new(),
             };
-            return vec![Mismatch::Kind(kind)];
+            return vec![format!("it is {kind}")];
         }
         match self {
             Self::Report(report) => {
                 if report.time_unit != "HOURLY" {
-                    all.push(Mismatch::Granularity(report.time_unit.clone()));
+                    all.push(granularity(&report.time_unit));
                 }
                 if !report.elements.iter().any(|element| element == "RESOURCES") {
-                    all.push(Mismatch::NoResourceIds);
+                    all.push(no_resource_ids());
                 }
                 all.extend(self.other_format(export.format));
-                all.extend(report.billing_view.as_deref().filter(|view| !is_primary(view)).map(|_| Mismatch::BillingView));
+                all.extend(report.billing_view.as_deref().and_then(one_view));
             }
             Self::Export(known) => {
                 let properties = known.tables.values().next();
                 let property = |name: &str| properties.and_then(|properties| properties.get(name)).map(String::as_str);
                 // FOCUS 1.0 has no such property and is hourly.
                 if let Some(unit) = property("TIME_GRANULARITY").filter(|unit| *unit != "HOURLY") {
-                    all.push(Mismatch::Granularity(unit.to_owned()));
+                    all.push(granularity(unit));
                 }
                 if export.kind == Kind::CostAndUsageReport2 {
                     // Left out, the dictionary's defaults hold: hourly, and no resources.
-                    all.extend((property("INCLUDE_RESOURCES") != Some("TRUE")).then_some(Mismatch::NoResourceIds));
+                    all.extend((property("INCLUDE_RESOURCES") != Some("TRUE")).then(no_resource_ids));
                 }
                 all.extend(self.other_format(export.format));
-                all.extend(property("BILLING_VIEW_ARN").filter(|view| !is_primary(view)).map(|_| Mismatch::BillingView));
+                all.extend(property("BILLING_VIEW_ARN").and_then(one_view));
                 all.extend(query_mismatch(export.kind, &known.query));
             }
         }
         all
     }
 
-    fn other_format(&self, asked: Format) -> Option<Mismatch> {
+    fn other_format(&self, asked: Format) -> Option<String> {
         let (format, compression) = match self {
             Self::Report(report) => (&report.format, &report.compression),
             Self::Export(export) => (&export.format, &export.compression),
         };
-        (self.format() != Some(asked)).then(|| Mismatch::Format(format!("{format}/{compression}")))
+        (self.format() != Some(asked)).then(|| format!("its format is {format}/{compression}"))
     }
 
     /// What makes it of no use, whoever asks for it.
-    pub fn disqualification(&self, facts: &Facts) -> Option<Mismatch> {
+    pub fn disqualification(&self, facts: &Facts) -> Option<String> {
         let (bucket, _, prefix) = self.location();
         let owner = match self {
             Self::Report(_) => None,
             Self::Export(export) => export.bucket_owner.as_deref().filter(|owner| *owner != facts.account.as_str()),
         };
         if let Some(owner) = owner {
-            return Some(Mismatch::OtherAccount(owner.to_owned()));
+            return Some(format!("it delivers to account {owner}"));
         }
         if let Some(delivery_error) = self.delivery_error() {
-            return Some(Mismatch::Delivery(delivery_error));
+            return Some(format!("its last delivery was {delivery_error}"));
         }
         if facts.other_stacks.contains(self.key()) {
-            return Some(Mismatch::OtherStack);
+            return Some("another stack created it and may delete it".to_owned());
         }
         if !is_plain(prefix) || !is_plain(self.name()) {
-            return Some(Mismatch::Prefix);
+            // It stands in a policy as it is.
+            return Some("its prefix contains characters that a policy would interpret".to_owned());
         }
         match facts.candidate_buckets.get(bucket) {
             Some(BucketCheck::Usable) => None,
-            Some(seen) => Some(Mismatch::Bucket(seen.clone())),
-            None => Some(Mismatch::Bucket(BucketCheck::Unreadable("it was not checked".to_owned()))),
+            Some(BucketCheck::Absent) => Some("its bucket does not exist".to_owned()),
+            Some(BucketCheck::Unreadable(why)) => Some(format!("its bucket could not be read: {why}")),
+            None => Some("its bucket could not be read: it was not checked".to_owned()),
         }
     }
 
@@ -250,19 +202,14 @@ impl Candidate {
     }
 }
 
-/// The whole bill of the account, be it named as a view.
-fn is_primary(view: &str) -> bool {
-    view.ends_with("billingview/primary")
-}
-
-fn query_mismatch(kind: Kind, text: &str) -> Option<Mismatch> {
-    let Some(asked) = query::read(text) else { return Some(Mismatch::Query) };
+fn query_mismatch(kind: Kind, text: &str) -> Option<String> {
+    let Some(asked) = query::read(text) else { return Some("its query is not a plain list of columns".to_owned()) };
     if asked.filtered {
-        return Some(Mismatch::Filtered);
+        return Some("its query filters out costs".to_owned());
     }
     let missing = query::missing_columns(kind, &asked.columns?);
     let named: Vec<String> = missing.iter().take(COLUMNS_NAMED).map(|column| format!("`{column}`")).collect();
     let more = missing.len().saturating_sub(COLUMNS_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    (!missing.is_empty()).then(|| Mismatch::Columns(format!("{}{more}", named.join(", "))))
+    (!missing.is_empty()).then(|| format!("its query lacks {}{more}", named.join(", ")))
 }

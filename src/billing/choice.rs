@@ -251,9 +251,9 @@ fn existing_export(named: &str, export: &Export, facts: &Facts) -> Result<Choice
         let cause = format!("this account has no report or export `{named}`; {}", shorten(&there, NAMES_QUOTED_BYTES_MAX));
         return Err(Failure::new(Code::BillingExportNotFound, cause));
     };
-    let short: Vec<String> = found.mismatches(export).iter().map(ToString::to_string).collect();
+    let short = found.mismatches(export);
     let unreadable = (found.format().is_none() || found.kind().is_none()).then(|| short.join(", "));
-    if let Some(why) = found.disqualification(facts).map(|disqualification| disqualification.to_string()).or(unreadable) {
+    if let Some(why) = found.disqualification(facts).or(unreadable) {
         let cause = format!("{} `{}` cannot be used: {why}", noun(&found), found.name());
         return Err(Failure::new(Code::BillingExportUnusable, cause));
     }

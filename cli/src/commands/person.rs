@@ -143,13 +143,7 @@ impl ConnectionArguments {
         let token = token.ok_or_else(|| CommandError::new(CommandCode::ConnectToken, "there is no launch token"))?;
         parameters.insert("LaunchToken".to_owned(), token);
         template.check(&parameters)?;
-        Ok(ConnectRequest {
-            template,
-            parameters,
-            caller: person.caller().clone(),
-            region: person.region().clone(),
-            managed_policies_quota: quota,
-        })
+        Ok(person.request(template, parameters, quota))
     }
 
     /// Asks whether to go on, unless that was answered with `--yes`.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use hawser_cli::{
     error::{CommandError, Exit},
-    preflight::{Outcome, PreflightRequest, check},
+    preflight::{Outcome, check},
     template::Template,
 };
 
@@ -40,15 +40,8 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> Result<ExitCode
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
     let person = arguments.person.find().await?;
-    let inquiry = PreflightRequest {
-        template,
-        parameters,
-        caller: person.caller().clone(),
-        region: person.region().clone(),
-        stack_name: arguments.stack_name,
-        managed_policies_quota: arguments.quota.managed_policies_quota,
-    };
-    let report = check(&inquiry, &person.ports(), &person).await?;
+    let inquiry = person.request(template, parameters, arguments.quota.managed_policies_quota);
+    let report = check(&inquiry, &arguments.stack_name, &person.ports(), &person).await?;
     match output {
         Output::Text => out!("{report}"),
         Output::Json => print_json(&serde_json::to_value(&report).unwrap_or_default()),

@@ -67,15 +67,8 @@ impl ConnectRequest {
     /// The template for this connection, without what is known of billing data only once it was decided. Names and ARNs of role
     /// and policies are derived, so they are known.
     pub(super) fn resolve(&self, stack: &StackId) -> Result<Resolved, CommandError> {
-        let resolved = self.template.resolve(&ResolveContext {
-            parameters: self.parameters.clone(),
-            account_id: stack.account.as_str().to_owned(),
-            partition: stack.partition.as_str().to_owned(),
-            region: self.region.as_str().to_owned(),
-            stack_name: STACK_NAME.to_owned(),
-            stack_id: stack.as_str().to_owned(),
-            ..ResolveContext::default()
-        })?;
+        let region = self.region.as_str().to_owned();
+        let resolved = self.template.resolve(&ResolveContext { region, ..ResolveContext::of_stack(stack, &self.parameters) })?;
         let mut known = ResolveContext::default();
         // Without the function, what refers to its role is not made either.
         for (logical_id, resource) in resolved.resources().iter().filter(|(logical_id, _)| *logical_id != FUNCTION_ROLE) {

@@ -30,8 +30,10 @@ use crate::{
     connect::{
         caller::Caller,
         iam::{Decision, Entities, Iam, Policy, Role, Verdict},
+        request::ConnectRequest,
     },
     error::{CommandCode, CommandError},
+    template::Template,
 };
 
 /// Where STS is asked who we are, unless the configuration says otherwise.
@@ -89,14 +91,15 @@ impl CallerSession {
         Ok(Self { iam: iam::Client::new(&of_iam), world: LivePorts::of(web, config), caller, region })
     }
 
-    /// Who it is.
-    pub fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
-    /// The configured Region.
-    pub fn region(&self) -> &Region {
-        &self.region
+    /// What this person asks for.
+    pub fn request(
+        &self,
+        template: Template,
+        parameters: BTreeMap<String, String>,
+        managed_policies_quota: Option<u64>,
+    ) -> ConnectRequest {
+        let (caller, region) = (self.caller.clone(), self.region.clone());
+        ConnectRequest { template, parameters, caller, region, managed_policies_quota }
     }
 
     /// The world as the handler sees it.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hawser::names::Partition;
+use hawser::names::{Partition, StackId};
 use serde_json::{Map, Value, json};
 
 use super::document::Template;
@@ -32,6 +32,21 @@ pub struct ResolveContext {
     pub attributes: BTreeMap<(String, String), String>,
     /// What `Ref` gives, by resource. What is not known stays a reference.
     pub references: BTreeMap<String, String>,
+}
+
+impl ResolveContext {
+    /// For a stack of the given parameters.
+    pub fn of_stack(stack: &StackId, parameters: &BTreeMap<String, String>) -> Self {
+        Self {
+            parameters: parameters.clone(),
+            account_id: stack.account.as_str().to_owned(),
+            partition: stack.partition.as_str().to_owned(),
+            region: stack.region.as_str().to_owned(),
+            stack_name: stack.name().to_owned(),
+            stack_id: stack.as_str().to_owned(),
+            ..Self::default()
+        }
+    }
 }
 
 /// A template for one setting.

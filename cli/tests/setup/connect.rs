@@ -5,17 +5,17 @@ use std::{collections::BTreeMap, sync::Mutex};
 use hawser::ports::{Ports, Progress};
 use hawser_account::{AccountFile, file::ReportFile};
 use hawser_cli::{
-    connect::{
-        Caller, ConnectRequest, ConnectionPlan, ConnectionResult, StacklessConnection, access, connection_id,
-        fake_iam::{FakeIam, IamState},
-        iam::Iam,
-    },
+    connect::{Caller, ConnectRequest, ConnectionPlan, ConnectionResult, StacklessConnection, access, connection_id, iam::Iam},
     error::{CommandError, Exit},
     template::Template,
 };
 use hawser_sim::{InjectedFault, World, script::VENDOR_CALL};
 
-use crate::{ACCOUNT, TOKEN, parameters, support};
+use crate::{
+    ACCOUNT, TOKEN,
+    fake_iam::{FakeIam, IamState},
+    parameters, support,
+};
 
 #[derive(Debug, Default)]
 struct Lines(Mutex<Vec<String>>);

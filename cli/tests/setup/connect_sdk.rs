@@ -10,6 +10,7 @@ use hawser_cli::{
         sdk::{CallerSession, web},
     },
     error::{CommandError, Exit},
+    template::Template,
 };
 use serde_json::json;
 
@@ -48,9 +49,10 @@ fn asked(canned: &Canned) -> BTreeMap<String, String> {
 #[tokio::test]
 async fn the_identity_is_the_one_that_aws_states() {
     let (person, canned) = person(&[]).await;
-    let caller = person.caller();
+    let request = person.request(Template::ours(), BTreeMap::new(), None);
+    let caller = &request.caller;
     assert_eq!((caller.kind(), caller.role_name()), (CallerKind::Role, Some("Admin")));
-    assert_eq!((caller.account.as_str(), person.region().as_str()), ("111122223333", "eu-west-1"));
+    assert_eq!((caller.account.as_str(), request.region.as_str()), ("111122223333", "eu-west-1"));
     assert!(canned.sent()[0].uri.starts_with("https://sts.eu-west-1.amazonaws.com"));
 
     let elsewhere = WHO.replace("arn:aws:", "arn:aws-cn:");

@@ -8,19 +8,18 @@ use hawser_account::{
 };
 use hawser_cli::{
     connect::{
-        Caller,
-        fake_iam::FakeIam,
+        Caller, ConnectRequest,
         iam::{Iam, Role, Verdict},
     },
     preflight::{
-        Outcome, PreflightRequest, Report, check,
+        Outcome, Report, check,
         needs::{ONLY_WITH, Phase, REGISTRY},
     },
     template::Template,
 };
 use hawser_sim::World;
 
-use crate::{ACCOUNT, parameters};
+use crate::{ACCOUNT, fake_iam::FakeIam, parameters};
 
 struct Scene {
     world: World,
@@ -41,20 +40,19 @@ impl Scene {
         Self { world: World::new(account), iam, caller }
     }
 
-    fn inquiry(&self, changes: &[(&str, &str)]) -> PreflightRequest {
-        PreflightRequest {
+    fn inquiry(&self, changes: &[(&str, &str)]) -> ConnectRequest {
+        ConnectRequest {
             template: Template::ours(),
             parameters: parameters(changes),
             caller: self.caller.clone(),
             region: "eu-west-1".parse().unwrap(),
-            stack_name: "hawser".to_owned(),
             managed_policies_quota: None,
         }
     }
 
     async fn check(&self, changes: &[(&str, &str)]) -> Report {
         let before = self.world.account.state();
-        let report = check(&self.inquiry(changes), &self.world.ports(), &self.iam).await.unwrap();
+        let report = check(&self.inquiry(changes), "hawser", &self.world.ports(), &self.iam).await.unwrap();
         assert_eq!(self.iam.writes(), Vec::<&str>::new(), "it only reads");
         assert_eq!(self.world.account.state(), before, "it only reads");
         report
@@ -150,8 +148,8 @@ async fn quotas_are_counted() {
     let packs: Vec<(&str, &str)> = packs.iter().map(|(name, mode)| (name.as_str(), *mode)).collect();
     let report = scene.check(&packs).await;
     assert!(report.failures[0].contains("11 more exceed AWS's quota of 10"), "{:?}", report.failures);
-    let more = PreflightRequest { managed_policies_quota: Some(20), ..scene.inquiry(&packs) };
-    assert_eq!(check(&more, &scene.world.ports(), &scene.iam).await.unwrap().outcome, Outcome::Ready);
+    let more = ConnectRequest { managed_policies_quota: Some(20), ..scene.inquiry(&packs) };
+    assert_eq!(check(&more, "hawser", &scene.world.ports(), &scene.iam).await.unwrap().outcome, Outcome::Ready);
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,7 +158,8 @@ async fn an_existing_role_must_exist() {
     let report = scene.check(&[("ExistingRoleName", "theirs")]).await;
     assert!(report.failures[0].contains("no role `theirs`"), "{:?}", report.failures);
     assert_eq!(scene.check(&[("ExistingRoleName", "Admin")]).await.outcome, Outcome::Ready);
-    let unknown = check(&scene.inquiry(&[("PackEc3", "ReadOnly")]), &scene.world.ports(), &scene.iam).await.err().unwrap();
+    let unknown =
+        check(&scene.inquiry(&[("PackEc3", "ReadOnly")]), "hawser", &scene.world.ports(), &scene.iam).await.err().unwrap();
     assert_eq!(unknown.code(), "PARAMETER_UNKNOWN");
 }
 
@@ -219,7 +218,9 @@ fn the_registry_is_that_of_the_template() {
     for (kind, rules) in &*ONLY_WITH {
         let handlers = &REGISTRY.types[kind];
         let all: BTreeSet<&String> = handlers.create.iter().chain(&handlers.update).chain(&handlers.delete).collect();
-        for (property, action) in rules.iter().flat_map(|(property, actions)| actions.iter().map(move |action| (property, action))) {
+        for (property, action) in
+            rules.iter().flat_map(|(property, actions)| actions.iter().map(move |action| (property, action)))
+        {
             assert!(all.contains(action), "{kind} {property}: `{action}` is none of its actions");
         }
     }

@@ -9,32 +9,32 @@ use async_trait::async_trait;
 use hawser::aws::{Fault, FaultKind, Tags};
 use serde_json::Value;
 
-use crate::connect::iam::{Decision, Entities, Iam, Policy, Role, Verdict};
+use hawser_cli::connect::iam::{Decision, Entities, Iam, Policy, Role, Verdict};
 
 /// Most versions of a policy.
 const VERSIONS_MAX: usize = 5;
 
 /// Everything in it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct IamState {
+pub(crate) struct IamState {
     /// Roles by name.
-    pub roles: BTreeMap<String, Role>,
+    pub(crate) roles: BTreeMap<String, Role>,
     /// Policies by ARN: each with its versions, of which the last is the default.
-    pub policies: BTreeMap<String, (Policy, Vec<(String, Value)>)>,
+    pub(crate) policies: BTreeMap<String, (Policy, Vec<(String, Value)>)>,
     /// What is attached: role and policy.
-    pub attached: BTreeSet<(String, String)>,
+    pub(crate) attached: BTreeSet<(String, String)>,
     /// Users and groups that have a policy: name and policy.
-    pub others: BTreeSet<(String, String)>,
+    pub(crate) others: BTreeSet<(String, String)>,
     /// Inline policies: role and name.
-    pub inline: BTreeSet<(String, String)>,
-    pub summary: BTreeMap<String, u64>,
+    pub(crate) inline: BTreeSet<(String, String)>,
+    pub(crate) summary: BTreeMap<String, u64>,
     /// What the simulator does not allow.
-    pub missing_permissions: BTreeMap<String, Verdict>,
+    pub(crate) missing_permissions: BTreeMap<String, Verdict>,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct FakeIam {
+pub(crate) struct FakeIam {
     state: Mutex<IamState>,
     /// Actions that are denied from now on.
     denied: Mutex<BTreeSet<&'static str>>,
@@ -49,12 +49,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl FakeIam {
     /// Everything, to look at and to change.
-    pub fn state(&self) -> MutexGuard<'_, IamState> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, IamState> {
         locked(&self.state)
     }
 
     /// Shows what was done a moment ago only after as many calls that depend on it.
-    pub fn lag(&self, calls: usize) {
+    pub(crate) fn lag(&self, calls: usize) {
         *locked(&self.lag) = calls;
     }
 
@@ -66,17 +66,17 @@ impl FakeIam {
     }
 
     /// Denies an action from now on.
-    pub fn deny(&self, action: &'static str) {
+    pub(crate) fn deny(&self, action: &'static str) {
         locked(&self.denied).insert(action);
     }
 
     /// Denies nothing any more.
-    pub fn allow_all(&self) {
+    pub(crate) fn allow_all(&self) {
         locked(&self.denied).clear();
     }
 
     /// The actions that were asked for so far, those that write only; and none from now on.
-    pub fn writes(&self) -> Vec<&'static str> {
+    pub(crate) fn writes(&self) -> Vec<&'static str> {
         let calls = std::mem::take(&mut *locked(&self.calls));
         let reads = ["iam:Get", "iam:List", "iam:Simulate"];
         calls.into_iter().filter(|action| !reads.iter().any(|read| action.starts_with(read))).collect()
