@@ -20,7 +20,7 @@ use crate::{
         lifecycle::{ResourceFate, is_generated_by_cloudformation, is_stack_rolling_back, stack_resource},
         origin::{Origin, RequestType},
         reply::Attributes,
-        retry::{Attempt, NOTICE},
+        retry::NOTICE,
     },
 };
 
@@ -288,24 +288,28 @@ async fn send_notice(
         let vendor = terms.notice_url.authority();
         Failure::new(Code::VendorUnreachable, format!("`{vendor}` did not accept the notice in time: {last}"))
     };
-    let notice = &notice;
-    let post = |limit: Duration| async move {
+    let mut tries = NOTICE.tries(ports.clock, Some(until));
+    let mut last = "there was no time left to try".to_owned();
+    loop {
+        let limit = tries.limit();
         if limit.is_zero() {
-            return Attempt::Failed(unreachable("there was no time left to try"));
+            return Err(unreachable(&last));
         }
-        match ports.vendor.post(terms.notice_url.as_url(), &notice.headers, &notice.body, limit).await {
+        let asked_for;
+        (last, asked_for) = match ports.vendor.post(terms.notice_url.as_url(), &notice.headers, &notice.body, limit).await {
             Ok(answer) => match interpret(kind, &answer) {
                 VendorAnswer::Accepted(receipt) => {
                     info!(notice = notice.id, kind = kind.as_str(), status = answer.status, "the vendor was notified");
                     ports.progress.done(&format!("notified `{}` (`{}`)", terms.notice_url.authority(), kind.as_str()));
-                    Attempt::Done(receipt)
+                    return Ok(Acknowledgement { notice_id: notice.id, receipt });
                 }
-                VendorAnswer::Refused(failure) => Attempt::Failed(failure),
-                VendorAnswer::TryAgain(why, after) => Attempt::Again(unreachable(&why), after),
+                VendorAnswer::Refused(failure) => return Err(failure),
+                VendorAnswer::TryAgain(why, after) => (why, after),
             },
-            Err(why) => Attempt::Again(unreachable(&why.to_string()), None),
+            Err(why) => (why.to_string(), None),
+        };
+        if !tries.again(&last, asked_for).await {
+            return Err(unreachable(&last));
         }
-    };
-    let receipt = NOTICE.run(ports.clock, Some(until), post).await?;
-    Ok(Acknowledgement { notice_id: notice.id.clone(), receipt })
+    }
 }

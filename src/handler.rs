@@ -28,7 +28,7 @@ use crate::{
         lifecycle::{is_resource_being_deleted, is_stack_rolling_back},
         origin::{Origin, RequestType},
         reply::{Attributes, Reply, placeholder_id, render},
-        retry::{Attempt, EVENTUAL_CONSISTENCY, RESPONSE_UPLOAD},
+        retry::{EVENTUAL_CONSISTENCY, RESPONSE_UPLOAD},
     },
     request::Request,
 };
@@ -228,17 +228,17 @@ async fn undo_if_resource_is_being_deleted(request: &Request, until: OffsetDateT
     if request.origin().request_type == RequestType::Delete {
         return;
     }
-    let attempt = |_| async {
-        let outcome = AssertUnwindSafe(undo(request, until, ports)).catch_unwind().await;
-        match outcome.unwrap_or_else(|_| Err(panicked())) {
-            Ok(()) => Attempt::Done(()),
-            // A denial was waited for already.
-            Err(failure) if failure.code == Code::AwsAccessDenied => Attempt::Failed(failure),
-            // Nobody comes after this run, so it tries again itself.
-            Err(failure) => Attempt::Again(failure, None),
+    let work = async {
+        let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, None);
+        loop {
+            let outcome = AssertUnwindSafe(undo(request, until, ports)).catch_unwind().await;
+            match outcome.unwrap_or_else(|_| Err(panicked())) {
+                // Nobody comes after this run, so it tries again itself; a denial was waited for already.
+                Err(failure) if failure.code != Code::AwsAccessDenied && tries.again(&failure, None).await => {}
+                outcome => return outcome,
+            }
         }
     };
-    let work = EVENTUAL_CONSISTENCY.run(ports.clock, None, attempt);
     let limit = Duration::try_from(until - ports.clock.now()).unwrap_or_default();
     if let Err(failure) = within(limit, work, ports).await {
         warn!(code = failure.code.as_str(), "could not determine whether the stack still waits, or what it left: {failure}");
@@ -277,17 +277,19 @@ fn panicked() -> Failure {
 
 /// Uploads the response until it is stored or time runs out. Takes the URL, so that there is no second response (HW-A2).
 async fn upload_response(url: ResponseUrl, body: &[u8], until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Unanswered> {
-    let url = &url;
-    let put = |limit| async move {
-        let last = match AssertUnwindSafe(ports.mailbox.put(url.expose(), body, limit)).catch_unwind().await {
-            Ok(Ok(status)) if (200..300).contains(&status) => return Attempt::Done(()),
+    let mut tries = RESPONSE_UPLOAD.tries(ports.clock, Some(until));
+    loop {
+        let put = ports.mailbox.put(url.expose(), body, tries.limit());
+        let last = match AssertUnwindSafe(put).catch_unwind().await {
+            Ok(Ok(status)) if (200..300).contains(&status) => return Ok(()),
             Ok(Ok(status)) => format!("status {status}"),
             Ok(Err(why)) => why.to_string(),
             Err(_) => "the upload panicked".to_owned(),
         };
-        Attempt::Again(Unanswered::Undelivered { host: url.host().to_owned(), last }, None)
-    };
-    RESPONSE_UPLOAD.run(ports.clock, Some(until), put).await
+        if !tries.again(&last, None).await {
+            return Err(Unanswered::Undelivered { host: url.host().to_owned(), last });
+        }
+    }
 }
 
 fn log(envelope: &Envelope, request: Option<&Request>, reply_content: &Reply, took: time::Duration) {

@@ -12,7 +12,7 @@ use crate::{
     ports::Ports,
     protocol::{
         origin::Origin,
-        retry::{Attempt, EVENTUAL_CONSISTENCY, retry_eventual},
+        retry::{EVENTUAL_CONSISTENCY, retry_eventual},
     },
 };
 
@@ -72,13 +72,13 @@ pub async fn stack_resource(origin: &Origin, ports: &Ports<'_>) -> Result<Option
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
 pub async fn resource_fate(origin: &Origin, physical_id: &str, ports: &Ports<'_>) -> Result<ResourceFate, Fault> {
-    let ask = |_| async {
-        match stack_resource(origin, ports).await.map(|resource| ResourceFate::of(resource.as_ref(), physical_id)) {
-            Ok(ResourceFate::Current) => Attempt::Again("the stack keeps the resource", None),
-            answer => Attempt::Done(answer),
+    let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, None);
+    loop {
+        match ResourceFate::of(stack_resource(origin, ports).await?.as_ref(), physical_id) {
+            ResourceFate::Current if tries.again(&"the stack keeps the resource", None).await => {}
+            fate => return Ok(fate),
         }
-    };
-    EVENTUAL_CONSISTENCY.run(ports.clock, None, ask).await.unwrap_or(Ok(ResourceFate::Current))
+    }
 }
 
 /// Whether an Update is about what the stack has now. A late repetition of an old one is not: what was a leftover then may

@@ -1,4 +1,4 @@
-//! Every retry: the policies, and the one loop that follows them.
+//! Every retry: the policies, and when another try follows.
 
 use std::{fmt::Display, time::Duration};
 
@@ -62,43 +62,41 @@ pub const RESPONSE_UPLOAD: Policy = Policy {
     try_limit: Duration::from_secs(5),
 };
 
-/// How one try ended.
-#[derive(Debug)]
-pub enum Attempt<T, E> {
-    Done(T),
-    /// Another try does not help.
-    Failed(E),
-    /// Another try may help, after the given wait if one was asked for.
-    Again(E, Option<Duration>),
+/// The tries of one thing. The loop is the caller's; whether there is another turn is told here.
+pub struct Tries<'a> {
+    policy: &'a Policy,
+    clock: &'a dyn Clock,
+    until: Option<OffsetDateTime>,
+    wait: Duration,
+    made: u32,
 }
 
 impl Policy {
-    /// Tries, and tries again. Each try is told how long it may take.
-    ///
-    /// # Errors
-    /// What another try does not help against, or how the last one ended.
-    pub async fn run<T, E, F, Fut>(&self, clock: &dyn Clock, until: Option<OffsetDateTime>, attempt: F) -> Result<T, E>
-    where
-        E: Display,
-        F: Fn(Duration) -> Fut,
-        Fut: Future<Output = Attempt<T, E>>,
-    {
-        let (mut wait, mut tries) = (self.first_wait, 1);
-        loop {
-            let left = until.map_or(Duration::MAX, |until| Duration::try_from(until - clock.now()).unwrap_or_default());
-            let (last, asked_for) = match attempt(self.try_limit.min(left)).await {
-                Attempt::Done(value) => return Ok(value),
-                Attempt::Failed(error) => return Err(error),
-                Attempt::Again(error, asked_for) => (error, asked_for),
-            };
-            let pause = asked_for.unwrap_or(wait).clamp(self.first_wait, self.longest_wait);
-            if self.tries == Some(tries) || until.is_some_and(|until| clock.now() + pause >= until) {
-                return Err(last);
-            }
-            info!(%last, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "trying again");
-            clock.sleep(pause).await;
-            (wait, tries) = ((wait * 2).min(self.longest_wait), tries + 1);
+    /// Begins; with a deadline where there is one.
+    pub fn tries<'a>(&'a self, clock: &'a dyn Clock, until: Option<OffsetDateTime>) -> Tries<'a> {
+        Tries { policy: self, clock, until, wait: self.first_wait, made: 0 }
+    }
+}
+
+impl Tries<'_> {
+    /// How long the next try may take.
+    pub fn limit(&self) -> Duration {
+        let left = self.until.map_or(Duration::MAX, |until| Duration::try_from(until - self.clock.now()).unwrap_or_default());
+        self.policy.try_limit.min(left)
+    }
+
+    /// Waits, as long as was asked for or as the policy says; or says that the try which ended so was the last one.
+    pub async fn again(&mut self, last: &(dyn Display + Sync), asked_for: Option<Duration>) -> bool {
+        let Policy { first_wait, longest_wait, tries, .. } = *self.policy;
+        let pause = asked_for.unwrap_or(self.wait).clamp(first_wait, longest_wait);
+        self.made += 1;
+        if tries == Some(self.made) || self.until.is_some_and(|until| self.clock.now() + pause >= until) {
+            return false;
         }
+        info!(%last, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "trying again");
+        self.clock.sleep(pause).await;
+        self.wait = (self.wait * 2).min(longest_wait);
+        true
     }
 }
 
@@ -130,16 +128,11 @@ where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T, Fault>>,
 {
-    let attempt = |_| {
-        let answer = call();
-        let may_pass = &may_pass;
-        async move {
-            match answer.await {
-                Ok(value) => Attempt::Done(value),
-                Err(fault) if may_pass(fault.kind) => Attempt::Again(fault, None),
-                Err(fault) => Attempt::Failed(fault),
-            }
+    let mut tries = EVENTUAL_CONSISTENCY.tries(clock, None);
+    loop {
+        match call().await {
+            Err(fault) if may_pass(fault.kind) && tries.again(&fault, None).await => {}
+            answer => return answer,
         }
-    };
-    EVENTUAL_CONSISTENCY.run(clock, None, attempt).await
+    }
 }
