@@ -286,7 +286,7 @@ async fn upload_response(url: ResponseUrl, body: &[u8], until: OffsetDateTime, p
             Ok(Err(why)) => why.to_string(),
             Err(_) => "the upload panicked".to_owned(),
         };
-        if !tries.again(&last, None).await {
+        if !tries.again(&format!("`{}`: {last}", url.host()), None).await {
             return Err(Unanswered::Undelivered { host: url.host().to_owned(), last });
         }
     }

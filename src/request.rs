@@ -3,7 +3,7 @@
 //! The order is the point (HW-A1, F-3): the envelope is read from plain JSON before anything can fail, so a slip in the
 //! properties becomes a FAILED response and not a stack that hangs for an hour.
 
-use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
+use aws_lambda_events::cloudformation::{CreateRequest, DeleteRequest, UpdateRequest};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -36,23 +36,26 @@ impl Request {
     /// # Errors
     /// A [`Failure`] whose code says which part of the event is wrong.
     pub fn parse(event: &Value) -> Result<Self, Failure> {
-        // Properties are read below: on Delete they may be anything.
-        let wire = CloudFormationCustomResourceRequest::<Option<Value>, Option<Value>>::deserialize(event)
-            .map_err(|why| invalid(shorten(&one_line(&format!("the event is not a request: {why}")), QUOTED_BYTES_MAX)))?;
-        let (request_type, resource_type, stack, ids, properties, old) = match wire {
-            CloudFormationCustomResourceRequest::Create(it) => {
+        let (request_type, resource_type, stack, ids, properties, old) = match event.get("RequestType").and_then(Value::as_str) {
+            Some("Create") => {
+                let it: CreateRequest<Properties> = wire(event)?;
                 let ids = [it.request_id, it.logical_resource_id, String::new()];
                 (RequestType::Create, it.resource_type, it.stack_id, ids, it.resource_properties, None)
             }
-            CloudFormationCustomResourceRequest::Update(it) => {
+            Some("Update") => {
+                let it: UpdateRequest<Properties, Properties> = wire(event)?;
                 let ids = [it.request_id, it.logical_resource_id, it.physical_resource_id];
                 (RequestType::Update, it.resource_type, it.stack_id, ids, it.resource_properties, it.old_resource_properties)
             }
-            CloudFormationCustomResourceRequest::Delete(it) => {
+            Some("Delete") => {
+                let it: DeleteRequest<Properties> = wire(event)?;
                 let ids = [it.request_id, it.logical_resource_id, it.physical_resource_id];
                 (RequestType::Delete, it.resource_type, it.stack_id, ids, it.resource_properties, None)
             }
-            _ => return Err(invalid("the event is of a request type that is not known".to_owned())),
+            other => {
+                let other = shorten(other.unwrap_or_default(), QUOTED_BYTES_MAX);
+                return Err(invalid(format!("`{other}` is not a request type")));
+            }
         };
         let [request_id, logical_id, physical_id] = ids;
         let origin = Origin {
@@ -118,6 +121,14 @@ impl Request {
             Self::Billing(origin, _) | Self::Connection(origin, _) => origin,
         }
     }
+}
+
+/// Read further below: on Delete they may be anything.
+type Properties = Option<Value>;
+
+fn wire<'a, T: Deserialize<'a>>(event: &'a Value) -> Result<T, Failure> {
+    let why = |why: serde_json::Error| shorten(&one_line(&format!("the event is not a request: {why}")), QUOTED_BYTES_MAX);
+    T::deserialize(event).map_err(|error| invalid(why(error)))
 }
 
 /// The types take an empty text for one that was given.
