@@ -6,5 +6,6 @@ pub mod error;
 pub mod plan;
 pub mod preflight;
 pub mod profile;
+pub mod settings;
 pub mod setup;
 pub mod template;

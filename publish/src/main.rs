@@ -9,7 +9,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_types::{SdkConfig, region::Region as SdkRegion};
 use clap::{Args, Parser, Subcommand};
 use hawser::names::Region;
-use hawser_cli::profile::Profile;
+use hawser_cli::{settings::Settings, template::Template};
 use hawser_publish::{
     Manifest,
     package::{Built, PackageRequest, package},
@@ -51,20 +51,12 @@ struct Package {
     /// What the functions run on.
     #[arg(long, default_value = ARCHITECTURES[0], value_parser = ARCHITECTURES)]
     architecture: String,
-    /// A profile, by name or file, whose parameters become the template's defaults.
-    #[arg(long)]
-    profile: Option<String>,
-    /// Further defaults, such as `VendorName=Acme`. They count more than the profile's.
-    #[arg(long = "set", value_name = "PARAMETER=VALUE", value_parser = assignment)]
-    sets: Vec<(String, String)>,
+    // They become the template's defaults.
+    #[command(flatten)]
+    settings: Settings,
     /// Where to put it.
     #[arg(long, default_value = "dist")]
     dist: PathBuf,
-}
-
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("not `Parameter=Value`")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[tokio::main]
@@ -89,15 +81,7 @@ fn make(arguments: Package) -> anyhow::Result<()> {
         .map(|name| ((*name).to_owned(), folder.join(format!("hawser-{name}.zip"))))
         .filter(|(_, path)| path.is_file())
         .collect();
-    let mut defaults = match &arguments.profile {
-        Some(named) if named.ends_with(".toml") => {
-            let text = std::fs::read_to_string(named).with_context(|| format!("could not read `{named}`"))?;
-            Profile::read(&text)?.parameters
-        }
-        Some(named) => Profile::find(named)?.parameters,
-        None => BTreeMap::new(),
-    };
-    defaults.extend(arguments.sets);
+    let defaults = arguments.settings.parameters(&Template::ours())?;
     let request = PackageRequest {
         bucket_prefix: arguments.bucket_prefix,
         regions: arguments.regions,

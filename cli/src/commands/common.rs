@@ -1,17 +1,16 @@
-//! What commands have in common: settings, the two forms of output, how they stop.
+//! What commands have in common: groups of arguments and the two forms of output.
 
 use std::{
     collections::BTreeMap,
-    fmt::Display,
     fs,
     path::{Path, PathBuf},
 };
 
 use clap::{Args, ValueEnum};
 use hawser::names::{AccountId, Region};
+pub(crate) use hawser_cli::settings::{Settings, file_error, read_text};
 use hawser_cli::{
-    error::{CommandCode, CommandError},
-    profile::Profile,
+    error::CommandError,
     setup::{
         BillingLocation, SetupTarget, json,
         policies::{MANAGED_POLICIES_MAX, MANAGED_POLICIES_QUOTA_MAX},
@@ -45,41 +44,6 @@ pub(crate) enum Output {
     Text,
     /// For programs.
     Json,
-}
-
-/// Which parameters the stack, or what takes its place, is made with.
-#[derive(Debug, Args)]
-pub(crate) struct Settings {
-    /// A profile's name (`hawser profiles` lists them), or the path of a file that ends in `.toml`.
-    #[arg(long, value_name = "NAME|FILE.toml")]
-    pub(crate) profile: Option<String>,
-    /// A parameter of the template, such as `PackEc2=ReadOnly`. Can be given many times; it goes before the profile's.
-    #[arg(long = "set", value_name = "PARAMETER=VALUE", value_parser = assignment)]
-    pub(crate) set: Vec<(String, String)>,
-}
-
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write it as `Parameter=Value`")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-impl Settings {
-    pub(crate) fn profile(&self) -> Result<Option<Profile>, CommandError> {
-        let Some(name) = &self.profile else { return Ok(None) };
-        if name.ends_with(".toml") {
-            let profile = Profile::read(&read_text(Path::new(name))?);
-            return profile.map(Some).map_err(|error| error.with_line(format!("in `{name}`")));
-        }
-        Ok(Some(Profile::find(name)?))
-    }
-
-    /// The profile's parameters and those of `--set` over them, each checked against the template.
-    pub(crate) fn parameters(&self, template: &Template) -> Result<BTreeMap<String, String>, CommandError> {
-        let mut parameters = self.profile()?.map(|profile| profile.parameters).unwrap_or_default();
-        parameters.extend(self.set.iter().cloned());
-        template.check(&parameters)?;
-        Ok(parameters)
-    }
 }
 
 /// The account that policies are for.
@@ -161,21 +125,12 @@ impl SetupArguments {
     }
 }
 
-/// A file that could not be read or written, or is not what it should be.
-pub(crate) fn file_error(why: impl Display) -> CommandError {
-    CommandError::new(CommandCode::File, why)
-}
-
 /// One text: as it is for people, under a name for programs.
 pub(crate) fn print_text(name: &str, text: &str, output: Output) {
     match output {
         Output::Text => out!("{text}"),
         Output::Json => print_json(&serde_json::json!({ name: text })),
     }
-}
-
-pub(crate) fn read_text(path: &Path) -> Result<String, CommandError> {
-    fs::read_to_string(path).map_err(|why| file_error(format!("could not read `{}`: {why}", path.display())))
 }
 
 /// Writes files into a folder, which is made if it is not there, and returns their paths.
