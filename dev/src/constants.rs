@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use aws_credential_types::Credentials;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use crate::{account::Account, emulator::Emulator, stack::Parameters, strict_proxy::billing::BILLING_REGION, vendor::Launch};
+use crate::{account::Account, emulator::Emulator, stack::Parameters, strict_proxy::shared::BILLING_REGION, vendor::Launch};
 
 /// The customer's account, in which the stack is made.
 pub const CUSTOMER: &str = "111122223333";

@@ -1,14 +1,14 @@
 //! The strict front: an HTTP proxy that is the handler's `AWS_ENDPOINT_URL` and hands its calls on to the emulator.
 //!
 //! The emulator keeps the state and decides what IAM allows. The front checks every billing, organizations, support and bucket
-//! request against AWS's own service models, serves Data Exports and Support, closes the emulator's gaps by the run's
-//! [`Scenario`], takes the answers of custom resources as S3 and CloudFormation would, and keeps the record of calls that tests
+//! request against AWS's own service models, serves Data Exports, Organizations and Support by the rules of `hawser-account`,
+//! closes the emulator's gaps by the run's [`Scenario`], takes the answers of custom resources as S3 and CloudFormation would, and keeps the record of calls that tests
 //! assert on.
 //!
-//! Read [`scenario`] first, then this file, [`billing`] and `delivery`, `exports`, `support`, `organizations`,
+//! Read [`scenario`] first, then [`shared`], this file, [`billing`] and `delivery`, `exports`, `support`, `organizations`,
 //! `s3`, [`upload`], [`model`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -16,12 +16,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
+use hawser_account::bucket_policy;
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -36,20 +34,18 @@ mod paging;
 mod refusal;
 mod s3;
 pub mod scenario;
+pub mod shared;
 mod support;
 pub mod upload;
 mod wire;
 
-use crate::account::Account;
 use crate::faults::{self, Faults};
 use crate::serve::{Ending, Peer, serve};
-use calls::{Call, CallLog, lock};
-use exports::Store;
+use calls::{Call, CallLog, Upload, lock};
 use model::Model;
 use refusal::{refused, written};
 use scenario::Scenario;
-use support::SupportCases;
-use upload::Upload;
+use shared::{AwsCall, Shared, is_served_in};
 use wire::{Answer, AwsError, Request, Scope, respond_json};
 
 /// What the front needs to know before it serves.
@@ -75,34 +71,6 @@ pub struct StrictProxy {
     serving: tokio::task::JoinHandle<()>,
 }
 
-/// What every request shares.
-#[derive(Debug)]
-struct Shared {
-    emulator: String,
-    python: PathBuf,
-    response_key: String,
-    models: BTreeMap<&'static str, Model>,
-    scenario: Mutex<Scenario>,
-    faults: Faults,
-    log: CallLog,
-    uploads: Mutex<Vec<Upload>>,
-    secrets: Mutex<BTreeSet<String>>,
-    accounts: Mutex<BTreeMap<String, String>>,
-    exports: Store,
-    support_cases: SupportCases,
-    client: Client<HttpConnector, Full<Bytes>>,
-}
-
-/// A request of a validated service, understood.
-#[derive(Debug)]
-struct AwsCall {
-    service: String,
-    operation: String,
-    region: String,
-    account: String,
-    input: Value,
-}
-
 impl StrictProxy {
     /// Serves on a listener that is bound already, because the emulator has to know the front's address at its own start.
     pub fn serve(listener: TcpListener, settings: Settings) -> anyhow::Result<Self> {
@@ -124,8 +92,7 @@ impl StrictProxy {
             uploads: Mutex::default(),
             secrets: Mutex::default(),
             accounts: Mutex::default(),
-            exports: Store::default(),
-            support_cases: SupportCases::default(),
+            services: Mutex::default(),
             client: crate::account::http_client(),
         });
         let serving = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -149,22 +116,22 @@ impl StrictProxy {
 
     /// The Data Exports of an account, as only the front knows them: ARN, name, definition, tags.
     pub fn exports(&self, account: &str) -> Vec<Value> {
-        self.shared.exports.shown(account)
+        exports::shown(&self.shared, account)
     }
 
     /// Gives an account an export that it had before, without any check; its ARN.
     pub fn put_export(&self, account: &str, definition: Value) -> String {
-        self.shared.exports.put(account, definition)
+        exports::put(&self.shared, account, &definition)
     }
 
     /// The support cases that an account opened in this run.
     pub fn cases(&self, account: &str) -> Vec<Value> {
-        self.shared.support_cases.shown(account)
+        support::shown(&self.shared, account)
     }
 
     /// Forgets them, as AWS Support does after twelve months.
     pub fn forget_cases(&self, account: &str) {
-        self.shared.support_cases.forget(account);
+        self.shared.services(account, |services| services.state.cases.clear());
     }
 
     /// Changes the circumstances from the next request on.
@@ -224,14 +191,6 @@ async fn serve_one(shared: Arc<Shared>, peer: Peer, request: http::Request<Incom
 }
 
 impl Shared {
-    fn scenario(&self) -> Scenario {
-        lock(&self.scenario).clone()
-    }
-
-    fn root(&self, account: &str, region: &str) -> Account {
-        Account::root(&self.emulator, account, region)
-    }
-
     /// One AWS call, logged.
     async fn call(self: Arc<Self>, peer: Peer, request: Request) -> Result<Answer, Ending> {
         let started = self.log.now();
@@ -257,7 +216,7 @@ impl Shared {
             ended_ms: 0,
         };
         if aws_call.is_ok() {
-            if !billing::is_served_in(&call.service, &call.region) {
+            if !is_served_in(&call.service, &call.region) {
                 // As when the name of the endpoint does not exist.
                 self.log.push(Call { error: Some("EndpointDoesNotExist".to_owned()), ended_ms: millis(self.log.now()), ..call });
                 return Err(Ending::Close);
@@ -352,13 +311,13 @@ impl Shared {
         let value = serde_json::from_slice(&body).unwrap_or_default();
         // IAM has let the call through.
         let instead = match aws_call.service.as_str() {
-            "bcm-data-exports" => exports::answer(self, aws_call).await.map(|answer| Some(respond_json(&answer))),
-            "organizations" => organizations::after(self, aws_call),
-            "support" => support::answer(self, aws_call).map(|answer| Some(respond_json(&answer))),
+            "bcm-data-exports" => exports::answer(self, aws_call).await.map(Some),
+            "organizations" => organizations::answer(self, aws_call),
+            "support" => support::answer(self, aws_call).map(Some),
             _ => billing::after(self, aws_call, &value).await,
         };
         match instead {
-            Ok(Some(answer)) => answer,
+            Ok(Some(answer)) => respond_json(&answer),
             Ok(None) => Response::from_parts(parts, Full::new(body)),
             Err(error) => written(&aws_call.service, &error),
         }
@@ -366,7 +325,7 @@ impl Shared {
 
     /// S3's checks that the emulator leaves out.
     async fn check_bucket(&self, aws_call: &AwsCall) -> Result<(), AwsError> {
-        let bucket = aws_call.input["Bucket"].as_str().unwrap_or_default();
+        let bucket = aws_call.text("Bucket");
         if let Some(expected) = aws_call.input["ExpectedBucketOwner"].as_str() {
             let exists = self.owned_by(&aws_call.account, bucket).await;
             if exists.is_some() && self.owned_by(expected, bucket).await != Some(true) {
@@ -374,9 +333,9 @@ impl Shared {
             }
         }
         if aws_call.operation == "PutBucketPolicy"
-            && let Some(error) = s3::malformed_policy(aws_call.input["Policy"].as_str().unwrap_or_default(), bucket)
+            && let Some(refusal) = bucket_policy::malformed(aws_call.text("Policy"), bucket)
         {
-            return Err(error);
+            return Err(AwsError::new(400, refusal.code, refusal.message));
         }
         // Only in us-east-1 is making one's own bucket again a success; the emulator goes by the Region of the bucket.
         if aws_call.operation == "CreateBucket"
@@ -387,83 +346,6 @@ impl Shared {
             return Err(AwsError::new(409, "BucketAlreadyOwnedByYou", text));
         }
         Ok(())
-    }
-
-    /// Whether a bucket is `account`'s; nothing when there is no such bucket.
-    async fn owned_by(&self, account: &str, bucket: &str) -> Option<bool> {
-        let root = self.root(account, billing::BILLING_REGION);
-        match root.raw("s3", "HEAD", &format!("/{bucket}"), &[], "").await {
-            Ok((404, _)) | Err(_) => None,
-            Ok((403, _)) => Some(false),
-            Ok(_) => Some(true),
-        }
-    }
-
-    /// The request as it came, `Host` included, because the signature covers it.
-    async fn forward(&self, request: &Request) -> Answer {
-        let unreachable = |error: String| wire::respond(502, "text/plain", format!("the emulator did not answer: {error}"));
-        let mut onward =
-            http::Request::builder().method(request.method.clone()).uri(format!("{}{}", self.emulator, request.target()));
-        for (name, value) in &request.headers {
-            if name != http::header::CONNECTION && name != http::header::TRANSFER_ENCODING {
-                onward = onward.header(name, value);
-            }
-        }
-        // The front stands for AWS's endpoints, which speak TLS: a bucket policy that denies plain HTTP must not deny the run.
-        onward = onward.header("x-forwarded-proto", "https");
-        let onward = match onward.body(Full::new(request.body.clone())) {
-            Ok(onward) => onward,
-            Err(error) => return unreachable(error.to_string()),
-        };
-        match self.client.request(onward).await {
-            Ok(answer) => {
-                let (mut parts, body) = answer.into_parts();
-                parts.headers.remove(http::header::TRANSFER_ENCODING);
-                parts.headers.remove(http::header::CONNECTION);
-                match body.collect().await {
-                    Ok(body) => Response::from_parts(parts, Full::new(body.to_bytes())),
-                    Err(error) => unreachable(error.to_string()),
-                }
-            }
-            Err(error) => unreachable(error.to_string()),
-        }
-    }
-
-    /// Gives an answer of a custom resource to the emulator. An answer to a request that the emulator does not wait for (a
-    /// test's own event) ends here, as does a second answer to one that was answered.
-    async fn forward_response(&self, request_id: &str, answer: &Value) {
-        let uri = format!("{}/_ministack/cfn-response/{request_id}", self.emulator);
-        if let Ok(request) = http::Request::put(uri).body(Full::new(Bytes::from(answer.to_string()))) {
-            let _ = self.client.request(request).await;
-        }
-    }
-
-    /// The account of an access key, by `sts:GetAccessKeyInfo`.
-    async fn account_of(&self, access_key: &str) -> String {
-        let is_root = access_key.len() == 12 && access_key.bytes().all(|byte| byte.is_ascii_digit());
-        if access_key.is_empty() || is_root {
-            return access_key.to_owned();
-        }
-        if let Some(known) = lock(&self.accounts).get(access_key) {
-            return known.clone();
-        }
-        let sts = self.root("000000000000", billing::BILLING_REGION).sts();
-        let answer = sts.get_access_key_info().access_key_id(access_key).send().await;
-        let Some(account) = answer.ok().and_then(|answer| answer.account) else { return String::new() };
-        lock(&self.accounts).insert(access_key.to_owned(), account.clone());
-        account
-    }
-
-    fn remember_secrets(&self, request: &Request) {
-        let mut secrets = lock(&self.secrets);
-        let token = request.header("x-amz-security-token");
-        let signature = request.header("authorization").rsplit_once("Signature=").map_or("", |(_, signature)| signature);
-        let presigned = request.query.rsplit_once("X-Amz-Signature=").map_or("", |(_, signature)| signature);
-        for secret in [token, signature, presigned] {
-            if !secret.is_empty() {
-                secrets.insert(secret.to_owned());
-            }
-        }
     }
 }
 

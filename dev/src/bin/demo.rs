@@ -16,7 +16,7 @@ use hawser_dev::{
     emulator::Emulator,
     leaks,
     stack::{Event, Outcome, Parameters, Stack, handler_zip, package, template},
-    strict_proxy::{billing::BILLING_REGION, scenario::Scenario},
+    strict_proxy::{scenario::Scenario, shared::BILLING_REGION},
     vendor::{Console, Launch, Script, ScriptedVendor},
     watch,
 };

@@ -44,6 +44,27 @@ impl Call {
     }
 }
 
+/// An upload that came to a response URL.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// From the URL's key.
+    pub stack_id: String,
+    /// From the URL's key.
+    pub logical_id: String,
+    /// From the URL's key.
+    pub request_id: String,
+    /// What S3 answered to the upload.
+    pub status: u16,
+    /// What CloudFormation has to say against the document, when it was stored.
+    pub problem: Option<String>,
+    /// The document; null when it is no JSON or was not stored.
+    pub body: Value,
+    /// Whether CloudFormation goes by it: the first that was stored for its request.
+    pub accepted: bool,
+    /// The fault that met it.
+    pub fault: Option<FaultAnswer>,
+}
+
 /// All calls of a run, in the order in which they ended.
 #[derive(Debug)]
 pub struct CallLog {

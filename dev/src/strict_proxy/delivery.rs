@@ -7,8 +7,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use super::Shared;
-use super::billing::BILLING_REGION;
+use super::shared::{BILLING_REGION, Shared};
 
 /// The object that AWS writes at the root of the bucket to see whether it may.
 pub const TEST_OBJECT: &str = "aws-programmatic-access-test-object";

@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::shared::AwsCall;
 
 /// Fewer than any service gives, so that a run has more than one page of nearly everything. A service may answer with fewer
 /// than `MaxResults`.
@@ -23,6 +25,16 @@ pub(super) fn page(
     Ok((items.into_iter().skip(from).take(size).collect(), next))
 }
 
+/// The page of a list that a call asks for, as most services write it.
+pub(super) fn list(aws_call: &AwsCall, member: &str, items: Vec<Value>, size: usize) -> Result<Value, InvalidToken> {
+    let (some, next) = page(&aws_call.operation, items, aws_call.input["NextToken"].as_str(), size)?;
+    let mut answer = json!({member: some});
+    if let Some(next) = next {
+        answer["NextToken"] = json!(next);
+    }
+    Ok(answer)
+}
+
 /// Each service has its own words for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct InvalidToken;
@@ -35,8 +47,6 @@ fn offset(operation: &str, token: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-    use serde_json::json;
 
     use super::*;
 

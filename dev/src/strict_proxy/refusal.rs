@@ -1,5 +1,6 @@
 //! Errors as each service writes them: those of its own model, and those that no model names.
 
+use hawser_account::Refusal;
 use serde_json::{Value, json};
 
 use super::model::Model;
@@ -42,6 +43,13 @@ pub(super) fn refused(model: Option<&Model>, service: &str, operation: &str, ref
         }
     };
     AwsError::new(status, code, message)
+}
+
+/// What the rules of an account refuse, as the service says it.
+pub(super) fn written_out(model: Option<&Model>, refusal: &Refusal) -> AwsError {
+    let mut error = named(model, refusal.code);
+    error.message.clone_from(&refusal.message);
+    error
 }
 
 /// An error by its name: with the status and the members that the service's model gives it, where the model knows it.

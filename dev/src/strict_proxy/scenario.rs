@@ -7,8 +7,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
+use hawser_account::{
+    Services,
+    file::{CaseFile, OrganizationFile, SupportPlan, TransferFile, TransfersFile},
+    services::OpenedCase,
+    tables::{Dictionary, TableFile},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
 
 /// AWS documents ten reports for an account (the error text says five; the larger number is the published quota).
 const REPORT_LIMIT: usize = 10;
@@ -80,6 +87,68 @@ impl Scenario {
         let text = std::fs::read_to_string(&path).with_context(|| format!("could not read `{}`", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("could not parse `{}`", path.display()))
     }
+
+    /// Brings an account's services into these circumstances, now.
+    pub(super) fn apply(&self, services: &mut Services) {
+        services.now = OffsetDateTime::now_utc();
+        services.report_limit = self.report_limit;
+        services.export_quota = self.export_quota;
+        services.export_names_unique = !self.twin_exports;
+        services.split_cost_allocation = self.split_cost_allocation;
+        services.support = if self.support_plan { SupportPlan::Paid } else { SupportPlan::None };
+        services.dictionary = self.dictionary();
+        let account = services.account.clone();
+        let member = |payer: &String, feature_set: &String| OrganizationFile::Member {
+            id: organization_id(payer),
+            management_account: Some(payer.clone()),
+            feature_set: feature_set.clone(),
+        };
+        services.delegated = None;
+        services.transfers = TransfersFile::default();
+        services.organization = match self.organizations.get(&account) {
+            None | Some(Organization::None) => OrganizationFile::None,
+            Some(Organization::Denied) => OrganizationFile::Denied,
+            Some(Organization::Management { feature_set, billing_transfers }) => {
+                for transfer in billing_transfers {
+                    let transfers = match transfer.direction {
+                        Direction::Inbound => &mut services.transfers.inbound,
+                        Direction::Outbound => &mut services.transfers.outbound,
+                    };
+                    transfers.push(transfer.into());
+                }
+                member(&account, feature_set)
+            }
+            Some(Organization::Member { management_account_id, feature_set, delegated_services }) => {
+                services.delegated = (!delegated_services.is_empty()).then(|| delegated_services.clone());
+                member(management_account_id, feature_set)
+            }
+        };
+        let opened = services.state.cases.drain(..).filter(|case| case.run.is_some()).collect::<Vec<_>>();
+        let earlier = self.support_cases.iter().enumerate().map(|(number, case)| CaseFile {
+            display_id: (1_600_000_000 + number).to_string(),
+            subject: case.subject.clone(),
+            opened_at: services.now - time::Duration::days(case.days_ago),
+            resolved: case.resolved,
+        });
+        services.state.cases = earlier.map(OpenedCase::from).chain(opened).collect();
+    }
+
+    /// The tables of this run's AWS.
+    fn dictionary(&self) -> Dictionary {
+        let change = |name: &String| TableFile {
+            gone: self.tables_missing.contains(name),
+            with: self.columns_added.get(name).cloned().unwrap_or_default(),
+            without: self.columns_missing.clone(),
+            ..TableFile::default()
+        };
+        let names = Dictionary::default().tables().into_iter().map(|table| table.name);
+        Dictionary::new(names.map(|name| (name.clone(), change(&name))).collect())
+    }
+}
+
+/// The id of the organization that an account pays for; the same in every run.
+pub(super) fn organization_id(payer: &str) -> String {
+    format!("o-{}", &hex::encode(Sha256::digest(payer))[..10])
 }
 
 /// What `DescribeOrganization` answers in one account.
@@ -132,6 +201,18 @@ pub struct BillingTransfer {
     /// Seconds since 1970; absent while it is open.
     #[serde(default)]
     pub end: Option<i64>,
+}
+
+impl From<&BillingTransfer> for TransferFile {
+    fn from(transfer: &BillingTransfer) -> Self {
+        let time = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
+        Self {
+            status: transfer.status.clone(),
+            other: Some(transfer.other.clone()),
+            start: time(transfer.start),
+            end: transfer.end.and_then(time),
+        }
+    }
 }
 
 /// Which way a bill goes.

@@ -11,16 +11,16 @@ use aws_sigv4::http_request::{
     UriPathNormalizationMode, sign,
 };
 use aws_sigv4::{SigningOutput, sign::v4};
+use hawser_account::response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 use url::Url;
 
-use super::Shared;
-use super::calls::lock;
+use super::calls::{Upload, lock};
 use super::refusal::refused;
-use super::scenario::FaultAnswer;
+use super::shared::Shared;
 use super::wire::{Answer, AwsError, Request, decode, respond};
 use crate::faults;
 use crate::serve::{Ending, Peer};
@@ -31,38 +31,11 @@ const SERVICE: &str = "upload";
 /// How the bucket of CloudFormation's response URLs begins; the Region without dashes follows.
 pub(super) const BUCKET: &str = "/cloudformation-custom-resource-response-";
 
-/// CloudFormation's quota for a response.
-const RESPONSE_BYTES_MAX: usize = 4096;
-
-/// CloudFormation's quota for a physical resource id.
-const PHYSICAL_ID_BYTES_MAX: usize = 1024;
-
 /// Whose signature the URLs have, here and in the emulator's start script.
 const ACCESS_KEY: &str = "AKIACLOUDFORMATION00";
 
 /// What S3 leaves unescaped in a key.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// An upload that came to a response URL.
-#[derive(Clone, Debug)]
-pub struct Upload {
-    /// From the URL's key.
-    pub stack_id: String,
-    /// From the URL's key.
-    pub logical_id: String,
-    /// From the URL's key.
-    pub request_id: String,
-    /// What S3 answered to the upload.
-    pub status: u16,
-    /// What CloudFormation has to say against the document, when it was stored.
-    pub problem: Option<String>,
-    /// The document; null when it is no JSON or was not stored.
-    pub body: Value,
-    /// Whether CloudFormation goes by it: the first that was stored for its request.
-    pub accepted: bool,
-    /// The fault that met it.
-    pub fault: Option<FaultAnswer>,
-}
 
 /// Takes an upload, unless a fault meets it.
 pub(super) async fn receive(shared: Arc<Shared>, peer: Peer, request: Request) -> Result<Answer, Ending> {
@@ -105,7 +78,8 @@ async fn take(shared: &Shared, request: &Request, mut upload: Upload) -> Answer 
         lock(&shared.uploads).push(upload);
         return error.xml();
     }
-    let document = document(&upload, &request.body);
+    let asked = json!({"StackId": upload.stack_id, "LogicalResourceId": upload.logical_id, "RequestId": upload.request_id});
+    let document = response::accept(&asked, &request.body);
     upload.problem = document.as_ref().err().cloned();
     upload.body = serde_json::from_slice(&request.body).unwrap_or_default();
     let physical_id = upload.body["PhysicalResourceId"].as_str().unwrap_or_default().to_owned();
@@ -157,32 +131,6 @@ fn stored(key: &str, request: &Request, now: OffsetDateTime) -> Result<(), AwsEr
         return Err(AwsError::new(411, "MissingContentLength", "You must provide the Content-Length HTTP header."));
     }
     Ok(())
-}
-
-/// CloudFormation's side: what it reads, or what it says in the stack event instead.
-fn document(upload: &Upload, body: &[u8]) -> Result<Value, String> {
-    if body.len() > RESPONSE_BYTES_MAX {
-        return Err("Response object is too long.".into());
-    }
-    let Ok(answer @ Value::Object(_)) = serde_json::from_slice::<Value>(body) else {
-        return Err("Invalid response object: the response is not a JSON object".into());
-    };
-    let copied = [("StackId", &upload.stack_id), ("LogicalResourceId", &upload.logical_id), ("RequestId", &upload.request_id)];
-    for (name, expected) in copied {
-        if answer[name] != **expected {
-            return Err(format!("Invalid response object: `{name}` is not the request's"));
-        }
-    }
-    let physical_id = answer["PhysicalResourceId"].as_str().unwrap_or_default();
-    if physical_id.is_empty() || physical_id.len() > PHYSICAL_ID_BYTES_MAX {
-        return Err("Invalid PhysicalResourceId".into());
-    }
-    match answer["Status"].as_str() {
-        Some("SUCCESS") => Ok(answer),
-        Some("FAILED") if answer["Reason"].as_str().is_some_and(|reason| !reason.is_empty()) => Ok(answer),
-        Some("FAILED") => Err("Invalid response object: `FAILED` without a Reason".into()),
-        _ => Err("Invalid response object: Status is neither `SUCCESS` nor `FAILED`".into()),
-    }
 }
 
 /// A response URL as CloudFormation makes them, for events that a test sends itself.
@@ -266,24 +214,5 @@ mod tests {
         };
         assert_eq!(refused(chunked, NOW), "MissingContentLength");
         assert_eq!(refused(|_| {}, NOW + Duration::from_secs(7201)), "AccessDenied");
-    }
-
-    #[test]
-    fn cloudformation_refuses_what_it_refuses() {
-        let [stack_id, logical_id, request_id] = IDS.map(str::to_owned);
-        let upload = Upload { stack_id, logical_id, request_id, ..named(&put()) };
-        let good = json!({"Status": "SUCCESS", "PhysicalResourceId": "id", "StackId": IDS[0],
-                          "LogicalResourceId": IDS[1], "RequestId": IDS[2]});
-        let with = |name: &str, value: Value| {
-            let mut changed = good.clone();
-            changed[name] = value;
-            document(&upload, changed.to_string().as_bytes())
-        };
-        assert!(with("NoEcho", json!(false)).is_ok());
-        assert!(with("Data", json!({"x": "y".repeat(4096)})).unwrap_err().contains("too long"));
-        assert!(with("PhysicalResourceId", json!("")).unwrap_err().contains("PhysicalResourceId"));
-        assert!(with("RequestId", json!("another")).unwrap_err().contains("RequestId"));
-        assert!(with("Status", json!("FAILED")).unwrap_err().contains("Reason"));
-        assert!(document(&upload, b"nonsense").is_err());
     }
 }

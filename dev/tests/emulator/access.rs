@@ -6,7 +6,7 @@ use hawser_dev::{
     constants::{CUSTOMER, STACK_REGION, VENDOR, assume},
     leaks,
     stack::{Outcome, Stack},
-    strict_proxy::billing::BILLING_REGION,
+    strict_proxy::shared::BILLING_REGION,
     vendor::Script,
 };
 use regex::Regex;

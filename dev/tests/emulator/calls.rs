@@ -19,7 +19,7 @@ use hawser_dev::{
     account::Account,
     constants::{CUSTOMER, STACK_REGION},
     emulator::Emulator,
-    strict_proxy::billing::BILLING_REGION,
+    strict_proxy::shared::BILLING_REGION,
 };
 use regex::Regex;
 use serde::Deserialize;

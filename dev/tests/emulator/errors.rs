@@ -12,9 +12,9 @@ use hawser_dev::{
     constants::CUSTOMER,
     stack::Stack,
     strict_proxy::{
+        calls::Upload,
         model::Model,
         scenario::{Fault, FaultAnswer, Scenario},
-        upload::Upload,
     },
     venv::{botocore, repository},
     watch,

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use hawser_dev::{stack::Stack, strict_proxy::upload::Upload};
+use hawser_dev::{stack::Stack, strict_proxy::calls::Upload};
 use serde_json::{Value, json};
 
 use crate::world::Testbed;

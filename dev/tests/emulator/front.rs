@@ -6,9 +6,9 @@ use hawser_dev::{
     constants::{CUSTOMER, STRANGER},
     emulator::Emulator,
     strict_proxy::{
-        billing::BILLING_REGION,
         delivery::TEST_OBJECT,
         scenario::{Fault, FaultAnswer, Scenario},
+        shared::BILLING_REGION,
     },
 };
 use serde_json::{Value, json};

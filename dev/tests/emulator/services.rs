@@ -8,9 +8,9 @@ use hawser_dev::{
     account::Account,
     constants::{CUSTOMER, STRANGER},
     strict_proxy::{
-        billing::BILLING_REGION,
         delivery::TEST_OBJECT,
         scenario::{ExportStatus, Fault, FaultAnswer, Scenario},
+        shared::BILLING_REGION,
     },
 };
 use serde_json::{Value, json};
@@ -218,7 +218,7 @@ async fn exports_live_and_change() {
     }
     let list = pages(&customer, "ListExports", &json!({"MaxResults": 100}), "Exports").await;
     let states: Vec<(&Value, &Value)> = list.iter().map(|one| (&one["ExportName"], &one["ExportStatus"]["StatusCode"])).collect();
-    assert_eq!(json!(states), json!([["tagged", "HEALTHY"], ["sick", "UNHEALTHY"], ["third", "HEALTHY"]]));
+    assert_eq!(json!(states), json!([["sick", "UNHEALTHY"], ["tagged", "HEALTHY"], ["third", "HEALTHY"]]));
     let of = json!({"ResourceArn": arn});
     assert_eq!(pages(&customer, "ListTagsForResource", &of, "ResourceTags").await, tags);
     customer.exports("UntagResource", &json!({"ResourceArn": arn, "ResourceTagKeys": ["key-0", "key-1"]})).await;

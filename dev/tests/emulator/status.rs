@@ -99,7 +99,7 @@ impl Probe {
         let uploads = self.emulator.front().uploads().split_off(self.seen);
         self.seen += uploads.len();
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let line = |upload: &hawser_dev::strict_proxy::upload::Upload| {
+        let line = |upload: &hawser_dev::strict_proxy::calls::Upload| {
             let data = &upload.body["Data"];
             format!("{} {} {}", upload.logical_id, text(&data["Asked"]), text(&data["Told"]))
         };

@@ -12,9 +12,9 @@ use hawser_dev::{
     constants::{CUSTOMER, VENDOR, assume},
     stack::Stack,
     strict_proxy::{
-        billing::BILLING_REGION,
         calls::Call,
         scenario::{ReportStatus, Scenario},
+        shared::BILLING_REGION,
     },
     vendor::{Console, Script},
     venv, watch,

@@ -8,7 +8,7 @@ use hawser_dev::{
     emulator::Emulator,
     leaks,
     stack::{Outcome, Parameters, Stack, handler_zip, package, template},
-    strict_proxy::{billing::BILLING_REGION, calls::Call, scenario::Scenario},
+    strict_proxy::{calls::Call, scenario::Scenario, shared::BILLING_REGION},
     vendor::{Launch, Script, ScriptedVendor},
 };
 use serde_json::{Value, json};
