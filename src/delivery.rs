@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::{
     aws::FaultKind,
-    billing::{candidate::Candidate, first_data_grace_ends, policy},
+    billing::{candidate::Candidate, first_data_grace_ends, policy, policy::DeliveryAccess},
     connection::{
         self, Terms,
         status::{DeliveryProblem, DeliveryState, DeliveryStatus, FirstData},
@@ -125,12 +125,27 @@ pub enum ExportState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     pub export_state: ExportState,
-    /// Why AWS cannot deliver to a bucket of ours by now.
-    pub policy_problem: Option<String>,
+    /// What a bucket of ours lets AWS do by now.
+    pub delivery_access: DeliveryAccess,
+    pub bucket: String,
     /// What is in the bucket, or why it could not be seen.
     pub found: Result<Option<DeliveredData>, Failure>,
     /// `FirstDataDueBy`.
     pub due_by: String,
+}
+
+impl Observation {
+    fn policy_change(&self) -> String {
+        let effect = match self.delivery_access {
+            DeliveryAccess::Denied => "no longer lets AWS deliver",
+            DeliveryAccess::Allowed | DeliveryAccess::Uncertain => "may no longer let AWS deliver",
+        };
+        format!("the policy of bucket `{}` was changed and {effect}", self.bucket)
+    }
+
+    fn policy_risk(&self) -> DeliveryProblem {
+        DeliveryProblem::new(Code::BillingDeliveryAtRisk, self.policy_change())
+    }
 }
 
 async fn observe(origin: &Origin, delivery_check: &DeliveryCheck, ports: &Ports<'_>) -> Result<Observation, Failure> {
@@ -138,9 +153,9 @@ async fn observe(origin: &Origin, delivery_check: &DeliveryCheck, ports: &Ports<
     let bucket = BucketName::existing(delivery_check.export("BucketName"));
     let aws = ports.cloud.at(region.as_ref().unwrap_or(&origin.stack.region));
     let (prefix, name) = (delivery_check.export("Prefix"), delivery_check.export("Name"));
-    let (export_state, policy_problem, found) = tokio::join!(
+    let (export_state, delivery_access, found) = tokio::join!(
         export_state(origin, delivery_check, ports),
-        policy_problem(origin, delivery_check, &bucket, ports),
+        bucket_access(origin, delivery_check, &bucket, ports),
         layout::find(&*aws, &origin.stack.account, &bucket, prefix, name),
     );
     // What may pass is no status (HW-D4): the event is run again.
@@ -155,7 +170,8 @@ async fn observe(origin: &Origin, delivery_check: &DeliveryCheck, ports: &Ports<
     };
     Ok(Observation {
         export_state: export_state?,
-        policy_problem: policy_problem?,
+        delivery_access: delivery_access?,
+        bucket: bucket.as_str().to_owned(),
         found,
         due_by: delivery_check.export("FirstDataDueBy").to_owned(),
     })
@@ -171,7 +187,7 @@ async fn export_state(origin: &Origin, delivery_check: &DeliveryCheck, ports: &P
         delivery_error: candidate.delivery_error().or(delivery_error),
         has_delivered: candidate.has_delivered(),
     };
-    let answer = if arn.contains(":bcm-data-exports:") {
+    let answer = if is_data_export(arn) {
         let (export, execution) = tokio::join!(
             retry_eventual(ports, origin, || aws.get_export(arn)),
             retry_eventual(ports, origin, || aws.last_execution(arn))
@@ -200,27 +216,44 @@ async fn export_state(origin: &Origin, delivery_check: &DeliveryCheck, ports: &P
     }
 }
 
+fn is_data_export(arn: &str) -> bool {
+    arn.contains(":bcm-data-exports:")
+}
+
 /// Whether the policy of a bucket of ours still lets AWS in. A policy that somebody changed stops delivery at the next try, and
 /// silently (F-15): this is known before AWS says so.
-async fn policy_problem(
+async fn bucket_access(
     origin: &Origin,
     delivery_check: &DeliveryCheck,
     bucket: &BucketName,
     ports: &Ports<'_>,
-) -> Result<Option<String>, Failure> {
-    let Some(region) = origin.stack.partition.billing_region().filter(|_| delivery_check.export("Origin") == "created") else {
-        return Ok(None);
+) -> Result<DeliveryAccess, Failure> {
+    let partition = origin.stack.partition;
+    let Some(region) = partition.billing_region().filter(|_| delivery_check.export("Origin") == "created") else {
+        return Ok(DeliveryAccess::Allowed);
     };
     let (aws, owner) = (ports.cloud.at(&region), &origin.stack.account);
     match retry_eventual(ports, origin, || aws.bucket_policy(bucket, owner)).await {
+        Ok(text) if matches!(policy::merge(text.as_deref(), bucket, partition, owner, &region), Ok(None)) => {
+            Ok(DeliveryAccess::Allowed)
+        }
         Ok(text) => {
-            let merged = policy::merge(text.as_deref(), bucket, origin.stack.partition, owner, &region);
-            let as_it_was = matches!(merged, Ok(None));
-            Ok((!as_it_was).then(|| format!("the policy of bucket `{bucket}` was changed and may no longer let AWS deliver")))
+            let (name, arn) = (delivery_check.export("Name"), delivery_check.export("Arn"));
+            let report_arn = format!("arn:{partition}:cur:{region}:{owner}:definition/{name}");
+            let is_export = is_data_export(arn);
+            let delivery = policy::DeliveryCall {
+                bucket,
+                partition,
+                account: owner,
+                source_arn: if is_export { arn } else { &report_arn },
+                service: if is_export { policy::EXPORTS_SERVICE } else { policy::REPORTS_SERVICE },
+                prefix: delivery_check.export("Prefix"),
+            };
+            Ok(policy::delivery_access(text.as_deref(), &delivery))
         }
         Err(fault) if fault.is_outage() => Err(fault.into()),
         // The look into the bucket tells why.
-        Err(_) => Ok(None),
+        Err(_) => Ok(DeliveryAccess::Allowed),
     }
 }
 
@@ -235,6 +268,9 @@ pub fn judge(observation: &Observation, now: OffsetDateTime) -> DeliveryStatus {
     let latest = found.map(|found| found.latest.clone());
     let due_by = if found.is_some() { String::new() } else { observation.due_by.clone() };
     let (state, problem) = assess(observation, found, now);
+    // Told and not failed: data may go on to arrive (F-46).
+    let at_risk = || (observation.delivery_access == DeliveryAccess::Uncertain).then(|| observation.policy_risk());
+    let problem = problem.or_else(at_risk);
     DeliveryStatus { state, checked_at: rfc3339(now), due_by, first, latest, problem }
 }
 
@@ -249,8 +285,10 @@ fn assess(
             return failed(DeliveryProblem::new(Code::BillingExportGone, "the billing export no longer exists"));
         }
         ExportState::Present { delivery_error: Some(delivery_error), .. } => {
-            let why =
-                observation.policy_problem.as_ref().map_or_else(String::new, |policy_problem| format!("; {policy_problem}"));
+            let why = match observation.delivery_access {
+                DeliveryAccess::Allowed => String::new(),
+                DeliveryAccess::Uncertain | DeliveryAccess::Denied => format!("; {}", observation.policy_change()),
+            };
             return failed(DeliveryProblem::new(
                 Code::BillingDeliveryFailed,
                 format!("AWS could not deliver: {delivery_error}{why}"),
@@ -262,8 +300,8 @@ fn assess(
     if let Err(failure) = &observation.found {
         return failed(DeliveryProblem::of(failure));
     }
-    if let Some(policy_problem) = &observation.policy_problem {
-        return failed(DeliveryProblem::new(Code::BillingDeliveryFailed, policy_problem.clone()));
+    if observation.delivery_access == DeliveryAccess::Denied {
+        return failed(DeliveryProblem::new(Code::BillingDeliveryFailed, observation.policy_change()));
     }
     let Some(found) = found else {
         return match first_data_grace_ends(&observation.due_by) {

@@ -95,6 +95,10 @@ hawser_codes::codes! {
     /// AWS could not deliver billing data, or will not be able to. Reported by the delivery check.
     BillingDeliveryFailed = "BILLING_DELIVERY_FAILED", FixedBy::Customer,
         "Restore the bucket and its policy; if this stack created them, update the stack with a new value of BillingRepair.";
+    /// A bucket's policy was changed, and whether it still lets AWS deliver cannot be read from it. Reported by the delivery check,
+    /// which says beside it how delivery fares.
+    BillingDeliveryAtRisk = "BILLING_DELIVERY_AT_RISK", Customer,
+        "Check that the bucket's policy lets AWS deliver, or update the stack with a new value of BillingRepair to restore ours.";
     /// The billing export was removed. Reported by the delivery check.
     BillingExportGone = "BILLING_EXPORT_GONE", FixedBy::Customer,
         "Update the stack with a new value of BillingRepair to create another one.";

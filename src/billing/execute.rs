@@ -200,14 +200,15 @@ impl Run<'_> {
     }
 
     /// A policy is written whole, so a statement that somebody added since the plan was made would be lost (HW-O3).
-    async fn ensure_delivery_allowed(&self, bucket: &BucketName, policy: &str, from: &PolicyBefore) -> Result<(), StepError> {
+    async fn ensure_delivery_allowed(&self, bucket: &BucketName, wanted: &str, from: &PolicyBefore) -> Result<(), StepError> {
         if let PolicyBefore::Existing(seen) = from
-            && self.retry_eventual(|| self.aws.bucket_policy(bucket, self.owner)).await? != *seen
+            && let now = self.retry_eventual(|| self.aws.bucket_policy(bucket, self.owner)).await?
+            && !policy::same_policy(now.as_deref(), seen.as_deref())
         {
             let cause = format!("the policy of bucket `{bucket}` keeps changing");
             return Err(StepError::Raced(Failure::new(Code::BucketPolicyUnmergeable, cause)));
         }
-        Ok(self.retry_bucket_conflict(|| self.aws.put_bucket_policy(bucket, self.owner, policy)).await?)
+        Ok(self.retry_bucket_conflict(|| self.aws.put_bucket_policy(bucket, self.owner, wanted)).await?)
     }
 
     /// Tries again while the billing service does not see the bucket's policy, which takes seconds to be seen everywhere

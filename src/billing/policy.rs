@@ -5,11 +5,22 @@ use thiserror::Error;
 
 use crate::names::{AccountId, BucketName, Partition, Region};
 
+mod meaning;
+
+use meaning::Parsed;
+pub use meaning::{DeliveryAccess, DeliveryCall, delivery_access, same_policy};
+
 /// Largest bucket policy S3 takes (Amazon S3 User Guide, "Bucket policies").
 pub const POLICY_BYTES_MAX: usize = 20 * 1024;
 
 /// The services that deliver billing data: the legacy report's and Data Exports', so that a later kind needs no change.
-const DELIVERY_SERVICES: [&str; 2] = ["billingreports.amazonaws.com", "bcm-data-exports.amazonaws.com"];
+const DELIVERY_SERVICES: [&str; 2] = [REPORTS_SERVICE, EXPORTS_SERVICE];
+
+/// Delivers legacy reports.
+pub const REPORTS_SERVICE: &str = "billingreports.amazonaws.com";
+
+/// Delivers Data Exports.
+pub const EXPORTS_SERVICE: &str = "bcm-data-exports.amazonaws.com";
 
 /// Statement ids begin with this; a statement is ours by its id.
 const SID_CHECK: &str = "HawserBillingCheck";
@@ -65,7 +76,7 @@ fn statements(bucket: &BucketName, partition: Partition, account: &AccountId, bi
 
 /// The policy a bucket should have (HW-O3): every statement it has that is not ours, in its order, then ours.
 ///
-/// `None` if it already has exactly ours, so that nothing is written.
+/// `None` if it has ours already, in whatever form S3 gives them back (F-46), so that nothing is written.
 ///
 /// # Errors
 /// [`PolicyError`]; the customer's statements are never dropped to make room.
@@ -76,22 +87,13 @@ pub fn merge(
     account: &AccountId,
     billing_region: &Region,
 ) -> Result<Option<String>, PolicyError> {
-    let unreadable = |why: &str| PolicyError::Unreadable { bucket: bucket.as_str().to_owned(), why: why.to_owned() };
-    let mut policy: Map<String, Value> = match existing {
-        None => Map::from_iter([("Version".to_owned(), json!("2012-10-17"))]),
-        Some(text) => serde_json::from_str(text).map_err(|why| unreadable(&why.to_string()))?,
+    let Parsed { statements: existing, rest: mut policy } = match existing {
+        None => Parsed { statements: Vec::new(), rest: Map::from_iter([("Version".to_owned(), json!("2012-10-17"))]) },
+        Some(text) => meaning::parsed(text).map_err(|why| PolicyError::Unreadable { bucket: bucket.as_str().to_owned(), why })?,
     };
-    // IAM's grammar allows a single statement without its list.
-    let (theirs, present): (Vec<Value>, Vec<Value>) = match policy.remove("Statement") {
-        None => Vec::new(),
-        Some(Value::Array(statements)) => statements,
-        Some(statement @ Value::Object(_)) => vec![statement],
-        Some(_) => return Err(unreadable("its `Statement` is neither a list nor an object")),
-    }
-    .into_iter()
-    .partition(|statement| !is_ours(statement));
+    let (theirs, present): (Vec<Value>, Vec<Value>) = existing.into_iter().partition(|statement| !is_ours(statement));
     let wanted = statements(bucket, partition, account, billing_region);
-    if present == wanted {
+    if meaning::same_statements(&present, &wanted) {
         return Ok(None);
     }
     policy.insert("Statement".to_owned(), theirs.into_iter().chain(wanted).collect());
@@ -104,9 +106,7 @@ pub fn merge(
 
 /// Whether a policy holds any statement of ours: what was written to the bucket once.
 pub fn was_set_up(policy: Option<&str>) -> bool {
-    let policy: Option<Value> = policy.and_then(|text| serde_json::from_str(text).ok());
-    let statements = policy.as_ref().and_then(|policy| policy.get("Statement")).and_then(Value::as_array);
-    statements.is_some_and(|statements| statements.iter().any(is_ours))
+    policy.and_then(|text| meaning::parsed(text).ok()).is_some_and(|policy| policy.statements.iter().any(is_ours))
 }
 
 fn is_ours(statement: &Value) -> bool {

@@ -2,7 +2,10 @@
 //! and the failure says so (HW-O3, HW-L5; F-15).
 
 use hawser::{
-    billing::policy::{POLICY_BYTES_MAX, PolicyError, merge, was_set_up},
+    billing::policy::{
+        DeliveryAccess, DeliveryCall, EXPORTS_SERVICE, POLICY_BYTES_MAX, PolicyError, delivery_access, merge, same_policy,
+        was_set_up,
+    },
     decide::preview,
     names::{AccountId, BucketName, Partition, Region},
 };
@@ -124,7 +127,8 @@ proptest! {
         prop_assert_eq!(theirs(&after), theirs(&policy));
         prop_assert_eq!(after.get("Version"), policy.get("Version"), "the language's version is the customer's choice");
         prop_assert_eq!(after.get("Id"), policy.get("Id"));
-        let own: Vec<Value> = statements(&after).into_iter().filter(is_ours).collect();
+        let mut own: Vec<Value> = statements(&after).into_iter().filter(is_ours).collect();
+        own.sort_by_key(|statement| OURS.iter().position(|sid| statement["Sid"] == *sid));
         prop_assert_eq!(own, ours());
         prop_assert_eq!(merged(Some(&json!(after).to_string())), Ok(None), "merging twice is not merging once");
     }
@@ -260,4 +264,131 @@ async fn a_full_policy_fails_the_create_with_its_own_code_and_nothing_is_planned
     let refused = created(filled(empty, POLICY_BYTES_MAX + 1).into()).await.unwrap_err();
     assert!(refused.starts_with("BUCKET_POLICY_UNMERGEABLE: "), "{refused}");
     assert!(refused.contains("20481 bytes; S3 allows 20480. Shorten"), "{refused}");
+}
+
+/// A policy as S3 may give it back: every list in some order, a list of one as its element and the other way round. Which of
+/// these it is, the bits say.
+fn given_back(policy: &Value, bits: &mut impl FnMut() -> bool) -> Value {
+    match policy {
+        Value::Array(list) => {
+            let mut list: Vec<Value> = list.iter().map(|one| given_back(one, bits)).collect();
+            if bits() {
+                list.reverse();
+            }
+            if bits() && list.len() > 1 {
+                list.rotate_left(1);
+            }
+            let list: Vec<Value> = list.into_iter().flat_map(|one| one.as_array().cloned().unwrap_or(vec![one])).collect();
+            if bits() && list.len() == 1 && list[0].is_string() { list[0].clone() } else { list.into() }
+        }
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), given_back(value, bits))).collect::<Map<_, _>>().into(),
+        // Actions, resources and condition values; a version, an effect and an id are never a list.
+        Value::String(text) if (text.contains(':') || text == "false") && bits() => json!([text]),
+        other => other.clone(),
+    }
+}
+
+/// Each of the seed's bits in turn.
+fn bits(mut seed: u64) -> impl FnMut() -> bool {
+    move || {
+        seed = seed.rotate_right(1);
+        seed & 1 == 1
+    }
+}
+
+fn delivery(text: &str) -> DeliveryAccess {
+    let (bucket, account) = ("acme-111122223333-5a3786aa0a9f623d".parse().unwrap(), "111122223333".parse().unwrap());
+    let delivery = DeliveryCall {
+        bucket: &bucket,
+        partition: Partition::Aws,
+        account: &account,
+        source_arn: "arn:aws:bcm-data-exports:us-east-1:111122223333:export/acme-5a37-0e1f",
+        service: EXPORTS_SERVICE,
+        prefix: "hawser/5a37",
+    };
+    delivery_access(Some(text), &delivery)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// F-46: "For policies that have an allow effect ... the order of statements does not matter" (IAM User Guide); lists have none.
+    #[test]
+    fn our_policy_given_back_in_any_form_is_not_written_again(seed in any::<u64>(), mut theirs in prop::collection::vec(statement(), 0..3)) {
+        theirs.retain(|statement| !is_ours(statement));
+        let text = merged(Some(&json!({ "Version": "2012-10-17", "Statement": theirs }).to_string())).unwrap().unwrap();
+        let back = given_back(&serde_json::from_str(&text).unwrap(), &mut bits(seed)).to_string();
+        prop_assert_eq!(merged(Some(&back)), Ok(None), "{}", back);
+        prop_assert!(same_policy(Some(&text), Some(&back)), "{}", back);
+    }
+
+    /// A statement more or less, or another word in one, is another policy.
+    #[test]
+    fn a_policy_with_another_meaning_is_another_policy(policy in policy(), extra in statement()) {
+        let text = json!(policy).to_string();
+        let mut more = policy.clone();
+        let mut list = statements(&policy);
+        list.push(extra);
+        more.insert("Statement".to_owned(), list.into());
+        prop_assert!(!same_policy(Some(&text), Some(&json!(more).to_string())));
+        prop_assert!(same_policy(Some(&text), Some(&text)));
+        prop_assert!(!same_policy(Some(&text), None));
+    }
+}
+
+/// What each change of a policy does to AWS's deliveries; the first is AWS's own from its console (Data Exports User Guide, "Setting
+/// up an Amazon S3 bucket for data exports").
+#[test]
+fn a_changed_policy_is_judged_by_whether_it_lets_aws_deliver() {
+    use DeliveryAccess::{Allowed, Denied, Uncertain};
+    let arn = "arn:aws:s3:::acme-111122223333-5a3786aa0a9f623d";
+    let console = json!({
+        "Sid": "EnableAWSDataExportsToWriteToS3AndCheckPolicy", "Effect": "Allow",
+        "Principal": { "Service": ["billingreports.amazonaws.com", "bcm-data-exports.amazonaws.com"] },
+        "Action": ["s3:PutObject", "s3:GetBucketPolicy"], "Resource": [arn, format!("{arn}/*")],
+        "Condition": { "StringLike": {
+            "aws:SourceAccount": "111122223333",
+            "aws:SourceArn": ["arn:aws:cur:us-east-1:111122223333:definition/*", "arn:aws:bcm-data-exports:us-east-1:111122223333:export/*"],
+        } },
+    });
+    let with = |pointer: &str, value: Value| {
+        let mut changed = console.clone();
+        *changed.pointer_mut(pointer).unwrap() = value;
+        changed
+    };
+    let tls = json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [arn, format!("{arn}/*")],
+        "Condition": { "Bool": { "aws:SecureTransport": "false" } } });
+    let org = json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": format!("{arn}/*"),
+        "Condition": { "StringNotEqualsIfExists": { "aws:PrincipalOrgID": "o-a1b2c3d4e5" } } });
+    let deny = json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:Put*", "Resource": format!("{arn}/*") });
+    let equals_with_star =
+        json!({ "StringEquals": { "aws:SourceArn": "arn:aws:bcm-data-exports:us-east-1:111122223333:export/*" } });
+    for (what, list, expected) in [
+        ("AWS's own", json!([console]), Allowed),
+        ("a single statement", console.clone(), Allowed),
+        ("TLS only beside it", json!([tls, console]), Allowed),
+        ("a condition on the organization beside it", json!([console, org]), Allowed),
+        ("another letter case", json!([with("/Action", json!(["S3:PUTOBJECT", "s3:getbucketpolicy"]))]), Allowed),
+        ("every action", json!([with("/Action", json!("s3:*"))]), Allowed),
+        ("no condition", json!([with("/Condition", json!({}))]), Allowed),
+        ("everyone", json!([with("/Principal", json!("*"))]), Allowed),
+        ("below our prefix only", json!([with("/Resource", json!([arn, format!("{arn}/hawser/*")]))]), Allowed),
+        (
+            "a condition nobody knows",
+            json!([with("/Condition", json!({ "StringEquals": { "aws:SourceOrgID": "o-1" } }))]),
+            Uncertain,
+        ),
+        ("a policy variable", json!([with("/Resource", json!([arn, format!("{arn}/${{aws:username}}/*")]))]), Uncertain),
+        ("no look at the policy", json!([with("/Action", json!("s3:PutObject"))]), Uncertain),
+        ("nothing", json!([]), Denied),
+        ("another service", json!([with("/Principal", json!({ "Service": "logging.s3.amazonaws.com" }))]), Denied),
+        ("an account", json!([with("/Principal", json!({ "AWS": "arn:aws:iam::111122223333:root" }))]), Denied),
+        ("another account's exports", json!([with("/Condition/StringLike/aws:SourceAccount", json!("444455556666"))]), Denied),
+        ("a literal star (F-15)", json!([with("/Condition", equals_with_star)]), Denied),
+        ("another prefix", json!([with("/Resource", json!([arn, format!("{arn}/other/*")]))]), Denied),
+        ("a denial beside it", json!([console, deny]), Denied),
+    ] {
+        let text = json!({ "Version": "2012-10-17", "Statement": list }).to_string();
+        assert_eq!(delivery(&text), expected, "{what}: {text}");
+    }
 }

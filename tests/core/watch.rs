@@ -221,6 +221,56 @@ async fn a_month_of_delivery_checks_is_reported_correctly() {
     }
 }
 
+/// F-46: the policy comes back in another form, is replaced by AWS's own, or by one whose meaning is not known. Each is told for
+/// what it is, and no delivery is called failed that goes on.
+#[tokio::test(start_paused = true)]
+async fn a_policy_in_another_form_is_no_problem_and_an_unclear_one_a_risk() {
+    for kind in ["CostAndUsageReport", "CostAndUsageReport2", "Focus"] {
+        let mut watched = Watched::create(AccountFile::default(), json!({ "Kind": kind })).await;
+        watched.world.account.deliver();
+        let bucket = watched.bucket();
+        let policy_of = |watched: &Watched| -> Value {
+            serde_json::from_str(watched.world.account.state().buckets[&bucket].policy.as_deref().unwrap()).unwrap()
+        };
+        let put = |watched: &Watched, policy: &Value| {
+            let text = policy.to_string();
+            watched.world.account.change(|state| state.buckets.get_mut(&bucket).unwrap().policy = Some(text));
+        };
+        let mut given_back = policy_of(&watched);
+        for statement in given_back["Statement"].as_array_mut().unwrap() {
+            for list in ["/Principal/Service", "/Action", "/Resource", "/Condition/ArnLike/aws:SourceArn"] {
+                statement.pointer_mut(list).and_then(Value::as_array_mut).into_iter().for_each(|list| list.reverse());
+            }
+        }
+        given_back["Statement"].as_array_mut().unwrap().reverse();
+        put(&watched, &given_back);
+        let status = watched.check().await;
+        assert_eq!((&status["state"], &status["problem"]), (&json!("delivered"), &Value::Null), "{kind}: {status}");
+        watched.properties.insert("Repair".to_owned(), json!("2"));
+        watched.request("Update").await;
+        assert_eq!(policy_of(&watched), given_back, "{kind}: the same policy was written again");
+
+        let arn = format!("arn:aws:s3:::{bucket}");
+        let mut theirs = json!({ "Version": "2012-10-17", "Statement": {
+            "Sid": "EnableAWSDataExportsToWriteToS3AndCheckPolicy", "Effect": "Allow",
+            "Principal": { "Service": ["billingreports.amazonaws.com", "bcm-data-exports.amazonaws.com"] },
+            "Action": ["s3:PutObject", "s3:GetBucketPolicy"], "Resource": [arn, format!("{arn}/*")],
+            "Condition": { "StringLike": { "aws:SourceAccount": "111122223333" } },
+        } });
+        put(&watched, &theirs);
+        let status = watched.check().await;
+        assert_eq!((&status["state"], &status["problem"]), (&json!("delivered"), &Value::Null), "{kind}: {status}");
+
+        theirs["Statement"]["Condition"] = json!({ "StringEquals": { "aws:SourceOrgID": "o-a1b2c3d4e5" } });
+        put(&watched, &theirs);
+        let status = watched.check().await;
+        assert_eq!(status["state"], "delivered", "{kind}: {status}");
+        let (code, cause) = problem(&status);
+        assert_eq!(code, "BILLING_DELIVERY_AT_RISK", "{kind}");
+        assert!(cause.contains("may no longer let AWS deliver"), "{cause}");
+    }
+}
+
 /// HW-D1: late data, missing data, a removed export and a removed bucket each say what happened.
 #[tokio::test(start_paused = true)]
 async fn what_goes_wrong_has_a_code_a_cause_and_a_next_step() {
