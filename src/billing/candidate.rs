@@ -58,10 +58,7 @@ impl Candidate {
     pub fn kind(&self) -> Option<Kind> {
         match self {
             Self::Report(_) => Some(Kind::CostAndUsageReport),
-            Self::Export(export) => export.tables.keys().find_map(|table| kind_of(table)).or_else(|| {
-                let asked = query::read(&export.query)?;
-                kind_of(&asked.table)
-            }),
+            Self::Export(export) => query::table_of(export).and_then(|table| kind_of(&table)),
         }
     }
 
@@ -118,7 +115,7 @@ impl Candidate {
             let kind = match (self.kind(), self) {
                 (Some(kind), _) => format!("a {}", kind.title()),
                 (None, Self::Export(other)) => {
-                    format!("an export of {}", other.tables.keys().next().map_or("no known table", String::as_str))
+                    format!("an export of {}", query::table_of(other).as_deref().unwrap_or("no known table"))
                 }
                 (None, Self::Report(_)) => String::new(),
             };

@@ -108,7 +108,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     } else {
         Vec::new()
     };
-    let stays_on = own.first().and_then(|(export, _)| export.tables.iter().next());
+    let stays_on = own.first().map(|(export, _)| export);
     // A bucket of ours may have a key of the customer's by now.
     let own_bucket_made = matches!(owned.bucket, OwnBucket::Tagged { .. }).then_some(&bucket);
     let source = async {

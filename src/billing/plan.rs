@@ -120,7 +120,7 @@ impl fmt::Display for Step {
                 write!(f, "ensure report `{}` to `{}/{}`", report.name, report.bucket, report.prefix)
             }
             Self::EnsureExport { export, .. } => {
-                let table = export.tables.keys().next().map_or("", String::as_str);
+                let table = query::table_of(export).unwrap_or_default();
                 write!(f, "ensure export `{}` of {table} to `{}/{}`", export.name, export.bucket, export.prefix)
             }
             Self::EnsureExportCurrent(export) => write!(f, "ensure export `{}` has every column of its table", export.name),
@@ -280,8 +280,17 @@ fn wanted_export(
 /// Brings our own export up to its table, in place: the columns that AWS added since (HW-B9).
 fn update_to_current(facts: &Facts, ours: &Candidate) -> Option<Step> {
     let (Candidate::Export(ours), Some(Ok(source))) = (ours, &facts.source) else { return None };
-    let (query, tables) = source.definition().ok()?;
-    let wanted = DataExport { query, tables, ..ours.clone() };
+    let (query, asked) = source.definition().ok()?;
+    let mut wanted = ours.clone();
+    if !query::same_data(&query, &ours.query) {
+        wanted.query = query;
+    }
+    if !source.configured.is_met_by(&ours.tables) {
+        // What AWS added stays: an update takes the whole definition (F-47).
+        for (table, properties) in asked {
+            wanted.tables.entry(table).or_default().extend(properties);
+        }
+    }
     (wanted != *ours).then(|| Step::EnsureExportCurrent(Box::new(wanted)))
 }
 

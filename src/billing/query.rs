@@ -5,10 +5,10 @@
 //!
 //! Sources: Data Exports User Guide, "Data query" and "Data Exports table dictionary"; FOCUS specification 1.0, "Columns".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    aws::{SPLIT_PROPERTY, Table, TableConfigurations},
+    aws::{DataExport, SPLIT_PROPERTY, Table, TableConfigurations, TableProperty},
     billing::request::Kind,
     error::{Code, Failure},
 };
@@ -150,6 +150,18 @@ pub struct ConfiguredTable {
     pub table: String,
     /// Property to value.
     pub properties: BTreeMap<String, String>,
+    /// What holds for each of them where an export does not give it, if AWS says.
+    pub defaults: BTreeMap<String, String>,
+}
+
+impl ConfiguredTable {
+    /// Whether an export's table is configured like this, whatever else AWS tells of it: it gives back properties that nobody sent,
+    /// such as `BILLING_VIEW_ARN`, and no properties at all as null (F-47).
+    pub fn is_met_by(&self, tables: &TableConfigurations) -> bool {
+        let given =
+            |name| tables.get(&self.table).and_then(|properties| properties.get(name)).or_else(|| self.defaults.get(name));
+        self.properties.iter().all(|(name, value)| given(name) == Some(value))
+    }
 }
 
 /// A configured table and the columns that it has then.
@@ -166,7 +178,7 @@ impl TableSource {
     /// # Errors
     /// As [`statement`].
     pub fn definition(&self) -> Result<(String, TableConfigurations), Failure> {
-        let ConfiguredTable { table, properties } = &self.configured;
+        let ConfiguredTable { table, properties, .. } = &self.configured;
         Ok((statement(table, &self.columns)?, [(table.clone(), properties.clone())].into()))
     }
 }
@@ -176,16 +188,15 @@ impl TableSource {
 ///
 /// # Errors
 /// [`Code::BillingTableMissing`] if the account is offered no such table.
-pub fn configure(
-    kind: Kind,
-    tables: &[Table],
-    ours: Option<(&String, &BTreeMap<String, String>)>,
-) -> Result<ConfiguredTable, Failure> {
-    let fits = |table: &&Table| match ours {
-        Some((stay, _)) => table.name == *stay,
+pub fn configure(kind: Kind, tables: &[Table], ours: Option<&DataExport>) -> Result<ConfiguredTable, Failure> {
+    let stays_on = ours.and_then(table_of);
+    let fits = |table: &&Table| match &stays_on {
+        Some(stays_on) => table.name == *stays_on,
         None => kind_of(&table.name) == Some(kind),
     };
-    let unsplit = ours.is_some_and(|(_, properties)| properties.get(SPLIT_PROPERTY).is_some_and(|value| value == "FALSE"));
+    let unsplit = ours.is_some_and(|ours| {
+        ours.tables.values().any(|properties| properties.get(SPLIT_PROPERTY).is_some_and(|value| value == "FALSE"))
+    });
     let Some(table) = tables.iter().filter(fits).max_by_key(|table| focus_version(&table.name)) else {
         let cause = format!("AWS offers this account no table for a {}", kind.title());
         return Err(Failure::new(Code::BillingTableMissing, cause));
@@ -196,7 +207,18 @@ pub fn configure(
         let legal = property.valid_values.is_empty() || property.valid_values.iter().any(|legal| legal == value);
         legal.then(|| (name.to_owned(), value.to_owned()))
     };
-    Ok(ConfiguredTable { table: table.name.clone(), properties: WANTED.into_iter().filter_map(wanted).collect() })
+    let properties: BTreeMap<String, String> = WANTED.into_iter().filter_map(wanted).collect();
+    let default = |property: &TableProperty| {
+        let default = property.default.clone().filter(|_| properties.contains_key(&property.name))?;
+        Some((property.name.clone(), default))
+    };
+    let defaults = table.properties.iter().filter_map(default).collect();
+    Ok(ConfiguredTable { table: table.name.clone(), properties, defaults })
+}
+
+/// The table of an export; its query names it, where AWS gives no configuration back.
+pub fn table_of(export: &DataExport) -> Option<String> {
+    export.tables.keys().next().cloned().or_else(|| read(&export.query).map(|asked| asked.table))
 }
 
 /// The query for every column that the table has.
@@ -249,6 +271,17 @@ pub fn read(query: &str) -> Option<SelectQuery> {
     Some(SelectQuery { table: table.to_owned(), columns, filtered: after.first().is_some_and(|word| is(word, "WHERE")) })
 }
 
+/// Whether two queries ask for the same columns of the same table, in whatever order and letter case.
+pub fn same_data(one: &str, other: &str) -> bool {
+    let asked = |query: &str| {
+        let SelectQuery { table, columns, filtered } = read(query)?;
+        let columns = columns.map(|columns| columns.iter().map(|column| column.to_lowercase()).collect::<BTreeSet<_>>());
+        // What a filter says is not read.
+        (!filtered).then_some((table, columns))
+    };
+    one == other || asked(one).is_some_and(|one| asked(other) == Some(one))
+}
+
 /// The name a selected column is delivered under: itself, or a part of a map column given a name of its own.
 fn column(text: &str) -> Option<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -297,6 +330,50 @@ mod tests {
         Table { name: name.to_owned(), properties: properties.iter().map(property).collect() }
     }
 
+    #[test]
+    fn the_same_columns_in_another_order_are_the_same_data() {
+        let one = "SELECT a, b, c FROM COST_AND_USAGE_REPORT";
+        for (other, same) in [
+            (one, true),
+            ("select C, a,\n b from COST_AND_USAGE_REPORT", true),
+            ("SELECT a, b FROM COST_AND_USAGE_REPORT", false),
+            ("SELECT a, b, c, d FROM COST_AND_USAGE_REPORT", false),
+            ("SELECT a, b, c FROM FOCUS_1_2_AWS", false),
+            ("SELECT a, b, c FROM COST_AND_USAGE_REPORT WHERE a = 'b'", false),
+            ("SELECT * FROM COST_AND_USAGE_REPORT", false),
+            ("", false),
+        ] {
+            assert_eq!(same_data(one, other), same, "{other}");
+        }
+        let filtered = "SELECT a FROM COST_AND_USAGE_REPORT WHERE a = 'b'";
+        assert!(same_data(filtered, filtered));
+        assert!(!same_data(filtered, "SELECT a FROM COST_AND_USAGE_REPORT WHERE a = 'c'"));
+    }
+
+    /// F-47: AWS gives back more than was sent, and a table without properties as null.
+    #[test]
+    fn a_configuration_is_met_by_what_was_asked_for_and_by_whatever_aws_adds() {
+        let cur = Table {
+            name: CUR_TABLE.to_owned(),
+            properties: vec![
+                TableProperty { name: "TIME_GRANULARITY".to_owned(), valid_values: vec![], default: Some("HOURLY".to_owned()) },
+                TableProperty { name: "INCLUDE_RESOURCES".to_owned(), valid_values: vec![], default: Some("FALSE".to_owned()) },
+            ],
+        };
+        let configured = configure(Kind::CostAndUsageReport2, &[cur], None).unwrap();
+        let given = |properties: &[(&str, &str)]| {
+            let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            configured.is_met_by(&[(CUR_TABLE.to_owned(), properties)].into())
+        };
+        assert!(given(&[("TIME_GRANULARITY", "HOURLY"), ("INCLUDE_RESOURCES", "TRUE")]));
+        assert!(given(&[("INCLUDE_RESOURCES", "TRUE"), ("BILLING_VIEW_ARN", "arn:aws:billing::1:billingview/primary")]));
+        assert!(!given(&[("TIME_GRANULARITY", "DAILY"), ("INCLUDE_RESOURCES", "TRUE")]));
+        assert!(!given(&[("TIME_GRANULARITY", "HOURLY")]), "left out, resources are not included");
+        assert!(!configured.is_met_by(&TableConfigurations::new()));
+        let focus = configure(Kind::Focus, &[table("FOCUS_1_0_AWS", &[])], None).unwrap();
+        assert!(focus.is_met_by(&TableConfigurations::new()), "null is empty");
+    }
+
     /// HW-B9: the dictionary decides, not this file.
     #[test]
     fn only_what_the_dictionary_knows_is_configured() {
@@ -314,10 +391,10 @@ mod tests {
     fn the_newest_focus_is_taken_and_an_export_stays_on_its_table() {
         let tables =
             ["FOCUS_1_0_AWS", "FOCUS_1_10_AWS", "FOCUS_1_2_AWS", "FOCUS_2_0_AWS", CUR_TABLE].map(|name| table(name, &[]));
-        let none = BTreeMap::new();
         let chosen = |stay: Option<&str>| {
-            let stay = stay.map(str::to_owned);
-            configure(Kind::Focus, &tables, stay.as_ref().map(|stay| (stay, &none))).map(|configured| configured.table)
+            // Without a property to tell, AWS gives no configuration back.
+            let ours = stay.map(|table| DataExport { query: format!("SELECT a FROM {table}"), ..DataExport::default() });
+            configure(Kind::Focus, &tables, ours.as_ref()).map(|configured| configured.table)
         };
         assert_eq!(chosen(None), Ok("FOCUS_1_10_AWS".to_owned()));
         assert_eq!(chosen(Some("FOCUS_1_0_AWS")), Ok("FOCUS_1_0_AWS".to_owned()));

@@ -195,7 +195,8 @@ fn facts(
     }
     let ours_arn = if data { export_arn(id.report().as_str()) } else { String::new() };
     let others = if data { export_arn("theirs") } else { "theirs".to_owned() };
-    let configured = ConfiguredTable { table: table(export.kind).to_owned(), properties: BTreeMap::new() };
+    let configured =
+        ConfiguredTable { table: table(export.kind).to_owned(), properties: BTreeMap::new(), defaults: BTreeMap::new() };
     let columns = FOCUS_COLUMNS.map(str::to_owned).to_vec();
     let seen = if theirs == Theirs::BucketGone { BucketCheck::Absent } else { BucketCheck::Usable };
     Facts {

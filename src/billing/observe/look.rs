@@ -184,14 +184,14 @@ impl Observer<'_> {
         &self,
         kind: Kind,
         tables: &Result<Vec<Table>, Fault>,
-        stay: Option<(&String, &BTreeMap<String, String>)>,
+        ours: Option<&DataExport>,
     ) -> Result<Result<TableSource, Failure>, Failure> {
         let denied = |fault: Fault| if fault.is_denial() { Ok(Err(fault.into())) } else { Err(fault.into()) };
         let tables = match tables {
             Ok(tables) => tables,
             Err(fault) => return denied(fault.clone()),
         };
-        let configured = match query::configure(kind, tables, stay) {
+        let configured = match query::configure(kind, tables, ours) {
             Ok(configured) => configured,
             Err(failure) => return Ok(Err(failure)),
         };
