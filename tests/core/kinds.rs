@@ -682,3 +682,39 @@ async fn an_account_without_room_names_what_uses_it() {
     let mut legacy = Export::new(account, json!({ "Kind": "CostAndUsageReport" }));
     assert_eq!(legacy.create().await["Origin"], "created", "the two services count apart, as far as anyone knows");
 }
+
+/// F-47: `GetExport` tells more than was sent, or nothing of what is default.
+#[tokio::test(start_paused = true)]
+async fn an_update_that_changes_nothing_writes_nothing_whatever_aws_adds() {
+    for kind in ["CostAndUsageReport2", "Focus"] {
+        let mut export = Export::new(AccountFile::default(), json!({ "Kind": kind }));
+        export.create().await;
+        export.world.account.change(|state| {
+            for known in state.exports.values_mut() {
+                for properties in known.export.tables.values_mut() {
+                    let view = "arn:aws:billing::111122223333:billingview/primary".to_owned();
+                    properties.insert("BILLING_VIEW_ARN".to_owned(), view);
+                    if kind == "CostAndUsageReport2" {
+                        properties.insert("INCLUDE_MANUAL_DISCOUNT_COMPATIBILITY".to_owned(), "FALSE".to_owned());
+                    }
+                }
+            }
+        });
+        let (before, calls) = (export.state(), export.calls().len());
+        export.update(json!({ "Repair": "2" })).await;
+        assert_eq!(export.state(), before, "{kind}");
+        let calls = export.calls().split_off(calls);
+        assert!(!calls.iter().any(|call| call.contains("UpdateExport")), "{kind}: {calls:?}");
+
+        if kind == "Focus" {
+            continue;
+        }
+        // With a column more in its dictionary, AWS's own properties stay in the whole definition that an update sends.
+        export.world.account.change(|state| {
+            let known = state.exports.values_mut().next().unwrap();
+            known.export.query = "SELECT a FROM ".to_owned() + query::table_of(&known.export).unwrap().as_str();
+        });
+        export.update(json!({ "Repair": "3" })).await;
+        assert_eq!(export.state(), before, "{kind}");
+    }
+}
