@@ -128,6 +128,8 @@ pub struct Observation {
     /// What a bucket of ours lets AWS do by now.
     pub delivery_access: DeliveryAccess,
     pub bucket: String,
+    /// Where in the bucket of somebody's is to be looked, if only a place is known and no export.
+    pub place: Option<String>,
     /// What is in the bucket, or why it could not be seen.
     pub found: Result<Option<DeliveredData>, Failure>,
     /// `FirstDataDueBy`.
@@ -172,6 +174,7 @@ async fn observe(origin: &Origin, delivery_check: &DeliveryCheck, ports: &Ports<
         export_state: export_state?,
         delivery_access: delivery_access?,
         bucket: bucket.as_str().to_owned(),
+        place: name.is_empty().then(|| prefix.to_owned()),
         found,
         due_by: delivery_check.export("FirstDataDueBy").to_owned(),
     })
@@ -304,6 +307,9 @@ fn assess(
         return failed(DeliveryProblem::new(Code::BillingDeliveryFailed, observation.policy_change()));
     }
     let Some(found) = found else {
+        if let Some(place) = &observation.place {
+            return failed(DeliveryProblem::new(Code::BillingDataNotFound, nothing_at(&observation.bucket, place)));
+        }
         return match first_data_grace_ends(&observation.due_by) {
             Some(late) if now > late => {
                 let cause = format!("first data was due by {} and has not arrived", observation.due_by);
@@ -326,4 +332,9 @@ fn assess(
         return (DeliveryState::Stalled, Some(DeliveryProblem::new(Code::BillingDataLate, cause)));
     }
     (DeliveryState::Delivered, None)
+}
+
+fn nothing_at(bucket: &str, place: &str) -> String {
+    let below = if place.is_empty() { String::new() } else { format!(" below `{place}/`") };
+    format!("bucket `{bucket}` contains no manifest of a report or export{below}")
 }

@@ -108,6 +108,9 @@ hawser_codes::codes! {
     /// What a manifest names is not in the bucket, or the manifest cannot be read. Reported by the delivery check.
     BillingDataMissing = "BILLING_DATA_MISSING", FixedBy::Customer,
         "Check whether a lifecycle rule or a person deletes billing data from the bucket; the next delivery restores the current month.";
+    /// The bucket that the customer brought holds nothing at the given place that is billing data. Reported by the delivery check.
+    BillingDataNotFound = "BILLING_DATA_NOT_FOUND", Customer,
+        "Set ExistingPrefix to the S3 prefix of your report or export, or wait for its first delivery if it is new.";
     /// The function has no credentials to sign the proof of identity with.
     CredentialsMissing = "CREDENTIALS_MISSING", FixedBy::Hawser,
         "Run the handler with the credentials of its role, as Lambda does.";

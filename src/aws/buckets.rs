@@ -59,6 +59,10 @@ pub struct FolderListing {
 /// Objects and folders of one level, at most: ten pages. A month of the largest reports has some hundred files.
 pub const OBJECTS_LISTED_MAX: usize = 10_000;
 
+/// Largest object that is read, and so the largest answer of AWS: a report's manifest, which has two megabytes for ten thousand
+/// files and some more for many columns.
+pub const OBJECT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// An object as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {

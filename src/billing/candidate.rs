@@ -83,6 +83,14 @@ impl Candidate {
         }
     }
 
+    /// When it was made, RFC 3339, where AWS tells.
+    pub fn created_at(&self) -> Option<&str> {
+        match self {
+            Self::Report(_) => None,
+            Self::Export(export) => export.status.created_at.as_deref(),
+        }
+    }
+
     /// Whether data were ever delivered.
     pub fn has_delivered(&self) -> bool {
         match self {

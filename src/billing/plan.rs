@@ -180,7 +180,9 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
         }
         // No step: what the customer had is never changed (HW-B5).
         Selection::Reuse(candidate) => {
-            describe(&mut attributes, origin, facts, candidate, "reused", "");
+            // Of a report AWS does not tell when it was made.
+            let since = candidate.created_at().map_or_else(|| rfc3339(now), str::to_owned);
+            describe(&mut attributes, origin, facts, candidate, "reused", &since);
             None
         }
         Selection::Bucket { bucket, prefix } => {

@@ -5,7 +5,8 @@
 //!
 //! - `<YYYYMMDD-YYYYMMDD>/<name>-Manifest.json`, and a copy one level down for each assembly: the legacy report;
 //! - `<name>/<YYYYMMDD-YYYYMMDD>/…`: the same for Athena, as the guide shows it;
-//! - `metadata/BILLING_PERIOD=<YYYY-MM>/<name>-Manifest.json`, or one level down for each execution: Data Exports.
+//! - `metadata/BILLING_PERIOD=<YYYY-MM>/<name>-Manifest.json`, or one level down for each execution: Data Exports, which write
+//!   the period's key in capitals for CUR 2.0 and in small letters for FOCUS, so that no letter case is relied on (F-48).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,22 +15,22 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
-    aws::{Aws, Fault, FaultKind, FolderListing, Object},
+    aws::{Aws, Fault, FaultKind, FolderListing, OBJECT_BYTES_MAX, Object},
     connection::status::LatestData,
     names::{AccountId, BucketName, one_line, rfc3339, shorten},
 };
 
-/// How a manifest's name ends, with and without the report's own name before it.
-const MANIFEST: &str = "Manifest.json";
-
-/// Largest manifest that is read: the one of a report of ten thousand files has two megabytes.
-const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How a manifest's name ends, with and without the report's own name before it, in small letters.
+const MANIFEST: &str = "manifest.json";
 
 /// How many periods are opened from each end: one that has no manifest yet does not hide the one before.
 const PERIODS_OPENED: usize = 3;
 
 /// How many folders of one level are opened: the assemblies of a month, three a day.
 const FOLDERS_OPENED: usize = 100;
+
+/// How many levels below a prefix that was brought are searched: a prefix of AWS's may have several, and the name is one more.
+const LEVELS_SEARCHED: usize = 6;
 
 /// How many folders hold the files of one manifest.
 const DATA_FOLDERS_MAX: usize = 20;
@@ -57,6 +58,8 @@ pub struct Manifest {
     pub key: String,
     /// When it was written last.
     pub modified: OffsetDateTime,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// What is there.
@@ -87,7 +90,7 @@ pub async fn find(
     let periods = listing.periods(prefix, name).await?;
     let at_an_end = |index: usize| index < PERIODS_OPENED || index + PERIODS_OPENED >= periods.len();
     let manifests =
-        listing.manifests(periods.iter().enumerate().filter(|(index, _)| at_an_end(*index)).map(|(_, period)| period));
+        listing.manifests(name, periods.iter().enumerate().filter(|(index, _)| at_an_end(*index)).map(|(_, period)| period));
     let manifests = manifests.await?;
     // A closed month is delivered again while the next one begins: the newest data are those written last.
     let newest = manifests.iter().rev().take(PERIODS_OPENED).flatten();
@@ -95,10 +98,15 @@ pub async fn find(
         return Ok(None);
     };
     let first = manifests.into_iter().take(PERIODS_OPENED).flatten().next().unwrap_or_else(|| latest.clone());
-    let body = listing.aws.read_object(bucket, owner, &latest.key, MANIFEST_BYTES_MAX).await?;
+    if latest.size > OBJECT_BYTES_MAX as u64 {
+        let (key, size) = (quoted(&latest.key), latest.size);
+        let why = format!("manifest `{key}` cannot be read: it has {size} bytes, and at most {OBJECT_BYTES_MAX} are read");
+        return Err(ReadError::Unreadable(why));
+    }
+    let body = listing.aws.read_object(bucket, owner, &latest.key, OBJECT_BYTES_MAX).await?;
     let files =
         files_of(&body).ok_or_else(|| ReadError::Unreadable(format!("manifest `{}` cannot be read", quoted(&latest.key))))?;
-    let (sizes, folders) = listing.sizes(&files).await?;
+    let (sizes, folders) = listing.sizes(prefix, &files).await?;
     let is_missing = |file: &&String| folders.contains(folder_of(file)) && !sizes.contains_key(*file);
     let missing = files.iter().filter(is_missing).map(|file| quoted(file)).collect();
     let bytes = files.iter().filter_map(|file| sizes.get(file)).sum();
@@ -138,11 +146,12 @@ pub fn files_of(manifest: &[u8]) -> Option<Vec<String>> {
     files.iter().map(key).collect()
 }
 
-/// The billing period that a folder's name says: `20261101-20261201/` or `BILLING_PERIOD=2026-11/`.
+/// The billing period that a folder's name says: `20261101-20261201/`, or `BILLING_PERIOD=2026-11/` in any letter case.
 pub fn period_of(folder: &str) -> Option<String> {
     let name = last_segment(folder);
     let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some((year, month)) = name.strip_prefix("BILLING_PERIOD=").and_then(|period| period.split_once('-')) {
+    let partition = name.split_once('=').filter(|(key, _)| key.eq_ignore_ascii_case("BILLING_PERIOD"));
+    if let Some((year, month)) = partition.and_then(|(_, period)| period.split_once('-')) {
         return (digits(year, 4) && digits(month, 2)).then(|| format!("{year}-{month}"));
     }
     let (start, end) = name.split_once('-')?;
@@ -177,57 +186,79 @@ impl BucketListing<'_> {
             (prefix, "") => format!("{prefix}/"),
             (prefix, name) => format!("{prefix}/{name}/"),
         };
-        let listing = self.listing(&root).await?;
-        let mut found = self.periods_among(&listing).await?;
-        // One level down: Athena's copy below the report's own name, and reports below a prefix that was brought.
-        let is_report = |folder: &&String| {
-            let part = last_segment(folder);
-            if name.is_empty() { !["data", "metadata"].contains(&part) && period_of(folder).is_none() } else { part == name }
-        };
-        let deeper = listing.folders.iter().filter(is_report).take(FOLDERS_OPENED);
-        let deeper =
-            try_join_all(deeper.map(|folder| async move { self.periods_among(&self.listing(folder).await?).await })).await?;
-        found.extend(deeper.into_iter().flatten());
+        let mut found = Vec::new();
+        let mut level = vec![self.listing(&root).await?];
+        for depth in 0..LEVELS_SEARCHED {
+            for listing in &level {
+                found.extend(self.periods_among(listing).await?);
+            }
+            if depth > 0 && !found.is_empty() {
+                break;
+            }
+            // Below it: Athena's copy below the report's own name, and whatever delivers below a prefix that was brought.
+            let is_searched = |folder: &&String| {
+                let part = last_segment(folder);
+                if name.is_empty() { !is_data(part) && period_of(folder).is_none() } else { part == name && **folder != root }
+            };
+            let folders = level.iter().flat_map(|listing| &listing.folders).filter(is_searched).take(FOLDERS_OPENED);
+            level = try_join_all(folders.map(|folder| self.listing(folder))).await?;
+        }
         found.sort();
+        found.dedup();
         Ok(found)
     }
 
     async fn periods_among(&self, listing: &FolderListing) -> Result<Vec<(String, String)>, Fault> {
         let mut folders = listing.folders.clone();
-        if let Some(metadata) = listing.folders.iter().find(|folder| last_segment(folder) == "metadata") {
+        if let Some(metadata) = listing.folders.iter().find(|folder| last_segment(folder).eq_ignore_ascii_case("metadata")) {
             folders.extend(self.listing(metadata).await?.folders);
         }
         Ok(folders.into_iter().filter_map(|folder| Some((period_of(&folder)?, folder))).collect())
     }
 
     /// The newest manifest of each of these periods, if it has one.
-    async fn manifests(&self, periods: impl Iterator<Item = &(String, String)>) -> Result<Vec<Option<Manifest>>, Fault> {
+    async fn manifests(
+        &self,
+        name: &str,
+        periods: impl Iterator<Item = &(String, String)>,
+    ) -> Result<Vec<Option<Manifest>>, Fault> {
         let manifests = periods.map(|(period, folder)| async move {
             let listing = self.listing(folder).await?;
-            let newest = match newest_manifest(&listing.objects) {
+            let newest = match newest_manifest(name, &listing.objects) {
                 Some(newest) => Some(newest),
                 None => {
                     // One level down: an assembly or an execution each.
                     let folders = listing.folders.iter().rev().take(FOLDERS_OPENED);
                     let levels = try_join_all(folders.map(|folder| self.listing(folder))).await?;
                     let objects: Vec<Object> = levels.into_iter().flat_map(|listing| listing.objects).collect();
-                    newest_manifest(&objects)
+                    newest_manifest(name, &objects)
                 }
             };
-            Ok(newest.map(|object| Manifest { period: period.clone(), key: object.key, modified: object.modified }))
+            Ok(newest.map(|object| Manifest {
+                period: period.clone(),
+                key: object.key,
+                modified: object.modified,
+                size: object.size,
+            }))
         });
         try_join_all(manifests).await
     }
 
     /// The sizes of those files that are there, by listing the folders they are in, and the folders that were listed to the end.
-    async fn sizes<'f>(&self, files: &'f [String]) -> Result<(BTreeMap<String, u64>, BTreeSet<&'f str>), Fault> {
+    async fn sizes<'f>(&self, prefix: &str, files: &'f [String]) -> Result<(BTreeMap<String, u64>, BTreeSet<&'f str>), Fault> {
         let folders: BTreeSet<&str> = files.iter().map(|file| folder_of(file)).collect();
         let mut folders: BTreeSet<&str> = folders.into_iter().take(DATA_FOLDERS_MAX).collect();
         let levels = folders.iter().map(|folder| async move {
             let listing = self.listing(&format!("{folder}/")).await;
             match listing {
                 // The keys of a report with an empty prefix begin with `/`, whatever its manifest says.
-                Ok(listing) if listing.objects.is_empty() => self.listing(&format!("/{folder}/")).await,
+                Ok(listing) if listing.objects.is_empty() && prefix.is_empty() => {
+                    match self.listing(&format!("/{folder}/")).await {
+                        // A policy for the keys of a prefix says nothing of these.
+                        Err(fault) if fault.is_denial() => Ok(listing),
+                        listing => listing,
+                    }
+                }
                 Err(fault) if fault.kind == FaultKind::Missing => Ok(FolderListing::default()),
                 listing => listing,
             }
@@ -240,9 +271,18 @@ impl BucketListing<'_> {
     }
 }
 
-fn newest_manifest(objects: &[Object]) -> Option<Object> {
-    let manifests = objects.iter().filter(|object| object.key.ends_with(MANIFEST));
-    manifests.max_by(|a, b| a.modified.cmp(&b.modified).then(a.key.cmp(&b.key))).cloned()
+/// The newest manifest; the export's own before what AWS writes beside it, such as `<name>-Manifest-FOCUS.json`.
+fn newest_manifest(name: &str, objects: &[Object]) -> Option<Object> {
+    let own = format!("{name}-{MANIFEST}");
+    let file = |object: &Object| last_segment(&object.key).to_owned();
+    let manifests = objects.iter().filter(|object| file(object).to_lowercase().ends_with(MANIFEST));
+    let is_own = |object: &Object| !name.is_empty() && file(object).eq_ignore_ascii_case(&own);
+    manifests.max_by(|a, b| (is_own(a), a.modified, &a.key).cmp(&(is_own(b), b.modified, &b.key))).cloned()
+}
+
+/// Whether a folder holds data files and not reports: `data`, and the partitions of Hive, such as `year=2026`.
+fn is_data(part: &str) -> bool {
+    ["data", "metadata"].iter().any(|data| part.eq_ignore_ascii_case(data)) || part.contains('=')
 }
 
 #[cfg(test)]
@@ -255,6 +295,9 @@ mod tests {
             ("billing/finance/20261101-20261201/", Some("2026-11")),
             ("billing/finance/20180701-20180731/", Some("2018-07")),
             ("exports/x/metadata/BILLING_PERIOD=2026-02/", Some("2026-02")),
+            ("exports/x/metadata/billing_period=2026-02/", Some("2026-02")),
+            ("exports/x/metadata/Billing_Period=2026-02/", Some("2026-02")),
+            ("exports/x/metadata/period=2026-02/", None),
             ("exports/x/data/", None),
             ("billing/finance/finance/", None),
             ("billing/finance/year=2026/", None),

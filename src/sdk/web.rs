@@ -19,7 +19,10 @@ use reqwest::{Client, Method, header, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use url::Url;
 
-use crate::ports::{Mailbox, NoResponse, VENDOR_BODY_BYTES_MAX, Vendor, VendorResponse};
+use crate::{
+    aws::OBJECT_BYTES_MAX,
+    ports::{Mailbox, NoResponse, VENDOR_BODY_BYTES_MAX, Vendor, VendorResponse},
+};
 
 /// A connection that is not there in this time will not be: AWS's and vendors' endpoints answer in tens of
 /// milliseconds, and a retry needs the time more.
@@ -27,9 +30,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Shorter than the idle time-outs of AWS's endpoints, so that a pooled connection is not one that was just closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(15);
-
-/// Most of an AWS answer that is read; the largest Hawser asks for is a page of 1,000 object versions.
-const AWS_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// HTTP over rustls with ring.
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ async fn send(client: &Client, request: HttpRequest) -> Result<HttpResponse, Con
 async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, ConnectorError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
-        if body.len() + chunk.len() > AWS_BODY_BYTES_MAX {
+        if body.len() + chunk.len() > OBJECT_BYTES_MAX {
             return Err(ConnectorError::other("an answer that is too large".into(), None));
         }
         body.extend_from_slice(&chunk);

@@ -13,6 +13,7 @@ use hawser::{
 };
 use hawser_account::{
     AccountFile,
+    buckets::Object,
     file::{BucketFile, ReportFile},
 };
 use hawser_sim::{InjectedFault, World, script::VENDOR_CALL};
@@ -362,7 +363,17 @@ async fn what_the_customer_brought_is_watched_as_well() {
     for properties in brought {
         let mut watched = Watched::create(account(), properties.clone()).await;
         assert_eq!(watched.export["Origin"], "reused", "{properties}");
-        assert_eq!(watched.check().await["state"], "waiting", "{properties}");
+        let status = watched.check().await;
+        if properties["ExistingBucket"].is_null() {
+            assert_eq!(status["state"], "waiting", "{properties}");
+        } else {
+            // F-48: nobody knows whether something will ever arrive there.
+            assert_eq!(
+                (&status["state"], problem(&status).0.as_str()),
+                (&json!("failed"), "BILLING_DATA_NOT_FOUND"),
+                "{properties}"
+            );
+        }
         // The report keeps every version: one level more, and the manifest in two places.
         watched.world.account.change(|state| {
             state.reports.get_mut("finance").unwrap().0.versioning = "CREATE_NEW_REPORT".to_owned();
@@ -374,6 +385,101 @@ async fn what_the_customer_brought_is_watched_as_well() {
         assert_eq!(status["state"], "delivered", "{properties}: {status}");
         let (files, _) = watched.stored(date!(2026 - 11 - 22));
         assert_eq!(status["latest"]["files"], json!(files / 2), "the newest version's files only: {properties}: {status}");
+    }
+}
+
+/// F-48: wherever AWS wrote, in whatever letter case, with whatever beside it, a manifest of any size up to the limit.
+#[tokio::test(start_paused = true)]
+async fn data_are_found_wherever_aws_writes_them() {
+    const LIMIT: usize = hawser::aws::OBJECT_BYTES_MAX;
+    let focus = |period: &str, execution: &str| {
+        let data = format!("p/n/data/{period}=2026-11/{execution}n-00001.snappy.parquet");
+        (
+            format!("p/n/metadata/{period}=2026-11/{execution}n-Manifest.json"),
+            json!({ "dataFiles": [format!("s3://b/{data}")] }),
+            data,
+        )
+    };
+    let report = |prefix: &str| {
+        let data = format!("{prefix}n/20261101-20261201/n-1.csv.gz");
+        (format!("{prefix}n/20261101-20261201/n-Manifest.json"), json!({ "reportKeys": [&data] }), data)
+    };
+    let padded = |size: usize| {
+        let (key, mut manifest, data) = focus("BILLING_PERIOD", "");
+        manifest["columns"] = json!("");
+        manifest["columns"] = "c".repeat(size - manifest.to_string().len()).into();
+        (key, manifest, data)
+    };
+    for (what, prefix, name, (key, manifest, data), beside, expected) in [
+        ("CUR 2.0", "p", "n", focus("BILLING_PERIOD", ""), "", "delivered"),
+        ("FOCUS", "p", "n", focus("billing_period", ""), "", "delivered"),
+        ("another letter case", "p", "n", focus("Billing_Period", ""), "", "delivered"),
+        ("every execution kept", "p", "n", focus("billing_period", "20261122T100000Z-5a37/"), "", "delivered"),
+        (
+            "a sidecar",
+            "p",
+            "n",
+            focus("billing_period", ""),
+            "p/n/metadata/billing_period=2026-11/n-Manifest-FOCUS.json",
+            "delivered",
+        ),
+        (
+            "a newer sidecar",
+            "p",
+            "n",
+            focus("billing_period", ""),
+            "p/n/metadata/billing_period=2026-11/x-Manifest.json",
+            "delivered",
+        ),
+        ("brought without prefix", "", "", report("reports/"), "", "delivered"),
+        ("brought, a long prefix", "", "", report("a/b/c/"), "", "delivered"),
+        ("brought without prefix, FOCUS", "", "", focus("billing_period", ""), "", "delivered"),
+        ("brought, a level too high", "p", "", focus("BILLING_PERIOD", ""), "", "delivered"),
+        ("brought, at the report", "reports/n", "", report("reports/"), "", "delivered"),
+        ("brought, somewhere else", "elsewhere", "", report("reports/"), "", "BILLING_DATA_NOT_FOUND"),
+        (
+            "brought, other things only",
+            "",
+            "",
+            ("log/2026/11/22.gz".to_owned(), json!({}), "log/2026/11/23.gz".to_owned()),
+            "",
+            "BILLING_DATA_NOT_FOUND",
+        ),
+        ("a large manifest", "p", "n", padded(5_178_800), "", "delivered"),
+        ("the largest manifest", "p", "n", padded(LIMIT), "", "delivered"),
+        ("a manifest too large", "p", "n", padded(LIMIT + 1), "", "BILLING_DATA_MISSING"),
+    ] {
+        let account: AccountFile = serde_json::from_value(json!({
+            "buckets": [{ "name": "b", "region": "eu-west-1" }],
+            "reports": [{ "name": "n", "bucket": "b", "prefix": prefix, "region": "eu-west-1" }],
+        }))
+        .unwrap();
+        let mut watched = Watched::create(account, json!({ "ExistingBucket": "b", "Kind": "CostAndUsageReport" })).await;
+        watched.export.insert("Prefix".to_owned(), json!(prefix));
+        watched.export.insert("Name".to_owned(), json!(name));
+        let put = |watched: &Watched, key: &str, body: &str| {
+            let object = Object::holding(body, watched.world.now());
+            watched.world.account.change(|state| {
+                state.buckets.get_mut("b").unwrap().objects.insert(key.to_owned(), object);
+            });
+        };
+        put(&watched, &key, &manifest.to_string());
+        put(&watched, &data, "data");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        if !beside.is_empty() {
+            put(&watched, beside, "{}");
+        }
+        let status = watched.check().await;
+        if expected == "delivered" {
+            assert_eq!((&status["state"], &status["problem"]), (&json!("delivered"), &Value::Null), "{what}: {status}");
+            assert_eq!(
+                (&status["latest"]["period"], &status["latest"]["files"], &status["latest"]["manifest"]),
+                (&json!("2026-11"), &json!(1), &json!(key)),
+                "{what}: {status}"
+            );
+        } else {
+            assert_eq!((&status["state"], problem(&status).0.as_str()), (&json!("failed"), expected), "{what}: {status}");
+        }
     }
 }
 
