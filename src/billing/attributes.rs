@@ -102,15 +102,8 @@ pub(super) fn describe(
     ]);
 }
 
-/// A bucket that the customer brings: what delivers to it has no name here.
-pub(super) fn describe_bucket(
-    attributes: &mut Attributes,
-    origin: &Origin,
-    export: &Export,
-    facts: &Facts,
-    bucket: &BucketName,
-    prefix: &str,
-) {
+/// A bucket that the customer brings: what delivers to it has no name here, and its kind and format are not known.
+pub(super) fn describe_bucket(attributes: &mut Attributes, origin: &Origin, facts: &Facts, bucket: &BucketName, prefix: &str) {
     let bucket_arn = bucket.arn(origin.stack.partition);
     let keys = if prefix.is_empty() { "*".to_owned() } else { format!("{}/*", prefix.replace('*', "${*}")) };
     readable(attributes, bucket_arn.clone(), keys);
@@ -121,7 +114,8 @@ pub(super) fn describe_bucket(
         ("BucketArn", bucket_arn),
         ("BucketRegion", region),
         ("Prefix", prefix.to_owned()),
-        ("Format", export.format.as_str().to_owned()),
+        ("Kind", String::new()),
+        ("Format", String::new()),
         ("Origin", "reused".to_owned()),
     ]);
 }

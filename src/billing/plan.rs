@@ -186,7 +186,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime
             None
         }
         Selection::Bucket { bucket, prefix } => {
-            describe_bucket(&mut attributes, origin, export, facts, bucket, prefix);
+            describe_bucket(&mut attributes, origin, facts, bucket, prefix);
             None
         }
         Selection::Own(ours) => {

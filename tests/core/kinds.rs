@@ -391,7 +391,7 @@ async fn what_the_customer_brings_is_used_and_never_changed() {
             "CostAndUsageReport",
             "below `billing/finance`",
         ),
-        (json!({ "ExistingBucket": bucket }), "CostAndUsageReport", "what delivers to it is not known"),
+        (json!({ "ExistingBucket": bucket }), "", "what delivers to it is not known"),
     ] {
         let mut properties = existing.clone();
         properties["Kind"] = report.clone();
