@@ -386,11 +386,7 @@ async fn what_the_customer_brings_is_used_and_never_changed() {
         (json!({ "ExistingExport": "daily" }), "CostAndUsageReport", "but it is daily"),
         (json!({ "ExistingExport": "cur-two" }), "CostAndUsageReport2", "but it is a CUR 2.0 export"),
         (json!({ "ExistingExport": arn }), "CostAndUsageReport2", "the existing CUR 2.0 export `cur-two`"),
-        (
-            json!({ "ExistingBucket": bucket, "ExistingPrefix": "billing/finance/" }),
-            "CostAndUsageReport",
-            "below `billing/finance`",
-        ),
+        (json!({ "ExistingBucket": bucket, "ExistingPrefix": "billing/finance/" }), "", "below `billing/finance`"),
         (json!({ "ExistingBucket": bucket }), "", "what delivers to it is not known"),
     ] {
         let mut properties = existing.clone();
