@@ -18,7 +18,7 @@ pub use cost_reports::{CostReports, Report, SPLIT_ELEMENT};
 pub use data_exports::{
     DataExport, DataExports, Execution, ExportStatus, ExportSummary, SPLIT_PROPERTY, Table, TableConfigurations, TableProperty,
 };
-pub use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultKind, PolicyType};
 pub use organizations::{BillingTransfer, Direction, Organization, Organizations};
 pub use stacks::{StackResource, Stacks};
 pub use support::{NewCase, Support, SupportCase, SupportService};

@@ -56,6 +56,24 @@ hawser_codes::codes! {
     /// An organization's service control policy denied a call (F-5).
     AwsDeniedByScp = "AWS_DENIED_BY_SCP", FixedBy::Customer,
         "Ask your organization's administrator to exempt the handler's role from the service control policy that denies this action.";
+    /// An organization's resource control policy denied a call (F-52).
+    AwsDeniedByRcp = "AWS_DENIED_BY_RCP", Customer,
+        "Ask your organization's administrator to exempt this account's billing bucket and roles from the resource control policy that denies this action.";
+    /// A permissions boundary denied a call (F-52).
+    AwsDeniedByBoundary = "AWS_DENIED_BY_BOUNDARY", Customer,
+        "Add the action to the permissions boundary of the handler's role, or ask whoever requires the boundary to do so.";
+    /// The policy of a session denied a call (F-52).
+    AwsDeniedBySessionPolicy = "AWS_DENIED_BY_SESSION_POLICY", Customer,
+        "Use a session without a policy that denies this action.";
+    /// A VPC endpoint's policy denied a call (F-52).
+    AwsDeniedByEndpointPolicy = "AWS_DENIED_BY_ENDPOINT_POLICY", Customer,
+        "Ask your network team to allow the action in the VPC endpoint's policy, or run the function outside of the VPC.";
+    /// The policy of a resource, such as a bucket, denied a call (F-52).
+    AwsDeniedByResourcePolicy = "AWS_DENIED_BY_RESOURCE_POLICY", Customer,
+        "Change the policy of the resource that the cause names, so that it does not deny the handler's role.";
+    /// A policy of the handler's role explicitly denied a call (F-52).
+    AwsDeniedByIdentityPolicy = "AWS_DENIED_BY_IDENTITY_POLICY", Customer,
+        "Detach the policy that denies the action from the handler's role: somebody added it to what the stack created.";
     /// AWS throttled a call until the tries were used up.
     AwsThrottled = "AWS_THROTTLED", FixedBy::Aws,
         "Wait a few minutes and try again.";

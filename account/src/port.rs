@@ -109,8 +109,29 @@ impl<A: Access> Port<A> {
         name: &BucketName,
         effect: impl FnOnce(&mut Bucket) -> Result<T, Refusal> + Send,
     ) -> Result<T, Fault> {
-        self.bucket_call(action, name.as_str(), |services| effect(services.own_bucket(name.as_str())?)).await
+        self.bucket_call(action, name.as_str(), |services| {
+            let bucket = services.own_bucket(name.as_str())?;
+            answers_at(bucket, action, &self.region)?;
+            effect(bucket)
+        })
+        .await
     }
+}
+
+/// Regions that have to be enabled, whose endpoints know nothing of the others' buckets (AWS Account Management, "Enable or disable
+/// AWS Regions in your account").
+const OPT_IN: [&str; 3] = ["af-south-1", "ap-southeast-7", "eu-south-2"];
+
+/// S3 answers in a bucket's own Region: elsewhere with 301, or 400 where the Region has to be enabled, and where the bucket is. Only
+/// `GetBucketLocation` is answered in us-east-1 for the Regions that are older (F-45).
+fn answers_at(bucket: &Bucket, action: &str, region: &Region) -> Result<(), Refusal> {
+    let opt_in = OPT_IN.contains(&bucket.region.as_str());
+    let located = action == "s3:GetBucketLocation" && region.as_str() == "us-east-1" && !opt_in;
+    if located || bucket.region == region.as_str() {
+        return Ok(());
+    }
+    let code = if opt_in { "IllegalLocationConstraintException" } else { "PermanentRedirect" };
+    Err(Refusal { bucket_region: bucket.region.parse().ok(), ..Refusal::new(FaultKind::Refused, code, "") })
 }
 
 #[async_trait]
@@ -211,10 +232,11 @@ impl<A: Access> DataExports for Port<A> {
 #[async_trait]
 impl<A: Access> Buckets for Port<A> {
     async fn bucket_exists(&self, bucket: &BucketName, _owner: &AccountId) -> Result<bool, Fault> {
-        self.bucket_call("s3:ListBucket", bucket.as_str(), |services| match services.state.buckets.get(bucket.as_str()) {
+        let action = "s3:ListBucket";
+        self.bucket_call(action, bucket.as_str(), |services| match services.state.buckets.get(bucket.as_str()) {
             None => Ok(false),
             Some(bucket) if bucket.owner.is_some() => Err(Refusal::new(FaultKind::Denied, "HTTP 403", "")),
-            Some(_) => Ok(true),
+            Some(bucket) => answers_at(bucket, action, &self.region).map(|()| true),
         })
         .await
     }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hawser::aws::{DataExport, Execution, Fault, FaultKind, NewCase, Report, Tags};
+use hawser::{
+    aws::{DataExport, Execution, Fault, FaultKind, NewCase, Report, Tags},
+    names::Region,
+};
 use time::OffsetDateTime;
 
 use crate::{
@@ -22,11 +25,13 @@ pub struct Refusal {
     /// AWS's error code.
     pub code: &'static str,
     pub message: String,
+    /// Where the bucket is that was asked about elsewhere.
+    pub bucket_region: Option<Region>,
 }
 
 impl Refusal {
     pub fn new(kind: FaultKind, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, code, message: message.into() }
+        Self { kind, code, message: message.into(), bucket_region: None }
     }
 
     /// What a service finds wrong with a request.
@@ -36,8 +41,8 @@ impl Refusal {
 
     /// The fault of the call that was refused.
     pub fn of(self, action: &'static str) -> Fault {
-        let Self { kind, code, message } = self;
-        Fault { action, kind, code: code.to_owned(), message, request_id: Some("sim".to_owned()) }
+        let Self { kind, code, message, bucket_region } = self;
+        Fault { action, kind, code: code.to_owned(), message, request_id: Some("sim".to_owned()), bucket_region }
     }
 }
 

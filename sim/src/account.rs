@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use hawser::{
-    aws::{Aws, Cloud, Fault, FaultKind, StackResource, Stacks},
+    aws::{Aws, Cloud, Fault, FaultKind, PolicyType, StackResource, Stacks},
     names::{Partition, Region, StackId},
     ports::Clock,
 };
@@ -207,7 +207,7 @@ impl Inner {
     /// What a call shows of its caller, before it has any effect.
     fn watch(&mut self, call: Call<'_>, run: u64) {
         let Some(bucket) = call.bucket.map(str::to_owned) else { return };
-        if call.action == "s3:ListBucket" {
+        if ["s3:ListBucket", "s3:GetBucketTagging"].contains(&call.action) {
             self.asked.insert((run, bucket));
         } else if call.action == "s3:CreateBucket" && !self.asked.contains(&(run, bucket.clone())) {
             self.violations.push(format!("bucket `{bucket}` is made without asking whether it is there"));
@@ -272,7 +272,7 @@ impl Access for Account {
                 Err(fault(action, FaultKind::Refused, "Unreadable"))
             }
             Some(InjectedFault::Denied) => Err(fault(action, FaultKind::Denied, "AccessDenied")),
-            Some(InjectedFault::DeniedByScp) => Err(fault(action, FaultKind::DeniedByScp, "AccessDenied")),
+            Some(InjectedFault::DeniedByScp) => Err(fault(action, FaultKind::DeniedBy(PolicyType::ServiceControlPolicy), "AccessDenied")),
             Some(InjectedFault::Throttled) => Err(fault(action, FaultKind::Throttled, "Throttling")),
             Some(InjectedFault::Unavailable | InjectedFault::Broken | InjectedFault::Redirected) => {
                 Err(fault(action, FaultKind::Unavailable, "InternalError"))

@@ -6,15 +6,16 @@ use thiserror::Error;
 
 use crate::{
     error::{Code, Failure},
-    names::one_line,
+    names::{Region, one_line},
 };
 
 /// Why a call failed, as far as Hawser decides by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
+    /// Nothing allows the call, or AWS does not say what denies it. It may pass: a role and its policies can be seconds old.
     Denied,
-    /// Access denied by an explicit deny in a service control policy (F-5).
-    DeniedByScp,
+    /// A policy of this type denies the call, and will deny it again (F-5, F-52).
+    DeniedBy(PolicyType),
     /// Throttled until the client's tries were used up.
     Throttled,
     /// 5xx, a time-out or no connection until the client's tries were used up.
@@ -39,6 +40,77 @@ pub enum FaultKind {
     Refused,
 }
 
+/// The type of a policy that denies a call, as AWS's own text says it (IAM User Guide, "Troubleshoot access denied error
+/// messages").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PolicyType {
+    /// The organization's, for what its accounts' principals do.
+    ServiceControlPolicy,
+    /// The organization's, for what is done to its accounts' resources.
+    ResourceControlPolicy,
+    PermissionsBoundary,
+    SessionPolicy,
+    VpcEndpointPolicy,
+    /// Such as a bucket's policy.
+    ResourceBasedPolicy,
+    /// An explicit deny in the role's own policies.
+    IdentityBasedPolicy,
+}
+
+impl PolicyType {
+    pub const ALL: [Self; 7] = [
+        Self::ServiceControlPolicy,
+        Self::ResourceControlPolicy,
+        Self::PermissionsBoundary,
+        Self::SessionPolicy,
+        Self::VpcEndpointPolicy,
+        Self::ResourceBasedPolicy,
+        Self::IdentityBasedPolicy,
+    ];
+
+    /// AWS's name for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceControlPolicy => "service control policy",
+            Self::ResourceControlPolicy => "resource control policy",
+            Self::PermissionsBoundary => "permissions boundary",
+            Self::SessionPolicy => "session policy",
+            Self::VpcEndpointPolicy => "VPC endpoint policy",
+            Self::ResourceBasedPolicy => "resource-based policy",
+            Self::IdentityBasedPolicy => "identity-based policy",
+        }
+    }
+
+    /// The policy that an AccessDenied text names: "with an explicit deny in a …", or "because no … allows". That no
+    /// identity-based policy allows a call is no denial by a policy.
+    pub fn of_message(message: &str) -> Option<Self> {
+        let message = message.to_lowercase();
+        Self::ALL.into_iter().find(|policy_type| {
+            let name = policy_type.as_str().to_lowercase();
+            let explicit =
+                ["a", "an", "the"].iter().any(|article| message.contains(&format!("explicit deny in {article} {name}")));
+            let implicit = *policy_type != Self::IdentityBasedPolicy && message.contains(&format!("because no {name} allows"));
+            explicit || implicit
+        })
+    }
+
+    fn article(self) -> &'static str {
+        if self == Self::IdentityBasedPolicy { "an" } else { "a" }
+    }
+
+    fn code(self) -> Code {
+        match self {
+            Self::ServiceControlPolicy => Code::AwsDeniedByScp,
+            Self::ResourceControlPolicy => Code::AwsDeniedByRcp,
+            Self::PermissionsBoundary => Code::AwsDeniedByBoundary,
+            Self::SessionPolicy => Code::AwsDeniedBySessionPolicy,
+            Self::VpcEndpointPolicy => Code::AwsDeniedByEndpointPolicy,
+            Self::ResourceBasedPolicy => Code::AwsDeniedByResourcePolicy,
+            Self::IdentityBasedPolicy => Code::AwsDeniedByIdentityPolicy,
+        }
+    }
+}
+
 /// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct Fault {
@@ -50,6 +122,8 @@ pub struct Fault {
     /// AWS's own words.
     pub message: String,
     pub request_id: Option<String>,
+    /// Where the bucket is that the call was about, if S3 says so (`x-amz-bucket-region`, also with 301, 400 and 403).
+    pub bucket_region: Option<Region>,
 }
 
 impl Fault {
@@ -58,22 +132,31 @@ impl Fault {
         matches!(self.kind, FaultKind::Throttled | FaultKind::Unavailable)
     }
 
+    /// Whether AWS's text says that a policy of the caller's account or organization is the cause. S3 says "Access Denied" and no
+    /// more of what belongs to another account.
+    pub fn is_of_this_account(&self) -> bool {
+        matches!(self.kind, FaultKind::DeniedBy(_))
+            || (self.kind == FaultKind::Denied && self.message.contains("is not authorized to perform"))
+    }
+
     /// Whether AWS denied the call, by whatever policy.
     pub fn is_denial(&self) -> bool {
-        matches!(self.kind, FaultKind::Denied | FaultKind::DeniedByScp)
+        matches!(self.kind, FaultKind::Denied | FaultKind::DeniedBy(_))
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            FaultKind::Denied => "was denied",
-            FaultKind::DeniedByScp => "was denied by a service control policy",
-            FaultKind::Throttled => "was throttled",
-            FaultKind::Unavailable => "could not be reached",
-            _ => "was refused",
-        };
-        write!(f, "`{}` {what} ({}", self.action, self.code)?;
+        match self.kind {
+            FaultKind::Denied => write!(f, "`{}` was denied", self.action)?,
+            FaultKind::DeniedBy(policy_type) => {
+                write!(f, "`{}` was denied by {} {}", self.action, policy_type.article(), policy_type.as_str())?
+            }
+            FaultKind::Throttled => write!(f, "`{}` was throttled", self.action)?,
+            FaultKind::Unavailable => write!(f, "`{}` could not be reached", self.action)?,
+            _ => write!(f, "`{}` was refused", self.action)?,
+        }
+        write!(f, " ({}", self.code)?;
         if !self.message.is_empty() {
             write!(f, ": {}", self.message.trim_end_matches('.'))?;
         }
@@ -92,7 +175,7 @@ impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let code = match fault.kind {
             FaultKind::Denied => Code::AwsAccessDenied,
-            FaultKind::DeniedByScp => Code::AwsDeniedByScp,
+            FaultKind::DeniedBy(policy_type) => policy_type.code(),
             FaultKind::Throttled => Code::AwsThrottled,
             FaultKind::Unavailable => Code::AwsUnavailable,
             _ => Code::AwsRefused,

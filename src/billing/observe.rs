@@ -77,7 +77,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     let region = origin.stack.partition.billing_region();
     // The organization is asked everywhere: the vendor wants to know the account's place even without an export.
     let home = region.clone().unwrap_or_else(|| origin.stack.region.clone());
-    let observer = Observer { origin, owner: &origin.stack.account, aws: &*ports.cloud.at(&home), ports };
+    let observer = Observer { origin, owner: &origin.stack.account, aws: &*ports.cloud.at(&home), region: &home, ports };
     let left_behind = left_behind(origin, &id, before);
     let lookups = Lookups::of(export, region.as_ref(), left_behind.as_ref());
     let bucket = own_bucket(origin, &id)?;
@@ -254,7 +254,7 @@ pub async fn observe_removal(
     let Some(region) = origin.stack.partition.billing_region().filter(|_| !ids.is_empty()) else {
         return Ok(RemovalFacts::default());
     };
-    let observer = Observer { origin, owner: &origin.stack.account, aws: &*ports.cloud.at(&region), ports };
+    let observer = Observer { origin, owner: &origin.stack.account, aws: &*ports.cloud.at(&region), region: &region, ports };
     let buckets: Vec<BucketName> = ids.iter().map(|id| own_bucket(origin, id)).collect::<Result<_, _>>()?;
     let (aws, owner) = (observer.aws, observer.owner);
     let exists = |bucket| observer.retry_eventual(move || aws.bucket_exists(bucket, owner));

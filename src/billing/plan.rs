@@ -426,6 +426,7 @@ fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<
             let cause = format!("bucket `{bucket}` exists and does not have this stack's ownership tags");
             return Err(Failure::new(Code::BillingBucketNotOurs, cause));
         }
+        OwnBucket::Unreadable(fault) if fault.is_of_this_account() => return Err(fault.clone().into()),
         OwnBucket::Unreadable(fault) => {
             let cause = format!("bucket `{bucket}` exists in another account, or may not be read: {fault}");
             return Err(Failure::explained(fault, Code::BillingBucketNotOurs, cause));

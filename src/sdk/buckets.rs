@@ -147,7 +147,7 @@ impl Buckets for Clients {
             None => Ok(()),
             Some(command_error) => {
                 let (code, message) = (command_error.code.unwrap_or_default(), command_error.message.unwrap_or_default());
-                Err(Fault { action, kind: kind(&code, &message, None), code, message, request_id: None })
+                Err(Fault { action, kind: kind(&code, &message, None), code, message, request_id: None, bucket_region: None })
             }
         }
     }

@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId as _;
 
-use crate::aws::{Fault, FaultKind};
+use crate::aws::{Fault, FaultKind, PolicyType};
 
 /// An answer, or a request of ours, that the SDK's own model does not allow.
 pub(super) fn unreadable(action: &'static str) -> Fault {
@@ -16,6 +16,7 @@ pub(super) fn unreadable(action: &'static str) -> Fault {
         code: "Unreadable".to_owned(),
         message: "the call does not fit the service's model".to_owned(),
         request_id: None,
+        bucket_region: None,
     }
 }
 
@@ -29,7 +30,9 @@ where
     if let SdkError::ServiceError(_) | SdkError::ResponseError(_) = &why {
         let code = why.code().map_or_else(|| status.map_or_else(String::new, |s| format!("HTTP {s}")), str::to_owned);
         let message = why.message().unwrap_or_default().to_owned();
-        return Fault { action, kind: kind(&code, &message, status), code, message, request_id };
+        let region = why.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region"));
+        let bucket_region = region.and_then(|region| region.parse().ok());
+        return Fault { action, kind: kind(&code, &message, status), code, message, request_id, bucket_region };
     }
     let code = match &why {
         SdkError::TimeoutError(_) => "TimedOut",
@@ -37,7 +40,7 @@ where
         _ => "NoConnection",
     };
     let kind = if code == "NotSent" { FaultKind::Refused } else { FaultKind::Unavailable };
-    Fault { action, kind, code: code.to_owned(), message: cause(&why), request_id }
+    Fault { action, kind, code: code.to_owned(), message: cause(&why), request_id, bucket_region: None }
 }
 
 /// The innermost cause: the outer ones say only that something inside failed.
@@ -53,7 +56,7 @@ pub fn cause(why: &dyn StdError) -> String {
 pub(super) fn kind(code: &str, message: &str, status: Option<u16>) -> FaultKind {
     match code {
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedAccess" | "HTTP 403" | "Forbidden" => {
-            if message.contains("service control policy") { FaultKind::DeniedByScp } else { FaultKind::Denied }
+            PolicyType::of_message(message).map_or(FaultKind::Denied, FaultKind::DeniedBy)
         }
         "Throttling" | "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" | "SlowDown" => {
             FaultKind::Throttled
@@ -96,7 +99,8 @@ mod tests {
         let cases = [
             ("AccessDenied", "", Some(403), FaultKind::Denied),
             ("HTTP 403", "", Some(403), FaultKind::Denied),
-            ("AccessDeniedException", "… with an explicit deny in a service control policy", Some(400), FaultKind::DeniedByScp),
+            ("AccessDenied", "… because no identity-based policy allows the s3:ListBucket action", Some(403), FaultKind::Denied),
+            ("AccessDenied", "… with an explicit deny", Some(403), FaultKind::Denied),
             ("ThrottlingException", "", Some(400), FaultKind::Throttled),
             ("NoSuchBucket", "", Some(404), FaultKind::Missing),
             ("DuplicateReportNameException", "", Some(400), FaultKind::Exists),
@@ -113,6 +117,31 @@ mod tests {
         ];
         for (code, message, status, expected) in cases {
             assert_eq!(kind(code, message, status), expected, "{code} {message}");
+        }
+    }
+
+    /// F-5, F-52: the texts of IAM User Guide, "Troubleshoot access denied error messages".
+    #[test]
+    fn the_policy_that_denies_is_known_by_its_name() {
+        use PolicyType::*;
+        for (name, policy_type) in [
+            ("a service control policy", ServiceControlPolicy),
+            ("a resource control policy", ResourceControlPolicy),
+            ("a permissions boundary", PermissionsBoundary),
+            ("a session policy", SessionPolicy),
+            ("a VPC endpoint policy", VpcEndpointPolicy),
+            ("a resource-based policy", ResourceBasedPolicy),
+            ("an identity-based policy", IdentityBasedPolicy),
+        ] {
+            let user = "User: arn:aws:sts::111122223333:assumed-role/r/s is not authorized to perform: s3:PutBucketPolicy";
+            for end in ["", ": arn:aws:organizations::999988887777:policy/o-1/x/p-1", ". Go to https://…"] {
+                let text = format!("{user} on resource: \"arn:aws:s3:::b\" with an explicit deny in {name}{end}");
+                assert_eq!(kind("AccessDenied", &text, Some(403)), FaultKind::DeniedBy(policy_type), "{text}");
+            }
+            let name = name.split_once(' ').expect("an article").1;
+            let text = format!("{user} because no {name} allows the s3:PutBucketPolicy action");
+            let implicit = if policy_type == IdentityBasedPolicy { FaultKind::Denied } else { FaultKind::DeniedBy(policy_type) };
+            assert_eq!(kind("AccessDeniedException", &text, Some(400)), implicit, "{text}");
         }
     }
 }

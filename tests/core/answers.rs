@@ -1,7 +1,7 @@
 //! What others answer, and what it is taken for: total functions over every answer (HW-B2, HW-C4, HW-C5; F-22, F-28).
 
 use hawser::{
-    aws::{Fault, FaultKind, Organization},
+    aws::{Fault, FaultKind, Organization, PolicyType},
     billing::account_role::{BillingPosition, PositionName},
     connection::{Receipt, VendorAnswer, interpret, notice::Type},
     error::{Code, Failure},
@@ -100,6 +100,7 @@ fn fault(kind: FaultKind) -> Fault {
         code: "Code".to_owned(),
         message: "message".to_owned(),
         request_id: None,
+        bucket_region: None,
     }
 }
 
@@ -116,7 +117,8 @@ fn only_aws_itself_can_say_that_an_account_is_alone() {
     assert_eq!(role(Ok(Some(organization(Some("111122223333"))))), Ok(PositionName::Management));
     assert_eq!(role(Ok(Some(organization(Some("999988887777"))))), Ok(PositionName::Member));
     assert_eq!(role(Ok(Some(organization(None)))), Ok(PositionName::Unknown));
-    for kind in [FaultKind::Denied, FaultKind::DeniedByScp, FaultKind::Missing, FaultKind::Refused] {
+    for kind in [FaultKind::Denied, FaultKind::DeniedBy(PolicyType::ServiceControlPolicy), FaultKind::Missing, FaultKind::Refused]
+    {
         let BillingPosition::Unknown(why) = BillingPosition::classify(&own, Err(fault(kind))).unwrap() else {
             panic!("{kind:?} says something about the account")
         };

@@ -86,6 +86,7 @@ fn denied() -> Fault {
         code: "AccessDenied".to_owned(),
         message: String::new(),
         request_id: None,
+        bucket_region: None,
     }
 }
 

@@ -714,3 +714,65 @@ async fn an_update_that_changes_nothing_writes_nothing_whatever_aws_adds() {
         assert_eq!(export.state(), before, "{kind}");
     }
 }
+
+/// F-45: a bucket answers in its own Region only; wherever it is, what the customer has is found and used.
+#[tokio::test(start_paused = true)]
+async fn a_bucket_in_any_region_serves() {
+    for region in ["us-east-1", "eu-west-1", "ap-southeast-7"] {
+        let account = || AccountFile {
+            buckets: vec![BucketFile {
+                region: region.to_owned(),
+                kms_key: Some("1234abcd-12ab-34cd-56ef-1234567890ab".to_owned()),
+                ..BucketFile::customers("finance-data")
+            }],
+            reports: vec![ReportFile { region: region.to_owned(), ..ReportFile::hourly("finance", "finance-data") }],
+            ..AccountFile::default()
+        };
+        for existing in [json!({}), json!({ "ExistingExport": "finance" }), json!({ "ExistingBucket": "finance-data" })] {
+            let mut properties = existing.clone();
+            properties["Kind"] = json!("CostAndUsageReport");
+            let mut export = Export::new(account(), properties);
+            let data = export.create().await;
+            assert_eq!(
+                (text(&data, "Origin"), text(&data, "BucketRegion")),
+                ("reused".to_owned(), region.to_owned()),
+                "{existing}"
+            );
+            let key = format!("arn:aws:kms:{region}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab");
+            assert_eq!(text(&data, "KmsKeyArn"), key, "{existing}");
+        }
+        // What only adds a remark fails nothing, whatever S3 says.
+        for injected in [InjectedFault::Denied, InjectedFault::DeniedByScp, InjectedFault::HalfAnswer] {
+            let mut export = Export::new(account(), json!({ "Kind": "CostAndUsageReport" }));
+            export.world.script.inject_all("s3:GetEncryptionConfiguration", injected);
+            let data = export.create().await;
+            assert_eq!(text(&data, "Origin"), "reused", "{region} {injected:?}");
+            assert!(text(&data, "Decision").contains("the key is not known"), "{region} {injected:?}: {data}");
+        }
+    }
+}
+
+/// F-53: the answer of a HEAD says nothing of why.
+#[tokio::test(start_paused = true)]
+async fn why_our_bucket_may_not_be_read_is_asked_where_the_answer_has_a_body() {
+    let mut probe = Export::new(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" }));
+    let bucket = text(&probe.create().await, "BucketName");
+    let strangers = BucketFile { owner: Some("444455556666".to_owned()), ..BucketFile::customers(&bucket) };
+    let there = BucketFile { tags: probe.state().buckets[&bucket].tags.clone(), ..BucketFile::customers(&bucket) };
+    for (buckets, injected, expected) in [
+        (vec![], None, "SUCCESS"),
+        (vec![there.clone()], None, "SUCCESS"),
+        (vec![strangers], None, "BILLING_BUCKET_NOT_OURS"),
+        (vec![there.clone()], Some(InjectedFault::DeniedByScp), "AWS_DENIED_BY_SCP"),
+        (vec![there], Some(InjectedFault::Unavailable), "AWS_UNAVAILABLE"),
+    ] {
+        let mut export = Export::new(AccountFile { buckets, ..AccountFile::default() }, json!({ "Kind": "CostAndUsageReport" }));
+        export.world.script.inject_all("s3:ListBucket", InjectedFault::Denied);
+        if let Some(injected) = injected {
+            export.world.script.inject_all("s3:GetBucketTagging", injected);
+        }
+        let response = export.request("Create", &Map::new()).await;
+        let reason = response["Reason"].as_str().unwrap_or_default();
+        assert!(response["Status"] == expected || reason.starts_with(expected), "{expected}: {response}");
+    }
+}

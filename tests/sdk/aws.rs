@@ -1,7 +1,7 @@
 //! Each call of AWS as it leaves the SDK: endpoint, Region, owner; and each kind of answer in our words.
 
 use hawser::{
-    aws::{Buckets, CostReports, FaultKind, Organizations, Report, StackResource, Stacks, Tags, Version},
+    aws::{Buckets, CostReports, FaultKind, Organizations, PolicyType, Report, StackResource, Stacks, Tags, Version},
     names::{AccountId, BucketName, ExportName, Partition, Region, StackId},
 };
 
@@ -146,7 +146,11 @@ async fn refusals_are_distinguished() {
     // HW-B2, F-22: only this one means standalone.
     assert_eq!(clients.describe_organization().await.unwrap(), None);
     assert_eq!(clients.describe_organization().await.unwrap_err().kind, FaultKind::Denied);
-    assert_eq!(clients.describe_organization().await.unwrap_err().kind, FaultKind::DeniedByScp, "F-5");
+    assert_eq!(
+        clients.describe_organization().await.unwrap_err().kind,
+        FaultKind::DeniedBy(PolicyType::ServiceControlPolicy),
+        "F-5"
+    );
     let known = clients.describe_organization().await.unwrap().unwrap();
     assert_eq!(known.management_account.unwrap(), owner());
     assert_eq!(clients.describe_organization().await.unwrap_err().kind, FaultKind::Refused);

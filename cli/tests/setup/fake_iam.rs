@@ -92,7 +92,7 @@ impl FakeIam {
 }
 
 fn fault(action: &'static str, kind: FaultKind, code: &str) -> Fault {
-    Fault { action, kind, code: code.to_owned(), message: String::new(), request_id: None }
+    Fault { action, kind, code: code.to_owned(), message: String::new(), request_id: None, bucket_region: None }
 }
 
 fn missing(action: &'static str) -> Fault {

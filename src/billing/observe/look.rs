@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
+    sync::Arc,
 };
 
 use futures::future::{join_all, try_join_all};
@@ -87,6 +88,8 @@ pub(super) struct Observer<'a> {
     pub(super) origin: &'a Origin,
     pub(super) owner: &'a AccountId,
     pub(super) aws: &'a dyn Aws,
+    /// Where the billing service is, and so our own buckets.
+    pub(super) region: &'a Region,
     pub(super) ports: &'a Ports<'a>,
 }
 
@@ -241,9 +244,15 @@ impl Observer<'_> {
         match exists {
             Ok(false) => return Ok(OwnBucket::Absent),
             Ok(true) => {}
-            Err(fault) if fault.is_denial() => {
-                return Ok(OwnBucket::Unreadable(fault));
-            }
+            // A HEAD's answer has no body, so a call whose answer has one says why (F-53), or that the bucket is there after all.
+            Err(fault) if fault.is_denial() => match self.retry_eventual(|| self.aws.bucket_tags(&bucket, self.owner)).await {
+                Ok(_) => {}
+                Err(fault) if fault.kind == FaultKind::Missing => return Ok(OwnBucket::Absent),
+                Err(fault) if fault.is_outage() => return Err(fault.into()),
+                Err(fault) => return Ok(OwnBucket::Unreadable(fault)),
+            },
+            // Our buckets are where the billing service is: another account has the name.
+            Err(fault) if fault.bucket_region.is_some() => return Ok(OwnBucket::Unreadable(fault)),
             Err(fault) => return Err(fault.into()),
         }
         let (tags, policy) = tokio::join!(
@@ -281,7 +290,7 @@ impl Observer<'_> {
         });
         let own_key = async {
             let Some(own) = own else { return Ok(None) };
-            Ok::<_, Failure>(Some((own.as_str().to_owned(), self.key(own, true).await?)))
+            Ok::<_, Failure>(Some((own.as_str().to_owned(), self.key(own, None, true).await?)))
         };
         let (bucket_facts, others, own_key) = tokio::join!(try_join_all(bucket_facts), join_all(others), own_key);
         let mut candidates = Candidates::default();
@@ -306,8 +315,11 @@ impl Observer<'_> {
     /// Whether a bucket is where its report says, and the key it encrypts with.
     async fn bucket_facts(&self, bucket: &BucketName, region: Option<&str>) -> Result<BucketFacts, Failure> {
         // The key of a bucket that cannot serve is nobody's business.
-        let (location, key) =
-            tokio::join!(self.retry_eventual(|| self.aws.bucket_region(bucket, self.owner)), self.key(bucket, false));
+        let home = region.and_then(|region| region.parse().ok());
+        let (location, key) = tokio::join!(
+            self.in_its_region(home.as_ref(), |aws| async move { aws.bucket_region(bucket, self.owner).await }),
+            self.key(bucket, home.as_ref(), false)
+        );
         let actual = location.as_ref().ok().cloned();
         let check = match location {
             Ok(actual) if region.is_none_or(|region| actual.as_str() == region) => BucketCheck::Usable,
@@ -320,13 +332,30 @@ impl Observer<'_> {
         Ok(BucketFacts { check, region: actual, key })
     }
 
-    /// The KMS key that a bucket encrypts with, as far as that may be known; one that is going has none.
-    async fn key(&self, bucket: &BucketName, may_go: bool) -> Result<BucketKey, Failure> {
-        match self.retry_eventual(|| self.aws.bucket_key(bucket, self.owner)).await {
+    /// The KMS key that a bucket encrypts with, as far as that may be known; one that is going has none. It only adds a remark, so
+    /// that no refusal fails a stack (F-45).
+    async fn key(&self, bucket: &BucketName, home: Option<&Region>, may_go: bool) -> Result<BucketKey, Failure> {
+        match self.in_its_region(home, |aws| async move { aws.bucket_key(bucket, self.owner).await }).await {
             Ok(key) => Ok(BucketKey::Known(key)),
-            Err(fault) if fault.is_denial() => Ok(BucketKey::Unreadable(fault.to_string())),
             Err(fault) if may_go && fault.kind == FaultKind::Missing => Ok(BucketKey::Known(None)),
-            Err(fault) => Err(fault.into()),
+            Err(fault) if fault.is_outage() => Err(fault.into()),
+            Err(fault) => Ok(BucketKey::Unreadable(fault.to_string())),
+        }
+    }
+
+    /// Asks about a bucket in the Region where it is said to be, or else in the billing Region; and where S3 says that it is elsewhere,
+    /// there (F-45): S3 answers only in a bucket's own Region, with 301, or with 400 in Regions that have to be enabled.
+    async fn in_its_region<T, F, Fut>(&self, home: Option<&Region>, call: F) -> Result<T, Fault>
+    where
+        F: Fn(Arc<dyn Aws>) -> Fut,
+        Fut: Future<Output = Result<T, Fault>>,
+    {
+        let at = |region: &Region| self.ports.cloud.at(region);
+        let first = home.unwrap_or(self.region);
+        let answer = self.retry_eventual(|| call(at(first))).await;
+        match &answer {
+            Err(Fault { bucket_region: Some(region), .. }) if region != first => self.retry_eventual(|| call(at(region))).await,
+            _ => answer,
         }
     }
 
