@@ -128,6 +128,16 @@ fn split_columns_dropped(fault: &Fault) -> Journal {
     Journal::remark(format!("split cost allocation data is left out, because AWS does not accept it here: {fault}"))
 }
 
+/// A setting that is S3's default for new buckets since 2023, or housekeeping, is reported and fails nothing where a policy forbids
+/// to make it (F-50).
+fn unless_denied(answer: Result<(), Fault>, done: String, without: &str) -> Result<Journal, StepError> {
+    match answer {
+        Ok(()) => Ok(Journal::done(done)),
+        Err(fault) if fault.is_denial() => Ok(Journal::remark(format!("{without}: {fault}"))),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
 struct Run<'a> {
     aws: &'a dyn Aws,
     origin: &'a Origin,
@@ -151,16 +161,19 @@ impl Run<'_> {
                 format!("created bucket `{bucket}`")
             }
             Step::EnsurePublicAccessBlocked(bucket) => {
-                self.retry_bucket_conflict(|| self.aws.block_public_access(bucket, self.owner)).await?;
-                format!("blocked public access to `{bucket}`")
+                let answer = self.retry_bucket_conflict(|| self.aws.block_public_access(bucket, self.owner)).await;
+                let without = "the bucket has no public access block of its own (S3 blocks public access by default)";
+                return unless_denied(answer, format!("blocked public access to `{bucket}`"), without);
             }
             Step::EnsureEncryption(bucket) => {
-                self.retry_bucket_conflict(|| self.aws.encrypt_bucket(bucket, self.owner)).await?;
-                format!("encrypted `{bucket}` by default")
+                let answer = self.retry_bucket_conflict(|| self.aws.encrypt_bucket(bucket, self.owner)).await;
+                let without = "the bucket has no encryption setting of its own (S3 encrypts with SSE-S3 by default)";
+                return unless_denied(answer, format!("encrypted `{bucket}` by default"), without);
             }
             Step::EnsureUploadsExpire(bucket) => {
-                self.retry_bucket_conflict(|| self.aws.expire_uploads(bucket, self.owner, UPLOAD_DAYS_MAX)).await?;
-                format!("set unfinished uploads to `{bucket}` to expire after {UPLOAD_DAYS_MAX} days")
+                let answer = self.retry_bucket_conflict(|| self.aws.expire_uploads(bucket, self.owner, UPLOAD_DAYS_MAX)).await;
+                let done = format!("set unfinished uploads to `{bucket}` to expire after {UPLOAD_DAYS_MAX} days");
+                return unless_denied(answer, done, "unfinished uploads to the bucket do not expire");
             }
             Step::EnsureDeliveryAllowed { bucket, policy, from } => {
                 self.ensure_delivery_allowed(bucket, policy, from).await?;

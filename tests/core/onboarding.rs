@@ -150,6 +150,14 @@ async fn a_missing_permission_is_named_and_no_stack_hangs() {
                     }
                     // F-53: the call whose answer has a body says that there is no such bucket.
                     ("Create", "s3:ListBucket") => assert_eq!(response["Status"], "SUCCESS", "{context}"),
+                    // F-50: S3's default or housekeeping; a denied `s3:PutBucketPolicy` fails.
+                    (
+                        "Create",
+                        "s3:PutBucketPublicAccessBlock" | "s3:PutEncryptionConfiguration" | "s3:PutLifecycleConfiguration",
+                    ) => {
+                        assert_eq!(response["Status"], "SUCCESS", "{context}");
+                        assert!(reason.contains(&format!("`{action}`")), "{context}");
+                    }
                     // Whose bucket it is, its tags say.
                     ("Delete", "s3:ListBucket") => {
                         assert!(response["Status"] == "SUCCESS" || reason.contains(&action), "{context}")
