@@ -62,7 +62,7 @@ impl Candidate {
         }
     }
 
-    /// The format of its files, as far as it is one of the two that Hawser offers.
+    /// The format of its files, as far as it is one of the two that Hawser offers: CSV files are gzipped.
     pub fn format(&self) -> Option<Format> {
         let (format, compression) = match self {
             Self::Report(report) => (report.format.as_str(), report.compression.as_str()),
@@ -70,8 +70,26 @@ impl Candidate {
         };
         match (format, compression) {
             ("Parquet", "Parquet") | ("PARQUET", "PARQUET") => Some(Format::Parquet),
-            ("textORcsv" | "TEXT_OR_CSV", "GZIP" | "ZIP") => Some(Format::Csv),
+            ("textORcsv" | "TEXT_OR_CSV", "GZIP") => Some(Format::Csv),
             _ => None,
+        }
+    }
+
+    /// What it promises less than a report or an export of Hawser's, and serves all the same.
+    pub fn limitation(&self) -> Option<String> {
+        match self {
+            Self::Report(report) if !report.refresh_closed => Some(
+                "closed months are not delivered again when AWS corrects them, because RefreshClosedReports is false".to_owned(),
+            ),
+            Self::Report(_) | Self::Export(_) => None,
+        }
+    }
+
+    /// Whether its files are zipped CSV, whose format the notice has no word for.
+    pub fn is_zip(&self) -> bool {
+        match self {
+            Self::Report(report) => (report.format.as_str(), report.compression.as_str()) == ("textORcsv", "ZIP"),
+            Self::Export(export) => (export.format.as_str(), export.compression.as_str()) == ("TEXT_OR_CSV", "ZIP"),
         }
     }
 
@@ -196,12 +214,13 @@ impl Candidate {
     }
 
     /// The order of preference among those that suit, best first. Only what changes by somebody's hand counts, so that the
-    /// choice is stable (HW-B3): more detail, then the older, which has more history, then the name.
-    pub fn rank(&self) -> (bool, String, String) {
+    /// choice is stable (HW-B3): without limitation, then more detail, then the older, which has more history, then the name.
+    pub fn rank(&self) -> (bool, bool, String, String) {
+        let limited = self.limitation().is_some();
         match self {
-            Self::Report(report) => (report.without_split_columns().is_none(), String::new(), report.name.clone()),
+            Self::Report(report) => (limited, report.without_split_columns().is_none(), String::new(), report.name.clone()),
             Self::Export(export) => {
-                (!export.is_split(), export.status.created_at.clone().unwrap_or_default(), export.arn.clone())
+                (limited, !export.is_split(), export.status.created_at.clone().unwrap_or_default(), export.arn.clone())
             }
         }
     }

@@ -90,6 +90,7 @@ pub fn choose(export: &Export, facts: &Facts) -> Result<Choice, Failure> {
         let (found, rejected) = best_suitable(export, facts);
         remarks.splice(0..0, rejected.into_iter().chain(not_named));
         if let Some(found) = found {
+            remarks.splice(0..0, found.limitation());
             let decision = with_remarks(&format!("the existing {} `{}`", noun(&found), found.name()), &remarks);
             return Ok(Choice { export: Selection::Reuse(found), decision });
         }
@@ -252,13 +253,14 @@ fn existing_export(named: &str, export: &Export, facts: &Facts) -> Result<Choice
         return Err(Failure::new(Code::BillingExportNotFound, cause));
     };
     let short = found.mismatches(export);
-    let unreadable = (found.format().is_none() || found.kind().is_none()).then(|| short.join(", "));
+    let readable = found.kind().is_some() && (found.format().is_some() || found.is_zip());
+    let unreadable = (!readable).then(|| short.join(", "));
     if let Some(why) = found.disqualification(facts).or(unreadable) {
         let cause = format!("{} `{}` cannot be used: {why}", noun(&found), found.name());
         return Err(Failure::new(Code::BillingExportUnusable, cause));
     }
     let short = (!short.is_empty()).then(|| format!("but {}", short.join(", ")));
-    let remarks: Vec<String> = short.into_iter().chain(billing_coverage(facts).remarks()).collect();
+    let remarks: Vec<String> = short.into_iter().chain(found.limitation()).chain(billing_coverage(facts).remarks()).collect();
     let decision = with_remarks(&format!("the existing {} `{}`, as ExistingExport says", noun(&found), found.name()), &remarks);
     Ok(Choice { export: Selection::Reuse(found), decision })
 }

@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use futures::future::{join_all, try_join_all};
+use futures::{
+    StreamExt, TryStreamExt,
+    future::{join_all, try_join_all},
+    stream,
+};
 use tracing::info;
 
 use crate::{
@@ -82,6 +86,14 @@ fn unless_gone<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
     }
 }
 
+/// Exports that are asked about at once: Data Exports says nothing of its limits, and a throttled Create would fail.
+const ASKED_AT_ONCE: usize = 4;
+
+/// All that is still there, a few calls at a time.
+async fn a_few_at_once<T>(calls: impl Iterator<Item = impl Future<Output = Result<Option<T>, Fault>>>) -> Result<Vec<T>, Fault> {
+    stream::iter(calls).buffered(ASKED_AT_ONCE).try_filter_map(|one| async move { Ok(one) }).try_collect().await
+}
+
 /// One look at an account.
 #[derive(Clone, Copy)]
 pub(super) struct Observer<'a> {
@@ -152,8 +164,7 @@ impl Observer<'_> {
             );
             unless_gone(export.and_then(|export| Ok((export, tags?))))
         };
-        let details = join_all(listed?.into_iter().map(detail)).await;
-        details.into_iter().filter_map(Result::transpose).collect()
+        a_few_at_once(listed?.into_iter().map(detail)).await
     }
 
     pub(super) async fn tags_of_exports(
@@ -165,7 +176,7 @@ impl Observer<'_> {
             let tags = self.retry_eventual(|| aws.export_tags(&summary.arn)).await;
             unless_gone(tags.map(|tags| (summary, tags)))
         };
-        join_all(exports.map(tags)).await.into_iter().filter_map(Result::transpose).collect()
+        a_few_at_once(exports.map(tags)).await
     }
 
     /// Whether an export is this resource's, under an id.
