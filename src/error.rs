@@ -57,22 +57,22 @@ hawser_codes::codes! {
     AwsDeniedByScp = "AWS_DENIED_BY_SCP", FixedBy::Customer,
         "Ask your organization's administrator to exempt the handler's role from the service control policy that denies this action.";
     /// An organization's resource control policy denied a call (F-52).
-    AwsDeniedByRcp = "AWS_DENIED_BY_RCP", Customer,
+    AwsDeniedByRcp = "AWS_DENIED_BY_RCP", FixedBy::Customer,
         "Ask your organization's administrator to exempt this account's billing bucket and roles from the resource control policy that denies this action.";
     /// A permissions boundary denied a call (F-52).
-    AwsDeniedByBoundary = "AWS_DENIED_BY_BOUNDARY", Customer,
+    AwsDeniedByBoundary = "AWS_DENIED_BY_BOUNDARY", FixedBy::Customer,
         "Add the action to the permissions boundary of the handler's role, or ask whoever requires the boundary to do so.";
     /// The policy of a session denied a call (F-52).
-    AwsDeniedBySessionPolicy = "AWS_DENIED_BY_SESSION_POLICY", Customer,
+    AwsDeniedBySessionPolicy = "AWS_DENIED_BY_SESSION_POLICY", FixedBy::Customer,
         "Use a session without a policy that denies this action.";
     /// A VPC endpoint's policy denied a call (F-52).
-    AwsDeniedByEndpointPolicy = "AWS_DENIED_BY_ENDPOINT_POLICY", Customer,
+    AwsDeniedByEndpointPolicy = "AWS_DENIED_BY_ENDPOINT_POLICY", FixedBy::Customer,
         "Ask your network team to allow the action in the VPC endpoint's policy, or run the function outside of the VPC.";
     /// The policy of a resource, such as a bucket, denied a call (F-52).
-    AwsDeniedByResourcePolicy = "AWS_DENIED_BY_RESOURCE_POLICY", Customer,
+    AwsDeniedByResourcePolicy = "AWS_DENIED_BY_RESOURCE_POLICY", FixedBy::Customer,
         "Change the policy of the resource that the cause names, so that it does not deny the handler's role.";
     /// A policy of the handler's role explicitly denied a call (F-52).
-    AwsDeniedByIdentityPolicy = "AWS_DENIED_BY_IDENTITY_POLICY", Customer,
+    AwsDeniedByIdentityPolicy = "AWS_DENIED_BY_IDENTITY_POLICY", FixedBy::Customer,
         "Detach the policy that denies the action from the handler's role: somebody added it to what the stack created.";
     /// AWS throttled a call until the tries were used up.
     AwsThrottled = "AWS_THROTTLED", FixedBy::Aws,
@@ -115,7 +115,7 @@ hawser_codes::codes! {
         "Restore the bucket and its policy; if this stack created them, update the stack with a new value of BillingRepair.";
     /// A bucket's policy was changed, and whether it still lets AWS deliver cannot be read from it. Reported by the delivery check,
     /// which says beside it how delivery fares.
-    BillingDeliveryAtRisk = "BILLING_DELIVERY_AT_RISK", Customer,
+    BillingDeliveryAtRisk = "BILLING_DELIVERY_AT_RISK", FixedBy::Customer,
         "Check that the bucket's policy lets AWS deliver, or update the stack with a new value of BillingRepair to restore ours.";
     /// The billing export was removed. Reported by the delivery check.
     BillingExportGone = "BILLING_EXPORT_GONE", FixedBy::Customer,
@@ -127,7 +127,7 @@ hawser_codes::codes! {
     BillingDataMissing = "BILLING_DATA_MISSING", FixedBy::Customer,
         "Check whether a lifecycle rule or a person deletes billing data from the bucket; the next delivery restores the current month.";
     /// The bucket that the customer brought holds nothing at the given place that is billing data. Reported by the delivery check.
-    BillingDataNotFound = "BILLING_DATA_NOT_FOUND", Customer,
+    BillingDataNotFound = "BILLING_DATA_NOT_FOUND", FixedBy::Customer,
         "Set ExistingPrefix to the S3 prefix of your report or export, or wait for its first delivery if it is new.";
     /// The function has no credentials to sign the proof of identity with.
     CredentialsMissing = "CREDENTIALS_MISSING", FixedBy::Hawser,
