@@ -117,6 +117,7 @@ impl Partition {
         let code = match self {
             Self::Aws => "us-east-1",
             Self::AwsCn => "cn-northwest-1",
+            // B-6.
             Self::AwsEusc => "eusc-de-east-1",
             Self::AwsUsGov => return None,
         };

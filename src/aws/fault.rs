@@ -133,7 +133,7 @@ impl Fault {
     }
 
     /// Whether AWS's text says that a policy of the caller's account or organization is the cause. S3 says "Access Denied" and no
-    /// more of what belongs to another account.
+    /// more of what belongs to another account (B-10).
     pub fn is_of_this_account(&self) -> bool {
         matches!(self.kind, FaultKind::DeniedBy(_))
             || (self.kind == FaultKind::Denied && self.message.contains("is not authorized to perform"))

@@ -123,7 +123,7 @@ fn more_specific(first: Fault, again: Fault) -> Fault {
 }
 
 /// An account has these data only if it is opted in to them (Cost and Usage Reports User Guide, "Enabling split cost allocation
-/// data").
+/// data"); what AWS answers where it is not is B-13.
 fn split_columns_dropped(fault: &Fault) -> Journal {
     Journal::remark(format!("split cost allocation data is left out, because AWS does not accept it here: {fault}"))
 }

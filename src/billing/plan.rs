@@ -288,7 +288,7 @@ fn update_to_current(facts: &Facts, ours: &Candidate) -> Option<Step> {
         wanted.query = query;
     }
     if !source.configured.is_met_by(&ours.tables) {
-        // What AWS added stays: an update takes the whole definition (F-47).
+        // What AWS added stays: an update takes the whole definition (F-47, B-14).
         for (table, properties) in asked {
             wanted.tables.entry(table).or_default().extend(properties);
         }

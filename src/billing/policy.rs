@@ -16,10 +16,10 @@ pub const POLICY_BYTES_MAX: usize = 20 * 1024;
 /// The services that deliver billing data: the legacy report's and Data Exports', so that a later kind needs no change.
 const DELIVERY_SERVICES: [&str; 2] = [REPORTS_SERVICE, EXPORTS_SERVICE];
 
-/// Delivers legacy reports.
+/// Delivers legacy reports (B-7), in every partition that has them (B-4).
 pub const REPORTS_SERVICE: &str = "billingreports.amazonaws.com";
 
-/// Delivers Data Exports.
+/// Delivers Data Exports (B-7).
 pub const EXPORTS_SERVICE: &str = "bcm-data-exports.amazonaws.com";
 
 /// Statement ids begin with this; a statement is ours by its id.
@@ -42,7 +42,8 @@ pub enum PolicyError {
     },
 }
 
-/// The statements that delivery needs, for a bucket of this account.
+/// The statements that delivery needs, for a bucket of this account. AWS's pages name the Region for aws only (B-5), and nothing
+/// says that AWS itself uses TLS (B-8).
 ///
 /// Both services, `aws:SourceAccount` by equality and `aws:SourceArn` by pattern: written with `StringEquals` and a
 /// literal `*` the same condition silently stops delivery (F-15). Source: Cost and Usage Reports User Guide,

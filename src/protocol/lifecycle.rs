@@ -3,7 +3,8 @@
 //! A request does not say whether it is still wanted: a Create may have been cancelled while it ran, a Delete may be
 //! a late repetition, an Update may be the way back from a failed one (F-34). CloudFormation knows, and can be asked.
 //!
-//! Source: AWS CloudFormation API Reference, `StackStatus` of `Stack` and `ResourceStatus` of `StackResource`.
+//! Source: AWS CloudFormation API Reference, `StackStatus` of `Stack` and `ResourceStatus` of `StackResource`. What it shows of a
+//! replaced and of a cancelled resource is not documented (B-2, B-3).
 
 use tracing::warn;
 

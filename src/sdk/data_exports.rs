@@ -47,6 +47,7 @@ impl DataExports for Clients {
         }
     }
 
+    // That the tags are checked against the export's own ARN is B-1.
     async fn create_export(&self, export: &DataExport, tags: &Tags) -> Result<String, Fault> {
         let action = "bcm-data-exports:CreateExport";
         let tag = |(key, value): (&String, &String)| exports::types::ResourceTag::builder().key(key).value(value).build();

@@ -84,7 +84,7 @@ pub(super) fn kind(code: &str, message: &str, status: Option<u16>) -> FaultKind 
 }
 
 /// Whether a billing service says that it may not write to the bucket. The report service says so in fixed words; those of
-/// Data Exports are not documented.
+/// Data Exports are not documented (B-12).
 fn says_bucket_unverified(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     message.contains("bucket") && ["permission", "verify", "policy", "access"].iter().any(|word| message.contains(word))

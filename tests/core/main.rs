@@ -7,6 +7,7 @@ mod fuzzed;
 mod support;
 
 mod answers;
+mod beliefs;
 mod cases;
 mod columns;
 mod connection;

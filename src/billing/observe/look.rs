@@ -86,7 +86,7 @@ fn unless_gone<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
     }
 }
 
-/// Exports that are asked about at once: Data Exports says nothing of its limits, and a throttled Create would fail.
+/// Exports that are asked about at once: Data Exports says nothing of its limits, and a throttled Create would fail (B-15).
 const ASKED_AT_ONCE: usize = 4;
 
 /// All that is still there, a few calls at a time.
@@ -355,7 +355,7 @@ impl Observer<'_> {
     }
 
     /// Asks about a bucket in the Region where it is said to be, or else in the billing Region; and where S3 says that it is elsewhere,
-    /// there (F-45): S3 answers only in a bucket's own Region, with 301, or with 400 in Regions that have to be enabled.
+    /// there (F-45, B-11): S3 answers only in a bucket's own Region, with 301, or with 400 in Regions that have to be enabled.
     async fn in_its_region<T, F, Fut>(&self, home: Option<&Region>, call: F) -> Result<T, Fault>
     where
         F: Fn(Arc<dyn Aws>) -> Fut,

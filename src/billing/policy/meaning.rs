@@ -80,7 +80,7 @@ pub fn delivery_access(policy: Option<&str>, delivery: &DeliveryCall<'_>) -> Del
     match (judge("s3:putobject", &object), judge("s3:getbucketpolicy", &arn)) {
         (Match::No, _) => DeliveryAccess::Denied,
         (Match::Yes, Match::Yes) => DeliveryAccess::Allowed,
-        // AWS looks at the policy when an export is made; whether it does at each delivery is not documented.
+        // AWS looks at the policy when an export is made; whether it does at each delivery is not documented (B-9).
         _ => DeliveryAccess::Uncertain,
     }
 }
