@@ -272,7 +272,9 @@ impl Access for Account {
                 Err(fault(action, FaultKind::Refused, "Unreadable"))
             }
             Some(InjectedFault::Denied) => Err(fault(action, FaultKind::Denied, "AccessDenied")),
-            Some(InjectedFault::DeniedByScp) => Err(fault(action, FaultKind::DeniedBy(PolicyType::ServiceControlPolicy), "AccessDenied")),
+            Some(InjectedFault::DeniedByScp) => {
+                Err(fault(action, FaultKind::DeniedBy(PolicyType::ServiceControlPolicy), "AccessDenied"))
+            }
             Some(InjectedFault::Throttled) => Err(fault(action, FaultKind::Throttled, "Throttling")),
             Some(InjectedFault::Unavailable | InjectedFault::Broken | InjectedFault::Redirected) => {
                 Err(fault(action, FaultKind::Unavailable, "InternalError"))

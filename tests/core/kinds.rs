@@ -758,7 +758,8 @@ async fn why_our_bucket_may_not_be_read_is_asked_where_the_answer_has_a_body() {
     let mut probe = Export::new(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" }));
     let bucket = text(&probe.create().await, "BucketName");
     let strangers = BucketFile { owner: Some("444455556666".to_owned()), ..BucketFile::customers(&bucket) };
-    let there = BucketFile { tags: probe.state().buckets[&bucket].tags.clone(), ..BucketFile::customers(&bucket) };
+    let tags = probe.state().buckets[&bucket].tags.clone();
+    let there = BucketFile { tags, policy: None, ..BucketFile::customers(&bucket) };
     for (buckets, injected, expected) in [
         (vec![], None, "SUCCESS"),
         (vec![there.clone()], None, "SUCCESS"),
