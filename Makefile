@@ -90,7 +90,9 @@ bless: ## Write docs/errors.md, failures.md, permissions.md, events/, the plans 
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test core -- cases:: columns:: events:: failures::
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test setup --test docs -- command_line:: connect:: errors:: permissions:: preflight::
 
-check: lint-venv venv ## Formatting, lints, documentation, licences, template
+check: lint-venv venv ## Formatting, lints, documentation, licences, template, import circles
+	@echo "-- house: import circles, layers, long files"
+	@$(MAKE) house
 	@echo "-- cargo fmt"
 	@cargo fmt --all --check
 	@cargo fmt --manifest-path fuzz/Cargo.toml --check
