@@ -25,9 +25,9 @@ use crate::{
     ports::Ports,
     protocol::{
         envelope::{Envelope, Unanswerable},
-        lifecycle::{is_resource_being_deleted, is_stack_rolling_back},
+        lifecycle::{is_generated_by_cloudformation, is_resource_being_deleted, is_stack_rolling_back},
         origin::{Origin, RequestType},
-        reply::{Attributes, Reply, placeholder_id, render},
+        reply::{Attributes, NOTHING_MADE, Reply, placeholder_id, render},
         retry::{EVENTUAL_CONSISTENCY, RESPONSE_UPLOAD},
     },
     request::Request,
@@ -109,6 +109,7 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
     let physical_id = request.as_ref().map_or_else(|_| previous_id(&envelope), Request::physical_id);
     let outcome = match &request {
         Ok(request) => fulfil(request, work_until, ports).await,
+        Err(failure) if deletes_nothing(event, &envelope, failure) => Ok(Fulfilled::default()),
         Err(failure) => Err(failure.clone()),
     };
     let reply_content = match outcome {
@@ -264,6 +265,15 @@ async fn undo(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Re
         Request::Billing(_, BillingRequest::Remove { .. }) | Request::Connection(_, ConnectionRequest::Remove(_)) => {}
     }
     Ok(())
+}
+
+/// Whether a Delete names what was never made: its Create was refused before anything was tried, or never answered. A stack goes,
+/// whatever else is wrong with the request (F-55).
+fn deletes_nothing(event: &Value, envelope: &Envelope, failure: &Failure) -> bool {
+    let id = envelope.physical_resource_id.as_deref().unwrap_or_default();
+    let refused = matches!(failure.code, Code::ResourceTypeUnknown | Code::PartitionUnsupported);
+    let nothing_made = id.starts_with(NOTHING_MADE) || (refused && is_generated_by_cloudformation(id));
+    event.get("RequestType").and_then(Value::as_str) == Some("Delete") && !id.is_empty() && nothing_made
 }
 
 /// The id when the request cannot be read: the one it came with, or one that says nothing was made.

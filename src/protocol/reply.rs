@@ -58,11 +58,14 @@ struct Response<'a> {
     data: Attributes,
 }
 
+/// How the id of a resource begins of which nothing can have been made.
+pub const NOTHING_MADE: &str = "hawser/nothing-made/";
+
 /// The id of a resource of which nothing can have been made: its request could not even be read.
 ///
 /// A later Delete recognises it as not one of ours and succeeds at once.
 pub fn placeholder_id(envelope: &Envelope) -> String {
-    format!("hawser/nothing-made/{}", Digest16::derive(&[&envelope.stack_id, &envelope.logical_resource_id]))
+    format!("{NOTHING_MADE}{}", Digest16::derive(&[&envelope.stack_id, &envelope.logical_resource_id]))
 }
 
 /// The response as the bytes to upload: at most [`RESPONSE_BYTES_MAX`], unless the event's own ids are so long that

@@ -485,3 +485,45 @@ async fn booleans_are_read_in_any_form() {
         assert!(response["Reason"].as_str().unwrap().starts_with("PROPERTY_INVALID"), "{value}: {response}");
     }
 }
+
+/// F-55: what was refused at Create goes again, without a call, whatever is wrong with the request; so does what was never answered,
+/// whose id CloudFormation made up. An id that stands for something is no such thing.
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_can_be_deleted() {
+    let here = Stack::new(Partition::Aws, "eu-west-1", "5e0c1b70");
+    let made = create(&World::new(AccountFile::default()), &here).await["PhysicalResourceId"].clone();
+    type Spoil = fn(&mut Value);
+    let spoils: [(&str, Spoil); 6] = [
+        ("RESOURCE_TYPE_UNKNOWN", |event| event["ResourceType"] = "Custom::BillingExprt".into()),
+        ("PARTITION_UNSUPPORTED", |event| {
+            event["StackId"] = "arn:aws-iso:cloudformation:us-iso-east-1:111122223333:stack/acme/5e0c1b70".into();
+        }),
+        ("EVENT_INVALID", |event| event["StackId"] = "stack/acme".into()),
+        ("EVENT_INVALID", |event| event["LogicalResourceId"] = 7.into()),
+        ("EVENT_INVALID", |event| event["ResourceProperties"] = "none".into()),
+        ("PROPERTY_UNKNOWN", |event| event["ResourceProperties"]["Knid"] = "Focus".into()),
+    ];
+    for (code, spoil) in spoils {
+        let world = World::new(AccountFile::default());
+        let mut event = here.event("Create", "create", None);
+        spoil(&mut event);
+        let refused = answer(&world, &event).await;
+        assert!(refused["Reason"].as_str().is_some_and(|reason| reason.starts_with(code)), "{code}: {refused}");
+        let mut delete = here.event("Delete", "delete", Some(&refused["PhysicalResourceId"]));
+        spoil(&mut delete);
+        let gone = answer(&world, &delete).await;
+        assert_eq!(gone["Status"], "SUCCESS", "{code}: {gone}");
+        assert_eq!(gone["PhysicalResourceId"], refused["PhysicalResourceId"], "{code}");
+        if code != "PROPERTY_UNKNOWN" {
+            assert!(billing_calls(&world).is_empty(), "{code}: {:?}", billing_calls(&world));
+        }
+        if ["RESOURCE_TYPE_UNKNOWN", "PARTITION_UNSUPPORTED"].contains(&code) {
+            let mut delete = here.event("Delete", "made-up", Some(&json!("acme-BillingExport-1A2B3C4D5E6F")));
+            spoil(&mut delete);
+            assert_eq!(answer(&world, &delete).await["Status"], "SUCCESS", "{code}");
+            let mut delete = here.event("Delete", "of-what-is-there", Some(&made));
+            spoil(&mut delete);
+            assert_eq!(answer(&world, &delete).await["Status"], "FAILED", "{code}: it may be there");
+        }
+    }
+}
