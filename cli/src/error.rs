@@ -164,11 +164,26 @@ pub struct CommandError {
 }
 
 /// Next steps that are about the function, said to whoever runs its code.
-const OPERATOR_TEXTS: [(HandlerCode, &str); 4] = [
+const OPERATOR_TEXTS: [(HandlerCode, &str); 10] = [
     (HandlerCode::AwsAccessDenied, "Allow yourself the action, or ask somebody who has the permission to run this."),
     (
         HandlerCode::AwsDeniedByScp,
         "Ask your organization's administrator to exempt you from the service control policy that denies this action.",
+    ),
+    (
+        HandlerCode::AwsDeniedByRcp,
+        "Ask your organization's administrator to exempt this account from the resource control policy that denies this action.",
+    ),
+    (HandlerCode::AwsDeniedByBoundary, "Ask whoever set your permissions boundary to add the action to it."),
+    (HandlerCode::AwsDeniedBySessionPolicy, "Sign in to a session without a policy that denies this action."),
+    (HandlerCode::AwsDeniedByEndpointPolicy, "Ask your network team to allow the action in the VPC endpoint's policy."),
+    (
+        HandlerCode::AwsDeniedByResourcePolicy,
+        "Change the policy of the resource that the cause names, so that it does not deny you.",
+    ),
+    (
+        HandlerCode::AwsDeniedByIdentityPolicy,
+        "Ask whoever manages your permissions to lift the policy that denies you this action.",
     ),
     (HandlerCode::AwsUnavailable, "Check the AWS Health Dashboard and your internet connection, then try again."),
     (
@@ -178,9 +193,15 @@ const OPERATOR_TEXTS: [(HandlerCode, &str); 4] = [
 ];
 
 /// What has to do with the way to AWS, and not with what was asked for.
-const EXTERNAL: [HandlerCode; 6] = [
+const EXTERNAL: [HandlerCode; 12] = [
     HandlerCode::AwsAccessDenied,
     HandlerCode::AwsDeniedByScp,
+    HandlerCode::AwsDeniedByRcp,
+    HandlerCode::AwsDeniedByBoundary,
+    HandlerCode::AwsDeniedBySessionPolicy,
+    HandlerCode::AwsDeniedByEndpointPolicy,
+    HandlerCode::AwsDeniedByResourcePolicy,
+    HandlerCode::AwsDeniedByIdentityPolicy,
     HandlerCode::AwsThrottled,
     HandlerCode::AwsUnavailable,
     HandlerCode::AwsRefused,
