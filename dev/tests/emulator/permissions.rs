@@ -99,7 +99,9 @@ impl Flow {
             Self::ReusedExport => reused_export(&world).await,
             Self::Places => places(&world).await,
         };
-        let denied = |call: &Call| call.error.as_deref().is_some_and(|error| error.starts_with("AccessDenied"));
+        // The answer of a HEAD has no code.
+        let denied =
+            |call: &Call| call.status == 403 || call.error.as_deref().is_some_and(|error| error.starts_with("AccessDenied"));
         let denied: BTreeSet<String> = world.calls().iter().filter(|call| denied(call)).map(Call::name).collect();
         match result {
             Ok(()) => Ok(denied),
