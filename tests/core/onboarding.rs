@@ -492,8 +492,8 @@ async fn booleans_are_read_in_any_form() {
 async fn what_was_refused_can_be_deleted() {
     let here = Stack::new(Partition::Aws, "eu-west-1", "5e0c1b70");
     let made = create(&World::new(AccountFile::default()), &here).await["PhysicalResourceId"].clone();
-    type Spoil = fn(&mut Value);
-    let spoils: [(&str, Spoil); 6] = [
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 6] = [
         ("RESOURCE_TYPE_UNKNOWN", |event| event["ResourceType"] = "Custom::BillingExprt".into()),
         ("PARTITION_UNSUPPORTED", |event| {
             event["StackId"] = "arn:aws-iso:cloudformation:us-iso-east-1:111122223333:stack/acme/5e0c1b70".into();
@@ -503,14 +503,14 @@ async fn what_was_refused_can_be_deleted() {
         ("EVENT_INVALID", |event| event["ResourceProperties"] = "none".into()),
         ("PROPERTY_UNKNOWN", |event| event["ResourceProperties"]["Knid"] = "Focus".into()),
     ];
-    for (code, spoil) in spoils {
+    for (code, change) in changes {
         let world = World::new(AccountFile::default());
         let mut event = here.event("Create", "create", None);
-        spoil(&mut event);
+        change(&mut event);
         let refused = answer(&world, &event).await;
         assert!(refused["Reason"].as_str().is_some_and(|reason| reason.starts_with(code)), "{code}: {refused}");
         let mut delete = here.event("Delete", "delete", Some(&refused["PhysicalResourceId"]));
-        spoil(&mut delete);
+        change(&mut delete);
         let gone = answer(&world, &delete).await;
         assert_eq!(gone["Status"], "SUCCESS", "{code}: {gone}");
         assert_eq!(gone["PhysicalResourceId"], refused["PhysicalResourceId"], "{code}");
@@ -519,10 +519,10 @@ async fn what_was_refused_can_be_deleted() {
         }
         if ["RESOURCE_TYPE_UNKNOWN", "PARTITION_UNSUPPORTED"].contains(&code) {
             let mut delete = here.event("Delete", "made-up", Some(&json!("acme-BillingExport-1A2B3C4D5E6F")));
-            spoil(&mut delete);
+            change(&mut delete);
             assert_eq!(answer(&world, &delete).await["Status"], "SUCCESS", "{code}");
             let mut delete = here.event("Delete", "of-what-is-there", Some(&made));
-            spoil(&mut delete);
+            change(&mut delete);
             assert_eq!(answer(&world, &delete).await["Status"], "FAILED", "{code}: it may be there");
         }
     }

@@ -271,7 +271,11 @@ async fn an_interrupted_run_is_finished_by_running_again() {
         hawser(&world, person, Some(TOKEN), &arguments).await
     };
     let stopped = run(&little, "connect", &["--yes"]).await.expect(1);
-    assert!(stopped.err.starts_with("error: AWS_ACCESS_DENIED: `iam:AttachRolePolicy` was denied"), "{}", stopped.err);
+    assert!(
+        stopped.err.starts_with("error: AWS_DENIED_BY_IDENTITY_POLICY: `iam:AttachRolePolicy` was denied"),
+        "{}",
+        stopped.err
+    );
     let there = stopped.err.lines().find(|line| line.contains("there is now: ")).unwrap();
     assert!(["role `hawser-", "report `hawser-", "bucket `hawser-"].iter().all(|fixture| there.contains(fixture)), "{there}");
     assert!(world.vendor.notices().is_empty(), "the vendor hears of nothing that is half made");
