@@ -352,7 +352,7 @@ mod tests {
 
     /// F-47: AWS gives back more than was sent, and a table without properties as null.
     #[test]
-    fn a_configuration_is_met_by_what_was_asked_for_and_by_whatever_aws_adds() {
+    fn a_configuration_is_met_by_what_was_asked_for_and_by_whatever_aws_adds() -> Result<(), Failure> {
         let cur = Table {
             name: CUR_TABLE.to_owned(),
             properties: vec![
@@ -360,7 +360,7 @@ mod tests {
                 TableProperty { name: "INCLUDE_RESOURCES".to_owned(), valid_values: vec![], default: Some("FALSE".to_owned()) },
             ],
         };
-        let configured = configure(Kind::CostAndUsageReport2, &[cur], None).unwrap();
+        let configured = configure(Kind::CostAndUsageReport2, &[cur], None)?;
         let given = |properties: &[(&str, &str)]| {
             let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             configured.is_met_by(&[(CUR_TABLE.to_owned(), properties)].into())
@@ -370,8 +370,9 @@ mod tests {
         assert!(!given(&[("TIME_GRANULARITY", "DAILY"), ("INCLUDE_RESOURCES", "TRUE")]));
         assert!(!given(&[("TIME_GRANULARITY", "HOURLY")]), "left out, resources are not included");
         assert!(!configured.is_met_by(&TableConfigurations::new()));
-        let focus = configure(Kind::Focus, &[table("FOCUS_1_0_AWS", &[])], None).unwrap();
+        let focus = configure(Kind::Focus, &[table("FOCUS_1_0_AWS", &[])], None)?;
         assert!(focus.is_met_by(&TableConfigurations::new()), "null is empty");
+        Ok(())
     }
 
     /// HW-B9: the dictionary decides, not this file.

@@ -138,7 +138,7 @@ mod tests {
                 let text = format!("{user} on resource: \"arn:aws:s3:::b\" with an explicit deny in {name}{end}");
                 assert_eq!(kind("AccessDenied", &text, Some(403)), FaultKind::DeniedBy(policy_type), "{text}");
             }
-            let name = name.split_once(' ').expect("an article").1;
+            let name = name.trim_start_matches("a ").trim_start_matches("an ");
             let text = format!("{user} because no {name} allows the s3:PutBucketPolicy action");
             let implicit = if policy_type == IdentityBasedPolicy { FaultKind::Denied } else { FaultKind::DeniedBy(policy_type) };
             assert_eq!(kind("AccessDeniedException", &text, Some(400)), implicit, "{text}");
