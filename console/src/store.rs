@@ -146,7 +146,7 @@ impl Store {
     /// another notice may have come in while AWS was asked.
     ///
     /// # Errors
-    /// [`ledger::admit`]'s refusals, or the database's as [`Reason::Storage`].
+    /// [`ledger::admit`]'s refusals, or the database's as [`Storage`](crate::refusal::Reason::Storage).
     pub async fn record(
         &self,
         notice: &Notice,
