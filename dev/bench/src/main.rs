@@ -5,7 +5,7 @@
 //! call. A *cycle* measures every handler once in each way; cycles repeat until the time is up, so that whatever slows the
 //! machine slows all handlers alike.
 //!
-//! Reading order: [`workload`] (the events), [`handlers`] (who handles them), [`world`], [`answers`], [`stub`] and
+//! Reading order: [`workload`] (the events), [`mod@handlers`] (who handles them), [`world`], [`answers`], [`stub`] and
 //! [`runtime_api`] (the world), [`throttle`] (the CPU of a small function), [`session`] (one process, one sample), [`cycle`]
 //! (the run), [`results`], [`budget`] and [`report`] (the results and their budget).
 
