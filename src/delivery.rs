@@ -128,7 +128,7 @@ pub struct Observation {
     /// What a bucket of ours lets AWS do by now.
     pub delivery_access: DeliveryAccess,
     pub bucket: String,
-    /// Where in the bucket of somebody's is to be looked, if only a place is known and no export.
+    /// The prefix that the customer brought, where no export is known that delivers below it.
     pub place: Option<String>,
     /// What is in the bucket, or why it could not be seen.
     pub found: Result<Option<DeliveredData>, Failure>,

@@ -128,8 +128,8 @@ fn split_columns_dropped(fault: &Fault) -> Journal {
     Journal::remark(format!("split cost allocation data is left out, because AWS does not accept it here: {fault}"))
 }
 
-/// A setting that is S3's default for new buckets since 2023, or housekeeping, is reported and fails nothing where a policy forbids
-/// to make it (F-50).
+/// Where a policy forbids a setting that is S3's default for new buckets since 2023, or mere housekeeping, the export is created
+/// without it, and the stack event says so (F-50).
 fn unless_denied(answer: Result<(), Fault>, done: String, without: &str) -> Result<Journal, StepError> {
     match answer {
         Ok(()) => Ok(Journal::done(done)),

@@ -777,3 +777,14 @@ async fn why_our_bucket_may_not_be_read_is_asked_where_the_answer_has_a_body() {
         assert!(response["Status"] == expected || reason.starts_with(expected), "{expected}: {response}");
     }
 }
+
+/// F-45: our buckets are where the billing service is, so one of our name elsewhere is another account's.
+#[tokio::test(start_paused = true)]
+async fn a_bucket_of_our_name_in_another_region_is_not_ours() {
+    let mut probe = Export::new(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" }));
+    let bucket = text(&probe.create().await, "BucketName");
+    let elsewhere = BucketFile { region: "eu-west-1".to_owned(), policy: None, ..BucketFile::customers(&bucket) };
+    let account = AccountFile { buckets: vec![elsewhere], ..AccountFile::default() };
+    let response = Export::new(account, json!({ "Kind": "CostAndUsageReport" })).request("Create", &Map::new()).await;
+    assert!(response["Reason"].as_str().is_some_and(|reason| reason.starts_with("BILLING_BUCKET_NOT_OURS")), "{response}");
+}

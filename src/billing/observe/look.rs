@@ -262,8 +262,11 @@ impl Observer<'_> {
                 Err(fault) if fault.is_outage() => return Err(fault.into()),
                 Err(fault) => return Ok(OwnBucket::Unreadable(fault)),
             },
+            Err(fault) if fault.is_outage() => return Err(fault.into()),
             // Our buckets are where the billing service is: another account has the name.
-            Err(fault) if fault.bucket_region.is_some() => return Ok(OwnBucket::Unreadable(fault)),
+            Err(fault) if fault.bucket_region.as_ref().is_some_and(|region| region != self.region) => {
+                return Ok(OwnBucket::Unreadable(fault));
+            }
             Err(fault) => return Err(fault.into()),
         }
         let (tags, policy) = tokio::join!(
