@@ -68,16 +68,16 @@ define fuzz
 		-max_total_time=$(FUZZ_SECONDS) -max_len=$(2) -timeout=10 -print_final_stats=1 -verbosity=0
 endef
 
-sim: ## Live lives of stacks by the thousand and check each: every step x every mishap, then make sim SEEDS=100000 by seed
+sim: ## Simulate stacks by the thousand, every step with every fault, then seeds: make sim SEEDS=100000
 	@echo "-- building the simulation"
 	@cargo build --quiet --profile tool -p hawser-sim
 	@$(TARGET)/tool/simulate --seeds $(or $(SEEDS),10000) --from $(or $(FROM),0)
 
-replay: ## Tell one life by seed, call by call: make replay SEED=642
+replay: ## Show one simulated scenario, call by call: make replay SEED=642
 	@cargo build --quiet --profile tool -p hawser-sim
 	@$(TARGET)/tool/simulate --replay $(or $(SEED),$(error say which: make replay SEED=642))
 
-fuzz: cargo-fuzz ## Make up events, policies and verdicts and see what breaks: make fuzz FUZZ_SECONDS=600
+fuzz: cargo-fuzz ## Make up events, policies and replies and see what breaks: make fuzz FUZZ_SECONDS=600
 	@HAWSER_FUZZ_INPUTS=$(CURDIR)/.cache/fuzz/start cargo test --quiet -p hawser --test core corpus::
 	$(call fuzz,event,8192)
 	$(call fuzz,policy,24576)
