@@ -360,6 +360,11 @@ fn a_changed_policy_is_judged_by_whether_it_lets_aws_deliver() {
         "Condition": { "Bool": { "aws:SecureTransport": "false" } } });
     let org = json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": format!("{arn}/*"),
         "Condition": { "StringNotEqualsIfExists": { "aws:PrincipalOrgID": "o-a1b2c3d4e5" } } });
+    let perimeter = json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": format!("{arn}/*"), "Condition": {
+        "StringNotEqualsIfExists": { "aws:PrincipalOrgID": "o-a1b2c3d4e5" }, "BoolIfExists": { "aws:PrincipalIsAWSService": "false" },
+    } });
+    let endpoint = json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": format!("{arn}/*"),
+        "Condition": { "StringNotEquals": { "aws:SourceVpce": "vpce-0a1b2c3d" } } });
     let deny = json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:Put*", "Resource": format!("{arn}/*") });
     let equals_with_star =
         json!({ "StringEquals": { "aws:SourceArn": "arn:aws:bcm-data-exports:us-east-1:111122223333:export/*" } });
@@ -367,7 +372,7 @@ fn a_changed_policy_is_judged_by_whether_it_lets_aws_deliver() {
         ("AWS's own", json!([console]), Allowed),
         ("a single statement", console.clone(), Allowed),
         ("TLS only beside it", json!([tls, console]), Allowed),
-        ("a condition on the organization beside it", json!([console, org]), Allowed),
+        ("an organization's perimeter that excepts AWS's services", json!([console, perimeter]), Allowed),
         ("another letter case", json!([with("/Action", json!(["S3:PUTOBJECT", "s3:getbucketpolicy"]))]), Allowed),
         ("every action", json!([with("/Action", json!("s3:*"))]), Allowed),
         ("no condition", json!([with("/Condition", json!({}))]), Allowed),
@@ -379,6 +384,8 @@ fn a_changed_policy_is_judged_by_whether_it_lets_aws_deliver() {
             Uncertain,
         ),
         ("a policy variable", json!([with("/Resource", json!([arn, format!("{arn}/${{aws:username}}/*")]))]), Uncertain),
+        ("an organization's perimeter that excepts nobody", json!([console, org]), Uncertain),
+        ("a network's perimeter", json!([console, endpoint]), Uncertain),
         ("no look at the policy", json!([with("/Action", json!("s3:PutObject"))]), Uncertain),
         ("nothing", json!([]), Denied),
         ("another service", json!([with("/Principal", json!({ "Service": "logging.s3.amazonaws.com" }))]), Denied),

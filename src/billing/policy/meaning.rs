@@ -65,10 +65,9 @@ struct Call<'a> {
     resource: &'a str,
 }
 
-/// Judges a policy; none at all lets nobody in.
-///
-/// A statement that may deny, by a condition on what is not known here, is not counted: such are common in organizations, and
-/// AWS's services are excepted from them as a rule.
+/// Judges a policy; none at all lets nobody in. A denial whose condition is not known here leaves it uncertain: what keeps strangers
+/// out by organization or network keeps AWS's services out too, unless it excepts them (IAM User Guide,
+/// "aws:PrincipalIsAWSService").
 pub fn delivery_access(policy: Option<&str>, delivery: &DeliveryCall<'_>) -> DeliveryAccess {
     let statements = policy.and_then(|text| parsed(text).ok()).map(|policy| policy.statements).unwrap_or_default();
     let arn = delivery.bucket.arn(delivery.partition);
@@ -90,7 +89,7 @@ fn allows(statements: &[Value], call: &Call<'_>) -> Match {
         let statements = statements.iter().filter(|it| it.get("Effect").and_then(Value::as_str) == Some(effect));
         statements.map(|statement| applies(statement, call)).max().unwrap_or(Match::No)
     };
-    if by_effect("Deny") == Match::Yes { Match::No } else { by_effect("Allow") }
+    by_effect("Deny").not().min(by_effect("Allow"))
 }
 
 fn applies(statement: &Value, call: &Call<'_>) -> Match {
