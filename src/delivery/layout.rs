@@ -196,12 +196,16 @@ impl BucketListing<'_> {
                 break;
             }
             // Below it: Athena's copy below the report's own name, and whatever delivers below a prefix that was brought.
-            let is_searched = |folder: &&String| {
-                let part = last_segment(folder);
-                if name.is_empty() { !is_data(part) && period_of(folder).is_none() } else { part == name && **folder != root }
+            let searched_in = |listing: &'_ FolderListing| {
+                let is_export = listing.folders.iter().any(|folder| is_metadata(folder));
+                let is_searched = |folder: &&String| {
+                    let part = last_segment(folder);
+                    if name.is_empty() { may_hold_exports(folder, is_export) } else { part == name && **folder != root }
+                };
+                listing.folders.iter().filter(is_searched).cloned().collect::<Vec<_>>()
             };
-            let folders = level.iter().flat_map(|listing| &listing.folders).filter(is_searched).take(FOLDERS_OPENED);
-            level = try_join_all(folders.map(|folder| self.listing(folder))).await?;
+            let folders: Vec<String> = level.iter().flat_map(searched_in).take(FOLDERS_OPENED).collect();
+            level = try_join_all(folders.iter().map(|folder| self.listing(folder))).await?;
         }
         found.sort();
         found.dedup();
@@ -210,7 +214,7 @@ impl BucketListing<'_> {
 
     async fn periods_among(&self, listing: &FolderListing) -> Result<Vec<(String, String)>, Fault> {
         let mut folders = listing.folders.clone();
-        if let Some(metadata) = listing.folders.iter().find(|folder| last_segment(folder).eq_ignore_ascii_case("metadata")) {
+        if let Some(metadata) = listing.folders.iter().find(|folder| is_metadata(folder)) {
             folders.extend(self.listing(metadata).await?.folders);
         }
         Ok(folders.into_iter().filter_map(|folder| Some((period_of(&folder)?, folder))).collect())
@@ -280,9 +284,16 @@ fn newest_manifest(name: &str, objects: &[Object]) -> Option<Object> {
     manifests.max_by(|a, b| (is_own(a), a.modified, &a.key).cmp(&(is_own(b), b.modified, &b.key))).cloned()
 }
 
-/// Whether a folder holds data files and not reports: `data`, and the partitions of Hive, such as `year=2026`.
-fn is_data(part: &str) -> bool {
-    ["data", "metadata"].iter().any(|data| part.eq_ignore_ascii_case(data)) || part.contains('=')
+fn is_metadata(folder: &str) -> bool {
+    last_segment(folder).eq_ignore_ascii_case("metadata")
+}
+
+/// Whether exports may be below a folder: neither below the two of an export, `data` beside `metadata`, nor below a period or another
+/// partition of Hive's, such as `year=2026`. A customer's own folder may be called `data` too.
+fn may_hold_exports(folder: &str, is_export: bool) -> bool {
+    let part = last_segment(folder);
+    let is_its_own = is_export && (is_metadata(folder) || part.eq_ignore_ascii_case("data"));
+    !(is_its_own || part.contains('=') || period_of(folder).is_some())
 }
 
 #[cfg(test)]

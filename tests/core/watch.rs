@@ -433,6 +433,7 @@ async fn data_are_found_wherever_aws_writes_them() {
         ),
         ("brought without prefix", "", "", report("reports/"), "", "delivered"),
         ("brought, a long prefix", "", "", report("a/b/c/"), "", "delivered"),
+        ("brought, in a folder called data", "", "", report("data/"), "", "delivered"),
         ("brought without prefix, FOCUS", "", "", focus("billing_period", ""), "", "delivered"),
         ("brought, a level too high", "p", "", focus("BILLING_PERIOD", ""), "", "delivered"),
         ("brought, at the report", "reports/n", "", report("reports/"), "", "delivered"),
