@@ -55,12 +55,23 @@ pub fn cause(why: &dyn StdError) -> String {
 /// What an error code means. AccessDenied and throttling are in no service's model, so codes are matched as text.
 pub(super) fn kind(code: &str, message: &str, status: Option<u16>) -> FaultKind {
     match code {
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedAccess" | "HTTP 403" | "Forbidden" => {
-            PolicyType::of_message(message).map_or(FaultKind::Denied, FaultKind::DeniedBy)
-        }
-        "Throttling" | "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" | "SlowDown" => {
-            FaultKind::Throttled
-        }
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "AccessDeniedForDependencyException"
+        | "UnauthorizedAccess"
+        | "UnauthorizedOperation"
+        | "HTTP 403"
+        | "Forbidden" => PolicyType::of_message(message).map_or(FaultKind::Denied, FaultKind::DeniedBy),
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "BandwidthLimitExceeded"
+        | "PriorRequestNotComplete"
+        | "SlowDown" => FaultKind::Throttled,
         "NoSuchBucket" | "NoSuchKey" | "NotFound" | "ResourceNotFoundException" | "HTTP 404" => FaultKind::Missing,
         "DuplicateReportNameException" | "BucketAlreadyOwnedByYou" => FaultKind::Exists,
         "BucketAlreadyExists" => FaultKind::Taken,
@@ -75,8 +86,13 @@ pub(super) fn kind(code: &str, message: &str, status: Option<u16>) -> FaultKind 
         | "InternalServerException"
         | "InternalServerError"
         | "InternalError"
+        | "InternalFailure"
+        | "RequestTimeout"
+        | "RequestTimeoutException"
         | "ServiceException"
-        | "ServiceUnavailable" => FaultKind::Unavailable,
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => FaultKind::Unavailable,
+        _ if status == Some(429) => FaultKind::Throttled,
         // A success that cannot be read is half an answer.
         _ if status.is_some_and(|status| status >= 500 || (200..300).contains(&status)) => FaultKind::Unavailable,
         _ => FaultKind::Refused,
@@ -102,7 +118,14 @@ mod tests {
             ("AccessDenied", "… because no identity-based policy allows the s3:ListBucket action", Some(403), FaultKind::Denied),
             ("AccessDenied", "… with an explicit deny", Some(403), FaultKind::Denied),
             ("ThrottlingException", "", Some(400), FaultKind::Throttled),
+            ("RequestLimitExceeded", "", Some(400), FaultKind::Throttled),
+            ("SlowDown", "", Some(503), FaultKind::Throttled),
+            ("HTTP 429", "", Some(429), FaultKind::Throttled),
+            ("RequestTimeout", "", Some(400), FaultKind::Unavailable),
+            ("AccessDeniedForDependencyException", "", Some(400), FaultKind::Denied),
             ("NoSuchBucket", "", Some(404), FaultKind::Missing),
+            ("NoSuchKey", "", Some(404), FaultKind::Missing),
+            ("HTTP 404", "", Some(404), FaultKind::Missing),
             ("DuplicateReportNameException", "", Some(400), FaultKind::Exists),
             ("BucketAlreadyExists", "", Some(409), FaultKind::Taken),
             ("BucketAlreadyOwnedByYou", "", Some(409), FaultKind::Exists),
