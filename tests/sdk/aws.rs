@@ -180,6 +180,41 @@ async fn old_regions_answer_with_no_constraint_or_with_eu() {
     }
 }
 
+/// F-45: where S3 says that a bucket is, with whatever status it refuses; a HEAD's answer has nothing else (HeadBucket API
+/// reference). An outage says it too, and stays one.
+#[tokio::test]
+async fn where_a_bucket_is_comes_with_every_refusal() {
+    let error = |code: &str| format!("<Error><Code>{code}</Code><Message>…</Message></Error>");
+    for (status, body, kind) in [
+        (301, String::new(), FaultKind::Refused),
+        (301, error("PermanentRedirect"), FaultKind::Refused),
+        (307, error("TemporaryRedirect"), FaultKind::Refused),
+        (400, String::new(), FaultKind::Refused),
+        (400, error("IllegalLocationConstraintException"), FaultKind::Refused),
+        (400, error("AuthorizationHeaderMalformed"), FaultKind::Refused),
+        (403, String::new(), FaultKind::Denied),
+        (403, error("AccessDenied"), FaultKind::Denied),
+        (503, error("SlowDown"), FaultKind::Throttled),
+        (500, String::new(), FaultKind::Unavailable),
+    ] {
+        let answer = (status, body.as_str());
+        let mut canned = Canned::with(&[answer; 12]);
+        canned.bucket_region = Some("ap-southeast-7");
+        let clients = canned.clients(&billing(Partition::Aws));
+        let (bucket, owner) = (bucket(), owner());
+        for fault in [
+            clients.bucket_exists(&bucket, &owner).await.unwrap_err(),
+            clients.bucket_region(&bucket, &owner).await.unwrap_err(),
+            clients.bucket_key(&bucket, &owner).await.unwrap_err(),
+            clients.bucket_tags(&bucket, &owner).await.unwrap_err(),
+            clients.bucket_policy(&bucket, &owner).await.unwrap_err(),
+        ] {
+            assert_eq!(fault.kind, kind, "{} {status} {body}", fault.action);
+            assert_eq!(fault.bucket_region, Some("ap-southeast-7".parse().unwrap()), "{} {status} {body}", fault.action);
+        }
+    }
+}
+
 #[tokio::test]
 async fn keys_that_could_not_be_deleted_are_a_fault_though_the_call_succeeded() {
     let body = "<DeleteResult><Error><Key>k</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>";

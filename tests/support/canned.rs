@@ -20,6 +20,8 @@ use hawser::{names::Region, sdk::clients::Clients};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Canned {
     pub(crate) answers: Arc<Mutex<VecDeque<(u16, String)>>>,
+    /// What S3 says in each answer of where the bucket is.
+    pub(crate) bucket_region: Option<&'static str>,
     sent: Arc<Mutex<Vec<Sent>>>,
 }
 
@@ -46,7 +48,9 @@ impl HttpConnector for Canned {
             body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
         });
         let (status, body) = self.answers.lock().unwrap().pop_front().unwrap_or((200, String::new()));
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))))
+        let mut answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+        self.bucket_region.into_iter().for_each(|region| drop(answer.headers_mut().insert("x-amz-bucket-region", region)));
+        HttpConnectorFuture::ready(Ok(answer))
     }
 }
 
