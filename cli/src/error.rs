@@ -32,9 +32,15 @@ hawser_codes::codes! {
     /// A file cannot be read or written, or does not have the expected form.
     File = "FILE", Exit::External,
         "Correct the path or the file.";
+    /// Standard output could not be written to its end, for example on a full disk. What the command did stays done.
+    OutputFailed = "OUTPUT_FAILED", Exit::External,
+        "Make room or write elsewhere, then run the command again.";
+    /// The command line is none of `hawser`.
+    CommandLine = "COMMAND_LINE", Exit::Usage,
+        "See `hawser --help`.";
     /// The template has no such parameter.
     ParameterUnknown = "PARAMETER_UNKNOWN", Exit::Usage,
-        "Correct the name; `hawser template` prints every parameter.";
+        "Correct the name; `hawser template --local-code` prints every parameter.";
     /// The parameter does not allow the value.
     ParameterInvalid = "PARAMETER_INVALID", Exit::Usage,
         "Correct the value.";
@@ -50,6 +56,9 @@ hawser_codes::codes! {
     /// The template is larger than CloudFormation accepts in a request.
     TemplateTooLarge = "TEMPLATE_TOO_LARGE", Exit::Refused,
         "Leave out packs, or let CloudFormation read the template from S3.";
+    /// The template cannot be deployed as it is: CloudFormation reads the function's code from S3 only.
+    TemplateCodeMissing = "TEMPLATE_CODE_MISSING", Exit::Usage,
+        "Pass --code s3://BUCKET/KEY, use the template that your vendor published, or pass --local-code to read this one.";
     /// There is no such profile.
     ProfileUnknown = "PROFILE_UNKNOWN", Exit::Usage,
         "Name one of these, or give the path of a file that ends in `.toml`.";
@@ -92,6 +101,9 @@ hawser_codes::codes! {
     /// The credentials belong to another partition than the Region.
     RegionElsewhere = "REGION_ELSEWHERE", Exit::Usage,
         "Pass a Region of that partition with --region.";
+    /// There is no such profile in the AWS CLI's configuration.
+    AwsProfileUnknown = "AWS_PROFILE_UNKNOWN", Exit::Usage,
+        "Correct --aws-profile or AWS_PROFILE, or add the profile with `aws configure` or `aws login`.";
     /// Of `preflight`: not a valid stack name.
     StackName = "STACK_NAME", Exit::Refused,
         "Correct it with --stack-name.";
@@ -188,7 +200,7 @@ const OPERATOR_TEXTS: [(HandlerCode, &str); 10] = [
     (HandlerCode::AwsUnavailable, "Check the AWS Health Dashboard and your internet connection, then try again."),
     (
         HandlerCode::CredentialsMissing,
-        "Sign in as for the AWS CLI, for example with `aws sso login`, or pass one of its profiles with --aws-profile.",
+        "Sign in as for the AWS CLI, for example with `aws login` or `aws sso login`, or pass one of its profiles with --aws-profile.",
     ),
 ];
 
@@ -219,6 +231,11 @@ impl CommandError {
     /// The stable code, of the command line or of the handler.
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// The text for people without the code that it begins with.
+    pub fn reason(&self) -> &str {
+        self.text.strip_prefix(self.code).and_then(|text| text.strip_prefix(": ")).unwrap_or(&self.text)
     }
 
     /// With what the program ends.

@@ -1,5 +1,4 @@
 //! The command line for vendors, and for people who look before they launch.
-#![expect(clippy::print_stderr, reason = "a command line prints")]
 
 mod commands;
 
@@ -7,9 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    common::{Output, help, print_json},
+    common::{Output, finish, help, print_error, print_with},
     connect, disconnect, guide, link, plan, policies, preflight, profiles, script, template, terraform, trust,
 };
+use hawser_cli::error::{CommandCode, CommandError, Exit};
 
 /// Connects AWS accounts to a vendor's product.
 #[derive(Debug, Parser)]
@@ -64,7 +64,13 @@ enum Setup {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Arguments { command, output } = Arguments::parse();
+    finish(match Arguments::try_parse() {
+        Ok(arguments) => run(arguments).await,
+        Err(why) => not_parsed(&why),
+    })
+}
+
+async fn run(Arguments { command, output }: Arguments) -> ExitCode {
     let done = match command {
         Command::Plan(arguments) => plan::run(&arguments, output).await,
         Command::Setup(method) => match method {
@@ -84,10 +90,23 @@ async fn main() -> ExitCode {
         Command::Connect(arguments) => connect::run(&arguments, output).await,
         Command::Disconnect(arguments) => disconnect::run(&arguments, output).await,
     };
-    let Err(error) = done else { return ExitCode::SUCCESS };
-    match output {
-        Output::Text => eprintln!("error: {error}"),
-        Output::Json => print_json(&serde_json::json!({ "code": error.code(), "reason": error.to_string() })),
+    done.map_or_else(|error| print_error(&error, output), |()| ExitCode::SUCCESS)
+}
+
+/// A help text, or a wrong command line: for programs, if it asks for JSON, wherever that stands in it.
+fn not_parsed(why: &clap::Error) -> ExitCode {
+    if !why.use_stderr() {
+        print_with(|| why.print());
+        return ExitCode::SUCCESS;
     }
-    error.exit().into()
+    let words: Vec<String> = std::env::args().collect();
+    let json = words.iter().any(|word| word == "--output=json") || words.windows(2).any(|pair| pair == ["--output", "json"]);
+    if json {
+        let text = why.to_string();
+        let cause = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+        return print_error(&CommandError::new(CommandCode::CommandLine, cause), Output::Json);
+    }
+    // Nobody is left to be told that this failed.
+    drop(why.print());
+    Exit::Usage.into()
 }

@@ -70,8 +70,7 @@ impl BillingLocation {
     /// [`CommandCode::BucketInvalid`] for what S3 or IAM would not take.
     pub fn new(bucket: &str, prefix: &str, kms_key: Option<&str>) -> Result<Self, CommandError> {
         let invalid = |cause: String| Err(CommandError::new(CommandCode::BucketInvalid, cause));
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-        if !BUCKET_BYTES.contains(&bucket.len()) || !bucket.bytes().all(legal) {
+        if !is_bucket_name(bucket) {
             return invalid(format!("`{bucket}` is not a valid bucket name"));
         }
         if prefix.contains(['"', '\\', '$']) || prefix.chars().any(char::is_control) {
@@ -83,6 +82,12 @@ impl BillingLocation {
         let prefix = prefix.trim_matches('/').to_owned();
         Ok(Self { bucket: bucket.to_owned(), prefix, kms_key: kms_key.map(str::to_owned) })
     }
+}
+
+/// Whether a bucket can have this name.
+pub(crate) fn is_bucket_name(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    BUCKET_BYTES.contains(&text.len()) && text.bytes().all(legal)
 }
 
 /// Lengths of bucket names, those of before 2018 in us-east-1 among them (S3, "Bucket naming rules").

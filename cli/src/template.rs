@@ -4,6 +4,7 @@
 //! is made from what is read here.
 
 mod check;
+mod code;
 mod document;
 mod inline;
 mod narrow;
@@ -12,6 +13,7 @@ mod read;
 mod resolve;
 
 pub use check::{Constraint, Parameter};
+pub use code::{Architecture, PublishedCode};
 pub use document::Template;
 pub use inline::INLINE_BYTES_MAX;
 pub use organization::{MEMBER_REGION, MEMBER_TEMPLATE_URL, MEMBERS};

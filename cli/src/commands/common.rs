@@ -2,15 +2,19 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::{self, Display},
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
 };
 
 use clap::{Args, ValueEnum};
 use hawser::names::{AccountId, Region};
 pub(crate) use hawser_cli::settings::{Settings, file_error, read_text};
 use hawser_cli::{
-    error::CommandError,
+    error::{CommandCode, CommandError},
     setup::{
         BillingLocation, SetupTarget, json,
         policies::{MANAGED_POLICIES_MAX, MANAGED_POLICIES_QUOTA_MAX},
@@ -30,13 +34,62 @@ macro_rules! help {
 }
 pub(crate) use help;
 
-/// `print!`, and without the panic where nobody reads any more (`hawser template | plan_header`): what is being done goes on.
+/// `print!` without the panic: what is being done goes on, and [`finish`] says at the end that the output is not whole.
 macro_rules! out {
     ($($text:tt)*) => {
-        drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!($($text)*)))
+        $crate::commands::common::write(format_args!($($text)*))
     };
 }
 pub(crate) use out;
+
+/// Why standard output is not whole.
+static WRITE_ERROR: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// What a shell says of a program that SIGPIPE ended, which is how a program ends whose reader has stopped reading (`| head`).
+const EXIT_READER_GONE: u8 = 141;
+
+/// Writes to standard output until that fails, and nothing afterwards: a file with a gap would look whole.
+pub(crate) fn write(text: fmt::Arguments<'_>) {
+    print_with(|| io::stdout().write_fmt(text));
+}
+
+/// The same for what prints itself.
+pub(crate) fn print_with(print: impl FnOnce() -> io::Result<()>) {
+    let mut error = WRITE_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+    if error.is_none() {
+        *error = print().err();
+    }
+}
+
+/// Writes to standard error, where a failure has nobody left to be told.
+pub(crate) fn complain(text: impl Display) {
+    drop(io::stderr().write_fmt(format_args!("{text}")));
+}
+
+/// The exit code, after all output: an error if some of it could not be written. That its reader left early is said by the exit
+/// code alone.
+pub(crate) fn finish(exit: ExitCode) -> ExitCode {
+    let error = WRITE_ERROR.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(error) = error.or_else(|| io::stdout().flush().err()) else { return exit };
+    if exit != ExitCode::SUCCESS {
+        return exit;
+    }
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return EXIT_READER_GONE.into();
+    }
+    let error = CommandError::new(CommandCode::OutputFailed, format!("the output is not whole: {error}"));
+    complain(format_args!("error: {error}\n"));
+    error.exit().into()
+}
+
+/// Says why a command stopped: to people on standard error, to programs as JSON.
+pub(crate) fn print_error(error: &CommandError, output: Output) -> ExitCode {
+    match output {
+        Output::Text => complain(format_args!("error: {error}\n")),
+        Output::Json => print_json(&serde_json::json!({ "code": error.code(), "reason": error.reason() })),
+    }
+    error.exit().into()
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {

@@ -1,7 +1,7 @@
 //! What the commands have in common that run with a person's own credentials: `connect` and `disconnect` are one run.
 
 use std::{
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, BufRead, IsTerminal},
     path::PathBuf,
 };
 
@@ -17,7 +17,7 @@ use hawser_cli::{
 };
 use serde_json::json;
 
-use crate::commands::common::{Output, Settings, out, print_json, read_text};
+use crate::commands::common::{Output, Settings, complain, out, print_json, read_text};
 
 /// Holds the launch token where there is no file of it.
 const TOKEN_VARIABLE: &str = "HAWSER_LAUNCH_TOKEN";
@@ -28,7 +28,7 @@ const NO_DELIVERY_CHECK: &str = "There is no function in this account, so the ve
 /// Whose credentials, and where.
 #[derive(Debug, Args)]
 pub(crate) struct CredentialArguments {
-    /// A profile of the AWS CLI, whose credentials are used. Otherwise they are found as the AWS CLI finds them.
+    /// A profile of the AWS CLI, whose credentials are used and no others. Without it they are found as the AWS CLI finds them.
     #[arg(long, value_name = "NAME")]
     aws_profile: Option<String>,
     /// The Region that the template's own Region stands for; otherwise the AWS CLI's.
@@ -154,8 +154,7 @@ impl ConnectionArguments {
         if !io::stdin().is_terminal() {
             return Err(CommandError::new(CommandCode::ConfirmationMissing, "there is no terminal to ask for confirmation"));
         }
-        eprint!("\nContinue? [y/N] ");
-        let _ = io::stderr().flush();
+        complain("\nContinue? [y/N] ");
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         if read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
@@ -173,7 +172,7 @@ impl ProgressPrinter {
     fn print(&self, text: &str) {
         match self.0 {
             Output::Text => out!("{text}"),
-            Output::Json => eprint!("{text}"),
+            Output::Json => complain(text),
         }
     }
 }

@@ -3,15 +3,28 @@
 use clap::Args;
 use hawser_cli::{
     error::{CommandCode, CommandError},
-    template::{INLINE_BYTES_MAX, Template},
+    template::{Architecture, INLINE_BYTES_MAX, PublishedCode, Template},
 };
 use serde_json::json;
 
 use crate::commands::common::{Output, Settings, help, out};
 
 #[derive(Debug, Args)]
-#[command(after_help = help!("hawser template --inline --profile security-posture" "hawser template --organization"))]
+#[command(after_help = help!(
+    "hawser template --code s3://acme-onboarding-eu-west-1/hawser/code/0123456789ab.zip --inline --profile security-posture"
+    "hawser template --local-code --organization"
+))]
 pub(crate) struct Arguments {
+    /// The function's code as it was published: a zip in S3, in the Region of the stack.
+    #[arg(long, value_name = "s3://BUCKET/KEY", conflicts_with = "local_code")]
+    code: Option<PublishedCode>,
+    /// The processor that the code was built for.
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Architecture::X86_64, requires = "code")]
+    architecture: Architecture,
+    /// Leave the code a path in this repository: to read the template, or to upload the code with `aws cloudformation package`.
+    /// CloudFormation does not accept such a template.
+    #[arg(long)]
+    local_code: bool,
     /// Compact JSON without what only readers need, as it is sent in a request: below 51,200 bytes. All packs together pass that, so
     /// packs that are off are left out; so they are with a profile or parameters.
     #[arg(long)]
@@ -24,6 +37,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandError> {
+    if arguments.code.is_none() && !arguments.local_code {
+        let cause = "the template needs the function's code in S3, and where that is published is not known here";
+        return Err(CommandError::new(CommandCode::TemplateCodeMissing, cause));
+    }
     let settings = &arguments.settings;
     let template = match arguments.organization {
         true => Template::ours().for_organization()?,
@@ -32,6 +49,10 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandEr
     let parameters = settings.parameters(&template)?;
     let narrow = arguments.inline || settings.profile.is_some() || !settings.set.is_empty();
     let template = if narrow { template.without_disabled_packs(&parameters) } else { template };
+    let template = match &arguments.code {
+        Some(code) => template.with_code(code, arguments.architecture),
+        None => template,
+    };
     let text = match arguments.inline {
         true => template.inline(),
         false => serde_json::to_string_pretty(template.json()).unwrap_or_default(),

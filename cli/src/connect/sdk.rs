@@ -1,4 +1,6 @@
-//! AWS as a person reaches it: the credentials of the AWS CLI's own chain, IAM and STS. SDK types stop in this file.
+//! AWS as a person reaches it: IAM and STS with the credentials that [`credentials`] finds. SDK types stop in these two files.
+
+mod credentials;
 
 use std::{collections::BTreeMap, error::Error as StdError};
 
@@ -17,7 +19,6 @@ use hawser::{
     names::{Partition, Region},
     ports::Ports,
     sdk::{
-        clients,
         fault::{cause, fault},
         web::Web,
         world::LivePorts,
@@ -49,24 +50,17 @@ pub struct CallerSession {
 }
 
 impl CallerSession {
-    /// Finds credentials and Region as the AWS CLI does, and asks AWS whose they are.
+    /// Finds credentials and Region, and asks AWS whose they are.
     ///
     /// # Errors
-    /// [`Code::CredentialsMissing`], or what AWS refused.
+    /// As [`credentials::load`]; [`Code::CredentialsMissing`], or what AWS refused.
     pub async fn find(profile: Option<&str>, region: Option<&str>) -> Result<Self, CommandError> {
         let web = web()?;
-        let (retries, limits) = clients::sdk_retry_config();
-        let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .http_client(web.for_aws())
-            .retry_config(retries)
-            .timeout_config(limits);
-        if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(region) = region {
-            loader = loader.region(aws_types::region::Region::new(region.to_owned()));
-        }
-        Self::of(web, loader.load().await).await
+        let config = credentials::load(&web, profile, region).await?;
+        Self::of(web, config).await.map_err(|why| match profile {
+            Some(name) if why.code() == Code::CredentialsMissing.as_str() => why.with_line(format!("of profile `{name}`")),
+            _ => why,
+        })
     }
 
     /// The person that a configuration has credentials of.

@@ -10,6 +10,7 @@ mod actions;
 mod command_line;
 mod connect;
 mod connect_sdk;
+mod credentials;
 mod fake_iam;
 mod methods;
 mod organization;
