@@ -366,6 +366,21 @@ fn a_changed_policy_is_judged_by_whether_it_lets_aws_deliver() {
     let endpoint = json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": format!("{arn}/*"),
         "Condition": { "StringNotEquals": { "aws:SourceVpce": "vpce-0a1b2c3d" } } });
     let deny = json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:Put*", "Resource": format!("{arn}/*") });
+    let services = ["billingreports.amazonaws.com", "bcm-data-exports.amazonaws.com"];
+    // A denial of every call whose parts these change.
+    let denied = |parts: Value| {
+        let mut statement = json!({ "Effect": "Deny" });
+        for (name, all) in [("Principal", "*"), ("Action", "s3:*"), ("Resource", "*")] {
+            if parts.get(format!("Not{name}")).is_none() {
+                statement[name] = json!(all);
+            }
+        }
+        for (name, value) in parts.as_object().unwrap() {
+            statement[name] = value.clone();
+        }
+        json!([console, statement])
+    };
+    let unless = |operator: &str, key: &str, value: &str| denied(json!({ "Condition": { operator: { key: value } } }));
     let equals_with_star =
         json!({ "StringEquals": { "aws:SourceArn": "arn:aws:bcm-data-exports:us-east-1:111122223333:export/*" } });
     for (what, list, expected) in [
@@ -394,6 +409,45 @@ fn a_changed_policy_is_judged_by_whether_it_lets_aws_deliver() {
         ("a literal star (F-15)", json!([with("/Condition", equals_with_star)]), Denied),
         ("another prefix", json!([with("/Resource", json!([arn, format!("{arn}/other/*")]))]), Denied),
         ("a denial beside it", json!([console, deny]), Denied),
+        ("a denial of all but AWS's services", denied(json!({ "NotPrincipal": { "Service": services } })), Allowed),
+        (
+            "a denial of all but another service",
+            denied(json!({ "NotPrincipal": { "Service": "logging.s3.amazonaws.com" } })),
+            Denied,
+        ),
+        (
+            "a denial of all that delivery does not need",
+            denied(json!({ "NotAction": ["s3:PutObject", "s3:GetBucketPolicy"] })),
+            Allowed,
+        ),
+        ("a denial of all but reading", denied(json!({ "NotAction": "s3:Get*" })), Denied),
+        ("a denial beside the keys", denied(json!({ "NotResource": format!("{arn}/*") })), Uncertain),
+        ("a denial of other accounts", unless("StringNotEquals", "aws:SourceAccount", "111122223333"), Allowed),
+        ("a denial of all but another account", unless("StringNotEquals", "aws:SourceAccount", "444455556666"), Denied),
+        (
+            "a denial of other services",
+            unless("StringNotEqualsIgnoreCase", "aws:PrincipalServiceName", "BCM-Data-Exports.amazonaws.com"),
+            Allowed,
+        ),
+        (
+            "a denial of all but another service",
+            unless("StringNotEqualsIgnoreCase", "aws:PrincipalServiceName", "logging.s3.amazonaws.com"),
+            Denied,
+        ),
+        (
+            "a denial of this service",
+            unless("StringEqualsIgnoreCase", "aws:PrincipalServiceName", "BCM-Data-Exports.amazonaws.com"),
+            Denied,
+        ),
+        (
+            "a denial of others' exports",
+            unless("ArnNotLike", "aws:SourceArn", "arn:aws:bcm-data-exports:*:111122223333:*"),
+            Allowed,
+        ),
+        ("a denial of all but reports", unless("StringNotLike", "aws:SourceArn", "arn:aws:cur:*"), Denied),
+        ("a denial of calls for nobody", unless("Null", "aws:SourceArn", "true"), Allowed),
+        ("a denial of calls for somebody", unless("Null", "aws:SourceArn", "false"), Denied),
+        ("a denial of what is not encrypted", unless("StringNotEquals", "s3:x-amz-server-side-encryption", "aws:kms"), Uncertain),
     ] {
         let text = json!({ "Version": "2012-10-17", "Statement": list }).to_string();
         assert_eq!(delivery(&text), expected, "{what}: {text}");
