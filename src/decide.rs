@@ -47,7 +47,7 @@ pub async fn billing<'a>(origin: &Origin, asked: &'a BillingRequest, ports: &Por
         BillingRequest::Ensure { export, before } => {
             plan::check_change_is_possible(origin, export)?;
             let facts = observe(origin, export, before.as_ref(), ports).await?;
-            let plan = plan::plan(origin, export, &facts, ports.clock.now());
+            let plan = plan::plan(origin, export, &facts);
             Ok(Decided { wanted: Some((export, facts)), plan, remarks: Vec::new() })
         }
         BillingRequest::Remove { kind, retention, prefix } => {

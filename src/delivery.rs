@@ -11,8 +11,8 @@ use time::OffsetDateTime;
 use tracing::{info, warn};
 
 use crate::{
-    aws::FaultKind,
-    billing::{candidate::Candidate, first_data_grace_ends, policy, policy::DeliveryAccess},
+    aws::{Execution, FaultKind},
+    billing::{STALLED_AFTER, candidate::Candidate, first_data_grace_ends, policy, policy::DeliveryAccess},
     connection::{
         self, Terms,
         status::{DeliveryProblem, DeliveryState, DeliveryStatus, FirstData},
@@ -35,10 +35,6 @@ pub const SOURCE: &str = "hawser";
 
 /// `detail-type` of the event that the schedule sends.
 pub const DETAIL_TYPE: &str = "Delivery Watch";
-
-/// "Updated at least once a day" (Cost and Usage Reports User Guide, "What are AWS Cost and Usage Reports?"): half a day more than
-/// that is late.
-pub const STALLED_AFTER: time::Duration = time::Duration::hours(36);
 
 /// How long the vendor may keep the function waiting. Lambda tries again twice, and the next heartbeat comes anyway.
 const NOTICE_LIMIT: Duration = Duration::from_secs(30);
@@ -196,7 +192,7 @@ async fn export_state(origin: &Origin, delivery_check: &DeliveryCheck, ports: &P
             retry_eventual(ports, origin, || aws.last_execution(arn))
         );
         // An execution explains; whether the export is there does not depend on it.
-        let failed = execution.ok().flatten().filter(|execution| execution.code.ends_with("_FAILURE"));
+        let failed = execution.ok().flatten().filter(Execution::has_failed);
         let failed =
             failed.map(|execution| execution.reason.map_or(execution.code.clone(), |why| format!("{} ({why})", execution.code)));
         export.map(|export| Some(present(Candidate::Export(export), failed)))

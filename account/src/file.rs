@@ -6,9 +6,9 @@ use hawser::{
     aws::{DataExport, ExportStatus, Report, TableConfigurations, Tags},
     names::rfc3339,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, macros::format_description};
 
 use crate::{
     ACCOUNT, EPOCH,
@@ -186,9 +186,12 @@ pub struct ReportFile {
     /// The last delivery's status.
     #[serde(default)]
     pub last_status: Option<String>,
-    /// When data was last delivered.
-    #[serde(default)]
-    pub last_delivery: Option<String>,
+    /// `RefreshClosedReports`
+    #[serde(default = "ReportFile::refresh_closed_reports")]
+    pub refresh_closed_reports: bool,
+    /// When data was last delivered. Left out, it was this morning, and never of what a stack has created; `null` says never.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub last_delivery: Option<Option<String>>,
     #[serde(default)]
     pub tags: Tags,
 }
@@ -196,6 +199,7 @@ pub struct ReportFile {
 impl ReportFile {
     /// The report and its tags, as they stand in an account.
     pub fn into_report(self) -> (Report, Tags) {
+        let delivers = self.tags.is_empty();
         let report = Report {
             name: self.name,
             time_unit: self.time_unit,
@@ -207,15 +211,15 @@ impl ReportFile {
             region: self.region,
             artifacts: self.artifacts,
             versioning: self.versioning,
-            refresh_closed: true,
+            refresh_closed: self.refresh_closed_reports,
             billing_view: self.billing_view,
             last_status: self.last_status,
-            last_delivery: self.last_delivery,
+            last_delivery: self.last_delivery.unwrap_or_else(|| delivers.then(|| compact(this_morning()))),
         };
         (report, self.tags)
     }
 
-    /// A report that would suit, without tags and without a delivery yet.
+    /// A report that suits and delivers, without tags.
     pub fn hourly(name: &str, bucket: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -230,9 +234,13 @@ impl ReportFile {
             versioning: Self::versioning(),
             billing_view: None,
             last_status: None,
+            refresh_closed_reports: Self::refresh_closed_reports(),
             last_delivery: None,
             tags: Tags::new(),
         }
+    }
+    fn refresh_closed_reports() -> bool {
+        true
     }
     fn prefix() -> String {
         "billing".to_owned()
@@ -252,6 +260,20 @@ impl ReportFile {
     fn versioning() -> String {
         "OVERWRITE_REPORT".to_owned()
     }
+}
+
+fn this_morning() -> OffsetDateTime {
+    EPOCH - time::Duration::hours(4)
+}
+
+/// A time as the report service writes it in `lastDelivery`.
+pub fn compact(at: OffsetDateTime) -> String {
+    at.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap_or_default()
+}
+
+/// A value that is there, be it `null`.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// A Data Export.
@@ -303,15 +325,15 @@ pub struct ExportFile {
     /// When it was made.
     #[serde(default = "ExportFile::created_at")]
     pub created_at: String,
-    /// When data was last delivered.
-    #[serde(default)]
-    pub last_refreshed_at: Option<String>,
+    /// When data was last delivered. Left out, it was this morning, and never of what a stack has created; `null` says never.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub last_refreshed_at: Option<Option<String>>,
     #[serde(default)]
     pub tags: Tags,
 }
 
 impl ExportFile {
-    /// An export of CUR 2.0 that would suit, without tags and without a delivery yet.
+    /// An export of CUR 2.0 that suits and delivers, without tags.
     pub fn hourly(name: &str, bucket: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -338,6 +360,7 @@ impl ExportFile {
 
     /// The export and its tags, as they stand in an account with this dictionary.
     pub fn into_export(self, dictionary: &tables::Dictionary) -> (DataExport, Tags) {
+        let delivers = self.tags.is_empty();
         let configuration = self.configuration.unwrap_or_else(|| tables::most_granular(&self.table));
         let query = self.query.unwrap_or_else(|| {
             let columns = dictionary.columns(ACCOUNT, &self.table, &configuration).unwrap_or_default();
@@ -363,7 +386,7 @@ impl ExportFile {
                 code: self.status,
                 reason: self.reason,
                 created_at: Some(self.created_at),
-                last_refreshed_at: self.last_refreshed_at,
+                last_refreshed_at: self.last_refreshed_at.unwrap_or_else(|| delivers.then(|| rfc3339(this_morning()))),
             },
         };
         (export, self.tags)

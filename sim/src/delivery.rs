@@ -11,6 +11,7 @@ use hawser_account::{
     ACCOUNT, AccountState,
     buckets::Object,
     exports::EXPORT_SERVICE,
+    file::compact,
     reports::REPORT_SERVICE,
     services::Exported,
     tables::{columns_of, uuid},
@@ -68,12 +69,12 @@ impl ThirdPartyState {
             match bucket.filter(|bucket| bucket.owner == known.export.bucket_owner && bucket.admits(EXPORT_SERVICE, ACCOUNT)) {
                 Some(bucket) => {
                     known.export.status.last_refreshed_at = Some(rfc3339(delivery.at));
-                    say(known, "HEALTHY", "DELIVERY_SUCCESS", None);
+                    say(known, delivery.at, "HEALTHY", "DELIVERY_SUCCESS", None);
                     let written = of_export(known, delivery);
                     bucket.objects.extend(written.iter().cloned());
                     self.keep(&known.export.bucket, written);
                 }
-                None => say(known, "UNHEALTHY", "DELIVERY_FAILURE", Some(NOT_PERMITTED)),
+                None => say(known, delivery.at, "UNHEALTHY", "DELIVERY_FAILURE", Some(NOT_PERMITTED)),
             }
             if let Some(theirs) = self.theirs.exports.get_mut(arn) {
                 theirs.clone_from(known);
@@ -93,11 +94,11 @@ impl ThirdPartyState {
 const NOT_PERMITTED: &str = "INSUFFICIENT_PERMISSION";
 
 /// What AWS says of an export after a run of it.
-fn say(known: &mut Exported, status: &str, execution: &str, reason: Option<&str>) {
+fn say(known: &mut Exported, at: OffsetDateTime, status: &str, execution: &str, reason: Option<&str>) {
     let reason = reason.map(str::to_owned);
     status.clone_into(&mut known.export.status.code);
     known.export.status.reason.clone_from(&reason);
-    known.execution = Some(Execution { code: execution.to_owned(), reason });
+    known.execution = Some(Execution { code: execution.to_owned(), reason, created_at: Some(rfc3339(at)) });
 }
 
 /// The files of a month so far, which grows from day to day; a month that is over is whole.
@@ -214,11 +215,6 @@ fn next_month(day: Date) -> Date {
 
 fn day_of(day: Date) -> String {
     day.format(format_description!("[year][month][day]")).unwrap_or_default()
-}
-
-/// `lastDelivery` as the report service writes it.
-fn compact(at: OffsetDateTime) -> String {
-    at.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -115,10 +115,19 @@ pub struct TableProperty {
 }
 
 /// One run of an export.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Execution {
     /// `ExecutionStatusCode`, such as `DELIVERY_SUCCESS` or `QUERY_FAILURE`.
     pub code: String,
     /// `ExecutionStatusReason`, such as `INSUFFICIENT_PERMISSION`.
     pub reason: Option<String>,
+    /// When it began, RFC 3339.
+    pub created_at: Option<String>,
+}
+
+impl Execution {
+    /// Whether it failed, at the query or at the delivery.
+    pub fn has_failed(&self) -> bool {
+        self.code.ends_with("_FAILURE")
+    }
 }

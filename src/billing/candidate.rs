@@ -1,9 +1,12 @@
 //! What the account has already, and whether it can serve: reports of the one service, exports of the other. Pure.
 
+use time::OffsetDateTime;
+
 use crate::{
     aws::{DataExport, Report},
     billing::{
         facts::{BucketCheck, Facts},
+        first_data::{STALLED_AFTER, delivery_time, first_data_due_by, first_data_grace_ends},
         query::{self, kind_of},
         request::{Export, Format, Kind, is_plain},
     },
@@ -109,12 +112,38 @@ impl Candidate {
         }
     }
 
+    /// When data were last delivered, as AWS writes it.
+    pub fn last_delivery(&self) -> Option<&str> {
+        let at = match self {
+            Self::Report(report) => report.last_delivery.as_deref(),
+            Self::Export(export) => export.status.last_refreshed_at.as_deref(),
+        };
+        at.filter(|at| !at.is_empty())
+    }
+
+    /// The same as a time, where it can be read.
+    pub fn delivered_at(&self) -> Option<OffsetDateTime> {
+        self.last_delivery().and_then(delivery_time)
+    }
+
     /// Whether data were ever delivered.
     pub fn has_delivered(&self) -> bool {
-        match self {
-            Self::Report(report) => report.last_delivery.is_some(),
-            Self::Export(export) => export.status.last_refreshed_at.is_some(),
+        self.last_delivery().is_some()
+    }
+
+    /// Why no data are to be expected of it (F-54): it stopped delivering, or never began though its first data were due. AWS does
+    /// not say when a report was created, so one that never delivered may have been broken for years.
+    pub fn idle_reason(&self, now: OffsetDateTime) -> Option<String> {
+        if let Some(last) = self.last_delivery() {
+            // A time in a form that nobody knows says that it delivers, and no more.
+            let last = delivery_time(last).filter(|at| now - *at > STALLED_AFTER)?;
+            return Some(format!("its last delivery was on {}", last.date()));
         }
+        let Some(created) = self.created_at().filter(|at| delivery_time(at).is_some()) else {
+            return Some("it has never delivered".to_owned());
+        };
+        let late = first_data_grace_ends(&first_data_due_by(created)).is_some_and(|late| now > late);
+        late.then(|| format!("it was created on {} and has never delivered", created.get(..10).unwrap_or(created)))
     }
 
     /// AWS's own word for what is wrong with its delivery.
@@ -126,6 +155,11 @@ impl Candidate {
             }
             Self::Export(_) => None,
         }
+    }
+
+    /// The same in a sentence.
+    pub fn failing_reason(&self) -> Option<String> {
+        self.delivery_error().map(|delivery_error| format!("its last delivery was {delivery_error}"))
     }
 
     /// What makes it less than what was asked for, from its definition alone; the worst first. What the customer names
@@ -194,9 +228,6 @@ impl Candidate {
         };
         if let Some(owner) = owner {
             return Some(format!("it delivers to account {owner}"));
-        }
-        if let Some(delivery_error) = self.delivery_error() {
-            return Some(format!("its last delivery was {delivery_error}"));
         }
         if facts.other_stacks.contains(self.key()) {
             return Some("another stack created it and may delete it".to_owned());

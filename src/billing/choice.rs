@@ -6,7 +6,7 @@ use crate::{
     billing::{
         account_role::BillingPosition,
         candidate::Candidate,
-        facts::{BucketCheck, Facts, or_empty},
+        facts::{BucketCheck, Facts, OwnBucket, or_empty},
         request::{Existing, Export, Kind, Reuse, Scope},
     },
     error::{Code, Failure},
@@ -87,10 +87,11 @@ pub fn choose(export: &Export, facts: &Facts) -> Result<Choice, Failure> {
     }
     let (reports, exports) = (or_empty(&facts.reports), or_empty(&facts.exports));
     if export.reuse == Reuse::WhenSuitable {
-        let (found, rejected) = best_suitable(export, facts);
+        let Suitable { found, stays_though, rejected } = best_suitable(export, facts);
         remarks.splice(0..0, rejected.into_iter().chain(not_named));
         if let Some(found) = found {
-            remarks.splice(0..0, found.limitation());
+            let stays = stays_though.map(|why| format!("{why}, and it stays: set Reuse to Never for a new one"));
+            remarks.splice(0..0, stays.into_iter().chain(found.limitation()));
             let decision = with_remarks(&format!("the existing {} `{}`", noun(&found), found.name()), &remarks);
             return Ok(Choice { export: Selection::Reuse(found), decision });
         }
@@ -220,23 +221,56 @@ fn ranked(export: &Export, facts: &Facts) -> Vec<Candidate> {
     all
 }
 
-/// The best of what suits, and what there is to say about each other one.
-fn best_suitable(export: &Export, facts: &Facts) -> (Option<Candidate>, Vec<String>) {
-    let mut found = None;
-    let mut rejected = Vec::new();
+/// What came of the search among what the customer has.
+#[derive(Default)]
+struct Suitable {
+    /// The best of what suits.
+    found: Option<Candidate>,
+    /// Why it would not be chosen by a new stack.
+    stays_though: Option<String>,
+    /// What there is to say about each other one.
+    rejected: Vec<String>,
+}
+
+/// Looks for the best of what suits. Whatever does not deliver is not chosen (F-54). But an Update that changes nothing does not move
+/// the connection to another export, for which the vendor's role and data would change without anybody asking (HW-B3): where this stack
+/// never made an export, it was answered with one of these, so the one that delivered last stays, and the decision says so. The delivery
+/// check tells the vendor by itself.
+fn best_suitable(export: &Export, facts: &Facts) -> Suitable {
+    let mut suitable = Suitable::default();
+    let keeps = facts.settled && !matches!(facts.bucket, OwnBucket::Tagged { .. });
+    let mut idle: Option<(Candidate, String)> = None;
+    let not = |candidate: &Candidate, why: &str| format!("not {}: {why}", named(candidate));
     for candidate in ranked(export, facts) {
-        let named = match &candidate {
-            Candidate::Report(report) => format!("`{}`", report.name),
-            Candidate::Export(export) => format!("export `{}`", export.name),
-        };
-        let denial_reason = candidate.mismatches(export).into_iter().next().or_else(|| candidate.disqualification(facts));
-        match denial_reason {
-            None if found.is_none() => found = Some(candidate),
-            None => rejected.push(format!("{named} is suitable too")),
-            Some(why) => rejected.push(format!("not {named}: {why}")),
+        let (failing, idle_reason) = (candidate.failing_reason(), candidate.idle_reason(facts.now));
+        let lacking = candidate.mismatches(export).into_iter().next();
+        let unfit = lacking.or_else(|| failing.clone().filter(|_| !keeps)).or_else(|| candidate.disqualification(facts));
+        match (unfit.or_else(|| idle_reason.clone().filter(|_| !keeps)), failing.or(idle_reason)) {
+            (Some(why), _) => suitable.rejected.push(not(&candidate, &why)),
+            (None, None) if suitable.found.is_none() => suitable.found = Some(candidate),
+            (None, None) => suitable.rejected.push(format!("{} is suitable too", named(&candidate))),
+            (None, Some(doubt)) => {
+                let newer = idle.as_ref().is_none_or(|(other, _)| candidate.delivered_at() > other.delivered_at());
+                let worse = if newer { idle.replace((candidate, doubt)) } else { Some((candidate, doubt)) };
+                suitable.rejected.extend(worse.map(|(candidate, doubt)| not(&candidate, &doubt)));
+            }
         }
     }
-    (found, rejected)
+    match idle {
+        Some((candidate, doubt)) if suitable.found.is_none() => {
+            (suitable.found, suitable.stays_though) = (Some(candidate), Some(doubt));
+        }
+        Some((candidate, doubt)) => suitable.rejected.push(not(&candidate, &doubt)),
+        None => {}
+    }
+    suitable
+}
+
+fn named(candidate: &Candidate) -> String {
+    match candidate {
+        Candidate::Report(report) => format!("`{}`", report.name),
+        Candidate::Export(export) => format!("export `{}`", export.name),
+    }
 }
 
 /// What the customer names (HW-B13) serves, unless nobody could read it. Where it falls short of what was asked for, that is said, and
@@ -255,10 +289,11 @@ fn existing_export(named: &str, export: &Export, facts: &Facts) -> Result<Choice
     let short = found.mismatches(export);
     let readable = found.kind().is_some() && (found.format().is_some() || found.is_zip());
     let unreadable = (!readable).then(|| short.join(", "));
-    if let Some(why) = found.disqualification(facts).or(unreadable) {
+    if let Some(why) = found.failing_reason().or_else(|| found.disqualification(facts)).or(unreadable) {
         let cause = format!("{} `{}` cannot be used: {why}", noun(&found), found.name());
         return Err(Failure::new(Code::BillingExportUnusable, cause));
     }
+    let short: Vec<String> = short.into_iter().chain(found.idle_reason(facts.now)).collect();
     let short = (!short.is_empty()).then(|| format!("but {}", short.join(", ")));
     let remarks: Vec<String> = short.into_iter().chain(found.limitation()).chain(billing_coverage(facts).remarks()).collect();
     let decision = with_remarks(&format!("the existing {} `{}`, as ExistingExport says", noun(&found), found.name()), &remarks);

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use time::OffsetDateTime;
+
 use super::{account_role::BillingPosition, id::ExportId, query::TableSource};
 use crate::{
     aws::{DataExport, Fault, Report},
@@ -16,6 +18,10 @@ pub struct Facts {
     pub account: AccountId,
     /// The id everything is derived from.
     pub id: ExportId,
+    /// When the account was looked at.
+    pub now: OffsetDateTime,
+    /// The request is an Update that asks for what the stack was answered with: whatever serves it now was chosen earlier.
+    pub settled: bool,
     /// The partition's billing Region; none where the service does not exist.
     pub region: Option<Region>,
     /// Whose bill it is.

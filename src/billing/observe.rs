@@ -98,16 +98,21 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         observer.details(listed),
         observer.billing_relations(&billing_position)
     );
-    let (owned, details, billing_relations) =
+    let (owned, mut details, billing_relations) =
         (owned?, unless_unknown(details, export.kind.is_data_export())?, billing_relations?);
+    let ours = owned.report.or_else(|| oldest_of(&observer.owned_exports(&id, or_empty(&details))));
+    let (now, settled) = (ports.clock.now(), is_settled(origin, export, before));
+    let serves = |candidate: &Candidate| lookups.others && ours.is_none() && may_serve(candidate, export, settled);
+    let all = or_empty(&details).iter().map(|(export, _)| Candidate::Export(export.clone()));
+    let idle = all.filter(|export| export.idle_reason(now).is_some() && serves(export));
+    let executions = observer.newest_executions(idle.map(|export| export.key().to_owned()).collect()).await?;
+    for (export, _) in details.iter_mut().flatten() {
+        let newest = executions.get(&export.arn).into_iter().chain(&export.status.last_refreshed_at).max();
+        export.status.last_refreshed_at = newest.cloned();
+    }
     let own = observer.owned_exports(&id, or_empty(&details));
-    let ours = owned.report.or_else(|| oldest_of(&own));
-    let candidates = if lookups.others && ours.is_none() {
-        let all = Candidate::all(or_empty(&reports), or_empty(&details).iter().map(|(export, _)| export));
-        all.filter(|candidate| may_serve(candidate, export)).collect()
-    } else {
-        Vec::new()
-    };
+    let all = Candidate::all(or_empty(&reports), or_empty(&details).iter().map(|(export, _)| export));
+    let candidates: Vec<Candidate> = all.filter(serves).collect();
     let stays_on = own.first().map(|(export, _)| export);
     // A bucket of ours may have a key of the customer's by now.
     let own_bucket_made = matches!(owned.bucket, OwnBucket::Tagged { .. }).then_some(&bucket);
@@ -127,6 +132,8 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     candidates.other_stacks.extend(others.map(|(export, _)| export.arn.clone()));
     let mut facts = Facts {
         account: observer.owner.clone(),
+        now,
+        settled,
         region,
         billing_position,
         bill_recipient: billing_relations.bill_recipient,
@@ -162,6 +169,15 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     Ok(facts)
 }
 
+/// Whether an Update asks for what the stack was answered with: CloudFormation has the resource under this very id, and either nothing
+/// that a choice depends on changes, or it is the way back from a replacement that failed.
+fn is_settled(origin: &Origin, export: &Export, before: Option<&Export>) -> bool {
+    let id = export.id(origin);
+    let in_place = origin.request_type == RequestType::Update && origin.physical_id.as_deref() == Some(&id.to_string());
+    let same = |before: &Export| (before.reuse, before.scope) == (export.reuse, export.scope);
+    in_place && before.is_none_or(|before| before.id(origin) != id || same(before))
+}
+
 /// What a service answered, as a fact about the account: a denial is one, and so is that the service whose exports are not
 /// asked for does not answer.
 fn unless_unknown<T>(answer: Result<T, Fault>, asked_for: bool) -> Result<Result<T, Fault>, Failure> {
@@ -172,10 +188,10 @@ fn unless_unknown<T>(answer: Result<T, Fault>, asked_for: bool) -> Result<Result
 }
 
 /// Whether a candidate is worth a look at its bucket.
-fn may_serve(candidate: &Candidate, export: &Export) -> bool {
+fn may_serve(candidate: &Candidate, export: &Export, settled: bool) -> bool {
     match &export.existing {
         Some(Existing::Named(named)) => matches_name(candidate, named),
-        _ => candidate.mismatches(export).is_empty() && candidate.delivery_error().is_none(),
+        _ => candidate.mismatches(export).is_empty() && (settled || candidate.delivery_error().is_none()),
     }
 }
 

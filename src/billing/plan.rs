@@ -167,7 +167,8 @@ pub fn check_change_is_possible(origin: &Origin, export: &Export) -> Result<(), 
 ///
 /// # Errors
 /// What [`choose`] refuses, [`Code::BillingBucketNotOurs`], or [`Code::BucketPolicyUnmergeable`].
-pub fn plan(origin: &Origin, export: &Export, facts: &Facts, now: OffsetDateTime) -> Result<Plan, Failure> {
+pub fn plan(origin: &Origin, export: &Export, facts: &Facts) -> Result<Plan, Failure> {
+    let now = facts.now;
     let choice = choose(export, facts)?;
     let mut attributes = account_attributes(export, facts);
     let bucket = own_bucket(origin, &facts.id)?;

@@ -108,7 +108,8 @@ impl DataExports for Clients {
             if newest.as_ref().is_none_or(|(known, _)| at >= *known) {
                 let code = status.status_code.map(|code| code.as_str().to_owned()).unwrap_or_default();
                 let reason = status.status_reason.map(|reason| reason.as_str().to_owned());
-                newest = Some((at, Execution { code, reason }));
+                let created_at = status.created_at.as_ref().and_then(when).map(rfc3339);
+                newest = Some((at, Execution { code, reason, created_at }));
             }
         }
         Ok(newest.map(|(_, execution)| execution))

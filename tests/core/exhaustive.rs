@@ -43,7 +43,7 @@ fn report(name: &str, time_unit: &str) -> Report {
         refresh_closed: true,
         billing_view: None,
         last_status: None,
-        last_delivery: None,
+        last_delivery: Some("20261122T060000Z".to_owned()),
     }
 }
 
@@ -66,7 +66,11 @@ fn data_export(kind: Kind, name: &str, time_unit: &str, format: Format) -> DataE
         format: format.to_owned(),
         compression: compression.to_owned(),
         overwrite: "OVERWRITE_REPORT".to_owned(),
-        status: ExportStatus { code: "HEALTHY".to_owned(), ..ExportStatus::default() },
+        status: ExportStatus {
+            code: "HEALTHY".to_owned(),
+            last_refreshed_at: Some("2026-11-22T06:00:00Z".to_owned()),
+            ..ExportStatus::default()
+        },
         ..DataExport::default()
     }
 }
@@ -95,6 +99,8 @@ fn denied() -> Fault {
 enum Theirs {
     Nothing,
     Suitable,
+    /// It stopped delivering long ago.
+    Idle,
     Daily,
     BucketGone,
     OtherStacks,
@@ -168,7 +174,7 @@ fn facts(
     let id = export.id(origin);
     let mut all: Vec<(String, &str)> = match theirs {
         Theirs::Nothing | Theirs::Unseen => Vec::new(),
-        Theirs::Suitable | Theirs::BucketGone | Theirs::OtherStacks => vec![("theirs".to_owned(), "HOURLY")],
+        Theirs::Suitable | Theirs::Idle | Theirs::BucketGone | Theirs::OtherStacks => vec![("theirs".to_owned(), "HOURLY")],
         Theirs::Daily => vec![("theirs".to_owned(), "DAILY")],
         Theirs::TenDaily => (0..10).map(|n| (format!("theirs-{n}"), "DAILY")).collect(),
     };
@@ -179,12 +185,19 @@ fn facts(
     let (mut reports, mut exports) = (Vec::new(), Vec::new());
     for (name, time_unit) in all {
         if data {
-            exports.push(data_export(export.kind, &name, time_unit, export.format));
+            let mut export = data_export(export.kind, &name, time_unit, export.format);
+            if theirs == Theirs::Idle {
+                export.status.last_refreshed_at = Some("2025-03-12T10:11:12Z".to_owned());
+            }
+            exports.push(export);
             continue;
         }
         let mut report = report(&name, time_unit);
         if export.format == Format::Csv {
             (report.format, report.compression) = ("textORcsv".to_owned(), "GZIP".to_owned());
+        }
+        if theirs == Theirs::Idle {
+            report.last_delivery = Some("20250312T101112Z".to_owned());
         }
         reports.push(report);
     }
@@ -204,6 +217,8 @@ fn facts(
         region: at_home.then(|| "us-east-1".parse().unwrap()),
         billing_position: billing_position.clone(),
         account: ACCOUNT.parse().unwrap(),
+        now: EPOCH,
+        settled: false,
         bill_recipient: None,
         bill_senders: Vec::new(),
         transfers_unreadable: None,
@@ -243,7 +258,7 @@ fn created_or_ours(named: Named, round: &[Step], rounds: &[Vec<Step>]) -> bool {
 }
 
 /// The requirements on a plan for Create and Update (HW-B3, HW-B5: a reused report has no step; HW-B6; HW-O1; HW-O3).
-fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &Plan) -> Result<(), String> {
+fn audit(origin: &Origin, export: &Export, facts: &Facts, theirs: Theirs, named: Named, plan: &Plan) -> Result<(), String> {
     let leftover = facts.leftover.as_ref();
     let may_touch_reports: Vec<String> = std::iter::once(facts.id.report().as_str().to_owned())
         .chain(leftover.filter(|l| l.remains.report).map(|l| l.id.report().as_str().to_owned()))
@@ -375,6 +390,10 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, named: Named, plan: &P
     let makes = steps.iter().any(|step| matches!(step, Step::EnsureReport { .. } | Step::EnsureExport { .. }));
     match origin_attribute {
         "created" if makes || named == Named::Tagged => {}
+        // F-54: by a stack that has chosen it before, and by no other.
+        "reused" if theirs == Theirs::Idle && (!facts.settled || matches!(facts.bucket, OwnBucket::Tagged { .. })) => {
+            return Err("what stopped delivering is reused".to_owned());
+        }
         "reused" if !makes && plan.attributes["Name"] == "theirs" => {}
         "none" if !makes && plan.attributes["Name"].is_empty() => {}
         other => return Err(format!("Origin is `{other}`")),
@@ -470,6 +489,7 @@ fn every_combination_is_planned_as_required() {
     let theirs_all = [
         Theirs::Nothing,
         Theirs::Suitable,
+        Theirs::Idle,
         Theirs::Daily,
         Theirs::BucketGone,
         Theirs::OtherStacks,
@@ -503,11 +523,12 @@ fn every_combination_is_planned_as_required() {
                                 let mut facts = facts(&origin, &export, billing_position, &bucket, theirs, named, at_home);
                                 facts.bill_recipient = transferred.then(|| "999988887777".parse().unwrap());
                                 facts.leftover = left.map(|something| leftover(&origin, &export, something));
+                                facts.settled = left == Some(false);
                                 let context = || format!("{export:?}\n{facts:#?}\n{theirs:?} {named:?}");
-                                match plan(&origin, &export, &facts, EPOCH) {
+                                match plan(&origin, &export, &facts) {
                                     Ok(plan) => {
                                         plans += 1;
-                                        audit(&origin, &export, &facts, named, &plan)
+                                        audit(&origin, &export, &facts, theirs, named, &plan)
                                             .unwrap_or_else(|what| panic!("{what}\n{plan:#?}\n{}", context()));
                                     }
                                     Err(failure) => {

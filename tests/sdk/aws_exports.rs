@@ -210,7 +210,14 @@ async fn every_page_is_read() {
     let second = json!({ "Executions": [execution("3", "2026-11-22T15:00:00Z", "DELIVERY_FAILURE")] }).to_string();
     let canned = Canned::with(&[(200, &first), (200, &second)]);
     let newest = canned.clients(&home()).last_execution(ARN).await.unwrap();
-    assert_eq!(newest, Some(Execution { code: "QUERY_FAILURE".to_owned(), reason: Some("INTERNAL_FAILURE".to_owned()) }));
+    assert_eq!(
+        newest,
+        Some(Execution {
+            code: "QUERY_FAILURE".to_owned(),
+            reason: Some("INTERNAL_FAILURE".to_owned()),
+            created_at: Some("2026-11-22T20:00:00Z".to_owned())
+        })
+    );
 
     let transfer = |id: &str, next: Option<&str>| {
         let participant = |account: &str| json!({ "ManagementAccountId": account });

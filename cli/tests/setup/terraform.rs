@@ -295,7 +295,7 @@ async fn steps(kind: &str, format: &str) -> Vec<Step> {
     let request = Request::parse(&event).unwrap();
     let Request::Billing(origin, BillingRequest::Ensure { export, .. }) = &request else { panic!("a Create") };
     let facts = observe(origin, export, None, &ports).await.unwrap();
-    plan::plan(origin, export, &facts, ports.clock.now()).unwrap().rounds.into_iter().flatten().collect()
+    plan::plan(origin, export, &facts).unwrap().rounds.into_iter().flatten().collect()
 }
 
 #[tokio::test]

@@ -167,6 +167,19 @@ impl Observer<'_> {
         a_few_at_once(listed?.into_iter().map(detail)).await
     }
 
+    /// When the newest execution of each of these exports began, unless it failed. An export that seems to be idle may deliver all the
+    /// same, because AWS may not fill in `LastRefreshedAt` (B-16). Whoever may not look believes the status.
+    pub(super) async fn newest_executions(&self, arns: Vec<String>) -> Result<BTreeMap<String, String>, Fault> {
+        let looks = arns.into_iter().map(|arn| async move {
+            let newest = match self.retry_eventual(|| self.aws.last_execution(&arn)).await {
+                Err(fault) if fault.is_outage() => return Err(fault),
+                newest => newest.ok().flatten().filter(|execution| !execution.has_failed()),
+            };
+            Ok(newest.and_then(|execution| execution.created_at).map(|at| (arn, at)))
+        });
+        Ok(a_few_at_once(looks).await?.into_iter().collect())
+    }
+
     pub(super) async fn tags_of_exports(
         &self,
         exports: impl Iterator<Item = ExportSummary>,
