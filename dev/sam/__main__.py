@@ -145,7 +145,11 @@ def main() -> int:
     one.add_argument("event", type=pathlib.Path)
     arguments = parser.parse_args()
     if arguments.command == "invoke":
-        return invoke(arguments.event.name)
+        # Another file of the same name is not the one of events/, whose expectation it would be held to.
+        path = (pathlib.Path.cwd() / arguments.event).resolve()
+        if path.parent != REPOSITORY / "events":
+            sys.exit(f"{arguments.event} is not a file of events/, where each event has its expectation")
+        return invoke(path.name)
     all_events = events.load(REPOSITORY / "events")
     return run_events(all_events) if arguments.command == "events" else sam_test(all_events)
 

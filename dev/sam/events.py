@@ -68,8 +68,10 @@ def load(folder: pathlib.Path, only: str | None = None) -> list[Event]:
     files = {path.name for path in folder.glob("*.json")} - {"expected.json"}
     if files != set(expected):
         raise SystemExit(f"events/ and events/expected.json differ: {', '.join(sorted(files ^ set(expected)))}")
+    if only is not None and only not in expected:
+        raise SystemExit(f"events/{only} is not there; there are: {', '.join(sorted(expected))}")
     events = []
-    for name in [only] if only else expected:
+    for name in [only] if only is not None else expected:
         raw = (folder / name).read_bytes()
         try:
             content = json.loads(raw)

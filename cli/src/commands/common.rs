@@ -186,15 +186,42 @@ pub(crate) fn print_text(name: &str, text: &str, output: Output) {
     }
 }
 
-/// Writes files into a folder, which is made if it is not there, and returns their paths.
-pub(crate) fn write_files(folder: &Path, files: &[(String, String)]) -> Result<Vec<PathBuf>, CommandError> {
-    let failed = |path: &Path, why: std::io::Error| file_error(format!("could not write `{}`: {why}", path.display()));
-    let write = |(name, text): &(String, String)| {
-        let path = folder.join(name);
-        fs::write(&path, text).map_err(|why| failed(&path, why)).map(|()| path)
-    };
-    fs::create_dir_all(folder).map_err(|why| failed(folder, why))?;
-    files.iter().map(write).collect()
+/// Where files are written, and over which.
+#[derive(Debug, Args)]
+pub(crate) struct FolderArguments {
+    /// Write the files into this folder, instead of printing them.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Replace files in the folder that differ.
+    #[arg(long, requires = "dir")]
+    overwrite: bool,
+}
+
+impl FolderArguments {
+    /// Writes files into the folder, which is made if it is not there, and returns their paths; none without a folder. A file that is
+    /// there and differs may be somebody's work, so that nothing is written then.
+    pub(crate) fn write(&self, files: &[(String, String)]) -> Result<Vec<PathBuf>, CommandError> {
+        let Some(folder) = &self.dir else { return Ok(Vec::new()) };
+        let failed = |path: &Path, why: io::Error| file_error(format!("could not write `{}`: {why}", path.display()));
+        let paths: Vec<PathBuf> = files.iter().map(|(name, _)| folder.join(name)).collect();
+        let differs = |path: &PathBuf, text: &str| {
+            // A link to nowhere is there too.
+            path.symlink_metadata().is_ok() && !fs::read(path).is_ok_and(|there| there == text.as_bytes())
+        };
+        let different: Vec<bool> = paths.iter().zip(files).map(|(path, (_, text))| differs(path, text)).collect();
+        let in_the_way: Vec<String> =
+            paths.iter().zip(&different).filter(|(_, differs)| **differs).map(|(path, _)| path.display().to_string()).collect();
+        if !in_the_way.is_empty() && !self.overwrite {
+            let cause = format!("`{}` is there and differs; nothing was written", in_the_way.join("`, `"));
+            return Err(CommandError::new(CommandCode::FileExists, cause));
+        }
+        for (path, (_, text)) in paths.iter().zip(files) {
+            let parent = path.parent().unwrap_or(folder);
+            fs::create_dir_all(parent).map_err(|why| failed(parent, why))?;
+            fs::write(path, text).map_err(|why| failed(path, why))?;
+        }
+        Ok(paths)
+    }
 }
 
 /// JSON for people and programs: keys of policies in the order in which they are read.

@@ -1,7 +1,5 @@
 //! `hawser setup policies`: what each pack grants, as JSON.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use hawser_cli::{
     error::CommandError,
@@ -12,7 +10,7 @@ use hawser_cli::{
 };
 use serde_json::{Value, json};
 
-use crate::commands::common::{Output, SetupArguments, SetupInput, help, out, print_json, write_files};
+use crate::commands::common::{FolderArguments, Output, SetupArguments, SetupInput, complain, help, out, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -27,9 +25,8 @@ pub(crate) struct Arguments {
     /// All packs in one document for an inline policy, of which a role takes 10,240 characters in all.
     #[arg(long)]
     inline: bool,
-    /// Write a file for each document into this folder, instead of printing them.
-    #[arg(long, value_name = "FOLDER")]
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    folder: FolderArguments,
 }
 
 /// A document under the name of its file, and what it is.
@@ -61,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandEr
         policies::check_count(packs, quota)?;
         let printed = |pack: &policies::PackPolicy| Printed {
             name: format!("{}.json", pack.pack),
-            about: format!("pack {} ({}): {}", pack.pack, pack.mode, pack.purpose),
+            about: format!("pack {} ({}): {}", pack.pack, pack.mode, pack.purpose.trim_end_matches('.')),
             characters_max: MANAGED_POLICY_CHARACTERS_MAX,
             document: pack.document.clone(),
         };
@@ -72,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandEr
         beside.chain(grants.read_access_key.iter().map(|policy| (policy, "attached to the role, the packs to the user")));
     documents.extend(beside.map(|(policy, to)| Printed {
         name: format!("{}.json", policy.name),
-        about: format!("policy {} ({to}): {}", policy.name, policy.description),
+        about: format!("policy {} ({to}): {}", policy.name, policy.description.trim_end_matches('.')),
         characters_max: MANAGED_POLICY_CHARACTERS_MAX,
         document: policy.document.clone(),
     }));
@@ -82,12 +79,8 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandEr
             "the billing pack names a placeholder bucket, because the real one is not known here; pass it with --bucket, --prefix and --kms-key",
         );
     }
-    let mut files = Vec::new();
-    if let Some(folder) = &arguments.dir {
-        let texts: Vec<_> =
-            documents.iter().map(|one| (one.name.clone(), format!("{}\n", json::pretty(&one.document)))).collect();
-        files = write_files(folder, &texts)?;
-    }
+    let texts: Vec<_> = documents.iter().map(|one| (one.name.clone(), format!("{}\n", json::pretty(&one.document)))).collect();
+    let files = arguments.folder.write(&texts)?;
     match output {
         Output::Json => {
             let of = |one: &Printed| {
@@ -105,14 +98,18 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandEr
                 let size = format!("{} of {} characters", policies::characters(&one.document), one.characters_max);
                 match files.get(at) {
                     Some(path) => out!("{}: {}, {size}\n", path.display(), one.about),
-                    None => out!("# {}, {size}\n{}\n\n", one.about, json::pretty(&one.document)),
+                    // So that standard output is JSON.
+                    None => {
+                        complain(format_args!("# {}, {size}\n", one.about));
+                        out!("{}\n", json::pretty(&one.document));
+                    }
                 }
             }
             for arn in managed {
-                out!("# attach as well {arn}\n");
+                complain(format_args!("# attach as well {arn}\n"));
             }
             for note in notes {
-                out!("# note: {note}\n");
+                complain(format_args!("# note: {note}\n"));
             }
         }
     }

@@ -1,20 +1,17 @@
 //! `hawser setup terraform`: a module.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use hawser_cli::{error::CommandError, setup::terraform, template::Template};
 
-use crate::commands::common::{Output, Settings, help, out, print_json, write_files};
+use crate::commands::common::{FolderArguments, Output, Settings, help, out, print_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
-    "hawser setup terraform --dir target/hawser-module --profile cost-insights --set VendorAccountId=999988887777"
+    "hawser setup terraform --dir target/hawser-module --profile cost-insights --set VendorAccountId=999988887777 --overwrite"
 ))]
 pub(crate) struct Arguments {
-    /// The folder of the module. Without it, its files are printed one after the other.
-    #[arg(long, value_name = "FOLDER")]
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    folder: FolderArguments,
     #[command(flatten)]
     settings: Settings,
 }
@@ -23,10 +20,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandEr
     let template = Template::ours();
     let parameters = arguments.settings.parameters(&template)?;
     let files = terraform::module(&template, &parameters)?;
-    let written = match &arguments.dir {
-        Some(folder) => write_files(folder, &files)?,
-        None => Vec::new(),
-    };
+    let written = arguments.folder.write(&files)?;
     match output {
         Output::Json if written.is_empty() => {
             let files: serde_json::Map<String, serde_json::Value> =

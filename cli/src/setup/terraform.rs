@@ -61,13 +61,17 @@ pub fn module(template: &Template, parameters: &BTreeMap<String, String>) -> Res
     let billing = billing()?;
     let conditions = writer.conditions()?;
     let main = main.replace("@CONDITIONS@\n", &conditions);
+    let variables = variables(template, parameters, &writer);
+    let example = example(&variables);
+    let variables: String = variables.into_iter().map(|(_, text)| text).collect();
     Ok(vec![
         ("main.tf".to_owned(), main),
         ("packs.tf".to_owned(), packs),
         ("billing.tf".to_owned(), billing),
-        ("variables.tf".to_owned(), variables(template, parameters, &writer)),
+        ("variables.tf".to_owned(), format!("{}{variables}", own_variables())),
         ("outputs.tf".to_owned(), include_str!("terraform/outputs.tf").to_owned()),
         ("README.md".to_owned(), readme(template)),
+        ("example/main.tf".to_owned(), example),
     ])
 }
 
@@ -108,7 +112,7 @@ fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, Command
         }
         let entries = [
             ("count", format!("{condition} ? 1 : 0")),
-            ("name", quoted(&format!("{}{}", interpolation("var.name"), policy_suffix(id)))),
+            ("name", quoted(&format!("{}{}", interpolation("local.name"), policy_suffix(id)))),
             ("path", "var.role_path".to_owned()),
             ("description", writer.expression(&properties["Description"], 1)?),
         ];
@@ -175,17 +179,31 @@ fn replaced(value: &Value, with: &impl Fn(&str) -> String) -> Value {
     }
 }
 
-/// One variable for each parameter that the module needs, with the template's own constraints.
-fn variables(template: &Template, parameters: &BTreeMap<String, String>, writer: &Writer<'_>) -> String {
-    let mut text = String::from(include_str!("terraform/variables.tf").replace("@FOCUS_TABLE@", FOCUS_TABLE).trim_start());
-    for parameter in template.parameters() {
-        if !ALWAYS.contains(&parameter.name.as_str()) && !writer.parameters().contains(&parameter.name) {
-            continue;
-        }
+fn own_variables() -> String {
+    include_str!("terraform/variables.tf").replace("@FOCUS_TABLE@", FOCUS_TABLE).trim_start().to_owned()
+}
+
+/// One variable for each parameter that the module needs, by name, with the template's own constraints.
+fn variables(template: &Template, parameters: &BTreeMap<String, String>, writer: &Writer<'_>) -> Vec<(String, String)> {
+    let needed =
+        |parameter: &Parameter| ALWAYS.contains(&parameter.name.as_str()) || writer.parameters().contains(&parameter.name);
+    let text = |parameter: Parameter| {
         let given = parameters.get(&parameter.name).or(parameter.default.as_ref()).cloned();
-        text.push_str(&variable(&parameter, given));
+        (snake(&parameter.name), variable(&parameter, given))
+    };
+    template.parameters().into_iter().filter(needed).map(text).collect()
+}
+
+/// A root module that runs as it stands: Terraform asks for what has no value yet.
+fn example(variables: &[(String, String)]) -> String {
+    let open: Vec<&(String, String)> = variables.iter().filter(|(_, text)| !text.contains("\n  default ")).collect();
+    let arguments: Vec<(&str, String)> = open.iter().map(|(name, _)| (name.as_str(), format!("var.{name}"))).collect();
+    let declared: String = open.iter().map(|(_, text)| text.as_str()).collect();
+    let text = include_str!("terraform/example.tf").replace("@VARIABLES@\n", &declared);
+    match arguments.is_empty() {
+        true => text.replace("\n@ARGUMENTS@\n", ""),
+        false => text.replace("@ARGUMENTS@\n", &aligned(&arguments, 1)),
     }
-    text
 }
 
 fn variable(parameter: &Parameter, default: Option<String>) -> String {

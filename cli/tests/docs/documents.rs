@@ -300,3 +300,17 @@ fn commands_are_read_as_a_shell_reads_them() {
     assert!(of_hawser("aws iam get-role").is_none());
     assert_eq!(words("a \"\" b|c"), ["a", "", "b"]);
 }
+
+/// Each is the first command on a new machine: it needs what the events are run with, whatever was built before.
+#[test]
+fn what_runs_events_builds_all_that_it_runs() {
+    let makefile = read("Makefile");
+    let mut rules = 0;
+    for rule in makefile.split("\n\n").filter(|rule| rule.contains("-m dev.sam ")) {
+        let (_, needs) = rule.lines().next().unwrap().split_once(':').unwrap();
+        let needs: BTreeSet<&str> = needs.split("##").next().unwrap().split_whitespace().collect();
+        assert!(["build", "venv", "sam-venv", "programs"].iter().all(|need| needs.contains(need)), "{rule}");
+        rules += 1;
+    }
+    assert_eq!(rules, 3);
+}

@@ -209,7 +209,7 @@ fn texts_are_unchanged() {
     insta::assert_snapshot!("page_existing_role", page("--set ExistingRoleName=theirs"));
     let module = json(&format!("setup terraform {VENDOR} --set VendorName=Acme"));
     let files: Vec<&String> = module["module"].as_object().unwrap().keys().collect();
-    assert_eq!(files, ["README.md", "billing.tf", "main.tf", "outputs.tf", "packs.tf", "variables.tf"]);
+    assert_eq!(files, ["README.md", "billing.tf", "example/main.tf", "main.tf", "outputs.tf", "packs.tf", "variables.tf"]);
     insta::assert_snapshot!("terraform_billing", module["module"]["billing.tf"].as_str().unwrap());
     let (before, after) = module["module"]["main.tf"].as_str().unwrap().split_once("# What the variables come to.").unwrap();
     insta::assert_snapshot!("terraform_main", format!("{before}(conditions){}", after.split_once("\n}\n").unwrap().1));
@@ -267,6 +267,16 @@ fn a_template_has_code_that_cloudformation_can_read() {
     assert_eq!(hawser(&["template", "--local-code", "--code", "s3://acme/1.zip"]).status.code(), Some(2));
 }
 
+/// `> policy.json` is JSON: what a document is, and its size, stand beside it.
+#[test]
+fn policies_are_json_alone() {
+    let output = hawser(&["setup", "policies", "--account", "111122223333"]);
+    let documents = serde_json::Deserializer::from_str(printed(&output)).into_iter::<Value>().map(Result::unwrap);
+    assert_eq!(documents.count(), 2);
+    assert!(complained(&output).starts_with("# pack billing (ReadOnly): "), "{}", complained(&output));
+    assert!(!complained(&output).contains(".,"), "{}", complained(&output));
+}
+
 #[test]
 fn files_are_written_where_they_are_wanted() {
     let folder = empty_folder("command_line");
@@ -277,8 +287,22 @@ fn files_are_written_where_they_are_wanted() {
         let document: Value = serde_json::from_str(&fs::read_to_string(format!("{folder}/policies/{name}")).unwrap()).unwrap();
         assert_eq!(document["Version"], "2012-10-17");
     }
-    let files = json(&format!("setup terraform --dir {folder}/module"))["files"].as_array().unwrap().len();
-    assert_eq!((files, fs::read_dir(format!("{folder}/module")).unwrap().count()), (6, 6));
+    let module = format!("setup terraform --dir {folder}/module");
+    let files = json(&module)["files"].as_array().unwrap().len();
+    assert_eq!((files, fs::read_dir(format!("{folder}/module")).unwrap().count()), (7, 7));
+    assert!(fs::exists(format!("{folder}/module/example/main.tf")).unwrap());
+    // What somebody changed, or wrote, is not written over; nothing is, then.
+    text(&module);
+    let main = format!("{folder}/module/main.tf");
+    fs::write(&main, "mine").unwrap();
+    fs::remove_file(format!("{folder}/module/packs.tf")).unwrap();
+    assert_stops(&module, 3, "FILE_EXISTS");
+    assert!(!fs::exists(format!("{folder}/module/packs.tf")).unwrap());
+    assert_eq!(fs::read_to_string(&main).unwrap(), "mine");
+    std::os::unix::fs::symlink(format!("{folder}/nowhere"), format!("{folder}/module/packs.tf")).unwrap();
+    assert_stops(&module, 3, "FILE_EXISTS");
+    text(&format!("{module} --overwrite"));
+    assert_ne!(fs::read_to_string(&main).unwrap(), "mine");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod script;
 mod template_module;
 mod template_yaml;
 mod terraform;
+mod terraform_schema;
 
 use std::collections::BTreeMap;
 

@@ -271,7 +271,7 @@ impl<'a> Writer<'a> {
             "AWS::AccountId" => Some("local.account_id"),
             "AWS::Partition" => Some("local.partition"),
             "AWS::Region" => Some("local.region"),
-            "AWS::StackName" => Some("var.name"),
+            "AWS::StackName" => Some("local.name"),
             _ => None,
         };
         if let Some(known) = known {
@@ -285,7 +285,7 @@ impl<'a> Writer<'a> {
         // By its name, as without a module: the policy that names it need not wait for it.
         (json["Resources"][name]["Type"] == "AWS::IAM::ManagedPolicy").then(|| {
             let (partition, account) = (interpolation("local.partition"), interpolation("local.account_id"));
-            let (path, own) = (interpolation("var.role_path"), interpolation("var.name"));
+            let (path, own) = (interpolation("var.role_path"), interpolation("local.name"));
             format!("arn:{partition}:iam::{account}:policy{path}{own}{}", policy_suffix(name))
         })
     }

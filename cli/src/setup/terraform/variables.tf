@@ -1,10 +1,10 @@
 variable "name" {
-  description = "New roles and policies have names that begin with this."
+  description = "The connection's name: role, policies, bucket and report have names that contain it. If empty, hawser- and the vendor's account."
   type        = string
-  default     = "hawser"
+  default     = ""
 
   validation {
-    condition     = can(regex("^[A-Za-z][A-Za-z0-9-]{0,39}$", var.name))
+    condition     = can(regex("^([A-Za-z][A-Za-z0-9-]{0,39})?$", var.name))
     error_message = "name must begin with a letter and have up to 40 letters, digits and hyphens."
   }
 }
@@ -25,4 +25,10 @@ variable "focus_table" {
   description = "The table that FOCUS data is exported from."
   type        = string
   default     = "@FOCUS_TABLE@"
+}
+
+variable "table_properties" {
+  description = "Properties of the exported table that AWS introduced later, or other values than the module's. Null takes one out."
+  type        = map(string)
+  default     = {}
 }
