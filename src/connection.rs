@@ -28,7 +28,7 @@ pub mod notice;
 pub mod status;
 pub mod terms;
 
-pub use terms::{ConnectionRequest, RESOURCE_TYPE, Terms};
+pub use terms::{ConnectionRequest, RESOURCE_TYPE, Terms, Way};
 
 /// The names of all attributes of this resource type, on Create and Update alike (F-30).
 pub const ATTRIBUTES: [&str; 3] = ["ConnectionId", "Message", "NoticeId"];
@@ -42,6 +42,10 @@ const MESSAGE_BYTES_MAX: usize = 600;
 
 /// Longest connection id taken from a vendor; longer ones are refused, an id is never cut.
 const CONNECTION_ID_BYTES_MAX: usize = 256;
+
+/// The resource's name in the template. It is part of the contract with vendors, as are `HandlerRole`, `Handler` and `VendorRole`: a
+/// vendor may ask CloudFormation for them years later.
+pub const LOGICAL_ID: &str = "Connection";
 
 /// The id: derived from stack and resource, because everything about a connection can change in place.
 pub fn physical_id(origin: &Origin) -> String {
@@ -276,14 +280,15 @@ async fn notify(
 async fn send_notice(
     origin: &Origin,
     terms: &Terms,
-    (kind, id): (notice::Type, String),
+    kind_and_id: (notice::Type, String),
     data: notice::Data,
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<Acknowledgement, Failure> {
-    let now = ports.clock.now();
-    let proof = ports.identity.prove(&data.proof_request(origin, &terms.notice_url, now)?).await?;
-    let notice = notice::seal(origin, terms, (kind, id), data, &proof, now)?;
+    let kind = kind_and_id.0;
+    let draft = notice::Draft::new(origin, kind_and_id, data, ports.clock.now())?;
+    let proof = ports.identity.prove(&draft.proof_request(&terms.notice_url)?).await?;
+    let notice = draft.seal(&terms.token, &proof)?;
     let unreachable = |last: &str| {
         let vendor = terms.notice_url.authority();
         Failure::new(Code::VendorUnreachable, format!("`{vendor}` did not accept the notice in time: {last}"))

@@ -89,7 +89,8 @@ pub async fn check(event: &Value, invocation: &str, deadline: OffsetDateTime, po
         stack: delivery_check.stack.clone(),
         // The same for every delivery of the event, and another one for each heartbeat.
         request_id: invocation.to_owned(),
-        logical_id: "DeliveryWatch".to_owned(),
+        // It speaks for the connection.
+        logical_id: connection::LOGICAL_ID.to_owned(),
         physical_id: None,
     };
     let observation = observe(&origin, &delivery_check, ports).await?;

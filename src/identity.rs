@@ -23,8 +23,8 @@ pub trait Identity: Send + Sync {
 pub struct ProofRequest {
     /// `x-hawser-audience`: the only host that may accept the proof.
     pub audience: String,
-    /// `x-hawser-data-sha256`: the data it vouches for, and no other.
-    pub data_sha256: String,
+    /// `x-hawser-event-sha256`: the event it vouches for, and no other.
+    pub event_sha256: String,
     /// The STS endpoint's partition.
     pub partition: Partition,
     /// The STS endpoint's Region.

@@ -16,7 +16,7 @@ use hawser::{
         observe::observe_removal,
         plan::{self as billing_plan, Plan},
     },
-    connection::{self, ConnectionRequest, NoticePlan, Terms},
+    connection::{self, ConnectionRequest, NoticePlan, Terms, Way},
     decide,
     error::{Code, Failure},
     handler::{self, Fulfilled},
@@ -28,7 +28,7 @@ use hawser::{
     },
     request::Request,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use time::Duration;
 
 use crate::{
@@ -122,7 +122,7 @@ impl<'a> StacklessConnection<'a> {
     }
 
     fn terms(&self, resolved: &Resolved) -> Result<Box<Terms>, Failure> {
-        Terms::parse(properties(resolved, NOTICE)?.as_object()).map(Box::new)
+        direct(&properties(resolved, NOTICE)?)
     }
 
     /// What the vendor is told at the end: of what goes, nothing is known any more.
@@ -130,7 +130,7 @@ impl<'a> StacklessConnection<'a> {
         let mut terms = properties(&self.resolved, NOTICE)?;
         terms["Organization"] = json!({});
         terms["Billing"] = json!({});
-        Terms::parse(terms.as_object()).map(Box::new)
+        direct(&terms)
     }
 
     async fn fulfil(&self, request: &Request, ports: &Ports<'_>) -> Result<Fulfilled, CommandError> {
@@ -402,4 +402,9 @@ fn lines(changes: &[Change]) -> Vec<String> {
 
 fn steps(plan: &Plan) -> Vec<String> {
     plan.rounds.iter().flatten().map(ToString::to_string).collect()
+}
+
+/// What a vendor is told by a person and not by a stack.
+fn direct(properties: &Value) -> Result<Box<Terms>, Failure> {
+    Ok(Box::new(Terms { way: Way::Direct, ..Terms::parse(properties.as_object())? }))
 }

@@ -12,8 +12,6 @@ pub const SILENT_AFTER: Duration = Duration::hours(12);
 
 /// An object key has at most 1,024 bytes (Amazon S3 user guide, "Naming Amazon S3 objects").
 const KEY_BYTES_MAX: usize = 1024;
-/// The largest whole number that RFC 8785 carries exactly: 2^53 - 1.
-const COUNT_MAX: u64 = (1 << 53) - 1;
 /// A code is one word of capitals, the handler's longest has 25.
 const CODE_BYTES_MAX: usize = 64;
 /// A sentence may name a bucket, a prefix, an ARN and AWS's own words.
@@ -21,20 +19,20 @@ const SENTENCE_CHARS_MAX: usize = 2000;
 
 /// What a stack found when it looked at its billing export and at the bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub struct Status {
     pub state: DeliveryState,
     #[serde(serialize_with = "time::serde::rfc3339::serialize", deserialize_with = "utc_time")]
     pub checked_at: OffsetDateTime,
     /// When AWS should have delivered for the first time, or empty.
-    #[serde(deserialize_with = "utc_text_or_empty")]
+    #[serde(default, deserialize_with = "utc_text_or_empty")]
     pub due_by: String,
     /// The first delivery that it found.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default)]
     pub first: Option<First>,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default)]
     pub latest: Option<Latest>,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default)]
     pub problem: Option<Problem>,
 }
 
@@ -44,14 +42,14 @@ impl Status {
         match self.state {
             DeliveryState::Delivered => self.latest.is_some(),
             DeliveryState::Failed => self.problem.is_some(),
-            DeliveryState::Waiting | DeliveryState::Stalled => true,
+            DeliveryState::Waiting | DeliveryState::Stalled | DeliveryState::Unknown => true,
         }
     }
 }
 
 /// The state's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", from = "String")]
 pub enum DeliveryState {
     /// AWS delivered nothing yet.
     Waiting,
@@ -61,11 +59,25 @@ pub enum DeliveryState {
     Stalled,
     /// AWS or the stack cannot do its part.
     Failed,
+    /// A word that a later handler knows.
+    Unknown,
+}
+
+impl From<String> for DeliveryState {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "waiting" => Self::Waiting,
+            "delivered" => Self::Delivered,
+            "stalled" => Self::Stalled,
+            "failed" => Self::Failed,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// The first delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub struct First {
     #[serde(deserialize_with = "period")]
     pub period: String,
@@ -79,7 +91,7 @@ pub struct First {
 
 /// The newest delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub struct Latest {
     #[serde(deserialize_with = "period")]
     pub period: String,
@@ -90,16 +102,14 @@ pub struct Latest {
     #[serde(deserialize_with = "utc_text")]
     pub delivered_at: String,
     /// How many files the manifest names.
-    #[serde(deserialize_with = "count")]
     pub files: u64,
     /// Their size together.
-    #[serde(deserialize_with = "count")]
     pub bytes: u64,
 }
 
 /// What is wrong, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// Stable.
     #[serde(deserialize_with = "code")]
@@ -138,23 +148,35 @@ pub struct StatusSummary {
 /// The state of a connection's billing data at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the first four are those of `Arrival`")]
+#[expect(missing_docs, reason = "the first four are those of `DeliveryState`")]
 pub enum SummaryState {
     Waiting,
     Delivered,
     Stalled,
     Failed,
+    /// See [`DeliveryState::Unknown`].
+    Unknown,
+    /// Nothing that was left in the account could send one: `hawser connect` made the connection.
+    None,
     /// The first status is still to come.
     Unheard,
     /// Nothing was heard for [`SILENT_AFTER`].
     Silent,
 }
 
-/// What is known at a moment of a connection that stands since `since`.
-pub fn status_summary(reported: Option<&ReportedStatus>, since: OffsetDateTime, now: OffsetDateTime) -> StatusSummary {
+/// What is known at a moment of a connection that stands since `since`. `has_heartbeats`: whether a stack is there to send them.
+pub fn status_summary(
+    reported: Option<&ReportedStatus>,
+    has_heartbeats: bool,
+    since: OffsetDateTime,
+    now: OffsetDateTime,
+) -> StatusSummary {
     let last = reported.map_or(since, |reported| reported.at);
     let stated = reported.map(|reported| summarize(&reported.status, now));
     let (state, summary) = match (stated, now - last > SILENT_AFTER) {
+        (None, _) if !has_heartbeats => {
+            (SummaryState::None, "none: the connection was made without a stack, so nothing sends a status".to_owned())
+        }
         (Some((_, stated)), true) => {
             (SummaryState::Silent, format!("silent: no heartbeat since {}; before that, {stated}", text(last)))
         }
@@ -193,6 +215,9 @@ fn summarize(status: &Status, now: OffsetDateTime) -> (SummaryState, String) {
             (SummaryState::Stalled, format!("stalled: no data arrived, first data{was} due by {due_by}"))
         }
         (DeliveryState::Failed, _) => (SummaryState::Failed, "failed".to_owned()),
+        (DeliveryState::Unknown, _) => {
+            (SummaryState::Unknown, "unknown: the stack is newer than this console, which does not know its word".to_owned())
+        }
     };
     if let Some(Problem { code, cause, next_step }) = &status.problem {
         let end = |sentence: &str| format!("{}.", sentence.trim_end().trim_end_matches('.'));
@@ -217,11 +242,6 @@ fn size(bytes: u64) -> String {
 
 fn text(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_default()
-}
-
-/// `null` may be written, and nothing else may stand for it: a field that is left out is refused.
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    Option::deserialize(deserializer)
 }
 
 /// A text that `legal` takes.
@@ -265,14 +285,10 @@ fn sentence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
     text_if(deserializer, |text| (1..=SENTENCE_CHARS_MAX).contains(&text.chars().count()))
 }
 
-fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let count = u64::deserialize(deserializer)?;
-    if count <= COUNT_MAX { Ok(count) } else { Err(D::Error::custom("too large")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::NUMBER_MAX;
 
     #[test]
     fn sizes_are_readable() {
@@ -283,7 +299,7 @@ mod tests {
             (1_238_400, "1.2 MB"),
             (9_950_000, "10.0 MB"),
             (999_960_000, "1.0 GB"),
-            (COUNT_MAX, "9007.2 TB"),
+            (NUMBER_MAX, "9007.2 TB"),
         ] {
             assert_eq!(size(bytes), expected, "{bytes}");
         }

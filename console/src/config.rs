@@ -47,9 +47,10 @@ pub struct Serve {
     /// Where the operator reaches it: a loopback address; port 0 takes a free one.
     #[arg(long, env = "HAWSER_CONSOLE_ADMIN_LISTEN", default_value = "127.0.0.1:8444", value_parser = loopback)]
     pub admin_listen: SocketAddr,
-    /// `host` or `host:port` of the notice URL, which proofs must name; port 0 is the one that `--listen` got.
-    #[arg(long, env = "HAWSER_CONSOLE_AUTHORITY", value_parser = authority)]
-    pub authority: String,
+    /// `host` or `host:port` of the notice URL, which proofs must name; port 0 is the one that `--listen` got. Several, separated by
+    /// commas: the first is the one of now, stacks that were made under another are heard too.
+    #[arg(long, env = "HAWSER_CONSOLE_AUTHORITY", value_parser = authority, value_delimiter = ',', required = true)]
+    pub authority: Vec<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
     pub database: Database,
@@ -73,12 +74,13 @@ impl Serve {
         self.sts_endpoint.clone().map_or(Trust::Aws, Trust::Only)
     }
 
-    /// The authority when the listener has its port.
-    pub fn authority(&self, listening: SocketAddr) -> String {
-        match self.authority.strip_suffix(":0") {
+    /// The authorities when the listener has its port.
+    pub fn authorities(&self, listening: SocketAddr) -> Vec<String> {
+        let with_port = |authority: &String| match authority.strip_suffix(":0") {
             Some(host) => format!("{host}:{}", listening.port()),
-            None => self.authority.clone(),
-        }
+            None => authority.clone(),
+        };
+        self.authority.iter().map(with_port).collect()
     }
 }
 

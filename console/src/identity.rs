@@ -75,7 +75,9 @@ impl Identity {
             Kind::Removed => Ok(()),
             // Only a function has a schedule.
             Kind::BillingStatus => require(is_session, "not a role's session"),
-            Kind::Established | Kind::Updated => require(is_session || is_user, "neither a role's session nor a user"),
+            Kind::Established | Kind::Updated | Kind::Unknown => {
+                require(is_session || is_user, "neither a role's session nor a user")
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct LedgerState {
     pub connection: Option<Connection>,
     /// What was heard of the connection's billing data.
     pub reported: Option<ReportedStatus>,
-    /// The newest removal of this stack that came while it had no connection.
+    /// The newest removal by this resource that came while its stack had no connection.
     pub removal: Option<NoticePosition>,
     /// Whether another stack of the account has a connection of this name that said nothing since.
     pub takes_over: bool,
@@ -72,6 +72,8 @@ pub enum Answer {
         /// For the customer.
         message: String,
     },
+    /// A type of a later version: nothing was done.
+    Ignored,
     /// A removal of a connection that we do not have. Remembered, so that its Create, when it comes late, does not
     /// connect a stack that is gone (F-34).
     Unknown,
@@ -131,6 +133,12 @@ pub fn decide(notice: &Notice, verified_arn: &str, known: &LedgerState, now: Off
     let describes = position.kind != Kind::Removed;
     if let (Some(status), Some(connection)) = (&notice.status, &known.connection) {
         return record_status(notice, status, connection, verified_arn, known, now);
+    }
+    let speaks = |connection: &Connection| connection.data["resource"] == notice.resource.as_str();
+    if let Some(connection) = known.connection.as_ref().filter(|connection| !describes && !speaks(connection)) {
+        let message = "ignored: another resource of this stack describes the connection".to_owned();
+        let answer = Answer::Accepted { connection_id: connection.id.clone(), message };
+        return Decision { answer, connection: None, reported: None, binds_launch: false };
     }
     let later_of = |old: &NoticePosition| if position.supersedes(old) { position.clone() } else { old.clone() };
     let (id, text) = (connection_id(notice.stack.as_str()), |text: &str| text.to_owned());

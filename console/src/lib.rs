@@ -3,7 +3,7 @@
 //! The way of a notice is [`Console::receive`], which reads like this list:
 //!
 //! 1. [`signature`]: which launch's token signed it, and when.
-//! 2. [`notice`]: the CloudEvent, parsed strictly; [`names`] for what is in it.
+//! 2. [`document`]: JSON that has one reading; [`notice`]: the CloudEvent; [`names`] for what is in it.
 //! 3. [`proof`]: the signed `sts:GetCallerIdentity` request is exactly the one we are willing to forward.
 //! 4. [`ledger`]: seen before? may this launch say this? what changes, whatever the order of arrival?
 //! 5. [`sts`] and [`identity`]: AWS's word on who signed the proof.
@@ -16,6 +16,7 @@
 
 pub mod billing;
 pub mod config;
+pub mod document;
 pub mod identity;
 pub mod launch;
 pub mod ledger;
@@ -43,13 +44,13 @@ pub struct Console {
     pub sts: sts::Sts,
     /// Which STS endpoints are believed.
     pub trust: proof::Trust,
-    /// `host` or `host:port` of the notice URL: the audience that proofs must name.
-    pub authority: String,
+    /// `host` or `host:port` of the notice URL, of now and of before: the audiences that proofs may name.
+    pub authorities: Vec<String>,
     pub clock: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
 }
 
 impl fmt::Debug for Console {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Console").field("trust", &self.trust).field("authority", &self.authority).finish_non_exhaustive()
+        f.debug_struct("Console").field("trust", &self.trust).field("authorities", &self.authorities).finish_non_exhaustive()
     }
 }

@@ -52,14 +52,9 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
     let admin_listener = TcpListener::bind(args.admin_listen).await?;
 
     let (address, scheme) = (listener.local_addr()?, if tls.is_some() { "https" } else { "http" });
-    let authority = args.authority(address);
-    let console = Console {
-        store: store.clone(),
-        sts: Sts::new()?,
-        trust: args.trust(),
-        authority: authority.clone(),
-        clock: Arc::new(now),
-    };
+    let authorities = args.authorities(address);
+    let authority = authorities.first().cloned().unwrap_or_default();
+    let console = Console { store: store.clone(), sts: Sts::new()?, trust: args.trust(), authorities, clock: Arc::new(now) };
     say(&json!({
         "listening": format!("{scheme}://{address}"),
         "admin": format!("http://{}", admin_listener.local_addr()?),

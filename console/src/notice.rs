@@ -1,20 +1,21 @@
-//! The notice: a CloudEvents 1.0 event in structured form, parsed strictly.
+//! The notice: a CloudEvents 1.0 event in structured form, of contract 1.
 //!
 //! [`Hint`] is read before the signature is checked and only says whose key to look up. [`Notice`] is the whole,
 //! with every name in it checked and every part agreeing with the others. `docs/notices.md` has it field by field.
+//!
+//! Fields are added within the contract and never removed, so only those that every notice has for ever are required here; one that
+//! is missing is not known, and so is the value of an enumeration that a later handler knows and this version does not.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
-};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
     billing::Status,
+    document::Document,
     names::{AccountId, Partition, RoleArn, StackId, utc_time},
     refusal::{Reason, Refusal},
 };
@@ -32,8 +33,8 @@ impl Hint {
     /// Reads the two texts; everything else may be anything.
     ///
     /// # Errors
-    /// The body is not JSON or has not both.
-    pub fn read(body: &[u8]) -> Result<Self, Refusal> {
+    /// The document has not both.
+    pub fn read(document: &Document) -> Result<Self, Refusal> {
         #[derive(Deserialize)]
         struct Event {
             data: Data,
@@ -44,30 +45,28 @@ impl Hint {
             stack_id: String,
             external_id: String,
         }
-        let Event { data } = from_json(body)?;
+        let Event { data } = document.part()?;
         Ok(Self { stack_id: data.stack_id, external_id: data.external_id })
     }
 }
 
 /// What happened to the stack's connection. The order is the rank of notices that carry the same time: a removal is
 /// a stack's last word, and what CloudFormation had told counts more than what a schedule repeats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// The stack was created.
-    #[serde(rename = "hawser.connection.established")]
     Established,
     /// It looked at its billing data, and said what it is beside that.
-    #[serde(rename = "hawser.billing.status")]
     BillingStatus,
-    #[serde(rename = "hawser.connection.updated")]
     Updated,
     /// It is being deleted.
-    #[serde(rename = "hawser.connection.removed")]
     Removed,
+    /// Something that a later handler tells: proven like the others, answered, and not stored.
+    Unknown,
 }
 
 impl Kind {
-    /// All of them.
+    /// All that are stored.
     pub const ALL: [Self; 4] = [Self::Established, Self::BillingStatus, Self::Updated, Self::Removed];
 
     /// The event's `type`.
@@ -77,7 +76,12 @@ impl Kind {
             Self::BillingStatus => "hawser.billing.status",
             Self::Updated => "hawser.connection.updated",
             Self::Removed => "hawser.connection.removed",
+            Self::Unknown => "unknown",
         }
+    }
+
+    fn of(text: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).unwrap_or(Self::Unknown)
     }
 }
 
@@ -106,6 +110,8 @@ pub struct Notice {
     /// Id, type and time.
     pub position: NoticePosition,
     pub stack: StackId,
+    /// The physical id of the resource that speaks.
+    pub resource: String,
     /// The vendor role, when the stack still has one.
     pub role: Option<RoleArn>,
     /// As the stack has it; to be compared with the issued one, never to be believed (F-39).
@@ -114,25 +120,24 @@ pub struct Notice {
     pub connection_name: String,
     /// How the billing data arrives: in a [`Kind::BillingStatus`], and in no other.
     pub status: Option<Status>,
-    /// The proof of identity.
-    pub proof: Proof,
-    /// What describes the connection: `data` without the proof and the status, as received.
+    /// The signed request to STS. None where only proofs were sent that this version cannot check.
+    pub proof: Option<Proof>,
+    /// What describes the connection: the known fields of `data` without the proofs and the status; what is not known is empty.
     pub data: Value,
-    /// Hex SHA-256 of the RFC 8785 form of `data` without the proof: what the proof must vouch for.
-    pub data_sha256: String,
-    /// Hex SHA-256 of all that makes two notices the same: type, source, subject and data. Not the time, the proof and the
-    /// status, which a second run of the same request makes anew.
+    /// Hex SHA-256 of the RFC 8785 form of the whole event without `data.proofs`: what each proof must vouch for.
+    pub event_sha256: String,
+    /// Hex SHA-256 of all that makes two notices the same: type, source, subject and [`Notice::data`]. Not the time, the proofs, the
+    /// status and what was looked up for it, which a second run of the same request makes anew.
     pub fingerprint: String,
 }
 
 /// The signed `sts:GetCallerIdentity` request, not yet checked.
 #[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Proof {
     pub method: String,
     pub url: String,
     /// Header names and values.
-    pub headers: UniqueMap,
+    pub headers: BTreeMap<String, String>,
     pub body: String,
 }
 
@@ -145,29 +150,38 @@ impl fmt::Debug for Proof {
 /// Later than our clock by more than this, a notice's time would keep all honest ones after it from counting.
 pub const TIME_AHEAD_MAX: time::Duration = time::Duration::minutes(5);
 
+/// A physical id has at most 1,024 bytes (CloudFormation user guide, "Custom resource response objects").
+const RESOURCE_BYTES_MAX: usize = 1024;
+
 impl Notice {
-    /// Parses a body whose signature was found good.
+    /// Parses a document whose signature was found good.
     ///
     /// # Errors
     /// [`Reason::Malformed`] names the place that has not the documented form, [`Reason::Inconsistent`] says which
     /// parts disagree.
-    pub fn parse(body: &[u8], webhook_id: &str, now: OffsetDateTime) -> Result<Self, Refusal> {
-        let event: Event = from_json(body)?;
+    pub fn parse(document: &Document, webhook_id: &str, now: OffsetDateTime) -> Result<Self, Refusal> {
+        let event: Event = document.part()?;
         let require = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(Reason::Inconsistent.with(why)) };
 
+        let kind = Kind::of(&event.kind);
+        let constants =
+            [("specversion", &event.specversion, "1.0"), ("datacontenttype", &event.datacontenttype, "application/json")];
+        if let Some((place, ..)) = constants.into_iter().find(|(_, value, only)| value != only) {
+            return Err(Reason::Malformed.with(format!("`{place}`")));
+        }
         require(event.id == webhook_id, "`id` is not the `webhook-id`")?;
         let legal_id = event.id.len() == 32 && event.id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         require(legal_id, "`id` is not 32 lowercase hex digits")?;
         require(event.time <= now + TIME_AHEAD_MAX, "`time` is in the future")?;
 
-        let data = event.data;
-        data.check(event.kind)?;
+        let mut data = event.data;
         let stack = StackId::from_str(&data.stack_id).map_err(|why| Reason::Inconsistent.with(why))?;
         require(event.source == data.stack_id, "`source` is not the stack id")?;
         require(event.subject == data.account_id, "`subject` is not the account id")?;
         require(data.account_id == stack.account.as_str(), "the account is not the stack's")?;
-        require(data.partition == stack.partition, "the partition is not the stack's")?;
+        require(data.partition == stack.partition.as_str(), "the partition is not the stack's")?;
         require(data.region == stack.region, "the Region is not the stack's")?;
+        require((1..=RESOURCE_BYTES_MAX).contains(&data.resource.len()), "`resource` is not a physical id")?;
         let role = match data.role_arn.as_str() {
             "" => None,
             text => Some(RoleArn::from_str(text).map_err(|why| Reason::Inconsistent.with(why))?),
@@ -176,9 +190,9 @@ impl Notice {
             require(role.account == stack.account, "the role is in another account than the stack")?;
             require(role.partition == stack.partition, "the role is in another partition than the stack")?;
         }
-        require(role.is_some() || event.kind == Kind::Removed, "the role ARN is empty")?;
+        require(role.is_some() || kind == Kind::Removed, "the role ARN is empty")?;
         if !data.access_key_secret_arn.is_empty() {
-            let ours = format!("arn:{}:secretsmanager:{}:{}:secret:", data.partition.as_str(), data.region, data.account_id);
+            let ours = format!("arn:{}:secretsmanager:{}:{}:secret:", data.partition, data.region, data.account_id);
             let name = data.access_key_secret_arn.strip_prefix(&ours).unwrap_or_default();
             let legal = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b);
             require(
@@ -189,33 +203,38 @@ impl Notice {
         // IAM's `accessKeyIdType`.
         let legal_key = |id: &str| (16..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         require(data.access_key_id.is_empty() || legal_key(&data.access_key_id), "`accessKeyId` is not an access key id")?;
-        if let Some(status) = &data.billing_status {
+        let status = data.billing_status.take().filter(|_| kind == Kind::BillingStatus);
+        if kind == Kind::BillingStatus {
+            let status = status.as_ref().ok_or_else(|| Reason::Malformed.with("`data.billingStatus`"))?;
             // A later one would keep all honest ones after it from counting.
             require(status.checked_at <= now + TIME_AHEAD_MAX, "`checkedAt` is in the future")?;
             require(status.is_whole(), "the billing status lacks what its state requires")?;
         }
+        let proof = data.take_proof()?;
+        data.forget_unknown_values();
 
-        // The typed parse above refused every repeated name, so this second reading sees the same document.
-        let mut raw: Value = from_json(body)?;
-        let mut raw_data = raw["data"].take();
-        let leave_out = |data: &mut Value, name: &str| data.as_object_mut().map(|map| map.remove(name));
-        leave_out(&mut raw_data, "proof");
-        let data_sha256 = canonical_sha256(&raw_data)?;
-        leave_out(&mut raw_data, BILLING_STATUS);
-        let whole = serde_json::json!({
-            "type": event.kind.as_str(), "source": event.source, "subject": event.subject, "data": raw_data,
+        let mut unproven = document.event.clone();
+        unproven["data"].as_object_mut().map(|data| data.remove("proofs"));
+        let described = json!(data);
+        let mut same = json!({
+            "type": event.kind, "source": event.source, "subject": event.subject, "data": described,
         });
+        let anew = if kind == Kind::BillingStatus { &["proofKinds", "organization"][..] } else { &["proofKinds"] };
+        for name in anew {
+            same["data"].as_object_mut().map(|data| data.remove(*name));
+        }
         Ok(Self {
-            position: NoticePosition { time: event.time, kind: event.kind, id: event.id },
+            position: NoticePosition { time: event.time, kind, id: event.id },
             stack,
+            resource: data.resource,
             role,
             external_id: data.external_id,
             connection_name: data.connection_name,
-            status: data.billing_status,
-            proof: data.proof,
-            data_sha256,
-            fingerprint: canonical_sha256(&whole)?,
-            data: raw_data,
+            status,
+            proof,
+            data: described,
+            event_sha256: canonical_sha256(&unproven)?,
+            fingerprint: canonical_sha256(&same)?,
         })
     }
 
@@ -231,168 +250,132 @@ fn canonical_sha256(value: &Value) -> Result<String, Refusal> {
     Ok(hex::encode(Sha256::digest(canonical)))
 }
 
-/// How much of a place in the body an answer repeats.
-const PLACE_CHARS_MAX: usize = 80;
-
-/// Reads JSON; the error says where, and never repeats what is there: it could be a signature.
-fn from_json<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Refusal> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let place = |path: String| {
-        let legal = |c: &char| c.is_ascii_alphanumeric() || ".-_[]".contains(*c);
-        let place: String = path.chars().filter(legal).take(PLACE_CHARS_MAX).collect();
-        Reason::Malformed.with(format!("`{place}`"))
-    };
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| place(error.path().to_string()))?;
-    reader.end().map_err(|_| place("end".to_owned()))?;
-    Ok(value)
-}
-
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Event {
-    #[serde(rename = "specversion")]
-    _spec_version: SpecVersion,
+    specversion: String,
     id: String,
     source: String,
     subject: String,
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: String,
     #[serde(deserialize_with = "utc_time")]
     time: OffsetDateTime,
-    #[serde(rename = "datacontenttype")]
-    _data_content_type: DataContentType,
+    datacontenttype: String,
     data: Data,
 }
 
-#[derive(Deserialize)]
-enum SpecVersion {
-    #[serde(rename = "1.0")]
-    One,
-}
-
-#[derive(Deserialize)]
-enum DataContentType {
-    #[serde(rename = "application/json")]
-    Json,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+/// The fields of `data` that this version knows. The first seven and the proofs are there for ever.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Data {
     account_id: String,
     #[serde(deserialize_with = "partition")]
-    partition: Partition,
+    partition: String,
     region: String,
     stack_id: String,
-    connection_name: String,
-    role_arn: String,
+    resource: String,
     external_id: String,
+    #[serde(skip_serializing)]
+    proofs: Vec<Value>,
+    /// Missing at most in a removal.
+    #[serde(default)]
+    role_arn: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof_kinds: Option<Vec<String>>,
+    #[serde(default)]
+    way: String,
+    #[serde(default)]
+    connection_name: String,
+    #[serde(default)]
     access_key_secret_arn: String,
+    #[serde(default)]
     access_key_id: String,
-    packs: UniqueMap,
-    #[serde(rename = "regions")]
-    _regions: Vec<String>,
-    organization: UniqueMap,
-    billing_export: UniqueMap,
-    #[serde(rename = "templateVersion")]
-    _template_version: String,
-    #[serde(rename = "handlerVersion")]
-    _handler_version: String,
-    #[serde(default, deserialize_with = "written")]
+    #[serde(default)]
+    packs: BTreeMap<String, String>,
+    #[serde(default)]
+    regions: Vec<String>,
+    #[serde(default)]
+    organization: OrganizationFacts,
+    #[serde(default)]
+    billing_export: BillingExport,
+    #[serde(default)]
+    template_version: String,
+    #[serde(default)]
+    handler_version: String,
+    #[serde(default, deserialize_with = "written", skip_serializing)]
     billing_status: Option<Status>,
-    proof: Proof,
 }
 
-/// The names a group of facts has, all of them, and the values each may take; an empty list is any text. The empty
-/// value is "not known", or "there is none".
-type Group = [(&'static str, &'static [&'static str])];
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+struct OrganizationFacts {
+    account_role: String,
+    feature_set: String,
+    management_account_id: String,
+    organization_id: String,
+}
 
-const ORGANIZATION: &Group = &[
-    ("accountRole", &["management", "member", "standalone", "unknown", ""]),
-    ("featureSet", &[]),
-    ("managementAccountId", &[]),
-    ("organizationId", &[]),
-];
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+struct BillingExport {
+    arn: String,
+    backfill: String,
+    bucket_arn: String,
+    bucket_name: String,
+    bucket_region: String,
+    decision: String,
+    first_data_due_by: String,
+    format: String,
+    kms_key_arn: String,
+    kind: String,
+    name: String,
+    origin: String,
+    prefix: String,
+}
 
-const BILLING_EXPORT: &Group = &[
-    ("arn", &[]),
-    ("backfill", &[]),
-    ("bucketArn", &[]),
-    ("bucketName", &[]),
-    ("bucketRegion", &[]),
-    ("decision", &[]),
-    ("firstDataDueBy", &[]),
-    ("format", &["Parquet", "Csv", ""]),
-    ("kmsKeyArn", &[]),
-    ("kind", &["None", "CostAndUsageReport", "CostAndUsageReport2", "Focus", ""]),
-    ("name", &[]),
-    ("origin", &["created", "reused", "none", ""]),
-    ("prefix", &[]),
-];
-
-/// The part of `data` that only a [`Kind::BillingStatus`] has.
-const BILLING_STATUS: &str = "billingStatus";
+/// The ways on which a connection is made that this version knows: by a stack, or by `hawser connect`, which leaves nothing behind
+/// that could send a heartbeat.
+pub const WAYS: [&str; 2] = ["stack", "direct"];
 
 /// The modes of a granted pack; one that was not granted is not in the map.
 const PACK_MODES: [&str; 2] = ["ReadOnly", "ReadWrite"];
 
+/// The kind of a [`Proof`].
+const REQUEST_PROOF: &str = "request";
+
 impl Data {
-    /// The forms that types alone do not say.
-    fn check(&self, kind: Kind) -> Result<(), Refusal> {
-        let malformed = |place: &str| Err(Reason::Malformed.with(format!("`data.{place}`")));
-        if !self.packs.0.values().all(|mode| PACK_MODES.contains(&mode.as_str())) {
-            return malformed("packs");
+    /// The proof of a kind that this version knows. Others are skipped; `proofKinds`, which every proof covers, says if one was
+    /// taken away or added on the way.
+    fn take_proof(&mut self) -> Result<Option<Proof>, Refusal> {
+        let malformed = |place: &str| Reason::Malformed.with(format!("`data.{place}`"));
+        let kinds: Option<Vec<&str>> = self.proofs.iter().map(|proof| proof["kind"].as_str()).collect();
+        let kinds = kinds.ok_or_else(|| malformed("proofs.kind"))?;
+        if self.proof_kinds.as_ref().is_some_and(|named| *named != kinds) {
+            return Err(Reason::Inconsistent.with("`proofKinds` names other proofs than `proofs` has"));
         }
-        if self.billing_status.is_some() != (kind == Kind::BillingStatus) {
-            return malformed(BILLING_STATUS);
-        }
-        for (place, map, group) in
-            [("organization", &self.organization.0, ORGANIZATION), ("billingExport", &self.billing_export.0, BILLING_EXPORT)]
-        {
-            // A removal may come when nobody knows these facts any more.
-            if map.is_empty() && kind == Kind::Removed {
-                continue;
-            }
-            if map.len() != group.len() {
-                return malformed(place);
-            }
-            for (name, values) in group {
-                match map.get(*name) {
-                    Some(value) if values.is_empty() || values.contains(&value.as_str()) => {}
-                    _ => return malformed(&format!("{place}.{name}")),
-                }
-            }
-        }
-        Ok(())
+        let mut known = self.proofs.iter().filter(|proof| proof["kind"] == REQUEST_PROOF);
+        let (Some(proof), None) = (known.next(), known.next()) else {
+            return if kinds.contains(&REQUEST_PROOF) { Err(malformed("proofs")) } else { Ok(None) };
+        };
+        serde_path_to_error::deserialize(proof).map(Some).map_err(|error| malformed(&format!("proofs.{}", error.path())))
     }
-}
 
-/// A map of texts in which no name comes twice. Serde's own maps keep the last of two silently, and another reader
-/// might keep the first: then two parties would verify two different documents.
-#[derive(Clone, Default)]
-pub struct UniqueMap(pub BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for UniqueMap {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = UniqueMap;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of texts")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut entries: M) -> Result<UniqueMap, M::Error> {
-                let mut map = BTreeMap::new();
-                while let Some((name, value)) = entries.next_entry()? {
-                    if map.insert(name, value).is_some() {
-                        return Err(M::Error::custom("a name is repeated"));
-                    }
-                }
-                Ok(UniqueMap(map))
+    /// Enumerations are open: a value that a later handler knows is not known here, and that is the empty text.
+    fn forget_unknown_values(&mut self) {
+        let (organization, export) = (&mut self.organization, &mut self.billing_export);
+        let enumerations: [(&mut String, &[&str]); 5] = [
+            (&mut self.way, &WAYS),
+            (&mut organization.account_role, &["management", "member", "standalone", "unknown"]),
+            (&mut export.kind, &["None", "CostAndUsageReport", "CostAndUsageReport2", "Focus"]),
+            (&mut export.format, &["Parquet", "Csv"]),
+            (&mut export.origin, &["created", "reused", "none"]),
+        ];
+        let modes = self.packs.values_mut().map(|mode| (mode, &PACK_MODES[..]));
+        for (value, known) in enumerations.into_iter().chain(modes) {
+            if !known.contains(&value.as_str()) {
+                value.clear();
             }
         }
-        deserializer.deserialize_map(Reader)
     }
 }
 
@@ -401,6 +384,8 @@ fn written<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
-fn partition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Partition, D::Error> {
-    Partition::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+/// One that we do not know has no endpoint of STS that we could ask, so this enumeration is closed.
+fn partition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Partition::from_str(&text).map(|_| text).map_err(D::Error::custom)
 }

@@ -21,7 +21,8 @@ use crate::{
 pub const AGE_MAX: Duration = Duration::minutes(15);
 /// Clocks differ; the same as for the notice's own signature.
 pub const AHEAD_MAX: Duration = Duration::minutes(5);
-/// A session token is 1 to 2 KB, AWS asks not to rely on a maximum; the notice's own limit is eight times this.
+/// A session token has at most 4,096 bytes (STS API reference, "MinimumSessionTokenSize"); before 2026-09 AWS named no maximum, and
+/// may raise this one. The notice's own limit is eight times this.
 const HEADER_BYTES_MAX: usize = 8 * 1024;
 
 /// The only form we forward (AWS STS API reference, `GetCallerIdentity`, version 2011-06-15).
@@ -32,7 +33,7 @@ const AUTHORIZATION: &str = "authorization";
 const SESSION_TOKEN: &str = "x-amz-security-token";
 /// The headers of the proof: all but the session token, which only temporary credentials have, must be there.
 const HEADERS: [&str; 7] =
-    [AUTHORIZATION, "content-type", "host", "x-amz-date", SESSION_TOKEN, "x-hawser-audience", "x-hawser-data-sha256"];
+    [AUTHORIZATION, "content-type", "host", "x-amz-date", SESSION_TOKEN, "x-hawser-audience", "x-hawser-event-sha256"];
 
 /// Which STS endpoints are believed.
 #[derive(Debug, Clone)]
@@ -63,19 +64,20 @@ pub struct StsRequest {
     pub headers: Vec<(String, Secret)>,
 }
 
-/// Checks everything about the proof that can be known without asking AWS.
+/// Checks everything about the proof that can be known without asking AWS. `audiences` are our names in notice URLs, of now and of
+/// before.
 ///
 /// # Errors
 /// [`Reason::Proof`] with the first thing that is not as it must be.
-pub fn check(notice: &Notice, trust: &Trust, audience: &str, now: OffsetDateTime) -> Result<StsRequest, Refusal> {
+pub fn check(notice: &Notice, trust: &Trust, audiences: &[String], now: OffsetDateTime) -> Result<StsRequest, Refusal> {
     let require = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(Reason::Proof.with(why)) };
-    let proof = &notice.proof;
+    let proof = notice.proof.as_ref().ok_or_else(|| Reason::Proof.with("there is none of a kind that this version checks"))?;
     let url = trust.url(&notice.stack);
     require(proof.method == "POST", "its method is not POST")?;
     require(proof.url == url, "its URL is not the STS endpoint of the stack's Region")?;
     require(proof.body == BODY, "its body is not GetCallerIdentity")?;
 
-    let headers = &proof.headers.0;
+    let headers = &proof.headers;
     // Names in lower case only: `Host` beside `host` is unknown, and so is every other header.
     require(headers.keys().all(|name| HEADERS.contains(&name.as_str())), "it has an unknown header")?;
     let text = |name: &str| match headers.get(name) {
@@ -87,8 +89,9 @@ pub fn check(notice: &Notice, trust: &Trust, audience: &str, now: OffsetDateTime
     }
     require(text("content-type")? == CONTENT_TYPE, "its content type is not a form")?;
     require(text("host")? == authority(&url), "its host is not the STS endpoint of the stack's Region")?;
-    require(text("x-hawser-audience")? == audience, "it was made for another vendor")?;
-    require(text("x-hawser-data-sha256")? == notice.data_sha256, "it covers other data than the notice's")?;
+    let audience = text("x-hawser-audience")?;
+    require(audiences.iter().any(|ours| ours == audience), "it was made for another vendor")?;
+    require(text("x-hawser-event-sha256")? == notice.event_sha256, "it covers another event than this notice")?;
 
     let date = text("x-amz-date")?;
     let signed_at = amz_date(date).ok_or_else(|| Reason::Proof.with("its date does not have the form `YYYYMMDDThhmmssZ`"))?;

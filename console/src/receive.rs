@@ -5,8 +5,9 @@ use time::OffsetDateTime;
 
 use crate::{
     Console,
+    document::Document,
     ledger::{self, Answer},
-    notice::{Hint, Notice},
+    notice::{Hint, Kind, Notice},
     proof,
     refusal::{Reason, Refusal},
     signature::SignatureHeaders,
@@ -20,16 +21,25 @@ impl Console {
     /// Every [`Refusal`] except those about reading the request.
     pub async fn receive(&self, headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Result<Answer, Refusal> {
         let signature_headers = SignatureHeaders::read(headers)?;
-        let launches = self.store.launches_for(&Hint::read(body)?).await.map_err(storage)?;
+        let document = Document::read(body)?;
+        let launches = self.store.launches_for(&Hint::read(&document)?).await.map_err(storage)?;
         let launch = signature_headers.verify(body, &launches, now)?;
-        let notice = Notice::parse(body, &signature_headers.id, now)?;
-        let sts_request = proof::check(&notice, &self.trust, &self.authority, now)?;
+        let notice = Notice::parse(&document, &signature_headers.id, now)?;
+        let sts_request = proof::check(&notice, &self.trust, &self.authorities, now)?;
         let known = self.store.known(&notice, launch).await.map_err(storage)?;
         if let Some(answer) = ledger::admit(&notice, &known, now)? {
             return Ok(answer);
         }
         let identity = self.sts.ask(&sts_request).await?;
         identity.confirm(&notice)?;
+        if notice.position.kind == Kind::Unknown {
+            tracing::info!(
+                "notice.id" = notice.position.id,
+                "stack.id" = notice.stack.as_str(),
+                "notice of an unknown type ignored"
+            );
+            return Ok(Answer::Ignored);
+        }
         match self.store.record(&notice, launch, &identity.arn, now).await {
             Ok(answer) => {
                 tracing::info!(

@@ -28,6 +28,9 @@ hawser_codes::codes! {
     /// the notice does not have the documented form
     Malformed = "notice-malformed", 400,
         "deploy the newest version of the template";
+    /// the notice is of a version that the vendor does not take; it takes `urn:hawser:notice:1`
+    ContractVersion = "contract-version", 422,
+        "ask the vendor which version of the template it supports";
     /// the notice contradicts itself
     Inconsistent = "notice-inconsistent", 422,
         "deploy the template unchanged";

@@ -26,7 +26,7 @@ use crate::{
     store::StoreError,
 };
 
-/// A notice has 4 to 8 KB: a session token of 1 to 2 KB and a sentence about each report the account has.
+/// A notice has 4 to 12 KB: a session token of 1 to 4 KB and a sentence about each report the account has.
 pub const NOTICE_BYTES_MAX: usize = 64 * 1024;
 /// The time for a notice's body to arrive; a stack sends it in one piece.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,6 +64,10 @@ async fn take_notice(State(console): State<Console>, headers: HeaderMap, body: B
     match answer {
         Ok(Answer::Accepted { connection_id, message }) => {
             Json(json!({"connectionId": connection_id, "message": message})).into_response()
+        }
+        Ok(Answer::Ignored) => {
+            let message = "ignored: the vendor does not know notices of this type yet";
+            Json(json!({"connectionId": "", "message": message})).into_response()
         }
         Ok(Answer::Unknown) => refuse(&Reason::ConnectionUnknown.into()),
         Err(refusal) => refuse(&refusal),

@@ -171,7 +171,7 @@ impl Store {
         }
         let (connection_id, message) = match &decision.answer {
             Answer::Accepted { connection_id, message } => (Some(connection_id.as_str()), message.as_str()),
-            Answer::Unknown => (None, ""),
+            Answer::Unknown | Answer::Ignored => (None, ""),
         };
         sqlx::query(
             "INSERT INTO notices (notice_id, stack_id, time, kind, launch_id, fingerprint, verified_arn, \
@@ -266,10 +266,12 @@ async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &st
         .await?;
     let reported = row.as_ref().map(ConnectionRow::heard).transpose()?.flatten();
     let removal: Option<(i64, String, String)> = sqlx::query_as(
-        "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? ORDER BY time DESC, notice_id DESC LIMIT 1",
+        "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? AND json_extract(data, '$.resource') = ? \
+         ORDER BY time DESC, notice_id DESC LIMIT 1",
     )
     .bind(notice.stack.as_str())
     .bind(Kind::Removed.as_str())
+    .bind(&notice.resource)
     .fetch_optional(&mut *connection)
     .await?;
     let takes_over: bool = sqlx::query_scalar(

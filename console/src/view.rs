@@ -69,12 +69,15 @@ impl ConnectionView {
             (_, Some(_)) => State::Replaced,
             (_, None) => State::Connected,
         };
-        let has_export = connection.data["billingExport"]["kind"].as_str().is_some_and(|kind| kind != "None");
+        let export = &connection.data["billingExport"];
+        // Its kind may be one that this version does not know, or that nobody knows; where it is, is always known.
+        let has_export = export["kind"] != "None" && export["bucketName"].as_str().is_some_and(|bucket| !bucket.is_empty());
         let expected = has_export && state != State::Removed;
+        let has_heartbeats = connection.data["way"] == "stack";
         Self {
             connection_id: connection.id,
             state,
-            billing: expected.then(|| billing::status_summary(reported, connection.since, now)),
+            billing: expected.then(|| billing::status_summary(reported, has_heartbeats, connection.since, now)),
             replaced_by: replaced_by.filter(|_| state == State::Replaced),
             launch_id: connection.launch_id,
             since: connection.since,

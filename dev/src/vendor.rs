@@ -123,7 +123,7 @@ impl Notice {
     /// The notice without its secrets, for people: signature, proof, and the headers of the proof that sign.
     pub fn redacted(&self) -> Value {
         let mut event = self.event.clone();
-        if let Some(headers) = event.pointer_mut("/data/proof/headers").and_then(Value::as_object_mut) {
+        if let Some(headers) = event.pointer_mut("/data/proofs/0/headers").and_then(Value::as_object_mut) {
             for name in ["authorization", "x-amz-security-token"] {
                 if let Some(value) = headers.get_mut(name) {
                     *value = json!("(redacted)");
@@ -145,7 +145,7 @@ impl Notice {
     /// The values that must not be printed: signature of the notice, and of the proof, and the session token in it.
     pub fn secrets(&self) -> Vec<String> {
         let signature = self.headers.iter().find(|(name, _)| name == "webhook-signature").map(|(_, value)| value.clone());
-        let headers = &self.event["data"]["proof"]["headers"];
+        let headers = &self.event["data"]["proofs"][0]["headers"];
         let proof = ["authorization", "x-amz-security-token"].iter().filter_map(|name| headers[*name].as_str());
         signature.into_iter().chain(proof.map(str::to_owned)).collect()
     }

@@ -50,7 +50,7 @@ impl Identity for Signer {
             headers: BTreeMap::from([
                 ("authorization".to_owned(), format!("AWS4-HMAC-SHA256 Signature={SIGNATURE}")),
                 ("x-hawser-audience".to_owned(), request.audience.clone()),
-                ("x-hawser-data-sha256".to_owned(), request.data_sha256.clone()),
+                ("x-hawser-event-sha256".to_owned(), request.event_sha256.clone()),
             ]),
             body: "Action=GetCallerIdentity&Version=2011-06-15".to_owned(),
         })

@@ -1,6 +1,9 @@
 //! The notice's bytes: CloudEvents envelope, Standard Webhooks signature, and what the proof of identity vouches for.
+//!
+//! Stacks live for years and cannot be changed from outside, so what [`CONTRACT`] names only grows: a field is added, and no field
+//! is removed or gets another type or meaning.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -8,12 +11,18 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     VERSION,
-    connection::{status::DeliveryStatus, terms::Terms},
+    connection::{physical_id, status::DeliveryStatus, terms::Terms},
     error::{Code, Failure},
     identity::{Proof, ProofRequest},
-    names::{NoticeUrl, digest_hex},
+    names::{LaunchToken, NoticeUrl, digest_hex},
     protocol::origin::Origin,
 };
+
+/// The contract that every notice names as its `dataschema`, with its major.
+pub const CONTRACT: &str = "urn:hawser:notice:1";
+
+/// The kinds of proof that are sent, in their order. They are part of what each proof covers, so that none can be taken away.
+const PROOF_KINDS: [&str; 1] = ["request"];
 
 /// The kind of notice: CloudEvents' `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +49,7 @@ impl Type {
     }
 }
 
-/// What the vendor is told: CloudEvents' `data`, without the proof.
+/// What the vendor is told: CloudEvents' `data`, without the proofs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Data {
@@ -48,6 +57,8 @@ pub struct Data {
     partition: &'static str,
     region: String,
     stack_id: String,
+    resource: String,
+    way: &'static str,
     connection_name: String,
     role_arn: String,
     external_id: String,
@@ -61,6 +72,7 @@ pub struct Data {
     handler_version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     billing_status: Option<DeliveryStatus>,
+    proof_kinds: [&'static str; 1],
 }
 
 const ORGANIZATION_FIELDS: [(&str, &str); 4] = [
@@ -99,6 +111,8 @@ pub fn data(origin: &Origin, terms: &Terms) -> Data {
         partition: origin.stack.partition.as_str(),
         region: origin.stack.region.as_str().to_owned(),
         stack_id: origin.stack.as_str().to_owned(),
+        resource: physical_id(origin),
+        way: terms.way.as_str(),
         connection_name: terms.connection_name.clone(),
         role_arn: terms.role_arn.clone(),
         external_id: terms.external_id.clone(),
@@ -111,6 +125,7 @@ pub fn data(origin: &Origin, terms: &Terms) -> Data {
         template_version: terms.template_version.clone(),
         handler_version: VERSION,
         billing_status: None,
+        proof_kinds: PROOF_KINDS,
     }
 }
 
@@ -119,41 +134,109 @@ impl Data {
     pub fn with_status(self, status: DeliveryStatus) -> Self {
         Self { billing_status: Some(status), ..self }
     }
-
-    /// What has to be signed for these data (HW-C3). The digest is over their canonical form (RFC 8785), so that a vendor can
-    /// compute it from the parsed notice in any language.
-    ///
-    /// # Errors
-    /// None in practice: strings and maps of strings always have a canonical form.
-    pub fn proof_request(&self, origin: &Origin, url: &NoticeUrl, now: OffsetDateTime) -> Result<ProofRequest, Failure> {
-        let canonical = serde_json_canonicalizer::to_vec(self).map_err(|why| Failure::new(Code::Internal, why.to_string()))?;
-        Ok(ProofRequest {
-            audience: url.authority(),
-            data_sha256: hex::encode(Sha256::digest(&canonical)),
-            partition: origin.stack.partition,
-            region: origin.stack.region.clone(),
-            now,
-        })
-    }
 }
 
+/// A proof as it is sent.
 #[derive(Serialize)]
-struct Sealed<'a> {
+struct KindAndProof<'a> {
+    kind: &'static str,
     #[serde(flatten)]
-    data: Data,
     proof: &'a Proof,
 }
 
 #[derive(Serialize)]
-struct CloudEvent<'a> {
+struct DataAndProofs<'a> {
+    #[serde(flatten)]
+    data: &'a Data,
+    proofs: [KindAndProof<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct CloudEvent<'a, D> {
     specversion: &'static str,
     id: &'a str,
     source: &'a str,
     subject: &'a str,
     r#type: &'static str,
-    time: String,
+    time: &'a str,
     datacontenttype: &'static str,
-    data: Sealed<'a>,
+    dataschema: &'static str,
+    data: D,
+}
+
+/// What one notice says, before it is proven.
+pub struct Draft<'a> {
+    origin: &'a Origin,
+    kind: Type,
+    /// The same for every delivery of the request, so that the vendor can tell a repetition.
+    id: String,
+    now: OffsetDateTime,
+    time: String,
+    data: Data,
+}
+
+fn broken(why: impl fmt::Display) -> Failure {
+    Failure::new(Code::Internal, format!("the notice could not be written: {why}"))
+}
+
+impl<'a> Draft<'a> {
+    /// # Errors
+    /// [`Code::Internal`] if the time has no text, as all between the years 0 and 9999 have.
+    pub fn new(origin: &'a Origin, (kind, id): (Type, String), data: Data, now: OffsetDateTime) -> Result<Self, Failure> {
+        // Milliseconds, so that a vendor can order two notices of one second.
+        let time = now.replace_millisecond(now.millisecond()).unwrap_or(now).format(&Rfc3339).map_err(broken)?;
+        Ok(Self { origin, kind, id, now, time, data })
+    }
+
+    fn event<D>(&self, data: D) -> CloudEvent<'_, D> {
+        CloudEvent {
+            specversion: "1.0",
+            id: &self.id,
+            source: self.origin.stack.as_str(),
+            subject: self.origin.stack.account.as_str(),
+            r#type: self.kind.as_str(),
+            time: &self.time,
+            datacontenttype: "application/json",
+            dataschema: CONTRACT,
+            data,
+        }
+    }
+
+    /// What has to be signed for this event (HW-C3). The digest is over its canonical form (RFC 8785) without the proofs, so that
+    /// a vendor can compute it from the parsed notice in any language.
+    ///
+    /// # Errors
+    /// None in practice: strings, whole numbers and maps of them always have a canonical form.
+    pub fn proof_request(&self, url: &NoticeUrl) -> Result<ProofRequest, Failure> {
+        let canonical = serde_json_canonicalizer::to_vec(&self.event(&self.data)).map_err(broken)?;
+        Ok(ProofRequest {
+            audience: url.authority(),
+            event_sha256: hex::encode(Sha256::digest(&canonical)),
+            partition: self.origin.stack.partition,
+            region: self.origin.stack.region.clone(),
+            now: self.now,
+        })
+    }
+
+    /// Writes and signs the notice.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] if it cannot be written, which strings and maps of strings always can.
+    pub fn seal(self, token: &LaunchToken, proof: &Proof) -> Result<Notice, Failure> {
+        let [kind] = PROOF_KINDS;
+        let proofs = [KindAndProof { kind, proof }];
+        let body = serde_json::to_string(&self.event(DataAndProofs { data: &self.data, proofs })).map_err(broken)?;
+        let timestamp = self.now.unix_timestamp();
+        let signature = token.sign(&self.id, timestamp, &body);
+        let headers = BTreeMap::from([
+            ("content-type", "application/cloudevents+json".to_owned()),
+            ("user-agent", format!("hawser/{VERSION}")),
+            ("webhook-id", self.id.clone()),
+            ("webhook-timestamp", timestamp.to_string()),
+            ("webhook-signature", signature),
+        ]);
+        Ok(Notice { id: self.id, headers, body })
+    }
 }
 
 /// A notice ready to send. Not printable: the body holds a proof, the headers a signature.
@@ -174,45 +257,4 @@ pub fn id(origin: &Origin) -> String {
 pub fn retraction_id(origin: &Origin, now: OffsetDateTime) -> String {
     let now = now.unix_timestamp_nanos().to_string();
     digest_hex(&[origin.stack.as_str(), &origin.request_id, "withdrawn", &now], 16)
-}
-
-/// Writes and signs the notice.
-///
-/// # Errors
-/// [`Code::Internal`] if it cannot be written, which strings and maps of strings always can.
-pub fn seal(
-    origin: &Origin,
-    terms: &Terms,
-    (kind, id): (Type, String),
-    data: Data,
-    proof: &Proof,
-    now: OffsetDateTime,
-) -> Result<Notice, Failure> {
-    let broken = |why: String| Failure::new(Code::Internal, format!("the notice could not be written: {why}"));
-    let event = CloudEvent {
-        specversion: "1.0",
-        id: &id,
-        source: origin.stack.as_str(),
-        subject: origin.stack.account.as_str(),
-        r#type: kind.as_str(),
-        // Milliseconds, so that a vendor can order two notices of one second.
-        time: now
-            .replace_millisecond(now.millisecond())
-            .unwrap_or(now)
-            .format(&Rfc3339)
-            .map_err(|why| broken(why.to_string()))?,
-        datacontenttype: "application/json",
-        data: Sealed { data, proof },
-    };
-    let body = serde_json::to_string(&event).map_err(|why| broken(why.to_string()))?;
-    let timestamp = now.unix_timestamp();
-    let signature = terms.token.sign(&id, timestamp, &body);
-    let headers = BTreeMap::from([
-        ("content-type", "application/cloudevents+json".to_owned()),
-        ("user-agent", format!("hawser/{VERSION}")),
-        ("webhook-id", id.clone()),
-        ("webhook-timestamp", timestamp.to_string()),
-        ("webhook-signature", signature),
-    ]);
-    Ok(Notice { id, headers, body })
 }

@@ -13,9 +13,30 @@ use crate::{
 /// The resource type in the template.
 pub const RESOURCE_TYPE: &str = "Custom::AccountConnection";
 
+/// How a connection is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By a stack, which sends heartbeats.
+    Stack,
+    /// By `hawser connect`, which leaves nothing in the account that could.
+    Direct,
+}
+
+impl Way {
+    /// The notice's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stack => "stack",
+            Self::Direct => "direct",
+        }
+    }
+}
+
 /// What is told to the vendor: the properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
+    /// Never a property: who runs the handler's code knows.
+    pub way: Way,
     pub notice_url: NoticeUrl,
     pub token: LaunchToken,
     /// What the customer calls the connection.
@@ -56,6 +77,7 @@ impl Terms {
         let mut properties = Properties::new(properties);
         let url = properties.required("NoticeUrl")?;
         let terms = Self {
+            way: Way::Stack,
             notice_url: url
                 .parse()
                 .map_err(|why: NameError| Failure::new(Code::NoticeUrlRefused, format!("property `NoticeUrl` {why}")))?,

@@ -154,7 +154,7 @@ impl Identity for Signer {
             ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
             ("host".to_owned(), host),
             ("x-hawser-audience".to_owned(), request.audience.clone()),
-            ("x-hawser-data-sha256".to_owned(), request.data_sha256.clone()),
+            ("x-hawser-event-sha256".to_owned(), request.event_sha256.clone()),
         ]);
         let identity = credentials.into();
         let parameters = v4::SigningParams::builder()

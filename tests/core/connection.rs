@@ -114,13 +114,15 @@ fn the_notice_is_signed_and_its_proof_vouches_for_its_data() {
     assert_eq!(notice["id"], outcome.response["Data"]["NoticeId"]);
     assert_eq!(notice["type"], "hawser.connection.established");
     assert_eq!(notice["time"], "2026-11-22T10:00:00Z");
-    let mut data = notice["data"].clone();
-    let proof = data.as_object_mut().unwrap().remove("proof").unwrap();
-    assert_eq!(proof["headers"]["x-hawser-audience"], "vendor.example:8443");
-    // The canonical form of maps of strings is sorted, compact JSON: what serde_json's own map gives.
-    let sorted: BTreeMap<String, Value> = serde_json::from_value(data.clone()).unwrap();
-    let digest = hex::encode(Sha256::digest(serde_json::to_vec(&sorted).unwrap()));
-    assert_eq!(proof["headers"]["x-hawser-data-sha256"], digest.as_str());
+    let (mut event, data) = (notice.clone(), notice["data"].clone());
+    let proofs = event["data"].as_object_mut().unwrap().remove("proofs").unwrap();
+    assert_eq!((&notice["dataschema"], &data["proofKinds"]), (&json!("urn:hawser:notice:1"), &json!(["request"])));
+    assert_eq!((proofs.as_array().unwrap().len(), &proofs[0]["kind"]), (1, &json!("request")));
+    assert_eq!(proofs[0]["headers"]["x-hawser-audience"], "vendor.example:8443");
+    // The canonical form of maps of ASCII strings is sorted, compact JSON: what serde_json's own map gives.
+    let digest = hex::encode(Sha256::digest(event.to_string()));
+    assert_eq!(proofs[0]["headers"]["x-hawser-event-sha256"], digest.as_str());
+    assert_eq!((&data["resource"], &data["way"]), (&json!(own_id()), &json!("stack")));
     assert_eq!(data["packs"], json!({ "billing": "ReadOnly" }), "packs that are off are left out");
     assert_eq!(data["regions"], json!(["eu-west-1"]), "an empty list arrives as one empty string");
     assert_eq!(data["organization"]["managementAccountId"], "", "every field is there");

@@ -21,7 +21,7 @@ use crate::{
 pub const BILLING: &str = "BillingExport";
 
 /// The resource of the notice in the template.
-pub const NOTICE: &str = "Connection";
+pub const NOTICE: &str = hawser::connection::LOGICAL_ID;
 
 /// The stack name in the id of a connection without a stack.
 const STACK_NAME: &str = "hawser-connect";

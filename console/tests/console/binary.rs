@@ -143,7 +143,7 @@ async fn a_vendor_runs_it() {
         let request = stack.sign(event["id"].as_str().unwrap(), &event.to_string(), now);
         let headers = request.headers();
         secrets.push(headers["webhook-signature"].to_str().unwrap().trim_start_matches("v1,").to_owned());
-        let authorization = event["data"]["proof"]["headers"]["authorization"].as_str().unwrap();
+        let authorization = event["data"]["proofs"][0]["headers"]["authorization"].as_str().unwrap();
         secrets.push(authorization.rsplit('=').next().unwrap().to_owned());
         let (status, body) = send(&client, &public, request).await;
         assert_eq!(status, expected, "{body}");
@@ -176,9 +176,7 @@ async fn a_vendor_runs_it() {
     assert_eq!(again, connections);
     let base = format!("https://{}", running.hello["authority"].as_str().unwrap());
     let moved = Stack { audience: running.hello["authority"].as_str().unwrap().to_owned(), ..stack.clone() };
-    let mut replayed = established;
-    replayed["data"].as_object_mut().unwrap().remove("proof");
-    let replay = moved.send(replayed, now());
+    let replay = moved.send(established, now());
     assert_eq!(send(&client, &base, replay).await, (200, connected));
     // An STS that the trusted authorities do not know is not asked.
     let calls = sts.calls();

@@ -7,13 +7,13 @@ use hawser_console::{
 };
 
 use crate::support::{
-    ACCOUNT, Behaviour, NOW, OTHER_ACCOUNT, Stack, StsStub, TestConsole, code, error_xml, identity_xml, launch,
+    ACCOUNT, Behaviour, NOW, OTHER_ACCOUNT, Stack, StsStub, TestConsole, code, error_xml, identity_xml, launch, parse,
 };
 
 fn notice(kind: &str) -> Notice {
     let stack = Stack::new(&launch(1, None), "51af3dc0", "http://127.0.0.1:1/");
     let event = stack.prove(stack.event(kind, NOW), NOW);
-    Notice::parse(event.to_string().as_bytes(), event["id"].as_str().unwrap(), NOW).unwrap()
+    parse(&event, NOW).unwrap()
 }
 
 #[test]
@@ -176,7 +176,7 @@ async fn a_signature_for_something_else_is_refused_by_sts() {
     // A good proof of another moment, with the date put forward: all of it well formed.
     let old = stack.prove(stack.event("established", NOW), NOW - time::Duration::minutes(20));
     let mut event = old.clone();
-    let headers = event["data"]["proof"]["headers"].as_object_mut().unwrap();
+    let headers = event["data"]["proofs"][0]["headers"].as_object_mut().unwrap();
     headers.insert("x-amz-date".to_owned(), "20261122T100000Z".into());
     let request = stack.sign(event["id"].as_str().unwrap(), &event.to_string(), NOW);
     let (status, body) = world.post(request).await;

@@ -169,7 +169,7 @@ async fn removing_what_is_unknown_succeeds() {
     // Even that is not for strangers: without a proof nothing is remembered.
     let stranger = world.stack("51af3dc3").await;
     let mut event = stranger.prove(stranger.event("removed", NOW), world.now());
-    event["data"]["proof"]["headers"]["x-hawser-audience"] = json!("evil.example.com");
+    event["data"]["proofs"][0]["headers"]["x-hawser-audience"] = json!("evil.example.com");
     let request = stranger.sign(event["id"].as_str().unwrap(), &event.to_string(), world.now());
     assert_eq!(world.post(request).await.0, 403);
 }
@@ -268,7 +268,7 @@ async fn proofs_are_not_stored() {
     assert_eq!(world.post(request).await.0, 200);
     world.console.store.close().await;
 
-    let headers = &event["data"]["proof"]["headers"];
+    let headers = &event["data"]["proofs"][0]["headers"];
     let proof_signature = headers["authorization"].as_str().unwrap().rsplit('=').next().unwrap();
     let mut stored = Vec::new();
     for file in std::fs::read_dir(world.directory.path()).unwrap() {

@@ -1,11 +1,10 @@
 //! F-12, F-34: notices of two stacks, in every order of arrival and with every one of them lost, through the database.
 //! What remains must not depend on the order, only on which ones came.
 
-use hawser_console::{launch::Launch, ledger::Answer, notice::Notice, store::Store, view::State};
-use serde_json::Value;
+use hawser_console::{launch::Launch, ledger::Answer, store::Store, view::State};
 use time::{Duration, OffsetDateTime};
 
-use crate::support::{ACCOUNT, NOW, Stack, launch};
+use crate::support::{ACCOUNT, NOW, Stack, launch, parse};
 
 /// (stack, kind, seconds). The first stack is created, updated and deleted; the second is created in its place.
 type ReceivedNotice = (usize, &'static str, i64);
@@ -96,9 +95,9 @@ async fn play(store: &Store, history: usize, order: &[ReceivedNotice]) -> [Shown
 async fn record(store: &Store, stack: &Stack, launch: &Launch, kind: &str, time: OffsetDateTime, arrived: OffsetDateTime) {
     let mut event = stack.event(kind, time);
     event["data"]["templateVersion"] = kind.into();
-    event["data"]["proof"] = serde_json::json!({"method": "", "url": "", "headers": {}, "body": ""});
-    let body = Value::to_string(&event);
-    let notice = Notice::parse(body.as_bytes(), event["id"].as_str().unwrap(), arrived).unwrap();
+    event["data"]["proofKinds"] = serde_json::json!([]);
+    event["data"]["proofs"] = serde_json::json!([]);
+    let notice = parse(&event, arrived).unwrap();
     let answer = store.record(&notice, launch, "arn", arrived).await.unwrap();
     if kind != "removed" {
         assert!(matches!(answer, Answer::Accepted { .. }));

@@ -1,14 +1,13 @@
 //! Every way around the proof that we know of, one row each. Pure: nothing is sent.
 
 use hawser_console::{
-    notice::Notice,
     proof::{self, Trust},
     refusal::{Reason, Refusal},
 };
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
-use crate::support::{AUDIENCE, NOW, OTHER_ACCOUNT, Stack, launch};
+use crate::support::{AUDIENCE, NOW, OTHER_ACCOUNT, Stack, launch, parse};
 
 const STS_URL: &str = "https://sts.eu-west-1.amazonaws.com/";
 
@@ -18,8 +17,8 @@ fn stack() -> Stack {
 
 /// The proof of an event, at a time, by a console with this audience.
 fn check_at(event: &Value, trust: &Trust, audience: &str, now: OffsetDateTime) -> Result<proof::StsRequest, Refusal> {
-    let notice = Notice::parse(event.to_string().as_bytes(), event["id"].as_str().unwrap(), now)?;
-    proof::check(&notice, trust, audience, now)
+    let notice = parse(event, now)?;
+    proof::check(&notice, trust, &[audience.to_owned()], now)
 }
 
 fn good() -> Value {
@@ -33,7 +32,7 @@ fn a_handlers_proof_is_forwarded_as_it_is() {
     assert_eq!(sts_request.url, STS_URL);
     let sent: Vec<&str> = sts_request.headers.iter().map(|(name, _)| name.as_str()).collect();
     let expected =
-        ["authorization", "content-type", "x-amz-date", "x-amz-security-token", "x-hawser-audience", "x-hawser-data-sha256"];
+        ["authorization", "content-type", "x-amz-date", "x-amz-security-token", "x-hawser-audience", "x-hawser-event-sha256"];
     assert_eq!(sent, expected);
     assert!(!format!("{sts_request:?}").contains("Signature="));
 }
@@ -94,12 +93,12 @@ fn nothing_but_a_handlers_proof_is_forwarded() {
             |p| p["headers"]["x-hawser-audience"] = json!("hawser.example.com"),
             "it was made for another vendor",
         ),
-        ("another data hash", |p| p["headers"]["x-hawser-data-sha256"] = json!("0".repeat(64)), "it covers other data"),
+        ("another data hash", |p| p["headers"]["x-hawser-event-sha256"] = json!("0".repeat(64)), "it covers another event"),
         ("a header split by a line break", |p| p["headers"]["x-amz-security-token"] = json!("a\r\nhost: evil"), "not plain text"),
         ("an empty session token", |p| p["headers"]["x-amz-security-token"] = json!(""), "not plain text"),
         ("a huge session token", |p| p["headers"]["x-amz-security-token"] = json!("a".repeat(9000)), "not plain text"),
         ("no audience", |p| drop(p["headers"].as_object_mut().unwrap().remove("x-hawser-audience")), "a header is missing"),
-        ("no data hash", |p| drop(p["headers"].as_object_mut().unwrap().remove("x-hawser-data-sha256")), "a header is missing"),
+        ("no data hash", |p| drop(p["headers"].as_object_mut().unwrap().remove("x-hawser-event-sha256")), "a header is missing"),
         ("no host", |p| drop(p["headers"].as_object_mut().unwrap().remove("host")), "a header is missing"),
         ("no date", |p| drop(p["headers"].as_object_mut().unwrap().remove("x-amz-date")), "a header is missing"),
         ("no content type", |p| drop(p["headers"].as_object_mut().unwrap().remove("content-type")), "a header is missing"),
@@ -110,7 +109,7 @@ fn nothing_but_a_handlers_proof_is_forwarded() {
             "one of its headers is not signed",
         ),
         ("audience not signed", |p| unsign(p, "x-hawser-audience"), "one of its headers is not signed"),
-        ("data hash not signed", |p| unsign(p, "x-hawser-data-sha256"), "one of its headers is not signed"),
+        ("data hash not signed", |p| unsign(p, "x-hawser-event-sha256"), "one of its headers is not signed"),
         ("host not signed", |p| unsign(p, "host"), "one of its headers is not signed"),
         ("date not signed", |p| unsign(p, "x-amz-date"), "one of its headers is not signed"),
         ("session token not signed", |p| unsign(p, "x-amz-security-token"), "one of its headers is not signed"),
@@ -156,7 +155,7 @@ fn nothing_but_a_handlers_proof_is_forwarded() {
     ];
     for (name, change, expected) in cases {
         let mut event = good();
-        change(&mut event["data"]["proof"]);
+        change(&mut event["data"]["proofs"][0]);
         match check_at(&event, &Trust::Aws, AUDIENCE, NOW) {
             Err(Refusal { reason: Reason::Proof, found }) => assert!(found.contains(expected), "{name}: {found}"),
             other => panic!("{name}: {other:?}"),
@@ -187,7 +186,7 @@ fn data_altered_after_the_proof_is_refused() {
         };
         match check_at(&altered, &Trust::Aws, AUDIENCE, NOW) {
             Err(Refusal { reason: Reason::Proof, found }) => {
-                assert_eq!(found, "it covers other data than the notice's", "{pointer}")
+                assert_eq!(found, "it covers another event than this notice", "{pointer}")
             }
             Err(Refusal { reason: Reason::Inconsistent | Reason::Malformed, .. }) => {}
             other => panic!("{pointer}: {other:?}"),
@@ -243,7 +242,7 @@ fn each_partition_has_its_own_hosts() {
         event["data"]["partition"] = json!(partition);
         event["data"]["region"] = json!(region);
         let mut event = Stack { sts_url: url.to_owned(), ..own }.prove(event, NOW);
-        swap(&mut event["data"]["proof"], "/eu-west-1/", &format!("/{region}/"));
+        swap(&mut event["data"]["proofs"][0], "/eu-west-1/", &format!("/{region}/"));
         assert_eq!(check_at(&event, &Trust::Aws, AUDIENCE, NOW).unwrap().url, url);
     }
 }

@@ -5,6 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use hawser_console::document::Document;
 use serde_json::{Value, json};
 use time::Duration;
 
@@ -18,6 +19,8 @@ def run(case):
     name, args = case
     if name == "verify_signature":
         args[1] = args[1].encode()
+    if name == "read":
+        args[0] = args[0].encode()
     try:
         return [None, globals()[name](*args)]
     except Exception as error:
@@ -60,39 +63,42 @@ fn signature_and_proof() {
         (false, "another body", signature(format!("{event} "), &stack.token, now)),
         (false, "another token", signature(event.to_string(), other.token.expose(), now)),
         (false, "late", signature(event.to_string(), &stack.token, late)),
-        (true, "good proof", json!(["verify_proof", [event["data"], now]])),
-        (false, "old proof", json!(["verify_proof", [event["data"], late]])),
+        (true, "good proof", json!(["verify_proof", [event, now]])),
+        (false, "old proof", json!(["verify_proof", [event, late]])),
     ];
     for (pointer, value) in [
-        ("/accountId", OTHER_ACCOUNT),
-        ("/region", "eu-west-1.example.com/"),
-        ("/proof/url", "https://sts.example.com/"),
-        ("/proof/url", "http://sts.eu-west-1.amazonaws.com/"),
-        ("/proof/method", "GET"),
-        ("/proof/body", "Action=AssumeRole&Version=2011-06-15"),
-        ("/proof/headers/host", "sts.example.com"),
-        ("/proof/headers/x-hawser-audience", "evil.example.com"),
-        ("/proof/headers/x-amz-security-token", "a\r\nb: c"),
-        ("/proof/headers/authorization", "AWS4-HMAC-SHA256 x"),
+        ("/type", "hawser.connection.removed"),
+        ("/data/accountId", OTHER_ACCOUNT),
+        ("/data/partition", "aws-later"),
+        ("/data/region", "eu-west-1.example.com/"),
+        ("/data/proofKinds/0", "token"),
+        ("/data/proofs/0/kind", "token"),
+        ("/data/proofs/0/url", "https://sts.example.com/"),
+        ("/data/proofs/0/url", "http://sts.eu-west-1.amazonaws.com/"),
+        ("/data/proofs/0/method", "GET"),
+        ("/data/proofs/0/body", "Action=AssumeRole&Version=2011-06-15"),
+        ("/data/proofs/0/headers/host", "sts.example.com"),
+        ("/data/proofs/0/headers/x-hawser-audience", "evil.example.com"),
+        ("/data/proofs/0/headers/x-amz-security-token", "a\r\nb: c"),
+        ("/data/proofs/0/headers/authorization", "AWS4-HMAC-SHA256 x"),
     ] {
-        let mut data = event["data"].clone();
-        *data.pointer_mut(pointer).unwrap() = json!(value);
-        cases.push((false, pointer, json!(["verify_proof", [data, now]])));
+        let mut event = event.clone();
+        *event.pointer_mut(pointer).unwrap() = json!(value);
+        cases.push((false, pointer, json!(["verify_proof", [event, now]])));
     }
-    let mut data = event["data"].clone();
-    data["proof"]["headers"]["accept"] = json!("application/json");
-    cases.push((false, "an extra header", json!(["verify_proof", [data, now]])));
-    let mut data = event["data"].clone();
-    let unsigned = data["proof"]["headers"]["authorization"].as_str().unwrap().replace(";x-hawser-audience", "");
-    data["proof"]["headers"]["authorization"] = json!(unsigned);
-    cases.push((false, "an unsigned header", json!(["verify_proof", [data, now]])));
+    let mut altered = event.clone();
+    altered["data"]["proofs"][0]["headers"]["accept"] = json!("application/json");
+    cases.push((false, "an extra header", json!(["verify_proof", [altered, now]])));
+    let mut altered = event.clone();
+    let unsigned = event["data"]["proofs"][0]["headers"]["authorization"].as_str().unwrap().replace(";x-hawser-audience", "");
+    altered["data"]["proofs"][0]["headers"]["authorization"] = json!(unsigned);
+    cases.push((false, "an unsigned header", json!(["verify_proof", [altered, now]])));
 
     // Whole numbers and `null` are canonical in Python's JSON as well.
-    let status = stack.prove(stack.status_event("delivered", NOW), NOW);
-    cases.push((true, "a billing status", json!(["verify_proof", [status["data"], now]])));
-    let mut data = status["data"].clone();
-    data["billingStatus"]["latest"]["files"] = json!(15);
-    cases.push((false, "another number of files", json!(["verify_proof", [data, now]])));
+    let mut status = stack.prove(stack.status_event("delivered", NOW), NOW);
+    cases.push((true, "a billing status", json!(["verify_proof", [status, now]])));
+    status["data"]["billingStatus"]["latest"]["files"] = json!(15);
+    cases.push((false, "another number of files", json!(["verify_proof", [status, now]])));
 
     let asked: Value = cases.iter().map(|(.., case)| case.clone()).collect();
     let answers = python(&asked);
@@ -103,13 +109,54 @@ fn signature_and_proof() {
     }
 }
 
+/// The example and the console refuse the same documents.
+#[test]
+fn documents() {
+    let stack = Stack::new(&launch(1, None), "51af3dc0", "https://sts.eu-west-1.amazonaws.com/");
+    let text = stack.prove(stack.status_event("delivered", NOW), NOW).to_string();
+    let nested = |lists: usize| format!("{}0{}", "[".repeat(lists), "]".repeat(lists));
+    let values = [
+        "0",
+        "-1",
+        "null",
+        "9007199254740991",
+        "9007199254740992",
+        "-9007199254740992",
+        "1.0",
+        "1e3",
+        "-0",
+        "NaN",
+        "-Infinity",
+        "\"\\ud83d\\ude00\"",
+        "\"\\ud800\"",
+        "{\"a\":1}",
+        "{\"a\":1,\"a\":1}",
+        "{\"é\":1}",
+        "{\"\\u0061\":1,\"a\":1}",
+        &nested(15),
+        &nested(16),
+    ];
+    let later = |value: &str| text.replacen('{', &format!("{{\"later\":{value},"), 1);
+    let mut bodies: Vec<String> = values.iter().map(|value| later(value)).collect();
+    bodies.push(text.clone());
+    bodies.push(text.replace("urn:hawser:notice:1", "urn:hawser:notice:2"));
+    let cases: Vec<Value> = bodies.iter().map(|body| json!(["read", [body]])).collect();
+    let mut taken = 0;
+    for (body, answer) in bodies.iter().zip(python(&json!(cases))) {
+        let read = Document::read(body.as_bytes()).is_ok();
+        assert_eq!(answer[0].is_null(), read, "{body}: {answer}");
+        taken += usize::from(read);
+    }
+    assert_eq!(taken, 8);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_question_to_sts() {
     let (sts, elsewhere) = (StsStub::start().await, StsStub::start().await);
     elsewhere.behave(Behaviour::Fixed(200, "text/xml", identity_xml(ACCOUNT)));
     let stack = Stack::new(&launch(1, None), "51af3dc0", &sts.url);
     let event = stack.prove(stack.event("established", NOW), NOW);
-    let ask = json!([["ask_sts", [event["data"]["proof"]]]]);
+    let ask = json!([["ask_sts", [event["data"]["proofs"][0]]]]);
     let answer = python(&ask);
     assert_eq!((&answer[0][0], &answer[0][1]["Account"]), (&json!(null), &json!(ACCOUNT)), "{answer:?}");
 

@@ -23,8 +23,11 @@ use axum::{
 };
 use hawser_console::{
     Console,
+    document::Document,
     launch::{Audience, Entropy, Launch},
+    notice::Notice,
     proof::{BODY, Trust},
+    refusal::Refusal,
     routes, serve,
     store::Store,
     sts::Sts,
@@ -84,7 +87,7 @@ impl Stack {
             event[name] = json!(value);
         }
         event["time"] = json!(time.format(&Rfc3339).unwrap());
-        event["data"].as_object_mut().unwrap().remove("proof");
+        event["data"].as_object_mut().unwrap().remove("proofs");
         for (name, value) in [
             ("region", self.region()),
             ("stackId", &self.stack_id),
@@ -105,17 +108,20 @@ impl Stack {
         event
     }
 
-    /// Adds a proof that vouches for the data as it is now.
+    /// Adds a proof that vouches for the event as it is now.
     pub(crate) fn prove(&self, mut event: Value, at: OffsetDateTime) -> Value {
-        let canonical = serde_json_canonicalizer::to_vec(&event["data"]).unwrap();
-        event["data"]["proof"] = proof(&Proving {
+        event["data"].as_object_mut().unwrap().remove("proofs");
+        let canonical = serde_json_canonicalizer::to_vec(&event).unwrap();
+        let mut proof = proof(&Proving {
             account: &self.account,
             region: self.region(),
             url: &self.sts_url,
             audience: &self.audience,
-            data_sha256: &hex::encode(Sha256::digest(canonical)),
+            event_sha256: &hex::encode(Sha256::digest(canonical)),
             at,
         });
+        proof["kind"] = json!("request");
+        event["data"]["proofs"] = json!([proof]);
         event
     }
 
@@ -164,7 +170,7 @@ pub(crate) struct Proving<'a> {
     pub(crate) region: &'a str,
     pub(crate) url: &'a str,
     pub(crate) audience: &'a str,
-    pub(crate) data_sha256: &'a str,
+    pub(crate) event_sha256: &'a str,
     pub(crate) at: OffsetDateTime,
 }
 
@@ -175,7 +181,7 @@ pub(crate) fn proof(proving: &Proving<'_>) -> Value {
         ("content-type", "application/x-www-form-urlencoded"),
         ("host", host),
         ("x-hawser-audience", proving.audience),
-        ("x-hawser-data-sha256", proving.data_sha256),
+        ("x-hawser-event-sha256", proving.event_sha256),
     ];
     let mut all = signature_headers((proving.account, proving.region), proving.url, &headers, proving.at);
     all.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -335,7 +341,7 @@ impl TestConsole {
             store: Store::open(&database_url(&directory)).await.unwrap(),
             sts: Sts::new().unwrap(),
             trust: Trust::Only(sts.url.parse().unwrap()),
-            authority: AUDIENCE.to_owned(),
+            authorities: vec![AUDIENCE.to_owned()],
             clock: Arc::new(move || OffsetDateTime::from_unix_timestamp(hand.load(Ordering::SeqCst)).unwrap()),
         };
         Self { console, sts, directory, clock, launches: AtomicUsize::new(0) }
@@ -391,6 +397,11 @@ impl TestConsole {
         request.headers_mut().entry("host").or_insert("127.0.0.1:8444".parse().unwrap());
         call(routes::admin(self.console.clone()), request).await
     }
+}
+
+/// A notice as the console reads its body.
+pub(crate) fn parse(event: &Value, now: OffsetDateTime) -> Result<Notice, Refusal> {
+    Notice::parse(&Document::read(event.to_string().as_bytes())?, event["id"].as_str().unwrap_or_default(), now)
 }
 
 pub(crate) fn launch(number: usize, account: Option<&str>) -> Launch {

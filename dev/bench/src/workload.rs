@@ -193,7 +193,7 @@ pub(crate) fn faults(workload: Workload, depth: Depth, state: &State) -> Vec<Str
     if response["PhysicalResourceId"].as_str().is_none_or(str::is_empty) {
         faults.push("the response has no `PhysicalResourceId`".to_owned());
     }
-    let proof = &state.notice["data"]["proof"]["headers"]["authorization"];
+    let proof = &state.notice["data"]["proofs"][0]["headers"]["authorization"];
     if workload == Workload::AccountConnection && depth == Depth::Proves && !proof.is_string() {
         faults.push("the notice has no proof of identity".to_owned());
     }
@@ -228,7 +228,7 @@ mod tests {
                 "Status": "SUCCESS", "PhysicalResourceId": "x", "StackId": "s", "RequestId": "r", "LogicalResourceId": "l",
                 "Data": {"BucketName": "b-1", "ConnectionId": CONNECTION_ID},
             }),
-            notice: json!({"data": {"proof": {"headers": {"authorization": "x"}}}}),
+            notice: json!({"data": {"proofs": [{"headers": {"authorization": "x"}}]}}),
             ..State::default()
         }
     }

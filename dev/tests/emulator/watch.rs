@@ -124,7 +124,7 @@ async fn run_check(world: &Testbed, stack: &Stack) -> Value {
     let connection = world.vendor.notices().into_iter().rfind(|notice| notice.kind().starts_with("hawser.connection."));
     let reported = |event: &Value| {
         let mut data = event["data"].as_object().unwrap().clone();
-        data.retain(|name, _| name != "proof" && name != "billingStatus");
+        data.retain(|name, _| name != "proofs" && name != "billingStatus");
         data
     };
     assert_eq!(reported(&notice.event), reported(&connection.unwrap().event));
