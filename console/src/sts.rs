@@ -41,7 +41,12 @@ impl Sts {
             .timeout(TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()?;
-        Ok(Self { http })
+        Ok(Self::through(http))
+    }
+
+    /// Reaches STS through a client of the caller's, who answers for its limits, and that it follows no redirect.
+    pub fn through(http: reqwest::Client) -> Self {
+        Self { http }
     }
 
     /// Sends the signed request and reads the one identity in the answer.

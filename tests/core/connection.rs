@@ -146,6 +146,47 @@ fn the_documented_notice_is_the_handlers() {
     assert_eq!(schema["$defs"]["data"]["properties"]["partition"]["enum"], json!(partitions));
 }
 
+/// Contract 1 only grows: what a kept notice has, the handler's has too, of the same type. Vendors read what stacks sent years ago.
+#[test]
+fn what_was_ever_sent_is_still_sent() {
+    fn holds(kept: &Value, sent: &Value, place: &str) {
+        let same = std::mem::discriminant(kept) == std::mem::discriminant(sent);
+        assert!(same, "`{place}` of docs/notices/v1/established is {kept}, and now it is {sent}");
+        for (name, kept) in kept.as_object().into_iter().flatten().filter(|_| !place.ends_with("packs")) {
+            holds(kept, &sent[name], &format!("{place}.{name}"));
+        }
+        if let (Some([kept, ..]), Some([sent, ..])) = (kept.as_array().map(Vec::as_slice), sent.as_array().map(Vec::as_slice)) {
+            holds(kept, sent, place);
+        }
+    }
+    let mut sent: Value = serde_json::from_str(&answered(&event("Create"), vec![status(200, "")]).got[0].1).unwrap();
+    // What the signer adds is AWS's.
+    let kept: Value = serde_json::from_str(&read("docs/notices/v1/established/body.json")).unwrap();
+    sent["data"]["proofs"][0]["headers"] = kept["data"]["proofs"][0]["headers"].clone();
+    holds(&kept, &sent, "");
+    assert_eq!(sent["dataschema"], kept["dataschema"]);
+}
+
+/// The logical ids that vendors may rely on, in AWS's answers about a stack and in the names that it makes of them.
+#[test]
+fn logical_ids_of_the_contract_are_the_templates() {
+    let template = read("template.yaml");
+    for (id, kind) in [
+        ("HandlerRole", "AWS::IAM::Role"),
+        ("Handler", "AWS::Lambda::Function"),
+        ("VendorRole", "AWS::IAM::Role"),
+        (connection::LOGICAL_ID, connection::RESOURCE_TYPE),
+    ] {
+        let (_, resource) = template.split_once(&format!("\n  {id}:\n")).unwrap_or_else(|| panic!("no {id}"));
+        let (resource, _) = resource.split_once("\n    Properties:").unwrap();
+        assert!(
+            resource.contains(&format!("    Type: {kind}\n")) || resource.ends_with(&format!("    Type: {kind}")),
+            "{id}: {resource}"
+        );
+    }
+    assert_eq!(connection::LOGICAL_ID, "Connection");
+}
+
 #[test]
 fn every_delivery_of_an_event_sends_the_same_id_and_each_request_its_own() {
     let id = |event: &Value| answered(event, vec![status(200, "")]).got[0].0["webhook-id"].clone();

@@ -105,6 +105,7 @@ fn deployed(directory: &tempfile::TempDir, running: &Running, sts: &StsStub) -> 
         external_id: launch["externalId"].as_str().unwrap().to_owned(),
         sts_url: sts.url.clone(),
         audience: running.hello["authority"].as_str().unwrap().to_owned(),
+        session_token: SESSION_TOKEN.to_owned(),
     }
 }
 

@@ -3,10 +3,10 @@
 use axum::body::Body;
 use hawser_console::store::Store;
 use http::Request;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{ACCOUNT, NOW, REGION, Stack, TestConsole, code, database_url};
+use crate::support::{ACCOUNT, Behaviour, NOW, REGION, Stack, TestConsole, code, database_url, error_xml};
 
 #[tokio::test]
 async fn a_connection_is_made_updated_and_removed() {
@@ -331,4 +331,50 @@ async fn one_launch_in_every_region_connects_one_stack_and_refuses_the_others() 
         assert_eq!(world.notify(&other, "removed", 70).await.0, 404);
     }
     assert_eq!(world.connections().await, before);
+}
+
+/// `removed` counts for the resource that described the connection last: another one of the same stack was replaced, or never was it.
+#[tokio::test]
+async fn a_removal_counts_for_the_resource_that_describes_the_connection() {
+    let world = TestConsole::new().await;
+    let stack = world.stack("51af3dc0").await;
+    let send = async |kind: &str, resource: &str, seconds: i64| {
+        let at = NOW + Duration::seconds(seconds);
+        let mut event = stack.event(kind, at);
+        event["data"]["resource"] = json!(resource);
+        world.set_clock(at);
+        let (status, body) = world.post(stack.send(event, at)).await;
+        let state = world.connections().await.first().map(|one| one["state"].as_str().unwrap().to_owned());
+        (status, body["message"].as_str().unwrap_or_default().to_owned(), state.unwrap_or_default())
+    };
+    // Before anything is known, a removal is remembered for its own resource.
+    assert_eq!(send("removed", "old", 5).await.0, 404);
+    assert_eq!(send("established", "new", 1).await, (200, "connected".to_owned(), "connected".to_owned()));
+    let ignored = "ignored: another resource of this stack describes the connection".to_owned();
+    assert_eq!(send("removed", "old", 10).await, (200, ignored, "connected".to_owned()));
+    assert_eq!(send("updated", "newer", 11).await.2, "connected");
+    assert_eq!(send("removed", "new", 12).await.2, "connected");
+    assert_eq!(send("removed", "newer", 13).await, (200, "disconnected".to_owned(), "removed".to_owned()));
+}
+
+/// A notice of a type to come: verified like the others, answered, and nothing is stored of it.
+#[tokio::test]
+async fn an_unknown_type_is_ignored_once_it_is_proven() {
+    let world = TestConsole::new().await;
+    let stack = world.stack("51af3dc0").await;
+    for times in 1..=2 {
+        let (status, body) = world.notify(&stack, "rotated", 0).await;
+        assert_eq!((status, &body["connectionId"]), (200, &json!("")), "{body}");
+        assert_eq!(world.sts.calls(), times);
+    }
+    assert_eq!(world.connections().await, Vec::<Value>::new());
+    // It binds no launch.
+    let other = Stack { stack_id: stack.stack_id.replace("51af3dc0", "51af3dc1"), ..stack.clone() };
+    assert_eq!(world.notify(&other, "established", 1).await.0, 200);
+    let (status, body) = world.notify(&stack, "rotated", 2).await;
+    assert_eq!((status, code(&body)), (403, "launch-used"));
+    // Unproven, it is refused.
+    world.sts.behave(Behaviour::Fixed(403, "text/xml", error_xml("ExpiredToken")));
+    let (status, body) = world.notify(&other, "rotated", 3).await;
+    assert_eq!((status, code(&body)), (403, "sts-refused"));
 }

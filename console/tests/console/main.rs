@@ -5,6 +5,7 @@ mod billing;
 mod binary;
 mod hostile;
 mod identities;
+mod kept;
 mod lifecycle;
 mod operator;
 mod ordering;

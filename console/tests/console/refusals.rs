@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{ACCOUNT, NOW, OTHER_ACCOUNT, SESSION_TOKEN, Stack, TestConsole, billing_status, code, parse};
+use crate::support::{ACCOUNT, NOW, OTHER_ACCOUNT, SESSION_TOKEN, Stack, TestConsole, code, parse};
 
 async fn assert_refused(world: &TestConsole, request: Request<Body>, status: u16, expected: &str) -> Value {
     let calls = world.sts.calls();

@@ -57,6 +57,7 @@ pub(crate) struct Stack {
     pub(crate) external_id: String,
     pub(crate) sts_url: String,
     pub(crate) audience: String,
+    pub(crate) session_token: String,
 }
 
 impl Stack {
@@ -69,6 +70,7 @@ impl Stack {
             external_id: launch.external_id.clone(),
             sts_url: sts_url.to_owned(),
             audience: AUDIENCE.to_owned(),
+            session_token: SESSION_TOKEN.to_owned(),
         }
     }
 
@@ -117,6 +119,7 @@ impl Stack {
             region: self.region(),
             url: &self.sts_url,
             audience: &self.audience,
+            session_token: &self.session_token,
             event_sha256: &hex::encode(Sha256::digest(canonical)),
             at,
         });
@@ -170,6 +173,7 @@ pub(crate) struct Proving<'a> {
     pub(crate) region: &'a str,
     pub(crate) url: &'a str,
     pub(crate) audience: &'a str,
+    pub(crate) session_token: &'a str,
     pub(crate) event_sha256: &'a str,
     pub(crate) at: OffsetDateTime,
 }
@@ -183,7 +187,7 @@ pub(crate) fn proof(proving: &Proving<'_>) -> Value {
         ("x-hawser-audience", proving.audience),
         ("x-hawser-event-sha256", proving.event_sha256),
     ];
-    let mut all = signature_headers((proving.account, proving.region), proving.url, &headers, proving.at);
+    let mut all = signature_headers((proving.account, proving.region, proving.session_token), proving.url, &headers, proving.at);
     all.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let all: serde_json::Map<String, Value> = all.into_iter().map(|(name, value)| (name, value.into())).collect();
     json!({"method": "POST", "url": proving.url, "headers": all, "body": BODY})
@@ -191,13 +195,13 @@ pub(crate) fn proof(proving: &Proving<'_>) -> Value {
 
 /// What SigV4 adds: date, session token, authorization. AWS's own implementation.
 fn signature_headers(
-    (account, region): (&str, &str),
+    (account, region, session_token): (&str, &str, &str),
     url: &str,
     headers: &[(&str, &str)],
     at: OffsetDateTime,
 ) -> Vec<(String, String)> {
     let key_id = format!("ASIA{account}");
-    let identity = Credentials::new(key_id, SECRET_KEY, Some(SESSION_TOKEN.to_owned()), None, "tests").into();
+    let identity = Credentials::new(key_id, SECRET_KEY, Some(session_token.to_owned()), None, "tests").into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
@@ -301,7 +305,7 @@ fn signer(url: &str, headers: &HeaderMap, body: &[u8]) -> Option<String> {
         .collect::<Option<_>>()?;
     let form = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
     let at = PrimitiveDateTime::parse(text("x-amz-date")?, form).ok()?.assume_utc();
-    let again = signature_headers((account, region), url, &signed, at);
+    let again = signature_headers((account, region, text("x-amz-security-token")?), url, &signed, at);
     let same = again.iter().all(|(name, value)| text(name) == Some(value));
     (same && body == BODY.as_bytes()).then(|| account.to_owned())
 }
