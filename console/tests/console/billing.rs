@@ -399,7 +399,7 @@ fn a_status_comes_from_a_roles_session() {
 fn a_status_altered_after_the_proof_is_refused() {
     let stack = Stack::new(&launch(1, None), "51af3dc0", "https://sts.eu-west-1.amazonaws.com/");
     let check = |event: &Value| {
-        let notice = parse(&event, NOW)?;
+        let notice = parse(event, NOW)?;
         proof::check(&notice, &Trust::Aws, &[AUDIENCE.to_owned()], NOW).map(drop)
     };
     let mut event = stack.status_event("delivered", NOW);

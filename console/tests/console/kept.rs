@@ -163,8 +163,11 @@ fn kept_notices_fit_the_schema() {
 /// A change to an event before it is proven.
 type Change = fn(&mut Value);
 
-/// What is kept: the name of its folder, the folders that come before it, the kind, what is special, and STS's answer.
-fn notices() -> Vec<(&'static str, &'static [&'static str], &'static str, Change, (u16, String))> {
+/// The name of its folder, the folders that come before it, the kind, what is special, and STS's answer.
+type ToKeep = (&'static str, &'static [&'static str], &'static str, Change, (u16, String));
+
+/// What is kept.
+fn notices() -> Vec<ToKeep> {
     let session = || (200, identity_xml(ACCOUNT));
     let user = || {
         let role = format!("arn:aws:sts::{ACCOUNT}:assumed-role/hawser-HandlerRole-1A2B/hawser-Handler-3C4D");
