@@ -14,7 +14,7 @@ use crate::{
     aws::Fault,
     connection::status::DeliveryStatus,
     error::{Code, Failure},
-    names::{Digest16, one_line, shorten},
+    names::{one_line, shorten},
     ports::{Ports, VendorResponse},
     protocol::{
         lifecycle::{ResourceFate, is_generated_by_cloudformation, is_stack_rolling_back, stack_resource},
@@ -28,7 +28,7 @@ pub mod notice;
 pub mod status;
 pub mod terms;
 
-pub use terms::{ConnectionRequest, RESOURCE_TYPE, Terms, Way};
+pub use terms::{ConnectionRequest, LOGICAL_ID, RESOURCE_TYPE, Terms, Way, physical_id};
 
 /// The names of all attributes of this resource type, on Create and Update alike (F-30).
 pub const ATTRIBUTES: [&str; 3] = ["ConnectionId", "Message", "NoticeId"];
@@ -42,15 +42,6 @@ const MESSAGE_BYTES_MAX: usize = 600;
 
 /// Longest connection id taken from a vendor; longer ones are refused, an id is never cut.
 const CONNECTION_ID_BYTES_MAX: usize = 256;
-
-/// The resource's name in the template. It is part of the contract with vendors, as are `HandlerRole`, `Handler` and `VendorRole`: a
-/// vendor may ask CloudFormation for them years later.
-pub const LOGICAL_ID: &str = "Connection";
-
-/// The id: derived from stack and resource, because everything about a connection can change in place.
-pub fn physical_id(origin: &Origin) -> String {
-    format!("hawser/account-connection/{}", Digest16::derive(&[origin.stack.as_str(), &origin.logical_id]))
-}
 
 /// What the vendor is told of a request, decided before it is told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,10 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     VERSION,
-    connection::{physical_id, status::DeliveryStatus, terms::Terms},
+    connection::{
+        status::DeliveryStatus,
+        terms::{Terms, physical_id},
+    },
     error::{Code, Failure},
     identity::{Proof, ProofRequest},
     names::{LaunchToken, NoticeUrl, digest_hex},

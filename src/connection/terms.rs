@@ -6,12 +6,21 @@ use serde_json::{Map, Value};
 
 use crate::{
     error::{Code, Failure},
-    names::{LaunchToken, NameError, NoticeUrl},
-    protocol::properties::Properties,
+    names::{Digest16, LaunchToken, NameError, NoticeUrl},
+    protocol::{origin::Origin, properties::Properties},
 };
 
 /// The resource type in the template.
 pub const RESOURCE_TYPE: &str = "Custom::AccountConnection";
+
+/// The resource's name in the template. It is part of the contract with vendors, as are `HandlerRole`, `Handler` and `VendorRole`: a
+/// vendor may ask CloudFormation for them years later.
+pub const LOGICAL_ID: &str = "Connection";
+
+/// The id: derived from stack and resource, because everything about a connection can change in place.
+pub fn physical_id(origin: &Origin) -> String {
+    format!("hawser/account-connection/{}", Digest16::derive(&[origin.stack.as_str(), &origin.logical_id]))
+}
 
 /// How a connection is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
