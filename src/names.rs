@@ -465,9 +465,19 @@ pub fn shorten(text: &str, bytes_max: usize) -> String {
     format!("{}…", &text[..end])
 }
 
-/// One line without control characters: words of others, and names among them, end in stack events, logs and terminals.
+/// One line without control characters, and without what is not seen or turns a text round (Unicode's categories Cf, Zl and
+/// Zp): words of others, and names among them, end in stack events, logs and terminals.
 pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().filter(|c| !is_unseen(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The categories Cf, Zl and Zp of Unicode 16, compared with its tables by a test.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
 }
 
 /// RFC 3339 in UTC, whole seconds.

@@ -54,6 +54,9 @@ impl SetupTarget {
 /// Names of users and roles have 64 characters (IAM quotas), and `-engine-boundary` and the like come after this one.
 const NAME_BYTES_MAX: usize = 40;
 
+/// The boundary of the vendor's own user, in the template.
+pub(crate) const USER_BOUNDARY: &str = "VendorUserBoundary";
+
 /// Where billing data is.
 #[derive(Debug, Clone)]
 pub struct BillingLocation {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from . import checks, decisions, mutation_tests, packs, sizes
+from . import audit, checks, decisions, mutation_tests, packs, sizes
 from .checks import Finding
 
 
@@ -21,8 +21,12 @@ def guide(template: dict) -> Iterator[Finding]:
 def everything(template: dict, requests: list[decisions.Request], reviewed: checks.Reviewed) -> Iterator[Finding]:
     documents = packs.documents(template) + packs.boundaries(template)
     yield from checks.check(documents, reviewed)
-    yield from checks.clashes(documents)
+    yield from checks.clashes(template, documents)
+    copy = audit.read()
+    yield from audit.check(documents, reviewed, copy)
     yield from decisions.check(template, requests, checks.escalations(documents, reviewed), reviewed)
+    yield from decisions.check_user_boundary(template, requests)
+    yield from decisions.check_user_actions(template, audit.shown(copy))
     yield from guide(template)
     yield from sizes.check(template, sizes.profiles())
     yield from reviewed.unused()
@@ -31,7 +35,7 @@ def everything(template: dict, requests: list[decisions.Request], reviewed: chec
 def main() -> int:
     template = packs.read()
     requests = decisions.read()
-    findings = list(everything(template, requests, checks.Reviewed()))
+    findings = [*everything(template, requests, checks.Reviewed()), *decisions.check_pairs(template, requests)]
     mutations = mutation_tests.MutationTests(template, requests, everything)
     if not findings:
         findings = list(mutations.run())
@@ -43,6 +47,7 @@ def main() -> int:
     every = {action for one in packs.documents(template) for given in one.allows for action in packs.listed(given["Action"])}
     print(f"{len(packs.names(template))} packs with {len(every)} actions of {len({action.split(':')[0] for action in every})} services")
     print(f"{len(requests)} requests decided, {sum(one.expect == 'deny' for one in requests)} of them denied; {mutations.count} planted faults found")
+    print(f"{sum(1 for _ in decisions.pairs(template, requests)):,} of these with pairs of packs at their widest; 0 allowed")
     print(sizes.report(template))
     return 0
 

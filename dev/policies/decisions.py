@@ -7,6 +7,8 @@ policy elements: variables and tags"). A request that is refused must be refused
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -16,7 +18,7 @@ from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_doc
 from ministack.services.cloudformation.engine import CfnLoader
 
 from . import actions, packs
-from .checks import HERE, TOGETHER, Finding, Reviewed
+from .checks import HERE, IN_ONE_CALL, TOGETHER, Finding, Reviewed
 from .packs import listed
 
 # A session of the vendor's role, as STS names it: the role's own id, and what the vendor called the session.
@@ -78,13 +80,22 @@ class Decider:
     def __init__(self, template: dict) -> None:
         self.template = template
         self.known: dict[str, dict] = {}
+        self.read: dict[str, list] = {}
+        self.by_policy: dict[tuple, str] = {}
 
-    def policies(self, chosen: dict[str, str], setting: dict[str, str]) -> dict[str, dict]:
+    def policies(self, chosen: dict[str, str], setting: dict[str, str]) -> dict[str, list]:
         key = json.dumps([chosen, setting], sort_keys=True)
         if key not in self.known:
             made = packs.policies(self.template, chosen, setting)
-            self.known[key] = {name: parse_policy_document(_variables(policy)) for name, policy in made.items()}
+            self.known[key] = {name: self.parsed(policy) for name, policy in made.items()}
         return self.known[key]
+
+    def parsed(self, policy: dict) -> list:
+        """A policy, parsed once: the same text is the same object."""
+        text = _variables(policy)
+        if text not in self.read:
+            self.read[text] = parse_policy_document(json.loads(text))
+        return self.read[text]
 
     def decide(self, request: Request, chosen: dict[str, str]) -> str:
         return "deny" if self.refused(request, chosen) else "allow"
@@ -100,27 +111,46 @@ class Decider:
         if request.boundary:
             identity, limits = [parse_policy_document(ANYTHING)], [[made[request.boundary]]]
         for action, resource, context in request.needs:
-            asked = EvalContext(
-                principal_arn=WHO["aws:PrincipalArn"],
-                principal_type="AssumedRole",
-                # The evaluator takes it for the account of a resource whose ARN has none.
-                principal_account=context.get("aws:ResourceAccount", packs.ACCOUNT),
-                action=action,
-                resource_arn=resource,
-                region=packs.REGION,
-                source_ip="192.0.2.1",
-                secure_transport=True,
-                service_context={key.lower(): value for key, value in {**WHO, **context}.items()},
-                principal_keys={},
-            )
-            if evaluate(asked, identity, *limits).decision != "Allow":
+            if evaluate(asked(action, resource, context), identity, *limits).decision != "Allow":
                 found.add(action)
         return found
 
+    def passes(self, request: Request, chosen: dict[str, str]) -> bool:
+        """The same for many combinations: what each policy says of a request is asked once, and a denial wins."""
+        made = self.policies(chosen, request.setting)
+        identity = [policy for name, policy in made.items() if name in chosen]
+        identity += [self.parsed(ANYTHING)] if request.beside else []
+        return all(self._allowed(need, identity) for need in request.needs)
 
-def _variables(policy: dict) -> dict:
+    def _allowed(self, need: tuple[str, str, dict], identity: list) -> bool:
+        said = set()
+        for policy in identity:
+            key = (id(need), id(policy))
+            if key not in self.by_policy:
+                self.by_policy[key] = evaluate(asked(*need), [policy]).decision
+            said.add(self.by_policy[key])
+        return "Allow" in said and "Deny" not in said
+
+
+def _variables(policy: dict) -> str:
     """`${aws:userid}` and its like: what the caller is. One that it has not is an error, as it would match nothing."""
-    return json.loads(re.sub(r"\$\{(aws:\w+)\}", lambda match: WHO[match[1]], json.dumps(policy)))
+    return re.sub(r"\$\{(aws:\w+)\}", lambda match: WHO[match[1]], json.dumps(policy))
+
+
+def asked(action: str, resource: str, context: dict) -> EvalContext:
+    return EvalContext(
+        principal_arn=WHO["aws:PrincipalArn"],
+        principal_type="AssumedRole",
+        # The evaluator takes it for the account of a resource whose ARN has none.
+        principal_account=context.get("aws:ResourceAccount", packs.ACCOUNT),
+        action=action,
+        resource_arn=resource,
+        region=packs.REGION,
+        source_ip="192.0.2.1",
+        secure_transport=True,
+        service_context={key.lower(): value for key, value in {**WHO, **context}.items()},
+        principal_keys={},
+    )
 
 
 def possible(request: Request) -> Iterator[Finding]:
@@ -138,11 +168,71 @@ def possible(request: Request) -> Iterator[Finding]:
                     yield Finding("decisions", where, f"{action} never has the key {key}")
 
 
+def pairs(template: dict, requests: Iterable[Request]) -> Iterator[tuple[Request, dict[str, str]]]:
+    """Each request that is refused, with each two packs at their widest, once with its own packs and once without.
+
+    All packs together are not enough: one may deny what two others allow.
+    """
+    widest = packs.widest(template)
+    for request in requests:
+        if request.expect == "allow" or request.boundary:
+            continue
+        for two in itertools.combinations(widest, 2):
+            if set(two) & set(request.unless):
+                continue
+            chosen = {pack: widest[pack] for pack in two}
+            yield request, chosen | request.packs
+            if not request.beside:
+                yield request, chosen | {pack: mode for pack, mode in request.packs.items() if pack in two}
+
+
+def check_pairs(template: dict, requests: Iterable[Request]) -> Iterator[Finding]:
+    decider = Decider(template)
+    for request, chosen in pairs(template, requests):
+        if decider.passes(request, chosen):
+            yield Finding("pairs", f"requests.yaml, {request.what}", f"allowed with {chosen}")
+
+
+def check_user_boundary(template: dict, requests: Iterable[Request]) -> Iterator[Finding]:
+    """The vendor's own user may do what its packs grant: its boundary leaves room for each request that must be allowed."""
+    decider = Decider(template)
+    for request in requests:
+        if request.expect == "deny" or request.boundary or request.beside:
+            continue
+        setting = {**request.setting, **packs.SETTINGS["by access key"]}
+        made = decider.policies(request.packs, setting)
+        identity = [policy for name, policy in made.items() if name in request.packs]
+        for need in request.needs:
+            context = asked(*need)
+            granted = evaluate(context, identity).decision == "Allow"
+            if granted and evaluate(context, identity, [made["VendorUserBoundary"]]).decision != "Allow":
+                yield Finding("user_boundary", f"requests.yaml, {request.what}", f"the boundary refuses {need[0]} to the vendor's user")
+
+
+def check_user_actions(template: dict, audit: Iterable[str]) -> Iterator[Finding]:
+    """The same for each action that a pack grants or SecurityAudit shows, on some resource."""
+    made = packs.policies(template, packs.widest(template), packs.SETTINGS["by access key"])
+    granted = {
+        action for pack in packs.names(template) for statement in made[pack]["Statement"]
+        if statement["Effect"] == "Allow" for action in listed(statement["Action"])
+    }
+    denied = {action for one in made["security-audit"]["Statement"] if one["Effect"] == "Deny" for action in listed(one["Action"])}
+    for action in sorted((granted | set(audit)) - denied):
+        if not any(_room(statement, action) for statement in made["VendorUserBoundary"]["Statement"]):
+            yield Finding("user_boundary", "VendorUserBoundary", f"refuses {action}, which a pack grants")
+
+
+def _room(statement: dict, action: str) -> bool:
+    if "NotAction" in statement:
+        return not any(fnmatch.fnmatchcase(action, pattern) for pattern in statement["NotAction"])
+    return any(fnmatch.fnmatchcase(action, pattern) for pattern in listed(statement["Action"]))
+
+
 def check(template: dict, requests: Iterable[Request], escalations: dict[str, dict[str, set[str]]], reviewed: Reviewed) -> Iterator[Finding]:
     requests = list(requests)
     decider = Decider(template)
     modes = packs.names(template)
-    everything = {pack: known[-1] for pack, known in modes.items()}
+    everything = packs.widest(template)
     for request in requests:
         yield from possible(request)
         where = f"requests.yaml, {request.what}"
@@ -165,5 +255,8 @@ def check(template: dict, requests: Iterable[Request], escalations: dict[str, di
             if request.expect == "deny" and pack in about:
                 tried |= decider.refused(request, request.packs)
         for name, needed in ways.items():
+            if pack == IN_ONE_CALL:
+                at_once = (one for one in requests if one.expect == "deny" and needed <= {action for action, _, _ in one.needs})
+                tried = needed if any(at_once) else set()
             if not needed & tried and not reviewed.excuses("ways", pack=pack, way=name):
                 yield Finding("escalations", f"{pack}", f"{name} is a known escalation, and no request shows that it is denied")

@@ -7,9 +7,10 @@ widened at a time: a request, or a check, must notice.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 
-from . import checks, decisions, packs, sizes
+from . import audit, checks, decisions, packs, sizes
 from .checks import Finding, Reviewed
 
 Everything = Callable[[dict, list[decisions.Request], Reviewed], Iterator[Finding]]
@@ -44,6 +45,10 @@ PLANTED: list[tuple[str, str, dict]] = [
     ("optimizes", "ec2", statement(Action="ec2:CreateVolume", Resource="arn:aws:ec2:*:*:volume/*", Condition=UNPROTECTED)),
     ("optimizes", "ebs", statement(Action="ec2:DeleteVolume", Resource="arn:aws:ec2:*:111122223333:volume/*", Condition=UNPROTECTED)),
     ("optimizes", "s3", statement(Action="s3:PutBucketTagging", Resource="arn:aws:s3:::*", Condition=UNPROTECTED)),
+    ("uses_keys", "ecs", statement(
+        Action="ecs:UpdateService", Resource="arn:aws:ecs:*:111122223333:service/*",
+        Condition={"StringNotEquals": {"aws:ResourceTag/hawser:protected": "true"}},
+    )),
     ("passes_own_roles", "ecs", statement(Action="iam:PassRole")),
     ("passes_own_roles", "ecs", statement(Action="iam:PassRole", Resource="arn:aws:iam::111122223333:role/own/*")),
     ("escalations", "ec2", statement(Action="ec2:RunInstances", Resource=INSTANCE)),
@@ -90,11 +95,29 @@ class MutationTests:
         """Faults outside the template: in the reviewed exceptions, the requests and the profiles."""
         useless = Reviewed()
         useless.content["levels"].append({"pack": "ec2", "why": "Nobody knows."})
+        untried = Reviewed()
+        untried.content["together"].append(["ec2:StopInstances", "rds:StopDBInstance"])
         half = [one for one in self.requests if one.packs != {"ebs": "ReadWrite"}]
         strange = decisions.Request("strange", {"ec2": "ReadOnly"}, {}, "", [("ec2:StopInstances", "*", {"s3:prefix": "x"})], "deny")
         every = {packs.parameter(self.template, pack): modes[-1] for pack, modes in packs.names(self.template).items()}
+        hidden = copy.deepcopy(self.template)
+        logs = statement(Action="logs:FilterLogEvents", Resource="arn:aws:logs:*:111122223333:log-group:*")
+        policy_of(hidden, "rds")["Statement"].append(logs)
+        small = copy.deepcopy(self.template)
+        policy_of(small, "VendorUserBoundary")["Statement"].pop(0)
+        pinned = audit.read()
+        grown = pinned | {"ec2:Describe*": pinned["ec2:Describe*"][1:]}
+        documents = [one for one in packs.documents(self.template) if one.pack == audit.PACK]
+        silent = [dataclasses.replace(one, policy={"Statement": one.allows}) for one in documents]
         for what, found in (
+            # Beside all packs, security-audit denies it.
+            ("what two packs allow and a third one hides", (True for _ in decisions.check_pairs(hidden, self.requests))),
+            ("a boundary that is too small for the packs", (True for _ in decisions.check_user_boundary(small, self.requests))),
+            ("a boundary that is too small for an audit", (True for _ in decisions.check_user_actions(small, audit.shown(pinned)))),
+            ("an action that AWS has added to an audit", (True for _ in audit.check([], Reviewed(), grown))),
+            ("data that an audit shows", (True for _ in audit.check(silent, Reviewed(), pinned))),
             ("an excuse that nothing needs", (one.check == "reviewed" for one in self.everything(self.template, self.requests, useless))),
+            ("a way of two packs together that no request tries", (one.check == "escalations" for one in self.everything(self.template, self.requests, untried))),
             ("a mode without requests", (one.check == "decisions" for one in self.everything(self.template, half, Reviewed()))),
             ("a request that AWS never decides", (True for _ in decisions.possible(strange))),
             ("a profile of more policies than a role takes", (True for _ in sizes.check(self.template, {"every.toml": every}))),
@@ -105,7 +128,7 @@ class MutationTests:
 
     def loosened_statements(self) -> Iterator[Finding]:
         """Every restriction is covered by a request or a check."""
-        for pack in [*packs.names(self.template), "EngineBoundary"]:
+        for pack in [*packs.names(self.template), *packs.BOUNDARIES]:
             asked = [one for one in self.requests if pack in one.packs or pack == one.boundary]
             for path, what in restrictions(policy_of(self.template, pack)["Statement"]):
                 changed = copy.deepcopy(self.template)
@@ -136,7 +159,7 @@ def restrictions(statements: list) -> Iterator[tuple[list, tuple[str, str]]]:
         if found["Effect"] != "Allow":
             yield real, ("Effect", "Deny")
             continue
-        if found["Resource"] != "*":
+        if found["Resource"] != "*" and "NotAction" not in found:
             yield real, ("Resource", "*")
         for operator, keys in found.get("Condition", {}).items():
             for key in keys:

@@ -6,6 +6,7 @@ same text.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import pathlib
@@ -35,9 +36,12 @@ SETTINGS: dict[str, dict[str, str]] = {
         "ManagedUsersPath": "/people/vendor/",
         "EngineRoleArn": f"arn:{PARTITION}:iam::{ACCOUNT}:role/engine",
         "HostedZoneId": "Z0123456789ABCDEFGHIJ",
+        "RecordName": "engine.example.com",
         "RolePath": "/vendors/",
     },
 }
+# Policies that limit what the vendor makes, and the vendor's own user.
+BOUNDARIES = ("EngineBoundary", "VendorUserBoundary")
 # What the policies refer to, as CloudFormation knows resources that it has created.
 RESOURCES = {
     "BillingExport": {"PhysicalResourceId": "-", "Attributes": {
@@ -49,6 +53,7 @@ RESOURCES = {
     "VendorRole": {"PhysicalResourceId": ROLE.split("/")[-1], "Attributes": {"Arn": ROLE}},
     "VendorUser": {"PhysicalResourceId": USER.split("/")[-1], "Attributes": {"Arn": USER}},
     "EngineBoundary": {"PhysicalResourceId": BOUNDARY, "Attributes": {}},
+    "VendorUserBoundary": {"PhysicalResourceId": BOUNDARY.replace("Engine", "VendorUser"), "Attributes": {}},
 }
 PSEUDO = {
     "AWS::Partition": PARTITION, "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::URLSuffix": "amazonaws.com",
@@ -60,6 +65,22 @@ def read(text: str | None = None) -> dict:
     return engine._parse_template(TEMPLATE.read_text() if text is None else text)
 
 
+# The last templates that were filled in: the same one is resolved thousands of times.
+_FILLED: collections.deque[tuple[dict, dict, dict]] = collections.deque(maxlen=4)
+
+
+def _filled(template: dict, values: dict[str, str]) -> dict:
+    """MiniStack's engine has one partition, account and Region: pseudo parameters are filled in before."""
+    for known, known_values, filled in _FILLED:
+        if known is template and known_values == values:
+            return filled
+    text = json.dumps(template)
+    for name, value in values.items():
+        text = text.replace(f"${{{name}}}", value).replace(json.dumps({"Ref": name}), json.dumps(value))
+    _FILLED.append((template, values, json.loads(text)))
+    return _FILLED[-1][2]
+
+
 class Resolver:
     """One template with all parameters given."""
 
@@ -67,12 +88,7 @@ class Resolver:
         unknown = parameters.keys() - template["Parameters"].keys() - PSEUDO.keys()
         if unknown:
             raise KeyError(f"the template has no parameter {sorted(unknown)}")
-        # MiniStack's engine has one partition, account and Region: pseudo parameters are filled in before.
-        text = json.dumps(template)
-        for name, value in PSEUDO.items():
-            value = parameters.get(name, value)
-            text = text.replace(f"${{{name}}}", value).replace(json.dumps({"Ref": name}), json.dumps(value))
-        self.template = json.loads(text)
+        self.template = _filled(template, {name: parameters.get(name, value) for name, value in PSEUDO.items()})
         self.parameters = {
             name: {"Type": about["Type"], "Value": parameters.get(name, str(about.get("Default", "")))}
             for name, about in template["Parameters"].items()
@@ -80,10 +96,10 @@ class Resolver:
         self.conditions = engine._evaluate_conditions(self.template, self.parameters)
 
     def policies(self) -> Iterator[tuple[str, dict]]:
-        """The packs' policies and the engine's boundary, of those that there are: name and document."""
+        """The packs' policies and the boundaries, of those that there are: name and document."""
         for name, resource in self.template["Resources"].items():
             pack = resource.get("Metadata", {}).get("Pack", {}).get("Name")
-            if (pack or name == "EngineBoundary") and self.conditions[resource["Condition"]]:
+            if (pack or name in BOUNDARIES) and self.conditions[resource["Condition"]]:
                 document = resource["Properties"]["PolicyDocument"]
                 yield pack or name, engine._resolve_refs(
                     document, RESOURCES, self.parameters, self.conditions, {}, STACK_NAME, STACK_ID,
@@ -141,17 +157,23 @@ def policies(template: dict, packs: dict[str, str], setting: dict[str, str]) -> 
     return dict(Resolver(template, {**GIVEN, **chosen, **setting}).policies())
 
 
+def widest(template: dict) -> dict[str, str]:
+    """Every pack in the mode that grants most."""
+    return {pack: modes[-1] for pack, modes in names(template).items()}
+
+
 def documents(template: dict) -> list[Document]:
-    """Every policy of every pack once: a setting that changes nothing about it adds none."""
+    """Every policy of every pack once, alone and beside all others: a setting that changes nothing about it adds none."""
     found: list[Document] = []
     for pack, modes in names(template).items():
         for mode in modes:
             seen: list[dict] = []
             for setting, parameters in SETTINGS.items():
-                policy = policies(template, {pack: mode}, parameters)[pack]
-                if policy not in seen:
-                    seen.append(policy)
-                    found.append(Document(pack, mode, setting, policy))
+                for others, beside in ({}, ""), (widest(template), " beside all others"):
+                    policy = policies(template, others | {pack: mode}, parameters)[pack]
+                    if policy not in seen:
+                        seen.append(policy)
+                        found.append(Document(pack, mode, setting + beside, policy))
     return found
 
 

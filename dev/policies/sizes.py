@@ -36,16 +36,16 @@ def profiles() -> dict[str, dict[str, str]]:
 
 
 def check(template: dict, chosen: dict[str, dict[str, str]]) -> Iterator[Finding]:
-    modes = packs.names(template)
-    most = {pack: known[-1] for pack, known in modes.items()}
+    most = packs.widest(template)
     longest = {names: {**packs.SETTINGS["by access key"], **setting} for names, setting in LONG.items()}
     for names, setting in {**packs.SETTINGS, **longest}.items():
         for name, policy in packs.policies(template, most, setting).items():
             if (size := characters(policy)) > MANAGED_MAX:
                 yield Finding("sizes", f"{name}, {names}", f"{size} characters, and IAM takes {MANAGED_MAX}")
-            # So that what holds for each holds for any combination.
+            # So that what holds for each holds for any combination: another pack may take back a denial, and no more.
             alone = packs.policies(template, {name: most[name]}, setting)[name] if name in most else policy
-            if alone != policy:
+            more = [one for one in alone["Statement"] if one not in policy["Statement"]]
+            if any(one["Effect"] == "Allow" for one in more) or any(one not in alone["Statement"] for one in policy["Statement"]):
                 yield Finding("sizes", f"{name}, {names}", "is another policy when other packs are there")
     for profile, given in chosen.items():
         attached = attachments(template, given)

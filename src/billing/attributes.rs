@@ -8,7 +8,7 @@ use crate::{
         id::DATA_ROOT,
         request::{Export, Format, Kind},
     },
-    names::{BucketName, one_line},
+    names::{AccountId, BucketName, Partition, Region, one_line},
     protocol::{origin::Origin, reply::Attributes},
 };
 
@@ -130,14 +130,26 @@ fn readable(attributes: &mut Attributes, bucket_arn: String, keys: String) {
 /// The key that a pack may grant to decrypt with: the one the bucket names, with its Region, or one that nobody has.
 fn decryptable(attributes: &mut Attributes, origin: &Origin, key: Option<(&str, &str)>) {
     let (partition, account) = (origin.stack.partition, &origin.stack.account);
-    let arn = key.and_then(|(key, region)| match key {
-        arn if arn.starts_with("arn:") => arn.contains(":key/").then(|| arn.to_owned()),
-        alias if alias.starts_with("alias/") => None,
-        id => Some(format!("arn:{partition}:kms:{region}:{account}:key/{id}")),
+    let arn = key.and_then(|(key, region)| match key.strip_prefix("arn:") {
+        Some(_) => is_key_arn(key, partition, region).then(|| key.to_owned()),
+        None => is_key_id(key).then(|| format!("arn:{partition}:kms:{region}:{account}:key/{key}")),
     });
     let none = format!("arn:{partition}:kms:{}:{account}:key/none", origin.stack.region);
     attributes.insert("DecryptableKeyArn", arn.clone().unwrap_or(none));
     attributes.insert("KmsKeyArn", arn.unwrap_or_default());
+}
+
+/// Whether it names one key where the bucket is: S3 keeps what it was given, and a policy would read `*` as a pattern.
+fn is_key_arn(text: &str, partition: Partition, region: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", of_partition, "kms", of_region, account, resource] = parts[..] else { return false };
+    let in_place =
+        of_partition == partition.as_str() && of_region.parse::<Region>().is_ok() && (region.is_empty() || region == of_region);
+    in_place && account.parse::<AccountId>().is_ok() && resource.strip_prefix("key/").is_some_and(is_key_id)
+}
+
+fn is_key_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Why a key of the bucket's is not told: IAM grants a key by its ARN and not by its alias, or nobody may look.
@@ -149,8 +161,9 @@ pub(super) fn undecryptable_reason(facts: &Facts, attributes: &Attributes) -> Op
         ));
     }
     let key = facts.bucket_keys.get(bucket)?;
-    let alias = key.contains("alias/") && !key.ends_with("alias/aws/s3");
-    alias.then(|| {
+    let is_reported = key.ends_with("alias/aws/s3") || attributes.get("KmsKeyArn").is_some_and(|arn| !arn.is_empty());
+    (!is_reported).then(|| {
+        let key = plain(key);
         format!("its bucket refers to its KMS key as `{key}`: use the ARN instead, so that the role can be allowed to decrypt")
     })
 }

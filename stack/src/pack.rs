@@ -77,7 +77,7 @@ struct File {
 #[derive(Deserialize)]
 struct Entry {
     mode: Mode,
-    /// A condition of the frame that holds in the mode ReadWrite only, in place of the pack's own.
+    /// A condition of the frame that holds in the mode ReadWrite only, in place of the pack's own; or any, of a denial.
     when: Option<String>,
     why: String,
     #[serde(flatten)]
@@ -110,11 +110,12 @@ fn pack(name: &str, text: &str) -> anyhow::Result<Pack> {
     for (entry, (text, comment)) in file.statements.into_iter().zip(texts) {
         let json = Value::Object(entry.statement);
         ensure!(document::value(&text)? == json, "the layout differs from that of the other packs:\n{text}");
-        ensure!(entry.when.is_none() || entry.mode == Mode::ReadWrite, "`when` is for ReadWrite only");
+        let narrows = entry.mode == Mode::ReadWrite || json["Effect"] == "Deny";
+        ensure!(entry.when.is_none() || narrows, "`when` is for ReadWrite and for denials");
         statements.push(Statement {
             sid: json["Sid"].as_str().context("a `Sid` is a text")?.to_owned(),
             mode: entry.mode,
-            condition: if entry.mode == Mode::ReadWrite { entry.when.or_else(|| writes.clone()) } else { None },
+            condition: entry.when.or_else(|| writes.clone().filter(|_| entry.mode == Mode::ReadWrite)),
             why: entry.why,
             json,
             text,

@@ -5,7 +5,7 @@ use hawser::{
     billing::account_role::{BillingPosition, PositionName},
     connection::{Receipt, VendorAnswer, interpret, notice::Type},
     error::{Code, Failure},
-    names::AccountId,
+    names::{AccountId, one_line},
     ports::VendorResponse,
 };
 use serde_json::{Value, json};
@@ -57,6 +57,8 @@ fn a_connection_id_is_accepted_whole_or_refused() {
 fn a_vendors_words_are_one_line_and_not_too_many() {
     let said = accepted(&json!({ "connectionId": "a\nb", "message": "hello\r\nSUCCESS\u{1b}[2J" }));
     assert_eq!((said.connection_id.as_str(), said.message.as_str()), ("a b", "hello  SUCCESS [2J"));
+    let said = accepted(&json!({ "message": "a\u{202e}b\u{2028}c\u{200b}d\u{feff}e" }));
+    assert_eq!(said.message, "abcde");
     let message = "m".repeat(600);
     assert_eq!(accepted(&json!({ "message": message })).message, message);
     let cancellation = accepted(&json!({ "message": "m".repeat(601) })).message;
@@ -65,6 +67,21 @@ fn a_vendors_words_are_one_line_and_not_too_many() {
     assert_eq!(failure.cause, format!("the vendor answered 403: {}…", "d".repeat(597)));
     let failure = refused(403, json!({ "detail": "no\nAWS_REFUSED: never" }).to_string());
     assert_eq!(failure.cause, "the vendor answered 403: no AWS_REFUSED: never");
+}
+
+/// Whatever could turn a line round, or look like the end of one.
+#[test]
+fn one_line_drops_every_character_that_is_not_seen() {
+    use unicode_general_category::{GeneralCategory as Category, get_general_category};
+    for c in '\0'..=char::MAX {
+        let shown = one_line(&c.to_string());
+        let expected = match get_general_category(c) {
+            Category::Format | Category::LineSeparator | Category::ParagraphSeparator => String::new(),
+            Category::Control => " ".to_owned(),
+            _ => c.to_string(),
+        };
+        assert_eq!(shown, expected, "{c:?}");
+    }
 }
 
 #[test]

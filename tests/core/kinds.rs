@@ -445,6 +445,16 @@ async fn the_key_of_a_reused_bucket_is_reported() {
         (Some("alias/billing"), "", none, "use the ARN instead"),
         (Some("arn:aws:kms:us-east-1:111122223333:alias/billing"), "", none, "use the ARN instead"),
         (Some("alias/aws/s3"), "", none, ""),
+        // What a policy would read as more than one key, or as none where the bucket is.
+        (Some("arn:aws:kms:*:*:key/*"), "", none, "use the ARN instead"),
+        (Some("arn:aws:kms:us-east-1:111122223333:key/*"), "", none, "use the ARN instead"),
+        (Some("arn:aws:kms:us-east-1:111122223333:key/1234\"],\"x\":[\"y"), "", none, "key/1234'],'x':['y`: use the ARN instead"),
+        (Some("arn:aws:kms:eu-west-1:111122223333:key/1234"), "", none, "use the ARN instead"),
+        (Some("arn:aws-cn:kms:us-east-1:111122223333:key/1234"), "", none, "use the ARN instead"),
+        (Some("arn:aws:kms:us-east-1:1111:key/1234"), "", none, "use the ARN instead"),
+        (Some("arn:aws:s3:us-east-1:111122223333:key/1234"), "", none, "use the ARN instead"),
+        (Some("1234/*"), "", none, "use the ARN instead"),
+        (Some("${aws:userid}"), "", none, "use the ARN instead"),
     ] {
         let mut account = customer();
         account.buckets[0].kms_key = key.map(str::to_owned);

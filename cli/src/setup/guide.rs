@@ -42,6 +42,7 @@ pub fn page(
         );
         return Err(CommandError::new(CommandCode::UnsupportedHere, why));
     }
+    let boundary = value(template, parameters, "PermissionsBoundaryArn");
     let values = context! {
         version => VERSION,
         vendor => value(template, parameters, "VendorName").unwrap_or_else(|| format!("account {vendor_account}")),
@@ -52,7 +53,8 @@ pub fn page(
         console => format!("https://{}/iam/home", console_host(target.partition)),
         target => target_values(target),
         key_policy => Serde(&grants.read_access_key),
-        boundary => value(template, parameters, "PermissionsBoundaryArn"),
+        user_boundary => boundary.clone().or_else(|| grants.boundaries.iter().find(|one| one.of_user).map(|one| one.name.clone())),
+        boundary,
         secret => secret_name(target),
         grants => Serde(&grants),
         trust => Serde(trust),

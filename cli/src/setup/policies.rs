@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{CommandCode, CommandError},
-    setup::{BillingLocation, SetupTarget, context, json::compact, policy_name},
+    setup::{BillingLocation, SetupTarget, USER_BOUNDARY, context, json::compact, policy_name},
     template::{Template, references},
 };
 
@@ -38,13 +38,15 @@ pub struct PackPolicy {
     pub document: Value,
 }
 
-/// A policy that packs name and that is attached to nobody: a boundary of roles that the vendor makes.
+/// A policy that is attached to nobody: a boundary of roles that the vendor makes, or of its own user.
 #[derive(Debug, Clone, Serialize)]
 pub struct Boundary {
     /// Its name in IAM.
     pub name: String,
     pub description: String,
     pub document: Value,
+    /// Whether it is the boundary of the vendor's own user.
+    pub of_user: bool,
 }
 
 /// All that these parameters grant.
@@ -103,7 +105,7 @@ pub fn grants(
         let name = policy_name(target, id);
         check_size(&format!("the policy `{name}`"), &document, MANAGED_POLICY_CHARACTERS_MAX)?;
         let description = properties["Description"].as_str().unwrap_or_default().to_owned();
-        let policy = Boundary { name, description, document };
+        let policy = Boundary { name, description, document, of_user: id == USER_BOUNDARY };
         match properties["Roles"].is_null() {
             true => boundaries.push(policy),
             false => read_access_key = Some(policy),

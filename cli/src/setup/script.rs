@@ -71,11 +71,12 @@ pub fn script(
 
 /// Every policy and to whom it is attached, in the order in which they need each other.
 fn script_policies(grants: &Grants) -> Vec<Value> {
-    let besides = |policy: &Boundary, to| context! { to, managed_policies => Vec::<String>::new(), ..Value::from(Serde(policy)) };
+    let besides =
+        |policy: &Boundary, to: &str| context! { to, managed_policies => Vec::<String>::new(), ..Value::from(Serde(policy)) };
     let of_pack = |pack: &PackPolicy| {
         context! { to => "vendor", description => format!("Hawser pack {}", pack.pack), ..Value::from(Serde(pack)) }
     };
-    let boundaries = grants.boundaries.iter().map(|policy| besides(policy, "nobody"));
+    let boundaries = grants.boundaries.iter().map(|policy| besides(policy, if policy.of_user { "user" } else { "nobody" }));
     let of_key = grants.read_access_key.iter().map(|policy| besides(policy, "role"));
     boundaries.chain(of_key).chain(grants.packs.iter().map(of_pack)).collect()
 }

@@ -46,7 +46,7 @@ detach() { # policy ARN, role|vendor
   fi
 }
 
-policy() { # name, description, role|vendor|nobody, digest of the document; the document on stdin
+policy() { # name, description, role|vendor|user|nobody, digest of the document; the document on stdin
   local name=$1 description=$2 to=$3 digest=$4 document arn
   document=$(cat)
   arn="arn:$PARTITION:iam::$ACCOUNT:policy$ROLE_PATH$name"
@@ -69,14 +69,21 @@ policy() { # name, description, role|vendor|nobody, digest of the document; the 
       --policy-document "$document" --tags "$TAG" "Key=hawser:document,Value=$digest"
     say "policy $name made"
   fi
-  if [[ $to != nobody ]]; then attach "$arn" "$to"; fi
+  case $to in
+    nobody) ;;
+    user) call iam put-user-permissions-boundary --user-name "$NAME" --permissions-boundary "$arn" ;;
+    *) attach "$arn" "$to" ;;
+  esac
 }
 
-undo_policy() { # name, role|vendor|nobody
+undo_policy() { # name, role|vendor|user|nobody
   local arn="arn:$PARTITION:iam::$ACCOUNT:policy$ROLE_PATH$1" version
   look iam get-policy --policy-arn "$arn" --query "Policy.$MARK" || return 0
   ours policy "$1"
-  if [[ $2 != nobody ]]; then
+  if [[ $2 == user ]]; then
+    # Only this boundary: the user's packs are detached by now.
+    look iam delete-user-permissions-boundary --user-name "$NAME" || true
+  elif [[ $2 != nobody ]]; then
     detach "$arn" "$2"
   else
     look iam list-entities-for-policy --policy-arn "$arn" --policy-usage-filter PermissionsBoundary \

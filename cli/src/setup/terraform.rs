@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     error::{CommandCode, CommandError},
-    setup::{policy_suffix, value},
+    setup::{USER_BOUNDARY, policy_suffix, value},
     template::{Parameter, Template},
 };
 
@@ -53,6 +53,12 @@ pub fn module(template: &Template, parameters: &BTreeMap<String, String>) -> Res
     if value(template, parameters, "ExistingExport").is_some() {
         return Err(unsupported(
             "a module cannot look for the bucket of an export; name it with ExistingBucket and ExistingPrefix",
+        ));
+    }
+    if let Some((name, _)) = parameters.iter().find(|(_, value)| hcl::is_marked(value)) {
+        return Err(CommandError::new(
+            CommandCode::ParameterInvalid,
+            format!("`{name}` has a private use character (U+E000 or U+E001), which no value needs and a module cannot hold"),
         ));
     }
     let mut writer = Writer::new(template);
@@ -98,7 +104,8 @@ fn packs(template: &Template, writer: &mut Writer<'_>) -> Result<String, Command
         let properties = &resource["Properties"];
         let pack = packs.iter().find(|pack| pack.logical_id == *id);
         let is_boundary = resource["Type"] == "AWS::IAM::ManagedPolicy" && properties["Roles"].is_null();
-        if pack.is_none() && !is_boundary {
+        // A module makes no user.
+        if pack.is_none() && (!is_boundary || id == USER_BOUNDARY) {
             continue;
         }
         let label = snake(id.strip_suffix("Policy").unwrap_or(id));

@@ -9,10 +9,13 @@ use super::document::Template;
 pub const INLINE_BYTES_MAX: usize = 51_200;
 
 impl Template {
-    /// Compact JSON. Comments are gone, and so is what resources say of themselves to reviewers; CloudFormation makes the same stack
-    /// of it.
+    /// Compact JSON. Comments are gone, and so is what resources say of themselves to reviewers, and how the console groups
+    /// parameters; CloudFormation makes the same stack of it.
     pub fn inline(&self) -> String {
         let mut json = self.json.clone();
+        if let Some(about) = json.get_mut("Metadata").and_then(Value::as_object_mut) {
+            about.remove("AWS::CloudFormation::Interface");
+        }
         if let Some(resources) = json["Resources"].as_object_mut() {
             for resource in resources.values_mut().filter_map(Value::as_object_mut) {
                 resource.remove("Metadata");

@@ -1,6 +1,6 @@
 //! The template with some parameters decided: smaller, and the same stack for everybody who would have decided them so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -37,12 +37,23 @@ impl Template {
                 "Resources" | "Outputs" => {
                     entries().filter_map(|(name, one)| Some((name.clone(), deciding.item(one)?))).collect()
                 }
-                "Metadata" => Value::Object(entries().map(|(name, one)| (name.clone(), deciding.interface(one))).collect()),
+                "Metadata" => continue,
                 _ => deciding.value(value),
             };
             json.insert(section.clone(), value);
         }
-        let json = Value::Object(json);
+        let mut json = Value::Object(json);
+        // What only packs used that are left out, and what compared it.
+        let now_used = used(&json);
+        let unused: BTreeSet<String> = used(&self.json).difference(&now_used).cloned().collect();
+        for section in ["Parameters", "Conditions", "Rules"] {
+            let Some(entries) = json.get_mut(section).and_then(Value::as_object_mut) else { continue };
+            entries.retain(|name, entry| !unused.contains(name) && !unused.iter().any(|one| refers(entry, one)));
+        }
+        if let Some(about) = self.json["Metadata"].as_object() {
+            let kept = |name: &str| json["Parameters"].get(name).is_some();
+            json["Metadata"] = about.iter().map(|(name, one)| (name.clone(), interface(one, &kept))).collect();
+        }
         let left = |section: &str, names: &[String]| -> Vec<String> {
             names.iter().filter(|name| json[section].get(name.as_str()).is_some()).cloned().collect()
         };
@@ -52,6 +63,48 @@ impl Template {
 
 fn copied((name, value): (&String, &Value)) -> (String, Value) {
     (name.clone(), value.clone())
+}
+
+/// The parameters and conditions that resources and outputs come to.
+fn used(json: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut text = ["Resources", "Outputs"].map(|section| json[section].to_string()).concat();
+    let names = |section: &str| json[section].as_object().into_iter().flat_map(Map::keys).cloned().collect::<Vec<String>>();
+    while let Some(name) =
+        names("Conditions").into_iter().find(|name| !found.contains(name) && text.contains(&format!("\"{name}\"")))
+    {
+        text += &json["Conditions"][&name].to_string();
+        found.insert(name);
+    }
+    found.extend(
+        names("Parameters")
+            .into_iter()
+            .filter(|name| text.contains(&format!("\"{name}\"")) || text.contains(&format!("${{{name}}}"))),
+    );
+    found
+}
+
+/// Whether a rule or a condition compares a parameter or a condition.
+fn refers(entry: &Value, name: &str) -> bool {
+    let text = entry.to_string();
+    text.contains(&json!({ "Ref": name }).to_string()) || text.contains(&json!({ "Condition": name }).to_string())
+}
+
+/// What the console shows, without what there is no more.
+fn interface(about: &Value, kept: &impl Fn(&str) -> bool) -> Value {
+    let mut about = about.clone();
+    if let Some(labels) = about.get_mut("ParameterLabels").and_then(Value::as_object_mut) {
+        labels.retain(|name, _| kept(name));
+    }
+    if let Some(groups) = about.get_mut("ParameterGroups").and_then(Value::as_array_mut) {
+        for group in groups.iter_mut() {
+            if let Some(names) = group["Parameters"].as_array_mut() {
+                names.retain(|name| name.as_str().is_none_or(kept));
+            }
+        }
+        groups.retain(|group| group["Parameters"].as_array().is_none_or(|names| !names.is_empty()));
+    }
+    about
 }
 
 struct ConditionFolding<'a> {
@@ -115,23 +168,6 @@ impl ConditionFolding<'_> {
             }
         }
         Some(Value::Object(item))
-    }
-
-    /// What the console shows, without what there is no more.
-    fn interface(&self, about: &Value) -> Value {
-        let mut about = about.clone();
-        if let Some(labels) = about.get_mut("ParameterLabels").and_then(Value::as_object_mut) {
-            labels.retain(|name, _| !self.values.contains_key(name));
-        }
-        if let Some(groups) = about.get_mut("ParameterGroups").and_then(Value::as_array_mut) {
-            for group in groups.iter_mut() {
-                if let Some(names) = group["Parameters"].as_array_mut() {
-                    names.retain(|name| name.as_str().is_none_or(|name| !self.values.contains_key(name)));
-                }
-            }
-            groups.retain(|group| group["Parameters"].as_array().is_none_or(|names| !names.is_empty()));
-        }
-        about
     }
 
     fn value(&self, value: &Value) -> Value {

@@ -268,6 +268,38 @@ Resources:
     assert_eq!(template.without_disabled_packs(&parameters(&[("PackX", "ReadOnly")])).json(), template.json());
 }
 
+/// What a launch link could carry: administrators' rights, and text for a page or a module.
+#[test]
+fn parameters_that_hand_out_an_administrators_rights_are_refused() {
+    let template = Template::ours();
+    let of_aws = |name: &str| format!("arn:aws:iam::aws:policy/{name}");
+    let role = "ExistingRoleName";
+    for (name, value, more, is_taken) in [
+        ("ManagedUsersBoundaryArn", of_aws("AdministratorAccess"), None, false),
+        ("ManagedUsersBoundaryArn", of_aws("AdministratorAccess-Amplify"), None, false),
+        ("ManagedUsersBoundaryArn", of_aws("IAMFullAccess"), None, false),
+        ("ManagedUsersBoundaryArn", of_aws("PowerUserAccess"), None, false),
+        ("ManagedUsersBoundaryArn", of_aws("job-function/SystemAdministrator"), None, false),
+        ("ManagedUsersBoundaryArn", "arn:aws-us-gov:iam::aws:policy/AdministratorAccess".to_owned(), None, false),
+        ("ManagedUsersBoundaryArn", of_aws("job-function/ViewOnlyAccess"), None, true),
+        ("ManagedUsersBoundaryArn", of_aws("ReadOnlyAccess"), None, true),
+        ("ManagedUsersBoundaryArn", of_aws("SecurityAudit"), None, true),
+        ("ManagedUsersBoundaryArn", "arn:aws:iam::111122223333:policy/people".to_owned(), None, true),
+        ("PermissionsBoundaryArn", of_aws("x`<script>"), None, false),
+        ("PermissionsBoundaryArn", of_aws("\u{e000}1+1\u{e001}"), None, false),
+        ("PermissionsBoundaryArn", "arn:aws:iam::111122223333:policy/team/limit".to_owned(), None, true),
+        (role, "OrganizationAccountAccessRole".to_owned(), None, false),
+        (role, "AWSControlTowerExecution".to_owned(), None, false),
+        (role, "our-vendor-role".to_owned(), None, true),
+        ("RecordName", "engine.example.com".to_owned(), None, false),
+        ("RecordName", "engine.example.com".to_owned(), Some(("HostedZoneId", "Z0123456789")), true),
+        ("RecordName", "*.example.com".to_owned(), Some(("HostedZoneId", "Z0123456789")), false),
+    ] {
+        let pairs: Vec<(&str, &str)> = std::iter::once((name, value.as_str())).chain(more).collect();
+        assert_eq!(template.resolve(&context(&pairs)).is_ok(), is_taken, "{name}={value}");
+    }
+}
+
 #[test]
 fn every_file_of_profiles_is_embedded_under_its_name_and_fits_the_template() {
     let template = Template::ours();

@@ -211,6 +211,11 @@ fn every_role_takes_a_boundary_and_a_path_and_nothing_has_a_fixed_name() {
         assert_eq!(properties["PermissionsBoundary"]["Fn::If"][0], "HasBoundary", "{name}");
         assert_eq!(properties["Path"], json!({ "Ref": "RolePath" }), "{name}");
     }
+    // The vendor's own user has one in any case, and no pack stops the function.
+    let bounded = json!({ "Fn::If": ["HasBoundary", { "Ref": "PermissionsBoundaryArn" }, { "Ref": "VendorUserBoundary" }] });
+    assert_eq!(template["Resources"]["VendorUser"]["Properties"]["PermissionsBoundary"], bounded);
+    let protected = json!([{ "Key": "hawser:protected", "Value": "true" }]);
+    assert_eq!(template["Resources"]["Handler"]["Properties"]["Tags"], protected);
     for (name, resource) in resources(&template) {
         for fixed in ["RoleName", "ManagedPolicyName", "FunctionName", "LogGroupName", "BucketName", "Name"] {
             let value = &resource["Properties"][fixed];

@@ -326,6 +326,9 @@ fn what_a_module_cannot_keep_secret_or_find_out_is_refused() {
         assert!(error.to_string().contains(why), "{error}");
         assert_eq!(error.exit(), Exit::Refused);
     }
+    // Between such characters a text would be an expression.
+    let error = terraform::module(&template, &parameters(&[("VendorName", "\u{e000}1+1\u{e001}")])).unwrap_err();
+    assert_eq!(error.code(), "PARAMETER_INVALID");
 }
 
 /// What the handler would do with a new account.

@@ -162,7 +162,14 @@ def autoscaling_checks(_operation: str, parameters: dict, _region: str, _account
     for name, group in autoscaling._asgs.items():
         members = [member.get("InstanceId") for member in group.get("Instances", [])]
         if name == one(parameters, "AutoScalingGroupName") or (instance and instance in members):
-            return [Check(group["AutoScalingGroupARN"])]
+            context = {}
+            if zones := one(parameters, "VPCZoneIdentifier"):
+                context["autoscaling:vpczoneidentifiers"] = zones.split(",")
+            if configuration := one(parameters, "LaunchConfigurationName"):
+                context["autoscaling:launchconfigurationname"] = configuration
+            if any(name.startswith(("LaunchTemplate.", "MixedInstancesPolicy.")) for name in parameters):
+                context["autoscaling:launchtemplateversionspecified"] = "true"
+            return [Check(group["AutoScalingGroupARN"], context)]
     return []
 
 
@@ -171,6 +178,14 @@ def ecs_checks(operation: str, parameters: dict, region: str, account: str) -> l
     context = {"ecs:cluster": f"arn:aws:ecs:{region}:{account}:cluster/{cluster}"}
     if parameters.get("enableExecuteCommand") is not None:
         context["ecs:enable-execute-command"] = str(parameters["enableExecuteCommand"]).lower()
+    if task_definition := parameters.get("taskDefinition"):
+        family = task_definition.rpartition("/")[2]
+        context["ecs:task-definition"] = f"arn:aws:ecs:{region}:{account}:task-definition/{family}"
+    if network := (parameters.get("networkConfiguration") or {}).get("awsvpcConfiguration"):
+        context["ecs:subnet"] = network.get("subnets", [])
+        context["ecs:auto-assign-public-ip"] = str(network.get("assignPublicIp") == "ENABLED").lower()
+    if "serviceConnectConfiguration" in parameters:
+        context["ecs:enable-service-connect"] = str(parameters["serviceConnectConfiguration"].get("enabled", False)).lower()
     service = parameters.get("service") or parameters.get("serviceName")
     if service and isinstance(service, str):
         name = service.rpartition("/")[2]
@@ -184,7 +199,8 @@ def ecs_checks(operation: str, parameters: dict, region: str, account: str) -> l
 def acm_checks(operation: str, parameters: dict, _region: str, _account: str) -> list[Check]:
     if operation != "RequestCertificate":
         return []
-    return [Check("*", {"acm:validationmethod": parameters.get("ValidationMethod", "EMAIL")})]
+    names = [parameters.get("DomainName"), *parameters.get("SubjectAlternativeNames", [])]
+    return [Check("*", {"acm:validationmethod": parameters.get("ValidationMethod", "EMAIL"), "acm:domainnames": names})]
 
 
 def route53_checks(path: str, body: str) -> list[Check]:
@@ -192,7 +208,9 @@ def route53_checks(path: str, body: str) -> list[Check]:
     if not match:
         return []
     types = sorted(set(re.findall(r"<Type>(\w+)</Type>", body)))
-    return [Check(f"arn:aws:route53:::hostedzone/{match.group(1)}", {"route53:changeresourcerecordsetsrecordtypes": types})]
+    names = sorted({name.lower().rstrip(".") for name in re.findall(r"<Name>([^<]+)</Name>", body)})
+    context = {"route53:changeresourcerecordsetsrecordtypes": types, "route53:changeresourcerecordsetsnormalizedrecordnames": names}
+    return [Check(f"arn:aws:route53:::hostedzone/{match.group(1)}", context)]
 
 
 def by_path(service: str, method: str, path: str, body: str, region: str, account: str) -> list[Check]:
@@ -205,8 +223,10 @@ def by_path(service: str, method: str, path: str, body: str, region: str, accoun
     if service == "elasticfilesystem" and (match := re.match(r"/2015-02-01/resource-tags/(fs[^/]+)", path)):
         return [Check(f"arn:aws:elasticfilesystem:{region}:{account}:file-system/{match.group(1)}")]
     if service == "lambda" and (match := re.match(r"/[\d-]+/functions/([^/]+)/configuration", path)) and method == "PUT":
-        layers = json.loads(body or "{}").get("Layers")
-        context = {"lambda:layer": layers} if layers else {}
+        asked = json.loads(body or "{}")
+        context = {"lambda:layer": asked["Layers"]} if asked.get("Layers") else {}
+        if subnets := (asked.get("VpcConfig") or {}).get("SubnetIds"):
+            context["lambda:subnetids"] = subnets
         return [Check(f"arn:aws:lambda:{region}:{account}:function:{match.group(1)}", context)]
     return []
 

@@ -25,6 +25,11 @@ pub(super) fn interpolation(expression: &str) -> String {
     format!("{OPEN}{expression}{CLOSE}")
 }
 
+/// Whether a text holds what only [`interpolation`] may.
+pub(super) fn is_marked(text: &str) -> bool {
+    text.contains([OPEN, CLOSE])
+}
+
 /// A text as a quoted template (HCL syntax, "Quoted templates").
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
