@@ -260,7 +260,6 @@ impl Shared {
         let aws_call = |operation: String, input: Value| AwsCall {
             service: scope.service.clone(),
             operation,
-            region: scope.region.clone(),
             account: account.to_owned(),
             input,
         };
@@ -271,9 +270,10 @@ impl Shared {
             let operation = s3::operation(model, request)
                 .ok_or_else(|| AwsError::new(405, "MethodNotAllowed", "no operation of S3 is asked for like this"))?;
             let input = s3::input(model, &operation, request)?;
-            let violations = model.check(&operation, &input);
+            let mut violations = model.check(&operation, &input);
+            violations.retain(|violation| !s3::judged_later(violation, &scope.region));
             if !violations.is_empty() {
-                return Err(s3::refusal(&violations, s3::payload(model, &operation)));
+                return Err(s3::refusal(&violations, s3::payload(model, &operation), &input));
             }
             if let Some(error) = s3::checksum_missing(model, &operation, request) {
                 return Err(error);
@@ -336,14 +336,6 @@ impl Shared {
             && let Some(refusal) = bucket_policy::malformed(aws_call.text("Policy"), bucket)
         {
             return Err(AwsError::new(400, refusal.code, refusal.message));
-        }
-        // Only in us-east-1 is making one's own bucket again a success; the emulator goes by the Region of the bucket.
-        if aws_call.operation == "CreateBucket"
-            && aws_call.region != "us-east-1"
-            && self.owned_by(&aws_call.account, bucket).await == Some(true)
-        {
-            let text = "Your previous request to create the named bucket succeeded and you already own it.";
-            return Err(AwsError::new(409, "BucketAlreadyOwnedByYou", text));
         }
         Ok(())
     }

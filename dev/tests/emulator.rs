@@ -41,6 +41,8 @@ mod permissions;
 mod profiles;
 #[path = "emulator/publish.rs"]
 mod publish;
+#[path = "emulator/recordings.rs"]
+mod recordings;
 #[path = "emulator/rollout.rs"]
 mod rollout;
 #[path = "emulator/services.rs"]

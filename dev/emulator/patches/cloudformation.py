@@ -30,6 +30,7 @@ GENERATED_ID_LENGTH = 13
 CLEANUP_TRIES = 3
 # ServiceTimeout, when the resource does not say.
 SERVICE_TIMEOUT_SECONDS = 3600
+STACK = "AWS::CloudFormation::Stack"
 
 _failed_creates: dict[tuple[str, str], dict] = {}  # (StackId, LogicalResourceId) -> its record
 _not_deleted: set[tuple[str, str]] = set()  # (stack name, LogicalResourceId)
@@ -166,7 +167,15 @@ def delete_resource(original, resource_type, physical_id, props, stack_name=None
 
     CloudFormation Template Reference, "DependsOn attribute". MiniStack goes on with the others.
     """
-    if _stack(stack_name).get("StackStatus") not in ("DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"):
+    stack = _stack(stack_name)
+    if stack.get("StackStatus") == "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS":
+        # The clean-up tells of what it deletes. `tests/recordings/cloudformation/replacement.yaml`
+        told = (stack["StackId"], stack_name, logical_id, resource_type)
+        stacks._add_event(*told, "DELETE_IN_PROGRESS", physical_id=physical_id)
+        result = original(resource_type, physical_id, props, stack_name, logical_id, *args, **kwargs)
+        stacks._add_event(*told, "DELETE_COMPLETE", physical_id=physical_id)
+        return result
+    if stack.get("StackStatus") not in ("DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"):
         return original(resource_type, physical_id, props, stack_name, logical_id, *args, **kwargs)
     definitions = (_stack(stack_name).get("_template") or {}).get("Resources", {})
     waiting = [other for name, other in _not_deleted if name == stack_name and other != logical_id]
@@ -196,8 +205,19 @@ def show_clean_up(original, outputs, conditions, resources, parameters, mappings
 
 @patch(stacks, "_add_event")
 def record_status(original, stack_id, stack_name, logical_id, resource_type, status, reason="", physical_id="", *args, **kwargs):
-    """Records the status of each resource for `describe_resources`."""
+    """Records the status of each resource for `describe_resources`; says of what an update adds that it is created, and of what is
+    created that this has begun, with its id.
+
+    CloudFormation User Guide, "View stack events"; `tests/recordings/cloudformation/`, replacement and resources.
+    """
     shown = _shown.setdefault((stack_id, logical_id), {"ResourceType": resource_type, "PhysicalResourceId": ""})
+    before = shown.get("ResourceStatus", "DELETE_COMPLETE")
+    if resource_type != STACK and status.startswith("UPDATE_") and (before == "DELETE_COMPLETE" or before.startswith("CREATE_IN")):
+        status = status.replace("UPDATE_", "CREATE_")
+    known = shown["PhysicalResourceId"] if before != "DELETE_COMPLETE" else ""
+    if resource_type != STACK and status in ("CREATE_COMPLETE", "UPDATE_COMPLETE") and physical_id not in ("", known):
+        begun = status.replace("COMPLETE", "IN_PROGRESS")
+        original(stack_id, stack_name, logical_id, resource_type, begun, "Resource creation Initiated", physical_id)
     # A replaced resource has two ids, and the deletion of one is not that of the resource.
     other = physical_id and shown["PhysicalResourceId"] not in ("", physical_id)
     if not (other and status.startswith("DELETE_")):
@@ -206,7 +226,7 @@ def record_status(original, stack_id, stack_name, logical_id, resource_type, sta
 
 
 @patch(handlers._ACTION_HANDLERS, "DescribeStackResources")
-def describe_resources(original, params):
+def describe_resources(original, params, gone=True):
     """Shows a resource from its creation until after its deletion, with the status it has now.
 
     CloudFormation API Reference, DescribeStackResources. MiniStack shows it between the two, as complete.
@@ -215,13 +235,20 @@ def describe_resources(original, params):
     if stack is None:
         return original(params)
     kept, stack_id = stack.get("_resources", {}), stack["StackId"]
-    shown = {name: shown for (of, name), shown in _shown.items() if of == stack_id and name != stack["StackName"]}
+    shown = {name: shown for (of, name), shown in _shown.items() if of == stack_id and name != stack["StackName"]
+             if gone or name in kept}
     # Requests are handled one at a time, so no other sees this.
     stack["_resources"] = {name: {**kept.get(name, {}), **resource} for name, resource in shown.items()}
     try:
         return original(params)
     finally:
         stack["_resources"] = kept
+
+
+@patch(handlers._ACTION_HANDLERS, "DescribeStackResource")
+def describe_resource(original, params):
+    """Shows one resource of those that the stack has, with the status it has now. `tests/recordings/cloudformation/removed-resource`."""
+    return describe_resources(original, params, gone=False)
 
 
 @patch(changesets, "_resolve_props_for_diff")

@@ -122,8 +122,22 @@ pub(crate) fn input(model: &Model, operation: &str, request: &Request) -> Result
     Ok(Value::Object(input))
 }
 
+/// What a constraint of a Region is called by the model.
+const LOCATION: &str = "createBucketConfiguration.locationConstraint";
+
+/// Members that S3 does not refuse by its model's rules: a policy, and outside us-east-1 the constraint, which is compared with
+/// the endpoint's Region there (`tests/recordings/s3/`, policy-malformed and location).
+pub(crate) fn judged_later(violation: &Violation, region: &str) -> bool {
+    violation.at == "policy" || (violation.at == LOCATION && region != "us-east-1")
+}
+
 /// The answer to members that break the model's rules.
-pub(crate) fn refusal(violations: &[Violation], payload: Option<&str>) -> AwsError {
+pub(crate) fn refusal(violations: &[Violation], payload: Option<&str>, input: &Value) -> AwsError {
+    if violations.iter().any(|violation| violation.at == LOCATION) {
+        let given = input["CreateBucketConfiguration"]["LocationConstraint"].clone();
+        let refused = AwsError::new(400, "InvalidLocationConstraint", "The specified location-constraint is not valid");
+        return refused.with("LocationConstraint", given);
+    }
     let text = super::model::sentence(violations);
     let in_body = payload.is_some_and(|payload| {
         let payload = payload.to_ascii_lowercase();

@@ -58,7 +58,6 @@ pub(super) struct Shared {
 pub(super) struct AwsCall {
     pub(super) service: String,
     pub(super) operation: String,
-    pub(super) region: String,
     pub(super) account: String,
     pub(super) input: Value,
 }

@@ -116,11 +116,10 @@ impl AwsError {
 
     /// As S3 writes it.
     pub(crate) fn xml(&self) -> Answer {
-        let body = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message></Error>",
-            escape(&self.code),
-            escape(&self.message)
-        );
+        let members = self.members.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+        let fields = [("Code", self.code.as_str()), ("Message", &self.message)].into_iter().chain(members);
+        let fields: String = fields.map(|(name, value)| format!("<{name}>{}</{name}>", escape(value))).collect();
+        let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>{fields}</Error>");
         respond(self.status, "application/xml", body)
     }
 }
