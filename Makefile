@@ -25,7 +25,7 @@ ARCHITECTURE ?= x86_64
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 
-.PHONY: bless help demo test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
+.PHONY: bless help demo live test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
 	lint-venv build-venv sam-venv data-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay \
 	package publish template terraform-schema bucket-prefix cargo-cyclonedx
 
@@ -55,6 +55,11 @@ events: build venv sam-venv programs ## Every file of events/ through the handle
 
 sam-test: build venv sam-venv programs ## Every file of events/ under `sam local invoke`, in Docker
 	@.venv/sam/bin/python -m dev.sam sam-test
+
+live: build venv ## A stack's life in your own AWS account, recorded: make live ACCOUNT=111122223333 (docs/live.md)
+	@.venv/bin/python -m dev.live --account "$(ACCOUNT)" --confirm "$(CONFIRM)" --profile "$(PROFILE)" --notice-url "$(NOTICE_URL)" \
+		--region "$(or $(REGION),eu-central-1)" --elsewhere "$(or $(ELSEWHERE),eu-west-1)" --keep "$(KEEP)" --resume "$(RESUME)" \
+		--clean "$(CLEAN)"
 
 bench: build venv ## Measure the handler beside three others doing the same work
 	@cargo run --quiet --profile tool -p hawser-bench

@@ -61,9 +61,9 @@ class Difference:
 
 
 def load(folder: Path) -> list[Recording]:
-    """Every recording below a folder, by name."""
+    """Every recording below a folder, by name; those of `make live` are compared with its runs (live.py)."""
     found = []
-    for path in sorted(folder.glob("*/*.yaml")):
+    for path in sorted(path for path in folder.glob("*/*.yaml") if path.parent.name != "live"):
         document = yaml.safe_load(path.read_text())
         calls = [Call(**{"with_" if key == "with" else key: value for key, value in call.items()}) for call in document["calls"]]
         found.append(Recording(f"{path.parent.name}/{path.stem}", document["about"], calls))

@@ -33,6 +33,8 @@ mod kills;
 mod kinds;
 #[path = "emulator/lifecycle.rs"]
 mod lifecycle;
+#[path = "emulator/live.rs"]
+mod live;
 #[path = "emulator/lives.rs"]
 mod lives;
 #[path = "emulator/permissions.rs"]

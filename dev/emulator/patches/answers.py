@@ -197,7 +197,8 @@ def _attach(action: str) -> None:
         arn = one(parameters, "PolicyArn")
         if not arn.startswith("arn:"):
             return iam._error(400, "ValidationError", "Invalid ARN:  Could not be parsed!", ns="iam")
-        if iam._lookup_policy(arn) is None:
+        # Of AWS's own policies MiniStack has a few only.
+        if iam._lookup_policy(arn) is None and not iam._is_aws_managed_arn(arn):
             return iam._error(404, "NoSuchEntity", f"Policy {arn} does not exist or is not attachable.", ns="iam")
         return original(parameters)
 

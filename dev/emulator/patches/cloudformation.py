@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import os
 import random
@@ -31,6 +32,8 @@ CLEANUP_TRIES = 3
 # ServiceTimeout, when the resource does not say.
 SERVICE_TIMEOUT_SECONDS = 3600
 STACK = "AWS::CloudFormation::Stack"
+# Between two looks at a stack that is to be deleted.
+LOOK_SECONDS = 0.05
 
 _failed_creates: dict[tuple[str, str], dict] = {}  # (StackId, LogicalResourceId) -> its record
 _not_deleted: set[tuple[str, str]] = set()  # (stack name, LogicalResourceId)
@@ -170,10 +173,10 @@ def delete_resource(original, resource_type, physical_id, props, stack_name=None
     stack = _stack(stack_name)
     if stack.get("StackStatus") == "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS":
         # The clean-up tells of what it deletes. `tests/recordings/cloudformation/replacement.yaml`
-        told = (stack["StackId"], stack_name, logical_id, resource_type)
-        stacks._add_event(*told, "DELETE_IN_PROGRESS", physical_id=physical_id)
+        event = (stack["StackId"], stack_name, logical_id, resource_type)
+        stacks._add_event(*event, "DELETE_IN_PROGRESS", physical_id=physical_id)
         result = original(resource_type, physical_id, props, stack_name, logical_id, *args, **kwargs)
-        stacks._add_event(*told, "DELETE_COMPLETE", physical_id=physical_id)
+        stacks._add_event(*event, "DELETE_COMPLETE", physical_id=physical_id)
         return result
     if stack.get("StackStatus") not in ("DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"):
         return original(resource_type, physical_id, props, stack_name, logical_id, *args, **kwargs)
@@ -185,6 +188,22 @@ def delete_resource(original, resource_type, physical_id, props, stack_name=None
     result = original(resource_type, physical_id, props, stack_name, logical_id, *args, **kwargs)
     _not_deleted.discard((stack_name, logical_id))
     return result
+
+
+@patch(handlers, "_delete_stack_async")
+async def delete_stack(original, stack_name, stack_id, *args, **kwargs):
+    """A stack that is deleted while it is created creates nothing more, and deletes what it has and what was under way.
+
+    CloudFormation API Reference, DeleteStack; which of its answers AWS gives meanwhile is not documented (B-3). MiniStack goes on creating
+    beside the deletion.
+    """
+    stack = _stack(stack_name)
+    if stack.get("StackStatus") == "CREATE_IN_PROGRESS":
+        stack["_deleted_meanwhile"] = True
+    while stack.get("_deleted_meanwhile") and stack["StackStatus"].endswith("_IN_PROGRESS"):
+        await asyncio.sleep(LOOK_SECONDS)
+    stack.pop("_deleted_meanwhile", None)
+    await original(stack_name, stack_id, *args, **kwargs)
 
 
 # --- What it shows ----------------------------------------------------------------------------------------------------
@@ -210,6 +229,8 @@ def record_status(original, stack_id, stack_name, logical_id, resource_type, sta
 
     CloudFormation User Guide, "View stack events"; `tests/recordings/cloudformation/`, replacement and resources.
     """
+    if status == "CREATE_IN_PROGRESS" and _stack(stack_name).get("_deleted_meanwhile"):
+        raise RuntimeError("Resource creation cancelled")
     shown = _shown.setdefault((stack_id, logical_id), {"ResourceType": resource_type, "PhysicalResourceId": ""})
     before = shown.get("ResourceStatus", "DELETE_COMPLETE")
     if resource_type != STACK and status.startswith("UPDATE_") and (before == "DELETE_COMPLETE" or before.startswith("CREATE_IN")):

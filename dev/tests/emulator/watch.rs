@@ -73,7 +73,7 @@ impl Export {
         args.extend(["--name", &self.name, "--prefix", &self.prefix, "--bucket", &self.bucket, "--account", CUSTOMER]);
         args.extend(["--first", FIRST_DAY, "--last", LAST_DAY, "--files", &files, "--arn", &self.arn]);
         args.extend(self.columns.as_deref().into_iter().flat_map(|columns| ["--columns", columns]));
-        let made = tool(world.emulator.url(), &args).await;
+        let made = tool(world.emulator.url(), CUSTOMER, &args).await;
         let made = made.as_array().unwrap().clone();
         assert_eq!(made.len(), 2, "{made:?}");
         made
@@ -90,8 +90,8 @@ async fn columns_of(world: &Testbed, arn: &str) -> String {
     asked.columns.unwrap().join(",")
 }
 
-/// Runs `python -m dev.data` as the customer's root at this endpoint.
-async fn tool(endpoint: &str, args: &[&str]) -> Value {
+/// Runs `python -m dev.data` as the root of this account at this endpoint.
+pub(crate) async fn tool(endpoint: &str, account: &str, args: &[&str]) -> Value {
     let python = venv::repository().join(".venv/data/bin/python");
     assert!(python.exists(), "there is no `{}` (hint: run `make data-venv`)", python.display());
     let output = tokio::process::Command::new(python)
@@ -100,7 +100,7 @@ async fn tool(endpoint: &str, args: &[&str]) -> Value {
         .current_dir(venv::repository())
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
-        .envs([("AWS_ENDPOINT_URL", endpoint), ("AWS_ACCESS_KEY_ID", CUSTOMER), ("AWS_SECRET_ACCESS_KEY", "test")])
+        .envs([("AWS_ENDPOINT_URL", endpoint), ("AWS_ACCESS_KEY_ID", account), ("AWS_SECRET_ACCESS_KEY", "test")])
         .env("AWS_DEFAULT_REGION", BILLING_REGION)
         .stdin(Stdio::null())
         .output()
@@ -161,7 +161,7 @@ async fn assert_readable(world: &Testbed, export: &Export, status: &Value, made:
     }
     let place = folder.path().display().to_string();
     let args = ["read", "--bucket", &export.bucket, "--manifest", manifest_key, "--folder", &place];
-    let read = tool("http://127.0.0.1:1", &args).await;
+    let read = tool("http://127.0.0.1:1", CUSTOMER, &args).await;
     for member in ["files", "bytes", "rows", "columns"] {
         assert_eq!(read[member], made[member], "{member}");
     }

@@ -1,0 +1,1 @@
+"""`make live`: the life of a stack in a real AWS account, recorded. docs/live.md"""
