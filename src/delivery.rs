@@ -4,7 +4,7 @@
 //! the bucket ([`layout`]), judges, and tells the vendor with one `hawser.billing.status` notice. It keeps nothing and writes
 //! nothing (HW-D3), so each run is right by itself, and a vendor that hears no more knows that the stack is gone (F-31, F-32).
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -12,7 +12,10 @@ use tracing::{info, warn};
 
 use crate::{
     aws::{Execution, FaultKind},
-    billing::{STALLED_AFTER, candidate::Candidate, first_data_grace_ends, policy, policy::DeliveryAccess},
+    billing::{
+        STALLED_AFTER, account_role::BillingPosition, attributes::organization_attributes, candidate::Candidate,
+        first_data_grace_ends, policy, policy::DeliveryAccess,
+    },
     connection::{
         self, Terms,
         status::{DeliveryProblem, DeliveryState, DeliveryStatus, FirstData},
@@ -93,14 +96,39 @@ pub async fn check(event: &Value, invocation: &str, deadline: OffsetDateTime, po
         logical_id: connection::LOGICAL_ID.to_owned(),
         physical_id: None,
     };
-    let observation = observe(&origin, &delivery_check, ports).await?;
+    let (observation, organization) =
+        tokio::join!(observe(&origin, &delivery_check, ports), current_organization(&origin, ports));
+    let observation = observation?;
     let status = judge(&observation, ports.clock.now());
     match &status.problem {
         Some(problem) => warn!(state = ?status.state, code = problem.code, "{}", problem.cause),
         None => info!(state = ?status.state, "checked the billing data"),
     }
     let until = (ports.clock.now() + NOTICE_LIMIT).min(deadline - SAFETY_MARGIN);
-    connection::notify_status(&origin, &delivery_check.terms, status, until, ports).await
+    let mut terms = delivery_check.terms;
+    terms.organization = organization.unwrap_or(terms.organization);
+    connection::notify_status(&origin, &terms, status, until, ports).await
+}
+
+/// The account's place in its organization as it is now: an account moves without an update of its stack. None where AWS does not
+/// say, which is no news.
+async fn current_organization(origin: &Origin, ports: &Ports<'_>) -> Option<BTreeMap<String, String>> {
+    let aws = ports.cloud.at(&origin.stack.partition.billing_region()?);
+    let answer = retry_eventual(ports, origin, || aws.describe_organization()).await;
+    match BillingPosition::classify(&origin.stack.account, answer) {
+        Ok(BillingPosition::Unknown(why)) => {
+            info!("the organization is not known now: {why}");
+            None
+        }
+        Ok(position) => {
+            let facts = organization_attributes(&position).into_iter();
+            Some(facts.map(|(name, value)| (name.to_owned(), value)).collect())
+        }
+        Err(fault) => {
+            warn!(action = fault.action, code = fault.code, "could not ask about the organization");
+            None
+        }
+    }
 }
 
 /// What AWS says of the export.

@@ -7,6 +7,7 @@
 //! A billing status may describe, and is never a word of that second kind: it comes by a schedule that may outlive the
 //! connection by moments, and a late removal must still count.
 
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -36,6 +37,31 @@ pub struct Connection {
     pub latest: NoticePosition,
     /// The description: the notice's data without the proof.
     pub data: Value,
+    /// The last change of the account's place in its organization, if there was one.
+    pub organization_change: Option<OrganizationChange>,
+}
+
+/// An account that left its organization, joined one, or whose management account changed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OrganizationChange {
+    /// `organization` of the description before.
+    pub before: Value,
+    /// The time of the notice that told it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
+impl Connection {
+    /// The last change once this notice describes the connection. What is not known on either side is no change.
+    fn organization_change(&self, notice: &Notice) -> Option<OrganizationChange> {
+        let (before, now) = (&self.data["organization"], &notice.data["organization"]);
+        let known = |facts: &Value| !matches!(facts["accountRole"].as_str(), None | Some("" | "unknown"));
+        if before != now && known(before) && known(now) {
+            Some(OrganizationChange { before: before.clone(), at: notice.position.time })
+        } else {
+            self.organization_change.clone()
+        }
+    }
 }
 
 /// What the store knows that matters to one notice.
@@ -157,6 +183,7 @@ pub fn decide(notice: &Notice, verified_arn: &str, known: &LedgerState, now: Off
             described: position.clone(),
             latest: old.as_ref().map(|old| &old.latest).or(known.removal.as_ref()).map_or(position.clone(), later_of),
             data: notice.data.clone(),
+            organization_change: old.as_ref().and_then(|old| old.organization_change(notice)),
         },
     };
     let message = match (describes, connection.latest == *position) {
@@ -188,6 +215,9 @@ fn record_status(
     let describes = notice.position.supersedes(&connection.described);
     let message = match earlier {
         Some(_) => "stored, but a newer status of this stack takes precedence",
+        None if describes && connection.organization_change(notice) != connection.organization_change => {
+            "stored; the account's place in its organization has changed"
+        }
         None if describes && notice.data != connection.data => "stored; the connection was out of date",
         None => "stored",
     };
@@ -196,6 +226,7 @@ fn record_status(
         verified_arn: verified_arn.to_owned(),
         described: notice.position.clone(),
         data: notice.data.clone(),
+        organization_change: connection.organization_change(notice),
         ..connection.clone()
     };
     Decision {

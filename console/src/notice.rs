@@ -323,6 +323,7 @@ struct BillingExport {
     bucket_arn: String,
     bucket_name: String,
     bucket_region: String,
+    compression: String,
     decision: String,
     first_data_due_by: String,
     format: String,
@@ -331,6 +332,7 @@ struct BillingExport {
     name: String,
     origin: String,
     prefix: String,
+    refreshes_closed_months: String,
 }
 
 /// The ways on which a connection is made that this version knows: by a stack, or by `hawser connect`, which leaves nothing behind
@@ -363,11 +365,13 @@ impl Data {
     /// Enumerations are open: a value that a later handler knows is not known here, and that is the empty text.
     fn forget_unknown_values(&mut self) {
         let (organization, export) = (&mut self.organization, &mut self.billing_export);
-        let enumerations: [(&mut String, &[&str]); 5] = [
+        let enumerations: [(&mut String, &[&str]); 7] = [
             (&mut self.way, &WAYS),
             (&mut organization.account_role, &["management", "member", "standalone", "unknown"]),
             (&mut export.kind, &["None", "CostAndUsageReport", "CostAndUsageReport2", "Focus"]),
             (&mut export.format, &["Parquet", "Csv"]),
+            (&mut export.compression, &["Parquet", "GZIP", "ZIP"]),
+            (&mut export.refreshes_closed_months, &["true", "false"]),
             (&mut export.origin, &["created", "reused", "none"]),
         ];
         let modes = self.packs.values_mut().map(|mode| (mode, &PACK_MODES[..]));

@@ -339,13 +339,14 @@ async fn save_connection(database: &mut SqliteConnection, connection: &Connectio
     let name = connection.data["connectionName"].as_str().ok_or(RowError("`data` has no connection name"))?;
     sqlx::query(
         "INSERT INTO connections (connection_id, stack_id, launch_id, account_id, connection_name, verified_arn, since, \
-         described_time, described_kind, described_id, latest_time, latest_kind, latest_id, data) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         described_time, described_kind, described_id, latest_time, latest_kind, latest_id, data, \
+         organization_before, organization_changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (stack_id) DO UPDATE SET launch_id = excluded.launch_id, connection_name = excluded.connection_name, \
          verified_arn = excluded.verified_arn, since = excluded.since, described_time = excluded.described_time, \
          described_kind = excluded.described_kind, described_id = excluded.described_id, \
          latest_time = excluded.latest_time, latest_kind = excluded.latest_kind, latest_id = excluded.latest_id, \
-         data = excluded.data",
+         data = excluded.data, organization_before = excluded.organization_before, \
+         organization_changed_at = excluded.organization_changed_at",
     )
     .bind(&connection.id)
     .bind(&connection.stack_id)
@@ -361,6 +362,8 @@ async fn save_connection(database: &mut SqliteConnection, connection: &Connectio
     .bind(latest.kind.as_str())
     .bind(&latest.id)
     .bind(connection.data.to_string())
+    .bind(connection.organization_change.as_ref().map(|change| change.before.to_string()))
+    .bind(connection.organization_change.as_ref().map(|change| nanos(change.at)).transpose()?)
     .execute(database)
     .await?;
     Ok(())

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::{
     billing::{self, ReportedStatus, StatusSummary},
-    ledger::Connection,
+    ledger::{Connection, OrganizationChange},
     notice::Kind,
 };
 
@@ -30,6 +30,8 @@ pub struct ConnectionView {
     pub verified_arn: String,
     /// How its billing data arrives. None where there is none to arrive: without an export, or after its removal.
     pub billing: Option<StatusSummary>,
+    /// See [`Connection::organization_change`].
+    pub organization_change: Option<OrganizationChange>,
     /// See [`Connection::data`].
     pub data: Value,
 }
@@ -87,6 +89,7 @@ impl ConnectionView {
                 time: connection.latest.time,
             },
             verified_arn: connection.verified_arn,
+            organization_change: connection.organization_change,
             data: connection.data,
         }
     }

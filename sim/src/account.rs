@@ -14,6 +14,7 @@ use hawser::{
 };
 use hawser_account::{
     AccountFile, AccountState, Refusal, Services,
+    file::OrganizationFile,
     port::{Access, Call, Port},
     services::OpenedCase,
 };
@@ -111,6 +112,11 @@ impl Account {
     /// Changes something, as the customer or AWS would.
     pub fn change(&self, change: impl FnOnce(&mut AccountState)) {
         change(&mut locked(&self.inner).services.state);
+    }
+
+    /// Moves the account to another place among organizations.
+    pub fn move_to(&self, organization: OrganizationFile) {
+        locked(&self.inner).services.organization = organization;
     }
 
     /// Sets how slowly AWS shows what was done.

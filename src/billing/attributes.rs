@@ -2,6 +2,7 @@
 
 use crate::{
     billing::{
+        account_role::BillingPosition,
         candidate::Candidate,
         facts::Facts,
         first_data::first_data_due_by,
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// The names of all attributes of this resource type. Every answer to Create and Update holds each of them (F-30).
-pub const ATTRIBUTES: [&str; 21] = [
+pub const ATTRIBUTES: [&str; 23] = [
     "Kind",
     "Name",
     "Arn",
@@ -22,6 +23,8 @@ pub const ATTRIBUTES: [&str; 21] = [
     "BucketRegion",
     "Prefix",
     "Format",
+    "Compression",
+    "RefreshesClosedMonths",
     "Origin",
     "Decision",
     "AccountRole",
@@ -52,14 +55,20 @@ pub(super) fn account_attributes(export: &Export, facts: &Facts) -> Attributes {
     let mut attributes = empty_attributes();
     attributes.insert("Kind", export.kind.as_str().to_owned());
     attributes.insert("Origin", "none".to_owned());
-    attributes.insert("AccountRole", facts.billing_position.name().as_str().to_owned());
-    if let Some(organization) = facts.billing_position.organization() {
-        let payer = organization.management_account.as_ref().map(|id| id.as_str().to_owned());
-        attributes.insert("ManagementAccountId", payer.unwrap_or_default());
-        attributes.insert("OrganizationId", organization.id.clone());
-        attributes.insert("FeatureSet", organization.feature_set.clone());
-    }
+    attributes.extend(organization_attributes(&facts.billing_position));
     attributes
+}
+
+/// The account's place in its organization.
+pub fn organization_attributes(position: &BillingPosition) -> [(&'static str, String); 4] {
+    let organization = position.organization();
+    let payer = organization.and_then(|organization| organization.management_account.as_ref());
+    [
+        ("AccountRole", position.name().as_str().to_owned()),
+        ("ManagementAccountId", payer.map(|id| id.as_str().to_owned()).unwrap_or_default()),
+        ("OrganizationId", organization.map(|organization| organization.id.clone()).unwrap_or_default()),
+        ("FeatureSet", organization.map(|organization| organization.feature_set.clone()).unwrap_or_default()),
+    ]
 }
 
 pub(super) fn describe_no_export(attributes: &mut Attributes, origin: &Origin, export: &Export) {
@@ -88,6 +97,7 @@ pub(super) fn describe(
     decryptable(attributes, origin, facts.bucket_keys.get(bucket).map(|key| (key.as_str(), region)));
     let due = if chosen.has_delivered() { String::new() } else { first_data_due_by(created_at) };
     let format = chosen.format().map(Format::as_str).unwrap_or_default();
+    let refreshes = chosen.refreshes_closed_months().map(|refreshes| refreshes.to_string());
     attributes.extend([
         ("Kind", chosen.kind().unwrap_or(Kind::None).as_str().to_owned()),
         ("Name", chosen.name().to_owned()),
@@ -97,6 +107,8 @@ pub(super) fn describe(
         ("BucketRegion", region.to_owned()),
         ("Prefix", prefix.to_owned()),
         ("Format", format.to_owned()),
+        ("Compression", chosen.compression().unwrap_or_default().to_owned()),
+        ("RefreshesClosedMonths", refreshes.unwrap_or_default()),
         ("Origin", source.to_owned()),
         ("FirstDataDueBy", due),
     ]);

@@ -24,6 +24,9 @@ pub enum Candidate {
 /// How many missing columns are named; the first says enough.
 const COLUMNS_NAMED: usize = 3;
 
+/// `Compression` of Cost and Usage Reports (API reference, "ReportDefinition"). Data Exports writes the same in capitals.
+const COMPRESSIONS: [&str; 3] = ["Parquet", "GZIP", "ZIP"];
+
 impl Candidate {
     /// Everything that there is in both services.
     pub fn all<'a>(
@@ -75,6 +78,21 @@ impl Candidate {
             ("Parquet", "Parquet") | ("PARQUET", "PARQUET") => Some(Format::Parquet),
             ("textORcsv" | "TEXT_OR_CSV", "GZIP") => Some(Format::Csv),
             _ => None,
+        }
+    }
+
+    /// How its files are compressed, in the words of Cost and Usage Reports; `None` for a word that this version does not know.
+    pub fn compression(&self) -> Option<&'static str> {
+        let (Self::Report(Report { compression, .. }) | Self::Export(DataExport { compression, .. })) = self;
+        COMPRESSIONS.into_iter().find(|word| word.eq_ignore_ascii_case(compression))
+    }
+
+    /// Whether AWS delivers a month again that it corrects after it was closed; `None` for Data Exports, which has no such setting and
+    /// of which AWS does not say.
+    pub fn refreshes_closed_months(&self) -> Option<bool> {
+        match self {
+            Self::Report(report) => Some(report.refresh_closed),
+            Self::Export(_) => None,
         }
     }
 

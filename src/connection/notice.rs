@@ -85,7 +85,7 @@ const ORGANIZATION_FIELDS: [(&str, &str); 4] = [
     ("featureSet", "FeatureSet"),
 ];
 
-const BILLING_FIELDS: [(&str, &str); 13] = [
+const BILLING_FIELDS: [(&str, &str); 15] = [
     ("kind", "Kind"),
     ("name", "Name"),
     ("arn", "Arn"),
@@ -94,6 +94,8 @@ const BILLING_FIELDS: [(&str, &str); 13] = [
     ("bucketRegion", "BucketRegion"),
     ("prefix", "Prefix"),
     ("format", "Format"),
+    ("compression", "Compression"),
+    ("refreshesClosedMonths", "RefreshesClosedMonths"),
     ("origin", "Origin"),
     ("decision", "Decision"),
     ("firstDataDueBy", "FirstDataDueBy"),

@@ -14,7 +14,7 @@ use hawser::{
 use hawser_account::{
     AccountFile,
     buckets::Object,
-    file::{BucketFile, ReportFile},
+    file::{BucketFile, OrganizationFile, ReportFile},
 };
 use hawser_sim::{InjectedFault, World, script::VENDOR_CALL};
 use serde_json::{Map, Value, json};
@@ -544,6 +544,34 @@ async fn an_event_that_is_none_of_ours_fails_clearly() {
     let run = handler::handle(&foreign, "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await;
     assert!(run.is_err_and(|why| why.to_string().starts_with("EVENT_UNANSWERABLE")));
     assert!(watched.world.vendor.notices().is_empty());
+}
+
+/// An account moves, and nobody updates its stack: the next heartbeat says where it is now. What AWS does not say is no news.
+#[tokio::test(start_paused = true)]
+async fn a_changed_organization_is_reported_by_the_next_heartbeat() {
+    let member = |payer: &str| OrganizationFile::Member {
+        id: "o-exampleorgid".to_owned(),
+        management_account: Some(payer.to_owned()),
+        feature_set: "ALL".to_owned(),
+    };
+    let facts = |role: &str, payer: &str, id: &str, features: &str| json!({ "accountRole": role, "managementAccountId": payer, "organizationId": id, "featureSet": features });
+    let properties = json!({ "Kind": "CostAndUsageReport" });
+    let mut watched =
+        Watched::create(AccountFile { organization: member("111122223333"), ..AccountFile::default() }, properties).await;
+    let management = facts("management", "111122223333", "o-exampleorgid", "ALL");
+    for (organization, expected) in [
+        (member("111122223333"), management),
+        (member("444455556666"), facts("member", "444455556666", "o-exampleorgid", "ALL")),
+        (OrganizationFile::None, facts("standalone", "", "", "")),
+        // What the stack knew when it was made.
+        (OrganizationFile::Denied, facts("management", "", "", "")),
+    ] {
+        watched.world.account.move_to(organization);
+        watched.check().await;
+        assert_eq!(watched.world.vendor.notices().last().unwrap()["data"]["organization"], expected);
+    }
+    watched.world.script.inject_all("organizations:DescribeOrganization", InjectedFault::Unavailable);
+    assert_eq!(watched.check().await["state"], "waiting", "an outage of Organizations withholds no status");
 }
 
 /// Where there is no export there is nothing to watch, and nobody is told.

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use serde_json::Value;
 use sqlx::FromRow;
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -9,7 +10,7 @@ use time::OffsetDateTime;
 use crate::{
     billing::ReportedStatus,
     launch::{Audience, Launch, Organization},
-    ledger::Connection,
+    ledger::{Connection, OrganizationChange},
     names::{AccountId, OrganizationId},
     notice::{Kind, NoticePosition},
     secret::Secret,
@@ -94,6 +95,8 @@ pub(super) struct ConnectionRow {
     latest_kind: String,
     latest_id: String,
     data: String,
+    organization_before: Option<String>,
+    organization_changed_at: Option<i64>,
     replaced_by: Option<String>,
     heard_at: Option<i64>,
     status: Option<String>,
@@ -124,9 +127,17 @@ impl TryFrom<ConnectionRow> for Connection {
             since: from_nanos(row.since)?,
             described: position(row.described_time, &row.described_kind, row.described_id)?,
             latest: position(row.latest_time, &row.latest_kind, row.latest_id)?,
-            data: serde_json::from_str(&row.data).map_err(|_| RowError("`data` is not JSON"))?,
+            data: json(&row.data)?,
+            organization_change: match (row.organization_before, row.organization_changed_at) {
+                (Some(before), Some(at)) => Some(OrganizationChange { before: json(&before)?, at: from_nanos(at)? }),
+                _ => None,
+            },
         })
     }
+}
+
+fn json(text: &str) -> Result<Value, RowError> {
+    serde_json::from_str(text).map_err(|_| RowError("what a notice said is not JSON"))
 }
 
 pub(super) fn position(time: i64, kind: &str, id: String) -> Result<NoticePosition, RowError> {

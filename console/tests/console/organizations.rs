@@ -194,3 +194,39 @@ async fn bad_orders() {
         assert_eq!(status, expected, "{body}: {problem}");
     }
 }
+
+/// An account moves between two looks, and its stack is not updated: the status tells, and the operator sees it.
+#[tokio::test]
+async fn a_changed_organization_is_seen() {
+    let world = TestConsole::new().await;
+    let stack = world.stack("51af3dc0").await;
+    assert_eq!(world.notify(&stack, "established", 0).await.0, 200);
+    let before = stack.event("established", NOW)["data"]["organization"].clone();
+    let standalone = json!({"accountRole": "standalone", "managementAccountId": "", "organizationId": "", "featureSet": ""});
+    let unknown = json!({"accountRole": "unknown", "managementAccountId": "", "organizationId": "", "featureSet": ""});
+    let send = async |organization: &Value, hours: i64| {
+        let at = NOW + Duration::hours(hours);
+        world.set_clock(at);
+        let mut event = stack.status_event("delivered", at);
+        event["data"]["organization"] = organization.clone();
+        let (status, body) = world.post(stack.send(event, at)).await;
+        assert_eq!(status, 200, "{body}");
+        let connection = world.connections().await.remove(0);
+        (body["message"].as_str().unwrap().to_owned(), connection["organizationChange"].clone())
+    };
+    assert_eq!(send(&before, 6).await, ("stored".to_owned(), json!(null)));
+    // What nobody could see is no change.
+    assert_eq!(send(&unknown, 12).await.1, json!(null));
+    assert_eq!(send(&before, 18).await.1, json!(null));
+    let change = json!({"before": before, "at": "2026-11-23T10:00:00Z"});
+    let reported = "stored; the account's place in its organization has changed".to_owned();
+    assert_eq!(send(&standalone, 24).await, (reported, change.clone()));
+    // It is remembered, also by an update that says the same.
+    assert_eq!(send(&standalone, 30).await, ("stored".to_owned(), change));
+    // The same heartbeat, run again after another move, is the same heartbeat.
+    let at = NOW + Duration::hours(30);
+    let mut again = stack.status_event("delivered", at);
+    again["data"]["organization"] = before.clone();
+    let (status, body) = world.post(stack.send(again, at)).await;
+    assert_eq!((status, &body["message"]), (200, &json!("stored")));
+}

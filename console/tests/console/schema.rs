@@ -57,6 +57,7 @@ fn good_notices_are_valid() {
     let mut role_only = example();
     role_only["data"]["billingExport"] = json!({
         "kind": "None", "name": "", "arn": "", "bucketName": "", "bucketArn": "", "bucketRegion": "", "prefix": "", "format": "",
+        "compression": "", "refreshesClosedMonths": "",
         "origin": "none", "decision": "none: not asked for", "firstDataDueBy": "", "backfill": "", "kmsKeyArn": "",
     });
     role_only["data"]["organization"] =
@@ -155,7 +156,7 @@ fn enumerations_are_open() {
             assert_eq!(stored(&later), if name == "featureSet" { later } else { json!("") }, "{pointer}");
         }
     }
-    assert_eq!(enumerations, 6);
+    assert_eq!(enumerations, 8);
     let modes = schema["$defs"]["data"]["properties"]["packs"]["additionalProperties"]["examples"].clone();
     assert_eq!(modes, json!(["ReadOnly", "ReadWrite"]));
     let mut event = example();
