@@ -548,7 +548,7 @@ async fn an_event_that_is_none_of_ours_fails_clearly() {
 
 /// An account moves, and nobody updates its stack: the next heartbeat says where it is now. What AWS does not say is no news.
 #[tokio::test(start_paused = true)]
-async fn a_changed_organization_is_reported_by_the_next_heartbeat() {
+async fn a_changed_organization_is_reported_by_the_next_delivery_check() {
     let member = |payer: &str| OrganizationFile::Member {
         id: "o-exampleorgid".to_owned(),
         management_account: Some(payer.to_owned()),
