@@ -17,6 +17,8 @@ pub enum Exit {
     Usage = 2,
     /// The stack would fail, or a rule refuses this.
     Refused = 3,
+    /// Of `preflight`: what the result depends on could not be looked at.
+    CouldNotLook = 4,
 }
 
 impl From<Exit> for ExitCode {
@@ -110,6 +112,15 @@ hawser_codes::codes! {
     /// Of `preflight`: not a valid stack name.
     StackName = "STACK_NAME", Exit::Refused,
         "Correct it with --stack-name.";
+    /// There is no such Region in any partition, or the account has not enabled it.
+    RegionUnknown = "REGION_UNKNOWN", Exit::Usage,
+        "Correct --region, or enable the Region under \"AWS Regions\" in the account's settings.";
+    /// Of `preflight`: a stack of this name exists, so CloudFormation would refuse to create one.
+    StackExists = "STACK_EXISTS", Exit::Refused,
+        "Update that stack, delete it if its launch failed, or choose another name with --stack-name.";
+    /// Of `preflight --organization`: the organization would refuse the roll-out.
+    RollOutRefused = "ROLL_OUT_REFUSED", Exit::Refused,
+        "Launch from the management account, activate trusted access for StackSets in CloudFormation's console, and name units that exist.";
     /// Of `preflight`: the account would exceed its quota of roles or policies.
     IamQuota = "IAM_QUOTA", Exit::Refused,
         "Remove those that are not needed, or ask AWS to raise the quota.";

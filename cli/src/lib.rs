@@ -2,6 +2,7 @@
 //! launch, and a connection without a stack.
 
 pub mod connect;
+pub mod cost;
 pub mod error;
 pub mod plan;
 pub mod preflight;

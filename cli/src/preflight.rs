@@ -12,15 +12,19 @@ use std::{
 use serde::Serialize;
 
 pub mod needs;
+mod surroundings;
 
 use needs::{Need, Phase};
+pub use surroundings::Surroundings;
 
 use crate::{
     connect::{
         BILLING, CallerKind, ConnectRequest, NoStack,
         iam::{Iam, Verdict},
     },
+    cost::{self, Cost, Parts},
     error::{CommandCode, CommandError, Exit},
+    setup::link::check_stack_name,
     template::{ResolveContext, Resolved},
 };
 use hawser::{
@@ -107,8 +111,12 @@ pub struct Report {
     pub steps: Vec<String>,
     /// What CloudFormation asks of the launcher.
     pub needs: Vec<Need>,
+    /// Whether IAM's simulator counted the organization's policies.
+    pub organization_counts: bool,
     /// What the launcher may not do.
     pub lacks: Vec<MissingPermission>,
+    /// What the stack and its bill would cost in a month, for a bill of [`cost::EXAMPLE`]'s size.
+    pub costs: Vec<Cost>,
     /// Quotas of IAM.
     pub quotas: Vec<Quota>,
     /// Why a launch would fail.
@@ -121,8 +129,15 @@ pub struct Report {
 ///
 /// # Errors
 /// [`CommandError`] for parameters that the template does not take.
-pub async fn check(inquiry: &ConnectRequest, stack_name: &str, ports: &Ports<'_>, iam: &dyn Iam) -> Result<Report, CommandError> {
+pub async fn check(
+    inquiry: &ConnectRequest,
+    stack_name: &str,
+    ports: &Ports<'_>,
+    iam: &dyn Iam,
+    surroundings: &dyn Surroundings,
+) -> Result<Report, CommandError> {
     let caller = &inquiry.caller;
+    check_stack_name(stack_name, CommandCode::StackName)?;
     let stack: StackId = format!(
         "arn:{}:cloudformation:{}:{}:stack/{}/00000000-0000-0000-0000-000000000000",
         caller.partition, inquiry.region, caller.account, stack_name
@@ -147,12 +162,16 @@ pub async fn check(inquiry: &ConnectRequest, stack_name: &str, ports: &Ports<'_>
         decision: None,
         steps: Vec::new(),
         needs: needs::needs(&resolved, &stack),
+        organization_counts: false,
         lacks: Vec::new(),
+        costs: cost::monthly(Parts::of(&resolved), cost::EXAMPLE),
         quotas: Vec::new(),
         failures: Vec::new(),
         unknown: Vec::new(),
     };
     report.check_billing(&resolved, &stack, &ports).await;
+    report.check_stack(&inquiry.region, surroundings).await;
+    report.check_roll_out(&resolved, surroundings).await;
     report.check_permissions(inquiry, iam).await;
     report.check_quotas(inquiry, &resolved, iam).await;
     report.check_roles(&resolved, iam).await;
@@ -167,6 +186,11 @@ pub async fn check(inquiry: &ConnectRequest, stack_name: &str, ports: &Ports<'_>
         .unknown
         .push("whether you can read the function's code in the vendor's bucket: the published template names it".to_owned());
     if report.organization.starts_with("management") || report.organization.starts_with("member") {
+        if !report.organization_counts {
+            report.unknown.push(
+                "whether policies of your organization deny something to you: IAM's simulator did not count them".to_owned(),
+            );
+        }
         report.unknown.push(
             "whether a service control policy denies something to the role of the stack's function: IAM evaluates existing roles only".to_owned(),
         );
@@ -228,8 +252,7 @@ impl Report {
                 self.decision = Some(plan.decision);
             }
             Err(failure) if CommandError::from(failure.clone()).exit() == Exit::External => {
-                self.outcome = Outcome::CouldNotLook;
-                self.unknown.push(format!("what would be done about billing data: {failure}"));
+                self.could_not_look(format!("what would be done about billing data: {failure}"));
             }
             Err(failure) => self.failures.push(failure.to_string()),
         }
@@ -257,7 +280,14 @@ impl Report {
                 Ok(None) => Err("your role is not in this account".to_owned()),
                 Err(fault) => Err(format!("your role's ARN could not be determined: {fault}")),
             },
-            CallerKind::Root => Err("the root user may do everything that no service control policy denies".to_owned()),
+            CallerKind::Root => {
+                let may = "the root user may do everything that no policy of an organization denies".to_owned();
+                match self.organization.starts_with("member") || self.organization.starts_with("unknown") {
+                    true => self.could_not_look(may),
+                    false => self.unknown.push(may),
+                }
+                return;
+            }
             CallerKind::Other => Err("IAM does not simulate this kind of principal".to_owned()),
         };
         let lacks = match principal {
@@ -272,18 +302,21 @@ impl Report {
                 }
                 self.lacks = lacks;
             }
-            Err(why) => self.unknown.push(format!("which permissions you lack: {why}")),
+            Err(why) => self.could_not_look(format!("which permissions you lack: {why}")),
         }
     }
 
-    async fn simulate(&self, principal: &str, iam: &dyn Iam) -> Result<Vec<MissingPermission>, Fault> {
+    async fn simulate(&mut self, principal: &str, iam: &dyn Iam) -> Result<Vec<MissingPermission>, Fault> {
         let mut lacks = Vec::new();
+        let mut missing_context = BTreeSet::new();
         for need in &self.needs {
             let all: BTreeSet<&String> = need.actions.values().flatten().collect();
             let all: Vec<String> = all.into_iter().cloned().collect();
             let context: Vec<(String, String)> = need.context.clone().into_iter().collect();
             for some in all.chunks(ACTIONS_MAX) {
                 for decision in iam.simulate(principal, some, &need.on, &context).await? {
+                    self.organization_counts |= decision.counts_organization;
+                    missing_context.extend(decision.missing_context);
                     let Some(why) = denial_reason(decision.verdict) else { continue };
                     let phases = need.actions.iter().filter(|(_, actions)| actions.contains(&decision.action));
                     lacks.extend(phases.map(|(phase, _)| MissingPermission {
@@ -295,6 +328,11 @@ impl Report {
                     }));
                 }
             }
+        }
+        if !missing_context.is_empty() {
+            let keys: Vec<String> = missing_context.into_iter().collect();
+            self.unknown
+                .push(format!("what policies decide by `{}`, which a launch has and this question has not", keys.join("`, `")));
         }
         lacks.sort_by(|one, other| (one.phase, &one.action).cmp(&(other.phase, &other.action)));
         Ok(lacks)
@@ -405,6 +443,9 @@ impl fmt::Display for Report {
         let mut line = |title: &str, text: &str| writeln!(f, "  {title:<13} {text}");
         line("you", &self.caller)?;
         line("organization", &self.organization)?;
+        if self.organization_counts {
+            line("", "its policies are counted in what you may do")?;
+        }
         line("reports", &count_and_names(&self.reports, Some(REPORTS_MAX)))?;
         line("exports", &count_and_names(&self.exports, None))?;
         line("billing data", self.decision.as_deref().unwrap_or("not known, see below"))?;
@@ -415,6 +456,14 @@ impl fmt::Display for Report {
         for (index, quota) in self.quotas.iter().enumerate() {
             let Quota { of, there, adds, most } = quota;
             line(if index == 0 { "quotas" } else { "" }, &format!("{of}: {there} and {adds} more, of {most}"))?;
+        }
+        for (index, cost) in self.costs.iter().enumerate() {
+            let text = format!("{}: {} a month ({})", cost.what, cost.price(), cost.arithmetic);
+            line(if index == 0 { "cost" } else { "" }, &text)?;
+        }
+        if !self.costs.is_empty() {
+            let cost::BillSize { gigabytes, months } = cost::EXAMPLE;
+            line("", &format!("(for {gigabytes} GB of billing data a month, kept {months} months: list prices of us-east-1)"))?;
         }
         let to_launch = self.needs.iter().filter_map(|need| Some((need, need.actions.get(&Phase::Launch)?)));
         for (index, (need, actions)) in to_launch.enumerate() {

@@ -1,6 +1,6 @@
 //! The parameters that a command is given: a profile's, and single ones over them.
 
-use std::{collections::BTreeMap, fmt::Display, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Display, fs, io, path::Path};
 
 use clap::Args;
 
@@ -57,10 +57,13 @@ pub fn file_error(why: impl Display) -> CommandError {
     CommandError::new(CommandCode::File, why)
 }
 
-/// The text of a file.
+/// The text of a file, or of standard input where the path is `-`.
 ///
 /// # Errors
 /// [`CommandCode::File`].
 pub fn read_text(path: &Path) -> Result<String, CommandError> {
+    if path == Path::new("-") {
+        return io::read_to_string(io::stdin()).map_err(|why| file_error(format!("could not read standard input: {why}")));
+    }
     fs::read_to_string(path).map_err(|why| file_error(format!("could not read `{}`: {why}", path.display())))
 }

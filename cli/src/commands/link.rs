@@ -33,7 +33,10 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandEr
         Output::Text => {
             out!("Launch link ({} of at most {} bytes):\n\n{}\n\n", link.bytes, link.bytes_max, link.url);
             if !link.to_fill_in.is_empty() {
-                out!("It does not fill in, and the template has no value for: {}\n\n", link.to_fill_in.join(", "));
+                out!(
+                    "It does not fill in these, which need a value unless the published template has one: {}\n\n",
+                    link.to_fill_in.join(", ")
+                );
             }
             out!("The same without the link:\n\n");
             for (number, step) in (1..).zip(&link.steps) {

@@ -13,6 +13,7 @@ use hawser::{
 use hawser_cli::{
     connect::{ConnectRequest, StacklessConnection, sdk::CallerSession},
     error::{CommandCode, CommandError},
+    setup::link,
     template::Template,
 };
 use serde_json::json;
@@ -38,6 +39,9 @@ pub(crate) struct CredentialArguments {
 
 impl CredentialArguments {
     pub(crate) async fn find(&self) -> Result<CallerSession, CommandError> {
+        if let Some(region) = &self.region {
+            link::check_region(region)?;
+        }
         CallerSession::find(self.aws_profile.as_deref(), self.region.as_ref().map(Region::as_str)).await
     }
 }

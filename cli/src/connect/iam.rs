@@ -50,6 +50,10 @@ pub struct Entities {
 pub struct Decision {
     pub action: String,
     pub verdict: Verdict,
+    /// Whether policies of the account's organization were counted.
+    pub counts_organization: bool,
+    /// Condition keys that policies ask for and the question did not give.
+    pub missing_context: Vec<String>,
 }
 
 /// An answer of the simulator.

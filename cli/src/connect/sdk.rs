@@ -1,6 +1,7 @@
-//! AWS as a person reaches it: IAM and STS with the credentials that [`credentials`] finds. SDK types stop in these two files.
+//! AWS as a person reaches it: IAM and STS with the credentials that [`credentials`] finds. SDK types stop in this module.
 
 mod credentials;
+mod surroundings;
 
 use std::{collections::BTreeMap, error::Error as StdError};
 
@@ -44,6 +45,7 @@ const REGION: &str = "us-east-1";
 #[derive(Debug)]
 pub struct CallerSession {
     world: LivePorts,
+    config: SdkConfig,
     iam: iam::Client,
     caller: Caller,
     region: Region,
@@ -82,7 +84,7 @@ impl CallerSession {
         let of_iam = config.to_builder().region(aws_types::region::Region::new(home.as_str().to_owned())).build();
         let region =
             region.parse().map_err(|_| Failure::new(Code::PropertyInvalid, format!("`{region}` is not a Region code")))?;
-        Ok(Self { iam: iam::Client::new(&of_iam), world: LivePorts::of(web, config), caller, region })
+        Ok(Self { iam: iam::Client::new(&of_iam), config: config.clone(), world: LivePorts::of(web, config), caller, region })
     }
 
     /// What this person asks for.
@@ -382,18 +384,23 @@ impl Iam for CallerSession {
         Ok(results
             .into_iter()
             .map(|result| {
-                let by_organization =
-                    result.organizations_decision_detail().is_some_and(|detail| !detail.allowed_by_organizations());
+                // With their conditions (since 2026-07-30); without a detail, no policy of an organization was counted.
+                let organization = result.organizations_decision_detail().map(|detail| detail.allowed_by_organizations());
                 let by_boundary =
                     result.permissions_boundary_decision_detail().is_some_and(|detail| !detail.allowed_by_permissions_boundary());
                 let verdict = match result.eval_decision() {
+                    _ if organization == Some(false) => Verdict::DeniedByOrganization,
                     PolicyEvaluationDecisionType::Allowed => Verdict::Allowed,
-                    _ if by_organization => Verdict::DeniedByOrganization,
                     PolicyEvaluationDecisionType::ExplicitDeny => Verdict::Denied,
                     _ if by_boundary => Verdict::OutsideOfBoundary,
                     _ => Verdict::NotAllowed,
                 };
-                Decision { action: result.eval_action_name().to_owned(), verdict }
+                Decision {
+                    action: result.eval_action_name().to_owned(),
+                    verdict,
+                    counts_organization: organization.is_some(),
+                    missing_context: result.missing_context_values().to_vec(),
+                }
             })
             .collect())
     }

@@ -60,6 +60,16 @@ fn besides(kind: &str) -> Handlers {
             update: list(&["cloudformation:UpdateStack"]),
             delete: list(&["cloudformation:DeleteStack"]),
         },
+        // Only in an organization's template, which the registry's extract does not cover.
+        "AWS::CloudFormation::StackSet" => Handlers {
+            create: list(&[
+                "cloudformation:CreateStackSet",
+                "cloudformation:CreateStackInstances",
+                "cloudformation:DescribeStackSetOperation",
+            ]),
+            update: list(&["cloudformation:UpdateStackSet"]),
+            delete: list(&["cloudformation:DeleteStackInstances", "cloudformation:DeleteStackSet"]),
+        },
         "AWS::IAM::AccessKey" => Handlers {
             create: list(&["iam:CreateAccessKey"]),
             update: list(&["iam:CreateAccessKey", "iam:DeleteAccessKey"]),
@@ -189,6 +199,7 @@ fn target(
         ("AWS::Events::Rule", _) => regional("events", &format!("rule/{}", named(logical_id))),
         ("AWS::Logs::LogGroup", _) => regional("logs", &format!("log-group:{}", named(logical_id))),
         ("AWS::SecretsManager::Secret", _) => regional("secretsmanager", &format!("secret:{}", named(logical_id))),
+        ("AWS::CloudFormation::StackSet", _) => regional("cloudformation", &format!("stackset/{}-members:*", stack.name())),
         (STACK, _) => ("stack".to_owned(), stack.as_str().to_owned()),
         // The function, whatever belongs to it, and custom resources, which invoke it.
         _ => regional("lambda", &format!("function:{}", named("Handler"))),

@@ -73,7 +73,8 @@ pub fn link(
         return Err(CommandError::new(CommandCode::LinkParameterHidden, cause));
     }
     let template_url = check_template_url(template_url, Partition::of_region(region.as_str()))?;
-    check_stack_name(stack_name)?;
+    check_region(region)?;
+    check_stack_name(stack_name, CommandCode::LinkStackName)?;
     let encode = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
     let host = console_host(Partition::of_region(region.as_str()));
     let mut url = format!(
@@ -155,7 +156,9 @@ fn check_template_url(text: &str, partition: Partition) -> Result<String, Comman
     Ok(url.to_string())
 }
 
-fn check_stack_name(name: &str) -> Result<(), CommandError> {
+/// # Errors
+/// `code`, for what CloudFormation does not take.
+pub fn check_stack_name(name: &str, code: CommandCode) -> Result<(), CommandError> {
     let letters = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let legal = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.len() <= STACK_NAME_CHARACTERS_MAX
@@ -165,5 +168,24 @@ fn check_stack_name(name: &str) -> Result<(), CommandError> {
     }
     let cause =
         format!("`{name}` must begin with a letter and have up to {STACK_NAME_CHARACTERS_MAX} letters, digits and hyphens");
-    Err(CommandError::new(CommandCode::LinkStackName, cause))
+    Err(CommandError::new(code, cause))
+}
+
+/// What codes of Regions begin with, partition by partition (AWS SDKs, `partitions.json`).
+const REGION_AREAS: [&str; 11] = ["af", "ap", "ca", "cn", "eu", "eusc", "il", "me", "mx", "sa", "us"];
+
+/// A Region's code, as AWS forms them: newer ones than this program are taken too.
+///
+/// # Errors
+/// [`CommandCode::RegionUnknown`].
+pub fn check_region(region: &Region) -> Result<(), CommandError> {
+    let parts: Vec<&str> = region.as_str().split('-').collect();
+    let [area, places @ .., number] = parts.as_slice() else { return Err(unknown_region(region)) };
+    let words = !places.is_empty() && places.iter().all(|place| place.len() > 1 && place.bytes().all(|b| b.is_ascii_lowercase()));
+    let is_one = REGION_AREAS.contains(area) && words && number.parse::<u8>().is_ok();
+    if is_one { Ok(()) } else { Err(unknown_region(region)) }
+}
+
+fn unknown_region(region: &Region) -> CommandError {
+    CommandError::new(CommandCode::RegionUnknown, format!("there is no Region `{region}`"))
 }

@@ -210,6 +210,20 @@ undo_user() {
 }
 
 main() {
+  local usage="usage: connect.sh [connect|undo]"
+  if [[ -n $WITH_USER ]]; then usage="usage: connect.sh [connect|rotate|undo]"; fi
+  # Before anything is asked of AWS.
+  case ${1:-connect} in
+    connect | rotate | undo) ;;
+    help | -h | --help)
+      printf '%s\n' "$usage"
+      exit 0
+      ;;
+    *)
+      say "$usage"
+      exit 2
+      ;;
+  esac
   look sts get-caller-identity --query Account || true
   [[ $FOUND == "$ACCOUNT" ]] || stop "these credentials are of account $FOUND and this script is for $ACCOUNT"
   case ${1:-connect} in
@@ -234,10 +248,6 @@ main() {
       undo_policies
       if [[ -n $WITH_USER ]]; then undo_user; fi
       undo_role
-      ;;
-    *)
-      say "usage: connect.sh [connect|rotate|undo]"
-      exit 2
       ;;
   esac
 }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod costs;
 mod coverage;
 mod documents;
 mod errors;

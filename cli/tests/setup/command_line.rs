@@ -109,6 +109,14 @@ fn a_plan_is_printed_for_people_and_for_programs() {
 }
 
 #[test]
+fn an_event_can_come_from_standard_input() {
+    let event = fs::File::open(support::root().join("events/billing-export-delete-with-data.json")).unwrap();
+    let account = "docs/examples/account-connected.json";
+    let read = support::hawser().args(["plan", "--event", "-", "--account", account]).stdin(event).output().unwrap();
+    assert_eq!(printed(&read), printed(&plan("billing-export-delete-with-data", "account-connected", &[])));
+}
+
+#[test]
 fn an_event_that_would_fail_its_stack_says_so_with_code_3() {
     let text = plan("billing-export-create", "account-full", &[]);
     assert_eq!(text.status.code(), Some(3));
@@ -324,6 +332,11 @@ fn what_goes_wrong_has_a_code_and_an_exit_code() {
     let link = "setup link --region eu-west-1 --template-url";
     assert_stops(&format!("{link} https://vendor.example/template.yaml"), 2, "LINK_TEMPLATE_URL");
     assert_stops(&format!("{link} https://a.s3.amazonaws.com/t --stack-name 1"), 2, "LINK_STACK_NAME");
+    for region in ["mars-1", "xx", "eu-west", "us-east-1a", "eu--1"] {
+        let link = format!("setup link --region {region} --template-url https://a.s3.amazonaws.com/t");
+        assert_stops(&link, 2, "REGION_UNKNOWN");
+        assert_stops(&format!("preflight --region {region}"), 2, "REGION_UNKNOWN");
+    }
     let long = format!("--set NoticeUrl=https://vendor.example/{} --set ExternalId={}", "%20".repeat(330), "/".repeat(1_224));
     assert_stops(&format!("{link} https://a.s3.amazonaws.com/t {long}"), 3, "LINK_TOO_LONG");
     // Every pack there is.

@@ -6,7 +6,7 @@ use hawser::aws::FaultKind;
 use hawser_cli::{
     connect::{
         CallerKind,
-        iam::{Decision, Iam, Policy, Role, Verdict},
+        iam::{Iam, Policy, Role, Verdict},
         sdk::{CallerSession, web},
     },
     error::{CommandError, Exit},
@@ -82,7 +82,8 @@ async fn the_simulators_word_in_ours() {
         result("iam:DeleteRole", "implicitDeny", scp),
         result("iam:PassRole", "implicitDeny", boundary),
     ];
-    let second = [result("iam:TagRole", "explicitDeny", &allowed_by_scp), result("iam:UpdateRole", "implicitDeny", "")];
+    let asks = "<MissingContextValues><member>aws:SourceVpc</member></MissingContextValues>";
+    let second = [result("iam:TagRole", "explicitDeny", &allowed_by_scp), result("iam:UpdateRole", "implicitDeny", asks)];
     let page = |results: &[String], more: &str| {
         answer("SimulatePrincipalPolicy", &format!("<EvaluationResults>{}</EvaluationResults>{more}", results.concat()))
     };
@@ -94,9 +95,13 @@ async fn the_simulators_word_in_ours() {
     let actions = vec!["iam:GetRole".to_owned(), "iam:CreateRole".to_owned()];
     let context = [("iam:PassedToService".to_owned(), "lambda.amazonaws.com".to_owned())];
     let decisions = person.simulate("arn:aws:iam::111122223333:role/Admin", &actions, "arn:x", &context).await.unwrap();
-    let decision = |action: &str, verdict| Decision { action: action.to_owned(), verdict };
+    let decision = |action: &str, verdict| (action.to_owned(), verdict);
+    let counted: Vec<bool> = decisions.iter().map(|decision| decision.counts_organization).collect();
+    assert_eq!(counted, [true, true, true, false, true, false]);
+    assert_eq!(decisions.last().unwrap().missing_context, ["aws:SourceVpc"]);
+    let verdicts: Vec<(String, Verdict)> = decisions.into_iter().map(|decision| (decision.action, decision.verdict)).collect();
     assert_eq!(
-        decisions,
+        verdicts,
         [
             decision("iam:GetRole", Verdict::Allowed),
             decision("iam:CreateRole", Verdict::DeniedByOrganization),

@@ -6,10 +6,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use hawser::aws::{Fault, FaultKind, Tags};
+use hawser::{
+    aws::{Fault, FaultKind, Tags},
+    names::Region,
+};
 use serde_json::Value;
 
-use hawser_cli::connect::iam::{Decision, Entities, Iam, Policy, Role, Verdict};
+use hawser_cli::{
+    connect::iam::{Decision, Entities, Iam, Policy, Role, Verdict},
+    preflight::Surroundings,
+};
 
 /// Most versions of a policy.
 const VERSIONS_MAX: usize = 5;
@@ -30,6 +36,13 @@ pub(crate) struct IamState {
     pub(crate) summary: BTreeMap<String, u64>,
     /// What the simulator does not allow.
     pub(crate) missing_permissions: BTreeMap<String, Verdict>,
+    /// Whether the simulator counts policies of an organization, and what it was not told.
+    pub(crate) counts_organization: bool,
+    pub(crate) missing_context: Vec<String>,
+    /// Stacks by name, with their status.
+    pub(crate) stacks: BTreeMap<String, String>,
+    pub(crate) stack_sets_trusted: bool,
+    pub(crate) units: Vec<String>,
 }
 
 /// See the module.
@@ -78,8 +91,11 @@ impl FakeIam {
     /// The actions that were asked for so far, those that write only; and none from now on.
     pub(crate) fn writes(&self) -> Vec<&'static str> {
         let calls = std::mem::take(&mut *locked(&self.calls));
-        let reads = ["iam:Get", "iam:List", "iam:Simulate"];
-        calls.into_iter().filter(|action| !reads.iter().any(|read| action.starts_with(read))).collect()
+        let reads = |action: &str| {
+            let operation = action.split_once(':').unwrap().1;
+            ["Describe", "Get", "List", "Simulate"].iter().any(|read| operation.starts_with(read))
+        };
+        calls.into_iter().filter(|action| !reads(action)).collect()
     }
 
     fn enter(&self, action: &'static str) -> Result<MutexGuard<'_, IamState>, Fault> {
@@ -269,6 +285,29 @@ impl Iam for FakeIam {
     ) -> Result<Vec<Decision>, Fault> {
         let state = self.enter("iam:SimulatePrincipalPolicy")?;
         let verdict = |action: &String| state.missing_permissions.get(action).copied().unwrap_or(Verdict::Allowed);
-        Ok(actions.iter().map(|action| Decision { action: action.clone(), verdict: verdict(action) }).collect())
+        Ok(actions
+            .iter()
+            .map(|action| Decision {
+                action: action.clone(),
+                verdict: verdict(action),
+                counts_organization: state.counts_organization,
+                missing_context: state.missing_context.clone(),
+            })
+            .collect())
+    }
+}
+
+#[async_trait]
+impl Surroundings for FakeIam {
+    async fn stack_named(&self, name: &str, _region: &Region) -> Result<Option<String>, Fault> {
+        Ok(self.enter("cloudformation:DescribeStacks")?.stacks.get(name).cloned())
+    }
+
+    async fn stack_sets_are_trusted(&self) -> Result<bool, Fault> {
+        Ok(self.enter("cloudformation:DescribeOrganizationsAccess")?.stack_sets_trusted)
+    }
+
+    async fn has_unit(&self, id: &str) -> Result<bool, Fault> {
+        Ok(self.enter("organizations:DescribeOrganizationalUnit")?.units.iter().any(|unit| unit == id))
     }
 }

@@ -52,7 +52,7 @@ impl Scene {
 
     async fn check(&self, changes: &[(&str, &str)]) -> Report {
         let before = self.world.account.state();
-        let report = check(&self.inquiry(changes), "hawser", &self.world.ports(), &self.iam).await.unwrap();
+        let report = check(&self.inquiry(changes), "hawser", &self.world.ports(), &self.iam, &self.iam).await.unwrap();
         assert_eq!(self.iam.writes(), Vec::<&str>::new(), "it only reads");
         assert_eq!(self.world.account.state(), before, "it only reads");
         report
@@ -108,7 +108,7 @@ async fn a_denied_simulation_is_reported() {
     scene.iam.deny("iam:SimulatePrincipalPolicy");
     scene.iam.deny("iam:GetAccountSummary");
     let report = scene.check(&[]).await;
-    assert_eq!(report.outcome, Outcome::Ready);
+    assert_eq!(report.outcome, Outcome::CouldNotLook, "nobody knows whether it would succeed");
     let unknown = report.unknown.join("\n");
     assert!(unknown.contains("which permissions you lack: `iam:SimulatePrincipalPolicy` was denied"), "{unknown}");
     assert!(unknown.contains("quotas of IAM: `iam:GetAccountSummary` was denied"), "{unknown}");
@@ -119,6 +119,94 @@ async fn a_denied_simulation_is_reported() {
     assert!(scene.check(&[]).await.unknown.join("\n").contains("the root user"));
     scene.caller = Caller::read(&format!("arn:aws:iam::{ACCOUNT}:user/anna"), ACCOUNT).unwrap();
     assert!(!scene.check(&[]).await.unknown.join("\n").contains("which permissions you lack"));
+}
+
+fn in_organization(management: &str) -> AccountFile {
+    let organization = OrganizationFile::Member {
+        id: "o-abcdefghij".to_owned(),
+        management_account: Some(management.to_owned()),
+        feature_set: "ALL".to_owned(),
+    };
+    AccountFile { organization, ..AccountFile::default() }
+}
+
+/// F-59: who may look at nothing is not told "ready".
+#[tokio::test(start_paused = true)]
+async fn what_decides_and_cannot_be_looked_at_is_a_verdict_of_its_own() {
+    let mut scene = Scene::new(AccountFile::default()).await;
+    for action in ["iam:SimulatePrincipalPolicy", "iam:GetRole", "cloudformation:DescribeStacks"] {
+        scene.iam.deny(action);
+        let report = scene.check(&[]).await;
+        assert_eq!(report.outcome, Outcome::CouldNotLook, "{action}");
+        assert!(report.to_string().ends_with("could not read what the result depends on, see \"not known\"\n"), "{report}");
+        scene.iam.allow_all();
+    }
+    scene.iam.deny("iam:GetAccountSummary");
+    assert_eq!(scene.check(&[]).await.outcome, Outcome::Ready, "quotas are seldom full");
+    let root = Caller::read(&format!("arn:aws:iam::{ACCOUNT}:root"), ACCOUNT).unwrap();
+    scene.caller = root.clone();
+    assert_eq!(scene.check(&[]).await.outcome, Outcome::Ready);
+    let mut member = Scene::new(AccountFile { organization: OrganizationFile::Denied, ..AccountFile::default() }).await;
+    member.caller = root;
+    assert_eq!(member.check(&[]).await.outcome, Outcome::CouldNotLook, "an organization's policies bind its root too");
+    // What would fail for certain goes before what is not known.
+    member.iam.state().stacks.insert("hawser".to_owned(), "CREATE_COMPLETE".to_owned());
+    assert_eq!(member.check(&[]).await.outcome, Outcome::WouldFail);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_of_the_name_would_fail_the_launch() {
+    let scene = Scene::new(AccountFile::default()).await;
+    for status in ["CREATE_COMPLETE", "ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"] {
+        scene.iam.state().stacks.insert("hawser".to_owned(), status.to_owned());
+        let report = scene.check(&[]).await;
+        assert_eq!(report.outcome, Outcome::WouldFail);
+        let said = format!("STACK_EXISTS: stack `hawser` exists in eu-west-1, with status {status}. ");
+        assert!(report.failures[0].starts_with(&said), "{:?}", report.failures);
+    }
+    for name in ["bad name", "", "1st", "größe", &"a".repeat(129)] {
+        let refused = check(&scene.inquiry(&[]), name, &scene.world.ports(), &scene.iam, &scene.iam).await.err().unwrap();
+        assert_eq!(refused.code(), "STACK_NAME", "{name}");
+    }
+}
+
+/// A roll-out is refused by CloudFormation only after minutes, and with it all that was made.
+#[tokio::test(start_paused = true)]
+async fn the_organization_of_a_roll_out_is_looked_at() {
+    let unit = "ou-ab12-abcd1234";
+    let parameters = [("OrganizationalUnitIds", unit), ("MemberTemplateUrl", "https://acme.s3.amazonaws.com/template.yaml")];
+    let template = Template::ours().for_organization().unwrap();
+    let look = async |scene: &Scene| {
+        let inquiry = ConnectRequest { template: template.clone(), ..scene.inquiry(&parameters) };
+        check(&inquiry, "hawser", &scene.world.ports(), &scene.iam, &scene.iam).await.unwrap()
+    };
+    let scene = Scene::new(in_organization(ACCOUNT)).await;
+    let report = look(&scene).await;
+    assert_eq!(report.failures.len(), 2, "{:?}", report.failures);
+    assert!(report.failures[0].contains("ROLL_OUT_REFUSED: StackSets has no trusted access"), "{:?}", report.failures);
+    assert!(report.failures[1].contains(&format!("no unit `{unit}`")), "{:?}", report.failures);
+    scene.iam.state().stack_sets_trusted = true;
+    scene.iam.state().units.push(unit.to_owned());
+    let report = look(&scene).await;
+    assert_eq!(report.outcome, Outcome::Ready, "{report}");
+    assert!(report.to_string().contains("AWS::CloudFormation::StackSet: cloudformation:CreateStackInstances"), "{report}");
+    scene.iam.deny("cloudformation:DescribeOrganizationsAccess");
+    assert_eq!(look(&scene).await.outcome, Outcome::CouldNotLook);
+    let report = look(&Scene::new(in_organization("999988887777")).await).await;
+    assert!(report.failures[0].contains("launched in an organization's management account"), "{:?}", report.failures);
+}
+
+/// IAM's simulator counts the organization's policies with their conditions, or says nothing of them; either is told.
+#[tokio::test(start_paused = true)]
+async fn whether_the_organizations_policies_were_counted_is_told() {
+    let scene = Scene::new(in_organization("999988887777")).await;
+    let not_counted = "IAM's simulator did not count them";
+    assert!(scene.check(&[]).await.to_string().contains(not_counted));
+    scene.iam.state().counts_organization = true;
+    scene.iam.state().missing_context.push("aws:SourceVpc".to_owned());
+    let said = scene.check(&[]).await.to_string();
+    assert!(!said.contains(not_counted) && said.contains("its policies are counted in what you may do"), "{said}");
+    assert!(said.contains("what policies decide by `aws:SourceVpc`"), "{said}");
 }
 
 /// The handler's role may what a person may not: a guess is no answer.
@@ -149,7 +237,7 @@ async fn quotas_are_counted() {
     let report = scene.check(&packs).await;
     assert!(report.failures[0].contains("11 more exceed AWS's quota of 10"), "{:?}", report.failures);
     let more = ConnectRequest { managed_policies_quota: Some(20), ..scene.inquiry(&packs) };
-    assert_eq!(check(&more, "hawser", &scene.world.ports(), &scene.iam).await.unwrap().outcome, Outcome::Ready);
+    assert_eq!(check(&more, "hawser", &scene.world.ports(), &scene.iam, &scene.iam).await.unwrap().outcome, Outcome::Ready);
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,8 +246,10 @@ async fn an_existing_role_must_exist() {
     let report = scene.check(&[("ExistingRoleName", "theirs")]).await;
     assert!(report.failures[0].contains("no role `theirs`"), "{:?}", report.failures);
     assert_eq!(scene.check(&[("ExistingRoleName", "Admin")]).await.outcome, Outcome::Ready);
-    let unknown =
-        check(&scene.inquiry(&[("PackEc3", "ReadOnly")]), "hawser", &scene.world.ports(), &scene.iam).await.err().unwrap();
+    let unknown = check(&scene.inquiry(&[("PackEc3", "ReadOnly")]), "hawser", &scene.world.ports(), &scene.iam, &scene.iam)
+        .await
+        .err()
+        .unwrap();
     assert_eq!(unknown.code(), "PARAMETER_UNKNOWN");
 }
 

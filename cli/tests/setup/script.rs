@@ -133,6 +133,20 @@ fn what_an_earlier_script_granted_goes() {
 }
 
 #[test]
+fn help_asks_nothing_of_aws() {
+    for (name, more, offered) in [("help-role", &[][..], "[connect|undo]"), ("help-user", &["--user"], "[connect|rotate|undo]")] {
+        let shell = Shell::new(name, more);
+        for (what, expected) in [("--help", 0), ("-h", 0), ("help", 0), ("nosuch", 2)] {
+            let output = shell.run(what, HERE, "");
+            let text = String::from_utf8_lossy(&output.stdout).into_owned() + &said(&output);
+            assert_eq!(exit(&output), Some(expected), "{what}");
+            assert!(text.contains(offered), "{what}: {text}");
+            assert!(!shell.file("calls").exists(), "{what}");
+        }
+    }
+}
+
+#[test]
 fn another_account_is_not_touched() {
     let shell = Shell::new("another", &[]);
     for what in ["", "undo"] {

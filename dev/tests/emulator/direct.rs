@@ -340,13 +340,13 @@ async fn preflight_before_a_launch() {
 
     // Who may not ask IAM is told so, and the rest is said.
     let (exit, report, _) = lacks(&without(&["iam:SimulatePrincipalPolicy", "organizations:*"])).await;
-    assert_eq!((exit, &report["outcome"]), (0, &json!("ready")), "{report}");
+    assert_eq!((exit, &report["outcome"]), (4, &json!("could-not-look")), "{report}");
     let unknown = report["unknown"].to_string();
     assert!(unknown.contains("which permissions you lack: `iam:SimulatePrincipalPolicy` was denied"), "{unknown}");
     assert!(unknown.contains("you may not call `organizations:DescribeOrganization`"), "{unknown}");
     // Who may not see reports cannot know what the stack would do about them.
     let (exit, report, _) = lacks(&without(&["cur:*"])).await;
-    assert_eq!((exit, &report["outcome"]), (1, &json!("could-not-look")), "{report}");
+    assert_eq!((exit, &report["outcome"]), (4, &json!("could-not-look")), "{report}");
     anna.may(&world, ADMINISTRATOR).await;
 
     for number in 0..10 {
@@ -358,6 +358,7 @@ async fn preflight_before_a_launch() {
     assert!(text.contains("  reports       10 of 10: `report-0`") && text.contains("  BILLING_REPORT_LIMIT: "), "{text}");
     assert_eq!(look(&["--set", "BillingKind=None"]).await.0, 0);
     assert_eq!(look(&["--set", "PackEc3=ReadOnly"]).await.0, 2);
+    assert_eq!(look(&["--region", "mars-1"]).await.0, 2, "there is no such Region");
     assert_eq!(look(&["--region", "cn-north-1"]).await.0, 2, "a Region of another partition");
     let writes = |call: &hawser_dev::strict_proxy::calls::Call| {
         !["Get", "List", "Describe", "Head", "Simulate"].iter().any(|read| call.operation.starts_with(read))
