@@ -1,3 +1,5 @@
+//! Long because every check writes into the one report that this file defines and displays.
+//!
 //! A look before a launch, which changes nothing (`hawser preflight`).
 //!
 //! What the handler would do is the handler's own code over the account as it is ([`crate::plan`]); what CloudFormation
@@ -10,6 +12,7 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::Value;
 
 pub mod needs;
 mod surroundings;
@@ -25,13 +28,13 @@ use crate::{
     cost::{self, Cost, Parts},
     error::{CommandCode, CommandError, Exit},
     setup::link::check_stack_name,
-    template::{ResolveContext, Resolved},
+    template::{MEMBERS, ResolveContext, Resolved},
 };
 use hawser::{
     aws::Fault,
     billing::{BillingRequest, Export, account_role::BillingPosition},
     decide,
-    names::StackId,
+    names::{Region, StackId},
     ports::{Ports, Progress},
     protocol::origin::{Origin, RequestType},
 };
@@ -221,7 +224,65 @@ fn noted<T>(answer: Result<T, Fault>, ports: &Ports<'_>) -> Result<T, Fault> {
     })
 }
 
+/// What AWS answers in a Region that the account has not enabled (IAM User Guide, "Managing AWS STS in an AWS Region").
+const NOT_ENABLED: [&str; 4] = ["AuthFailure", "InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"];
+
 impl Report {
+    async fn check_stack(&mut self, region: &Region, surroundings: &dyn Surroundings) {
+        match surroundings.stack_named(&self.stack_name, region).await {
+            Ok(None) => {}
+            Ok(Some(status)) => {
+                let cause = format!("stack `{}` exists in {region}, with status {status}", self.stack_name);
+                self.failures.push(CommandError::new(CommandCode::StackExists, cause).to_string());
+            }
+            Err(fault) if NOT_ENABLED.contains(&fault.code.as_str()) => {
+                let cause = format!("Region `{region}` is not enabled for this account, or there is none of that name");
+                self.failures.push(CommandError::new(CommandCode::RegionUnknown, cause).to_string());
+            }
+            Err(fault) => self.could_not_look(format!("whether a stack `{}` exists: {fault}", self.stack_name)),
+        }
+    }
+
+    /// A roll-out to the members of an organization, if the parameters name units.
+    async fn check_roll_out(&mut self, resolved: &Resolved, surroundings: &dyn Surroundings) {
+        let Some(members) = resolved.resources().get(MEMBERS) else { return };
+        if !self.organization.starts_with("management") {
+            let found = &self.organization;
+            let cause = format!("a roll-out is launched in an organization's management account, and this account is {found}");
+            match found.starts_with("unknown") {
+                true => self.could_not_look(cause),
+                false => self.failures.push(CommandError::new(CommandCode::RollOutRefused, cause).to_string()),
+            }
+            return;
+        }
+        match surroundings.stack_sets_are_trusted().await {
+            Ok(true) => {}
+            Ok(false) => {
+                let cause = "StackSets has no trusted access to the organization";
+                self.failures.push(CommandError::new(CommandCode::RollOutRefused, cause).to_string());
+            }
+            Err(fault) => self.could_not_look(format!("whether StackSets has trusted access: {fault}")),
+        }
+        let groups = members["Properties"]["StackInstancesGroup"].as_array().into_iter().flatten();
+        let units = groups.filter_map(|group| group["DeploymentTargets"]["OrganizationalUnitIds"].as_array()).flatten();
+        for unit in units.filter_map(Value::as_str) {
+            match surroundings.has_unit(unit).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let cause = format!("the organization has no unit `{unit}`");
+                    self.failures.push(CommandError::new(CommandCode::RollOutRefused, cause).to_string());
+                }
+                Err(fault) => self.could_not_look(format!("whether unit `{unit}` exists: {fault}")),
+            }
+        }
+    }
+
+    /// Something that decides whether a launch succeeds could not be found out.
+    fn could_not_look(&mut self, what: String) {
+        self.outcome = Outcome::CouldNotLook;
+        self.unknown.push(what);
+    }
+
     async fn check_billing(&mut self, resolved: &Resolved, stack: &StackId, ports: &Ports<'_>) {
         let home = stack.partition.billing_region().unwrap_or_else(|| stack.region.clone());
         let aws = ports.cloud.at(&home);
