@@ -17,7 +17,7 @@ use crate::{
     names::{one_line, shorten},
     ports::{Ports, VendorResponse},
     protocol::{
-        lifecycle::{ResourceFate, is_generated_by_cloudformation, is_stack_rolling_back, stack_resource},
+        lifecycle::{ResourceFate, is_generated_by_cloudformation, is_stack_rolling_back, resource_fate},
         origin::{Origin, RequestType},
         reply::Attributes,
         retry::NOTICE,
@@ -153,8 +153,8 @@ async fn may_have_been_notified(origin: &Origin, ports: &Ports<'_>) -> Result<bo
     if id == physical_id(origin) || !is_generated_by_cloudformation(id) {
         return Ok(id == physical_id(origin));
     }
-    match stack_resource(origin, ports).await {
-        Ok(resource) => Ok(ResourceFate::of(resource.as_ref(), id) == ResourceFate::Deleting),
+    match resource_fate(origin, id, ports).await {
+        Ok(resource_fate) => Ok(resource_fate == ResourceFate::Deleting),
         // A role that may not ask must not keep the stack from going; a vendor that never heard of it answers 404.
         Err(fault) if fault.is_denial() => Ok(true),
         Err(fault) => Err(fault),

@@ -456,13 +456,22 @@ impl FromStr for NoticeUrl {
     }
 }
 
-/// A text cut at a character boundary to at most `bytes_max` bytes, with `…` where something was cut.
+/// How the end of AWS's text about a denial begins that leads to the policy: a link and the authorization id, or the id alone (IAM User
+/// Guide, "Troubleshoot access denied with an authorization ID").
+const AUTHORIZATION_DETAILS: [&str; 2] = ["Go to https://", "authorization id"];
+
+/// A text cut at a character boundary to at most `bytes_max` bytes, with `…` where something was cut. The end by which AWS explains a
+/// denial is kept, as far as there is room, and what stands before it gives way.
 pub fn shorten(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(bytes_max.saturating_sub('…'.len_utf8()));
-    format!("{}…", &text[..end])
+    let room = bytes_max.saturating_sub('…'.len_utf8());
+    let explained = text.contains(AUTHORIZATION_DETAILS[1]);
+    let ends = AUTHORIZATION_DETAILS.iter().filter_map(|begin| text.find(begin).map(|at| &text[at..]));
+    let end = ends.filter(|end| explained && end.len() < room).max_by_key(|end| end.len()).unwrap_or_default();
+    let start = text.floor_char_boundary(room - end.len());
+    format!("{}…{end}", &text[..start])
 }
 
 /// One line without control characters, and without what is not seen or turns a text round (Unicode's categories Cf, Zl and

@@ -45,6 +45,8 @@ pub struct Object {
     pub modified: OffsetDateTime,
     /// What it holds, where somebody reads it.
     pub body: Arc<[u8]>,
+    /// Object Lock or a legal hold keeps it.
+    pub locked: bool,
 }
 
 impl fmt::Debug for Object {
@@ -62,7 +64,7 @@ impl Object {
 
     /// An object of which nobody reads what it holds.
     pub fn of_size(size: u64, modified: OffsetDateTime) -> Self {
-        Self { size, modified, body: Arc::default() }
+        Self { size, modified, body: Arc::default(), locked: false }
     }
 }
 
@@ -77,7 +79,7 @@ impl Object {
                     value => value.to_string(),
                 };
                 let object = Self::holding(&body, file.modified);
-                (file.key, Self { size: file.size.unwrap_or(object.size), ..object })
+                (file.key, Self { size: file.size.unwrap_or(object.size), locked: file.locked, ..object })
             }
         }
     }

@@ -454,6 +454,9 @@ pub struct WholeObject {
     /// What it holds: text as it is, anything else as JSON.
     #[serde(default)]
     pub(crate) body: Value,
+    /// Object Lock or a legal hold keeps it.
+    #[serde(default)]
+    pub(crate) locked: bool,
 }
 
 impl BucketFile {

@@ -122,6 +122,9 @@ impl<A: Access> Port<A> {
 /// AWS Regions in your account").
 const OPT_IN: [&str; 3] = ["af-south-1", "ap-southeast-7", "eu-south-2"];
 
+/// What S3 says of an object that Object Lock keeps.
+const LOCKED: &str = "Access Denied because object protected by object lock.";
+
 /// S3 answers in a bucket's own Region: elsewhere with 301, or 400 where the Region has to be enabled, and where the bucket is. Only
 /// `GetBucketLocation` is answered in us-east-1 for the Regions that are older (F-45).
 fn answers_at(bucket: &Bucket, action: &str, region: &Region) -> Result<(), Refusal> {
@@ -317,8 +320,12 @@ impl<A: Access> Buckets for Port<A> {
 
     async fn delete_versions(&self, bucket: &BucketName, _owner: &AccountId, versions: &[Version]) -> Result<(), Fault> {
         let remove = |bucket: &mut Bucket| {
-            bucket.objects.retain(|key, _| !versions.iter().any(|version| version.key == *key));
-            Ok(())
+            let named = |key: &String| versions.iter().any(|version| version.key == *key);
+            bucket.objects.retain(|key, object| object.locked || !named(key));
+            match bucket.objects.keys().find(|key| named(key)) {
+                None => Ok(()),
+                Some(_) => Err(Refusal::new(FaultKind::Denied, "AccessDenied", LOCKED)),
+            }
         };
         match self.bucket("s3:DeleteObject", bucket, remove).await {
             Err(fault) if fault.kind == FaultKind::Missing => Ok(()),

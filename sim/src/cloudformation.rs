@@ -16,7 +16,28 @@ use crate::clock::locked;
 #[derive(Debug, Default)]
 pub struct CloudFormation {
     stacks: Mutex<BTreeMap<String, View>>,
+    showing: Mutex<Showing>,
     runs: AtomicU64,
+}
+
+/// What CloudFormation shows of a resource that is replaced, while the old one is removed. AWS does not say which (B-2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ShownReplacement {
+    /// The new one, as it is.
+    #[default]
+    New,
+    /// The old one, which goes.
+    Old,
+    /// The new id, with the status of the old one.
+    NewAsGoing,
+}
+
+/// How CloudFormation shows what AWS does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Showing {
+    pub replacement: ShownReplacement,
+    /// A resource whose Create failed or was cancelled, or that was removed, is not listed (B-3).
+    pub hides_removed: bool,
 }
 
 /// A stack as it is shown.
@@ -24,6 +45,8 @@ pub struct CloudFormation {
 pub(crate) struct View {
     pub(crate) status: String,
     pub(crate) resources: BTreeMap<String, StackResource>,
+    /// Of a resource that is replaced, the old id, while it is removed.
+    pub(crate) replaced: BTreeMap<String, String>,
 }
 
 impl CloudFormation {
@@ -34,7 +57,21 @@ impl CloudFormation {
 
     /// `ResourceStatus` and id.
     pub fn resource(&self, stack: &str, logical_id: &str) -> Option<StackResource> {
-        locked(&self.stacks).get(stack)?.resources.get(logical_id).cloned()
+        let (stacks, showing) = (locked(&self.stacks), *locked(&self.showing));
+        let view = stacks.get(stack)?;
+        let known = view.resources.get(logical_id).cloned()?;
+        let going = || "DELETE_IN_PROGRESS".to_owned();
+        match (showing.replacement, view.replaced.get(logical_id)) {
+            (ShownReplacement::Old, Some(old)) => Some(StackResource { status: going(), physical_id: old.clone() }),
+            (ShownReplacement::NewAsGoing, Some(_)) => Some(StackResource { status: going(), ..known }),
+            _ => (!showing.hides_removed || !["CREATE_FAILED", "DELETE_COMPLETE"].contains(&known.status.as_str()))
+                .then_some(known),
+        }
+    }
+
+    /// From here on what AWS does not say is shown so.
+    pub fn show(&self, showing: Showing) {
+        *locked(&self.showing) = showing;
     }
 
     pub(super) fn next_run(&self) -> u64 {

@@ -70,16 +70,13 @@ pub fn unreachable(label: Label, call: &str) -> Option<&'static str> {
     let alike = |asked: &str| call == asked;
     match (label.resource, label.request) {
         _ if call.starts_with("logs:") => Some("Lambda writes the log, not the handler"),
-        _ if alike("s3:GetObject") || alike("bcm-data-exports:ListExecutions") => Some("only the watch looks at deliveries"),
+        _ if alike("s3:GetObject") => Some("only the delivery check reads what was delivered"),
         (BILLING, _) if alike(VENDOR_CALL) || alike(IDENTITY_CALL) => Some("the billing export tells nobody"),
-        (_, "Create" | "Delete") if alike("cloudformation:DescribeStacks") => {
-            Some("only an Update can be the way back from another")
-        }
         (CONNECTION, _) if begins(&["s3:", "cur:", "bcm-data-exports:", "organizations:", "support:"]) => {
             Some("the connection is told about the account by its properties")
         }
         (BILLING, "Delete") if makes => Some("a Delete makes nothing"),
-        (BILLING, "Delete") if chooses => Some("a Delete chooses nothing"),
+        (BILLING, "Delete") if chooses || alike("bcm-data-exports:ListExecutions") => Some("a Delete chooses nothing"),
         (BILLING, "Delete") if begins(&["support:"]) => Some("a Delete asks for no history"),
         _ => None,
     }

@@ -9,7 +9,7 @@
 pub mod account;
 pub mod actors;
 mod clock;
-mod cloudformation;
+pub mod cloudformation;
 pub mod coverage;
 mod delivery;
 pub mod exchange;

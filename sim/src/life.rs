@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     account::Lags,
     actors::Actor,
+    cloudformation::Showing,
     exchange::Exchange,
     lambda::Deliveries,
     script::Script,
@@ -52,6 +53,8 @@ pub struct Scenario {
     pub lags: Lags,
     /// What others do meanwhile.
     pub actor: Option<Actor>,
+    /// How CloudFormation shows what AWS does not say.
+    pub showing: Showing,
     /// The stacks, all at once.
     pub stacks: Vec<StackScenario>,
 }
@@ -61,7 +64,14 @@ impl Scenario {
     pub fn of_one(name: &str, ops: Vec<Op>) -> Self {
         let stack = StackScenario { name: "acme".to_owned(), ops, deliveries: Deliveries::Plain };
         let account = AccountFile::default();
-        Self { name: name.to_owned(), account, lags: Lags::default(), actor: None, stacks: vec![stack] }
+        Self {
+            name: name.to_owned(),
+            account,
+            lags: Lags::default(),
+            actor: None,
+            showing: Showing::default(),
+            stacks: vec![stack],
+        }
     }
 
     /// Whether every stack keeps its data, always.
@@ -134,6 +144,7 @@ pub struct ScenarioRun {
 pub async fn run_scenario(scenario: &Scenario, inject: impl FnOnce(&Script)) -> ScenarioRun {
     let world = World::new(scenario.account.clone());
     world.account.set_lags(scenario.lags);
+    world.cloudformation.show(scenario.showing);
     if let Some(actor) = &scenario.actor {
         world.account.start_actor(actor.clone());
     }

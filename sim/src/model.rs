@@ -389,7 +389,8 @@ fn remains_are_explained(stack: &StackRun, resource: &str, scenario_run: &Scenar
         });
         return late_and_faulted || forgotten || said || notified_too_late(&of_resource);
     }
-    let denied_lookup = met("Delete", "cloudformation:DescribeStackResources", &DENIALS);
+    let lookups = ["cloudformation:DescribeStackResources", "cloudformation:DescribeStacks"];
+    let denied_lookup = lookups.iter().any(|call| met("Delete", call, &DENIALS));
     // The service that the stack did not ask for did not answer, and the Delete said so.
     let unasked = last_delete.is_some_and(|exchange| match &exchange.closed {
         RequestOutcome::Answered(response) => {
@@ -397,7 +398,10 @@ fn remains_are_explained(stack: &StackRun, resource: &str, scenario_run: &Scenar
         }
         _ => false,
     });
-    late_and_faulted || forgotten || denied_lookup || unasked || met("Delete", "s3:ListBucket", &DENIALS)
+    // HW-O4, F-55: a bucket that somebody does not let the handler look at or remove is kept, and the stack goes.
+    let kept = ["s3:ListBucket", "s3:GetBucketTagging", "s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteBucket"];
+    let kept = ["Update", "Delete"].iter().any(|request| kept.iter().any(|call| met(request, call, &DENIALS)));
+    late_and_faulted || forgotten || denied_lookup || unasked || kept
 }
 
 /// A repetition of an Update that came after its answer, and was the first to reach the vendor.

@@ -12,6 +12,7 @@ use hawser::{
 use crate::{
     account::Lags,
     actors::Actor,
+    cloudformation::{Showing, ShownReplacement},
     lambda::Deliveries,
     life::{Op, Scenario, StackScenario},
     script::Script,
@@ -63,14 +64,21 @@ pub fn scenario(seed: u64) -> (Scenario, u32) {
     let mut left = OPS_MAX;
     let stacks: Vec<StackScenario> = (0..count).map(|number| stack(&mut random, number, &mut left)).collect();
     let acts = *pick(&mut random, &ACTS_PER_MILLE);
-    let scenario = Scenario {
+    let mut scenario = Scenario {
         name: format!("seed {seed}"),
         account: account(&mut random, &stacks),
         lags: lags(&mut random),
         actor: (acts > 0).then(|| Actor::new(random.u64(..), acts)),
+        showing: Showing::default(),
         stacks,
     };
-    (scenario, *pick(&mut random, &FAULTS_PER_MILLE))
+    let faults = *pick(&mut random, &FAULTS_PER_MILLE);
+    // Where only the id that goes is shown, nobody can tell a Delete of long ago that comes again from the one that is under way.
+    let in_order = scenario.stacks.iter().all(|stack| matches!(stack.deliveries, Deliveries::Plain));
+    let replacements = [ShownReplacement::New, ShownReplacement::Old, ShownReplacement::NewAsGoing];
+    let replacement = *pick(&mut random, &replacements[..if in_order { 3 } else { 1 }]);
+    scenario.showing = Showing { replacement, hides_removed: random.bool() };
+    (scenario, faults)
 }
 
 /// Lets calls go wrong as the seed says.

@@ -357,9 +357,16 @@ impl Stack {
         for _ in 0..CLEAN_UP_TRIES {
             if whole {
                 self.set_resource(name, "DELETE_IN_PROGRESS", None);
+            } else {
+                self.world
+                    .cloudformation
+                    .set(&self.id, |view| drop(view.replaced.insert(name.to_owned(), old.physical_id.clone())));
             }
             let answer = self.request("Delete", name, Some(&old.physical_id), old.properties.clone(), None, None).await;
             let done = matches!(answer, Answer::Success { .. });
+            if !whole {
+                self.world.cloudformation.set(&self.id, |view| drop(view.replaced.remove(name)));
+            }
             if whole {
                 self.set_resource(name, if done { "DELETE_COMPLETE" } else { "DELETE_FAILED" }, None);
             }

@@ -313,8 +313,10 @@ fn existing_bucket(bucket: &BucketName, prefix: &str, facts: &Facts) -> Result<C
     let why = match facts.candidate_buckets.get(bucket.as_str()) {
         Some(BucketCheck::Usable) => {
             let place = if prefix.is_empty() { String::new() } else { format!(" below `{prefix}`") };
+            // Without a key in the request, S3's listing has no `s3:prefix` for the policy to compare.
+            let whole = if prefix.is_empty() { "; the role lists it with an empty prefix, which it has to name" } else { "" };
             let decision =
-                format!("the existing bucket `{bucket}`{place}, as ExistingBucket says; what delivers to it is not known");
+                format!("the existing bucket `{bucket}`{place}, as ExistingBucket says; what delivers to it is not known{whole}");
             return Ok(Choice { export: Selection::Bucket { bucket: bucket.clone(), prefix: prefix.to_owned() }, decision });
         }
         Some(BucketCheck::Unreadable(why)) => format!("cannot be seen: {why}"),

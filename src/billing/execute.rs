@@ -1,6 +1,6 @@
 //! A plan's steps through the ports, in order. Nothing is decided here: what a step needs, it carries.
 
-use std::future::Future;
+use std::{collections::BTreeSet, future::Future};
 
 use futures::future::join_all;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -360,45 +360,68 @@ impl Run<'_> {
         }
     }
 
+    /// Removes what may be removed. What somebody holds back, by a policy, Object Lock, a legal hold or MFA delete, is kept with its
+    /// bucket, which carries our tags, and the stack goes (F-27, F-55).
     async fn retire_data(&self, bucket: &BucketName, prefix: &str) -> Result<Journal, StepError> {
-        let mut count = 0;
-        loop {
-            let done = (count > 0).then(|| format!("removed {count} objects from `{bucket}`"));
+        let (mut count, mut held, mut why) = (0, BTreeSet::new(), None);
+        let remark = loop {
             let page = self.retry_eventual(|| self.aws.list_versions(bucket, self.owner, prefix, VERSIONS_PER_DELETE)).await;
             let page = match page {
                 Err(fault) if fault.kind == FaultKind::Missing => Vec::new(),
+                Err(fault) if !fault.is_outage() => break Some(format!("the data in bucket `{bucket}` were kept: {fault}")),
                 page => page?,
             };
-            if page.is_empty() {
-                return Ok(Journal { done, ..Journal::default() });
+            let removable: Vec<Version> = page.into_iter().filter(|version| !held.contains(version)).collect();
+            if removable.is_empty() {
+                break why.map(|fault: Fault| {
+                    format!("data in bucket `{bucket}` were kept, because they could not be deleted: {fault}")
+                });
             }
             if self.ports.clock.now() + DATA_RESERVE > self.until {
-                let remark = format!("bucket `{bucket}` still contains data: there was too much to delete in time");
-                return Ok(Journal { done, ..Journal::remark(remark) });
+                break Some(format!("bucket `{bucket}` still contains data: there was too much to delete in time"));
             }
-            self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
-            count += page.len();
-        }
+            match self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &removable)).await {
+                // Those of them that are listed again are held; S3 tells of one only.
+                Err(fault) if !fault.is_outage() => {
+                    held.extend(removable);
+                    why = Some(fault);
+                }
+                answer => {
+                    answer?;
+                    count += removable.len();
+                }
+            }
+        };
+        let done = (count > 0).then(|| format!("removed {count} objects from `{bucket}`"));
+        Ok(Journal { done, remarks: remark.into_iter().collect(), ..Journal::default() })
     }
 
+    /// Removes the bucket if it is empty. Whatever keeps it does not keep the stack from going (F-27, F-55).
     async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Journal, StepError> {
+        let kept = |fault: Fault| match fault.kind {
+            // S3 itself is the judge: an object that arrived since the look keeps its bucket.
+            FaultKind::NotEmpty => Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it contains data"))),
+            _ if fault.is_outage() => Err(fault.into()),
+            _ => Ok(Journal::remark(format!("bucket `{bucket}` was kept: {fault}"))),
+        };
         // Two are enough to tell "only AWS's test object" from "data".
         let page: Vec<Version> = match self.retry_eventual(|| self.aws.list_versions(bucket, self.owner, "", 2)).await {
             Err(fault) if fault.kind == FaultKind::Missing => return Ok(Journal::default()),
-            page => page?,
+            Err(fault) => return kept(fault),
+            Ok(page) => page,
         };
-        let kept = || Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it contains data")));
         match page.as_slice() {
             [] => {}
             [only] if only.key == TEST_OBJECT => {
-                self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &page)).await?;
+                if let Err(fault) = self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &page)).await {
+                    return kept(fault);
+                }
             }
-            _ => return kept(),
+            _ => return Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it contains data"))),
         }
         match self.retry_eventual(|| self.aws.delete_bucket(bucket, self.owner)).await {
-            // S3 itself is the judge: an object that arrived since the look keeps its bucket.
-            Err(fault) if fault.kind == FaultKind::NotEmpty => kept(),
-            answer => Ok(answer.map(|()| Journal::done(format!("removed bucket `{bucket}`")))?),
+            Ok(()) => Ok(Journal::done(format!("removed bucket `{bucket}`"))),
+            Err(fault) => kept(fault),
         }
     }
 

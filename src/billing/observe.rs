@@ -27,7 +27,7 @@ use crate::{
 
 mod look;
 
-use look::{Detail, Observer, remains};
+use look::{BucketUse, Detail, Observer, remains};
 
 /// Which questions a request needs answers to.
 struct Lookups {
@@ -94,7 +94,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     let listed = listed
         .map(|listed| listed.into_iter().filter(|summary| lookups.others || names.contains(&summary.name)).collect::<Vec<_>>());
     let (owned, details, billing_relations) = tokio::join!(
-        observer.owned(&id, or_empty(&reports), exists),
+        observer.owned(&id, or_empty(&reports), exists, BucketUse::Deliver),
         observer.details(listed),
         observer.billing_relations(&billing_position)
     );
@@ -310,11 +310,14 @@ pub async fn observe_removal(
         async move {
             let own = tagged.iter().filter(|(summary, tags)| observer.is_own(&id, &summary.name, tags));
             let exports = own.map(|(summary, _)| summary.arn.clone()).collect();
-            let remains = remains(observer.owned(&id, reports, exists).await?, exports)?;
-            Ok::<_, Failure>((id, remains))
+            let owned = observer.owned(&id, reports, exists, BucketUse::Remove).await?;
+            let (remains, kept) = remains(&own_bucket(origin, &id)?, owned, exports);
+            Ok::<_, Failure>(((id, remains), kept))
         }
     });
-    let remains = join_all(all).await.into_iter().collect::<Result<_, _>>()?;
+    let all = join_all(all).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let (remains, kept): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+    remarks.extend(kept.into_iter().flatten());
     Ok(RemovalFacts { remains, remarks })
 }
 

@@ -4,7 +4,7 @@
 //! a late repetition, an Update may be the way back from a failed one (F-34). CloudFormation knows, and can be asked.
 //!
 //! Source: AWS CloudFormation API Reference, `StackStatus` of `Stack` and `ResourceStatus` of `StackResource`. What it shows of a
-//! replaced and of a cancelled resource is not documented (B-2, B-3).
+//! replaced and of a cancelled resource is not documented, so that whichever it shows is safe (B-2, B-3).
 
 use tracing::warn;
 
@@ -12,7 +12,7 @@ use crate::{
     aws::{Fault, StackResource},
     ports::Ports,
     protocol::{
-        origin::Origin,
+        origin::{Origin, RequestType},
         retry::{EVENTUAL_CONSISTENCY, retry_eventual},
     },
 };
@@ -29,14 +29,38 @@ pub enum ResourceFate {
 }
 
 impl ResourceFate {
-    /// Reads it off the resource, for the id that the Delete names.
-    pub fn of(resource: Option<&StackResource>, physical_id: &str) -> Self {
-        match resource {
-            Some(resource) if is_being_deleted(resource) => Self::Deleting,
-            Some(resource) if resource.physical_id == physical_id => Self::Current,
-            _ => Self::Unknown,
+    /// Reads it off the resource and the status of its stack, for the id that the Delete names.
+    ///
+    /// CloudFormation may show one id of a resource that stays as being deleted, the one that an Update replaced, under the old id or
+    /// under the new one (B-2). So a resource goes as a whole only with its stack, or under the very id that the Delete names, and never
+    /// while an Update is cleaned up. An id that CloudFormation made up is different: nothing of that resource was ever answered for, so
+    /// there is no other id that could be wanted.
+    pub fn of(resource: Option<&StackResource>, physical_id: &str, stack_status: Option<&str>) -> Self {
+        let Some(resource) = resource else {
+            return if stack_status.is_some_and(ends_whole) { Self::Deleting } else { Self::Unknown };
+        };
+        if !is_being_deleted(resource) {
+            return if resource.physical_id == physical_id { Self::Current } else { Self::Unknown };
         }
+        let named = resource.physical_id == physical_id;
+        let whole = match stack_status {
+            Some(status) if ends_whole(status) => true,
+            Some(status) if is_cleaning_up(status) => is_generated_by_cloudformation(physical_id) && named,
+            Some(_) => named,
+            None => false,
+        };
+        if whole { Self::Deleting } else { Self::Unknown }
     }
+}
+
+/// Whether a stack with this status goes with all of its resources.
+fn ends_whole(stack_status: &str) -> bool {
+    ["DELETE_", "ROLLBACK_"].iter().any(|ending| stack_status.starts_with(ending))
+}
+
+/// Whether a stack with this status removes what an Update replaced or took out, be it on the way back.
+fn is_cleaning_up(stack_status: &str) -> bool {
+    ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"].contains(&stack_status)
 }
 
 /// Whether a resource is being removed, was removed, or is about to be: one whose creation failed or was cancelled.
@@ -75,7 +99,16 @@ pub async fn stack_resource(origin: &Origin, ports: &Ports<'_>) -> Result<Option
 pub async fn resource_fate(origin: &Origin, physical_id: &str, ports: &Ports<'_>) -> Result<ResourceFate, Fault> {
     let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, None);
     loop {
-        match ResourceFate::of(stack_resource(origin, ports).await?.as_ref(), physical_id) {
+        let (resource, status) = tokio::join!(stack_resource(origin, ports), stack_status(origin, ports));
+        let status = match status {
+            // A role that may not ask, or a stack that is not known any more: what is named goes, and nothing beyond it.
+            Err(fault) if !fault.is_outage() => {
+                warn!(action = fault.action, code = fault.code, "it is not known whether the whole resource goes");
+                None
+            }
+            status => Some(status?),
+        };
+        match ResourceFate::of(resource?.as_ref(), physical_id, status.as_deref()) {
             ResourceFate::Current if tries.again(&"the stack keeps the resource", None).await => {}
             fate => return Ok(fate),
         }
@@ -94,13 +127,43 @@ pub async fn is_current(origin: &Origin, ports: &Ports<'_>) -> bool {
     }
 }
 
-/// Whether the stack is removing, or has removed, the resource that a Create or an Update is for.
+/// Whether the stack is removing, or has removed, the resource that a Create or an Update is for. CloudFormation may not list one whose
+/// Create was cancelled or rolled back (B-3): then the stack's status tells. The rollback of an Update is wanted by that Update.
 ///
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
 pub async fn is_resource_being_deleted(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
-    let resource = stack_resource(origin, ports).await?;
-    Ok(resource.is_some_and(|resource| is_being_deleted(&resource)))
+    let is_create = origin.request_type == RequestType::Create;
+    let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, None);
+    loop {
+        let resource = stack_resource(origin, ports).await?;
+        if resource.as_ref().is_some_and(|resource| !is_being_deleted(resource)) {
+            return Ok(false);
+        }
+        let status = match stack_status(origin, ports).await {
+            // A stack that CloudFormation does not know has no Delete to come.
+            Err(fault) if !fault.is_outage() && !fault.is_denial() => return Ok(resource.is_some()),
+            status => status?,
+        };
+        let Some(resource) = resource else { return Ok(if is_create { has_given_up(&status) } else { ends_whole(&status) }) };
+        if !is_cleaning_up(&status) || (is_create && is_generated_by_cloudformation(&resource.physical_id)) {
+            return Ok(true);
+        }
+        // What is shown while an Update is cleaned up may be the id that it replaced (B-2); afterwards it is what the stack has.
+        if !tries.again(&"the stack cleans up", None).await {
+            return Ok(false);
+        }
+    }
+}
+
+/// Whether a stack with this status, and without a resource, gave up creating it.
+fn has_given_up(stack_status: &str) -> bool {
+    ends_whole(stack_status) || stack_status.starts_with("UPDATE_ROLLBACK_") || stack_status == "CREATE_FAILED"
+}
+
+/// `StackStatus`
+async fn stack_status(origin: &Origin, ports: &Ports<'_>) -> Result<String, Fault> {
+    retry_eventual(ports, origin, || ports.stacks.stack_status(&origin.stack)).await
 }
 
 /// Whether the stack is on its way back from a failed Update. If CloudFormation does not say, it is not.
@@ -125,9 +188,30 @@ mod tests {
     /// HW-L8, HW-L9: every status of the API reference.
     #[test]
     fn a_resource_is_being_deleted_or_not() {
+        let cleaning = ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"].map(Some);
+        let whole =
+            ["DELETE_IN_PROGRESS", "DELETE_FAILED", "DELETE_COMPLETE", "ROLLBACK_IN_PROGRESS", "ROLLBACK_FAILED"].map(Some);
+        let others =
+            ["CREATE_FAILED", "UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_COMPLETE", "one of 2030"].map(Some);
         for going in ["CREATE_FAILED", "DELETE_IN_PROGRESS", "DELETE_COMPLETE", "DELETE_FAILED"] {
-            assert_eq!(ResourceFate::of(Some(&resource(going)), "hawser/a"), ResourceFate::Deleting, "{going}");
-            assert_eq!(ResourceFate::of(Some(&resource(going)), "hawser/b"), ResourceFate::Deleting, "{going}");
+            let fate = |id: &str, status| ResourceFate::of(Some(&resource(going)), id, status);
+            for status in whole {
+                assert_eq!(
+                    (fate("hawser/a", status), fate("hawser/b", status)),
+                    (ResourceFate::Deleting, ResourceFate::Deleting)
+                );
+            }
+            // B-2: the one that stays may be shown with the status of the one that goes, under either id.
+            for status in cleaning.into_iter().chain([None]) {
+                assert_eq!((fate("hawser/a", status), fate("hawser/b", status)), (ResourceFate::Unknown, ResourceFate::Unknown));
+            }
+            for status in others {
+                assert_eq!((fate("hawser/a", status), fate("hawser/b", status)), (ResourceFate::Deleting, ResourceFate::Unknown));
+            }
+            let made_up = StackResource { physical_id: "stack-BillingExport-1A".to_owned(), ..resource(going) };
+            for status in cleaning {
+                assert_eq!(ResourceFate::of(Some(&made_up), "stack-BillingExport-1A", status), ResourceFate::Deleting, "{going}");
+            }
         }
         for staying in [
             "CREATE_IN_PROGRESS",
@@ -141,10 +225,38 @@ mod tests {
             "UPDATE_ROLLBACK_COMPLETE",
             "a status of next year",
         ] {
-            assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/a"), ResourceFate::Current, "{staying}");
-            assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/b"), ResourceFate::Unknown, "{staying}");
+            for status in cleaning.into_iter().chain(whole).chain(others).chain([None]) {
+                assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/a", status), ResourceFate::Current, "{staying}");
+                assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/b", status), ResourceFate::Unknown, "{staying}");
+            }
         }
-        assert_eq!(ResourceFate::of(None, "hawser/a"), ResourceFate::Unknown);
+        for (status, fate) in [("DELETE_IN_PROGRESS", ResourceFate::Deleting), ("UPDATE_COMPLETE", ResourceFate::Unknown)] {
+            assert_eq!(ResourceFate::of(None, "hawser/a", Some(status)), fate, "{status}");
+        }
+        assert_eq!(ResourceFate::of(None, "hawser/a", None), ResourceFate::Unknown);
+    }
+
+    /// B-3: what a stack's status says of a resource that is not listed and was to be created.
+    #[test]
+    fn a_stack_has_given_up_or_not() {
+        for status in [
+            "CREATE_FAILED",
+            "ROLLBACK_IN_PROGRESS",
+            "ROLLBACK_COMPLETE",
+            "ROLLBACK_FAILED",
+            "UPDATE_ROLLBACK_IN_PROGRESS",
+            "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+            "UPDATE_ROLLBACK_COMPLETE",
+            "UPDATE_ROLLBACK_FAILED",
+            "DELETE_IN_PROGRESS",
+            "DELETE_COMPLETE",
+            "DELETE_FAILED",
+        ] {
+            assert!(has_given_up(status), "{status}");
+        }
+        for status in ["CREATE_IN_PROGRESS", "CREATE_COMPLETE", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE_FAILED", ""] {
+            assert!(!has_given_up(status), "{status}");
+        }
     }
 
     /// HW-C6.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     aws::{Fault, StackResource, Stacks},
     names::StackId,
+    protocol::lifecycle::is_being_deleted,
 };
 
 #[async_trait]
@@ -30,10 +31,13 @@ impl Stacks for Clients {
             Err(why) if why.code() == Some("ValidationError") => return Ok(None),
             Err(why) => return Err(fault("cloudformation:DescribeStackResources", why)),
         };
-        let known = answer.stack_resources.unwrap_or_default().into_iter().next();
-        Ok(known.map(|known| StackResource {
+        let resources = answer.stack_resources.unwrap_or_default().into_iter().map(|known| StackResource {
             status: known.resource_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
             physical_id: known.physical_resource_id.unwrap_or_default(),
-        }))
+        });
+        // Should a replaced one be listed beside the one that stays, the latter is the stack's (B-2).
+        let mut resources: Vec<StackResource> = resources.collect();
+        resources.sort_by_key(is_being_deleted);
+        Ok(resources.into_iter().next())
     }
 }

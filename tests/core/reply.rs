@@ -3,6 +3,7 @@
 use hawser::{
     billing::ATTRIBUTES,
     error::{Code, Failure},
+    names::shorten,
     protocol::{
         envelope::Envelope,
         reply::{Attributes, RESPONSE_BYTES_MAX, Reply, placeholder_id, render},
@@ -196,4 +197,23 @@ fn a_cause_that_ends_in_full_stops_loses_only_the_full_stops() {
     let response = parsed(&render(&envelope(), &Reply::Failed { physical_id: "id".to_owned(), failure }));
     let reason = response["Reason"].as_str().unwrap();
     assert!(reason.starts_with("VENDOR_REFUSED: xxx") && reason.ends_with(&format!("x…. {next}")), "{reason}");
+}
+
+/// F-52: the id and the link by which AWS explains a denial survive, or the id alone, or the beginning where there is room for nothing.
+#[test]
+fn the_authorization_id_survives_shortening() {
+    let link = "Go to https://us-east-1.console.aws.amazon.com/iam/home?region=us-east-1#/authorization-details/1a2b3c for complete \
+                details, or call GetRequestAuthorizationDetails with the following ";
+    let id = "authorization id: 1a2b3c)";
+    let text = format!("`s3:PutBucketPolicy` was denied (AccessDenied: {} {link}{id}", "User: é ".repeat(100));
+    for bytes_max in [text.len() - 1, 600, link.len() + id.len() + 8] {
+        let short = shorten(&text, bytes_max);
+        assert!(short.len() <= bytes_max && short.starts_with('`') && short.ends_with(&format!("…{link}{id}")), "{short}");
+    }
+    let short = shorten(&text, 60);
+    assert!(short.len() <= 60 && short.starts_with("`s3:") && short.ends_with(&format!("…{id}")), "{short}");
+    for bytes_max in 0..id.len() + 3 {
+        assert!(shorten(&text, bytes_max).len() <= bytes_max.max('…'.len_utf8()), "{bytes_max}");
+    }
+    assert_eq!(shorten("Go to https://example.com", 10), "Go to h…");
 }

@@ -198,7 +198,7 @@ async fn the_organization_of_a_roll_out_is_looked_at() {
 
 /// IAM's simulator counts the organization's policies with their conditions, or says nothing of them; either is told.
 #[tokio::test(start_paused = true)]
-async fn whether_the_organizations_policies_were_counted_is_told() {
+async fn whether_the_organizations_policies_were_counted_is_reported() {
     let scene = Scene::new(in_organization("999988887777")).await;
     let not_counted = "IAM's simulator did not count them";
     assert!(scene.check(&[]).await.to_string().contains(not_counted));

@@ -11,7 +11,7 @@ use futures::{
     future::{join_all, try_join_all},
     stream,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     aws::{Aws, BillingTransfer, DataExport, Direction, ExportSummary, Fault, FaultKind, Report, Table, Tags},
@@ -238,7 +238,8 @@ impl Observer<'_> {
         let bucket = own_bucket(self.origin, &id)?;
         let exists = self.aws.bucket_exists(&bucket, self.owner).await;
         let exports = self.owned_exports(&id, details).into_iter().map(|(export, _)| export.arn.clone()).collect();
-        let remains = remains(self.owned(&id, reports, exists).await?, exports)?;
+        let (remains, kept) = remains(&bucket, self.owned(&id, reports, exists, BucketUse::Remove).await?, exports);
+        kept.iter().for_each(|why| warn!("{why}"));
         let is_left = remains != OwnedResources::default() && is_current(self.origin, self.ports).await;
         Ok(is_left.then_some(Leftover { id, remains }))
     }
@@ -248,6 +249,7 @@ impl Observer<'_> {
         id: &ExportId,
         reports: &[Report],
         bucket_exists: Result<bool, Fault>,
+        use_of_it: BucketUse,
     ) -> Result<OwnershipFacts, Failure> {
         let name = id.report();
         let ours = async {
@@ -258,42 +260,42 @@ impl Observer<'_> {
             let created_at = tags.get(TAG_CREATED_AT).cloned().unwrap_or_default();
             Ok((is_marked(&tags, self.origin).then_some(OwnExport { created_at, ..OwnExport::default() }), false))
         };
-        let (ours, bucket) = tokio::join!(ours, self.bucket_state(id, bucket_exists));
+        let (ours, bucket) = tokio::join!(ours, self.bucket_state(id, bucket_exists, use_of_it));
         let (report, gone) = ours?;
         Ok(OwnershipFacts { report, bucket: bucket?, gone })
     }
 
-    async fn bucket_state(&self, id: &ExportId, exists: Result<bool, Fault>) -> Result<OwnBucket, Failure> {
+    /// The bucket with an id's name. To remove it its policy does not matter, and one whose tags nobody may read is kept.
+    async fn bucket_state(&self, id: &ExportId, exists: Result<bool, Fault>, use_of_it: BucketUse) -> Result<OwnBucket, Failure> {
         let bucket = own_bucket(self.origin, id)?;
-        match exists {
+        let tags = self.retry_eventual(|| self.aws.bucket_tags(&bucket, self.owner));
+        let policy = async {
+            match use_of_it {
+                BucketUse::Deliver => self.retry_eventual(|| self.aws.bucket_policy(&bucket, self.owner)).await,
+                BucketUse::Remove => Ok(None),
+            }
+        };
+        let (tags, policy) = match exists {
             Ok(false) => return Ok(OwnBucket::Absent),
-            Ok(true) => {}
+            Ok(true) => tokio::join!(tags, policy),
             // A HEAD's answer has no body, so a call whose answer has one says why (F-53), or that the bucket is there after all.
-            Err(fault) if fault.is_denial() => match self.retry_eventual(|| self.aws.bucket_tags(&bucket, self.owner)).await {
-                Ok(_) => {}
-                Err(fault) if fault.kind == FaultKind::Missing => return Ok(OwnBucket::Absent),
-                Err(fault) if fault.is_outage() => return Err(fault.into()),
-                Err(fault) => return Ok(OwnBucket::Unreadable(fault)),
+            Err(fault) if fault.is_denial() => match tags.await {
+                Err(fault) if !fault.is_outage() && fault.kind != FaultKind::Missing => return Ok(OwnBucket::Unreadable(fault)),
+                tags => (tags, policy.await),
             },
-            Err(fault) if fault.is_outage() => return Err(fault.into()),
             // Our buckets are where the billing service is: another account has the name.
-            Err(fault) if fault.bucket_region.as_ref().is_some_and(|region| region != self.region) => {
+            Err(fault) if !fault.is_outage() && fault.bucket_region.as_ref().is_some_and(|region| region != self.region) => {
                 return Ok(OwnBucket::Unreadable(fault));
             }
             Err(fault) => return Err(fault.into()),
-        }
-        let (tags, policy) = tokio::join!(
-            self.retry_eventual(|| self.aws.bucket_tags(&bucket, self.owner)),
-            self.retry_eventual(|| self.aws.bucket_policy(&bucket, self.owner)),
-        );
-        // Removed since it was asked for.
-        if tags.as_ref().is_err_and(|fault| fault.kind == FaultKind::Missing) {
-            return Ok(OwnBucket::Absent);
-        }
-        if is_marked(&tags?, self.origin) {
-            Ok(OwnBucket::Tagged { policy: policy?, in_use: true })
-        } else {
-            Ok(OwnBucket::Untagged)
+        };
+        match tags {
+            // Removed since it was asked for.
+            Err(fault) if fault.kind == FaultKind::Missing => Ok(OwnBucket::Absent),
+            Err(fault) if use_of_it == BucketUse::Remove && !fault.is_outage() => Ok(OwnBucket::Unreadable(fault)),
+            Err(fault) => Err(fault.into()),
+            Ok(tags) if is_marked(&tags, self.origin) => Ok(OwnBucket::Tagged { policy: policy?, in_use: true }),
+            Ok(_) => Ok(OwnBucket::Untagged),
         }
     }
 
@@ -400,14 +402,24 @@ pub(super) struct OwnershipFacts {
     pub(super) gone: bool,
 }
 
-/// What there is to remove. A bucket that may not be looked at is another account's, as far as anyone can tell, and so
-/// does not keep the stack from going; but beside a report of ours it is ours, and leaving it silently would lose it.
-pub(super) fn remains(owned: OwnershipFacts, exports: Vec<String>) -> Result<OwnedResources, Failure> {
+/// What a bucket is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BucketUse {
+    Deliver,
+    Remove,
+}
+
+/// What there is to remove, and why a bucket is kept. One that may not be looked at is another account's, as far as anyone can tell; but
+/// beside a report of ours, or where a policy of this account's denies it, it is ours. It is kept, and does not keep the stack from
+/// going (F-27, F-55).
+pub(super) fn remains(bucket: &BucketName, owned: OwnershipFacts, exports: Vec<String>) -> (OwnedResources, Option<String>) {
     let report = owned.report.is_some();
-    let bucket = match owned.bucket {
-        OwnBucket::Unreadable(fault) if report || !exports.is_empty() => return Err(fault.into()),
-        OwnBucket::Unreadable(_) | OwnBucket::Absent | OwnBucket::Untagged => false,
-        OwnBucket::Tagged { .. } => true,
+    let kept = match &owned.bucket {
+        OwnBucket::Unreadable(fault) if report || !exports.is_empty() || fault.is_of_this_account() => {
+            Some(format!("bucket `{bucket}` was kept, because it could not be looked at: {fault}"))
+        }
+        _ => None,
     };
-    Ok(OwnedResources { report, exports, bucket })
+    let bucket = matches!(owned.bucket, OwnBucket::Tagged { .. });
+    (OwnedResources { report, exports, bucket }, kept)
 }
