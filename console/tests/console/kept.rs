@@ -93,6 +93,7 @@ async fn sts(reply: &Reply) -> Sts {
         async move { (StatusCode::from_u16(status).unwrap(), [("content-type", "text/xml")], xml) }
     };
     tokio::spawn(serve::serve(listener, Some(tls), Router::new().fallback(any(answer)), std::future::pending()));
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let root = reqwest::Certificate::from_pem(certificate.pem().as_bytes()).unwrap();
     Sts::through(reqwest::Client::builder().tls_certs_only([root]).no_proxy().resolve(STS_HOST, address).build().unwrap())
 }
