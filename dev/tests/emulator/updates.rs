@@ -70,13 +70,15 @@ fn line(change: &Change) -> String {
     }
 }
 
-/// HW-P1: a pack from reading to writing and back. One policy and the notice change, and nothing is replaced.
+/// HW-P1: a pack from reading to writing and back. Its policy and the notice change, and nothing is replaced; beside it the audit shows
+/// launch templates only while ec2 writes, so that its policy changes as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pack_is_switched_to_writing_and_back() {
     let world = Testbed::new("standalone").await;
     let mut stack_under_test = StackUnderTest::begin(&world, "security-posture", &[("PackEc2", "ReadOnly")]).await;
     let before = stack_under_test.stack.resources().await.unwrap();
-    let shown = ["Modify Connection (Packs)", "Modify PackEc2Policy (PolicyDocument)"];
+    let shown =
+        ["Modify Connection (Packs)", "Modify PackEc2Policy (PolicyDocument)", "Modify PackSecurityAuditPolicy (PolicyDocument)"];
     stack_under_test.change(&[("PackEc2", "ReadWrite")], &shown).await;
     stack_under_test.change(&[("PackEc2", "ReadOnly")], &shown).await;
     assert_eq!(stack_under_test.stack.resources().await.unwrap(), before);
