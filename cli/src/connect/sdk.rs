@@ -1,4 +1,4 @@
-//! AWS as a person reaches it: IAM and STS with the credentials that [`credentials`] finds. SDK types stop in this module.
+//! AWS as a person reaches it: IAM and STS with the credentials that `credentials` finds. SDK types stop in this module.
 
 mod credentials;
 mod surroundings;
@@ -55,7 +55,7 @@ impl CallerSession {
     /// Finds credentials and Region, and asks AWS whose they are.
     ///
     /// # Errors
-    /// As [`credentials::load`]; [`Code::CredentialsMissing`], or what AWS refused.
+    /// As `credentials::load`; [`Code::CredentialsMissing`], or what AWS refused.
     pub async fn find(profile: Option<&str>, region: Option<&str>) -> Result<Self, CommandError> {
         let web = web()?;
         let config = credentials::load(&web, profile, region).await?;
