@@ -30,7 +30,7 @@ pub struct ConnectionView {
     pub verified_arn: String,
     /// How its billing data arrives. None where there is none to arrive: without an export, or after its removal.
     pub billing: Option<StatusSummary>,
-    /// See [`Connection::organization_change`].
+    /// See `Connection::organization_change`.
     pub organization_change: Option<OrganizationChange>,
     /// See [`Connection::data`].
     pub data: Value,
