@@ -196,16 +196,16 @@ impl BucketListing<'_> {
                 break;
             }
             // Below it: Athena's copy below the report's own name, and whatever delivers below a prefix that was brought.
-            let searched_in = |listing: &'_ FolderListing| {
+            let root = &root;
+            let searched = level.iter().flat_map(|listing| {
                 let is_export = listing.folders.iter().any(|folder| is_metadata(folder));
-                let is_searched = |folder: &&String| {
-                    let part = last_segment(folder);
-                    if name.is_empty() { may_hold_exports(folder, is_export) } else { part == name && **folder != root }
-                };
-                listing.folders.iter().filter(is_searched).cloned().collect::<Vec<_>>()
-            };
-            let folders: Vec<String> = level.iter().flat_map(searched_in).take(FOLDERS_OPENED).collect();
-            level = try_join_all(folders.iter().map(|folder| self.listing(folder))).await?;
+                listing.folders.iter().filter(move |folder| match name {
+                    "" => may_hold_exports(folder, is_export),
+                    name => last_segment(folder) == name && *folder != root,
+                })
+            });
+            let folders = searched.take(FOLDERS_OPENED);
+            level = try_join_all(folders.map(|folder| self.listing(folder))).await?;
         }
         found.sort();
         found.dedup();
