@@ -75,7 +75,8 @@ impl ConnectionView {
         // Its kind may be one that this version does not know, or that nobody knows; where it is, is always known.
         let has_export = export["kind"] != "None" && export["bucketName"].as_str().is_some_and(|bucket| !bucket.is_empty());
         let expected = has_export && state != State::Removed;
-        let has_heartbeats = connection.data["way"] == "stack";
+        // A way that this version does not know may have them.
+        let has_heartbeats = connection.data["way"] != "direct";
         Self {
             connection_id: connection.id,
             state,
