@@ -1,7 +1,8 @@
 //! What a stack costs in a month, and what reading its bill costs: list prices and the arithmetic. Pure.
 //!
-//! Prices are those of us-east-1 in US dollars, without the free tier, read in November 2026 on the pricing pages of AWS Lambda, Amazon
-//! CloudWatch, Amazon EventBridge, Amazon S3 and AWS Secrets Manager. Data Exports and Cost and Usage Reports have no price of their own.
+//! Prices are list prices of us-east-1 in US dollars as known in November 2026, without the free tier; the pricing pages of AWS Lambda,
+//! Amazon CloudWatch, Amazon EventBridge, Amazon S3 and AWS Secrets Manager have those of today. Data Exports and Cost and Usage Reports
+//! have no price of their own.
 
 use std::fmt::Write as _;
 
@@ -15,7 +16,7 @@ const FUNCTION_RUN: f64 = 0.20 / 1_000_000.0;
 const FUNCTION_GIGABYTE_SECOND: f64 = 0.000_016_666_7;
 /// CloudWatch Logs: a gigabyte taken in. What it stores for a month costs a sixteenth of that.
 const LOG_GIGABYTE: f64 = 0.50;
-/// EventBridge: an invocation by a rule.
+/// EventBridge: a custom event. The pages name no price for a rule's schedule, so this is the most that it can be.
 const SCHEDULE_RUN: f64 = 1.00 / 1_000_000.0;
 /// Amazon S3 Standard: a gigabyte stored for a month, a PUT, a GET, and a gigabyte to another Region.
 const STORED_GIGABYTE: f64 = 0.023;

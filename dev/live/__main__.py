@@ -18,7 +18,7 @@ from .account import Account, Recorder
 from .life import AFTER, FIRST, LAST, REPOSITORY, TAG, Run, about, data_has_arrived, play
 
 CONFIRMED = "yes"
-# What AWS charges in us-east-1, in USD, October 2026: per GB and month in S3 Standard, per GB in CloudWatch Logs, per 1,000 writing
+# List prices of us-east-1 in USD as known in November 2026: per GB and month in S3 Standard, per GB in CloudWatch Logs, per 1,000 writing
 # requests of S3. Cost and Usage Reports, Data Exports, CloudFormation (of custom resources the first 1,000 operations a month) and Lambda
 # (the first million requests a month) are free.
 GB_MONTH, GB_LOGS, THOUSAND_REQUESTS = 0.023, 0.50, 0.005
