@@ -46,14 +46,19 @@ fn every_statement_is_in_the_template_under_its_own_condition_and_no_other_is() 
 fn a_statement_with_its_own_condition_still_needs_read_write() {
     let template = read(&template(root()).unwrap()).unwrap().json;
     for pack in packs(&root().join("packs")).unwrap() {
-        // A denial with a condition of its own takes less away, and needs no mode.
-        for statement in pack.statements.iter().filter(|statement| statement.json["Effect"] == "Allow") {
-            assert_eq!(statement.condition.is_some(), statement.mode == Mode::ReadWrite, "{}", statement.sid);
+        for statement in &pack.statements {
+            let writes = statement.mode == Mode::ReadWrite;
+            // Under a condition of its own a denial takes less away, so that it needs no mode.
+            let is_denial = statement.json["Effect"] == "Deny";
+            assert!(statement.condition.is_some() == writes || (is_denial && !writes), "{}", statement.sid);
             let Some(condition) = statement.condition.as_ref().filter(|name| Some(*name) != pack.writes.as_ref()) else {
                 continue;
             };
-            let all = template["Conditions"][condition]["Fn::And"].as_array().unwrap();
-            assert!(all.contains(&json!({ "Condition": pack.writes })), "{}: {condition}", statement.sid);
+            let known = &template["Conditions"][condition];
+            assert!(known.is_object(), "{}: {condition}", statement.sid);
+            let all = known["Fn::And"].as_array();
+            let needs_writes = all.is_some_and(|all| all.contains(&json!({ "Condition": pack.writes })));
+            assert_eq!(needs_writes, writes, "{}: {condition}", statement.sid);
         }
     }
 }
