@@ -275,12 +275,14 @@ impl Access for Account {
             }
             Some(InjectedFault::HalfAnswer) => {
                 let _ = self.done(call, effect);
-                Err(fault(action, FaultKind::Refused, "Unreadable"))
+                // As the SDK tells of a success that cannot be read (src/sdk/fault.rs).
+                Err(fault(action, FaultKind::Unavailable, "HTTP 200"))
             }
             Some(InjectedFault::Denied) => Err(fault(action, FaultKind::Denied, "AccessDenied")),
             Some(InjectedFault::DeniedByScp) => {
                 Err(fault(action, FaultKind::DeniedBy(PolicyType::ServiceControlPolicy), "AccessDenied"))
             }
+            Some(InjectedFault::Refused) => Err(fault(action, FaultKind::Refused, "InvalidRequest")),
             Some(InjectedFault::Throttled) => Err(fault(action, FaultKind::Throttled, "Throttling")),
             Some(InjectedFault::Unavailable | InjectedFault::Broken | InjectedFault::Redirected) => {
                 Err(fault(action, FaultKind::Unavailable, "InternalError"))

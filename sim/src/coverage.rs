@@ -76,6 +76,7 @@ pub fn unreachable(label: Label, call: &str) -> Option<&'static str> {
             Some("the connection is told about the account by its properties")
         }
         (BILLING, "Delete") if makes => Some("a Delete makes nothing"),
+        (BILLING, "Delete") if alike("s3:GetBucketPolicy") => Some("to remove a bucket its policy does not matter"),
         (BILLING, "Delete") if chooses || alike("bcm-data-exports:ListExecutions") => Some("a Delete chooses nothing"),
         (BILLING, "Delete") if begins(&["support:"]) => Some("a Delete asks for no history"),
         _ => None,

@@ -33,8 +33,8 @@ const RESPONSE_BYTES_MAX: usize = 4096;
 /// Longest physical id (CloudFormation, custom resource response objects).
 const PHYSICAL_ID_BYTES_MAX: usize = 1024;
 
-/// Nobody may look.
-const DENIALS: [InjectedFault; 2] = [InjectedFault::Denied, InjectedFault::DeniedByScp];
+/// AWS does not do it, and trying again does not help.
+const REFUSALS: [InjectedFault; 3] = [InjectedFault::Denied, InjectedFault::DeniedByScp, InjectedFault::Refused];
 
 /// Checks a life.
 ///
@@ -188,9 +188,12 @@ fn check_claim(event: &Value, response: &Value, stored: &Stored, scenario_run: &
         let mut left = reports.chain(exports.filter(|(known, _)| *known == name));
         return left.find(|(_, tags)| mine(tags)).map_or(Ok(()), |(name, _)| Err(format!("`{name}` is still there")));
     }
-    let keys_seen = !scenario_run.world.script.met().keys().any(|((_, call), injected)| {
-        *call == "s3:GetEncryptionConfiguration" && (DENIALS.contains(injected) || *injected == InjectedFault::HalfAnswer)
-    });
+    let keys_seen = !scenario_run
+        .world
+        .script
+        .met()
+        .keys()
+        .any(|((_, call), injected)| *call == "s3:GetEncryptionConfiguration" && REFUSALS.contains(injected));
     check_key(&response["Data"], state, keys_seen)?;
     check_export(&event["ResourceProperties"], &response["Data"], state, mine)
 }
@@ -284,7 +287,7 @@ fn check_steady_state(stack: &StackRun, scenario_run: &ScenarioRun) -> Result<()
     let settled = ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"].contains(&steady_state.status.as_str());
     // A role that may not ask cannot tell an old Delete from a new one.
     let blind = scenario_run.world.script.met().keys().any(|((label, call), injected)| {
-        label.request == "Delete" && *call == "cloudformation:DescribeStackResources" && DENIALS.contains(injected)
+        label.request == "Delete" && *call == "cloudformation:DescribeStackResources" && REFUSALS.contains(injected)
     });
     // A run that took things back crossed one that made the same again: between its last look and its call lies one moment.
     let was_cut = stack.exchanges.iter().any(|exchange| exchange.closed == RequestOutcome::Cancelled);
@@ -390,7 +393,7 @@ fn remains_are_explained(stack: &StackRun, resource: &str, scenario_run: &Scenar
         return late_and_faulted || forgotten || said || notified_too_late(&of_resource);
     }
     let lookups = ["cloudformation:DescribeStackResources", "cloudformation:DescribeStacks"];
-    let denied_lookup = lookups.iter().any(|call| met("Delete", call, &DENIALS));
+    let denied_lookup = lookups.iter().any(|call| met("Delete", call, &REFUSALS));
     // The service that the stack did not ask for did not answer, and the Delete said so.
     let unasked = last_delete.is_some_and(|exchange| match &exchange.closed {
         RequestOutcome::Answered(response) => {
@@ -400,7 +403,7 @@ fn remains_are_explained(stack: &StackRun, resource: &str, scenario_run: &Scenar
     });
     // HW-O4, F-55: a bucket that somebody does not let the handler look at or remove is kept, and the stack goes.
     let kept = ["s3:ListBucket", "s3:GetBucketTagging", "s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteBucket"];
-    let kept = ["Update", "Delete"].iter().any(|request| kept.iter().any(|call| met(request, call, &DENIALS)));
+    let kept = ["Update", "Delete"].iter().any(|request| kept.iter().any(|call| met(request, call, &REFUSALS)));
     late_and_faulted || forgotten || denied_lookup || unasked || kept
 }
 

@@ -168,7 +168,7 @@ impl Vendor for SimVendor {
                 answer.body.truncate(answer.body.len() / 2);
                 Ok(answer)
             }
-            Some(InjectedFault::Denied | InjectedFault::DeniedByScp) => status(403, None),
+            Some(InjectedFault::Denied | InjectedFault::DeniedByScp | InjectedFault::Refused) => status(403, None),
             Some(InjectedFault::Throttled) => status(429, Some(Duration::from_secs(7))),
             Some(InjectedFault::Unavailable) => status(503, None),
             Some(InjectedFault::Redirected) => status(302, None),
@@ -295,7 +295,7 @@ impl SimMailbox {
                 self.store(url, body);
                 Err(NoResponse("the connection broke".to_owned()))
             }
-            Some(InjectedFault::Denied | InjectedFault::DeniedByScp) => Ok(403),
+            Some(InjectedFault::Denied | InjectedFault::DeniedByScp | InjectedFault::Refused) => Ok(403),
             Some(InjectedFault::Throttled | InjectedFault::Unavailable) => Ok(503),
             Some(InjectedFault::Redirected) => Ok(302),
             Some(InjectedFault::Broken) => Err(NoResponse("no connection".to_owned())),

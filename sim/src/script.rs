@@ -20,6 +20,8 @@ pub enum InjectedFault {
     Denied,
     /// Denied by a service control policy.
     DeniedByScp,
+    /// Refused by a rule of the service that nothing here knows.
+    Refused,
     /// Throttled until the client gave up; the vendor answers 429 and says how long to wait.
     Throttled,
     /// 5xx until the client gave up.
@@ -51,9 +53,10 @@ pub const IDENTITY_CALL: &str = "identity:sign";
 
 impl InjectedFault {
     /// Every mishap.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Denied,
         Self::DeniedByScp,
+        Self::Refused,
         Self::Throttled,
         Self::Unavailable,
         Self::Broken,
@@ -67,10 +70,10 @@ impl InjectedFault {
     ];
 
     /// Whether it can happen to a call. AWS's endpoints send no redirects that the client would show, the vendor and the
-    /// mailbox know no service control policies, and signing is no call over a network.
+    /// mailbox know no service control policies and no rules of AWS, and signing is no call over a network.
     pub fn applies_to(self, call: &str) -> bool {
         match call {
-            VENDOR_CALL | MAILBOX_CALL => self != Self::DeniedByScp,
+            VENDOR_CALL | MAILBOX_CALL => !matches!(self, Self::DeniedByScp | Self::Refused),
             IDENTITY_CALL => matches!(self, Self::Denied | Self::Panic | Self::KilledBefore),
             _ => self != Self::Redirected,
         }

@@ -113,6 +113,10 @@ fn scenarios_with_exports() -> Vec<Scenario> {
         ..AccountFile::default()
     };
     let no_split = AccountFile { split_cost_allocation: false, ..AccountFile::default() };
+    let mut idle = customers_exports();
+    for export in &mut idle.exports {
+        export.last_refreshed_at = Some(Some("2025-03-12T10:11:12Z".to_owned()));
+    }
     let denied_lookup = [CUR2, ("RequestBackfill", "true")];
     let grown_meanwhile = with_deliveries(
         Scenario::of_one(
@@ -163,6 +167,7 @@ fn scenarios_with_exports() -> Vec<Scenario> {
                 ],
             ),
         ),
+        in_account(idle, Scenario::of_one("the customer's exports stopped delivering", vec![create(&[CUR2]), update(&[FOCUS])])),
         in_account(
             member,
             Scenario::of_one("a member asks for its own costs", vec![create(&[CUR2]), update(&[CUR2, ("Scope", "Account")])]),

@@ -371,9 +371,11 @@ impl Run<'_> {
                 Err(fault) if !fault.is_outage() => break Some(format!("the data in bucket `{bucket}` were kept: {fault}")),
                 page => page?,
             };
+            // Whatever was said of them: what is not listed any more is gone.
+            let still_there = !page.is_empty();
             let removable: Vec<Version> = page.into_iter().filter(|version| !held.contains(version)).collect();
             if removable.is_empty() {
-                break why.map(|fault: Fault| {
+                break why.filter(|_| still_there).map(|fault: Fault| {
                     format!("data in bucket `{bucket}` were kept, because they could not be deleted: {fault}")
                 });
             }
@@ -399,7 +401,6 @@ impl Run<'_> {
     /// Removes the bucket if it is empty. Whatever keeps it does not keep the stack from going (F-27, F-55).
     async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Journal, StepError> {
         let kept = |fault: Fault| match fault.kind {
-            // S3 itself is the judge: an object that arrived since the look keeps its bucket.
             FaultKind::NotEmpty => Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it contains data"))),
             _ if fault.is_outage() => Err(fault.into()),
             _ => Ok(Journal::remark(format!("bucket `{bucket}` was kept: {fault}"))),
@@ -410,17 +411,20 @@ impl Run<'_> {
             Err(fault) => return kept(fault),
             Ok(page) => page,
         };
-        match page.as_slice() {
-            [] => {}
+        let refused = match page.as_slice() {
+            [] => None,
             [only] if only.key == TEST_OBJECT => {
-                if let Err(fault) = self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &page)).await {
-                    return kept(fault);
+                match self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &page)).await {
+                    Err(fault) if fault.is_outage() => return Err(fault.into()),
+                    answer => answer.err(),
                 }
             }
             _ => return Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it contains data"))),
-        }
+        };
+        // S3 itself is the judge: an object that arrived since the look, or could not be deleted, keeps its bucket.
         match self.retry_eventual(|| self.aws.delete_bucket(bucket, self.owner)).await {
             Ok(()) => Ok(Journal::done(format!("removed bucket `{bucket}`"))),
+            Err(fault) if fault.kind == FaultKind::NotEmpty => kept(refused.unwrap_or(fault)),
             Err(fault) => kept(fault),
         }
     }

@@ -6,7 +6,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{
     clients::{Clients, when},
-    fault::{fault, kind, unreadable},
+    fault::{fault, incomplete, kind, unreadable},
 };
 use crate::{
     aws::{Buckets, Fault, FaultKind, FolderListing, OBJECTS_LISTED_MAX, Object, Tags, Version},
@@ -35,7 +35,7 @@ impl Buckets for Clients {
             "EU" => "eu-west-1",
             region => region,
         };
-        region.parse().map_err(|_| unreadable(action))
+        region.parse().map_err(|_| incomplete(action))
     }
 
     async fn bucket_tags(&self, bucket: &BucketName, owner: &AccountId) -> Result<Tags, Fault> {
@@ -196,7 +196,7 @@ impl Buckets for Clients {
             match body.next().await {
                 None => break,
                 Some(Ok(bytes)) => read.extend_from_slice(&bytes),
-                Some(Err(_)) => return Err(Fault { kind: FaultKind::Unavailable, ..unreadable(action) }),
+                Some(Err(_)) => return Err(incomplete(action)),
             }
         }
         read.truncate(max);

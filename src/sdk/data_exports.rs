@@ -8,7 +8,7 @@ use aws_smithy_types::{error::operation::BuildError, retry::RetryConfig};
 
 use super::{
     clients::{Clients, when},
-    fault::{fault, unreadable},
+    fault::{fault, incomplete, unreadable},
 };
 use crate::{
     aws::{DataExport, DataExports, Execution, ExportStatus, ExportSummary, Fault, FaultKind, Table, TableProperty, Tags},
@@ -30,7 +30,7 @@ impl DataExports for Clients {
     async fn get_export(&self, arn: &str) -> Result<DataExport, Fault> {
         let action = "bcm-data-exports:GetExport";
         let answer = self.exports.get_export().export_arn(arn).send().await.map_err(|why| fault(action, why))?;
-        let export = answer.export.ok_or_else(|| unreadable(action))?;
+        let export = answer.export.ok_or_else(|| incomplete(action))?;
         Ok(DataExport { arn: arn.to_owned(), ..data_export(export, answer.export_status) })
     }
 
@@ -57,7 +57,7 @@ impl DataExports for Clients {
         let once = exports::Config::builder().retry_config(RetryConfig::disabled());
         let request = self.exports.create_export().export(definition).set_resource_tags(Some(tags));
         let answer = request.customize().config_override(once).send().await;
-        answer.map_err(|why| fault(action, why))?.export_arn.ok_or_else(|| unreadable(action))
+        answer.map_err(|why| fault(action, why))?.export_arn.ok_or_else(|| incomplete(action))
     }
 
     async fn update_export(&self, export: &DataExport) -> Result<(), Fault> {

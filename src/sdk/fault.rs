@@ -8,7 +8,12 @@ use aws_types::request_id::RequestId as _;
 
 use crate::aws::{Fault, FaultKind, PolicyType};
 
-/// An answer, or a request of ours, that the SDK's own model does not allow.
+/// An answer that lacks what it must have: half an answer, and so an outage.
+pub(super) fn incomplete(action: &'static str) -> Fault {
+    Fault { kind: FaultKind::Unavailable, ..unreadable(action) }
+}
+
+/// A request of ours that the SDK's own model does not allow.
 pub(super) fn unreadable(action: &'static str) -> Fault {
     Fault {
         action,

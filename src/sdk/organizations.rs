@@ -6,7 +6,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{
     clients::{Clients, when},
-    fault::{fault, unreadable},
+    fault::{fault, incomplete},
 };
 use crate::{
     aws::{BillingTransfer, Direction, Fault, Organization, Organizations},
@@ -23,7 +23,7 @@ impl Organizations for Clients {
             Err(why) => return Err(fault("organizations:DescribeOrganization", why)),
         };
         // A success without an organization is no organization we know anything of: not "standalone".
-        let known = organization.ok_or_else(|| unreadable("organizations:DescribeOrganization"))?;
+        let known = organization.ok_or_else(|| incomplete("organizations:DescribeOrganization"))?;
         Ok(Some(Organization {
             id: known.id.unwrap_or_default(),
             management_account: known.master_account_id.and_then(|id| id.parse().ok()),

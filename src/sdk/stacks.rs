@@ -5,7 +5,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{
     clients::Clients,
-    fault::{fault, unreadable},
+    fault::{fault, incomplete},
 };
 use crate::{
     aws::{Fault, StackResource, Stacks},
@@ -20,7 +20,7 @@ impl Stacks for Clients {
         let answer = self.cloudformation.describe_stacks().stack_name(stack.as_str()).send().await;
         let stacks = answer.map_err(|why| fault(action, why))?.stacks.unwrap_or_default();
         let status = stacks.into_iter().find_map(|known| known.stack_status);
-        status.map(|status| status.as_str().to_owned()).ok_or_else(|| unreadable(action))
+        status.map(|status| status.as_str().to_owned()).ok_or_else(|| incomplete(action))
     }
 
     async fn stack_resource(&self, stack: &StackId, logical_id: &str) -> Result<Option<StackResource>, Fault> {

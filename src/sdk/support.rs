@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::{
     clients::Clients,
-    fault::{fault, unreadable},
+    fault::{fault, incomplete},
 };
 use crate::{
     aws::{Fault, NewCase, Support, SupportCase, SupportService},
@@ -60,6 +60,6 @@ impl Support for Clients {
         let once = support::Config::builder().retry_config(RetryConfig::disabled());
         let request = request.subject(&case.subject).communication_body(&case.body);
         let answer = request.customize().config_override(once).send().await;
-        answer.map_err(|why| fault(action, why))?.case_id.ok_or_else(|| unreadable(action))
+        answer.map_err(|why| fault(action, why))?.case_id.ok_or_else(|| incomplete(action))
     }
 }

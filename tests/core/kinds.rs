@@ -752,7 +752,7 @@ async fn a_bucket_in_any_region_serves() {
             assert_eq!(text(&data, "KmsKeyArn"), key, "{existing}");
         }
         // What only adds a remark fails nothing, whatever S3 says.
-        for injected in [InjectedFault::Denied, InjectedFault::DeniedByScp, InjectedFault::HalfAnswer] {
+        for injected in [InjectedFault::Denied, InjectedFault::DeniedByScp, InjectedFault::Refused] {
             let mut export = Export::new(account(), json!({ "Kind": "CostAndUsageReport" }));
             export.world.script.inject_all("s3:GetEncryptionConfiguration", injected);
             let data = export.create().await;
