@@ -73,10 +73,10 @@ define fuzz
 		-max_total_time=$(FUZZ_SECONDS) -max_len=$(2) -timeout=10 -print_final_stats=1 -verbosity=0
 endef
 
-sim: ## Simulate stacks by the thousand, every step with every fault, then seeds: make sim SEEDS=100000
+sim: ## Simulate stacks by the thousand, every step with every fault, then seeds: make sim SEEDS=100000 [START="0 7000000"]
 	@echo "-- building the simulation"
 	@cargo build --quiet --profile tool -p hawser-sim
-	@$(TARGET)/tool/simulate --seeds $(or $(SEEDS),10000) --from $(or $(FROM),0)
+	@$(TARGET)/tool/simulate --seeds $(or $(SEEDS),10000) $(addprefix --start ,$(START))
 
 replay: ## Show one simulated scenario, call by call: make replay SEED=642
 	@cargo build --quiet --profile tool -p hawser-sim

@@ -37,6 +37,9 @@ pub const ATTRIBUTES: [&str; 3] = ["ConnectionId", "Message", "NoticeId"];
 /// goes on without it (F-28).
 const BEST_EFFORT_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long before the end of the work the last try at the vendor ends, so that the answer names the vendor and not the time.
+const CAUSE_MARGIN: Duration = Duration::from_millis(500);
+
 /// How many of the vendor's own words reach the stack event.
 const MESSAGE_BYTES_MAX: usize = 600;
 
@@ -284,7 +287,7 @@ async fn send_notice(
         let vendor = terms.notice_url.authority();
         Failure::new(Code::VendorUnreachable, format!("`{vendor}` did not accept the notice in time: {last}"))
     };
-    let mut tries = NOTICE.tries(ports.clock, Some(until));
+    let mut tries = NOTICE.tries(ports.clock, Some(until - CAUSE_MARGIN));
     let mut last = "there was no time left to try".to_owned();
     loop {
         let limit = tries.limit();

@@ -144,9 +144,9 @@ hawser_codes::codes! {
     /// What would be returned does not fit CloudFormation's 4,096 bytes.
     ResponseTooLarge = "RESPONSE_TOO_LARGE", FixedBy::Hawser,
         "Shorten the names in the stack; if they are short, report it to the vendor.";
-    /// A repetition of an old Delete: the stack has the thing and keeps it.
+    /// A late or repeated request that the stack does not wait for any more: it has what it was answered with, and keeps it.
     RequestOutdated = "REQUEST_OUTDATED", FixedBy::Aws,
-        "Nothing was removed; if you are deleting this stack, delete it again.";
+        "Nothing was changed; if you are deleting or updating this stack, do so again.";
     /// The work was not done in time.
     DeadlineExceeded = "DEADLINE_EXCEEDED", FixedBy::Aws,
         "Try again; if the problem persists, check that the function can reach the internet.";

@@ -25,7 +25,7 @@ use crate::{
     ports::Ports,
     protocol::{
         envelope::{Envelope, Unanswerable},
-        lifecycle::{is_generated_by_cloudformation, is_resource_being_deleted, is_stack_rolling_back},
+        lifecycle::{is_awaited, is_generated_by_cloudformation, is_resource_being_deleted, is_stack_rolling_back},
         origin::{Origin, RequestType},
         reply::{Attributes, NOTHING_MADE, Reply, placeholder_id, render},
         retry::{EVENTUAL_CONSISTENCY, RESPONSE_UPLOAD},
@@ -174,8 +174,10 @@ async fn fulfil_billing(
 ) -> Result<Fulfilled, Failure> {
     let mut races = 0;
     loop {
-        let decided = decide::billing(origin, asked, ports).await?;
-        match carry_out(origin, &decided, until, ports).await {
+        // Asked beside the first reads, so that it costs no round.
+        let (decided, is_awaited) = tokio::join!(decide::billing(origin, asked, ports), is_awaited(origin, ports));
+        let decided = decided?;
+        match carry_out(origin, &decided, is_awaited, until, ports).await {
             Ok(done) => return Ok(done),
             Err(StepError::Raced(_)) if races < RACES_MAX => races += 1,
             Err(error) => return roll_back_without_export(origin, &decided, error.into(), until, ports).await,
@@ -186,11 +188,16 @@ async fn fulfil_billing(
 async fn carry_out(
     origin: &Origin,
     decided: &Decided<'_>,
+    is_awaited: bool,
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<Fulfilled, StepError> {
     let plan = decided.plan.clone()?;
     info!(decision = plan.decision, account_role = decided.account_role(), "decided");
+    if !plan.rounds.is_empty() && !is_awaited {
+        let cause = "the stack does not wait for this request any more, so nothing was created or changed";
+        return Err(Failure::new(Code::RequestOutdated, cause).into());
+    }
     let journal = execute(&plan, origin, until, ports).await?;
     Ok(Fulfilled {
         attributes: plan.attributes.into_iter().chain(journal.attributes).collect(),

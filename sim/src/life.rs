@@ -10,7 +10,7 @@ use crate::{
     cloudformation::Showing,
     exchange::Exchange,
     lambda::Deliveries,
-    script::Script,
+    script::{InjectedFault, Script, Step},
     stack::{BILLING, Cancellation, Parameters, Stack, Status},
     third_party::ThirdPartyState,
     world::World,
@@ -51,6 +51,8 @@ pub struct Scenario {
     pub account: AccountFile,
     /// How slow AWS is.
     pub lags: Lags,
+    /// What goes wrong in it in any case, the first time.
+    pub always: Option<(Step, InjectedFault)>,
     /// What others do meanwhile.
     pub actor: Option<Actor>,
     /// How CloudFormation shows what AWS does not say.
@@ -68,6 +70,7 @@ impl Scenario {
             name: name.to_owned(),
             account,
             lags: Lags::default(),
+            always: None,
             actor: None,
             showing: Showing::default(),
             stacks: vec![stack],
@@ -148,6 +151,9 @@ pub async fn run_scenario(scenario: &Scenario, inject: impl FnOnce(&Script)) -> 
     if let Some(actor) = &scenario.actor {
         world.account.start_actor(actor.clone());
     }
+    if let Some((step, injected)) = scenario.always {
+        world.script.inject_at_step(step, 0, injected);
+    }
     inject(&world.script);
     let scenarios = scenario.stacks.iter().map(|stack| drive(&world, stack));
     let mut driven = futures::future::join_all(scenarios).await;
@@ -216,14 +222,14 @@ async fn drive(world: &World, scenario: &StackScenario) -> Driven {
 
 /// A person mends what went wrong and lets the rollback go on; if even that fails, without the resources that are left.
 async fn recover(world: &World, stack: &mut Stack) -> Status {
-    world.script.pause(true);
+    world.script.pause();
     let deliveries = std::mem::take(&mut stack.deliveries);
     let status = stack.continue_update_rollback(false).await;
     if status == Status::Failed {
         stack.continue_update_rollback(true).await;
     }
     stack.deliveries = deliveries;
-    world.script.pause(false);
+    world.script.resume();
     status
 }
 

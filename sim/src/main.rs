@@ -21,14 +21,14 @@ use hawser_sim::{
 /// Simulates stacks in random scenarios and checks each of them against the requirements.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many random scenarios.
+    /// How many random scenarios from each start.
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
-    /// The first seed.
-    #[arg(long, default_value_t = 0)]
-    from: u64,
+    /// The first seed, of one range or of several; one that nobody chose where none is given.
+    #[arg(long, value_name = "SEED")]
+    start: Vec<u64>,
     /// Replay one random scenario, call by call.
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from"])]
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "start"])]
     replay: Option<u64>,
 }
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let outcome = match arguments.replay {
         Some(seed) => replay(seed),
-        None => simulate(arguments.from, arguments.seeds),
+        None => simulate(&starts(arguments.start), arguments.seeds),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,6 +53,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Starts by chance are below this, so that they can be read and typed.
+const START_MAX: u64 = 1_000_000_000;
+
+/// Where to begin. A range that is always the same finds what it found; any other finds more.
+fn starts(given: Vec<u64>) -> Vec<u64> {
+    if given.is_empty() { vec![fastrand::u64(..START_MAX)] } else { given }
 }
 
 fn scenario_run(seed: u64, stated: bool) -> Result<(ScenarioRun, Result<(), String>), String> {
@@ -132,7 +140,9 @@ fn on_every_core<T: Sync>(
     Ok(())
 }
 
-fn simulate(from: u64, seeds: u64) -> Result<(), String> {
+fn simulate(starts: &[u64], seeds: u64) -> Result<(), String> {
+    let again = starts.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+    println!("the same again: make sim SEEDS={seeds} START=\"{again}\"");
     let coverage = Mutex::new(Coverage::default());
     let scenarios = systematic::scenarios();
     let mut cases = Vec::new();
@@ -145,12 +155,14 @@ fn simulate(from: u64, seeds: u64) -> Result<(), String> {
         systematic::run(scenarios, &cases[number], coverage)
     })?;
     let count = usize::try_from(seeds).map_err(|why| why.to_string())?;
-    on_every_core(&format!("random, seeds {from} to {}", from + seeds), count, &coverage, &from, |from, number, coverage| {
-        let seed = from + u64::try_from(number).unwrap_or_default();
-        let (scenario_run, checked) = scenario_run(seed, false)?;
-        coverage.add(&scenario_run.world.script);
-        checked.map_err(|what| format!("{what}\n  to see it: make replay SEED={seed}"))
-    })?;
+    for start in starts {
+        on_every_core(&format!("random, seeds from {start}"), count, &coverage, start, |start, number, coverage| {
+            let seed = start.wrapping_add(u64::try_from(number).unwrap_or_default());
+            let (scenario_run, checked) = scenario_run(seed, false)?;
+            coverage.add(&scenario_run.world.script);
+            checked.map_err(|what| format!("{what}\n  to see it: make replay SEED={seed}"))
+        })?;
+    }
     report(&coverage.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 

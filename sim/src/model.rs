@@ -285,9 +285,9 @@ fn check_steady_state(stack: &StackRun, scenario_run: &ScenarioRun) -> Result<()
     let steady_state = &stack.steady_state;
     let text = |name: &str| steady_state.export.get(name).and_then(Value::as_str).unwrap_or_default();
     let settled = ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"].contains(&steady_state.status.as_str());
-    // A role that may not ask cannot tell an old Delete from a new one.
+    // A role that may not ask cannot tell an old Delete from a new one, and a run that gets no answer whether it is too late.
     let blind = scenario_run.world.script.met().keys().any(|((label, call), injected)| {
-        label.request == "Delete" && *call == "cloudformation:DescribeStackResources" && REFUSALS.contains(injected)
+        *call == "cloudformation:DescribeStackResources" && (label.request != "Delete" || REFUSALS.contains(injected))
     });
     // A run that took things back crossed one that made the same again: between its last look and its call lies one moment.
     let was_cut = stack.exchanges.iter().any(|exchange| exchange.closed == RequestOutcome::Cancelled);

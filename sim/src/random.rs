@@ -68,6 +68,7 @@ pub fn scenario(seed: u64) -> (Scenario, u32) {
         name: format!("seed {seed}"),
         account: account(&mut random, &stacks),
         lags: lags(&mut random),
+        always: None,
         actor: (acts > 0).then(|| Actor::new(random.u64(..), acts)),
         showing: Showing::default(),
         stacks,

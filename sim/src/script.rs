@@ -70,7 +70,7 @@ impl InjectedFault {
     ];
 
     /// Whether it can happen to a call. AWS's endpoints send no redirects that the client would show, the vendor and the
-    /// mailbox know no service control policies and no rules of AWS, and signing is no call over a network.
+    /// mailbox know no rules and no policies of AWS, and signing is no call over a network.
     pub fn applies_to(self, call: &str) -> bool {
         match call {
             VENDOR_CALL | MAILBOX_CALL => !matches!(self, Self::DeniedByScp | Self::Refused),
@@ -160,7 +160,8 @@ struct State {
     /// By step and by how often that step was taken before.
     by_step: BTreeMap<(Step, usize), InjectedFault>,
     chance: Option<Chance>,
-    paused: bool,
+    /// How many asked for a pause.
+    paused: usize,
     counts: BTreeMap<String, usize>,
     steps: BTreeMap<Step, usize>,
     calls: Vec<&'static str>,
@@ -224,9 +225,13 @@ impl Script {
         locked(&self.state).faulted_runs.clone()
     }
 
-    /// While paused, nothing goes wrong.
-    pub fn pause(&self, paused: bool) {
-        locked(&self.state).paused = paused;
+    /// From here on nothing goes wrong, until whoever asked for it says [`Script::resume`].
+    pub fn pause(&self) {
+        locked(&self.state).paused += 1;
+    }
+
+    pub fn resume(&self) {
+        locked(&self.state).paused -= 1;
     }
 
     /// Begins to write down what happens.
@@ -266,7 +271,7 @@ impl Script {
             let count = state.steps.entry(step).or_default();
             (step, std::mem::replace(count, *count + 1))
         });
-        if state.paused {
+        if state.paused > 0 {
             return None;
         }
         let given = state.by_call.get(&(call.to_owned(), nth)).or_else(|| state.by_call.get(&(call.to_owned(), usize::MAX)));

@@ -118,16 +118,15 @@ fn scenarios_with_exports() -> Vec<Scenario> {
         export.last_refreshed_at = Some(Some("2025-03-12T10:11:12Z".to_owned()));
     }
     let denied_lookup = [CUR2, ("RequestBackfill", "true")];
-    let grown_meanwhile = with_deliveries(
-        Scenario::of_one(
-            "a table grows, then the export's Create comes again",
-            vec![create(&[CUR2]), Op::Grow, Op::Wait(Duration::from_secs(60)), Op::Rest],
-        ),
-        Deliveries::One(
-            Label { resource: BILLING, request: "Create" },
-            Delivery { again: Some(Duration::from_secs(30)), ..Delivery::default() },
-        ),
-    );
+    // Lambda runs the Create again a minute later.
+    let label = Label { resource: BILLING, request: "Create" };
+    let mut grown_meanwhile = Scenario::of_one("an export's Create is killed, and its table grows", vec![create(&[CUR2])]);
+    grown_meanwhile.always = Some(((label, "bcm-data-exports:CreateExport"), InjectedFault::KilledAfter));
+    grown_meanwhile.stacks.push(StackScenario {
+        name: "beta".to_owned(),
+        ops: vec![create(&[("Kind", "None")]), Op::Wait(Duration::from_secs(30)), Op::Grow],
+        ..grown_meanwhile.stacks[0].clone()
+    });
     vec![
         Scenario::of_one(
             "each kind of export becomes the next",
@@ -291,6 +290,13 @@ pub fn scenarios() -> Vec<Scenario> {
             "the export's Create is cancelled before its report is made",
             vec![Op::Create(parameters(&[("Retention", "Delete")]), truncated(BILLING, 70))],
         )),
+        with_deliveries(
+            slow(Scenario::of_one(
+                "the export's Create is cancelled while its report is made, and its Delete comes late",
+                vec![Op::Create(parameters(&[]), truncated(BILLING, 90))],
+            )),
+            late("Delete", BILLING, 5),
+        ),
         slow(Scenario::of_one(
             "the connection's Create is cancelled at once",
             vec![Op::Create(parameters(&[]), truncated(CONNECTION, 0))],

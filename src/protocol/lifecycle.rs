@@ -127,8 +127,55 @@ pub async fn is_current(origin: &Origin, ports: &Ports<'_>) -> bool {
     }
 }
 
-/// Whether the stack is removing, or has removed, the resource that a Create or an Update is for. CloudFormation may not list one whose
-/// Create was cancelled or rolled back (B-3): then the stack's status tells. The rollback of an Update is wanted by that Update.
+/// Whether CloudFormation still waits for the answer to a Create or an Update, of which a late or repeated run would make what nobody
+/// knows of. A Delete makes nothing, and is not asked about. Asks again while the answer is that it does not wait: that may be an answer
+/// from a moment ago. If CloudFormation cannot be asked, it waits.
+pub async fn is_awaited(origin: &Origin, ports: &Ports<'_>) -> bool {
+    if origin.request_type == RequestType::Delete {
+        return true;
+    }
+    let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, None);
+    loop {
+        match is_awaited_now(origin, ports).await {
+            Ok(false) if tries.again(&"the stack does not wait", None).await => {}
+            Ok(awaited) => return awaited,
+            Err(fault) => {
+                warn!(action = fault.action, code = fault.code, "it is not known whether the stack still waits");
+                return true;
+            }
+        }
+    }
+}
+
+async fn is_awaited_now(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
+    let stacks = ports.stacks;
+    let is_create = origin.request_type == RequestType::Create;
+    match stacks.stack_resource(&origin.stack, &origin.logical_id).await? {
+        Some(resource) if is_settled(&resource) => Ok(false),
+        Some(resource) if is_create => Ok(!resource.status.starts_with("UPDATE_")),
+        Some(resource) if origin.physical_id.as_ref() == Some(&resource.physical_id) => Ok(true),
+        // A later Update is under way. On the way back, which id is sent and which is shown is not documented.
+        Some(_) => Ok(stacks.stack_status(&origin.stack).await? != "UPDATE_IN_PROGRESS"),
+        // Not listed yet, or not any more (B-3).
+        None => Ok(!has_ended(&stacks.stack_status(&origin.stack).await?)),
+    }
+}
+
+/// Whether no Create and no Update of a resource is under way.
+fn is_settled(resource: &StackResource) -> bool {
+    let status = resource.status.as_str();
+    is_being_deleted(resource) || status == "DELETE_SKIPPED" || status.ends_with("_COMPLETE") || status.ends_with("_FAILED")
+}
+
+/// Whether a stack with this status creates and updates nothing any more.
+fn has_ended(stack_status: &str) -> bool {
+    let is_settled = stack_status.ends_with("_COMPLETE") || stack_status.ends_with("_FAILED");
+    is_settled || ends_whole(stack_status) || is_cleaning_up(stack_status)
+}
+
+/// Whether the stack is removing, or has removed, the resource that a Create or an Update is for. CloudFormation may not list one that
+/// is gone, or whose Create was cancelled (B-3): then the stack's status tells, or that it stays unlisted. The rollback of an Update is
+/// wanted by that Update.
 ///
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
@@ -145,7 +192,13 @@ pub async fn is_resource_being_deleted(origin: &Origin, ports: &Ports<'_>) -> Re
             Err(fault) if !fault.is_outage() && !fault.is_denial() => return Ok(resource.is_some()),
             status => status?,
         };
-        let Some(resource) = resource else { return Ok(if is_create { has_given_up(&status) } else { ends_whole(&status) }) };
+        let Some(resource) = resource else {
+            let has_given_up = if is_create { has_given_up(&status) } else { ends_whole(&status) };
+            if has_given_up || !tries.again(&"the stack does not list the resource", None).await {
+                return Ok(true);
+            }
+            continue;
+        };
         if !is_cleaning_up(&status) || (is_create && is_generated_by_cloudformation(&resource.physical_id)) {
             return Ok(true);
         }

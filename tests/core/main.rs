@@ -17,6 +17,7 @@ mod events_of_any_shape;
 mod exhaustive;
 mod failures;
 mod kinds;
+mod late_runs;
 mod leaks;
 mod manifests;
 mod onboarding;

@@ -32,7 +32,7 @@ use crate::support::captured::{Captured, listen};
 const SEEDS: u64 = 1500;
 
 /// Of the systematic cases `make test` runs one in so many; `make sim` runs all.
-const ONE_IN: usize = 25;
+const ONE_IN: usize = 14;
 
 fn create(changes: &[(&'static str, &str)]) -> Op {
     Op::Create(parameters(changes), None)
@@ -142,14 +142,14 @@ fn every_step_goes_wrong_in_every_way() {
         let cases = systematic::cases(number, &scenario_run);
         for case in cases.iter().skip(number % ONE_IN).step_by(ONE_IN) {
             systematic::run(&scenarios, case, &mut coverage)
-                .unwrap_or_else(|what| panic!("{what}\n  the same again: make sim SEEDS=0"));
+                .unwrap_or_else(|what| panic!("{what}\n  the same again: make sim SEEDS=0 START=0"));
             run += 1;
         }
     }
     assert_eq!(coverage.impossible(), [], "these were said to be unreachable");
     let met = coverage::pairs().len() - coverage.missed().len();
     println!("{run} cases, {met} of {} pairs of step and fault", coverage::pairs().len());
-    assert!(run > 1000 && met * 2 > coverage::pairs().len(), "{run} cases, {met} pairs");
+    assert!(run > 1000 && met * 10 > coverage::pairs().len() * 6, "{run} cases, {met} pairs");
 }
 
 /// HW-W2, F-7, F-8: lives by seed; no secret is in their logs and transcripts.
@@ -236,11 +236,15 @@ fn a_vendor_alone_blocks_neither_rollback_nor_delete() {
 #[test]
 fn a_cancelled_create_removes_what_it_created() {
     let mut taken_back = 0;
-    for resource in [BILLING, CONNECTION] {
-        for milliseconds in (0..200).step_by(10) {
+    let late = Delivery { late: Duration::from_secs(5), ..Delivery::default() };
+    for (resource, delete) in [BILLING, CONNECTION].into_iter().flat_map(|one| [(one, None), (one, Some(late))]) {
+        for milliseconds in (0..400).step_by(10) {
             let cancellation = Cancellation { resource, after: Duration::from_millis(milliseconds) };
             let mut scenario = Scenario::of_one("cancelled", vec![Op::Create(parameters(&[]), Some(cancellation))]);
             scenario.lags.call = Duration::from_millis(20);
+            if let Some(delivery) = delete {
+                scenario.stacks[0].deliveries = Deliveries::One(Label { resource, request: "Delete" }, delivery);
+            }
             let scenario_run = quietly(&scenario);
             assert_eq!(marked(&scenario_run), Vec::<String>::new(), "{cancellation:?}");
             assert!(scenario_run.world.vendor.connected().is_empty(), "{cancellation:?}");
@@ -330,16 +334,17 @@ fn every_kind_becomes_every_other_and_comes_back() {
 /// when the stack is gone.
 #[test]
 fn an_export_that_was_created_twice_is_kept_once() {
-    let again = Delivery { again: Some(Duration::ZERO), ..Delivery::default() };
+    let again = Delivery { again: Some(Duration::from_secs(1)), ..Delivery::default() };
     let kind = ("Kind", "CostAndUsageReport2");
     let ops = vec![create(&[kind]), Op::Rest, update(&[kind, ("Retention", "Delete")]), Op::Rest];
     let mut scenario = Scenario::of_one("made twice", ops);
     scenario.stacks[0].deliveries = Deliveries::One(Label { resource: BILLING, request: "Create" }, again);
+    // Both wait for the same policy, while the stack waits for either.
+    scenario.lags.policy = Duration::from_secs(3);
     let scenario_run = quietly(&scenario);
     let calls = scenario_run.world.script.calls();
     let count = |call: &str| calls.iter().filter(|called| **called == call).count();
-    assert_eq!(count("bcm-data-exports:CreateExport"), 2, "the two runs did not meet");
-    assert_eq!(count("bcm-data-exports:DeleteExport"), 2, "one by the Update, one by the Delete");
+    assert_eq!(count("bcm-data-exports:DeleteExport"), 2, "one by the Update, one by the Delete: did the two runs meet?");
     assert_eq!(scenario_run.stacks[0].steady_state.state.exports.len(), 1);
     assert_eq!(marked(&scenario_run), Vec::<String>::new());
 }

@@ -5,9 +5,10 @@
 
 use async_trait::async_trait;
 use hawser::{
-    aws::{Fault, StackResource, Stacks},
+    aws::{Fault, FaultKind, StackResource, Stacks},
     names::StackId,
 };
+use hawser_account::Refusal;
 
 /// What a run does with the connection's resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,11 @@ pub enum NoStack {
 #[async_trait]
 impl Stacks for NoStack {
     async fn stack_status(&self, _stack: &StackId) -> Result<String, Fault> {
-        // Nothing here ever rolls back: what failed half-way is finished by running again.
-        Ok("UPDATE_IN_PROGRESS".to_owned())
+        match self {
+            // Nothing here ever rolls back: what failed half-way is finished by running again.
+            Self::Connecting => Err(Refusal::new(FaultKind::Refused, "ValidationError", "").of("cloudformation:DescribeStacks")),
+            Self::Disconnecting => Ok("DELETE_IN_PROGRESS".to_owned()),
+        }
     }
 
     async fn stack_resource(&self, _stack: &StackId, _logical_id: &str) -> Result<Option<StackResource>, Fault> {
