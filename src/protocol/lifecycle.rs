@@ -22,7 +22,7 @@ use crate::{
 pub enum ResourceFate {
     /// The whole resource is being removed, whatever ids it had: nothing of it is wanted any more.
     Deleting,
-    /// The stack has this very id and is not removing it: the Delete is an old one.
+    /// The stack has this very id, or is about to, and is not removing it: the Delete is an old one.
     Current,
     /// Neither: one id of a resource that stays, such as the one an Update replaced, or CloudFormation did not say.
     Unknown,
@@ -40,7 +40,9 @@ impl ResourceFate {
             return if stack_status.is_some_and(ends_whole) { Self::Deleting } else { Self::Unknown };
         };
         if !is_being_deleted(resource) {
-            return if resource.physical_id == physical_id { Self::Current } else { Self::Unknown };
+            // What is being created again gets the id that it had, and only an old Delete names one by then.
+            let is_created_again = resource.status == "CREATE_IN_PROGRESS" && stack_status == Some("UPDATE_IN_PROGRESS");
+            return if resource.physical_id == physical_id || is_created_again { Self::Current } else { Self::Unknown };
         }
         let named = resource.physical_id == physical_id;
         let whole = match stack_status {
@@ -280,7 +282,9 @@ mod tests {
         ] {
             for status in cleaning.into_iter().chain(whole).chain(others).chain([None]) {
                 assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/a", status), ResourceFate::Current, "{staying}");
-                assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/b", status), ResourceFate::Unknown, "{staying}");
+                let created_again = staying == "CREATE_IN_PROGRESS" && status == Some("UPDATE_IN_PROGRESS");
+                let other = if created_again { ResourceFate::Current } else { ResourceFate::Unknown };
+                assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/b", status), other, "{staying}");
             }
         }
         for (status, fate) in [("DELETE_IN_PROGRESS", ResourceFate::Deleting), ("UPDATE_COMPLETE", ResourceFate::Unknown)] {
