@@ -169,7 +169,7 @@ endif
 # The same features as the tests are built with, so that nothing is compiled twice.
 programs:
 	@echo "-- building the programs"
-	@cargo build --quiet --workspace --all-features --bins
+	@cargo build --quiet --workspace --all-features --all-targets
 
 nextest:
 	@cargo nextest --version >/dev/null 2>&1 || { echo "-- installing cargo-nextest"; cargo install --locked --quiet cargo-nextest; }

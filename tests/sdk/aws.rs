@@ -153,7 +153,7 @@ async fn refusals_are_distinguished() {
     );
     let known = clients.describe_organization().await.unwrap().unwrap();
     assert_eq!(known.management_account.unwrap(), owner());
-    assert_eq!(clients.describe_organization().await.unwrap_err().kind, FaultKind::Refused);
+    assert_eq!(clients.describe_organization().await.unwrap_err().kind, FaultKind::Unavailable);
 }
 
 #[tokio::test]

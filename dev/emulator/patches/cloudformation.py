@@ -161,6 +161,9 @@ async def roll_back(original, stack_name, stack_id, stack, operation, *args, **k
     if stack["StackStatus"] == "ROLLBACK_FAILED":
         for name, left in stack.get("_rollback_failed", {}).items():
             stack["_resources"][name] = {"LogicalResourceId": name, "Attributes": {}, **left, "ResourceStatus": "DELETE_FAILED"}
+    if stack.pop("_deleted_meanwhile", None):
+        # Its deletion is under way, so nobody sees it at rest in between.
+        stack["StackStatus"] = "DELETE_IN_PROGRESS"
 
 
 @patch(stacks, "_delete_resource")
