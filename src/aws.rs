@@ -13,7 +13,7 @@ mod stacks;
 mod support;
 mod tags;
 
-pub use buckets::{Buckets, FolderListing, OBJECT_BYTES_MAX, OBJECTS_LISTED_MAX, Object, TEST_OBJECT, Version};
+pub use buckets::{BucketNamespace, Buckets, FolderListing, OBJECT_BYTES_MAX, OBJECTS_LISTED_MAX, Object, TEST_OBJECT, Version};
 pub use cost_reports::{CostReports, Report, SPLIT_ELEMENT};
 pub use data_exports::{
     DataExport, DataExports, Execution, ExportStatus, ExportSummary, SPLIT_PROPERTY, Table, TableConfigurations, TableProperty,

@@ -1,7 +1,7 @@
 //! `Custom::BillingExport`: one billing export that the vendor can read, chosen, reused or made.
 //!
 //! [`observe`] reads the account into [`facts`], [`candidate`] says what could serve, [`choice`] decides which export, [`query`]
-//! words it for Data Exports, [`plan`] says what to do about it, [`policy`] merges the bucket policy, [`backfill`] asks for past
+//! words it for Data Exports, [`plan`] says what to do about it, step by step, [`policy`] merges the bucket policy, [`backfill`] asks for past
 //! months, [`attributes`] says what is answered, and [`execute`] carries the plan out. All but the first and the last are pure.
 
 pub mod account_role;
@@ -20,6 +20,7 @@ pub mod plan;
 pub mod policy;
 pub mod query;
 pub mod request;
+mod step;
 
 pub use attributes::ATTRIBUTES;
 pub use first_data::{FIRST_DATA_WITHIN, STALLED_AFTER, first_data_due_by, first_data_grace_ends};

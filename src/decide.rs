@@ -48,7 +48,8 @@ pub async fn billing<'a>(origin: &Origin, asked: &'a BillingRequest, ports: &Por
             plan::check_change_is_possible(origin, export)?;
             let facts = observe(origin, export, before.as_ref(), ports).await?;
             let plan = plan::plan(origin, export, &facts);
-            Ok(Decided { wanted: Some((export, facts)), plan, remarks: Vec::new() })
+            let remarks = plan.iter().filter_map(|plan| plan.tags_unknown(&facts)).collect();
+            Ok(Decided { wanted: Some((export, facts)), plan, remarks })
         }
         BillingRequest::Remove { kind, retention, prefix } => {
             let DeleteScope { ids, remark } = delete_scope(origin, prefix.as_ref(), ports).await?;

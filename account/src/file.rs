@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, macros::format_description};
 
+pub use crate::creation::{CreationFile, TagsAtCreation};
 use crate::{
     ACCOUNT, EPOCH,
     tables::{self, TableFile},
@@ -43,6 +44,10 @@ pub struct AccountFile {
     pub tables: BTreeMap<String, TableFile>,
     /// Its plan with AWS Support.
     pub support: SupportFile,
+    /// What `DescribeStacks` answers of the stack's own tags; nobody may ask where it is null.
+    pub stack_tags: Option<Tags>,
+    /// What is demanded of things that are made, and what is refused.
+    pub creation: CreationFile,
 }
 
 impl Default for AccountFile {
@@ -60,6 +65,8 @@ impl Default for AccountFile {
             split_cost_allocation: true,
             tables: BTreeMap::new(),
             support: SupportFile::default(),
+            stack_tags: Some(Tags::new()),
+            creation: CreationFile::default(),
         }
     }
 }

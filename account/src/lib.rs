@@ -8,6 +8,7 @@ use time::{OffsetDateTime, macros::datetime};
 
 pub mod bucket_policy;
 pub mod buckets;
+mod creation;
 pub mod exports;
 pub mod file;
 pub mod organizations;
@@ -18,6 +19,7 @@ pub mod response;
 pub mod services;
 pub mod support;
 pub mod tables;
+pub mod tags;
 
 pub use file::AccountFile;
 pub use read_only::ReadOnly;

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, future::Future};
 use async_trait::async_trait;
 use hawser::{
     aws::{
-        BillingTransfer, Buckets, CostReports, DataExport, DataExports, Direction, Execution, ExportSummary, Fault, FaultKind,
-        FolderListing, NewCase, Organization, Organizations, Report, Support, SupportCase, SupportService, TEST_OBJECT, Table,
-        Tags, Version,
+        BillingTransfer, BucketNamespace, Buckets, CostReports, DataExport, DataExports, Direction, Execution, ExportSummary,
+        Fault, FaultKind, FolderListing, NewCase, Organization, Organizations, Report, Support, SupportCase, SupportService,
+        TEST_OBJECT, Table, Tags, Version,
     },
     names::{AccountId, BucketName, ExportName, Region},
 };
@@ -20,10 +20,11 @@ use crate::{
     reports::REPORT_SERVICE,
     services::{OpenedCase, Refusal, Services},
     support::SEVERITIES,
+    tags::{check_tags, is_account_regional},
 };
 
 /// How the names of calls that change something begin.
-const WRITING: [&str; 4] = ["Put", "Create", "Update", "Delete"];
+const WRITING: [&str; 5] = ["Put", "Create", "Update", "Delete", "Tag"];
 
 /// One call.
 #[derive(Debug, Clone, Copy)]
@@ -168,12 +169,18 @@ impl<A: Access> CostReports for Port<A> {
     }
 
     async fn put_report(&self, report: &Report, tags: &Tags) -> Result<(), Fault> {
-        self.bucket_call("cur:PutReportDefinition", &report.bucket, |services| {
+        let action = "cur:PutReportDefinition";
+        self.bucket_call(action, &report.bucket, |services| {
+            services.check_creation(action, tags, None)?;
             services.check_report(report)?;
             services.verify_bucket(REPORT_SERVICE, &report.bucket, None, &report.region)?;
             services.put_report(report, tags)
         })
         .await
+    }
+
+    async fn tag_report(&self, report: &ExportName, tags: &Tags) -> Result<(), Fault> {
+        self.call("cur:TagResource", |services| services.tag_report(report.as_str(), tags)).await
     }
 
     async fn delete_report(&self, report: &ExportName) -> Result<(), Fault> {
@@ -196,13 +203,19 @@ impl<A: Access> DataExports for Port<A> {
     }
 
     async fn create_export(&self, export: &DataExport, tags: &Tags) -> Result<String, Fault> {
-        self.bucket_call("bcm-data-exports:CreateExport", &export.bucket, |services| {
+        let action = "bcm-data-exports:CreateExport";
+        self.bucket_call(action, &export.bucket, |services| {
             services.may_use_exports()?;
+            services.check_creation(action, tags, None)?;
             services.check_new_export(export)?;
             services.verify_bucket(EXPORT_SERVICE, &export.bucket, export.bucket_owner.as_deref(), &export.region)?;
             services.create_export(export, tags, self.region.as_str())
         })
         .await
+    }
+
+    async fn tag_export(&self, arn: &str, tags: &Tags) -> Result<(), Fault> {
+        self.export_call("bcm-data-exports:TagResource", |services| services.tag_export(arn, tags)).await
     }
 
     async fn update_export(&self, export: &DataExport) -> Result<(), Fault> {
@@ -257,17 +270,35 @@ impl<A: Access> Buckets for Port<A> {
         self.bucket("s3:GetBucketPolicy", bucket, |bucket| Ok(bucket.policy.clone())).await
     }
 
-    async fn create_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), Fault> {
-        self.bucket_call("s3:CreateBucket", bucket.as_str(), |services| match services.state.buckets.get(bucket.as_str()) {
-            Some(known) if known.owner.is_some() => Err(Refusal::new(FaultKind::Taken, "BucketAlreadyExists", "")),
-            Some(_) => Err(Refusal::new(FaultKind::Exists, "BucketAlreadyOwnedByYou", "")),
-            None => {
-                let made = Bucket { region: self.region.as_str().to_owned(), tags: tags.clone(), ..Bucket::default() };
-                services.state.buckets.insert(bucket.as_str().to_owned(), made);
-                Ok(())
+    async fn create_bucket(&self, bucket: &BucketName, namespace: BucketNamespace, tags: &Tags) -> Result<(), Fault> {
+        let (action, name) = ("s3:CreateBucket", bucket.as_str());
+        self.bucket_call(action, name, |services| {
+            services.check_creation(action, tags, Some(namespace))?;
+            if is_account_regional(name, &services.account, self.region.as_str())
+                != (namespace == BucketNamespace::AccountRegional)
+            {
+                return Err(Refusal::new(FaultKind::Refused, "InvalidBucketName", "The specified bucket is not valid."));
+            }
+            match services.state.buckets.get(name) {
+                Some(known) if known.owner.is_some() => Err(Refusal::new(FaultKind::Taken, "BucketAlreadyExists", "")),
+                Some(_) => Err(Refusal::new(FaultKind::Exists, "BucketAlreadyOwnedByYou", "")),
+                None => {
+                    let made = Bucket { region: self.region.as_str().to_owned(), tags: tags.clone(), ..Bucket::default() };
+                    services.state.buckets.insert(name.to_owned(), made);
+                    Ok(())
+                }
             }
         })
         .await
+    }
+
+    async fn put_bucket_tags(&self, bucket: &BucketName, _owner: &AccountId, tags: &Tags) -> Result<(), Fault> {
+        let set = |known: &mut Bucket| {
+            check_tags(tags, true)?;
+            known.tags = tags.clone();
+            Ok(())
+        };
+        self.bucket("s3:PutBucketTagging", bucket, set).await
     }
 
     async fn block_public_access(&self, bucket: &BucketName, _owner: &AccountId) -> Result<(), Fault> {

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use hawser::{
-    aws::{Aws, Cloud, Fault, FaultKind, StackResource, Stacks},
+    aws::{Aws, Cloud, Fault, FaultKind, StackResource, Stacks, Tags},
     error::{Code, Failure},
     identity::{Identity, Proof, ProofRequest},
     names::{Region, StackId},
@@ -62,6 +62,11 @@ impl Cloud for ReadOnly {
 impl Stacks for ReadOnly {
     async fn stack_status(&self, _stack: &StackId) -> Result<String, Fault> {
         Err(Refusal::new(FaultKind::Refused, "ValidationError", "").of("cloudformation:DescribeStacks"))
+    }
+
+    async fn stack_tags(&self, _stack: &StackId) -> Result<Tags, Fault> {
+        let services = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        services.stack_tags().map_err(|refusal| refusal.of("cloudformation:DescribeStacks"))
     }
 
     async fn stack_resource(&self, _stack: &StackId, _logical_id: &str) -> Result<Option<StackResource>, Fault> {

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use crate::{
     ACCOUNT, EPOCH,
     buckets::Bucket,
-    file::{AccountFile, CaseFile, ExportFile, OrganizationFile, SupportPlan, TransfersFile},
+    file::{AccountFile, CaseFile, CreationFile, ExportFile, OrganizationFile, SupportPlan, TransfersFile},
     tables::Dictionary,
 };
 
@@ -123,6 +123,9 @@ pub struct Services {
     /// How many exports of one table the account may have, instead of the table's quota.
     pub export_quota: Option<usize>,
     pub support: SupportPlan,
+    /// The tags of the stack that is asked about; none if nobody may ask.
+    pub stack_tags: Option<Tags>,
+    pub creation: CreationFile,
     /// Exports that were made so far; no two have the same ARN.
     pub exports_made: u64,
     /// The services that deliver do not see the newest policy of the call's bucket yet.
@@ -155,6 +158,8 @@ impl Services {
             dictionary,
             export_quota: None,
             support: file.support.plan,
+            stack_tags: file.stack_tags,
+            creation: file.creation,
             exports_made: 0,
             policy_unseen: false,
         }

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use hawser::{
-    aws::{Aws, Cloud, Fault, FaultKind, PolicyType, StackResource, Stacks},
+    aws::{Aws, Cloud, Fault, FaultKind, PolicyType, StackResource, Stacks, Tags},
     names::{Partition, Region, StackId},
     ports::Clock,
 };
@@ -31,8 +31,13 @@ use crate::{
 };
 
 /// Calls of the settings of a bucket, which a bucket that was just made may not take yet.
-const SETTINGS: [&str; 4] =
-    ["s3:PutBucketPublicAccessBlock", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutBucketPolicy"];
+const SETTINGS: [&str; 5] = [
+    "s3:PutBucketPublicAccessBlock",
+    "s3:PutEncryptionConfiguration",
+    "s3:PutLifecycleConfiguration",
+    "s3:PutBucketPolicy",
+    "s3:PutBucketTagging",
+];
 
 /// How long AWS takes to show everywhere what was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -365,6 +370,11 @@ impl Stacks for Account {
         let call = Call { action: "cloudformation:DescribeStacks", bucket: None, region: None };
         let unknown = || Refusal::new(FaultKind::Refused, "ValidationError", "");
         self.call(call, |_| self.cloudformation.status(stack.as_str()).ok_or_else(unknown)).await
+    }
+
+    async fn stack_tags(&self, _stack: &StackId) -> Result<Tags, Fault> {
+        let call = Call { action: "cloudformation:DescribeStacks", bucket: None, region: None };
+        self.call(call, |services| services.stack_tags()).await
     }
 
     async fn stack_resource(&self, stack: &StackId, logical_id: &str) -> Result<Option<StackResource>, Fault> {

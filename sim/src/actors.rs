@@ -1,8 +1,8 @@
 //! What others do in the account while a handler is at work.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
-use hawser::names::rfc3339;
+use hawser::{aws::Tags, names::rfc3339};
 use hawser_account::{
     AccountState,
     buckets::{Bucket, Object},
@@ -198,7 +198,7 @@ fn apply(
         }
         ActorAction::TakeOverExport(arn) => {
             if let Some(known) = state.exports.get_mut(arn) {
-                known.tags = BTreeMap::new();
+                known.tags = tags_of_owner();
                 third_party.taken_over.insert(known.export.name.clone());
                 third_party.theirs.exports.insert(arn.clone(), known.clone());
             }
@@ -225,13 +225,18 @@ fn apply(
         }
         ActorAction::TakeOver(name) => {
             if let Some((report, tags)) = state.reports.get_mut(name) {
-                *tags = BTreeMap::new();
-                third_party.theirs.reports.insert(name.clone(), (report.clone(), BTreeMap::new()));
+                *tags = tags_of_owner();
+                third_party.theirs.reports.insert(name.clone(), (report.clone(), tags.clone()));
                 third_party.taken_over.insert(name.clone());
             }
         }
         ActorAction::Organization(place) => *organization = place.clone(),
     }
+}
+
+/// What the customer puts in place of our mark: without any tag, what has delivered nothing yet is taken for a remnant (F-49).
+fn tags_of_owner() -> Tags {
+    [("owner".to_owned(), "finance".to_owned())].into()
 }
 
 fn new_bucket(name: &str) -> Bucket {

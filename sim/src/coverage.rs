@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Every call that the handler can make.
-pub const CALLS: [&str; 42] = [
+pub const CALLS: [&str; 45] = [
     "bcm-data-exports:CreateExport",
     "bcm-data-exports:DeleteExport",
     "bcm-data-exports:GetExport",
@@ -17,6 +17,7 @@ pub const CALLS: [&str; 42] = [
     "bcm-data-exports:ListExports",
     "bcm-data-exports:ListTables",
     "bcm-data-exports:ListTagsForResource",
+    "bcm-data-exports:TagResource",
     "bcm-data-exports:UpdateExport",
     "cloudformation:DescribeStackResources",
     "cloudformation:DescribeStacks",
@@ -24,6 +25,7 @@ pub const CALLS: [&str; 42] = [
     "cur:DescribeReportDefinitions",
     "cur:ListTagsForResource",
     "cur:PutReportDefinition",
+    "cur:TagResource",
     IDENTITY_CALL,
     MAILBOX_CALL,
     "organizations:DescribeOrganization",
@@ -42,6 +44,7 @@ pub const CALLS: [&str; 42] = [
     "s3:ListBucketVersions",
     "s3:PutBucketPolicy",
     "s3:PutBucketPublicAccessBlock",
+    "s3:PutBucketTagging",
     "s3:PutEncryptionConfiguration",
     "s3:PutLifecycleConfiguration",
     "support:CreateCase",
@@ -64,7 +67,8 @@ pub fn labels() -> impl Iterator<Item = Label> {
 /// Why an event of this kind never makes this call; `None` if it does.
 pub fn unreachable(label: Label, call: &str) -> Option<&'static str> {
     let begins = |starts: &[&str]| starts.iter().any(|start| call.starts_with(start));
-    let makes = begins(&["s3:Create", "s3:Put", "cur:Put", "bcm-data-exports:Create", "bcm-data-exports:Update"]);
+    let makes = begins(&["s3:Create", "s3:Put", "cur:Put", "bcm-data-exports:Create", "bcm-data-exports:Update"])
+        || call.ends_with(":TagResource");
     let chooses = begins(&["organizations:", "bcm-data-exports:Get", "bcm-data-exports:ListTables"])
         || ["s3:GetBucketLocation", "s3:GetEncryptionConfiguration"].contains(&call);
     let alike = |asked: &str| call == asked;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use hawser::{
+    aws::BucketNamespace,
     billing::{Export, ExportId, Format, Kind, Retention, Reuse, Scope},
     protocol::origin::{Origin, RequestType},
 };
@@ -20,7 +21,10 @@ use crate::{
 };
 use hawser_account::{
     ACCOUNT, AccountFile,
-    file::{BucketFile, ExportFile, OrganizationFile, ReportFile, SupportFile, SupportPlan, TransferFile},
+    file::{
+        BucketFile, CreationFile, ExportFile, OrganizationFile, ReportFile, SupportFile, SupportPlan, TagsAtCreation,
+        TransferFile,
+    },
 };
 
 /// Signs every notice of the simulation; a test searches all output for it.
@@ -37,6 +41,7 @@ pub fn parameters(changes: &[(&'static str, &str)]) -> Parameters {
         ("Reuse", "WhenSuitable".to_owned()),
         ("Scope", "Payer".to_owned()),
         ("Retention", "Retain".to_owned()),
+        ("BucketNamespace", "Global".to_owned()),
         ("RequestBackfill", "false".to_owned()),
         ("ExistingExport", String::new()),
         ("ExistingBucket", String::new()),
@@ -130,6 +135,7 @@ fn change(random: &mut Rng, current: &mut Vec<(&'static str, &'static str)>) {
         ("ExistingExport", &["", "", "", "finance", "cur2-finance", "nobody-has-this"]),
         ("ExistingBucket", &["", "", "", "finance-data", "nobody-has-this"]),
         ("Retention", &["Retain", "Retain", "Delete"]),
+        ("BucketNamespace", &["Global", "Global", "AccountRegional"]),
         ("ConnectionName", &["first", "second", "with \"quotes\" and\nlines"]),
         ("PackBilling", &["ReadOnly", "None"]),
         (WITHOUT, &["", "", "", CONNECTION, BILLING]),
@@ -185,6 +191,11 @@ fn account(random: &mut Rng, stacks: &[StackScenario]) -> AccountFile {
         support: SupportFile {
             plan: *pick(random, &[SupportPlan::None, SupportPlan::Paid, SupportPlan::Paid]),
             cases: Vec::new(),
+        },
+        stack_tags: (random.u32(0..8) != 0).then(|| [("CostCenter".to_owned(), "42".to_owned())].into()),
+        creation: CreationFile {
+            tags: if random.u32(0..3) == 0 { *pick(random, &TagsAtCreation::ALL) } else { TagsAtCreation::Accepted },
+            ..CreationFile::default()
         },
         ..AccountFile::default()
     };
@@ -273,6 +284,7 @@ pub fn names(stack: &str, format: Format) -> Option<(String, String)> {
         scope: Scope::Payer,
         existing: None,
         retention: Retention::Retain,
+        namespace: BucketNamespace::Global,
         prefix: "acme".parse().ok()?,
         backfill: false,
     };

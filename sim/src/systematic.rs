@@ -16,7 +16,7 @@ use crate::{
 };
 use hawser_account::{
     ACCOUNT, AccountFile,
-    file::{BucketFile, ExportFile, OrganizationFile, ReportFile, SupportPlan},
+    file::{BucketFile, CreationFile, ExportFile, OrganizationFile, ReportFile, SupportPlan, TagsAtCreation},
 };
 
 /// A mishap in one life.
@@ -198,6 +198,25 @@ fn scenarios_with_exports() -> Vec<Scenario> {
     ]
 }
 
+/// Lives in which AWS takes no tags at creation, so that they are put on afterwards (F-49), and one whose tags may not be read.
+fn scenarios_without_tags() -> Vec<Scenario> {
+    let refused = |tags| AccountFile { creation: CreationFile { tags, ..CreationFile::default() }, ..AccountFile::default() };
+    let made = |name: &str, tags| {
+        in_account(refused(tags), Scenario::of_one(name, vec![create(&[]), update(&[CUR2]), update(&[FOCUS, ("Format", "Csv")])]))
+    };
+    vec![
+        made("nothing allows tags at creation", TagsAtCreation::Denied),
+        made("AWS knows no tags at creation", TagsAtCreation::Unsupported),
+        in_account(
+            AccountFile { stack_tags: None, ..refused(TagsAtCreation::Unexplained) },
+            Scenario::of_one(
+                "an export and its format, where tags are refused",
+                vec![create(&[CUR2]), update(&[("Format", "Csv")])],
+            ),
+        ),
+    ]
+}
+
 /// The lives that things go wrong in. Together they take every step there is.
 pub fn scenarios() -> Vec<Scenario> {
     let again = |request, resource, seconds| {
@@ -351,6 +370,7 @@ pub fn scenarios() -> Vec<Scenario> {
         two,
     ];
     scenarios.extend(scenarios_with_exports());
+    scenarios.extend(scenarios_without_tags());
     scenarios
 }
 

@@ -26,9 +26,11 @@ pub trait Buckets: Send + Sync {
     async fn bucket_tags(&self, bucket: &BucketName, owner: &AccountId) -> Result<Tags, Fault>;
     /// `s3:GetBucketPolicy`; `None` if it has none.
     async fn bucket_policy(&self, bucket: &BucketName, owner: &AccountId) -> Result<Option<String>, Fault>;
-    /// `s3:CreateBucket`, with its tags and with object ownership enforced. To be called only after
+    /// `s3:CreateBucket`, with its tags, if there are any, and with object ownership enforced. To be called only after
     /// [`Buckets::bucket_exists`] said no: in us-east-1, creating a bucket one already owns resets its ACL.
-    async fn create_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), Fault>;
+    async fn create_bucket(&self, bucket: &BucketName, namespace: BucketNamespace, tags: &Tags) -> Result<(), Fault>;
+    /// `s3:PutBucketTagging`: these are all the tags that it has afterwards.
+    async fn put_bucket_tags(&self, bucket: &BucketName, owner: &AccountId, tags: &Tags) -> Result<(), Fault>;
     /// `s3:PutPublicAccessBlock`, all four settings on.
     async fn block_public_access(&self, bucket: &BucketName, owner: &AccountId) -> Result<(), Fault>;
     /// `s3:PutBucketEncryption` with SSE-S3.
@@ -43,6 +45,16 @@ pub trait Buckets: Send + Sync {
     async fn delete_versions(&self, bucket: &BucketName, owner: &AccountId, versions: &[Version]) -> Result<(), Fault>;
     /// `s3:DeleteBucket`; one that is gone already is success, one with data is [`FaultKind::NotEmpty`](super::FaultKind::NotEmpty).
     async fn delete_bucket(&self, bucket: &BucketName, owner: &AccountId) -> Result<(), Fault>;
+}
+
+/// Where the name of a bucket is unique (Amazon S3 User Guide, "Namespaces for general purpose buckets").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BucketNamespace {
+    /// Among all accounts of the partition.
+    Global,
+    /// In this account and Region, because nobody else may use such a name. An organization can demand it by
+    /// `s3:x-amz-bucket-namespace`.
+    AccountRegional,
 }
 
 /// One level of a bucket's keys.

@@ -12,8 +12,10 @@ pub trait CostReports: Send + Sync {
     async fn describe_reports(&self) -> Result<Vec<Report>, Fault>;
     /// `cur:ListTagsForResource`
     async fn report_tags(&self, report: &ExportName) -> Result<Tags, Fault>;
-    /// `cur:PutReportDefinition`
+    /// `cur:PutReportDefinition`; without tags if there are none.
     async fn put_report(&self, report: &Report, tags: &Tags) -> Result<(), Fault>;
+    /// `cur:TagResource`: adds these tags to those it has.
+    async fn tag_report(&self, report: &ExportName, tags: &Tags) -> Result<(), Fault>;
     /// `cur:DeleteReportDefinition`; one that is gone already is success.
     async fn delete_report(&self, report: &ExportName) -> Result<(), Fault>;
 }

@@ -17,8 +17,10 @@ pub trait DataExports: Send + Sync {
     async fn get_export(&self, arn: &str) -> Result<DataExport, Fault>;
     /// `bcm-data-exports:ListTagsForResource`, every page.
     async fn export_tags(&self, arn: &str) -> Result<Tags, Fault>;
-    /// `bcm-data-exports:CreateExport`; the new export's ARN. The service knows no idempotency token.
+    /// `bcm-data-exports:CreateExport`, without tags if there are none; the new export's ARN. The service knows no idempotency token.
     async fn create_export(&self, export: &DataExport, tags: &Tags) -> Result<String, Fault>;
+    /// `bcm-data-exports:TagResource`: adds these tags to those it has.
+    async fn tag_export(&self, arn: &str, tags: &Tags) -> Result<(), Fault>;
     /// `bcm-data-exports:UpdateExport`, which takes the whole definition.
     async fn update_export(&self, export: &DataExport) -> Result<(), Fault>;
     /// `bcm-data-exports:DeleteExport`; one that is gone already is success.

@@ -111,6 +111,9 @@ impl PolicyType {
     }
 }
 
+/// What S3 answers to tags in `CreateBucket` where it does not know them: aws-eusc the first (F-49).
+const TAGS_UNSUPPORTED: [&str; 3] = ["UnsupportedArgument", "NotImplemented", "MalformedXML"];
+
 /// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct Fault {
@@ -137,6 +140,19 @@ impl Fault {
     pub fn is_of_this_account(&self) -> bool {
         matches!(self.kind, FaultKind::DeniedBy(_))
             || (self.kind == FaultKind::Denied && self.message.contains("is not authorized to perform"))
+    }
+
+    /// Whether a call that creates something may succeed without tags (F-49, B-1): some partitions take none at creation, and a
+    /// denial may be of tagging alone. AWS's text names the action that was denied; where it names none, it may be that one.
+    pub fn may_be_of_tags(&self) -> bool {
+        match self.kind {
+            FaultKind::Denied | FaultKind::DeniedBy(_) => {
+                let denied = self.message.split_once("to perform: ").map(|(_, action)| action.split_whitespace().next());
+                denied.flatten().is_none_or(|action| action.contains("Tag"))
+            }
+            FaultKind::Refused => TAGS_UNSUPPORTED.contains(&self.code.as_str()) || self.message.to_lowercase().contains("tag"),
+            _ => false,
+        }
     }
 
     /// Whether AWS denied the call, by whatever policy.

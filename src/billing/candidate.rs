@@ -248,7 +248,7 @@ impl Candidate {
             return Some(format!("it delivers to account {owner}"));
         }
         if facts.other_stacks.contains(self.key()) {
-            return Some("another stack created it and may delete it".to_owned());
+            return Some("a Hawser stack created it and may delete it".to_owned());
         }
         if !is_plain(prefix) || !is_plain(self.name()) {
             // It stands in a policy as it is.

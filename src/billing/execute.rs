@@ -7,16 +7,16 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::info;
 
 use crate::{
-    aws::{Aws, DataExport, Fault, FaultKind, Report, SPLIT_PROPERTY, TEST_OBJECT, Tags, Version},
+    aws::{Aws, BucketNamespace, DataExport, Fault, FaultKind, Report, SPLIT_PROPERTY, TEST_OBJECT, Tags, Version},
     billing::{
         attributes::plain,
         backfill::{Backfill, BackfillOutcome},
         choice::{limit_reached, quota_reached},
-        plan::{Plan, PolicyBefore, Step, UPLOAD_DAYS_MAX},
+        plan::{Plan, PolicyBefore, Resource, Step, UPLOAD_DAYS_MAX},
         policy, query,
     },
     error::{Code, Failure},
-    names::{AccountId, BucketName},
+    names::{AccountId, BucketName, ExportName},
     ports::Ports,
     protocol::{
         origin::Origin,
@@ -24,6 +24,8 @@ use crate::{
         retry::{retry_eventual, retry_while},
     },
 };
+
+mod tags;
 
 /// `DeleteObjects` takes at most 1,000 keys (Amazon S3 API Reference).
 const VERSIONS_PER_DELETE: u16 = 1000;
@@ -124,8 +126,27 @@ fn more_specific(first: Fault, again: Fault) -> Fault {
 
 /// An account has these data only if it is opted in to them (Cost and Usage Reports User Guide, "Enabling split cost allocation
 /// data"); what AWS answers where it is not is B-13.
-fn split_columns_dropped(fault: &Fault) -> Journal {
-    Journal::remark(format!("split cost allocation data is left out, because AWS does not accept it here: {fault}"))
+fn split_columns_dropped(fault: &Fault) -> String {
+    format!("split cost allocation data is left out, because AWS does not accept it here: {fault}")
+}
+
+/// What may help where a policy denies creating a bucket whose name is global.
+const SET_NAMESPACE: &str = "if it demands buckets of the account-regional namespace, set `BucketNamespace` to `AccountRegional`";
+
+/// A creation that failed. A policy that denies it may demand something that the customer can give (F-51).
+fn creation_denied(fault: Fault, also: Option<&str>) -> Failure {
+    let FaultKind::DeniedBy(_) = fault.kind else { return fault.into() };
+    let mut failure = Failure::from(fault);
+    failure.cause += "; if that policy demands tags on what is created, give this stack those tags";
+    also.iter().for_each(|hint| failure.cause += &format!("; {hint}"));
+    failure
+}
+
+/// What was removed meanwhile is looked for again.
+fn raced_if_missing(fault: Fault) -> StepError {
+    let is_gone = fault.kind == FaultKind::Missing;
+    let failure = fault.into();
+    if is_gone { StepError::Raced(failure) } else { StepError::Failed(failure) }
 }
 
 /// Where a policy forbids a setting that is S3's default for new buckets since 2023, or mere housekeeping, the export is created
@@ -156,9 +177,11 @@ impl Run<'_> {
 
     async fn step(&self, step: &Step) -> Result<Journal, StepError> {
         let done = match step {
-            Step::EnsureBucket { bucket, tags } => {
-                self.ensure_bucket(bucket, tags).await?;
-                format!("created bucket `{bucket}`")
+            Step::EnsureBucket { bucket, namespace, tags } => return self.ensure_bucket(bucket, *namespace, tags).await,
+            Step::EnsureTags { resource, tags } => {
+                let remarks = self.tag(resource, tags).await.map_err(raced_if_missing)?;
+                let done = remarks.is_empty().then(|| format!("tagged {resource}"));
+                return Ok(Journal { done, remarks, ..Journal::default() });
             }
             Step::EnsurePublicAccessBlocked(bucket) => {
                 let answer = self.retry_bucket_conflict(|| self.aws.block_public_access(bucket, self.owner)).await;
@@ -201,14 +224,23 @@ impl Run<'_> {
         Ok(Journal::done(done))
     }
 
-    async fn ensure_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), StepError> {
-        match self.retry_eventual(|| self.aws.create_bucket(bucket, tags)).await {
-            Err(fault) if fault.kind == FaultKind::Exists => Err(StepError::Raced(fault.into())),
+    async fn ensure_bucket(&self, bucket: &BucketName, namespace: BucketNamespace, tags: &Tags) -> Result<Journal, StepError> {
+        let create = |tags: Tags| async move {
+            self.retry_eventual(|| self.aws.create_bucket(bucket, namespace, &tags))
+                .await
+                .map(|()| Resource::Bucket(bucket.clone()))
+        };
+        match self.create_tagged(tags, create).await {
+            Ok((_, remarks)) => Ok(Journal { remarks, ..Journal::done(format!("created bucket `{bucket}`")) }),
+            Err(fault) if matches!(fault.kind, FaultKind::Exists | FaultKind::Missing) => Err(StepError::Raced(fault.into())),
             Err(fault) if fault.kind == FaultKind::Taken => {
                 let cause = format!("bucket `{bucket}` belongs to another account");
                 Err(Failure::explained(&fault, Code::BillingBucketNotOurs, cause).into())
             }
-            answer => Ok(answer?),
+            Err(fault) => {
+                let is_global = namespace == BucketNamespace::Global;
+                Err(creation_denied(fault, is_global.then_some(SET_NAMESPACE)).into())
+            }
         }
     }
 
@@ -236,55 +268,72 @@ impl Run<'_> {
     }
 
     async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<Journal, StepError> {
-        let made = || Journal::done(format!("created report `{}`", report.name));
-        let whole = self.retry_until_bucket_is_visible(|| self.aws.put_report(report, tags)).await;
-        let fault = match (whole, report.without_split_columns()) {
-            (Ok(()), _) => return Ok(made()),
-            (Err(fault), Some(less)) if is_refused(&fault) => {
-                let answer = self.retry_until_bucket_is_visible(|| self.aws.put_report(&less, tags)).await;
-                match answer {
-                    Ok(()) => return Ok(Journal { done: made().done, ..split_columns_dropped(&fault) }),
-                    Err(again) => more_specific(fault, again),
-                }
-            }
+        let made = |remarks| Ok(Journal { remarks, ..Journal::done(format!("created report `{}`", report.name)) });
+        let fault = match (self.put_report(report, tags).await, report.without_split_columns()) {
+            (Ok(remarks), _) => return made(remarks),
+            (Err(fault), Some(less)) if is_refused(&fault) => match self.put_report(&less, tags).await {
+                Ok(remarks) => return made(std::iter::once(split_columns_dropped(&fault)).chain(remarks).collect()),
+                Err(again) => more_specific(fault, again),
+            },
             (Err(fault), _) => fault,
         };
         match fault.kind {
-            FaultKind::Exists => Err(StepError::Raced(fault.into())),
+            FaultKind::Exists | FaultKind::Missing => Err(StepError::Raced(fault.into())),
             FaultKind::LimitReached => Err(limit_reached(&self.aws.describe_reports().await?).into()),
             FaultKind::BucketUnverified => Err(self.bucket_rejected(&report.bucket, &fault).await),
-            _ => Err(fault.into()),
+            _ => Err(creation_denied(fault, None).into()),
         }
+    }
+
+    async fn put_report(&self, report: &Report, tags: &Tags) -> Result<Vec<String>, Fault> {
+        let create = |tags: Tags| async move {
+            self.retry_until_bucket_is_visible(|| self.aws.put_report(report, &tags)).await?;
+            Ok(Resource::Report(ExportName::existing(&report.name)))
+        };
+        Ok(self.create_tagged(tags, create).await?.1)
     }
 
     /// `CreateExport` knows no idempotency token, so it is never repeated blindly: an answer that was lost sends the handler to
     /// look again (HW-B10).
     async fn ensure_export(&self, export: &DataExport, tags: &Tags) -> Result<Journal, StepError> {
-        let made =
-            |arn: String| Journal { done: Some(format!("created export `{}`", export.name)), ..Journal::attribute("Arn", arn) };
-        let whole = self.retry_until_bucket_is_visible(|| self.aws.create_export(export, tags)).await;
-        let fault = match whole {
-            Ok(arn) => return Ok(made(arn)),
+        let made = |arn: String, remarks| {
+            let done = Some(format!("created export `{}`", export.name));
+            Ok(Journal { done, remarks, ..Journal::attribute("Arn", arn) })
+        };
+        let fault = match self.create_export(export, tags).await {
+            Ok((arn, remarks)) => return made(arn, remarks),
             Err(fault) if is_refused(&fault) && export.is_split() => {
                 let less = self.drop_split_columns(export).await?;
-                let answer = self.retry_until_bucket_is_visible(|| self.aws.create_export(&less, tags)).await;
-                match answer {
-                    Ok(arn) => return Ok(Journal { remarks: split_columns_dropped(&fault).remarks, ..made(arn) }),
+                match self.create_export(&less, tags).await {
+                    Ok((arn, remarks)) => {
+                        return made(arn, std::iter::once(split_columns_dropped(&fault)).chain(remarks).collect());
+                    }
                     Err(again) => more_specific(fault, again),
                 }
             }
             Err(fault) => fault,
         };
         match fault.kind {
-            FaultKind::Exists | FaultKind::Unavailable | FaultKind::Throttled => Err(StepError::Raced(fault.into())),
+            FaultKind::Exists | FaultKind::Missing | FaultKind::Unavailable | FaultKind::Throttled => {
+                Err(StepError::Raced(fault.into()))
+            }
             FaultKind::LimitReached => {
                 let all = self.aws.list_exports().await?;
                 let names: Vec<&str> = all.iter().map(|export| export.name.as_str()).collect();
                 Err(quota_reached(&fault, &names).into())
             }
             FaultKind::BucketUnverified => Err(self.bucket_rejected(&export.bucket, &fault).await),
-            _ => Err(fault.into()),
+            _ => Err(creation_denied(fault, None).into()),
         }
+    }
+
+    async fn create_export(&self, export: &DataExport, tags: &Tags) -> Result<(String, Vec<String>), Fault> {
+        let create = |tags: Tags| async move {
+            self.retry_until_bucket_is_visible(|| self.aws.create_export(export, &tags)).await.map(Resource::Export)
+        };
+        let (made, remarks) = self.create_tagged(tags, create).await?;
+        let arn = if let Resource::Export(arn) = made { arn } else { String::new() };
+        Ok((arn, remarks))
     }
 
     /// The same export without split cost allocation data: with the columns that its table has then.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use time::OffsetDateTime;
 
-use super::{account_role::BillingPosition, id::ExportId, query::TableSource};
+use super::{account_role::BillingPosition, id::ExportId, ownership::TAG_CREATED_AT, query::TableSource};
 use crate::{
-    aws::{DataExport, Fault, Report},
+    aws::{DataExport, Fault, Report, Tags},
     error::{Code, Failure},
     names::{AccountId, BucketName, Region},
     protocol::origin::Origin,
@@ -39,7 +39,9 @@ pub struct Facts {
     pub exports: Listed<DataExport>,
     /// What a Data Export of ours is to ask for, or why that is not known; none where none is asked for.
     pub source: Option<Result<TableSource, Failure>>,
-    /// Set if the report or the export with our name carries our mark.
+    /// The stack's own tags, for what is made; or why they are not known.
+    pub stack_tags: Result<Tags, Fault>,
+    /// Set if the report or the export with our name carries our mark, or is what a run left that ended before it was marked.
     pub ours: Option<OwnExport>,
     /// The bucket with our name.
     pub bucket: OwnBucket,
@@ -50,7 +52,8 @@ pub struct Facts {
     pub bucket_keys: BTreeMap<String, String>,
     /// Why the key of one of these is not known.
     pub unreadable_keys: BTreeMap<String, String>,
-    /// Reports, by name, and exports, by ARN, that carry another stack's mark.
+    /// Reports, by name, and exports, by ARN, that a stack of Hawser's made and may remove: another one, or this one under
+    /// another id.
     pub other_stacks: BTreeSet<String>,
     /// What a failed replacement of this resource left behind, and the rollback must remove.
     pub leftover: Option<Leftover>,
@@ -60,13 +63,20 @@ pub struct Facts {
 /// answer, and the request asks for the other service's exports.
 pub type Listed<T> = Result<Vec<T>, Fault>;
 
+impl OwnExport {
+    /// [`TAG_CREATED_AT`], if it is known.
+    pub fn created_at(&self) -> Option<&str> {
+        self.tags.get(TAG_CREATED_AT).map(String::as_str)
+    }
+}
+
 /// What is known of this stack's own report or export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnExport {
     /// An export's ARN; a report has only its name.
     pub arn: String,
-    /// [`TAG_CREATED_AT`](super::TAG_CREATED_AT)
-    pub created_at: String,
+    /// None at all on what a run left that ended before it was marked.
+    pub tags: Tags,
     /// Other exports of ours with the same name: `CreateExport` knows no idempotency token, so two deliveries of one event can
     /// have made two.
     pub duplicates: Vec<String>,
@@ -82,6 +92,12 @@ pub enum OwnBucket {
         /// Something is in it, if only the object that the report service tests a bucket with: so it was wholly set up,
         /// because the report is made last. Looked at only where there is no report of ours.
         in_use: bool,
+        tags: Tags,
+    },
+    /// It is empty and has no tags at all: what a run left that ended between creating and tagging it (F-49).
+    Remnant {
+        /// The text S3 holds.
+        policy: Option<String>,
     },
     /// It is there and does not carry our mark.
     Untagged,
@@ -110,11 +126,11 @@ pub struct Leftover {
 /// What is there to be removed, and may be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnedResources {
-    /// The report with the id's name carries our mark.
+    /// The report with the id's name carries our mark, or is a remnant.
     pub report: bool,
-    /// The exports with the id's name that carry our mark, by ARN.
+    /// The exports with the id's name that carry our mark or are remnants, by ARN.
     pub exports: Vec<String>,
-    /// The bucket with the id's name carries our mark.
+    /// The bucket with the id's name carries our mark, or is a remnant.
     pub bucket: bool,
 }
 

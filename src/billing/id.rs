@@ -4,15 +4,27 @@ use std::{fmt, str::FromStr};
 
 use super::request::{Export, Format, Kind};
 use crate::{
-    names::{AccountId, BucketName, Digest16, ExportName, NameError, NamePrefix, digest_hex},
+    aws::BucketNamespace,
+    names::{AccountId, BucketName, Digest16, ExportName, NameError, NamePrefix, Region, digest_hex},
     protocol::origin::Origin,
 };
 
 /// First part of every S3 prefix that Hawser lets AWS deliver to, so that removal finds all of it.
 pub const DATA_ROOT: &str = "hawser/";
 
-fn key(origin: &Origin, kind: Kind, format: Format) -> Digest16 {
-    Digest16::derive(&[origin.stack.as_str(), &origin.logical_id, kind.as_str(), format.as_str()])
+fn key(origin: &Origin, kind: Kind, format: Format, namespace: BucketNamespace) -> Digest16 {
+    let parts = [origin.stack.as_str(), &origin.logical_id, kind.as_str(), format.as_str()];
+    match namespace {
+        // As before there was another namespace: the ids of stacks do not change.
+        BucketNamespace::Global => Digest16::derive(&parts),
+        BucketNamespace::AccountRegional => Digest16::derive(&[&parts[..], &["AccountRegional"]].concat()),
+    }
+}
+
+/// The Region that is part of a bucket's name in the account-regional namespace: that of the billing service.
+fn region_in_name(origin: &Origin, namespace: BucketNamespace) -> Option<Region> {
+    let region = || origin.stack.partition.billing_region().unwrap_or_else(|| origin.stack.region.clone());
+    (namespace == BucketNamespace::AccountRegional).then(region)
 }
 
 /// The physical id of a billing export, and with it the names of all that Hawser makes for it.
@@ -21,6 +33,8 @@ pub struct ExportId {
     prefix: NamePrefix,
     key: Digest16,
     kind: Kind,
+    /// Set if its bucket is in the account-regional namespace.
+    region: Option<Region>,
 }
 
 /// What every id of this resource type begins with; [`crate::protocol::lifecycle::ID_ROOT`] first.
@@ -38,15 +52,25 @@ impl ExportId {
 
     /// Every id that this resource of this stack can ever have answered with.
     pub fn all(origin: &Origin, prefix: &NamePrefix) -> impl Iterator<Item = Self> {
+        let namespaces = [BucketNamespace::Global, BucketNamespace::AccountRegional];
+        // Of a prefix that is too long for it, nothing was made there.
+        let namespaces =
+            namespaces.into_iter().filter(|namespace| *namespace == BucketNamespace::Global || prefix.fits_regional());
         let all = Kind::ALL.into_iter().flat_map(|kind| Format::ALL.map(|format| (kind, format)));
-        let made = all.map(move |(kind, format)| Self { prefix: prefix.clone(), key: key(origin, kind, format), kind });
+        let all = namespaces.flat_map(move |namespace| all.clone().map(move |(kind, format)| (kind, format, namespace)));
+        let made = all.map(move |(kind, format, namespace)| Self {
+            prefix: prefix.clone(),
+            key: key(origin, kind, format, namespace),
+            kind,
+            region: region_in_name(origin, namespace),
+        });
         made.chain(std::iter::once(Self::for_existing(origin, prefix)))
     }
 
     /// What the customer brings: nothing is made under this id, so whichever thing it is can change in place.
     fn for_existing(origin: &Origin, prefix: &NamePrefix) -> Self {
         let key = Digest16::derive(&[origin.stack.as_str(), &origin.logical_id, "Existing"]);
-        Self { prefix: prefix.clone(), key, kind: Kind::None }
+        Self { prefix: prefix.clone(), key, kind: Kind::None, region: None }
     }
 
     /// The prefix every name begins with.
@@ -65,12 +89,17 @@ impl ExportId {
     }
 
     /// The bucket's name: it holds the account, so that policies can be narrow, and the key, so that it is no one
-    /// else's by chance.
+    /// else's by chance. In the account-regional namespace account and Region are its end (Amazon S3 User Guide, "General purpose
+    /// bucket naming rules").
     ///
     /// # Errors
     /// None in practice: the prefix was checked to make a legal name.
     pub fn bucket(&self, account: &AccountId) -> Result<BucketName, NameError> {
-        BucketName::from_str(&format!("{}-{account}-{}", self.prefix, self.key))
+        let Self { prefix, key, .. } = self;
+        BucketName::from_str(&match &self.region {
+            None => format!("{prefix}-{account}-{key}"),
+            Some(region) => format!("{prefix}-{key}-{account}-{region}-an"),
+        })
     }
 }
 
@@ -90,11 +119,16 @@ impl Export {
     /// in place (HW-L3; AWS::CUR::ReportDefinition marks name, granularity, elements and versioning create-only) makes another id,
     /// so CloudFormation deletes the old one only after the update succeeded, and the old export delivers until then. So does the
     /// format, also where AWS would change it in place: files of two formats below one key are no readable data, and an Update that
-    /// comes late or again could turn it back.
+    /// comes late or again could turn it back. A bucket cannot move to another namespace.
     pub fn id(&self, origin: &Origin) -> ExportId {
         match &self.existing {
             Some(_) => ExportId::for_existing(origin, &self.prefix),
-            None => ExportId { prefix: self.prefix.clone(), key: key(origin, self.kind, self.format), kind: self.kind },
+            None => ExportId {
+                prefix: self.prefix.clone(),
+                key: key(origin, self.kind, self.format, self.namespace),
+                kind: self.kind,
+                region: region_in_name(origin, self.namespace),
+            },
         }
     }
 }

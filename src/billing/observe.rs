@@ -11,9 +11,9 @@ use crate::{
     billing::{
         candidate::Candidate,
         choice::matches_name,
-        facts::{Facts, OwnBucket, OwnExport, OwnedResources, or_empty, own_bucket},
+        facts::{Facts, Leftover, OwnBucket, OwnExport, OwnedResources, or_empty, own_bucket},
         id::ExportId,
-        ownership::{TAG_CREATED_AT, TAG_STACK, is_marked},
+        ownership::TAG_STACK,
         request::{Existing, Export, Kind, Reuse},
     },
     error::{Code, Failure},
@@ -81,12 +81,13 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     let left_behind = left_behind(origin, &id, before);
     let lookups = Lookups::of(export, region.as_ref(), left_behind.as_ref());
     let bucket = own_bucket(origin, &id)?;
-    let (billing_position, reports, listed, tables, exists) = tokio::join!(
+    let (billing_position, reports, listed, tables, exists, stack_tags) = tokio::join!(
         observer.billing_position(),
         call_if(lookups.reports, observer.retry_eventual(|| observer.aws.describe_reports())),
         call_if(lookups.exports, observer.retry_eventual(|| observer.aws.list_exports())),
         call_if(lookups.tables, observer.retry_eventual(|| observer.aws.list_tables())),
         call_if(lookups.own_bucket, observer.retry_eventual(|| observer.aws.bucket_exists(&bucket, observer.owner))),
+        call_if(lookups.own_bucket, observer.retry_eventual(|| ports.stacks.stack_tags(&origin.stack))),
     );
     let billing_position = billing_position?;
     let reports = unless_unknown(reports, !export.kind.is_data_export())?;
@@ -100,7 +101,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     );
     let (owned, mut details, billing_relations) =
         (owned?, unless_unknown(details, export.kind.is_data_export())?, billing_relations?);
-    let ours = owned.report.or_else(|| oldest_of(&observer.owned_exports(&id, or_empty(&details))));
+    let ours = owned.report.or_else(|| oldest_of(&observer.owned_exports(&id, &bucket, or_empty(&details))));
     let (now, settled) = (ports.clock.now(), is_settled(origin, export, before));
     let serves = |candidate: &Candidate| lookups.others && ours.is_none() && may_serve(candidate, export, settled);
     let all = or_empty(&details).iter().map(|(export, _)| Candidate::Export(export.clone()));
@@ -110,7 +111,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         let newest = executions.get(&export.arn).into_iter().chain(&export.status.last_refreshed_at).max();
         export.status.last_refreshed_at = newest.cloned();
     }
-    let own = observer.owned_exports(&id, or_empty(&details));
+    let own = observer.owned_exports(&id, &bucket, or_empty(&details));
     let all = Candidate::all(or_empty(&reports), or_empty(&details).iter().map(|(export, _)| export));
     let candidates: Vec<Candidate> = all.filter(serves).collect();
     let stays_on = own.first().map(|(export, _)| export);
@@ -128,8 +129,13 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         observer.leftover(left_behind, or_empty(&reports), or_empty(&details)),
     );
     let (mut candidates, leftover) = (candidates?, leftover?);
-    let others = or_empty(&details).iter().filter(|(_, tags)| tags.contains_key(TAG_STACK) && !is_marked(tags, origin));
-    candidates.other_stacks.extend(others.map(|(export, _)| export.arn.clone()));
+    // Also this stack's own under another id, which goes when the stack is updated, and what is left of a run that ended early.
+    let of_stacks = or_empty(&details).iter().filter(|(_, tags)| tags.contains_key(TAG_STACK));
+    candidates.other_stacks.extend(of_stacks.map(|(export, _)| export.arn.clone()));
+    if let Some(Leftover { id, remains }) = &leftover {
+        candidates.other_stacks.extend(remains.exports.iter().cloned());
+        candidates.other_stacks.extend(remains.report.then(|| id.report().as_str().to_owned()));
+    }
     let mut facts = Facts {
         account: observer.owner.clone(),
         now,
@@ -141,6 +147,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         transfers_unreadable: billing_relations.transfers_unreadable,
         delegated_services: billing_relations.delegated_services,
         source: source?,
+        stack_tags,
         ours,
         bucket: owned.bucket,
         candidate_buckets: candidates.buckets,
@@ -199,7 +206,7 @@ fn oldest_of(own: &[&Detail]) -> Option<OwnExport> {
     let ((first, tags), duplicates) = own.split_first()?;
     Some(OwnExport {
         arn: first.arn.clone(),
-        created_at: tags.get(TAG_CREATED_AT).cloned().unwrap_or_default(),
+        tags: tags.clone(),
         duplicates: duplicates.iter().map(|(twin, _)| twin.arn.clone()).collect(),
     })
 }
@@ -305,13 +312,18 @@ pub async fn observe_removal(
     };
     let names: BTreeSet<String> = ids.iter().map(|id| id.report().as_str().to_owned()).collect();
     let tagged = observer.tags_of_exports(listed.into_iter().filter(|summary| names.contains(&summary.name))).await?;
-    let all = ids.into_iter().zip(exist).map(|(id, exists)| {
-        let (reports, tagged) = (&reports, &tagged);
+    let untagged = tagged.iter().filter(|(_, tags)| tags.is_empty()).map(|(summary, _)| summary.clone()).collect();
+    // What cannot be read is nobody's remnant.
+    let untagged =
+        observer.details(Ok(untagged)).await.or_else(|fault| if fault.is_outage() { Err(fault) } else { Ok(Vec::new()) })?;
+    let all = ids.into_iter().zip(exist).zip(&buckets).map(|((id, exists), bucket)| {
+        let (reports, tagged, untagged) = (&reports, &tagged, &untagged);
         async move {
             let own = tagged.iter().filter(|(summary, tags)| observer.is_own(&id, &summary.name, tags));
-            let exports = own.map(|(summary, _)| summary.arn.clone()).collect();
+            let remnants = observer.owned_exports(&id, bucket, untagged).into_iter().map(|(export, _)| export.arn.clone());
+            let exports = own.map(|(summary, _)| summary.arn.clone()).chain(remnants).collect();
             let owned = observer.owned(&id, reports, exists, BucketUse::Remove).await?;
-            let (remains, kept) = remains(&own_bucket(origin, &id)?, owned, exports);
+            let (remains, kept) = remains(bucket, owned, exports);
             Ok::<_, Failure>(((id, remains), kept))
         }
     });

@@ -1,11 +1,9 @@
 //! What to do about a billing export: every decision, as data. Pure.
 
-use std::fmt;
-
 use time::OffsetDateTime;
 
 use crate::{
-    aws::{DataExport, Report, Tags},
+    aws::{DataExport, Tags},
     billing::{
         attributes::{account_attributes, describe, describe_bucket, describe_no_export, plain, undecryptable_reason},
         backfill::{self, Backfill, BackfillOutcome},
@@ -14,124 +12,16 @@ use crate::{
         definition,
         facts::{Facts, OwnBucket, OwnedResources, own_bucket},
         id::{DATA_ROOT, ExportId, prefix_of},
-        ownership::{TAG_CREATED_AT, mark},
+        ownership::{BUCKET_TAGS_MAX, EXPORT_TAGS_MAX, TAG_CREATED_AT, TagsToAdd, mark, tags_to_add},
         policy, query,
         request::{BillingRequest, Export, Format, Kind, Retention},
     },
     error::{Code, Failure},
-    names::{BucketName, ExportName, Region, rfc3339},
+    names::{BucketName, Region, rfc3339},
     protocol::{origin::Origin, reply::Attributes},
 };
 
-/// Unfinished multipart uploads are billed and invisible; AWS's delivery is done with any of its own long before.
-pub const UPLOAD_DAYS_MAX: u16 = 7;
-
-/// One thing to bring about, named as the state afterwards. Run twice it is the same as run once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// The bucket exists, tagged, with object ownership enforced. Planned only where it does not exist.
-    EnsureBucket {
-        bucket: BucketName,
-        /// Its tags: the mark of ownership comes into being with the bucket.
-        tags: Tags,
-    },
-    /// No access point, ACL or policy can make the bucket public.
-    EnsurePublicAccessBlocked(BucketName),
-    /// New objects are encrypted with SSE-S3.
-    EnsureEncryption(BucketName),
-    /// Unfinished uploads end after [`UPLOAD_DAYS_MAX`].
-    EnsureUploadsExpire(BucketName),
-    /// AWS may deliver, over TLS only; every other statement of the policy is as it was.
-    EnsureDeliveryAllowed {
-        bucket: BucketName,
-        /// The whole merged policy.
-        policy: String,
-        /// What it was merged from: it replaces this policy and no other.
-        from: PolicyBefore,
-    },
-    EnsureReport {
-        report: Box<Report>,
-        tags: Tags,
-    },
-    /// The Data Export exists.
-    EnsureExport {
-        export: Box<DataExport>,
-        tags: Tags,
-    },
-    /// The Data Export, which is ours, asks for every column that its table has by now.
-    EnsureExportCurrent(Box<DataExport>),
-    /// requested past months from AWS Support, once.
-    AskForBackfill(Box<Backfill>),
-    /// The report does not exist. Planned only with our mark on it.
-    RetireReport(ExportName),
-    /// The Data Export, by ARN, does not exist. Planned only with our mark on it.
-    RetireExport(String),
-    /// Nothing delivered for this export is in the bucket.
-    RetireData {
-        /// The bucket, with our mark.
-        bucket: BucketName,
-        prefix: &'static str,
-    },
-    /// The bucket does not exist, unless it holds data. Planned only with our mark on it.
-    RetireEmptyBucket(BucketName),
-}
-
-/// The policy that a merged one was made from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PolicyBefore {
-    /// None: the plan makes the bucket.
-    NewBucket,
-    /// As S3 held it, if it held one. Somebody may change it until ours is written, so it is looked at again.
-    Existing(Option<String>),
-}
-
-impl Step {
-    /// The step's name, for logs and transcripts.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::EnsureBucket { .. } => "EnsureBucket",
-            Self::EnsurePublicAccessBlocked(_) => "EnsurePublicAccessBlocked",
-            Self::EnsureEncryption(_) => "EnsureEncryption",
-            Self::EnsureUploadsExpire(_) => "EnsureUploadsExpire",
-            Self::EnsureDeliveryAllowed { .. } => "EnsureDeliveryAllowed",
-            Self::EnsureReport { .. } => "EnsureReport",
-            Self::EnsureExport { .. } => "EnsureExport",
-            Self::EnsureExportCurrent(_) => "EnsureExportCurrent",
-            Self::AskForBackfill(_) => "AskForBackfill",
-            Self::RetireReport(_) => "RetireReport",
-            Self::RetireExport(_) => "RetireExport",
-            Self::RetireData { .. } => "RetireData",
-            Self::RetireEmptyBucket(_) => "RetireEmptyBucket",
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EnsureBucket { bucket, .. } => write!(f, "ensure bucket `{bucket}`"),
-            Self::EnsurePublicAccessBlocked(bucket) => write!(f, "ensure public access to `{bucket}` is blocked"),
-            Self::EnsureEncryption(bucket) => write!(f, "ensure `{bucket}` encrypts with SSE-S3"),
-            Self::EnsureUploadsExpire(bucket) => {
-                write!(f, "ensure unfinished uploads to `{bucket}` expire after {UPLOAD_DAYS_MAX} days")
-            }
-            Self::EnsureDeliveryAllowed { bucket, .. } => write!(f, "ensure AWS may deliver to `{bucket}`"),
-            Self::EnsureReport { report, .. } => {
-                write!(f, "ensure report `{}` to `{}/{}`", report.name, report.bucket, report.prefix)
-            }
-            Self::EnsureExport { export, .. } => {
-                let table = query::table_of(export).unwrap_or_default();
-                write!(f, "ensure export `{}` of {table} to `{}/{}`", export.name, export.bucket, export.prefix)
-            }
-            Self::EnsureExportCurrent(export) => write!(f, "ensure export `{}` has every column of its table", export.name),
-            Self::AskForBackfill(backfill) => write!(f, "ask AWS Support once to backfill `{}`", backfill.name),
-            Self::RetireReport(report) => write!(f, "retire report `{report}`"),
-            Self::RetireExport(arn) => write!(f, "retire export `{arn}`"),
-            Self::RetireData { bucket, prefix } => write!(f, "retire the data below `{bucket}/{prefix}`"),
-            Self::RetireEmptyBucket(bucket) => write!(f, "retire bucket `{bucket}` if it holds no data"),
-        }
-    }
-}
+pub use super::step::{PolicyBefore, Resource, Step, UPLOAD_DAYS_MAX};
 
 /// What to do, and what to answer when it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +32,17 @@ pub struct Plan {
     pub attributes: Attributes,
     /// Why this export, or why nothing is to be done.
     pub decision: String,
+}
+
+impl Plan {
+    /// A remark where the stack's tags would be given to something and are not known. It is none of the decision, which is the same
+    /// for the same account whether or not CloudFormation answers.
+    pub fn tags_unknown(&self, facts: &Facts) -> Option<String> {
+        let makes =
+            |step: &Step| matches!(step, Step::EnsureBucket { .. } | Step::EnsureReport { .. } | Step::EnsureExport { .. });
+        let fault = facts.stack_tags.as_ref().err()?;
+        self.rounds.iter().flatten().any(makes).then(|| format!("the stack's own tags are not on what was created: {fault}"))
+    }
 }
 
 /// Refuses what an Update cannot do, before anything is looked at.
@@ -192,30 +93,41 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts) -> Result<Plan, Fai
         }
         Selection::Own(ours) => {
             let known = facts.ours.clone().unwrap_or_default();
-            describe(&mut attributes, origin, facts, ours, "created", &known.created_at);
+            let is_remnant = known.tags.is_empty();
+            let created_at = if is_remnant { rfc3339(now) } else { known.created_at().unwrap_or_default().to_owned() };
+            describe(&mut attributes, origin, facts, ours, "created", &created_at);
+            let own = if is_remnant { mark_of_export(origin, &created_at) } else { mark(origin) };
+            let resource = match ours {
+                Candidate::Report(_) => Resource::Report(facts.id.report()),
+                Candidate::Export(export) => Resource::Export(export.arn.clone()),
+            };
+            let tags = wanted_tags(facts, &known.tags, &own, EXPORT_TAGS_MAX, &resource, &mut remarks);
+            rounds.extend(ensure_tags(resource, tags));
             match &facts.bucket {
-                // Only the delivery policy is mended: everything else about the bucket may have become the customer's.
-                OwnBucket::Tagged { policy, .. } => {
+                // Only tags and the delivery policy are mended: everything else about the bucket may have become the customer's.
+                OwnBucket::Tagged { policy, tags, .. } => {
+                    rounds.extend(bucket_tags(origin, facts, &bucket, tags, &mut remarks));
                     let from = PolicyBefore::Existing(policy.clone());
                     let policy = merged_policy(origin, facts, &bucket, policy.as_deref())?;
                     rounds.extend(policy.map(|policy| vec![Step::EnsureDeliveryAllowed { bucket, policy, from }]));
                 }
                 // Without its bucket the report delivers nothing: it was deleted, or two runs crossed.
-                OwnBucket::Absent | OwnBucket::Untagged | OwnBucket::Unreadable(_) => {
-                    rounds = bucket_rounds(origin, facts, &bucket)?
+                OwnBucket::Absent | OwnBucket::Remnant { .. } | OwnBucket::Untagged | OwnBucket::Unreadable(_) => {
+                    rounds.extend(bucket_rounds(origin, export, facts, &bucket, &mut remarks)?);
                 }
             }
             rounds.extend(update_to_current(facts, ours).map(|step| vec![step]));
             rounds.extend((!known.duplicates.is_empty()).then(|| known.duplicates.into_iter().map(Step::RetireExport).collect()));
-            Some((ours.clone(), known.created_at))
+            Some((ours.clone(), created_at))
         }
         Selection::Create => {
             let Some(region) = &facts.region else {
                 return Err(Failure::new(Code::Internal, "an export was chosen where there is no service for it"));
             };
             let created_at = rfc3339(now);
-            let mut tags = mark(origin);
-            tags.insert(TAG_CREATED_AT.to_owned(), created_at.clone());
+            let own = mark_of_export(origin, &created_at);
+            let resource = Resource::Report(facts.id.report());
+            let tags = wanted_tags(facts, &Tags::new(), &own, EXPORT_TAGS_MAX, &resource, &mut remarks);
             let (candidate, step) = if export.kind.is_data_export() {
                 let wanted = wanted_export(origin, export, facts, &bucket, region)?;
                 remarks.extend(columns_missing(export.kind, facts));
@@ -224,7 +136,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts) -> Result<Plan, Fai
                 let report = definition::report(&facts.id, export.format, &bucket, region, &origin.request_id);
                 (Candidate::Report(report.clone()), Step::EnsureReport { report: Box::new(report), tags })
             };
-            rounds = bucket_rounds(origin, facts, &bucket)?;
+            rounds = bucket_rounds(origin, export, facts, &bucket, &mut remarks)?;
             describe(&mut attributes, origin, facts, &candidate, "created", &created_at);
             rounds.push(vec![step]);
             Some((candidate, created_at))
@@ -419,8 +331,49 @@ fn removal_rounds(
     Ok(rounds)
 }
 
+/// The ownership tags of a report or an export.
+fn mark_of_export(origin: &Origin, created_at: &str) -> Tags {
+    let mut tags = mark(origin);
+    tags.insert(TAG_CREATED_AT.to_owned(), created_at.to_owned());
+    tags
+}
+
+/// The tags that a resource is to get (F-51), and a remark on those for which it has no room.
+fn wanted_tags(facts: &Facts, present: &Tags, own: &Tags, most: usize, resource: &Resource, remarks: &mut Vec<String>) -> Tags {
+    let none = Tags::new();
+    let TagsToAdd { tags, left_out } = tags_to_add(present, own, facts.stack_tags.as_ref().unwrap_or(&none), most);
+    if !left_out.is_empty() {
+        let names = left_out.join("`, `");
+        remarks.push(format!("{resource} may have {most} tags, so the stack's tags `{names}` are not on it"));
+    }
+    tags
+}
+
+fn ensure_tags(resource: Resource, tags: Tags) -> Option<Vec<Step>> {
+    (!tags.is_empty()).then(|| vec![Step::EnsureTags { resource, tags }])
+}
+
+/// The tags that our bucket lacks.
+fn bucket_tags(
+    origin: &Origin,
+    facts: &Facts,
+    bucket: &BucketName,
+    present: &Tags,
+    remarks: &mut Vec<String>,
+) -> Option<Vec<Step>> {
+    let resource = Resource::Bucket(bucket.clone());
+    let tags = wanted_tags(facts, present, &mark(origin), BUCKET_TAGS_MAX, &resource, remarks);
+    ensure_tags(resource, tags)
+}
+
 /// The bucket and its settings, for a report that is about to be made.
-fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<Vec<Vec<Step>>, Failure> {
+fn bucket_rounds(
+    origin: &Origin,
+    export: &Export,
+    facts: &Facts,
+    bucket: &BucketName,
+    remarks: &mut Vec<String>,
+) -> Result<Vec<Vec<Step>>, Failure> {
     let mut rounds = Vec::new();
     let (from, set_up) = match &facts.bucket {
         OwnBucket::Untagged => {
@@ -433,10 +386,20 @@ fn bucket_rounds(origin: &Origin, facts: &Facts, bucket: &BucketName) -> Result<
             return Err(Failure::explained(fault, Code::BillingBucketNotOurs, cause));
         }
         OwnBucket::Absent => {
-            rounds.push(vec![Step::EnsureBucket { bucket: bucket.clone(), tags: mark(origin) }]);
+            let resource = Resource::Bucket(bucket.clone());
+            let tags = wanted_tags(facts, &Tags::new(), &mark(origin), BUCKET_TAGS_MAX, &resource, remarks);
+            rounds.push(vec![Step::EnsureBucket { bucket: bucket.clone(), namespace: export.namespace, tags }]);
             (PolicyBefore::NewBucket, false)
         }
-        OwnBucket::Tagged { policy, in_use } => (PolicyBefore::Existing(policy.clone()), *in_use),
+        // Marked before anything else is done to it.
+        OwnBucket::Remnant { policy } => {
+            rounds.extend(bucket_tags(origin, facts, bucket, &Tags::new(), remarks));
+            (PolicyBefore::Existing(policy.clone()), false)
+        }
+        OwnBucket::Tagged { policy, in_use, tags } => {
+            rounds.extend(bucket_tags(origin, facts, bucket, tags, remarks));
+            (PolicyBefore::Existing(policy.clone()), *in_use)
+        }
     };
     let policy = match &from {
         PolicyBefore::NewBucket => None,

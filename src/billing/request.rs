@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use crate::{
+    aws::BucketNamespace,
     error::Failure,
-    names::{BucketName, NamePrefix},
+    names::{BucketName, NAME_PREFIX_REGIONAL_BYTES_MAX, NamePrefix},
     protocol::properties::{Properties, invalid},
 };
 
@@ -127,6 +128,8 @@ pub struct Export {
     pub existing: Option<Existing>,
     /// What becomes of the data on removal.
     pub retention: Retention,
+    /// Where the name of a bucket that is made is unique.
+    pub namespace: BucketNamespace,
     /// The beginning of every name.
     pub prefix: NamePrefix,
     /// Whether history is wanted.
@@ -163,6 +166,10 @@ const KINDS: [(&str, Kind); 4] = [
 
 const RETENTIONS: [(&str, Retention); 2] = [("Retain", Retention::Retain), ("Delete", Retention::Delete)];
 
+/// The words of `BucketNamespace`, the default first.
+const NAMESPACES: [(&str, BucketNamespace); 2] =
+    [("Global", BucketNamespace::Global), ("AccountRegional", BucketNamespace::AccountRegional)];
+
 /// What a Delete asks. Properties that cannot be read are no failure, and mean `Retain`: nothing is lost by a slip.
 pub fn removal(properties: Option<&Map<String, Value>>) -> BillingRequest {
     let mut properties = Properties::new(properties);
@@ -187,12 +194,20 @@ impl Export {
             scope: properties.choice("Scope", &[("Payer", Scope::Payer), ("Account", Scope::Account)])?,
             existing: Existing::parse(&mut properties)?,
             retention: properties.choice("Retention", &RETENTIONS)?,
+            namespace: properties.choice("BucketNamespace", &NAMESPACES)?,
             prefix: properties.required_parsed("NamePrefix")?,
             backfill: properties.flag("RequestBackfill")?,
         };
         // CloudFormation sends an Update only where a property changed: this one is there to change, and means nothing else.
         properties.text("Repair")?;
         properties.finish()?;
+        if export.namespace == BucketNamespace::AccountRegional && !export.prefix.fits_regional() {
+            let most = NAME_PREFIX_REGIONAL_BYTES_MAX;
+            return Err(invalid(
+                "NamePrefix",
+                &format!("must have at most {most} characters where `BucketNamespace` is `AccountRegional`"),
+            ));
+        }
         if let (Kind::None, Some(existing)) = (export.kind, &export.existing) {
             return Err(invalid(existing.property(), "is set, but `Kind` is `None`"));
         }

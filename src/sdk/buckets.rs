@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use aws_sdk_s3 as s3;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::error::{metadata::ProvideErrorMetadata, operation::BuildError};
 
 use super::{
     clients::{Clients, when},
     fault::{fault, incomplete, kind, unreadable},
 };
 use crate::{
-    aws::{Buckets, Fault, FaultKind, FolderListing, OBJECTS_LISTED_MAX, Object, Tags, Version},
+    aws::{BucketNamespace, Buckets, Fault, FaultKind, FolderListing, OBJECTS_LISTED_MAX, Object, Tags, Version},
     names::{AccountId, BucketName, Region},
 };
 
@@ -56,18 +56,27 @@ impl Buckets for Clients {
         }
     }
 
-    async fn create_bucket(&self, bucket: &BucketName, tags: &Tags) -> Result<(), Fault> {
+    async fn create_bucket(&self, bucket: &BucketName, namespace: BucketNamespace, tags: &Tags) -> Result<(), Fault> {
         let action = "s3:CreateBucket";
-        let tag = |(key, value): (&String, &String)| s3::types::Tag::builder().key(key).value(value).build();
-        let tags = tags.iter().map(tag).collect::<Result<Vec<_>, _>>().map_err(|_| unreadable(action))?;
-        let mut configuration = s3::types::CreateBucketConfiguration::builder().set_tags(Some(tags));
+        let tags = (!tags.is_empty()).then(|| self::tags(tags)).transpose().map_err(|_| unreadable(action))?;
         // us-east-1 is where a bucket is made without a constraint; it is not a legal value for one.
-        if self.region.as_str() != "us-east-1" {
-            configuration = configuration.location_constraint(self.region.as_str().into());
-        }
+        let constraint = (self.region.as_str() != "us-east-1").then(|| self.region.as_str().into());
+        let configuration = (tags.is_some() || constraint.is_some())
+            .then(|| s3::types::CreateBucketConfiguration::builder().set_tags(tags).set_location_constraint(constraint).build());
         let request = self.s3.create_bucket().bucket(bucket.as_str());
         let request = request.object_ownership(s3::types::ObjectOwnership::BucketOwnerEnforced);
-        let answer = request.create_bucket_configuration(configuration.build()).send().await;
+        // The header is left out for names of the global namespace, as before there was another.
+        let namespace = (namespace == BucketNamespace::AccountRegional).then_some(s3::types::BucketNamespace::AccountRegional);
+        let request = request.set_bucket_namespace(namespace).set_create_bucket_configuration(configuration);
+        let answer = request.send().await;
+        answer.map(|_| ()).map_err(|why| fault(action, why))
+    }
+
+    async fn put_bucket_tags(&self, bucket: &BucketName, owner: &AccountId, tags: &Tags) -> Result<(), Fault> {
+        let action = "s3:PutBucketTagging";
+        let tags = self::tags(tags).and_then(|tags| s3::types::Tagging::builder().set_tag_set(Some(tags)).build());
+        let request = self.s3.put_bucket_tagging().bucket(bucket.as_str()).expected_bucket_owner(owner.as_str());
+        let answer = request.tagging(tags.map_err(|_| unreadable(action))?).send().await;
         answer.map(|_| ()).map_err(|why| fault(action, why))
     }
 
@@ -202,6 +211,10 @@ impl Buckets for Clients {
         read.truncate(max);
         Ok(read)
     }
+}
+
+fn tags(tags: &Tags) -> Result<Vec<s3::types::Tag>, BuildError> {
+    tags.iter().map(|(key, value)| s3::types::Tag::builder().key(key).value(value).build()).collect()
 }
 
 fn object(known: s3::types::Object) -> Option<Object> {

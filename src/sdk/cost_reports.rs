@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use aws_sdk_costandusagereport as cur;
+use aws_smithy_types::error::operation::BuildError;
 
 use super::{
     clients::Clients,
@@ -32,10 +33,16 @@ impl CostReports for Clients {
 
     async fn put_report(&self, report: &Report, tags: &Tags) -> Result<(), Fault> {
         let action = "cur:PutReportDefinition";
-        let tag = |(key, value): (&String, &String)| cur::types::Tag::builder().key(key).value(value).build();
-        let tags = tags.iter().map(tag).collect::<Result<Vec<_>, _>>().map_err(|_| unreadable(action))?;
+        let tags = (!tags.is_empty()).then(|| self::tags(tags)).transpose().map_err(|_| unreadable(action))?;
         let definition = definition(report).map_err(|_| unreadable(action))?;
-        let answer = self.cur.put_report_definition().report_definition(definition).set_tags(Some(tags)).send().await;
+        let answer = self.cur.put_report_definition().report_definition(definition).set_tags(tags).send().await;
+        answer.map(|_| ()).map_err(|why| fault(action, why))
+    }
+
+    async fn tag_report(&self, report: &ExportName, tags: &Tags) -> Result<(), Fault> {
+        let action = "cur:TagResource";
+        let tags = self::tags(tags).map_err(|_| unreadable(action))?;
+        let answer = self.cur.tag_resource().report_name(report.as_str()).set_tags(Some(tags)).send().await;
         answer.map(|_| ()).map_err(|why| fault(action, why))
     }
 
@@ -50,6 +57,10 @@ impl CostReports for Clients {
         }
         Err(fault)
     }
+}
+
+fn tags(tags: &Tags) -> Result<Vec<cur::types::Tag>, BuildError> {
+    tags.iter().map(|(key, value)| cur::types::Tag::builder().key(key).value(value).build()).collect()
 }
 
 fn report(known: cur::types::ReportDefinition) -> Report {
@@ -72,7 +83,7 @@ fn report(known: cur::types::ReportDefinition) -> Report {
     }
 }
 
-fn definition(report: &Report) -> Result<cur::types::ReportDefinition, aws_smithy_types::error::operation::BuildError> {
+fn definition(report: &Report) -> Result<cur::types::ReportDefinition, BuildError> {
     cur::types::ReportDefinition::builder()
         .report_name(&report.name)
         .time_unit(report.time_unit.as_str().into())

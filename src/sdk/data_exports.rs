@@ -47,17 +47,22 @@ impl DataExports for Clients {
         }
     }
 
-    // That the tags are checked against the export's own ARN is B-1.
     async fn create_export(&self, export: &DataExport, tags: &Tags) -> Result<String, Fault> {
         let action = "bcm-data-exports:CreateExport";
-        let tag = |(key, value): (&String, &String)| exports::types::ResourceTag::builder().key(key).value(value).build();
-        let tags = tags.iter().map(tag).collect::<Result<Vec<_>, _>>().map_err(|_| unreadable(action))?;
+        let tags = (!tags.is_empty()).then(|| self::tags(tags)).transpose().map_err(|_| unreadable(action))?;
         let definition = definition(export).map_err(|_| unreadable(action))?;
         // Never repeated by the SDK: the service would make a second export.
         let once = exports::Config::builder().retry_config(RetryConfig::disabled());
-        let request = self.exports.create_export().export(definition).set_resource_tags(Some(tags));
+        let request = self.exports.create_export().export(definition).set_resource_tags(tags);
         let answer = request.customize().config_override(once).send().await;
         answer.map_err(|why| fault(action, why))?.export_arn.ok_or_else(|| incomplete(action))
+    }
+
+    async fn tag_export(&self, arn: &str, tags: &Tags) -> Result<(), Fault> {
+        let action = "bcm-data-exports:TagResource";
+        let tags = self::tags(tags).map_err(|_| unreadable(action))?;
+        let answer = self.exports.tag_resource().resource_arn(arn).set_resource_tags(Some(tags)).send().await;
+        answer.map(|_| ()).map_err(|why| fault(action, why))
     }
 
     async fn update_export(&self, export: &DataExport) -> Result<(), Fault> {
@@ -114,6 +119,10 @@ impl DataExports for Clients {
         }
         Ok(newest.map(|(_, execution)| execution))
     }
+}
+
+fn tags(tags: &Tags) -> Result<Vec<exports::types::ResourceTag>, BuildError> {
+    tags.iter().map(|(key, value)| exports::types::ResourceTag::builder().key(key).value(value).build()).collect()
 }
 
 fn data_export(known: exports::types::Export, status: Option<exports::types::ExportStatus>) -> DataExport {

@@ -1,6 +1,7 @@
 //! CloudFormation through the SDK.
 
 use async_trait::async_trait;
+use aws_sdk_cloudformation as cloudformation;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{
@@ -8,19 +9,35 @@ use super::{
     fault::{fault, incomplete},
 };
 use crate::{
-    aws::{Fault, StackResource, Stacks},
+    aws::{Fault, StackResource, Stacks, Tags},
     names::StackId,
     protocol::lifecycle::is_being_deleted,
 };
 
+const DESCRIBE_STACKS: &str = "cloudformation:DescribeStacks";
+
+impl Clients {
+    async fn stack(&self, stack: &StackId) -> Result<cloudformation::types::Stack, Fault> {
+        let answer = self.cloudformation.describe_stacks().stack_name(stack.as_str()).send().await;
+        let stacks = answer.map_err(|why| fault(DESCRIBE_STACKS, why))?.stacks.unwrap_or_default();
+        stacks.into_iter().next().ok_or_else(|| incomplete(DESCRIBE_STACKS))
+    }
+}
+
 #[async_trait]
 impl Stacks for Clients {
     async fn stack_status(&self, stack: &StackId) -> Result<String, Fault> {
-        let action = "cloudformation:DescribeStacks";
-        let answer = self.cloudformation.describe_stacks().stack_name(stack.as_str()).send().await;
-        let stacks = answer.map_err(|why| fault(action, why))?.stacks.unwrap_or_default();
-        let status = stacks.into_iter().find_map(|known| known.stack_status);
-        status.map(|status| status.as_str().to_owned()).ok_or_else(|| incomplete(action))
+        let status = self.stack(stack).await?.stack_status;
+        status.map(|status| status.as_str().to_owned()).ok_or_else(|| incomplete(DESCRIBE_STACKS))
+    }
+
+    async fn stack_tags(&self, stack: &StackId) -> Result<Tags, Fault> {
+        let tags = match self.stack(stack).await {
+            // As below.
+            Err(fault) if fault.code == "ValidationError" => return Ok(Tags::new()),
+            stack => stack?.tags.unwrap_or_default(),
+        };
+        Ok(tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect())
     }
 
     async fn stack_resource(&self, stack: &StackId, logical_id: &str) -> Result<Option<StackResource>, Fault> {

@@ -22,7 +22,7 @@ use super::{
     web::Web,
 };
 use crate::{
-    aws::{Aws, Cloud, Fault, StackResource, Stacks},
+    aws::{Aws, Cloud, Fault, StackResource, Stacks, Tags},
     error::{Code, Failure},
     identity::{Identity, Proof, ProofRequest},
     names::{Partition, Region, StackId},
@@ -122,6 +122,10 @@ impl Cloud for RealCloud {
 impl Stacks for RealCloud {
     async fn stack_status(&self, stack: &StackId) -> Result<String, Fault> {
         self.clients(&stack.region).stack_status(stack).await
+    }
+
+    async fn stack_tags(&self, stack: &StackId) -> Result<Tags, Fault> {
+        self.clients(&stack.region).stack_tags(stack).await
     }
 
     async fn stack_resource(&self, stack: &StackId, logical_id: &str) -> Result<Option<StackResource>, Fault> {

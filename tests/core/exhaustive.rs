@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hawser::{
-    aws::{DataExport, ExportStatus, Fault, FaultKind, Organization, Report},
+    aws::{BucketNamespace, DataExport, ExportStatus, Fault, FaultKind, Organization, Report, Tags},
     billing::{
         ATTRIBUTES, Existing, Export, Format, Kind, Retention, Reuse, Scope,
         account_role::BillingPosition,
         facts::{BucketCheck, Facts, Leftover, OwnBucket, OwnExport, OwnedResources},
-        plan::{Plan, PolicyBefore, Step, plan, plan_removal, plan_without},
+        mark,
+        plan::{Plan, PolicyBefore, Resource, Step, plan, plan_removal, plan_without},
         query::{ConfiguredTable, FOCUS_COLUMNS, TableSource},
     },
     error::{Code, Failure},
@@ -113,7 +114,30 @@ enum Theirs {
 enum Named {
     Nothing,
     Tagged,
+    /// Left by a run that ended before it was tagged (F-49).
+    Remnant,
     Untagged,
+}
+
+impl Named {
+    fn is_ours(self) -> bool {
+        matches!(self, Self::Tagged | Self::Remnant)
+    }
+}
+
+/// The tags of what this stack made.
+fn our_tags() -> Tags {
+    mark(&origin(RequestType::Create, None))
+}
+
+/// What the stack's own tags are said to be (F-51); a key of ours and one of AWS's are among them.
+fn stack_tags(theirs: Theirs) -> Result<Tags, Fault> {
+    let tags = [("CostCenter", "42"), ("hawser:stack-id", "another"), ("aws:servicecatalog:product", "p")];
+    match theirs {
+        Theirs::Daily => Err(denied()),
+        Theirs::Suitable => Ok(Tags::new()),
+        _ => Ok(tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+    }
 }
 
 fn roles() -> Vec<BillingPosition> {
@@ -134,10 +158,12 @@ fn buckets() -> Vec<OwnBucket> {
     let ours = r#"{"Version":"2012-10-17","Statement":[{"Sid":"HawserBillingWrite"},{"Sid":"Mine"}]}"#;
     vec![
         OwnBucket::Absent,
-        OwnBucket::Tagged { policy: None, in_use: false },
-        OwnBucket::Tagged { policy: Some(ours.to_owned()), in_use: false },
-        OwnBucket::Tagged { policy: Some(ours.to_owned()), in_use: true },
-        OwnBucket::Tagged { policy: Some("not a policy".to_owned()), in_use: true },
+        OwnBucket::Tagged { policy: None, in_use: false, tags: our_tags() },
+        OwnBucket::Tagged { policy: Some(ours.to_owned()), in_use: false, tags: our_tags() },
+        OwnBucket::Tagged { policy: Some(ours.to_owned()), in_use: true, tags: our_tags() },
+        OwnBucket::Tagged { policy: Some("not a policy".to_owned()), in_use: true, tags: our_tags() },
+        OwnBucket::Remnant { policy: None },
+        OwnBucket::Remnant { policy: Some(ours.to_owned()) },
         OwnBucket::Untagged,
         OwnBucket::Unreadable(denied()),
     ]
@@ -153,7 +179,8 @@ fn exports() -> Vec<Export> {
                         let prefix = "acme".parse().unwrap();
                         // Past months are asked for in every second combination.
                         let backfill = scope == Scope::Account;
-                        all.push(Export { kind, format, reuse, scope, existing: None, retention, prefix, backfill });
+                        let namespace = if backfill { BucketNamespace::AccountRegional } else { BucketNamespace::Global };
+                        all.push(Export { kind, format, reuse, scope, existing: None, retention, namespace, prefix, backfill });
                     }
                 }
             }
@@ -226,10 +253,13 @@ fn facts(
         reports: if theirs == Theirs::Unseen && !data { Err(denied()) } else { Ok(reports) },
         exports: if theirs == Theirs::Unseen && data { Err(denied()) } else { Ok(exports) },
         source: data.then_some(Ok(TableSource { configured, columns })),
-        ours: (named == Named::Tagged && theirs != Theirs::Unseen).then(|| OwnExport {
-            arn: ours_arn,
-            created_at: "2026-11-01T00:00:00Z".to_owned(),
-            duplicates: Vec::new(),
+        stack_tags: stack_tags(theirs),
+        ours: (named.is_ours() && theirs != Theirs::Unseen).then(|| {
+            let mut tags = if named == Named::Tagged { our_tags() } else { Tags::new() };
+            if named == Named::Tagged {
+                tags.insert("hawser:created-at".to_owned(), "2026-11-01T00:00:00Z".to_owned());
+            }
+            OwnExport { arn: ours_arn, tags, duplicates: Vec::new() }
         }),
         bucket: bucket.clone(),
         candidate_buckets: BTreeMap::from([("theirs".to_owned(), seen)]),
@@ -254,7 +284,43 @@ fn made_where_it_may_be(export: &Export, facts: &Facts) -> Result<(), String> {
 
 fn created_or_ours(named: Named, round: &[Step], rounds: &[Vec<Step>]) -> bool {
     let before = rounds.iter().take_while(|other| other.as_slice() != round).flatten();
-    named == Named::Tagged || before.into_iter().any(|step| matches!(step, Step::EnsureReport { .. } | Step::EnsureExport { .. }))
+    named.is_ours() || before.into_iter().any(|step| matches!(step, Step::EnsureReport { .. } | Step::EnsureExport { .. }))
+}
+
+/// HW-O1, F-51: the mark as it has to be, every tag of the stack's that may be given, and none of AWS's.
+fn tagged_as_required(origin: &Origin, facts: &Facts, tags: &Tags) -> Result<(), String> {
+    if tags.get("hawser:stack-id").map(String::as_str) != Some(origin.stack.as_str()) {
+        return Err("something is made without its mark".to_owned());
+    }
+    let expected = facts.stack_tags.as_ref().ok().and_then(|tags| tags.get("CostCenter"));
+    if tags.get("CostCenter") != expected || tags.keys().any(|key| key.starts_with("aws:")) {
+        return Err(format!("the stack's tags are not on what is made: {tags:?}"));
+    }
+    Ok(())
+}
+
+/// HW-O2, F-49, F-51: tags go to what is ours, and change no mark.
+fn tags_only_ours(origin: &Origin, facts: &Facts, named: Named, resource: &Resource, tags: &Tags) -> Result<(), String> {
+    let present = match (resource, &facts.bucket) {
+        (Resource::Bucket(bucket), OwnBucket::Tagged { tags, .. })
+            if *bucket == facts.id.bucket(&origin.stack.account).unwrap() =>
+        {
+            tags.clone()
+        }
+        (Resource::Bucket(bucket), OwnBucket::Remnant { .. }) if *bucket == facts.id.bucket(&origin.stack.account).unwrap() => {
+            Tags::new()
+        }
+        (Resource::Report(name), _) if named.is_ours() && *name == facts.id.report() => facts.ours.clone().unwrap().tags,
+        (Resource::Export(arn), _) if facts.ours.as_ref().is_some_and(|ours| ours.arn == *arn) => {
+            facts.ours.clone().unwrap().tags
+        }
+        _ => return Err(format!("{resource} is tagged, which is not ours")),
+    };
+    if tags.is_empty() || tags.iter().any(|(key, value)| present.get(key) == Some(value)) {
+        return Err(format!("{resource} is given tags that it has: {tags:?}"));
+    }
+    let after: Tags = present.into_iter().chain(tags.clone()).collect();
+    tagged_as_required(origin, facts, &after)
 }
 
 /// The requirements on a plan for Create and Update (HW-B3, HW-B5: a reused report has no step; HW-B6; HW-O1; HW-O3).
@@ -268,6 +334,8 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, theirs: Theirs, named:
     let steps: Vec<&Step> = plan.rounds.iter().flatten().collect();
     let mut created = false;
     let mut allowed_by_now = false;
+    // Nothing else is done to what has no mark yet.
+    let mut unmarked = matches!(facts.bucket, OwnBucket::Remnant { .. });
     for round in &plan.rounds {
         if round.is_empty() {
             return Err("an empty round".to_owned());
@@ -276,17 +344,23 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, theirs: Theirs, named:
         for step in round {
             match step {
                 // HW-O2, F-1: nothing without the mark is modified.
-                Step::EnsureBucket { bucket, tags } => {
+                Step::EnsureTags { resource, tags } => {
+                    tags_only_ours(origin, facts, named, resource, tags)?;
+                    unmarked &= !matches!(resource, Resource::Bucket(_));
+                }
+                Step::EnsureBucket { bucket, tags, namespace } => {
+                    if *namespace != export.namespace {
+                        return Err("a bucket of another namespace".to_owned());
+                    }
                     if *bucket != own_bucket || facts.bucket != OwnBucket::Absent {
                         return Err("a bucket is made where one is".to_owned());
                     }
-                    if tags.get("hawser:stack-id").map(String::as_str) != Some(origin.stack.as_str()) {
-                        return Err("a bucket without its mark".to_owned());
-                    }
+                    tagged_as_required(origin, facts, tags)?;
                     created = true;
                 }
                 Step::EnsurePublicAccessBlocked(bucket) | Step::EnsureEncryption(bucket) | Step::EnsureUploadsExpire(bucket) => {
-                    let ours = created || matches!(facts.bucket, OwnBucket::Tagged { .. });
+                    let ours =
+                        created || (!unmarked && matches!(facts.bucket, OwnBucket::Tagged { .. } | OwnBucket::Remnant { .. }));
                     if *bucket != own_bucket || !ours {
                         return Err(format!("{step}: not ours"));
                     }
@@ -300,13 +374,16 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, theirs: Theirs, named:
                 }
                 Step::EnsureDeliveryAllowed { bucket, policy, from } => {
                     let seen = match &facts.bucket {
-                        OwnBucket::Tagged { policy, .. } => PolicyBefore::Existing(policy.clone()),
+                        OwnBucket::Tagged { policy, .. } | OwnBucket::Remnant { policy } => {
+                            PolicyBefore::Existing(policy.clone())
+                        }
                         _ => PolicyBefore::NewBucket,
                     };
                     if *from != seen {
                         return Err("a policy is written without knowing which one it replaces".to_owned());
                     }
-                    let ours = created || matches!(facts.bucket, OwnBucket::Tagged { .. });
+                    let ours =
+                        created || (!unmarked && matches!(facts.bucket, OwnBucket::Tagged { .. } | OwnBucket::Remnant { .. }));
                     if *bucket != own_bucket || !ours {
                         return Err("a policy is written to a bucket that is not ours".to_owned());
                     }
@@ -323,9 +400,7 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, theirs: Theirs, named:
                         return Err("a report is made too early, twice, or under another name".to_owned());
                     }
                     made_where_it_may_be(export, facts)?;
-                    if tags.get("hawser:stack-id").map(String::as_str) != Some(origin.stack.as_str()) {
-                        return Err("a report without its mark".to_owned());
-                    }
+                    tagged_as_required(origin, facts, tags)?;
                     // F-17.
                     if report.prefix.is_empty() || report.prefix.ends_with(['/', '|', '.']) {
                         return Err("a prefix that AWS refuses".to_owned());
@@ -336,9 +411,7 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, theirs: Theirs, named:
                         return Err("an export is made too early, twice, or under another name".to_owned());
                     }
                     made_where_it_may_be(export, facts)?;
-                    if tags.get("hawser:stack-id").map(String::as_str) != Some(origin.stack.as_str()) {
-                        return Err("an export without its mark".to_owned());
-                    }
+                    tagged_as_required(origin, facts, tags)?;
                     if made.prefix.is_empty() || made.prefix.ends_with(['/', '|', '.']) || made.bucket != own_bucket.as_str() {
                         return Err("an export to a place that is not ours".to_owned());
                     }
@@ -389,7 +462,7 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, theirs: Theirs, named:
     let origin_attribute = plan.attributes["Origin"].as_str();
     let makes = steps.iter().any(|step| matches!(step, Step::EnsureReport { .. } | Step::EnsureExport { .. }));
     match origin_attribute {
-        "created" if makes || named == Named::Tagged => {}
+        "created" if makes || named.is_ours() => {}
         // F-54: by a stack that has chosen it before, and by no other.
         "reused" if theirs == Theirs::Idle && (!facts.settled || matches!(facts.bucket, OwnBucket::Tagged { .. })) => {
             return Err("what stopped delivering is reused".to_owned());
@@ -432,7 +505,7 @@ fn audit_refusal(export: &Export, facts: &Facts, theirs: Theirs, named: Named, f
             }
             // Also beside our report: it would deliver to a stranger.
             Code::BillingBucketNotOurs => {
-                matches!(facts.bucket, OwnBucket::Untagged | OwnBucket::Unreadable(_)) && (payer || named == Named::Tagged)
+                matches!(facts.bucket, OwnBucket::Untagged | OwnBucket::Unreadable(_)) && (payer || named.is_ours())
             }
             Code::BucketPolicyUnmergeable => {
                 matches!(&facts.bucket, OwnBucket::Tagged { policy: Some(p), .. } if p == "not a policy")
@@ -508,7 +581,7 @@ fn every_combination_is_planned_as_required() {
             }
             for bucket in buckets() {
                 for theirs in theirs_all {
-                    for named in [Named::Nothing, Named::Tagged, Named::Untagged] {
+                    for named in [Named::Nothing, Named::Tagged, Named::Remnant, Named::Untagged] {
                         for at_home in [true, false] {
                             for left in [None, Some(true), Some(false)] {
                                 let named = if theirs == Theirs::Unseen { Named::Nothing } else { named };
@@ -556,7 +629,7 @@ fn the_id_changes_with_what_cannot_change_in_place_and_with_nothing_else() {
     let of = |export: &Export| export.id(&origin).to_string();
     for a in exports() {
         for b in exports() {
-            let replaced = (a.kind, a.format) != (b.kind, b.format);
+            let replaced = (a.kind, a.format, a.namespace) != (b.kind, b.format, b.namespace);
             assert_eq!(of(&a) != of(&b), replaced, "{a:?} {b:?}");
         }
         // What the customer brings is one id, whatever it is: nothing is made under it.

@@ -178,7 +178,7 @@ async fn an_export_that_cannot_serve_is_named_with_the_reason() {
         (ExportFile { prefix: "a\"b".to_owned(), ..base() }, "its prefix contains characters"),
         (
             ExportFile { tags: [("hawser:stack-id".to_owned(), "another".to_owned())].into(), ..base() },
-            "another stack created it",
+            "a Hawser stack created it",
         ),
         (ExportFile { table: "CARBON_EMISSIONS".to_owned(), ..base() }, "it is an export of CARBON_EMISSIONS"),
     ] {

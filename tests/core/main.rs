@@ -27,4 +27,5 @@ mod reply;
 mod requirements;
 mod retired_words;
 mod simulation;
+mod tags;
 mod watch;

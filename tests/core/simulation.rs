@@ -661,7 +661,10 @@ fn a_stack_rolls_back_without_an_export_that_is_no_longer_available() {
         let mut stack = Stack::new(&world, "acme");
         assert_eq!(stack.create(parameters(&[])).await, Status::Complete);
         // The customer takes the report over, so that it is the stack's no more.
-        world.account.change(|state| state.reports.values_mut().for_each(|(_, tags)| tags.clear()));
+        world.account.change(|state| {
+            let owner = || [("owner".to_owned(), "finance".to_owned())].into();
+            state.reports.values_mut().for_each(|(_, tags)| *tags = owner());
+        });
         assert_eq!(stack.update(parameters(&[("ConnectionName", "second"), ("Format", "Excel")])).await, Status::RolledBack);
         let text = |name: &str| stack.attributes(BILLING)[name].as_str().unwrap_or_default().to_owned();
         assert_eq!(text("Origin"), "none");

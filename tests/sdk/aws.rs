@@ -1,7 +1,9 @@
 //! Each call of AWS as it leaves the SDK: endpoint, Region, owner; and each kind of answer in our words.
 
 use hawser::{
-    aws::{Buckets, CostReports, FaultKind, Organizations, PolicyType, Report, StackResource, Stacks, Tags, Version},
+    aws::{
+        BucketNamespace, Buckets, CostReports, FaultKind, Organizations, PolicyType, Report, StackResource, Stacks, Tags, Version,
+    },
     names::{AccountId, BucketName, ExportName, Partition, Region, StackId},
 };
 
@@ -106,12 +108,90 @@ async fn a_bucket_is_created_with_its_ownership_tags() {
     let tags = Tags::from([("hawser:stack-id".to_owned(), "arn:aws:cloudformation:…".to_owned())]);
     for (partition, constraint) in [(Partition::Aws, false), (Partition::AwsCn, true)] {
         let canned = Canned::default();
-        canned.clients(&billing(partition)).create_bucket(&bucket(), &tags).await.unwrap();
+        canned.clients(&billing(partition)).create_bucket(&bucket(), BucketNamespace::Global, &tags).await.unwrap();
         let sent = &canned.sent()[0];
         assert!(sent.body.contains("<Key>hawser:stack-id</Key>"), "{}", sent.body);
         assert_eq!(sent.body.contains("<LocationConstraint>cn-northwest-1</LocationConstraint>"), constraint);
         assert!(!sent.body.contains("us-east-1"));
         assert_eq!(sent.header("x-amz-object-ownership"), "BucketOwnerEnforced");
+        assert_eq!(sent.header("x-amz-bucket-namespace"), "");
+    }
+}
+
+/// F-49: without tags, S3 hears nothing of any; and S3 refuses a name of the account-regional namespace without its header.
+#[tokio::test]
+async fn a_bucket_is_created_without_tags_and_in_either_namespace() {
+    let name: BucketName = "acme-0123456789abcdef-111122223333-us-east-1-an".parse().unwrap();
+    let canned = Canned::default();
+    let clients = canned.clients(&billing(Partition::Aws));
+    clients.create_bucket(&name, BucketNamespace::AccountRegional, &Tags::new()).await.unwrap();
+    let sent = &canned.sent()[0];
+    assert_eq!((sent.body.as_str(), sent.header("x-amz-bucket-namespace")), ("", "account-regional"));
+}
+
+/// F-49, F-51: tags that come after the creation.
+#[tokio::test]
+async fn what_exists_is_tagged() {
+    let tags = Tags::from([("CostCenter".to_owned(), "42".to_owned())]);
+    let canned = Canned::with(&[(204, ""), (200, "{}")]);
+    let clients = canned.clients(&billing(Partition::Aws));
+    clients.put_bucket_tags(&bucket(), &owner(), &tags).await.unwrap();
+    clients.tag_report(&ExportName::existing("acme-0123456789abcdef"), &tags).await.unwrap();
+    let sent = canned.sent();
+    assert!(sent[0].uri.ends_with("?tagging"), "{}", sent[0].uri);
+    assert!(sent[0].body.contains("<Tag><Key>CostCenter</Key><Value>42</Value></Tag>"), "{}", sent[0].body);
+    assert_eq!(sent[0].header("x-amz-expected-bucket-owner"), owner().as_str());
+    assert!(sent[1].header("x-amz-target").ends_with(".TagResource"));
+    let body: serde_json::Value = serde_json::from_str(&sent[1].body).unwrap();
+    let expected = serde_json::json!({ "ReportName": "acme-0123456789abcdef", "Tags": [{ "Key": "CostCenter", "Value": "42" }] });
+    assert_eq!(body, expected);
+}
+
+/// F-49, B-1: which refusals of a creation may be of its tags.
+#[tokio::test]
+async fn refusals_that_may_be_of_tags_are_distinguished() {
+    let refusal = |code: &str, message: &str| format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    let denial = |action: &str| {
+        format!(
+            "User: arn:aws:sts::111122223333:assumed-role/r/s is not authorized to perform: {action} on resource: x with an explicit deny in a service control policy"
+        )
+    };
+    for (status, code, message, expected) in [
+        (400, "UnsupportedArgument", "An argument you provided is not supported", true),
+        (501, "NotImplemented", "A header you provided implies functionality that is not implemented", true),
+        (400, "MalformedXML", "The XML you provided was not well-formed", true),
+        (400, "InvalidTag", "The tag provided was not a valid tag", true),
+        (403, "AccessDenied", "Access Denied", true),
+        (403, "AccessDenied", denial("s3:TagResource").as_str(), true),
+        (403, "AccessDenied", denial("s3:PutBucketTagging").as_str(), true),
+        (403, "AccessDenied", denial("s3:CreateBucket").as_str(), false),
+        (409, "BucketAlreadyExists", "The requested bucket name is not available", false),
+        (400, "InvalidBucketName", "The specified bucket is not valid", false),
+        (400, "MissingNamespaceHeader", "The requested bucket is an account-regional namespace bucket", false),
+        (503, "SlowDown", "Reduce your request rate", false),
+    ] {
+        let canned = Canned::with(&[(status, &refusal(code, message)), (status, &refusal(code, message))]);
+        let clients = canned.clients(&billing(Partition::Aws));
+        let fault = clients.create_bucket(&bucket(), BucketNamespace::Global, &Tags::new()).await.unwrap_err();
+        assert_eq!(fault.may_be_of_tags(), expected, "{fault:?}");
+    }
+}
+
+/// F-51.
+#[tokio::test]
+async fn the_stacks_own_tags_are_read() {
+    let stacks = |tags: &str| {
+        format!(
+            "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>acme</StackName><CreationTime>2026-11-22T10:00:00Z</CreationTime><StackStatus>CREATE_IN_PROGRESS</StackStatus>{tags}</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+        )
+    };
+    let unknown = "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack with id x does not exist</Message></Error></ErrorResponse>";
+    let tagged = stacks("<Tags><member><Key>CostCenter</Key><Value>42</Value></member></Tags>");
+    let canned = Canned::with(&[(200, &tagged), (200, &stacks("")), (400, unknown)]);
+    let clients = canned.clients(&stack().region);
+    assert_eq!(clients.stack_tags(&stack()).await.unwrap(), Tags::from([("CostCenter".to_owned(), "42".to_owned())]));
+    for _ in 0..2 {
+        assert_eq!(clients.stack_tags(&stack()).await.unwrap(), Tags::new());
     }
 }
 

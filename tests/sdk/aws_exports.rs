@@ -115,6 +115,19 @@ fn export() -> DataExport {
     }
 }
 
+/// F-49, F-51: an export that is created without tags, and tags that come after.
+#[tokio::test]
+async fn an_export_is_created_without_tags_and_tagged() {
+    let canned = Canned::with(&[(200, &json!({ "ExportArn": ARN }).to_string()), (200, "{}")]);
+    let clients = canned.clients(&home());
+    assert_eq!(clients.create_export(&export(), &BTreeMap::new()).await.unwrap(), ARN);
+    clients.tag_export(ARN, &[("CostCenter".to_owned(), "42".to_owned())].into()).await.unwrap();
+    let bodies: Vec<Value> = canned.sent().iter().map(|sent| serde_json::from_str(&sent.body).unwrap()).collect();
+    assert!(bodies[0].get("ResourceTags").is_none(), "{}", bodies[0]);
+    assert_eq!(bodies[1], json!({ "ResourceArn": ARN, "ResourceTags": [{ "Key": "CostCenter", "Value": "42" }] }));
+    assert!(canned.sent()[1].header("x-amz-target").ends_with(".TagResource"));
+}
+
 fn wire() -> Value {
     json!({
         "Name": "acme-0", "Description": "Made by stack acme",

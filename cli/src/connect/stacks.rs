@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use hawser::{
-    aws::{Fault, FaultKind, StackResource, Stacks},
+    aws::{Fault, FaultKind, StackResource, Stacks, Tags},
     names::StackId,
 };
 use hawser_account::Refusal;
@@ -27,6 +27,10 @@ impl Stacks for NoStack {
             Self::Connecting => Err(Refusal::new(FaultKind::Refused, "ValidationError", "").of("cloudformation:DescribeStacks")),
             Self::Disconnecting => Ok("DELETE_IN_PROGRESS".to_owned()),
         }
+    }
+
+    async fn stack_tags(&self, _stack: &StackId) -> Result<Tags, Fault> {
+        Ok(Tags::new())
     }
 
     async fn stack_resource(&self, _stack: &StackId, _logical_id: &str) -> Result<Option<StackResource>, Fault> {

@@ -61,6 +61,11 @@ pub fn module(template: &Template, parameters: &BTreeMap<String, String>) -> Res
             format!("`{name}` has a private use character (U+E000 or U+E001), which no value needs and a module cannot hold"),
         ));
     }
+    if value(template, parameters, "BucketNamespace").as_deref() == Some("AccountRegional") {
+        return Err(unsupported(
+            "only newer versions of Terraform's provider know the account-regional namespace; create the bucket in it and name it with ExistingBucket and ExistingPrefix",
+        ));
+    }
     let mut writer = Writer::new(template);
     let packs = packs(template, &mut writer)?;
     let main = main(template, &mut writer)?;

@@ -17,11 +17,15 @@ pub(crate) enum Scope {
     AnyExport,
     /// Data Exports whose name begins with the prefix.
     OwnExports,
+    /// The name of no export: the asterisk itself, which is no wildcard (B-1).
+    UnnamedExport,
+    /// The account's own billing view.
+    BillingView,
     /// Tables to export from.
     Tables,
     /// Every bucket, to ask where it is.
     AnyBucket,
-    /// Buckets whose name begins with prefix and account.
+    /// Buckets whose name begins with prefix and account, or begins with the prefix and ends in the account-regional namespace.
     OwnBuckets,
     /// Objects in those buckets.
     OwnObjects,
@@ -66,6 +70,9 @@ pub(crate) const ACTIONS: [(&str, &[Grant]); 4] = [
                 &["bcm-data-exports:GetExport", "bcm-data-exports:ListTagsForResource", "bcm-data-exports:ListExecutions"],
             ),
             (Scope::Tables, &["bcm-data-exports:GetTable", "bcm-data-exports:CreateExport", "bcm-data-exports:UpdateExport"]),
+            // CreateExport may ask for these too (B-1).
+            (Scope::UnnamedExport, &["bcm-data-exports:CreateExport", "bcm-data-exports:TagResource"]),
+            (Scope::BillingView, &["bcm-data-exports:CreateExport", "bcm-data-exports:UpdateExport"]),
             (
                 Scope::OwnExports,
                 &[
@@ -86,6 +93,7 @@ pub(crate) const ACTIONS: [(&str, &[Grant]); 4] = [
                     "s3:CreateBucket",
                     "s3:TagResource",
                     "s3:PutBucketOwnershipControls",
+                    "s3:PutBucketTagging",
                     "s3:PutBucketPublicAccessBlock",
                     "s3:PutEncryptionConfiguration",
                     "s3:PutLifecycleConfiguration",

@@ -12,6 +12,7 @@ mod connect;
 mod connect_sdk;
 mod credentials;
 mod fake_iam;
+mod handler_role;
 mod methods;
 mod organization;
 mod preflight;

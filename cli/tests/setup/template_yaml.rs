@@ -120,6 +120,8 @@ fn scope(resource: &Value) -> Scope {
         "arn:${AWS::Partition}:cur:*:${AWS::AccountId}:*" => Scope::ReportService,
         "arn:${AWS::Partition}:bcm-data-exports:*:${AWS::AccountId}:export/*" => Scope::AnyExport,
         "arn:${AWS::Partition}:bcm-data-exports:*:${AWS::AccountId}:export/${NamePrefix}-*" => Scope::OwnExports,
+        "arn:${AWS::Partition}:bcm-data-exports:*:${AWS::AccountId}:export/${!*}" => Scope::UnnamedExport,
+        "arn:${AWS::Partition}:billing::${AWS::AccountId}:billingview/primary" => Scope::BillingView,
         "arn:${AWS::Partition}:bcm-data-exports:*:${AWS::AccountId}:table/*" => Scope::Tables,
         "arn:${AWS::Partition}:s3:::*" => Scope::AnyBucket,
         "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*" => Scope::OwnBuckets,
@@ -138,9 +140,20 @@ fn the_handlers_role_holds_exactly_what_the_code_needs_on_exactly_what_it_needs(
     // HW-S1.
     let template = template();
     let granted = |statements: &[Value]| -> BTreeSet<(String, Scope)> {
-        let of = |statement: &Value| {
-            let scope = scope(&statement["Resource"]);
-            strings(&statement["Action"]).into_iter().map(move |action| (action, scope)).collect::<Vec<_>>()
+        let of = |statement: &Value| -> Vec<(String, Scope)> {
+            let scopes: BTreeSet<Scope> = match &statement["Resource"] {
+                // In both namespaces, and never in one alone.
+                Value::Array(both) => {
+                    let regional = |arn: &Value| {
+                        arn["Fn::Sub"].as_str().unwrap().replace("-*-${AWS::AccountId}-*-an", "-${AWS::AccountId}-*")
+                    };
+                    assert_eq!((both.len(), &both[0]["Fn::Sub"]), (2, &json!(regional(&both[1]))));
+                    [scope(&both[0])].into()
+                }
+                one => [scope(one)].into(),
+            };
+            let actions = strings(&statement["Action"]).into_iter();
+            actions.flat_map(|action| scopes.iter().map(move |scope| (action.clone(), *scope))).collect()
         };
         statements.iter().flat_map(of).collect()
     };
@@ -433,6 +446,7 @@ fn words_that_a_parameter_allows_are_words_that_the_handler_takes() {
         ("BillingReuse", "Reuse"),
         ("BillingScope", "Scope"),
         ("BillingRetention", "Retention"),
+        ("BucketNamespace", "BucketNamespace"),
         ("RequestBackfill", "RequestBackfill"),
     ] {
         let words = strings(&template["Parameters"][parameter]["AllowedValues"]);

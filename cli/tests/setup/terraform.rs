@@ -318,9 +318,11 @@ fn variables_have_the_templates_defaults_and_limits() {
 #[test]
 fn what_a_module_cannot_keep_secret_or_find_out_is_refused() {
     let template = Template::ours();
-    for (name, value, why) in
-        [("AccessMethod", "AccessKey", "keeps the secret part"), ("ExistingExport", "costs", "cannot look for the bucket")]
-    {
+    for (name, value, why) in [
+        ("AccessMethod", "AccessKey", "keeps the secret part"),
+        ("ExistingExport", "costs", "cannot look for the bucket"),
+        ("BucketNamespace", "AccountRegional", "create the bucket in it"),
+    ] {
         let error = terraform::module(&template, &parameters(&[(name, value)])).unwrap_err();
         assert_eq!(error.code(), "UNSUPPORTED_HERE");
         assert!(error.to_string().contains(why), "{error}");

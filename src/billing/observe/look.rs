@@ -20,7 +20,7 @@ use crate::{
         candidate::Candidate,
         facts::{BucketCheck, Leftover, OwnBucket, OwnExport, OwnedResources, own_bucket},
         id::ExportId,
-        ownership::{TAG_CREATED_AT, TAG_STACK, is_marked},
+        ownership::{TAG_STACK, is_marked, is_remnant},
         query::{self, TableSource},
         request::Kind,
     },
@@ -197,10 +197,18 @@ impl Observer<'_> {
         name == id.report().as_str() && is_marked(tags, self.origin)
     }
 
+    /// Whether an export under an id's name was left by a run that ended before it was marked.
+    pub(super) fn is_remnant_of(&self, own: &BucketName, (export, tags): &Detail) -> bool {
+        is_remnant(tags, (&export.bucket, &export.prefix), export.status.last_refreshed_at.as_deref(), own)
+    }
+
     /// This resource's exports under an id, the oldest first, so that every run keeps the same one.
-    pub(super) fn owned_exports<'a>(&self, id: &ExportId, details: &'a [Detail]) -> Vec<&'a Detail> {
-        let mut owned_exports: Vec<&Detail> =
-            details.iter().filter(|(export, tags)| self.is_own(id, &export.name, tags)).collect();
+    pub(super) fn owned_exports<'a>(&self, id: &ExportId, own: &BucketName, details: &'a [Detail]) -> Vec<&'a Detail> {
+        let is_owned = |detail: &&Detail| {
+            let (export, tags) = detail;
+            self.is_own(id, &export.name, tags) || (export.name == id.report().as_str() && self.is_remnant_of(own, detail))
+        };
+        let mut owned_exports: Vec<&Detail> = details.iter().filter(is_owned).collect();
         owned_exports.sort_by_key(|(export, _)| (&export.status.created_at, &export.arn));
         owned_exports
     }
@@ -237,7 +245,7 @@ impl Observer<'_> {
         let Some(id) = id else { return Ok(None) };
         let bucket = own_bucket(self.origin, &id)?;
         let exists = self.aws.bucket_exists(&bucket, self.owner).await;
-        let exports = self.owned_exports(&id, details).into_iter().map(|(export, _)| export.arn.clone()).collect();
+        let exports = self.owned_exports(&id, &bucket, details).into_iter().map(|(export, _)| export.arn.clone()).collect();
         let (remains, kept) = remains(&bucket, self.owned(&id, reports, exists, BucketUse::Remove).await?, exports);
         kept.iter().for_each(|why| warn!("{why}"));
         let is_left = remains != OwnedResources::default() && is_current(self.origin, self.ports).await;
@@ -252,13 +260,14 @@ impl Observer<'_> {
         use_of_it: BucketUse,
     ) -> Result<OwnershipFacts, Failure> {
         let name = id.report();
+        let own = own_bucket(self.origin, id)?;
+        let listed = reports.iter().find(|report| !id.kind().is_data_export() && report.name == name.as_str());
         let ours = async {
-            if id.kind().is_data_export() || !reports.iter().any(|report| report.name == name.as_str()) {
-                return Ok::<_, Failure>((None, false));
-            }
+            let Some(report) = listed else { return Ok::<_, Failure>((None, false)) };
             let Some(tags) = self.tags_of(&name).await? else { return Ok((None, true)) };
-            let created_at = tags.get(TAG_CREATED_AT).cloned().unwrap_or_default();
-            Ok((is_marked(&tags, self.origin).then_some(OwnExport { created_at, ..OwnExport::default() }), false))
+            let is_owned = is_marked(&tags, self.origin)
+                || is_remnant(&tags, (&report.bucket, &report.prefix), report.last_delivery.as_deref(), &own);
+            Ok((is_owned.then(|| OwnExport { tags, ..OwnExport::default() }), false))
         };
         let (ours, bucket) = tokio::join!(ours, self.bucket_state(id, bucket_exists, use_of_it));
         let (report, gone) = ours?;
@@ -289,13 +298,23 @@ impl Observer<'_> {
             }
             Err(fault) => return Err(fault.into()),
         };
-        match tags {
+        let tags = match tags {
             // Removed since it was asked for.
+            Err(fault) if fault.kind == FaultKind::Missing => return Ok(OwnBucket::Absent),
+            Err(fault) if use_of_it == BucketUse::Remove && !fault.is_outage() => return Ok(OwnBucket::Unreadable(fault)),
+            tags => tags?,
+        };
+        if is_marked(&tags, self.origin) {
+            return Ok(OwnBucket::Tagged { policy: policy?, in_use: true, tags });
+        }
+        if !tags.is_empty() {
+            return Ok(OwnBucket::Untagged);
+        }
+        match self.retry_eventual(|| self.aws.list_versions(&bucket, self.owner, "", 1)).await {
+            Ok(first) if first.is_empty() => Ok(OwnBucket::Remnant { policy: policy? }),
             Err(fault) if fault.kind == FaultKind::Missing => Ok(OwnBucket::Absent),
-            Err(fault) if use_of_it == BucketUse::Remove && !fault.is_outage() => Ok(OwnBucket::Unreadable(fault)),
-            Err(fault) => Err(fault.into()),
-            Ok(tags) if is_marked(&tags, self.origin) => Ok(OwnBucket::Tagged { policy: policy?, in_use: true }),
-            Ok(_) => Ok(OwnBucket::Untagged),
+            Err(fault) if fault.is_outage() => Err(fault.into()),
+            Ok(_) | Err(_) => Ok(OwnBucket::Untagged),
         }
     }
 
@@ -420,6 +439,6 @@ pub(super) fn remains(bucket: &BucketName, owned: OwnershipFacts, exports: Vec<S
         }
         _ => None,
     };
-    let bucket = matches!(owned.bucket, OwnBucket::Tagged { .. });
+    let bucket = matches!(owned.bucket, OwnBucket::Tagged { .. } | OwnBucket::Remnant { .. });
     (OwnedResources { report, exports, bucket }, kept)
 }
