@@ -47,8 +47,9 @@ const REPLY_SHARE: u32 = 2;
 /// of a time. Shorter than any time-out this function is deployed with.
 const BUDGET_UNKNOWN: Duration = Duration::from_secs(20);
 
-/// How often a plan is made again because somebody else was faster. Once is what a duplicate delivery needs.
-const RACES_MAX: u8 = 2;
+/// How often a plan is made again because somebody else was faster. A duplicate delivery may be overtaken at the bucket and at the
+/// export, and where AWS takes no tags at creation, at the tags of each (F-49).
+const RACES_MAX: u8 = 4;
 
 /// No response reached CloudFormation: the only case in which Lambda should deliver the event again.
 #[derive(Debug, Error)]

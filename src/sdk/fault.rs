@@ -97,6 +97,8 @@ pub(super) fn kind(code: &str, message: &str, status: Option<u16>) -> FaultKind 
         | "ServiceException"
         | "ServiceUnavailable"
         | "ServiceUnavailableException" => FaultKind::Unavailable,
+        // With 501, and final: what S3 does not know, it will not know later.
+        "NotImplemented" => FaultKind::Refused,
         _ if status == Some(429) => FaultKind::Throttled,
         // A success that cannot be read is half an answer.
         _ if status.is_some_and(|status| status >= 500 || (200..300).contains(&status)) => FaultKind::Unavailable,
@@ -140,6 +142,7 @@ mod tests {
             ("BucketNotEmpty", "", Some(409), FaultKind::NotEmpty),
             ("OperationAborted", "", Some(409), FaultKind::Conflict),
             ("WhoKnows", "", Some(503), FaultKind::Unavailable),
+            ("NotImplemented", "", Some(501), FaultKind::Refused),
             ("HTTP 200", "", Some(200), FaultKind::Unavailable),
             ("WhoKnows", "", Some(400), FaultKind::Refused),
         ];
