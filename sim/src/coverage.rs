@@ -69,7 +69,7 @@ pub fn unreachable(label: Label, call: &str) -> Option<&'static str> {
     let begins = |starts: &[&str]| starts.iter().any(|start| call.starts_with(start));
     let makes = begins(&["s3:Create", "s3:Put", "cur:Put", "bcm-data-exports:Create", "bcm-data-exports:Update"])
         || call.ends_with(":TagResource");
-    let chooses = begins(&["organizations:", "bcm-data-exports:Get", "bcm-data-exports:ListTables"])
+    let chooses = begins(&["organizations:", "bcm-data-exports:GetTable", "bcm-data-exports:ListTables"])
         || ["s3:GetBucketLocation", "s3:GetEncryptionConfiguration"].contains(&call);
     let alike = |asked: &str| call == asked;
     match (label.resource, label.request) {

@@ -204,7 +204,17 @@ fn scenarios_without_tags() -> Vec<Scenario> {
     let made = |name: &str, tags| {
         in_account(refused(tags), Scenario::of_one(name, vec![create(&[]), update(&[CUR2]), update(&[FOCUS, ("Format", "Csv")])]))
     };
+    let label = Label { resource: BILLING, request: "Create" };
+    let mut left = in_account(
+        refused(TagsAtCreation::Denied),
+        Scenario::of_one(
+            "a run ends between an export and its tags, and the Create is cancelled",
+            vec![Op::Create(parameters(&[CUR2]), truncated(BILLING, 15_000))],
+        ),
+    );
+    left.always = Some(((label, "bcm-data-exports:TagResource"), InjectedFault::KilledBefore));
     vec![
+        left,
         made("nothing allows tags at creation", TagsAtCreation::Denied),
         made("AWS knows no tags at creation", TagsAtCreation::Unsupported),
         in_account(
