@@ -168,10 +168,20 @@ impl Lane {
     /// One case; what the call came to.
     async fn run_scene(&self, service: &str, operation: &str, error: &str, scene: Scene) -> Result<ExpectedOutcome, String> {
         let set = |scenario: Scenario| self.world.emulator.front().set_scenario(scenario);
-        let clean = Scenario::named("support-plan").unwrap();
-        let fault =
-            Fault { service: service.into(), operation: operation.into(), nth: None, answer: FaultAnswer::Error(error.into()) };
-        let failing = |scenario: Scenario| Scenario { faults: vec![fault.clone()], ..scenario };
+        let answers = |service: &str, operation: &str, error: &str| Fault {
+            service: service.into(),
+            operation: operation.into(),
+            nth: None,
+            answer: FaultAnswer::Error(error.into()),
+        };
+        // CloudFormation sent none of these requests. Where it knows nothing of a stack, each counts as waited for.
+        let unknown =
+            ["DescribeStackResources", "DescribeStacks"].map(|asked| answers("cloudformation", asked, "ValidationError"));
+        let clean = Scenario { faults: unknown.to_vec(), ..Scenario::named("support-plan").unwrap() };
+        let failing = |scenario: Scenario| Scenario {
+            faults: [vec![answers(service, operation, error)], unknown.to_vec()].concat(),
+            ..scenario
+        };
         let name = format!("{operation}-{error}");
         let mark = self.world.emulator.front().calls().mark();
         let ending = match scene {
@@ -212,7 +222,8 @@ impl Lane {
                 }
             }
         };
-        let met = self.world.emulator.front().calls().since(mark).iter().any(|call| call.fault.is_some());
+        let calls = self.world.emulator.front().calls().since(mark);
+        let met = calls.iter().any(|call| call.fault.is_some() && (&*call.service, &*call.operation) == (service, operation));
         if met { ending } else { Err(format!("{operation} was not called; {ending:?}")) }
     }
 
