@@ -4,7 +4,7 @@ use super::id::DATA_ROOT;
 use crate::{aws::Tags, names::BucketName, protocol::origin::Origin};
 
 /// The mark of ownership: the stack's ARN. Nothing without this stack's mark is ever modified or deleted, but what a run left before it
-/// could be marked (HW-O2, F-1; [`is_remnant`]).
+/// could be marked (HW-O2, F-1; `is_remnant`).
 pub const TAG_STACK: &str = "hawser:stack-id";
 
 /// Which resource of the stack: two exports in one stack do not touch each other's things.
