@@ -234,17 +234,6 @@ text_newtype!(NamePrefix);
 const NAME_PREFIX_BYTES_MIN: usize = 3;
 const NAME_PREFIX_BYTES_MAX: usize = 30;
 
-/// A bucket in the account-regional namespace is `<prefix>-<16 hex>-<12 digits>-<Region>-an`; the billing Region with the longest code
-/// has 14 characters. The same in every partition, so that a template that works in one works in all.
-pub const NAME_PREFIX_REGIONAL_BYTES_MAX: usize = 15;
-
-impl NamePrefix {
-    /// Whether it is short enough for the account-regional namespace.
-    pub fn fits_regional(&self) -> bool {
-        self.0.len() <= NAME_PREFIX_REGIONAL_BYTES_MAX
-    }
-}
-
 impl FromStr for NamePrefix {
     type Err = NameError;
 

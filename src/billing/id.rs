@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::request::{Export, Format, Kind};
+use super::request::{Export, Format, Kind, fits};
 use crate::{
     aws::BucketNamespace,
     names::{AccountId, BucketName, Digest16, ExportName, NameError, NamePrefix, Region, digest_hex},
@@ -54,8 +54,7 @@ impl ExportId {
     pub fn all(origin: &Origin, prefix: &NamePrefix) -> impl Iterator<Item = Self> {
         let namespaces = [BucketNamespace::Global, BucketNamespace::AccountRegional];
         // Of a prefix that is too long for it, nothing was made there.
-        let namespaces =
-            namespaces.into_iter().filter(|namespace| *namespace == BucketNamespace::Global || prefix.fits_regional());
+        let namespaces = namespaces.into_iter().filter(|namespace| fits(*namespace, prefix));
         let all = Kind::ALL.into_iter().flat_map(|kind| Format::ALL.map(|format| (kind, format)));
         let all = namespaces.flat_map(move |namespace| all.clone().map(move |(kind, format)| (kind, format, namespace)));
         let made = all.map(move |(kind, format, namespace)| Self {

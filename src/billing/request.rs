@@ -5,12 +5,21 @@ use serde_json::{Map, Value};
 use crate::{
     aws::BucketNamespace,
     error::Failure,
-    names::{BucketName, NAME_PREFIX_REGIONAL_BYTES_MAX, NamePrefix},
+    names::{BucketName, NamePrefix},
     protocol::properties::{Properties, invalid},
 };
 
 /// The resource type in the template.
 pub const RESOURCE_TYPE: &str = "Custom::BillingExport";
+
+/// A bucket in the account-regional namespace is `<prefix>-<16 hex>-<12 digits>-<Region>-an`; the billing Region with the longest code
+/// has 14 characters. The same in every partition, so that a template that works in one works in all.
+const NAME_PREFIX_REGIONAL_BYTES_MAX: usize = 15;
+
+/// Whether a bucket with this prefix can have its name in the namespace.
+pub(super) fn fits(namespace: BucketNamespace, prefix: &NamePrefix) -> bool {
+    namespace == BucketNamespace::Global || prefix.as_str().len() <= NAME_PREFIX_REGIONAL_BYTES_MAX
+}
 
 /// What is asked of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -201,7 +210,7 @@ impl Export {
         // CloudFormation sends an Update only where a property changed: this one is there to change, and means nothing else.
         properties.text("Repair")?;
         properties.finish()?;
-        if export.namespace == BucketNamespace::AccountRegional && !export.prefix.fits_regional() {
+        if !fits(export.namespace, &export.prefix) {
             let most = NAME_PREFIX_REGIONAL_BYTES_MAX;
             return Err(invalid(
                 "NamePrefix",
