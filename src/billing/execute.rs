@@ -225,12 +225,8 @@ impl Run<'_> {
     }
 
     async fn ensure_bucket(&self, bucket: &BucketName, namespace: BucketNamespace, tags: &Tags) -> Result<Journal, StepError> {
-        let create = |tags: Tags| async move {
-            self.retry_eventual(|| self.aws.create_bucket(bucket, namespace, &tags))
-                .await
-                .map(|()| Resource::Bucket(bucket.clone()))
-        };
-        match self.create_tagged(tags, create).await {
+        let create = |tags: Tags| async move { self.retry_eventual(|| self.aws.create_bucket(bucket, namespace, &tags)).await };
+        match self.create_tagged(tags, create, |()| Resource::Bucket(bucket.clone())).await {
             Ok((_, remarks)) => Ok(Journal { remarks, ..Journal::done(format!("created bucket `{bucket}`")) }),
             Err(fault) if matches!(fault.kind, FaultKind::Exists | FaultKind::Missing) => Err(StepError::Raced(fault.into())),
             Err(fault) if fault.kind == FaultKind::Taken => {
@@ -286,11 +282,9 @@ impl Run<'_> {
     }
 
     async fn put_report(&self, report: &Report, tags: &Tags) -> Result<Vec<String>, Fault> {
-        let create = |tags: Tags| async move {
-            self.retry_until_bucket_is_visible(|| self.aws.put_report(report, &tags)).await?;
-            Ok(Resource::Report(ExportName::existing(&report.name)))
-        };
-        Ok(self.create_tagged(tags, create).await?.1)
+        let create = |tags: Tags| async move { self.retry_until_bucket_is_visible(|| self.aws.put_report(report, &tags)).await };
+        let (_, remarks) = self.create_tagged(tags, create, |()| Resource::Report(ExportName::existing(&report.name))).await?;
+        Ok(remarks)
     }
 
     /// `CreateExport` knows no idempotency token, so it is never repeated blindly: an answer that was lost sends the handler to
@@ -328,12 +322,9 @@ impl Run<'_> {
     }
 
     async fn create_export(&self, export: &DataExport, tags: &Tags) -> Result<(String, Vec<String>), Fault> {
-        let create = |tags: Tags| async move {
-            self.retry_until_bucket_is_visible(|| self.aws.create_export(export, &tags)).await.map(Resource::Export)
-        };
-        let (made, remarks) = self.create_tagged(tags, create).await?;
-        let arn = if let Resource::Export(arn) = made { arn } else { String::new() };
-        Ok((arn, remarks))
+        let create =
+            |tags: Tags| async move { self.retry_until_bucket_is_visible(|| self.aws.create_export(export, &tags)).await };
+        self.create_tagged(tags, create, |arn: &String| Resource::Export(arn.clone())).await
     }
 
     /// The same export without split cost allocation data: with the columns that its table has then.

@@ -57,13 +57,13 @@ impl ExportId {
         let namespaces = namespaces.into_iter().filter(|namespace| fits(*namespace, prefix));
         let all = Kind::ALL.into_iter().flat_map(|kind| Format::ALL.map(|format| (kind, format)));
         let all = namespaces.flat_map(move |namespace| all.clone().map(move |(kind, format)| (kind, format, namespace)));
-        let made = all.map(move |(kind, format, namespace)| Self {
-            prefix: prefix.clone(),
-            key: key(origin, kind, format, namespace),
-            kind,
-            region: region_in_name(origin, namespace),
-        });
+        let made = all.map(move |(kind, format, namespace)| Self::for_made(origin, prefix, kind, format, namespace));
         made.chain(std::iter::once(Self::for_existing(origin, prefix)))
+    }
+
+    fn for_made(origin: &Origin, prefix: &NamePrefix, kind: Kind, format: Format, namespace: BucketNamespace) -> Self {
+        let (key, region) = (key(origin, kind, format, namespace), region_in_name(origin, namespace));
+        Self { prefix: prefix.clone(), key, kind, region }
     }
 
     /// What the customer brings: nothing is made under this id, so whichever thing it is can change in place.
@@ -122,12 +122,7 @@ impl Export {
     pub fn id(&self, origin: &Origin) -> ExportId {
         match &self.existing {
             Some(_) => ExportId::for_existing(origin, &self.prefix),
-            None => ExportId {
-                prefix: self.prefix.clone(),
-                key: key(origin, self.kind, self.format, self.namespace),
-                kind: self.kind,
-                region: region_in_name(origin, self.namespace),
-            },
+            None => ExportId::for_made(origin, &self.prefix, self.kind, self.format, self.namespace),
         }
     }
 }

@@ -13,10 +13,15 @@ use crate::{
 impl Run<'_> {
     /// Creates with tags; or, where AWS may refuse only the tags, without, and tags at once (F-49, B-1). A run that ends in between
     /// leaves a remnant, which the next one finds ([`ownership::is_remnant`](crate::billing::ownership::is_remnant)).
-    pub(super) async fn create_tagged<F, Fut>(&self, tags: &Tags, create: F) -> Result<(Resource, Vec<String>), Fault>
+    pub(super) async fn create_tagged<T, F, Fut>(
+        &self,
+        tags: &Tags,
+        create: F,
+        resource: impl FnOnce(&T) -> Resource,
+    ) -> Result<(T, Vec<String>), Fault>
     where
         F: Fn(Tags) -> Fut,
-        Fut: Future<Output = Result<Resource, Fault>>,
+        Fut: Future<Output = Result<T, Fault>>,
     {
         let fault = match create(tags.clone()).await {
             Err(fault) if fault.may_be_of_tags() => fault,
@@ -25,7 +30,7 @@ impl Run<'_> {
         match create(Tags::new()).await {
             Ok(made) => {
                 info!(action = fault.action, code = fault.code, "created without tags, which were refused");
-                let remarks = self.tag(&made, tags).await?;
+                let remarks = self.tag(&resource(&made), tags).await?;
                 Ok((made, remarks))
             }
             // It was not the tags.
@@ -38,14 +43,13 @@ impl Run<'_> {
     pub(super) async fn tag(&self, resource: &Resource, tags: &Tags) -> Result<Vec<String>, Fault> {
         let Err(fault) = self.add_tags(resource, tags).await else { return Ok(Vec::new()) };
         let own: Tags = tags.iter().filter(|(key, _)| is_own_tag(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
-        let remark = || vec![format!("the stack's own tags are not on {resource}: {fault}")];
         if own.len() == tags.len() || fault.kind == FaultKind::Missing {
             return Err(fault);
         }
         if !own.is_empty() {
             self.add_tags(resource, &own).await?;
         }
-        Ok(remark())
+        Ok(vec![format!("the stack's own tags are not on {resource}: {fault}")])
     }
 
     async fn add_tags(&self, resource: &Resource, tags: &Tags) -> Result<(), Fault> {
