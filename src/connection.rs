@@ -17,7 +17,7 @@ use crate::{
     names::{one_line, shorten},
     ports::{Ports, VendorResponse},
     protocol::{
-        lifecycle::{ResourceFate, is_generated_by_cloudformation, is_stack_rolling_back, resource_fate},
+        lifecycle::{ResourceFate, is_awaited, is_generated_by_cloudformation, is_stack_rolling_back, resource_fate},
         origin::{Origin, RequestType},
         reply::Attributes,
         retry::NOTICE,
@@ -115,7 +115,15 @@ pub async fn carry_out(
 ) -> Result<(Attributes, Vec<String>), Failure> {
     match plan {
         NoticePlan::Required(kind, terms) => {
-            let rolling_back = *kind == notice::Type::Updated && is_stack_rolling_back(origin, ports).await;
+            // A Create's notice that comes too late is retracted; an Update's would replace what the vendor has.
+            let (rolling_back, is_awaited) = match kind {
+                notice::Type::Updated => tokio::join!(is_stack_rolling_back(origin, ports), is_awaited(origin, ports)),
+                _ => (false, true),
+            };
+            if !is_awaited {
+                let cause = "the stack does not wait for this request any more, so the vendor was not notified";
+                return Err(Failure::new(Code::RequestOutdated, cause));
+            }
             let until = if rolling_back { until.min(ports.clock.now() + BEST_EFFORT_LIMIT) } else { until };
             match notify(origin, terms, (*kind, notice::id(origin)), until, ports).await {
                 // What is undone here is what the vendor refused or never heard of.

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     billing::{
-        BillingRequest, ExportId,
+        BillingRequest, Export, ExportId,
         execute::{StepError, execute},
         plan,
     },
@@ -25,7 +25,9 @@ use crate::{
     ports::Ports,
     protocol::{
         envelope::{Envelope, Unanswerable},
-        lifecycle::{is_awaited, is_generated_by_cloudformation, is_resource_being_deleted, is_stack_rolling_back},
+        lifecycle::{
+            CreationFate, creation_fate, is_awaited, is_generated_by_cloudformation, is_resource_being_deleted, is_stack_rolling_back,
+        },
         origin::{Origin, RequestType},
         reply::{Attributes, NOTHING_MADE, Reply, placeholder_id, render},
         retry::{EVENTUAL_CONSISTENCY, RESPONSE_UPLOAD},
@@ -256,21 +258,43 @@ async fn undo_if_resource_is_being_deleted(request: &Request, until: OffsetDateT
 
 async fn undo(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Failure> {
     let origin = request.origin();
-    if !is_resource_being_deleted(origin, ports).await? {
-        return Ok(());
-    }
-    info!("the stack did not wait for this resource; removing what was created");
     match request {
         Request::Billing(_, BillingRequest::Ensure { export, .. }) => {
-            let ids = ExportId::all(origin, &export.prefix).collect();
-            let plan = decide::removal(origin, ids, &[export.kind], export.retention, ports).await?.plan?;
-            // Asked once more, because a stack that got over it may already be making the same again.
-            if !plan.rounds.is_empty() && is_resource_being_deleted(origin, ports).await? {
-                execute(&plan, origin, until, ports).await?;
+            let made = export.id(origin);
+            match creation_fate(origin, &made.to_string(), until, ports).await? {
+                CreationFate::Wanted => {}
+                CreationFate::ResourceDeleted => {
+                    let ids = ExportId::all(origin, &export.prefix).collect();
+                    remove(origin, ids, export, CreationFate::ResourceDeleted, until, ports).await?;
+                }
+                CreationFate::Abandoned => remove(origin, vec![made], export, CreationFate::Abandoned, until, ports).await?,
             }
         }
-        Request::Connection(_, ConnectionRequest::Ensure(terms)) => connection::retract(origin, terms, until, ports).await,
+        Request::Connection(_, ConnectionRequest::Ensure(terms)) => {
+            if is_resource_being_deleted(origin, ports).await? {
+                info!("the stack did not wait for this resource; telling the vendor that the connection ends");
+                connection::retract(origin, terms, until, ports).await;
+            }
+        }
         Request::Billing(_, BillingRequest::Remove { .. }) | Request::Connection(_, ConnectionRequest::Remove(_)) => {}
+    }
+    Ok(())
+}
+
+/// Removes what is left under these ids, if their fate is still the same when it was looked at: a stack that got over it may already be
+/// making the same again.
+async fn remove(
+    origin: &Origin,
+    ids: Vec<ExportId>,
+    export: &Export,
+    fate: CreationFate,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<(), Failure> {
+    info!(?fate, "the stack did not wait for this resource; removing what was created");
+    let plan = decide::removal(origin, ids, &[export.kind], export.retention, ports).await?.plan?;
+    if !plan.rounds.is_empty() && creation_fate(origin, &export.id(origin).to_string(), until, ports).await? == fate {
+        execute(&plan, origin, until, ports).await?;
     }
     Ok(())
 }

@@ -78,6 +78,8 @@ struct Connection {
     /// None when it was removed.
     data: Option<Value>,
     time: String,
+    /// The run that said so: of two at one instant of the paused clock, the one that began later is newer.
+    run: u64,
 }
 
 impl SimVendor {
@@ -101,13 +103,13 @@ impl SimVendor {
     }
 
     fn receive(&self, body: &str) -> VendorResponse {
-        let (status, answer) = locked(&self.ledger).take(body);
+        let (status, answer) = locked(&self.ledger).take(body, self.run.as_ref().map_or(0, |run| run.number));
         VendorResponse { status, retry_after: None, body: answer.to_string().into_bytes() }
     }
 }
 
 impl Ledger {
-    fn take(&mut self, body: &str) -> (u16, Value) {
+    fn take(&mut self, body: &str, run: u64) -> (u16, Value) {
         let Ok(notice) = serde_json::from_str::<Value>(body) else {
             return (400, json!({ "detail": "the notice is not JSON" }));
         };
@@ -121,11 +123,11 @@ impl Ledger {
         let known = self.connections.get(&stack);
         let answer = match known {
             // Times are RFC 3339 in UTC; whole seconds come without a fraction, so they are compared as numbers.
-            Some(known) if seconds(&known.time) > seconds(&time) => (200, json!({})),
+            Some(known) if (seconds(&known.time), known.run) > (seconds(&time), run) => (200, json!({})),
             _ => {
                 let was_connected = known.is_some_and(|known| known.data.is_some());
                 let data = (!removal).then(|| notice.get("data").cloned().unwrap_or_default());
-                self.connections.insert(stack, Connection { data, time });
+                self.connections.insert(stack, Connection { data, time, run });
                 if removal && !was_connected {
                     (404, json!({ "detail": "no such connection" }))
                 } else {

@@ -6,6 +6,7 @@
 //! Source: AWS CloudFormation API Reference, `StackStatus` of `Stack` and `ResourceStatus` of `StackResource`. What it shows of a
 //! replaced and of a cancelled resource is not documented, so that whichever it shows is safe (B-2, B-3).
 
+use time::OffsetDateTime;
 use tracing::warn;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     ports::Ports,
     protocol::{
         origin::{Origin, RequestType},
-        retry::{EVENTUAL_CONSISTENCY, retry_eventual},
+        retry::{EVENTUAL_CONSISTENCY, STACK_AT_REST, retry_eventual},
     },
 };
 
@@ -171,8 +172,7 @@ fn is_settled(resource: &StackResource) -> bool {
 
 /// Whether a stack with this status creates and updates nothing any more.
 fn has_ended(stack_status: &str) -> bool {
-    let is_settled = stack_status.ends_with("_COMPLETE") || stack_status.ends_with("_FAILED");
-    is_settled || ends_whole(stack_status) || is_cleaning_up(stack_status)
+    is_at_rest(stack_status) || ends_whole(stack_status) || is_cleaning_up(stack_status)
 }
 
 /// Whether the stack is removing, or has removed, the resource that a Create or an Update is for. CloudFormation may not list one that
@@ -209,6 +209,69 @@ pub async fn is_resource_being_deleted(origin: &Origin, ports: &Ports<'_>) -> Re
             return Ok(false);
         }
     }
+}
+
+/// What becomes of what a Create or an Update made, once its answer is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreationFate {
+    /// The stack has it, or its Delete is still to come.
+    Wanted,
+    /// The whole resource is being removed: nothing of it is wanted any more.
+    ResourceDeleted,
+    /// The stack kept what it had before: this replacement was made for an Update that it had given up.
+    Abandoned,
+}
+
+impl CreationFate {
+    /// Reads it off the resource, which is not being deleted, and the status of its stack, for the id under which something was made;
+    /// `None` while it is not settled.
+    ///
+    /// Only a stack at rest shows which id it kept. While an Update is under way, be it forwards or back, the id that is shown may be that
+    /// of a later Update to the same replacement, and while it is cleaned up, either one (B-2).
+    fn of(resource: Option<&StackResource>, made: &str, stack_status: &str) -> Option<Self> {
+        // What is shown is the id that stays, or a Delete of the whole resource follows.
+        if resource.is_some_and(|resource| resource.physical_id == made) || ends_whole(stack_status) {
+            return Some(Self::Wanted);
+        }
+        is_at_rest(stack_status).then_some(Self::Abandoned)
+    }
+}
+
+/// What becomes of what was made under the id `made` for a request that has its answer (HW-L7, F-34). A Create's has one id; an Update may
+/// have made a replacement for a stack that went back before it was there, and whose rollback found nothing to remove yet: such a run waits
+/// until the stack is at rest. Whatever is not settled by then stays.
+///
+/// # Errors
+/// What CloudFormation refused or could not answer, after all tries.
+pub async fn creation_fate(
+    origin: &Origin,
+    made: &str,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<CreationFate, Fault> {
+    let is_replacement = origin.physical_id.as_deref().is_some_and(|before| before != made);
+    let mut tries = STACK_AT_REST.tries(ports.clock, Some(until));
+    loop {
+        if is_resource_being_deleted(origin, ports).await? {
+            return Ok(CreationFate::ResourceDeleted);
+        }
+        if !is_replacement {
+            return Ok(CreationFate::Wanted);
+        }
+        // In this order: what is shown of a stack that is at rest already is what it kept.
+        let status = stack_status(origin, ports).await?;
+        let resource = stack_resource(origin, ports).await?;
+        match CreationFate::of(resource.as_ref(), made, &status) {
+            Some(fate) => return Ok(fate),
+            None if tries.again(&"the stack is being changed", None).await => {}
+            None => return Ok(CreationFate::Wanted),
+        }
+    }
+}
+
+/// Whether a stack with this status is not being changed.
+fn is_at_rest(stack_status: &str) -> bool {
+    stack_status.ends_with("_COMPLETE") || stack_status.ends_with("_FAILED")
 }
 
 /// Whether a stack with this status, and without a resource, gave up creating it.

@@ -62,6 +62,15 @@ pub const RESPONSE_UPLOAD: Policy = Policy {
     try_limit: Duration::from_secs(5),
 };
 
+/// A look at a stack that is being changed, after the answer, until the function's time ends. A rollback takes from seconds to minutes.
+pub const STACK_AT_REST: Policy = Policy {
+    first_wait: Duration::from_secs(1),
+    longest_wait: Duration::from_secs(8),
+    tries: None,
+    // The SDK bounds each call.
+    try_limit: Duration::MAX,
+};
+
 /// The tries of one thing. The loop is the caller's; whether there is another turn is told here.
 pub struct Tries<'a> {
     policy: &'a Policy,
