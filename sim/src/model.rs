@@ -48,11 +48,7 @@ pub fn check(scenario: &Scenario, scenario_run: &ScenarioRun) -> Result<(), Stri
     for stack in &scenario_run.stacks {
         for exchange in &stack.exchanges {
             let context = || format!("{} ({}) of {}", exchange.label, exchange.event["RequestId"], stack.id);
-            let overtaken = stack.exchanges.iter().any(|other| {
-                let alone = matches!(other.closed, RequestOutcome::Answered(_)) && other.runs.iter().all(|run| !run.too_late);
-                other.label.resource == exchange.label.resource && !alone
-            });
-            check_exchange(exchange, &uploads, overtaken, scenario_run).map_err(|what| format!("{}: {what}", context()))?;
+            check_exchange(exchange, &uploads, scenario_run).map_err(|what| format!("{}: {what}", context()))?;
         }
         check_steady_state(stack, scenario_run).map_err(|what| format!("{}: {what}", stack.id))?;
         check_end(stack, scenario_run).map_err(|what| format!("{}: {what}", stack.id))?;
@@ -73,7 +69,6 @@ fn by_run(uploads: &[Upload]) -> BTreeMap<u64, Vec<Upload>> {
 fn check_exchange(
     exchange: &Exchange,
     uploads: &BTreeMap<u64, Vec<Upload>>,
-    overtaken: bool,
     scenario_run: &ScenarioRun,
 ) -> Result<(), String> {
     for run in &exchange.runs {
@@ -98,9 +93,7 @@ fn check_exchange(
         let response: Value = serde_json::from_slice(&stored.body).map_err(|why| why.to_string())?;
         check_response(&exchange.event, &response)?;
         ids.insert(response["PhysicalResourceId"].as_str().unwrap_or_default().to_owned());
-        // Where another run for the same resource went on after its request was closed, it may have had the last word.
-        let disturbed = stored.disturbed || (overtaken && exchange.label.resource == CONNECTION);
-        if heard && nth == 0 && !disturbed && response["Status"] == "SUCCESS" {
+        if heard && nth == 0 && !stored.disturbed && response["Status"] == "SUCCESS" {
             check_claim(&exchange.event, &response, stored, scenario_run)?;
         }
     }
@@ -390,7 +383,7 @@ fn remains_are_explained(stack: &StackRun, resource: &str, scenario_run: &Scenar
             }
             _ => false,
         });
-        return late_and_faulted || forgotten || said || notified_too_late(&of_resource);
+        return late_and_faulted || forgotten || said;
     }
     let lookups = ["cloudformation:DescribeStackResources", "cloudformation:DescribeStacks"];
     let denied_lookup = lookups.iter().any(|call| met("Delete", call, &REFUSALS));
@@ -405,13 +398,6 @@ fn remains_are_explained(stack: &StackRun, resource: &str, scenario_run: &Scenar
     let kept = ["s3:ListBucket", "s3:GetBucketTagging", "s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteBucket"];
     let kept = ["Update", "Delete"].iter().any(|request| kept.iter().any(|call| met(request, call, &REFUSALS)));
     late_and_faulted || forgotten || denied_lookup || unasked || kept
-}
-
-/// A repetition of an Update that came after its answer, and was the first to reach the vendor.
-fn notified_too_late(of_connection: &[&Exchange]) -> bool {
-    of_connection.iter().any(|exchange| {
-        exchange.label.request == "Update" && exchange.runs.iter().any(|run| run.too_late) && !succeeded(exchange)
-    })
 }
 
 fn succeeded(exchange: &Exchange) -> bool {
