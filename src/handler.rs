@@ -26,7 +26,8 @@ use crate::{
     protocol::{
         envelope::{Envelope, Unanswerable},
         lifecycle::{
-            CreationFate, creation_fate, is_awaited, is_generated_by_cloudformation, is_resource_being_deleted, is_stack_rolling_back,
+            CreationFate, creation_fate, is_awaited, is_generated_by_cloudformation, is_resource_being_deleted,
+            is_stack_rolling_back,
         },
         origin::{Origin, RequestType},
         reply::{Attributes, NOTHING_MADE, Reply, placeholder_id, render},

@@ -66,11 +66,7 @@ fn by_run(uploads: &[Upload]) -> BTreeMap<u64, Vec<Upload>> {
 }
 
 /// What holds for every request, whatever went wrong.
-fn check_exchange(
-    exchange: &Exchange,
-    uploads: &BTreeMap<u64, Vec<Upload>>,
-    scenario_run: &ScenarioRun,
-) -> Result<(), String> {
+fn check_exchange(exchange: &Exchange, uploads: &BTreeMap<u64, Vec<Upload>>, scenario_run: &ScenarioRun) -> Result<(), String> {
     for run in &exchange.runs {
         let none = Vec::new();
         check_run(run, uploads.get(&run.number).unwrap_or(&none), scenario_run)?;

@@ -243,12 +243,7 @@ impl CreationFate {
 ///
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
-pub async fn creation_fate(
-    origin: &Origin,
-    made: &str,
-    until: OffsetDateTime,
-    ports: &Ports<'_>,
-) -> Result<CreationFate, Fault> {
+pub async fn creation_fate(origin: &Origin, made: &str, until: OffsetDateTime, ports: &Ports<'_>) -> Result<CreationFate, Fault> {
     let is_replacement = origin.physical_id.as_deref().is_some_and(|before| before != made);
     let mut tries = STACK_AT_REST.tries(ports.clock, Some(until));
     loop {
@@ -354,6 +349,30 @@ mod tests {
             assert_eq!(ResourceFate::of(None, "hawser/a", Some(status)), fate, "{status}");
         }
         assert_eq!(ResourceFate::of(None, "hawser/a", None), ResourceFate::Unknown);
+    }
+
+    /// HW-L7: only a stack at rest that kept another id has abandoned what an Update made.
+    #[test]
+    fn what_was_made_is_abandoned_or_not() {
+        let shown = |id: &str| StackResource { status: "UPDATE_COMPLETE".to_owned(), physical_id: id.to_owned() };
+        let fate = |id: Option<&str>, status| CreationFate::of(id.map(shown).as_ref(), "hawser/made", status);
+        for status in ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"] {
+            assert_eq!(fate(Some("hawser/before"), status), Some(CreationFate::Abandoned), "{status}");
+            assert_eq!(fate(None, status), Some(CreationFate::Abandoned), "{status}");
+            assert_eq!(fate(Some("hawser/made"), status), Some(CreationFate::Wanted), "{status}");
+        }
+        for status in [
+            "UPDATE_IN_PROGRESS",
+            "UPDATE_ROLLBACK_IN_PROGRESS",
+            "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+            "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        ] {
+            assert_eq!(fate(Some("hawser/before"), status), None, "{status}");
+            assert_eq!(fate(Some("hawser/made"), status), Some(CreationFate::Wanted), "{status}");
+        }
+        for status in ["DELETE_IN_PROGRESS", "DELETE_FAILED", "ROLLBACK_IN_PROGRESS"] {
+            assert_eq!(fate(Some("hawser/before"), status), Some(CreationFate::Wanted), "{status}");
+        }
     }
 
     /// B-3: what a stack's status says of a resource that is not listed and was to be created.

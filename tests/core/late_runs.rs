@@ -6,13 +6,20 @@ use hawser::billing::TAG_STACK;
 use hawser_account::{AccountFile, AccountState};
 use hawser_sim::{
     Script, World,
+    account::Lags,
+    exchange::RequestOutcome,
     lambda::{Deliveries, Delivery},
+    life::{Op, Scenario, run_isolated},
+    model,
     random::parameters,
-    script::{InjectedFault, Label},
-    stack::{BILLING, Stack, Status},
+    script::{InjectedFault, Label, VENDOR_CALL},
+    stack::{BILLING, CONNECTION, Cancellation, Stack, Status, WITHOUT},
 };
 
 const AGAIN_AFTER: Duration = Duration::from_secs(90);
+
+/// Longer than a run takes that nothing holds up.
+const HELD_UP: Duration = Duration::from_secs(2);
 
 /// What the customer deletes while the late run is on its way.
 type Deletes = fn(&mut AccountState);
@@ -79,6 +86,62 @@ fn a_late_update_does_not_bring_earlier_properties_back() {
         assert_eq!(before, after, "{kind}");
         assert_eq!(before.len(), 2, "{kind}: {before:?}");
     }
+}
+
+/// HW-L7, F-34: the run of a cancelled Update, held up until the rollback has found nothing to remove yet, removes the replacement that it
+/// made. Nobody else would: a later Update takes the resource out, and its Delete names the id that the stack kept.
+#[test]
+fn a_cancelled_update_removes_the_replacement_that_came_too_late() {
+    let mut taken_back = 0;
+    for (kind, calls) in [
+        ("CostAndUsageReport", ["s3:CreateBucket", "s3:PutBucketPolicy", "cur:PutReportDefinition"]),
+        ("CostAndUsageReport2", ["s3:CreateBucket", "s3:PutBucketPolicy", "bcm-data-exports:CreateExport"]),
+    ] {
+        for (call, injected) in
+            calls.into_iter().flat_map(|call| [(call, InjectedFault::Silent), (call, InjectedFault::AnswerLost)])
+        {
+            for milliseconds in (0..400).step_by(40) {
+                let cancellation = Cancellation { resource: BILLING, after: Duration::from_millis(milliseconds) };
+                let (before, replacement) = ([("Kind", kind)], [("Kind", kind), ("Format", "Csv")]);
+                let scenario = Scenario::of_one(
+                    &format!("{kind}, {call} {injected:?}, cancelled after {milliseconds} ms"),
+                    vec![
+                        Op::Create(parameters(&before), None),
+                        Op::Update(parameters(&replacement), Some(cancellation)),
+                        Op::Rest,
+                        Op::Update(parameters(&[("Kind", kind), (WITHOUT, BILLING)]), None),
+                        Op::Rest,
+                    ],
+                );
+                let scenario = Scenario { lags: Lags { call: Duration::from_millis(20), ..Lags::default() }, ..scenario };
+                let update = Label { resource: BILLING, request: "Update" };
+                let scenario_run = run_isolated(&scenario, |script| script.inject_at_step((update, call), 0, injected)).unwrap();
+                model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{}: {what}", scenario.name));
+                let before_the_end = &scenario_run.stacks[0].steady_state.state;
+                assert_eq!(names(before_the_end), Vec::<String>::new(), "{}", scenario.name);
+                let exchanges = &scenario_run.stacks[0].exchanges;
+                let cut = exchanges.iter().filter(|exchange| exchange.closed == RequestOutcome::Cancelled);
+                taken_back += cut.filter(|exchange| exchange.runs.iter().any(|run| run.took > HELD_UP)).count();
+            }
+        }
+    }
+    assert!(taken_back > 10, "only {taken_back} runs came too late");
+}
+
+/// F-12: an Update of the connection that the vendor could not be told of comes again when its stack has gone back.
+#[test]
+fn the_vendor_is_notified_of_no_update_that_its_stack_gave_up() {
+    let update = Label { resource: CONNECTION, request: "Update" };
+    let operations =
+        vec![Op::Create(parameters(&[]), None), Op::Update(parameters(&[("ConnectionName", "Later")]), None), Op::Rest];
+    let mut scenario = Scenario::of_one("repeated after the rollback", operations);
+    scenario.stacks[0].deliveries = Deliveries::One(update, Delivery { again: Some(AGAIN_AFTER), ..Delivery::default() });
+    let scenario_run =
+        run_isolated(&scenario, |script| script.inject_at_step((update, VENDOR_CALL), 0, InjectedFault::Denied)).unwrap();
+    model::check(&scenario, &scenario_run).unwrap();
+    assert_eq!(scenario_run.stacks[0].statuses[1], Status::RolledBack);
+    let notices = scenario_run.world.vendor.notices();
+    assert!(notices.iter().all(|notice| notice["data"]["connectionName"] != "Later"), "{notices:?}");
 }
 
 /// Two who pause what goes wrong are both heard.
