@@ -74,7 +74,7 @@ impl Identity {
             // A removal may be sent by hand for a stack that cannot send it any more: the account is enough.
             Kind::Removed => Ok(()),
             // Only a function has a schedule.
-            Kind::BillingStatus => require(is_session, "not a role's session"),
+            Kind::BillingStatus | Kind::Alive => require(is_session, "not a role's session"),
             Kind::Established | Kind::Updated | Kind::Unknown => {
                 require(is_session || is_user, "neither a role's session nor a user")
             }

@@ -4,7 +4,7 @@
 //! organizational units, F-12). So a connection keeps two places in their order: which notice described it last, and
 //! which was the last word of all. Each only moves forward. A connection is removed when its last word is a removal.
 //!
-//! A billing status may describe, and is never a word of that second kind: it comes by a schedule that may outlive the
+//! A heartbeat may describe, and is never a word of that second kind: it comes by a schedule that may outlive the
 //! connection by moments, and a late removal must still count.
 
 use serde::Serialize;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
-    billing::{ReportedStatus, Status},
+    billing::ReportedStatus,
     launch::{Launch, Organization},
     notice::{Kind, Notice, NoticePosition},
     refusal::{Reason, Refusal},
@@ -131,22 +131,22 @@ pub fn admit(notice: &Notice, known: &LedgerState, now: OffsetDateTime) -> Resul
             Err(Reason::IdReused.into())
         };
     }
-    let (removal, status) = (notice.position.kind == Kind::Removed, notice.position.kind == Kind::BillingStatus);
+    let (removal, scheduled) = (notice.position.kind == Kind::Removed, notice.position.kind.is_scheduled());
     match &known.connection {
         // Also for a stack that failed because its launch was used: its rollback's removal names its own stack, finds
         // nothing, and leaves the connection of the first stack alone (F-1).
         None if removal => return Ok(None),
-        None if status => return Err(Reason::StatusOfUnknown.into()),
+        None if scheduled => return Err(Reason::StatusOfUnknown.into()),
         _ => {}
     }
     if notice.external_id != known.launch.external_id && !(removal && notice.external_id.is_empty()) {
         return Err(Reason::ExternalId.into());
     }
     // Neither makes a launch this stack's own.
-    if (removal || status) && known.launch.stack_id.as_deref() != Some(notice.stack.as_str()) {
+    if (removal || scheduled) && known.launch.stack_id.as_deref() != Some(notice.stack.as_str()) {
         return Err(known.launch.used());
     }
-    if status && known.connection.as_ref().is_some_and(|connection| connection.latest.kind == Kind::Removed) {
+    if scheduled && known.connection.as_ref().is_some_and(|connection| connection.latest.kind == Kind::Removed) {
         return Err(Reason::StatusOfRemoved.into());
     }
     known.launch.admit(&notice.stack, Organization::from_notice(&notice.data).as_ref(), now)?;
@@ -157,8 +157,8 @@ pub fn admit(notice: &Notice, known: &LedgerState, now: OffsetDateTime) -> Resul
 pub fn decide(notice: &Notice, verified_arn: &str, known: &LedgerState, now: OffsetDateTime) -> Decision {
     let position = &notice.position;
     let describes = position.kind != Kind::Removed;
-    if let (Some(status), Some(connection)) = (&notice.status, &known.connection) {
-        return record_status(notice, status, connection, verified_arn, known, now);
+    if let Some(connection) = known.connection.as_ref().filter(|_| position.kind.is_scheduled()) {
+        return record_scheduled(notice, connection, verified_arn, known, now);
     }
     let speaks = |connection: &Connection| connection.data["resource"] == notice.resource.as_str();
     if let Some(connection) = known.connection.as_ref().filter(|connection| !describes && !speaks(connection)) {
@@ -201,17 +201,18 @@ pub fn decide(notice: &Notice, verified_arn: &str, known: &LedgerState, now: Off
     }
 }
 
-/// A billing status of a connection that stands: the newest counts. It describes the connection as an update does, so that a notice
-/// that was lost is made good.
-fn record_status(
+/// A heartbeat of a connection that stands. Of billing statuses the newest counts. It describes the connection as an update does, so
+/// that a notice that was lost is made good.
+fn record_scheduled(
     notice: &Notice,
-    status: &Status,
     connection: &Connection,
     verified_arn: &str,
     known: &LedgerState,
     now: OffsetDateTime,
 ) -> Decision {
-    let earlier = known.reported.as_ref().filter(|reported| reported.status.checked_at > status.checked_at);
+    let checked_later =
+        |reported: &&ReportedStatus| notice.status.as_ref().is_some_and(|s| reported.status.checked_at > s.checked_at);
+    let earlier = known.reported.as_ref().filter(checked_later).map(|reported| &reported.status);
     let describes = notice.position.supersedes(&connection.described);
     let message = match earlier {
         Some(_) => "stored, but a newer status of this stack takes precedence",
@@ -232,7 +233,7 @@ fn record_status(
     Decision {
         answer: Answer::Accepted { connection_id: connection.id.clone(), message: message.to_owned() },
         connection: describes.then_some(described),
-        reported: Some(ReportedStatus { status: earlier.map_or(status, |reported| &reported.status).clone(), at: now }),
+        reported: earlier.or(notice.status.as_ref()).map(|status| ReportedStatus { status: status.clone(), at: now }),
         binds_launch: false,
     }
 }

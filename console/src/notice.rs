@@ -56,6 +56,8 @@ impl Hint {
 pub enum Kind {
     /// The stack was created.
     Established,
+    /// It has no billing data to look at, and is there.
+    Alive,
     /// It looked at its billing data, and said what it is beside that.
     BillingStatus,
     Updated,
@@ -67,17 +69,23 @@ pub enum Kind {
 
 impl Kind {
     /// All that are stored.
-    pub const ALL: [Self; 4] = [Self::Established, Self::BillingStatus, Self::Updated, Self::Removed];
+    pub const ALL: [Self; 5] = [Self::Established, Self::Alive, Self::BillingStatus, Self::Updated, Self::Removed];
 
     /// The event's `type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Established => "hawser.connection.established",
+            Self::Alive => "hawser.connection.alive",
             Self::BillingStatus => "hawser.billing.status",
             Self::Updated => "hawser.connection.updated",
             Self::Removed => "hawser.connection.removed",
             Self::Unknown => "unknown",
         }
+    }
+
+    /// Whether it comes by a schedule and not from CloudFormation: it may describe, and connects nothing.
+    pub fn is_scheduled(self) -> bool {
+        matches!(self, Self::Alive | Self::BillingStatus)
     }
 
     fn of(text: &str) -> Self {
@@ -219,7 +227,7 @@ impl Notice {
         let mut same = json!({
             "type": event.kind, "source": event.source, "subject": event.subject, "data": described,
         });
-        let anew = if kind == Kind::BillingStatus { &["proofKinds", "organization"][..] } else { &["proofKinds"] };
+        let anew = if kind.is_scheduled() { &["proofKinds", "organization"][..] } else { &["proofKinds"] };
         for name in anew {
             same["data"].as_object_mut().map(|data| data.remove(*name));
         }

@@ -83,7 +83,7 @@ hawser_codes::codes! {
     /// no connection of this stack is known, so a removal has nothing to remove
     ConnectionUnknown = "connection-unknown", 404,
         "leave it, the stack counts this as done";
-    /// no connection of this stack is known, so a billing status belongs to none
+    /// no connection of this stack is known, so a heartbeat belongs to none
     StatusOfUnknown = "status-of-unknown", 404,
         "update the stack, or deploy it again from a new launch link";
     /// the connection of this stack was removed
