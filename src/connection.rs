@@ -5,7 +5,6 @@
 
 use std::{fmt, time::Duration};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 use tracing::{info, warn};
@@ -39,6 +38,10 @@ const BEST_EFFORT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long before the end of the work the last try at the vendor ends, so that the answer names the vendor and not the time.
 const CAUSE_MARGIN: Duration = Duration::from_millis(500);
+
+/// How long a notice is sent again as it was signed: vendors refuse a signature that is five minutes old (Standard Webhooks), and a
+/// token proof ends then.
+const PROOFS_FRESH_FOR: Duration = Duration::from_secs(4 * 60);
 
 /// How many of the vendor's own words reach the stack event.
 const MESSAGE_BYTES_MAX: usize = 600;
@@ -179,9 +182,8 @@ struct Acknowledgement {
     receipt: Receipt,
 }
 
-/// What a vendor may say in a 2xx answer; anything else in it is its own business.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
+/// What a vendor may say in a 2xx answer beside the notice's id; anything else in it is its own business.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Receipt {
     /// Its name for the connection.
     pub connection_id: String,
@@ -203,16 +205,21 @@ impl Acknowledgement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VendorAnswer {
     Accepted(Receipt),
-    /// Try again, after the vendor's own wait if it named one.
-    TryAgain(String, Option<Duration>),
+    /// Try again, after the vendor's own wait if it named one; the failure counts if there is no time left.
+    TryAgain(Failure, Option<Duration>),
     Refused(Failure),
 }
 
-/// Reads an answer: a total function over statuses (HW-C4).
-pub fn interpret(kind: notice::Type, answer: &VendorResponse) -> VendorAnswer {
+/// Reads an answer to the notice with this id: a total function over statuses (HW-C4).
+pub fn interpret(kind: notice::Type, id: &str, answer: &VendorResponse) -> VendorAnswer {
     match answer.status {
-        200..=299 => match receipt(&answer.body) {
-            Ok(receipt) => VendorAnswer::Accepted(receipt),
+        200..=299 => match receipt(id, &answer.body) {
+            Ok(Some(receipt)) => VendorAnswer::Accepted(receipt),
+            // Some proxy's, firewall's or login page's: only what read the notice knows its id.
+            Ok(None) => VendorAnswer::TryAgain(
+                Failure::new(Code::VendorAnswerForeign, format!("the answer {} does not repeat the notice's id", answer.status)),
+                answer.retry_after,
+            ),
             Err(why) => VendorAnswer::Refused(Failure::new(Code::VendorRefused, why)),
         },
         // Gone already is what a removal wants (F-28).
@@ -220,7 +227,7 @@ pub fn interpret(kind: notice::Type, answer: &VendorResponse) -> VendorAnswer {
         // The vendor removed the connection by itself, or never had it: telling it again does not help.
         404 | 410 if kind == notice::Type::Status => VendorAnswer::Accepted(Receipt::default()),
         408 | 425 | 429 | 500..=599 => VendorAnswer::TryAgain(
-            format!("the vendor answered {}{}", answer.status, vendor_message(&answer.body)),
+            unreachable(format!("the vendor answered {}{}", answer.status, vendor_message(&answer.body))),
             answer.retry_after,
         ),
         300..=399 => VendorAnswer::Refused(Failure::new(
@@ -234,16 +241,22 @@ pub fn interpret(kind: notice::Type, answer: &VendorResponse) -> VendorAnswer {
     }
 }
 
-/// A receipt is optional: a body that is not one is no reason to refuse the vendor's 2xx.
-fn receipt(body: &[u8]) -> Result<Receipt, String> {
-    let receipt: Receipt = serde_json::from_slice(body).unwrap_or_default();
-    if receipt.connection_id.len() > CONNECTION_ID_BYTES_MAX {
+fn unreachable(last: impl Into<String>) -> Failure {
+    Failure::new(Code::VendorUnreachable, last)
+}
+
+/// What a body with the notice's id says; `None` of any other. The id alone counts: what is not a text is its own business.
+fn receipt(id: &str, body: &[u8]) -> Result<Option<Receipt>, String> {
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    let word = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default();
+    if word("noticeId") != id {
+        return Ok(None);
+    }
+    if word("connectionId").len() > CONNECTION_ID_BYTES_MAX {
         return Err(format!("the vendor's connection id is longer than {CONNECTION_ID_BYTES_MAX} bytes"));
     }
-    Ok(Receipt {
-        connection_id: one_line(&receipt.connection_id),
-        message: shorten(&one_line(&receipt.message), MESSAGE_BYTES_MAX),
-    })
+    let message = shorten(&one_line(word("message")), MESSAGE_BYTES_MAX);
+    Ok(Some(Receipt { connection_id: one_line(word("connectionId")), message }))
 }
 
 /// The vendor's own words: `detail` or `title` of `application/problem+json` (RFC 9457).
@@ -289,22 +302,24 @@ async fn send_notice(
 ) -> Result<Acknowledgement, Failure> {
     let kind = kind_and_id.0;
     let draft = notice::Draft::new(origin, kind_and_id, data, ports.clock.now())?;
-    let proof = ports.identity.prove(&draft.proof_request(&terms.notice_url)?).await?;
-    let notice = draft.seal(&terms.token, &proof)?;
-    let unreachable = |last: &str| {
-        let vendor = terms.notice_url.authority();
-        Failure::new(Code::VendorUnreachable, format!("`{vendor}` did not accept the notice in time: {last}"))
+    let mut notice = prove_and_seal(&draft, terms, ports).await?;
+    let in_time = |last: Failure| {
+        let cause = format!("`{}` did not accept the notice in time: {}", terms.notice_url.authority(), last.cause);
+        Failure { cause, ..last }
     };
     let mut tries = NOTICE.tries(ports.clock, Some(until - CAUSE_MARGIN));
-    let mut last = "there was no time left to try".to_owned();
+    let mut last = unreachable("there was no time left to try");
     loop {
+        if ports.clock.now() - notice.sealed_at >= PROOFS_FRESH_FOR {
+            notice = prove_and_seal(&draft, terms, ports).await?;
+        }
         let limit = tries.limit();
         if limit.is_zero() {
-            return Err(unreachable(&last));
+            return Err(in_time(last));
         }
         let asked_for;
         (last, asked_for) = match ports.vendor.post(terms.notice_url.as_url(), &notice.headers, &notice.body, limit).await {
-            Ok(answer) => match interpret(kind, &answer) {
+            Ok(answer) => match interpret(kind, &notice.id, &answer) {
                 VendorAnswer::Accepted(receipt) => {
                     info!(notice = notice.id, kind = kind.as_str(), status = answer.status, "the vendor was notified");
                     ports.progress.done(&format!("notified `{}` (`{}`)", terms.notice_url.authority(), kind.as_str()));
@@ -313,10 +328,16 @@ async fn send_notice(
                 VendorAnswer::Refused(failure) => return Err(failure),
                 VendorAnswer::TryAgain(why, after) => (why, after),
             },
-            Err(why) => (why.to_string(), None),
+            Err(why) => (unreachable(why.to_string()), None),
         };
-        if !tries.again(&last, asked_for).await {
-            return Err(unreachable(&last));
+        if !tries.again(&last.cause, asked_for).await {
+            return Err(in_time(last));
         }
     }
+}
+
+async fn prove_and_seal(draft: &notice::Draft<'_>, terms: &Terms, ports: &Ports<'_>) -> Result<notice::Notice, Failure> {
+    let now = ports.clock.now();
+    let proof = ports.identity.prove(&draft.proof_request(&terms.notice_url, now)?).await?;
+    draft.seal(&terms.token, &proof, now)
 }

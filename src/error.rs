@@ -138,6 +138,9 @@ hawser_codes::codes! {
     /// The vendor could not be reached until the tries were used up.
     VendorUnreachable = "VENDOR_UNREACHABLE", FixedBy::Vendor,
         "Try again later; if the problem persists, contact the vendor.";
+    /// Something answered in the vendor's place until the tries were used up: a success that does not repeat the notice's id (HW-C4).
+    VendorAnswerForeign = "VENDOR_ANSWER_FOREIGN", FixedBy::Vendor,
+        "Check that NoticeUrl is right and that no proxy, firewall or login page answers in place of the vendor, then contact the vendor.";
     /// The vendor's address answered with a redirect, which is never followed.
     VendorRedirected = "VENDOR_REDIRECTED", FixedBy::Vendor,
         "Set NoticeUrl to the final address.";

@@ -57,17 +57,19 @@ pub fn admin(console: Console) -> Router {
 }
 
 async fn take_notice(State(console): State<Console>, headers: HeaderMap, body: Body) -> Response {
+    // What was accepted has this id; only who read the notice can repeat it.
+    let notice_id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     let answer = match read_notice(&headers, body).await {
         Ok(body) => console.receive(&headers, &body, (console.clock)()).await,
         Err(refusal) => Err(refusal),
     };
     match answer {
         Ok(Answer::Accepted { connection_id, message }) => {
-            Json(json!({"connectionId": connection_id, "message": message})).into_response()
+            Json(json!({"noticeId": notice_id, "connectionId": connection_id, "message": message})).into_response()
         }
         Ok(Answer::Ignored) => {
             let message = "ignored: the vendor does not know notices of this type yet";
-            Json(json!({"connectionId": "", "message": message})).into_response()
+            Json(json!({"noticeId": notice_id, "connectionId": "", "message": message})).into_response()
         }
         Ok(Answer::Unknown) => refuse(&Reason::ConnectionUnknown.into()),
         Err(refusal) => refuse(&refusal),

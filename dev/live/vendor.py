@@ -9,8 +9,9 @@ _CODE = """import base64, hashlib, json
 def handler(event, context):
     body = event["body"]
     body = base64.b64decode(body) if event.get("isBase64Encoded") else body
-    stack = json.loads(body).get("data", {}).get("stackId", "")
-    body = json.dumps({"connectionId": hashlib.sha256(stack.encode()).hexdigest()[:32]})
+    event = json.loads(body)
+    stack = event.get("data", {}).get("stackId", "")
+    body = json.dumps({"noticeId": event.get("id"), "connectionId": hashlib.sha256(stack.encode()).hexdigest()[:32]})
     return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": body}
 """
 _TRUST = {"Version": "2012-10-17", "Statement": [

@@ -57,11 +57,13 @@ pub enum Script {
     Redirect(String),
     /// Accepts, after this long.
     Slow(Duration),
-    /// Accepts with a body that is no JSON.
+    /// 200 with a page in the vendor's place, as a firewall answers.
+    Foreign,
+    /// 200 with a body that is no JSON.
     WrongJson,
     /// Accepts with a body of a receipt and this many bytes more.
     Long(usize),
-    /// Accepts with a body that never ends.
+    /// 200 with a body that never ends.
     Endless,
     /// Accepts, a byte at a time.
     SlowBody,
@@ -288,7 +290,8 @@ fn refused(refusal: InjectedError) -> Answer {
 
 /// What the script says: an ending is an acceptance that does not arrive in one piece.
 async fn by_script(state: &State, script: Script, parts: &http::request::Parts, body: &Bytes) -> Result<Answer, Ending> {
-    let receipt = || json!({"connectionId": "con-1", "message": "welcome"}).to_string();
+    let id = parts.headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let receipt = || json!({"noticeId": id, "connectionId": "con-1", "message": "welcome"}).to_string();
     let accepted = || reply(200, "application/json", receipt());
     Ok(match script {
         Script::Accept | Script::Unresponsive | Script::Slow(_) | Script::ByPath => accepted(),
@@ -304,6 +307,7 @@ async fn by_script(state: &State, script: Script, parts: &http::request::Parts, 
             }
             response
         }
+        Script::Foreign => reply(200, "text/html", "<!doctype html><title>Sign in</title>".to_owned()),
         Script::WrongJson => reply(200, "application/json", r#"[{"connectionId": 7}, "message": "\ud800""#.to_owned()),
         Script::Long(bytes) => reply(200, "application/json", receipt() + &" ".repeat(bytes)),
         Script::Endless => return Err(Ending::endless()),

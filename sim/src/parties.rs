@@ -123,7 +123,7 @@ impl Ledger {
         let known = self.connections.get(&stack);
         let answer = match known {
             // Times are RFC 3339 in UTC; whole seconds come without a fraction, so they are compared as numbers.
-            Some(known) if (seconds(&known.time), known.run) > (seconds(&time), run) => (200, json!({})),
+            Some(known) if (seconds(&known.time), known.run) > (seconds(&time), run) => (200, json!({ "noticeId": id })),
             _ => {
                 let was_connected = known.is_some_and(|known| known.data.is_some());
                 let data = (!removal).then(|| notice.get("data").cloned().unwrap_or_default());
@@ -131,7 +131,7 @@ impl Ledger {
                 if removal && !was_connected {
                     (404, json!({ "detail": "no such connection" }))
                 } else {
-                    (200, json!({ "connectionId": "c-1", "message": "welcome" }))
+                    (200, json!({ "noticeId": id, "connectionId": "c-1", "message": "welcome" }))
                 }
             }
         };

@@ -175,7 +175,6 @@ pub struct Draft<'a> {
     kind: Type,
     /// The same for every delivery of the request, so that the vendor can tell a repetition.
     id: String,
-    now: OffsetDateTime,
     time: String,
     data: Data,
 }
@@ -190,7 +189,7 @@ impl<'a> Draft<'a> {
     pub fn new(origin: &'a Origin, (kind, id): (Type, String), data: Data, now: OffsetDateTime) -> Result<Self, Failure> {
         // Milliseconds, so that a vendor can order two notices of one second.
         let time = now.replace_millisecond(now.millisecond()).unwrap_or(now).format(&Rfc3339).map_err(broken)?;
-        Ok(Self { origin, kind, id, now, time, data })
+        Ok(Self { origin, kind, id, time, data })
     }
 
     fn event<D>(&self, data: D) -> CloudEvent<'_, D> {
@@ -207,31 +206,31 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What has to be signed for this event (HW-C3). The digest is over its canonical form (RFC 8785) without the proofs, so that
+    /// What has to be signed for this event at this time (HW-C3). The digest is over its canonical form (RFC 8785) without the proofs, so that
     /// a vendor can compute it from the parsed notice in any language.
     ///
     /// # Errors
     /// None in practice: strings, whole numbers and maps of them always have a canonical form.
-    pub fn proof_request(&self, url: &NoticeUrl) -> Result<ProofRequest, Failure> {
+    pub fn proof_request(&self, url: &NoticeUrl, now: OffsetDateTime) -> Result<ProofRequest, Failure> {
         let canonical = serde_json_canonicalizer::to_vec(&self.event(&self.data)).map_err(broken)?;
         Ok(ProofRequest {
             audience: url.authority(),
             event_sha256: hex::encode(Sha256::digest(&canonical)),
             partition: self.origin.stack.partition,
             region: self.origin.stack.region.clone(),
-            now: self.now,
+            now,
         })
     }
 
-    /// Writes and signs the notice.
+    /// Writes and signs the notice, at this time.
     ///
     /// # Errors
     /// [`Code::Internal`] if it cannot be written, which strings and maps of strings always can.
-    pub fn seal(self, token: &LaunchToken, proof: &Proof) -> Result<Notice, Failure> {
+    pub fn seal(&self, token: &LaunchToken, proof: &Proof, now: OffsetDateTime) -> Result<Notice, Failure> {
         let [kind] = PROOF_KINDS;
         let proofs = [KindAndProof { kind, proof }];
         let body = serde_json::to_string(&self.event(DataAndProofs { data: &self.data, proofs })).map_err(broken)?;
-        let timestamp = self.now.unix_timestamp();
+        let timestamp = now.unix_timestamp();
         let signature = token.sign(&self.id, timestamp, &body);
         let headers = BTreeMap::from([
             ("content-type", "application/cloudevents+json".to_owned()),
@@ -240,7 +239,7 @@ impl<'a> Draft<'a> {
             ("webhook-timestamp", timestamp.to_string()),
             ("webhook-signature", signature),
         ]);
-        Ok(Notice { id: self.id, headers, body })
+        Ok(Notice { id: self.id.clone(), sealed_at: now, headers, body })
     }
 }
 
@@ -248,6 +247,8 @@ impl<'a> Draft<'a> {
 pub struct Notice {
     /// The same for every delivery of the request, so that the vendor can tell a repetition.
     pub id: String,
+    /// When it was signed.
+    pub sealed_at: OffsetDateTime,
     pub headers: BTreeMap<&'static str, String>,
     pub body: String,
 }

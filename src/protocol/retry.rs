@@ -16,7 +16,7 @@ use crate::{
 pub struct Policy {
     /// The wait after the first try, doubled each time; and the shortest there is, whoever asks for another.
     pub first_wait: Duration,
-    /// No wait is longer.
+    /// No wait is longer, but one that the other side asks for.
     pub longest_wait: Duration,
     /// Tries in all; where there is no number, a deadline ends them.
     pub tries: Option<u32>,
@@ -45,8 +45,8 @@ pub const SDK_CALL: Policy = Policy {
 /// A call of the SDK with all its tries, well within the function's time.
 pub const SDK_CALL_LIMIT: Duration = Duration::from_secs(25);
 
-/// A notice, until the deadline. The vendor verifies the proof with STS while it is being posted to. It may ask for a wait by
-/// `Retry-After`; one longer than 20 s costs more tries than it saves.
+/// A notice, until the deadline. The vendor verifies the proof with STS while it is being posted to, and may ask for a wait by
+/// `Retry-After`.
 pub const NOTICE: Policy = Policy {
     first_wait: Duration::from_secs(1),
     longest_wait: Duration::from_secs(20),
@@ -94,12 +94,16 @@ impl Tries<'_> {
         self.policy.try_limit.min(left)
     }
 
-    /// Waits, as long as was asked for or as the policy says; or says that the try which ended so was the last one.
+    /// Waits, as long as was asked for or as the policy says; or says that the try which ended so was the last one. Of a wait that
+    /// there is no time for, as much as the policy allows.
     pub async fn again(&mut self, last: &(dyn Display + Sync), asked_for: Option<Duration>) -> bool {
         let Policy { first_wait, longest_wait, tries, .. } = *self.policy;
-        let pause = asked_for.unwrap_or(self.wait).clamp(first_wait, longest_wait);
+        let left = self.until.map(|until| Duration::try_from(until - self.clock.now()).unwrap_or_default());
+        let fits = |pause: &Duration| left.is_none_or(|left| *pause < left);
+        let asked_for = asked_for.map(|asked_for| asked_for.max(first_wait));
+        let pause = asked_for.filter(fits).unwrap_or(if asked_for.is_some() { longest_wait } else { self.wait });
         self.made += 1;
-        if tries == Some(self.made) || self.until.is_some_and(|until| self.clock.now() + pause >= until) {
+        if tries == Some(self.made) || !fits(&pause) {
             return false;
         }
         info!(%last, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "trying again");

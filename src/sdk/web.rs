@@ -17,6 +17,7 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::body::SdkBody;
 use reqwest::{Client, Method, header, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use url::Url;
 
 use crate::{
@@ -85,7 +86,7 @@ impl Vendor for Web {
         let request = self.client.post(url.clone()).timeout(limit).body(body.to_owned());
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
         let mut response = request.send().await.map_err(|why| no_response(&why))?;
-        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after = retry_after(response.headers());
         let mut body = Vec::new();
         // Reads no more than is looked at: a vendor's endless answer ends here, not in the function's memory.
         while body.len() < VENDOR_BODY_BYTES_MAX {
@@ -97,8 +98,17 @@ impl Vendor for Web {
             }
         }
         body.truncate(VENDOR_BODY_BYTES_MAX);
-        Ok(VendorResponse { status: response.status().as_u16(), retry_after: retry_after.map(Duration::from_secs), body })
+        Ok(VendorResponse { status: response.status().as_u16(), retry_after, body })
     }
+}
+
+/// `Retry-After` (RFC 9110): seconds, or a date, which counts from the answer's own `Date`, so that no two clocks have to agree.
+fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let date = |text: &str| OffsetDateTime::parse(text, &Rfc2822).ok();
+    let asked_for = text(header::RETRY_AFTER)?;
+    let seconds = || asked_for.parse().ok().map(Duration::from_secs);
+    seconds().or_else(|| Duration::try_from(date(asked_for)? - date(text(header::DATE)?)?).ok())
 }
 
 #[async_trait]

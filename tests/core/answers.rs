@@ -10,6 +10,9 @@ use hawser::{
 };
 use serde_json::{Value, json};
 
+/// The notice that is answered.
+const ID: &str = "3b0a9f5d0c6e4c8f9a2b7d1e5f60718c";
+
 const KINDS: [Type; 3] = [Type::Established, Type::Updated, Type::Removed];
 
 fn answer(status: u16, body: impl Into<Vec<u8>>) -> VendorResponse {
@@ -17,14 +20,16 @@ fn answer(status: u16, body: impl Into<Vec<u8>>) -> VendorResponse {
 }
 
 fn accepted(body: &Value) -> Receipt {
-    match interpret(Type::Established, &answer(200, body.to_string())) {
+    let mut body = body.clone();
+    body["noticeId"] = ID.into();
+    match interpret(Type::Established, ID, &answer(200, body.to_string())) {
         VendorAnswer::Accepted(receipt) => receipt,
         other => panic!("{body} means {other:?}"),
     }
 }
 
 fn refused(status: u16, body: impl Into<Vec<u8>>) -> Failure {
-    match interpret(Type::Established, &answer(status, body)) {
+    match interpret(Type::Established, ID, &answer(status, body)) {
         VendorAnswer::Refused(failure) => failure,
         other => panic!("{status} means {other:?}"),
     }
@@ -34,7 +39,7 @@ fn refused(status: u16, body: impl Into<Vec<u8>>) -> Failure {
 fn not_found_is_success_only_for_a_removal() {
     for status in [404, 410] {
         for kind in KINDS {
-            let agreed = matches!(interpret(kind, &answer(status, "{}")), VendorAnswer::Accepted(_));
+            let agreed = matches!(interpret(kind, ID, &answer(status, "{}")), VendorAnswer::Accepted(_));
             assert_eq!(agreed, kind == Type::Removed, "{status} to {kind:?}");
         }
     }
@@ -47,7 +52,7 @@ fn a_connection_id_is_accepted_whole_or_refused() {
         assert_eq!(accepted(&json!({ "connectionId": id })).connection_id, id);
     }
     for length in [257, 5000] {
-        let failure = refused(200, json!({ "connectionId": "c".repeat(length) }).to_string());
+        let failure = refused(200, json!({ "noticeId": ID, "connectionId": "c".repeat(length) }).to_string());
         assert_eq!(failure.code, Code::VendorRefused);
         assert!(failure.cause.contains("longer than 256 bytes"), "{failure}");
     }
@@ -97,16 +102,34 @@ fn a_problem_is_described_by_its_detail_else_by_its_title() {
         (String::new(), ""),
     ] {
         assert_eq!(refused(400, body.clone()).cause, format!("the vendor answered 400{words}"), "{body}");
-        let again = interpret(Type::Updated, &answer(503, body.clone()));
-        assert_eq!(again, VendorAnswer::TryAgain(format!("the vendor answered 503{words}"), None), "{body}");
+        let again = interpret(Type::Updated, ID, &answer(503, body.clone()));
+        let failure = Failure::new(Code::VendorUnreachable, format!("the vendor answered 503{words}"));
+        assert_eq!(again, VendorAnswer::TryAgain(failure, None), "{body}");
     }
 }
 
+/// What a firewall, a proxy or a login page answers in the vendor's place is no agreement, whatever the notice says.
 #[test]
-fn a_body_that_is_not_a_receipt_does_not_refuse_a_2xx() {
-    for body in ["", "ok", "[]", "{\"connectionId\":1}", "null", "{\"connectionId\":\"c\""] {
-        let read = interpret(Type::Updated, &answer(202, body));
-        assert_eq!(read, VendorAnswer::Accepted(Receipt::default()), "{body}");
+fn a_2xx_without_the_notices_id_is_not_the_vendors() {
+    let (other, part) = (ID.replace('3', "4"), &ID[..31]);
+    let bodies = ["", "ok", "[]", "null", "<html>", r#"{"connectionId":"c"}"#, r#"{"noticeId":"#, r#"{"noticeId":7}"#];
+    let with = |id: &str| json!({ "noticeId": id, "connectionId": "c" }).to_string();
+    let bodies = bodies.map(str::to_owned).into_iter().chain([&other, part, "", &ID.to_uppercase()].map(with));
+    for body in bodies.chain([json!([ID]).to_string(), json!({ "data": { "noticeId": ID } }).to_string(), ID.to_owned()]) {
+        for kind in KINDS.into_iter().chain([Type::Status]) {
+            match interpret(kind, ID, &answer(200, body.clone())) {
+                VendorAnswer::TryAgain(failure, None) => assert_eq!(failure.code, Code::VendorAnswerForeign, "{body}"),
+                other => panic!("{body} means {other:?}"),
+            }
+        }
+    }
+}
+
+/// The id is what counts: the rest of the body is the vendor's own business.
+#[test]
+fn what_is_not_a_text_beside_the_notices_id_is_left_out() {
+    for rest in [json!({}), json!({ "connectionId": 1, "message": ["a"] }), json!({ "connectionId": null, "more": { "a": 1 } })] {
+        assert_eq!(accepted(&rest), Receipt::default(), "{rest}");
     }
 }
 

@@ -40,7 +40,7 @@ fn event(request_type: &str) -> Value {
     })
 }
 
-/// A vendor that answers from a list and keeps what it got, and when.
+/// A vendor that answers from a list, with the notice's id where an answer says `{id}`, and keeps what it got.
 struct Listed {
     answers: Mutex<Vec<Result<VendorResponse, NoResponse>>>,
     got: Mutex<Vec<(BTreeMap<&'static str, String>, String)>>,
@@ -57,12 +57,19 @@ impl Vendor for Listed {
     ) -> Result<VendorResponse, NoResponse> {
         self.got.lock().unwrap().push((headers.clone(), body.to_owned()));
         let mut answers = self.answers.lock().unwrap();
-        if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() }
+        let mut answer = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() }?;
+        answer.body = String::from_utf8(answer.body).unwrap().replace("{id}", &headers["webhook-id"]).into_bytes();
+        Ok(answer)
     }
 }
 
 fn status(status: u16, body: &str) -> Result<VendorResponse, NoResponse> {
     Ok(VendorResponse { status, retry_after: None, body: body.as_bytes().to_vec() })
+}
+
+/// The vendor's agreement.
+fn agrees() -> Result<VendorResponse, NoResponse> {
+    status(200, r#"{"noticeId":"{id}"}"#)
 }
 
 /// What came of one event: the response, the seconds it took, and what the vendor got.
@@ -73,13 +80,17 @@ struct Outcome {
 }
 
 fn answered(event: &Value, answers: Vec<Result<VendorResponse, NoResponse>>) -> Outcome {
+    answered_within(Duration::from_secs(120), event, answers)
+}
+
+fn answered_within(time: Duration, event: &Value, answers: Vec<Result<VendorResponse, NoResponse>>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let world = World::new(AccountFile::default());
         let vendor = Listed { answers: Mutex::new(answers), got: Mutex::default() };
         let ports = Ports { vendor: &vendor, ..world.ports() };
         let started = ports.clock.now();
-        handler::answer(event, started + Duration::from_secs(120), &ports).await.unwrap();
+        handler::answer(event, started + time, &ports).await.unwrap();
         let seconds = (ports.clock.now() - started).whole_seconds();
         let response = world.mailbox.responses(RESPONSE_URL).remove(0);
         Outcome { response, seconds, got: vendor.got.into_inner().unwrap() }
@@ -101,7 +112,7 @@ fn delete() -> Value {
 #[test]
 fn the_notice_is_signed_and_its_proof_vouches_for_its_data() {
     // HW-C2, HW-C3.
-    let outcome = answered(&event("Create"), vec![status(200, r#"{"connectionId":"c-9","message":"hello"}"#)]);
+    let outcome = answered(&event("Create"), vec![status(200, r#"{"noticeId":"{id}","connectionId":"c-9","message":"hello"}"#)]);
     assert_eq!(outcome.response["Data"]["ConnectionId"], "c-9");
     assert_eq!(outcome.response["Data"]["Message"], "hello");
     let (headers, body) = &outcome.got[0];
@@ -131,7 +142,7 @@ fn the_notice_is_signed_and_its_proof_vouches_for_its_data() {
 /// A notice of the handler, the example and the schema have the same fields, and know the same partitions.
 #[test]
 fn the_documented_notice_is_the_handlers() {
-    let sent: Value = serde_json::from_str(&answered(&event("Create"), vec![status(200, "")]).got[0].1).unwrap();
+    let sent: Value = serde_json::from_str(&answered(&event("Create"), vec![agrees()]).got[0].1).unwrap();
     let example: Value = serde_json::from_str(&read("docs/examples/notice-established.json")).unwrap();
     let schema: Value = serde_json::from_str(&read("docs/notice.schema.json")).unwrap();
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
@@ -159,7 +170,7 @@ fn what_was_ever_sent_is_still_sent() {
             holds(kept, sent, place);
         }
     }
-    let mut sent: Value = serde_json::from_str(&answered(&event("Create"), vec![status(200, "")]).got[0].1).unwrap();
+    let mut sent: Value = serde_json::from_str(&answered(&event("Create"), vec![agrees()]).got[0].1).unwrap();
     // What the signer adds is AWS's.
     let kept: Value = serde_json::from_str(&read("docs/notices/v1/established/body.json")).unwrap();
     sent["data"]["proofs"][0]["headers"] = kept["data"]["proofs"][0]["headers"].clone();
@@ -189,7 +200,7 @@ fn logical_ids_of_the_contract_are_the_templates() {
 
 #[test]
 fn every_delivery_of_an_event_sends_the_same_id_and_each_request_its_own() {
-    let id = |event: &Value| answered(event, vec![status(200, "")]).got[0].0["webhook-id"].clone();
+    let id = |event: &Value| answered(event, vec![agrees()]).got[0].0["webhook-id"].clone();
     assert_eq!(id(&event("Create")), id(&event("Create")));
     let mut other = event("Create");
     other["RequestId"] = "r-2".into();
@@ -209,8 +220,7 @@ fn a_refusal_fails_the_stack_with_the_vendors_own_words() {
 #[test]
 fn what_may_pass_is_tried_again_at_the_pace_the_vendor_asks_for() {
     let busy = Ok(VendorResponse { status: 429, retry_after: Some(Duration::from_secs(9)), body: Vec::new() });
-    let outcome =
-        answered(&event("Update"), vec![status(503, ""), busy, Err(NoResponse("no connection".to_owned())), status(204, "")]);
+    let outcome = answered(&event("Update"), vec![status(503, ""), busy, Err(NoResponse("no connection".to_owned())), agrees()]);
     assert_eq!(outcome.response["Status"], "SUCCESS");
     assert_eq!(outcome.got.len(), 4);
     assert_eq!(outcome.seconds, 1 + 9 + 4, "1 s, then what Retry-After says, then 4 s");
@@ -230,9 +240,53 @@ fn a_vendor_that_stays_down_fails_a_create_in_time_and_never_a_delete() {
     assert!(gone.response["Reason"].as_str().unwrap().contains("VENDOR_UNREACHABLE"));
 }
 
+/// HW-C4: what stands between the account and the vendor may answer for it.
+#[test]
+fn an_answer_in_the_vendors_place_is_asked_again_and_then_fails() {
+    let page = || status(200, "<html>Sign in</html>");
+    let outcome = answered(&event("Create"), vec![page(), status(204, ""), agrees()]);
+    assert_eq!((outcome.response["Status"].as_str(), outcome.got.len()), (Some("SUCCESS"), 3));
+    let outcome = answered(&event("Create"), vec![page()]);
+    let reason = outcome.response["Reason"].as_str().unwrap();
+    assert!(reason.starts_with("VENDOR_ANSWER_FOREIGN: `vendor.example:8443` did not accept the notice in time"), "{reason}");
+    let gone = answered(&delete(), vec![page()]);
+    assert_eq!(gone.response["Status"], "SUCCESS");
+    assert!(gone.response["Reason"].as_str().unwrap().contains("VENDOR_ANSWER_FOREIGN") && gone.seconds <= 30);
+}
+
+/// A wait that the vendor asks for is kept where there is time for it, however long; of a longer one the last tries make the best.
+#[test]
+fn retry_after_is_kept_where_there_is_time() {
+    let after = |seconds| Ok(VendorResponse { status: 503, retry_after: Some(Duration::from_secs(seconds)), body: Vec::new() });
+    let kept = answered(&event("Create"), vec![after(75), agrees()]);
+    assert_eq!((kept.response["Status"].as_str(), kept.seconds), (Some("SUCCESS"), 75));
+    let longer = answered(&event("Create"), vec![after(3600), agrees()]);
+    assert_eq!((longer.response["Status"].as_str(), longer.seconds), (Some("SUCCESS"), 20));
+}
+
+/// A vendor refuses a signature that is five minutes old.
+#[test]
+fn a_notice_that_waits_is_signed_and_proven_again() {
+    let time = Duration::from_secs(900);
+    let busy = |seconds| Ok(VendorResponse { status: 503, retry_after: Some(Duration::from_secs(seconds)), body: Vec::new() });
+    let outcome = answered_within(time, &event("Create"), vec![busy(239), busy(1), busy(100), busy(140), agrees()]);
+    assert_eq!(outcome.response["Status"], "SUCCESS");
+    let started: i64 = outcome.got[0].0["webhook-timestamp"].parse().unwrap();
+    let signed = |(headers, _): &(BTreeMap<&str, String>, String)| headers["webhook-timestamp"].parse::<i64>().unwrap() - started;
+    assert_eq!(outcome.got.iter().map(signed).collect::<Vec<_>>(), [0, 0, 240, 240, 480]);
+    let event = |(_, body): &(BTreeMap<&str, String>, String)| {
+        let mut event: Value = serde_json::from_str(body).unwrap();
+        event["data"].as_object_mut().unwrap().remove("proofs");
+        event
+    };
+    assert!(outcome.got.iter().all(|notice| event(notice) == event(&outcome.got[0])), "it says the same, at the same time");
+}
+
 #[test]
 fn a_delete_succeeds_whatever_the_vendor_says() {
-    for answer in [status(200, ""), status(404, ""), status(410, ""), status(403, "{}"), status(302, ""), status(500, "")] {
+    for answer in
+        [agrees(), status(200, ""), status(404, ""), status(410, ""), status(403, "{}"), status(302, ""), status(500, "")]
+    {
         let outcome = answered(&delete(), vec![answer.clone()]);
         assert_eq!(outcome.response["Status"], "SUCCESS", "{answer:?}");
         assert!(outcome.got[0].1.contains("hawser.connection.removed"));
@@ -244,7 +298,7 @@ fn a_delete_under_another_id_sends_no_notice() {
     // HW-L6, F-34: CloudFormation's own id for a Create that was never answered.
     let mut other = delete();
     other["PhysicalResourceId"] = "acme-Connection-1A2B3C4D5E6F".into();
-    let outcome = answered(&other, vec![status(200, "")]);
+    let outcome = answered(&other, vec![agrees()]);
     assert_eq!((outcome.response["Status"].as_str(), outcome.got.len()), (Some("SUCCESS"), 0));
 }
 
@@ -256,7 +310,7 @@ fn addresses_that_are_not_for_notices_are_refused_before_anything_is_sent() {
     {
         let mut event = event("Create");
         event["ResourceProperties"]["NoticeUrl"] = url.into();
-        let outcome = answered(&event, vec![status(200, "")]);
+        let outcome = answered(&event, vec![agrees()]);
         assert!(outcome.got.is_empty());
         assert!(outcome.response["Reason"].as_str().unwrap().starts_with("NOTICE_URL_REFUSED"), "{url}: {}", outcome.response);
     }
@@ -266,8 +320,8 @@ fn addresses_that_are_not_for_notices_are_refused_before_anything_is_sent() {
 fn every_status_has_one_meaning() {
     for code in 100..=599 {
         for kind in [Type::Established, Type::Updated, Type::Removed] {
-            let answer = VendorResponse { status: code, retry_after: None, body: b"{\"connectionId\":1}".to_vec() };
-            match (code, connection::interpret(kind, &answer)) {
+            let answer = VendorResponse { status: code, retry_after: None, body: b"{\"noticeId\":\"n\"}".to_vec() };
+            match (code, connection::interpret(kind, "n", &answer)) {
                 (200..=299, VendorAnswer::Accepted(_)) | (408 | 425 | 429 | 500..=599, VendorAnswer::TryAgain(..)) => {}
                 (404 | 410, VendorAnswer::Accepted(_)) => assert_eq!(kind, Type::Removed),
                 (300..=399, VendorAnswer::Refused(failure)) => assert_eq!(failure.code, Code::VendorRedirected),

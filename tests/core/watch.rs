@@ -587,7 +587,7 @@ async fn without_an_export_there_is_no_status() {
 fn a_vendor_without_the_connection_is_not_asked_again() {
     for status in [404, 410] {
         let answer = hawser::ports::VendorResponse { status, retry_after: None, body: Vec::new() };
-        let interpret = connection::interpret(connection::notice::Type::Status, &answer);
+        let interpret = connection::interpret(connection::notice::Type::Status, "id", &answer);
         assert!(matches!(interpret, connection::VendorAnswer::Accepted(_)), "{status}");
     }
 }

@@ -287,41 +287,47 @@ fn assert_sound(response: &Value, what: &dyn std::fmt::Debug) {
     }
 }
 
+/// The id of every notice about [`event`].
+fn notice_id() -> String {
+    connection::notice::id(Request::parse(&event("Create", "https://vendor.example/")).unwrap().origin())
+}
+
 /// Everything a vendor's address may do, and what a Create comes to.
 fn vendors() -> Vec<(Does, &'static str)> {
     let answers = |status: &str, body: &str| Does::Answers(http(status, "", body));
     let (plan_header, endless) =
         (b"HTTP/1.1 200 OK\r\n".to_vec(), b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n".to_vec());
     let many = vec![b'x'; 64 * 1024];
-    let ten_megabytes = format!(r#"{{"connectionId":"c-1","message":"{}"}}"#, "x".repeat(10_000_000));
+    let receipt = |connection_id: &str| json!({ "noticeId": notice_id(), "connectionId": connection_id }).to_string();
+    let ten_megabytes = json!({ "noticeId": notice_id(), "message": "x".repeat(10_000_000) }).to_string();
     let huge_headers = format!("x-{}: {}\r\n", "n".repeat(1000), "v".repeat(1_000_000));
-    let too_long = json!({ "connectionId": "c".repeat(257) }).to_string();
-    let accepted = "SUCCESS";
+    let too_long = receipt(&"c".repeat(257));
+    let (accepted, foreign) = ("SUCCESS", "VENDOR_ANSWER_FOREIGN");
     vec![
         // It does not answer, or not to the end.
         (Does::Nothing, "VENDOR_UNREACHABLE"),
         (Does::Resets, "VENDOR_UNREACHABLE"),
-        (Does::AnswersAfter(SLOW, http("200 OK", "", r#"{"connectionId":"c-1"}"#)), accepted),
-        (Does::AnswersAfter(TIME, http("200 OK", "", r#"{"connectionId":"c-1"}"#)), "VENDOR_UNREACHABLE"),
+        (Does::AnswersAfter(SLOW, http("200 OK", "", receipt("c-1"))), accepted),
+        (Does::AnswersAfter(TIME, http("200 OK", "", receipt("c-1"))), "VENDOR_UNREACHABLE"),
         (Does::Drips(Vec::new(), plan_header.clone()), "VENDOR_UNREACHABLE"),
-        // The status has arrived, and it decides.
-        (Does::Drips(endless.clone(), vec![b' '; 60]), accepted),
+        // The status has arrived, and the notice's id has not.
+        (Does::Drips(endless.clone(), vec![b' '; 60]), "VENDOR_"),
         (Does::Drips(http("403 No", "", "").iter().take(24).copied().collect(), vec![b' '; 60]), "VENDOR_UNREACHABLE"),
         // It does not end.
-        (Does::Floods(endless.clone(), many.clone()), accepted),
+        (Does::Floods(endless.clone(), many.clone()), foreign),
         (Does::Floods(b"HTTP/1.1 403 No\r\nContent-Length: 999999999999\r\n\r\n".to_vec(), many.clone()), "VENDOR_REFUSED"),
         (
             Does::Floods(
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(),
                 [b"10000\r\n", many.as_slice(), b"\r\n"].concat(),
             ),
-            accepted,
+            foreign,
         ),
         (Does::Floods(plan_header.clone(), b"x-more: and more\r\n".repeat(1000)), "VENDOR_UNREACHABLE"),
         (Does::Floods(Vec::new(), many), "VENDOR_UNREACHABLE"),
         (Does::Answers(http("200 OK", &huge_headers, "{}")), "VENDOR_UNREACHABLE"),
-        (ok(ten_megabytes), accepted),
-        (Does::Answers(http("200 OK", "Content-Encoding: gzip\r\n", [0x1f, 0x8b, 8, 0])), accepted),
+        (ok(ten_megabytes), foreign),
+        (Does::Answers(http("200 OK", "Content-Encoding: gzip\r\n", [0x1f, 0x8b, 8, 0])), foreign),
         // It is no HTTP, or not quite.
         (Does::Answers(b"220 smtp.example ESMTP\r\n".to_vec()), "VENDOR_UNREACHABLE"),
         (Does::Answers(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n".to_vec()), "VENDOR_UNREACHABLE"),
@@ -330,18 +336,20 @@ fn vendors() -> Vec<(Does, &'static str)> {
         (Does::AnswersUnasked(http("401 No", "", r#"{"detail":"not you"}"#)), "VENDOR_"),
         (answers("101 Switching Protocols", ""), "VENDOR_REFUSED"),
         (answers("999 Odd", ""), "VENDOR_REFUSED"),
-        // Wrong JSON: a receipt is optional, and the status has said yes.
-        (ok("{"), accepted),
-        (ok("[]"), accepted),
-        (ok(r#"{"connectionId":7}"#), accepted),
-        (ok(r#"{"connectionId":"a","connectionId":"b"}"#), accepted),
-        (ok([0xff, 0xfe, b'{', 0x80]), accepted),
-        (ok([b"{\"connectionId\":\"".as_slice(), &[0xc3, 0x28], b"\"}"].concat()), accepted),
-        (ok("[".repeat(VENDOR_BODY_BYTES_MAX)), accepted),
+        // Wrong JSON, or JSON that knows nothing of the notice: some other program has said yes.
+        (ok("{"), foreign),
+        (ok("[]"), foreign),
+        (ok(r#"{"connectionId":7}"#), foreign),
+        (ok(r#"{"connectionId":"a","connectionId":"b"}"#), foreign),
+        (ok([0xff, 0xfe, b'{', 0x80]), foreign),
+        (ok([b"{\"connectionId\":\"".as_slice(), &[0xc3, 0x28], b"\"}"].concat()), foreign),
+        (ok("[".repeat(VENDOR_BODY_BYTES_MAX)), foreign),
         (answers("422 No", &"[".repeat(VENDOR_BODY_BYTES_MAX)), "VENDOR_REFUSED"),
+        // The id alone counts.
+        (ok(json!({ "noticeId": notice_id(), "connectionId": 7, "message": [] }).to_string()), accepted),
         // An id is never cut; words are.
         (ok(too_long), "VENDOR_REFUSED"),
-        (ok(json!({ "connectionId": "c\r\n\u{1b}[31m\u{9b}1m\u{0}", "message": "a\nb".repeat(3000) }).to_string()), accepted),
+        (ok(json!({ "noticeId": notice_id(), "connectionId": "c\r\n\u{1b}[31m\u{9b}1m\u{0}", "message": "a\nb".repeat(3000) }).to_string()), accepted),
         (
             answers("409 No", &json!({ "detail": "\u{1b}[2J\r\nSUCCESS: all is well\n".repeat(500) }).to_string()),
             "VENDOR_REFUSED",
@@ -442,17 +450,25 @@ async fn a_handshake_that_never_ends_is_given_up() {
     assert_no_secret(&format!("{silent:?}{}", log.text()));
 }
 
-/// A `Retry-After` is read when it is a number of seconds, and never more than the handler's own longest wait.
+/// A `Retry-After` is a number of seconds, or a date that counts from the answer's own.
 #[tokio::test]
-async fn an_invalid_retry_after_is_ignored() {
+async fn retry_after_is_seconds_or_a_date_and_anything_else_is_ignored() {
     let web = Web::new().unwrap();
     let never = Some(Duration::from_secs(u64::MAX));
     let values =
         [("7", Some(Duration::from_secs(7))), ("18446744073709551615", never), ("18446744073709551616", None), ("-1", None)];
     let more =
         [("1.5", None), ("", None), ("1e3", None), ("Fri, 31 Dec 9999 23:59:59 GMT", None), ("7, 9", None), ("\u{fc}", None)];
-    for (value, expected) in values.into_iter().chain(more) {
-        let neighbour = Neighbour::that(&[Does::Answers(http("503 Later", &format!("Retry-After: {value}\r\n"), ""))]).await;
+    let now = "Date: Sat, 28 Nov 2026 23:59:30 GMT\r\n";
+    let dates = [
+        ("Sun, 29 Nov 2026 00:00:07 GMT", now, Some(Duration::from_secs(37))),
+        ("Sat, 28 Nov 2026 23:59:29 GMT", now, None),
+        ("Sat, 28 Nov 2026 23:59:59 GMT", "Date: now\r\n", None),
+    ];
+    let undated = values.into_iter().chain(more).map(|(value, expected)| (value, "", expected));
+    for (value, date, expected) in undated.chain(dates) {
+        let headers = format!("Retry-After: {value}\r\n{date}");
+        let neighbour = Neighbour::that(&[Does::Answers(http("503 Later", &headers, ""))]).await;
         let url = Url::parse(&neighbour.url("http", "/")).unwrap();
         let answer = web.post(&url, &BTreeMap::new(), "{}", TIME).await.unwrap();
         assert_eq!(answer.retry_after, expected, "{value}");

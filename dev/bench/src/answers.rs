@@ -161,7 +161,7 @@ const OPERATIONS: [Operation; 16] = [
             r#""accountId":"111122223333""#,
             r#""billing":"ReadOnly""#,
         ],
-        r#"{"connectionId": "connection-1", "message": "Welcome."}"#,
+        r#"{"noticeId": "{notice}", "connectionId": "connection-1", "message": "Welcome."}"#,
     ),
 ];
 
@@ -283,6 +283,7 @@ fn signature(service: Service) -> Vec<String> {
 fn filled(pattern: &str, state: &State) -> String {
     let event = &state.event;
     let values = [
+        ("{notice}", state.notice["id"].as_str().unwrap_or_default()),
         ("{bucket}", state.bucket.as_str()),
         ("{stack}", &event.stack_id),
         ("{resource}", event.logical_id),

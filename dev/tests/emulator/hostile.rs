@@ -32,9 +32,11 @@ async fn no_vendor_blocks_the_handler() {
         (Script::Unresponsive, "ROLLBACK_COMPLETE", "VENDOR_UNREACHABLE"),
         (Script::Slow(Duration::from_secs(30)), "ROLLBACK_COMPLETE", "VENDOR_UNREACHABLE"),
         (Script::SlowBody, "ROLLBACK_COMPLETE", "VENDOR_UNREACHABLE"),
-        (Script::Endless, "CREATE_COMPLETE", ""),
-        (Script::Long(10_000_000), "CREATE_COMPLETE", ""),
-        (Script::WrongJson, "CREATE_COMPLETE", ""),
+        (Script::Endless, "ROLLBACK_COMPLETE", "VENDOR_ANSWER_FOREIGN"),
+        (Script::Long(1_000), "CREATE_COMPLETE", ""),
+        (Script::Long(10_000_000), "ROLLBACK_COMPLETE", "VENDOR_ANSWER_FOREIGN"),
+        (Script::WrongJson, "ROLLBACK_COMPLETE", "VENDOR_ANSWER_FOREIGN"),
+        (Script::Foreign, "ROLLBACK_COMPLETE", "VENDOR_ANSWER_FOREIGN"),
     ];
     let mut lanes = Vec::new();
     let template = hasty_template(SERVICE_TIMEOUT_SECONDS);
