@@ -7,6 +7,7 @@
 pub mod account_role;
 pub mod attributes;
 pub mod backfill;
+mod bucket_region;
 pub mod candidate;
 pub mod choice;
 pub mod definition;
@@ -23,6 +24,7 @@ pub mod request;
 mod step;
 
 pub use attributes::ATTRIBUTES;
+pub(crate) use bucket_region::in_bucket_region;
 pub use first_data::{FIRST_DATA_WITHIN, STALLED_AFTER, first_data_due_by, first_data_grace_ends};
 pub use id::{DATA_ROOT, ExportId, prefix_of};
 pub use ownership::{TAG_CREATED_AT, TAG_LOGICAL_ID, TAG_STACK, is_marked, mark};

@@ -14,6 +14,7 @@ use crate::{
         plan::{self, Plan},
     },
     connection,
+    delivery::place,
     error::Failure,
     ports::Ports,
     protocol::{origin::Origin, reply::Attributes},
@@ -46,9 +47,13 @@ pub async fn billing<'a>(origin: &Origin, asked: &'a BillingRequest, ports: &Por
     match asked {
         BillingRequest::Ensure { export, before } => {
             plan::check_change_is_possible(origin, export)?;
-            let facts = observe(origin, export, before.as_ref(), ports).await?;
-            let plan = plan::plan(origin, export, &facts);
-            let remarks = plan.iter().filter_map(|plan| plan.tags_unknown(&facts)).collect();
+            let (facts, place) =
+                tokio::join!(observe(origin, export, before.as_ref(), ports), place::look(origin, export, ports));
+            let facts = facts?;
+            // What the account lacks says more than what is at a place in it.
+            let planned = plan::plan(origin, export, &facts).and_then(|plan| Ok((plan, place?)));
+            let (plan, place) = planned.map_or_else(|failure| (Err(failure), None), |(plan, place)| (Ok(plan), place));
+            let remarks = plan.iter().filter_map(|plan| plan.tags_unknown(&facts)).chain(place).collect();
             Ok(Decided { wanted: Some((export, facts)), plan, remarks })
         }
         BillingRequest::Remove { kind, retention, prefix } => {
@@ -77,6 +82,8 @@ pub async fn removal(
     let mut plan = plan::plan_removal(origin, &found.remains, retention)?;
     if none {
         plan.decision = "nothing of this stack has this physical id".to_owned();
+    } else if plan.rounds.is_empty() && !found.remarks.is_empty() {
+        plan.decision = "nothing is removed".to_owned();
     }
     Ok(Decided { wanted: None, plan: Ok(plan), remarks: found.remarks })
 }

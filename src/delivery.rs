@@ -30,6 +30,7 @@ use crate::{
 };
 
 pub mod layout;
+pub mod place;
 
 use layout::DeliveredData;
 

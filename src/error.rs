@@ -126,7 +126,8 @@ hawser_codes::codes! {
     /// What a manifest names is not in the bucket, or the manifest cannot be read. Reported by the delivery check.
     BillingDataMissing = "BILLING_DATA_MISSING", FixedBy::Customer,
         "Check whether a lifecycle rule or a person deletes billing data from the bucket; the next delivery restores the current month.";
-    /// The bucket that the customer brought holds nothing at the given place that is billing data. Reported by the delivery check.
+    /// The bucket that the customer brought holds nothing at the given place that is billing data. Reported when the stack is created or
+    /// updated, and by the delivery check.
     BillingDataNotFound = "BILLING_DATA_NOT_FOUND", FixedBy::Customer,
         "Set ExistingPrefix to the S3 prefix of your report or export, or wait for its first delivery if it is new.";
     /// The function has no credentials to sign the proof of identity with.

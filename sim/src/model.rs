@@ -36,6 +36,21 @@ const PHYSICAL_ID_BYTES_MAX: usize = 1024;
 /// AWS does not do it, and trying again does not help.
 const REFUSALS: [InjectedFault; 3] = [InjectedFault::Denied, InjectedFault::DeniedByScp, InjectedFault::Refused];
 
+/// Calls without which something of the stack's is kept (HW-O4, F-55).
+const KEPT_WITHOUT: [&str; 11] = [
+    "cur:DescribeReportDefinitions",
+    "cur:ListTagsForResource",
+    "cur:DeleteReportDefinition",
+    "bcm-data-exports:ListExports",
+    "bcm-data-exports:ListTagsForResource",
+    "bcm-data-exports:DeleteExport",
+    "s3:ListBucket",
+    "s3:GetBucketTagging",
+    "s3:ListBucketVersions",
+    "s3:DeleteObject",
+    "s3:DeleteBucket",
+];
+
 /// Checks a life.
 ///
 /// # Errors
@@ -174,7 +189,10 @@ fn check_claim(event: &Value, response: &Value, stored: &Stored, scenario_run: &
         let name = id.rsplit('/').next().unwrap_or_default();
         let reports = state.reports.get(name).into_iter().map(|(report, tags)| (&report.name, tags));
         let exports = state.exports.values().map(|known| (&known.export.name, &known.tags));
-        let mut left = reports.chain(exports.filter(|(known, _)| *known == name));
+        // F-55: what AWS does not let the handler look at or remove keeps no stack from going, and the answer says so.
+        let kept = response["Reason"].as_str().is_some_and(|reason| reason.contains("was kept"));
+        let mut left =
+            reports.chain(exports.filter(|(known, _)| *known == name)).filter(|_| !(kept && may_be_kept(scenario_run)));
         return left.find(|(_, tags)| mine(tags)).map_or(Ok(()), |(name, _)| Err(format!("`{name}` is still there")));
     }
     let keys_seen = !scenario_run
@@ -185,6 +203,11 @@ fn check_claim(event: &Value, response: &Value, stored: &Stored, scenario_run: &
         .any(|((_, call), injected)| *call == "s3:GetEncryptionConfiguration" && REFUSALS.contains(injected));
     check_key(&response["Data"], state, keys_seen)?;
     check_export(&event["ResourceProperties"], &response["Data"], state, mine)
+}
+
+/// Whether AWS refused to say what there is, or to remove it.
+fn may_be_kept(scenario_run: &ScenarioRun) -> bool {
+    scenario_run.world.script.met().keys().any(|((_, call), injected)| KEPT_WITHOUT.contains(call) && REFUSALS.contains(injected))
 }
 
 /// The role is granted the key that the bucket names, if that could be seen, and no other.
@@ -390,9 +413,7 @@ fn remains_are_explained(stack: &StackRun, resource: &str, scenario_run: &Scenar
         }
         _ => false,
     });
-    // HW-O4, F-55: a bucket that somebody does not let the handler look at or remove is kept, and the stack goes.
-    let kept = ["s3:ListBucket", "s3:GetBucketTagging", "s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteBucket"];
-    let kept = ["Update", "Delete"].iter().any(|request| kept.iter().any(|call| met(request, call, &REFUSALS)));
+    let kept = ["Update", "Delete"].iter().any(|request| KEPT_WITHOUT.iter().any(|call| met(request, call, &REFUSALS)));
     late_and_faulted || forgotten || denied_lookup || unasked || kept
 }
 

@@ -7,7 +7,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::info;
 
 use crate::{
-    aws::{Aws, BucketNamespace, DataExport, Fault, FaultKind, Report, SPLIT_PROPERTY, TEST_OBJECT, Tags, Version},
+    aws::{Aws, BucketNamespace, DataExport, Fault, FaultKind, Report, SPLIT_PROPERTY, Tags},
     billing::{
         attributes::plain,
         backfill::{Backfill, BackfillOutcome},
@@ -25,14 +25,8 @@ use crate::{
     },
 };
 
+mod retire;
 mod tags;
-
-/// `DeleteObjects` takes at most 1,000 keys (Amazon S3 API Reference).
-const VERSIONS_PER_DELETE: u16 = 1000;
-
-/// Deleting data stops this long before the work has to end, so that the stack's deletion never fails because of the
-/// amount of data (F-27).
-const DATA_RESERVE: time::Duration = time::Duration::seconds(15);
 
 /// Why a plan was not carried through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +66,8 @@ pub struct Journal {
     pub attributes: Attributes,
     /// What a step did, in words.
     done: Option<String>,
+    /// A bucket that is not to be removed, because something of ours may still deliver to it.
+    kept: Option<BucketName>,
 }
 
 impl Journal {
@@ -100,12 +96,16 @@ pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports:
     let aws = ports.cloud.at(&region);
     let run = Run { aws: &*aws, origin, owner: &origin.stack.account, until, ports };
     let mut journal = Journal::default();
+    let mut kept = BTreeSet::new();
     for round in &plan.rounds {
+        let stays = |step: &&Step| matches!(step, Step::RetireEmptyBucket(bucket) if kept.contains(bucket));
+        let round: Vec<&Step> = round.iter().filter(|step| !stays(step)).collect();
         for (step, outcome) in round.iter().zip(join_all(round.iter().map(|step| run.follow(step))).await) {
             info!(step = step.name(), ok = outcome.is_ok(), "{step}");
-            let Journal { remarks, attributes, .. } = outcome?;
-            journal.remarks.extend(remarks);
-            journal.attributes.extend(attributes);
+            let done = outcome?;
+            journal.remarks.extend(done.remarks);
+            journal.attributes.extend(done.attributes);
+            kept.extend(done.kept);
         }
     }
     Ok(journal)
@@ -210,13 +210,13 @@ impl Run<'_> {
                 let done = (outcome == BackfillOutcome::Requested).then(|| "requested past months from AWS Support".to_owned());
                 return Ok(Journal { done, ..Journal::attribute("Backfill", plain(&backfill.status_text(&outcome))) });
             }
-            Step::RetireReport(report) => {
-                self.retry_eventual(|| self.aws.delete_report(report)).await?;
-                format!("removed report `{report}`")
+            Step::RetireReport { report, bucket } => {
+                let answer = self.retry_eventual(|| self.aws.delete_report(report)).await;
+                return retire::unless_kept(answer, &Resource::Report(report.clone()), bucket);
             }
-            Step::RetireExport(arn) => {
-                self.retry_eventual(|| self.aws.delete_export(arn)).await?;
-                format!("removed export `{arn}`")
+            Step::RetireExport { arn, bucket } => {
+                let answer = self.retry_eventual(|| self.aws.delete_export(arn)).await;
+                return retire::unless_kept(answer, &Resource::Export(arn.clone()), bucket);
             }
             Step::RetireData { bucket, prefix } => return self.retire_data(bucket, prefix).await,
             Step::RetireEmptyBucket(bucket) => return self.retire_empty_bucket(bucket).await,
@@ -397,75 +397,6 @@ impl Run<'_> {
             }
             Ok(_) => "its policy no longer contains what was just written".to_owned(),
             Err(fault) => format!("its policy could not be read back: {fault}"),
-        }
-    }
-
-    /// Removes what may be removed. What somebody holds back, by a policy, Object Lock, a legal hold or MFA delete, is kept with its
-    /// bucket, which carries our tags, and the stack goes (F-27, F-55).
-    async fn retire_data(&self, bucket: &BucketName, prefix: &str) -> Result<Journal, StepError> {
-        let (mut count, mut held, mut why) = (0, BTreeSet::new(), None);
-        let remark = loop {
-            let page = self.retry_eventual(|| self.aws.list_versions(bucket, self.owner, prefix, VERSIONS_PER_DELETE)).await;
-            let page = match page {
-                Err(fault) if fault.kind == FaultKind::Missing => Vec::new(),
-                Err(fault) if !fault.is_outage() => break Some(format!("the data in bucket `{bucket}` were kept: {fault}")),
-                page => page?,
-            };
-            // Whatever was said of them: what is not listed any more is gone.
-            let still_there = !page.is_empty();
-            let removable: Vec<Version> = page.into_iter().filter(|version| !held.contains(version)).collect();
-            if removable.is_empty() {
-                break why.filter(|_| still_there).map(|fault: Fault| {
-                    format!("data in bucket `{bucket}` were kept, because they could not be deleted: {fault}")
-                });
-            }
-            if self.ports.clock.now() + DATA_RESERVE > self.until {
-                break Some(format!("bucket `{bucket}` still contains data: there was too much to delete in time"));
-            }
-            match self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &removable)).await {
-                // Those of them that are listed again are held; S3 tells of one only.
-                Err(fault) if !fault.is_outage() => {
-                    held.extend(removable);
-                    why = Some(fault);
-                }
-                answer => {
-                    answer?;
-                    count += removable.len();
-                }
-            }
-        };
-        let done = (count > 0).then(|| format!("removed {count} objects from `{bucket}`"));
-        Ok(Journal { done, remarks: remark.into_iter().collect(), ..Journal::default() })
-    }
-
-    /// Removes the bucket if it is empty. Whatever keeps it does not keep the stack from going (F-27, F-55).
-    async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Journal, StepError> {
-        let kept = |fault: Fault| match fault.kind {
-            FaultKind::NotEmpty => Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it contains data"))),
-            _ if fault.is_outage() => Err(fault.into()),
-            _ => Ok(Journal::remark(format!("bucket `{bucket}` was kept: {fault}"))),
-        };
-        // Two are enough to tell "only AWS's test object" from "data".
-        let page: Vec<Version> = match self.retry_eventual(|| self.aws.list_versions(bucket, self.owner, "", 2)).await {
-            Err(fault) if fault.kind == FaultKind::Missing => return Ok(Journal::default()),
-            Err(fault) => return kept(fault),
-            Ok(page) => page,
-        };
-        let refused = match page.as_slice() {
-            [] => None,
-            [only] if only.key == TEST_OBJECT => {
-                match self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &page)).await {
-                    Err(fault) if fault.is_outage() => return Err(fault.into()),
-                    answer => answer.err(),
-                }
-            }
-            _ => return Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it contains data"))),
-        };
-        // S3 itself is the judge: an object that arrived since the look, or could not be deleted, keeps its bucket.
-        match self.retry_eventual(|| self.aws.delete_bucket(bucket, self.owner)).await {
-            Ok(()) => Ok(Journal::done(format!("removed bucket `{bucket}`"))),
-            Err(fault) if fault.kind == FaultKind::NotEmpty => kept(refused.unwrap_or(fault)),
-            Err(fault) => kept(fault),
         }
     }
 

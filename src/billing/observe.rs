@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, future::Future};
 use futures::future::join_all;
 
 use crate::{
-    aws::{Fault, FaultKind},
+    aws::{Fault, FaultKind, Tags},
     billing::{
         candidate::Candidate,
         choice::matches_name,
@@ -262,7 +262,7 @@ pub struct RemovalFacts {
 }
 
 /// Reads what each id owns, for a Delete. A service that none of the `sure` kinds needs, and that does not answer, does not keep
-/// the stack from going: Data Exports is not in every partition.
+/// the stack from going: Data Exports is not in every partition. Nor does any denial (F-55).
 ///
 /// # Errors
 /// What AWS refused or could not answer, after all tries.
@@ -289,41 +289,53 @@ pub async fn observe_removal(
         exist
     );
     let mut remarks = Vec::new();
-    let mut needed = |data_export: bool, fault: Fault| {
+    // Why it is not known what a service has of the ids whose bucket is there.
+    let mut unknown: [Option<String>; 2] = [None, None];
+    let mut not_searched = |data_export: bool, fault: Fault| {
         let of_it = ids.iter().zip(&exist).filter(|(id, _)| id.kind().is_data_export() == data_export);
         // A report or an export is made after its bucket: where no bucket is, none was made.
         let none_made = of_it.into_iter().all(|(_, exists)| matches!(exists, Ok(false)));
         let is_sure = sure.iter().any(|kind| *kind != Kind::None && kind.is_data_export() == data_export);
-        // Where one is, something of ours may go on delivering. A denial may last for ever, an outage passes.
-        let is_needed = !none_made || (is_sure && !fault.is_denial());
-        if is_needed {
+        // An outage passes. A denial may last for ever, and must not keep the stack from going (F-55).
+        if fault.is_outage() && (is_sure || !none_made) {
             return Err(Failure::from(fault));
         }
-        remarks.push(format!("one service was not searched, because nothing was created there: {fault}"));
+        if none_made {
+            remarks.push(format!("one service was not searched, because nothing was created there: {fault}"));
+        } else {
+            unknown[usize::from(data_export)] = Some(fault.to_string());
+        }
         Ok(())
     };
     let reports = match reports {
         Ok(reports) => reports,
-        Err(fault) => needed(false, fault).map(|()| Vec::new())?,
+        Err(fault) => not_searched(false, fault).map(|()| Vec::new())?,
     };
     let listed = match listed {
         Ok(listed) => listed,
-        Err(fault) => needed(true, fault).map(|()| Vec::new())?,
+        Err(fault) => not_searched(true, fault).map(|()| Vec::new())?,
     };
     let names: BTreeSet<String> = ids.iter().map(|id| id.report().as_str().to_owned()).collect();
     let tagged = observer.tags_of_exports(listed.into_iter().filter(|summary| names.contains(&summary.name))).await?;
-    let untagged = tagged.iter().filter(|(_, tags)| tags.is_empty()).map(|(summary, _)| summary.clone()).collect();
+    let is_bare = |tags: &Result<Tags, Fault>| tags.as_ref().is_ok_and(Tags::is_empty);
+    let untagged = tagged.iter().filter(|(_, tags)| is_bare(tags)).map(|(summary, _)| summary.clone()).collect();
     // What cannot be read is nobody's remnant.
     let untagged =
         observer.details(Ok(untagged)).await.or_else(|fault| if fault.is_outage() { Err(fault) } else { Ok(Vec::new()) })?;
     let all = ids.into_iter().zip(exist).zip(&buckets).map(|((id, exists), bucket)| {
-        let (reports, tagged, untagged) = (&reports, &tagged, &untagged);
+        let (reports, tagged, untagged, unknown) = (&reports, &tagged, &untagged, &unknown);
         async move {
-            let own = tagged.iter().filter(|(summary, tags)| observer.is_own(&id, &summary.name, tags));
+            let named = tagged.iter().filter(|(summary, _)| summary.name == id.report().as_str());
+            let unreadable = named.clone().find_map(|(summary, tags)| {
+                let why = |fault| format!("whose export `{}` is could not be read: {fault}", summary.arn);
+                tags.as_ref().err().map(why)
+            });
+            let own = named.filter(|(summary, tags)| tags.as_ref().is_ok_and(|tags| observer.is_own(&id, &summary.name, tags)));
             let remnants = observer.owned_exports(&id, bucket, untagged).into_iter().map(|(export, _)| export.arn.clone());
             let exports = own.map(|(summary, _)| summary.arn.clone()).chain(remnants).collect();
             let owned = observer.owned(&id, reports, exists, BucketUse::Remove).await?;
-            let (remains, kept) = remains(bucket, owned, exports);
+            let unknown = unreadable.or_else(|| unknown[usize::from(id.kind().is_data_export())].clone());
+            let (remains, kept) = remains(&id, bucket, owned, exports, unknown);
             Ok::<_, Failure>(((id, remains), kept))
         }
     });

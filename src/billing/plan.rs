@@ -109,7 +109,8 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts) -> Result<Plan, Fai
                     rounds.extend(bucket_tags(origin, facts, &bucket, tags, &mut remarks));
                     let from = PolicyBefore::Existing(policy.clone());
                     let policy = merged_policy(origin, facts, &bucket, policy.as_deref())?;
-                    rounds.extend(policy.map(|policy| vec![Step::EnsureDeliveryAllowed { bucket, policy, from }]));
+                    rounds
+                        .extend(policy.map(|policy| vec![Step::EnsureDeliveryAllowed { bucket: bucket.clone(), policy, from }]));
                 }
                 // Without its bucket the report delivers nothing: it was deleted, or two runs crossed.
                 OwnBucket::Absent | OwnBucket::Remnant { .. } | OwnBucket::Untagged | OwnBucket::Unreadable(_) => {
@@ -117,7 +118,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts) -> Result<Plan, Fai
                 }
             }
             rounds.extend(update_to_current(facts, ours).map(|step| vec![step]));
-            rounds.extend((!known.duplicates.is_empty()).then(|| known.duplicates.into_iter().map(Step::RetireExport).collect()));
+            rounds.extend(retire_exports(known.duplicates, &bucket));
             Some((ours.clone(), created_at))
         }
         Selection::Create => {
@@ -317,11 +318,9 @@ fn removal_rounds(
     let bucket = own_bucket(origin, id)?;
     let mut rounds = Vec::new();
     if remains.report {
-        rounds.push(vec![Step::RetireReport(id.report())]);
+        rounds.push(vec![Step::RetireReport { report: id.report(), bucket: bucket.clone() }]);
     }
-    if !remains.exports.is_empty() {
-        rounds.push(remains.exports.iter().cloned().map(Step::RetireExport).collect());
-    }
+    rounds.extend(retire_exports(remains.exports.clone(), &bucket));
     if remains.bucket {
         if retention == Retention::Delete {
             rounds.push(vec![Step::RetireData { bucket: bucket.clone(), prefix: DATA_ROOT }]);
@@ -329,6 +328,11 @@ fn removal_rounds(
         rounds.push(vec![Step::RetireEmptyBucket(bucket)]);
     }
     Ok(rounds)
+}
+
+fn retire_exports(arns: Vec<String>, bucket: &BucketName) -> Option<Vec<Step>> {
+    let retire = |arn| Step::RetireExport { arn, bucket: bucket.clone() };
+    (!arns.is_empty()).then(|| arns.into_iter().map(retire).collect())
 }
 
 /// The ownership tags of a report or an export.

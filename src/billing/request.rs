@@ -261,6 +261,12 @@ impl Existing {
         {
             return Err(invalid("ExistingBucket", "must be a bucket name: letters, digits and . _ -"));
         }
+        if prefix.as_deref().is_some_and(|prefix| prefix.contains("://") || prefix.starts_with("arn:")) {
+            return Err(invalid(
+                "ExistingPrefix",
+                "must be a prefix of keys in the bucket, such as `billing/finance`, and no address",
+            ));
+        }
         match (named, bucket, prefix) {
             (None, None, None) => Ok(None),
             (Some(named), None, None) => Ok(Some(Self::Named(named))),

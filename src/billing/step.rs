@@ -54,9 +54,17 @@ pub enum Step {
     /// requested past months from AWS Support, once.
     AskForBackfill(Box<Backfill>),
     /// The report does not exist. Planned only with our mark on it.
-    RetireReport(ExportName),
+    RetireReport {
+        report: ExportName,
+        /// Where it delivers.
+        bucket: BucketName,
+    },
     /// The Data Export, by ARN, does not exist. Planned only with our mark on it.
-    RetireExport(String),
+    RetireExport {
+        arn: String,
+        /// Where it delivers.
+        bucket: BucketName,
+    },
     /// Nothing delivered for this export is in the bucket.
     RetireData {
         /// The bucket, with our mark.
@@ -109,8 +117,8 @@ impl Step {
             Self::EnsureExport { .. } => "EnsureExport",
             Self::EnsureExportCurrent(_) => "EnsureExportCurrent",
             Self::AskForBackfill(_) => "AskForBackfill",
-            Self::RetireReport(_) => "RetireReport",
-            Self::RetireExport(_) => "RetireExport",
+            Self::RetireReport { .. } => "RetireReport",
+            Self::RetireExport { .. } => "RetireExport",
             Self::RetireData { .. } => "RetireData",
             Self::RetireEmptyBucket(_) => "RetireEmptyBucket",
         }
@@ -140,8 +148,8 @@ impl fmt::Display for Step {
             }
             Self::EnsureExportCurrent(export) => write!(f, "ensure export `{}` has every column of its table", export.name),
             Self::AskForBackfill(backfill) => write!(f, "ask AWS Support once to backfill `{}`", backfill.name),
-            Self::RetireReport(report) => write!(f, "retire report `{report}`"),
-            Self::RetireExport(arn) => write!(f, "retire export `{arn}`"),
+            Self::RetireReport { report, .. } => write!(f, "retire report `{report}`"),
+            Self::RetireExport { arn, .. } => write!(f, "retire export `{arn}`"),
             Self::RetireData { bucket, prefix } => write!(f, "retire the data below `{bucket}/{prefix}`"),
             Self::RetireEmptyBucket(bucket) => write!(f, "retire bucket `{bucket}` if it holds no data"),
         }

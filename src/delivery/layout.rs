@@ -88,10 +88,7 @@ pub async fn find(
 ) -> Result<Option<DeliveredData>, ReadError> {
     let listing = BucketListing { aws, owner, bucket };
     let periods = listing.periods(prefix, name).await?;
-    let at_an_end = |index: usize| index < PERIODS_OPENED || index + PERIODS_OPENED >= periods.len();
-    let manifests =
-        listing.manifests(name, periods.iter().enumerate().filter(|(index, _)| at_an_end(*index)).map(|(_, period)| period));
-    let manifests = manifests.await?;
+    let manifests = listing.manifests_at_ends(name, &periods).await?;
     // A closed month is delivered again while the next one begins: the newest data are those written last.
     let newest = manifests.iter().rev().take(PERIODS_OPENED).flatten();
     let Some(latest) = newest.max_by(|a, b| a.modified.cmp(&b.modified).then(a.period.cmp(&b.period))).cloned() else {
@@ -167,19 +164,19 @@ fn last_segment(folder: &str) -> &str {
     folder.rsplit('/').next().unwrap_or_default()
 }
 
-struct BucketListing<'a> {
-    aws: &'a dyn Aws,
-    owner: &'a AccountId,
-    bucket: &'a BucketName,
+pub(super) struct BucketListing<'a> {
+    pub(super) aws: &'a dyn Aws,
+    pub(super) owner: &'a AccountId,
+    pub(super) bucket: &'a BucketName,
 }
 
 impl BucketListing<'_> {
-    async fn listing(&self, prefix: &str) -> Result<FolderListing, Fault> {
+    pub(super) async fn listing(&self, prefix: &str) -> Result<FolderListing, Fault> {
         self.aws.list_folder(self.bucket, self.owner, prefix).await
     }
 
     /// The folders of billing periods, the oldest first.
-    async fn periods(&self, prefix: &str, name: &str) -> Result<Vec<(String, String)>, Fault> {
+    pub(super) async fn periods(&self, prefix: &str, name: &str) -> Result<Vec<(String, String)>, Fault> {
         // An empty prefix of a report leaves its keys with a leading `/`; one of a bucket that was brought does not.
         let root = match (prefix, name) {
             ("", "") => String::new(),
@@ -220,13 +217,15 @@ impl BucketListing<'_> {
         Ok(folders.into_iter().filter_map(|folder| Some((period_of(&folder)?, folder))).collect())
     }
 
-    /// The newest manifest of each of these periods, if it has one.
-    async fn manifests(
+    /// The newest manifest of each of the first and the last of these periods, if it has one.
+    pub(super) async fn manifests_at_ends(
         &self,
         name: &str,
-        periods: impl Iterator<Item = &(String, String)>,
+        periods: &[(String, String)],
     ) -> Result<Vec<Option<Manifest>>, Fault> {
-        let manifests = periods.map(|(period, folder)| async move {
+        let at_an_end = |index: usize| index < PERIODS_OPENED || index + PERIODS_OPENED >= periods.len();
+        let ends = periods.iter().enumerate().filter(|(index, _)| at_an_end(*index)).map(|(_, period)| period);
+        let manifests = ends.map(|(period, folder)| async move {
             let listing = self.listing(folder).await?;
             let newest = match newest_manifest(name, &listing.objects) {
                 Some(newest) => Some(newest),
@@ -284,7 +283,7 @@ fn newest_manifest(name: &str, objects: &[Object]) -> Option<Object> {
     manifests.max_by(|a, b| (is_own(a), a.modified, &a.key).cmp(&(is_own(b), b.modified, &b.key))).cloned()
 }
 
-fn is_metadata(folder: &str) -> bool {
+pub(super) fn is_metadata(folder: &str) -> bool {
     last_segment(folder).eq_ignore_ascii_case("metadata")
 }
 

@@ -6,7 +6,10 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId as _;
 
-use crate::aws::{Fault, FaultKind, PolicyType};
+use crate::{
+    aws::{Fault, FaultKind, PolicyType},
+    names::Region,
+};
 
 /// An answer that lacks what it must have: half an answer, and so an outage.
 pub(super) fn incomplete(action: &'static str) -> Fault {
@@ -35,8 +38,11 @@ where
     if let SdkError::ServiceError(_) | SdkError::ResponseError(_) = &why {
         let code = why.code().map_or_else(|| status.map_or_else(String::new, |s| format!("HTTP {s}")), str::to_owned);
         let message = why.message().unwrap_or_default().to_owned();
-        let region = why.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region"));
-        let bucket_region = region.and_then(|region| region.parse().ok());
+        let bucket_region = why.raw_response().and_then(|response| {
+            let said = response.headers().get("x-amz-bucket-region").and_then(|region| region.parse().ok());
+            let elsewhere = matches!(response.status().as_u16(), 301 | 400);
+            said.or_else(|| elsewhere.then(|| region_in(&String::from_utf8_lossy(response.body().bytes()?))).flatten())
+        });
         return Fault { action, kind: kind(&code, &message, status), code, message, request_id, bucket_region };
     }
     let code = match &why {
@@ -46,6 +52,20 @@ where
     };
     let kind = if code == "NotSent" { FaultKind::Refused } else { FaultKind::Unavailable };
     Fault { action, kind, code: code.to_owned(), message: cause(&why), request_id, bucket_region: None }
+}
+
+/// What stands before the Region of a bucket in S3's answers from another Region, where the header is missing (B-11): its element, the
+/// host to ask, and the words of `AuthorizationHeaderMalformed` and `IllegalLocationConstraintException` (Amazon S3 API Reference,
+/// "Error responses").
+const REGION_FOLLOWS: [&str; 5] = ["<Region>", ".s3.", ".s3-", "expecting '", "<Message>The "];
+
+/// The Region that the body of an answer names.
+fn region_in(body: &str) -> Option<Region> {
+    let is_region = |word: &&str| word.matches('-').count() > 1 && word.ends_with(|last: char| last.is_ascii_digit());
+    REGION_FOLLOWS.into_iter().find_map(|mark| {
+        let mut after = body.split(mark).skip(1);
+        after.find_map(|after| after.split(['<', '\'', '.', ' ']).next().filter(is_region)?.parse().ok())
+    })
 }
 
 /// The innermost cause: the outer ones say only that something inside failed.
@@ -148,6 +168,35 @@ mod tests {
         ];
         for (code, message, status, expected) in cases {
             assert_eq!(kind(code, message, status), expected, "{code} {message}");
+        }
+    }
+
+    /// F-45, B-11: wherever S3 writes it.
+    #[test]
+    fn the_region_of_a_bucket_is_read_from_the_body_too() {
+        let redirect = "<Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access must be addressed \
+                        using the specified endpoint.</Message>";
+        for (body, region) in [
+            (format!("{redirect}<Endpoint>finance.s3.eu-west-1.amazonaws.com</Endpoint></Error>"), Some("eu-west-1")),
+            (format!("{redirect}<Endpoint>finance.s3-eu-west-1.amazonaws.com</Endpoint></Error>"), Some("eu-west-1")),
+            (format!("{redirect}<Endpoint>s3.amazonaws.com</Endpoint></Error>"), None),
+            (
+                "<Message>The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-3'</Message>\
+                 <Region>eu-west-3</Region>"
+                    .to_owned(),
+                Some("eu-west-3"),
+            ),
+            ("the region 'us-east-1' is wrong; expecting 'eu-west-3'".to_owned(), Some("eu-west-3")),
+            (
+                "<Message>The af-south-1 location constraint is incompatible for the region specific endpoint this request was \
+                 sent to.</Message>"
+                    .to_owned(),
+                Some("af-south-1"),
+            ),
+            ("<Message>The unspecified location constraint is incompatible for the region specific endpoint</Message>".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(region_in(&body).as_ref().map(Region::as_str), region, "{body}");
         }
     }
 

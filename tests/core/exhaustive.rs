@@ -429,12 +429,12 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, theirs: Theirs, named:
                         return Err("past months are asked for, of nothing that is ours, or unasked".to_owned());
                     }
                 }
-                Step::RetireExport(arn) => {
+                Step::RetireExport { arn, .. } => {
                     if !leftover.is_some_and(|left| left.remains.exports.contains(arn)) {
                         return Err("an export is removed that no failed replacement left".to_owned());
                     }
                 }
-                Step::RetireReport(name) => {
+                Step::RetireReport { report: name, .. } => {
                     if !may_touch_reports[1..].iter().any(|left| left == name.as_str()) {
                         return Err("a report is removed that no failed replacement left".to_owned());
                     }

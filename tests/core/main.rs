@@ -21,6 +21,7 @@ mod late_runs;
 mod leaks;
 mod manifests;
 mod onboarding;
+mod places;
 mod policy;
 mod properties;
 mod reply;

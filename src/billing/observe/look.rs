@@ -17,6 +17,7 @@ use crate::{
     aws::{Aws, BillingTransfer, DataExport, Direction, ExportSummary, Fault, FaultKind, Report, Table, Tags},
     billing::{
         account_role::BillingPosition,
+        bucket_region::in_bucket_region,
         candidate::Candidate,
         facts::{BucketCheck, Leftover, OwnBucket, OwnExport, OwnedResources, own_bucket},
         id::ExportId,
@@ -180,14 +181,18 @@ impl Observer<'_> {
         Ok(a_few_at_once(looks).await?.into_iter().collect())
     }
 
+    /// The tags of each of these exports, or why they may not be read.
     pub(super) async fn tags_of_exports(
         &self,
         exports: impl Iterator<Item = ExportSummary>,
-    ) -> Result<Vec<(ExportSummary, Tags)>, Fault> {
+    ) -> Result<Vec<(ExportSummary, Result<Tags, Fault>)>, Fault> {
         let aws = self.aws;
         let tags = |summary: ExportSummary| async move {
-            let tags = self.retry_eventual(|| aws.export_tags(&summary.arn)).await;
-            unless_gone(tags.map(|tags| (summary, tags)))
+            match unless_gone(self.retry_eventual(|| aws.export_tags(&summary.arn)).await) {
+                Err(fault) if fault.is_outage() => Err(fault),
+                Err(fault) => Ok(Some((summary, Err(fault)))),
+                Ok(tags) => Ok(tags.map(|tags| (summary, Ok(tags)))),
+            }
         };
         a_few_at_once(exports.map(tags)).await
     }
@@ -246,7 +251,7 @@ impl Observer<'_> {
         let bucket = own_bucket(self.origin, &id)?;
         let exists = self.aws.bucket_exists(&bucket, self.owner).await;
         let exports = self.owned_exports(&id, &bucket, details).into_iter().map(|(export, _)| export.arn.clone()).collect();
-        let (remains, kept) = remains(&bucket, self.owned(&id, reports, exists, BucketUse::Remove).await?, exports);
+        let (remains, kept) = remains(&id, &bucket, self.owned(&id, reports, exists, BucketUse::Remove).await?, exports, None);
         kept.iter().for_each(|why| warn!("{why}"));
         let is_left = remains != OwnedResources::default() && is_current(self.origin, self.ports).await;
         Ok(is_left.then_some(Leftover { id, remains }))
@@ -263,15 +268,19 @@ impl Observer<'_> {
         let own = own_bucket(self.origin, id)?;
         let listed = reports.iter().find(|report| !id.kind().is_data_export() && report.name == name.as_str());
         let ours = async {
-            let Some(report) = listed else { return Ok::<_, Failure>((None, false)) };
+            let Some(report) = listed else { return Ok::<_, Fault>((None, false)) };
             let Some(tags) = self.tags_of(&name).await? else { return Ok((None, true)) };
             let is_owned = is_marked(&tags, self.origin)
                 || is_remnant(&tags, (&report.bucket, &report.prefix), report.last_delivery.as_deref(), &own);
             Ok((is_owned.then(|| OwnExport { tags, ..OwnExport::default() }), false))
         };
         let (ours, bucket) = tokio::join!(ours, self.bucket_state(id, bucket_exists, use_of_it));
-        let (report, gone) = ours?;
-        Ok(OwnershipFacts { report, bucket: bucket?, gone })
+        let (ours, unreadable) = match ours {
+            Err(fault) if use_of_it == BucketUse::Remove && !fault.is_outage() => ((None, false), Some(fault)),
+            ours => (ours?, None),
+        };
+        let (report, gone) = ours;
+        Ok(OwnershipFacts { report, bucket: bucket?, gone, unreadable })
     }
 
     /// The bucket with an id's name. To remove it its policy does not matter, and one whose tags nobody may read is kept.
@@ -287,16 +296,17 @@ impl Observer<'_> {
         let (tags, policy) = match exists {
             Ok(false) => return Ok(OwnBucket::Absent),
             Ok(true) => tokio::join!(tags, policy),
-            // A HEAD's answer has no body, so a call whose answer has one says why (F-53), or that the bucket is there after all.
-            Err(fault) if fault.is_denial() => match tags.await {
+            Err(fault) if fault.is_outage() => return Err(fault.into()),
+            // Our buckets are where the billing service is: another account has the name.
+            Err(fault) if fault.bucket_region.as_ref().is_some_and(|region| region != self.region) => {
+                return Ok(OwnBucket::Unreadable(fault));
+            }
+            // A HEAD's answer has no body, be it 301, 400 or 403, so a call whose answer has one says why (F-45, F-53), or that the
+            // bucket is there after all.
+            Err(_) => match tags.await {
                 Err(fault) if !fault.is_outage() && fault.kind != FaultKind::Missing => return Ok(OwnBucket::Unreadable(fault)),
                 tags => (tags, policy.await),
             },
-            // Our buckets are where the billing service is: another account has the name.
-            Err(fault) if !fault.is_outage() && fault.bucket_region.as_ref().is_some_and(|region| region != self.region) => {
-                return Ok(OwnBucket::Unreadable(fault));
-            }
-            Err(fault) => return Err(fault.into()),
         };
         let tags = match tags {
             // Removed since it was asked for.
@@ -337,12 +347,14 @@ impl Observer<'_> {
             Ok::<_, Failure>((report.name().to_owned(), self.tags_of(&name).await?))
         });
         let own_key = async {
-            let Some(own) = own else { return Ok(None) };
-            Ok::<_, Failure>(Some((own.as_str().to_owned(), self.key(own, None, true).await?)))
+            match own {
+                Some(own) => Some((own.as_str().to_owned(), self.key(own, None, true).await)),
+                None => None,
+            }
         };
         let (bucket_facts, others, own_key) = tokio::join!(try_join_all(bucket_facts), join_all(others), own_key);
         let mut candidates = Candidates::default();
-        if let Some((bucket, key)) = own_key? {
+        if let Some((bucket, key)) = own_key {
             candidates.keep(&bucket, key);
         }
         for (bucket, BucketFacts { check, region, key }) in bucket_facts? {
@@ -365,7 +377,7 @@ impl Observer<'_> {
         // The key of a bucket that cannot serve is nobody's business.
         let home = region.and_then(|region| region.parse().ok());
         let (location, key) = tokio::join!(
-            self.in_its_region(home.as_ref(), |aws| async move { aws.bucket_region(bucket, self.owner).await }),
+            self.in_its_region(home.as_ref(), bucket, |aws| async move { aws.bucket_region(bucket, self.owner).await }),
             self.key(bucket, home.as_ref(), false)
         );
         let actual = location.as_ref().ok().cloned();
@@ -376,40 +388,34 @@ impl Observer<'_> {
             Err(fault) if fault.is_outage() => return Err(Failure::from(fault)),
             Err(fault) => BucketCheck::Unreadable(fault.to_string()),
         };
-        let key = if check == BucketCheck::Usable { key? } else { BucketKey::Known(None) };
+        let key = if check == BucketCheck::Usable { key } else { BucketKey::Known(None) };
         Ok(BucketFacts { check, region: actual, key })
     }
 
     /// The KMS key that a bucket encrypts with, as far as that may be known; one that is going has none. It only adds a remark, so
-    /// that no refusal fails a stack (F-45).
-    async fn key(&self, bucket: &BucketName, home: Option<&Region>, may_go: bool) -> Result<BucketKey, Failure> {
-        match self.in_its_region(home, |aws| async move { aws.bucket_key(bucket, self.owner).await }).await {
-            Ok(key) => Ok(BucketKey::Known(key)),
-            Err(fault) if may_go && fault.kind == FaultKind::Missing => Ok(BucketKey::Known(None)),
-            Err(fault) if fault.is_outage() => Err(fault.into()),
-            Err(fault) => Ok(BucketKey::Unreadable(fault.to_string())),
+    /// that no fault fails a stack (F-45).
+    async fn key(&self, bucket: &BucketName, home: Option<&Region>, may_go: bool) -> BucketKey {
+        match self.in_its_region(home, bucket, |aws| async move { aws.bucket_key(bucket, self.owner).await }).await {
+            Ok(key) => BucketKey::Known(key),
+            Err(fault) if may_go && fault.kind == FaultKind::Missing => BucketKey::Known(None),
+            Err(fault) => BucketKey::Unreadable(fault.to_string()),
         }
     }
 
-    /// Asks about a bucket in the Region where it is said to be, or else in the billing Region; and where S3 says that it is elsewhere,
-    /// there (F-45, B-11): S3 answers only in a bucket's own Region, with 301, or with 400 in Regions that have to be enabled.
-    async fn in_its_region<T, F, Fut>(&self, home: Option<&Region>, call: F) -> Result<T, Fault>
+    /// Asks about a bucket in the Region where it is said to be, or else in the billing Region, or in the one where S3 says it is.
+    async fn in_its_region<T, F, Fut>(&self, home: Option<&Region>, bucket: &BucketName, call: F) -> Result<T, Fault>
     where
         F: Fn(Arc<dyn Aws>) -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
-        let at = |region: &Region| self.ports.cloud.at(region);
-        let first = home.unwrap_or(self.region);
-        let answer = self.retry_eventual(|| call(at(first))).await;
-        match &answer {
-            Err(Fault { bucket_region: Some(region), .. }) if region != first => self.retry_eventual(|| call(at(region))).await,
-            _ => answer,
-        }
+        let call = &call;
+        let asked = |aws: Arc<dyn Aws>| async move { self.retry_eventual(|| call(Arc::clone(&aws))).await };
+        in_bucket_region(self.ports, home.unwrap_or(self.region), bucket, self.owner, asked).await
     }
 
     /// A report's tags; `None` if it was removed since it was listed.
-    async fn tags_of(&self, name: &ExportName) -> Result<Option<Tags>, Failure> {
-        Ok(unless_gone(self.retry_eventual(|| self.aws.report_tags(name)).await)?)
+    async fn tags_of(&self, name: &ExportName) -> Result<Option<Tags>, Fault> {
+        unless_gone(self.retry_eventual(|| self.aws.report_tags(name)).await)
     }
 }
 
@@ -419,6 +425,8 @@ pub(super) struct OwnershipFacts {
     pub(super) bucket: OwnBucket,
     /// The report was listed, and is gone.
     pub(super) gone: bool,
+    /// Why it is not known whose the report is that was listed.
+    pub(super) unreadable: Option<Fault>,
 }
 
 /// What a bucket is looked at for.
@@ -428,17 +436,31 @@ pub(super) enum BucketUse {
     Remove,
 }
 
-/// What there is to remove, and why a bucket is kept. One that may not be looked at is another account's, as far as anyone can tell; but
-/// beside a report of ours, or where a policy of this account's denies it, it is ours. It is kept, and does not keep the stack from
-/// going (F-27, F-55).
-pub(super) fn remains(bucket: &BucketName, owned: OwnershipFacts, exports: Vec<String>) -> (OwnedResources, Option<String>) {
+/// What there is to remove, and why something is kept. A bucket that may not be looked at is another account's, as far as anyone can
+/// tell; but beside a report of ours, or where a policy of this account's denies it, it is ours. So is one to which something may
+/// deliver of which it is `unknown`, and why, whether it is there. What is kept does not keep the stack from going (F-27, F-55).
+pub(super) fn remains(
+    id: &ExportId,
+    bucket: &BucketName,
+    owned: OwnershipFacts,
+    exports: Vec<String>,
+    unknown: Option<String>,
+) -> (OwnedResources, Vec<String>) {
     let report = owned.report.is_some();
-    let kept = match &owned.bucket {
+    let unreadable = |fault: &Fault| format!("whose report `{}` is could not be read: {fault}", id.report());
+    let unknown = owned.unreadable.as_ref().map(unreadable).or(unknown);
+    let mut kept = Vec::new();
+    match &owned.bucket {
         OwnBucket::Unreadable(fault) if report || !exports.is_empty() || fault.is_of_this_account() => {
-            Some(format!("bucket `{bucket}` was kept, because it could not be looked at: {fault}"))
+            kept.push(format!("bucket `{bucket}` was kept, because it could not be looked at: {fault}"));
         }
-        _ => None,
-    };
-    let bucket = matches!(owned.bucket, OwnBucket::Tagged { .. } | OwnBucket::Remnant { .. });
-    (OwnedResources { report, exports, bucket }, kept)
+        OwnBucket::Absent => {}
+        _ => kept.extend(
+            unknown
+                .as_ref()
+                .map(|why| format!("bucket `{bucket}` was kept, because something of this stack may still deliver to it: {why}")),
+        ),
+    }
+    let is_own = matches!(owned.bucket, OwnBucket::Tagged { .. } | OwnBucket::Remnant { .. });
+    (OwnedResources { report, exports, bucket: is_own && unknown.is_none() }, kept)
 }
