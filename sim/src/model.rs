@@ -195,12 +195,10 @@ fn check_claim(event: &Value, response: &Value, stored: &Stored, scenario_run: &
             reports.chain(exports.filter(|(known, _)| *known == name)).filter(|_| !(kept && may_be_kept(scenario_run)));
         return left.find(|(_, tags)| mine(tags)).map_or(Ok(()), |(name, _)| Err(format!("`{name}` is still there")));
     }
-    let keys_seen = !scenario_run
-        .world
-        .script
-        .met()
-        .keys()
-        .any(|((_, call), injected)| *call == "s3:GetEncryptionConfiguration" && REFUSALS.contains(injected));
+    // F-45: no fault of that question fails a stack, and the decision says what follows.
+    let is_said = response["Data"]["Decision"].as_str().is_some_and(|decision| decision.contains("the role cannot decrypt"));
+    let keys_seen =
+        !is_said || !scenario_run.world.script.met().keys().any(|((_, call), _)| *call == "s3:GetEncryptionConfiguration");
     check_key(&response["Data"], state, keys_seen)?;
     check_export(&event["ResourceProperties"], &response["Data"], state, mine)
 }

@@ -27,6 +27,8 @@ pub(crate) enum Scope {
     AnyBucket,
     /// Buckets whose name begins with prefix and account, or begins with the prefix and ends in the account-regional namespace.
     OwnBuckets,
+    /// The bucket that the customer brings, below the prefix that goes with it.
+    ExistingBucket,
     /// Objects in those buckets.
     OwnObjects,
     /// The function's own log group.
@@ -45,7 +47,7 @@ pub(crate) enum Scope {
 type Grant = (Scope, &'static [&'static str]);
 
 /// By the condition of the policy, in the order of the template.
-pub(crate) const ACTIONS: [(&str, &[Grant]); 4] = [
+pub(crate) const ACTIONS: [(&str, &[Grant]); 5] = [
     (
         "",
         &[
@@ -109,6 +111,8 @@ pub(crate) const ACTIONS: [(&str, &[Grant]); 4] = [
     ),
     // CreateExport asks for it too.
     ("ExportsData", &[(Scope::ReportService, &["cur:PutReportDefinition"])]),
+    // What is at a place that the customer brings.
+    ("HasExistingBucket", &[(Scope::ExistingBucket, &["s3:ListBucket"])]),
     (
         "AsksForBackfill",
         &[(

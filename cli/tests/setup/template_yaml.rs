@@ -126,6 +126,7 @@ fn scope(resource: &Value) -> Scope {
         "arn:${AWS::Partition}:s3:::*" => Scope::AnyBucket,
         "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*" => Scope::OwnBuckets,
         "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*/*" => Scope::OwnObjects,
+        "arn:${AWS::Partition}:s3:::${ExistingBucket}" => Scope::ExistingBucket,
         "${BillingExport.ReadableObjectsArn}Manifest.json" => Scope::WatchedManifests,
         other if other.contains("ReadableBucketArn") => Scope::WatchedBucket,
         other if other.contains("DecryptableKeyArn") => Scope::WatchedKey,
