@@ -210,16 +210,10 @@ impl Run<'_> {
                 let done = (outcome == BackfillOutcome::Requested).then(|| "requested past months from AWS Support".to_owned());
                 return Ok(Journal { done, ..Journal::attribute("Backfill", plain(&backfill.status_text(&outcome))) });
             }
-            Step::RetireReport { report, bucket } => {
-                let answer = self.retry_eventual(|| self.aws.delete_report(report)).await;
-                return retire::unless_kept(answer, &Resource::Report(report.clone()), bucket);
-            }
-            Step::RetireExport { arn, bucket } => {
-                let answer = self.retry_eventual(|| self.aws.delete_export(arn)).await;
-                return retire::unless_kept(answer, &Resource::Export(arn.clone()), bucket);
-            }
+            Step::RetireReport { report, bucket } => return self.retire(Resource::Report(report.clone()), bucket).await,
+            Step::RetireExport { arn, bucket } => return self.retire(Resource::Export(arn.clone()), bucket).await,
             Step::RetireData { bucket, prefix } => return self.retire_data(bucket, prefix).await,
-            Step::RetireEmptyBucket(bucket) => return self.retire_empty_bucket(bucket).await,
+            Step::RetireEmptyBucket(bucket) => return self.retire(Resource::Bucket(bucket.clone()), bucket).await,
         };
         Ok(Journal::done(done))
     }

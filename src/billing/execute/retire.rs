@@ -16,24 +16,29 @@ const VERSIONS_PER_DELETE: u16 = 1000;
 /// amount of data (F-27).
 const DATA_RESERVE: time::Duration = time::Duration::seconds(15);
 
-/// A report or an export that AWS does not let the handler remove stays, with its ownership tags, and does not keep the stack from
-/// going or from rolling back (F-55). It goes on delivering, so its bucket stays too: a name that is free could be taken by
-/// somebody else, who would then get the bill. What may pass is a failure.
-pub(super) fn unless_kept(answer: Result<(), Fault>, resource: &Resource, bucket: &BucketName) -> Result<Journal, StepError> {
-    match answer {
-        Ok(()) => Ok(Journal::done(format!("removed {resource}"))),
-        Err(fault) if fault.is_outage() => Err(fault.into()),
-        Err(fault) => Ok(Journal {
-            kept: Some(bucket.clone()),
-            ..Journal::remark(format!(
-                "{resource} was kept, because it could not be removed, and goes on delivering to bucket `{bucket}`, which was kept \
-                 with it: {fault}"
-            ))
-        }),
-    }
-}
-
 impl Run<'_> {
+    /// A report or an export that AWS does not let the handler remove stays, with its ownership tags, and does not keep the stack from
+    /// going or from rolling back (F-55). It goes on delivering, so its bucket stays too: a name that is free could be taken by
+    /// somebody else, who would then get the bill. What may pass is a failure.
+    pub(super) async fn retire(&self, resource: Resource, bucket: &BucketName) -> Result<Journal, StepError> {
+        let answer = match &resource {
+            Resource::Report(report) => self.retry_eventual(|| self.aws.delete_report(report)).await,
+            Resource::Export(arn) => self.retry_eventual(|| self.aws.delete_export(arn)).await,
+            Resource::Bucket(bucket) => return self.retire_empty_bucket(bucket).await,
+        };
+        match answer {
+            Ok(()) => Ok(Journal::done(format!("removed {resource}"))),
+            Err(fault) if fault.is_outage() => Err(fault.into()),
+            Err(fault) => Ok(Journal {
+                kept: Some(bucket.clone()),
+                ..Journal::remark(format!(
+                    "{resource} was kept, because it could not be removed, and goes on delivering to bucket `{bucket}`, which was kept \
+                     with it: {fault}"
+                ))
+            }),
+        }
+    }
+
     /// Removes what may be removed. What somebody holds back, by a policy, Object Lock, a legal hold or MFA delete, is kept with its
     /// bucket, which carries our tags, and the stack goes (F-27, F-55).
     pub(super) async fn retire_data(&self, bucket: &BucketName, prefix: &str) -> Result<Journal, StepError> {
@@ -73,7 +78,7 @@ impl Run<'_> {
     }
 
     /// Removes the bucket if it is empty. Whatever keeps it does not keep the stack from going (F-27, F-55).
-    pub(super) async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Journal, StepError> {
+    async fn retire_empty_bucket(&self, bucket: &BucketName) -> Result<Journal, StepError> {
         let kept = |fault: Fault| match fault.kind {
             FaultKind::NotEmpty => Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it contains data"))),
             _ if fault.is_outage() => Err(fault.into()),
