@@ -1,6 +1,9 @@
 //! The command line; every flag can come from the environment.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::uri::Authority;
@@ -60,6 +63,10 @@ pub struct Serve {
     /// The certificate's key, PEM.
     #[arg(long, env = "HAWSER_CONSOLE_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Addresses of proxies in front of it, separated by commas: only they may keep connections open, and the last address in their
+    /// `x-forwarded-for` counts as the sender's.
+    #[arg(long, env = "HAWSER_CONSOLE_PROXIES", value_delimiter = ',')]
+    pub proxies: Vec<IpAddr>,
     /// The only STS endpoint that is trusted, in place of AWS's own: for emulators.
     #[arg(long, env = "HAWSER_CONSOLE_STS_ENDPOINT", value_parser = sts_endpoint)]
     pub sts_endpoint: Option<Url>,

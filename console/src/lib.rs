@@ -11,7 +11,7 @@
 //!
 //! [`billing`] is what a stack says of its billing data, [`view`] what an operator reads of a connection later.
 //!
-//! 1 to 4 and `identity` are pure: time is an argument, nothing is called. [`routes`] and [`serve`] are the HTTP around it,
+//! 1 to 4 and `identity` are pure: time is an argument, nothing is called. [`routes`], [`serve`] and [`limits`] are the HTTP around it,
 //! [`launch`] is what a vendor hands out, [`refusal`] every way to say no, [`config`] the command line.
 
 pub mod billing;
@@ -20,6 +20,7 @@ pub mod document;
 pub mod identity;
 pub mod launch;
 pub mod ledger;
+pub mod limits;
 pub mod names;
 pub mod notice;
 pub mod proof;
@@ -46,6 +47,7 @@ pub struct Console {
     pub trust: proof::Trust,
     /// `host` or `host:port` of the notice URL, of now and of before: the audiences that proofs may name.
     pub authorities: Vec<String>,
+    pub limits: limits::Limits,
     pub clock: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
 }
 

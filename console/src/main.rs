@@ -7,7 +7,9 @@ use hawser_console::{
     Console,
     config::{Cli, Command, LaunchArgs, Serve},
     launch::Launch,
-    routes, serve,
+    limits::Limits,
+    routes,
+    serve::{self, Clients},
     store::Store,
     sts::Sts,
 };
@@ -54,7 +56,15 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
     let (address, scheme) = (listener.local_addr()?, if tls.is_some() { "https" } else { "http" });
     let authorities = args.authorities(address);
     let authority = authorities.first().cloned().unwrap_or_default();
-    let console = Console { store: store.clone(), sts: Sts::new()?, trust: args.trust(), authorities, clock: Arc::new(now) };
+    let console = Console {
+        store: store.clone(),
+        sts: Sts::new()?,
+        trust: args.trust(),
+        authorities,
+        limits: Limits::default(),
+        clock: Arc::new(now),
+    };
+    let clients = Clients::Strangers { proxies: args.proxies.into() };
     say(&json!({
         "listening": format!("{scheme}://{address}"),
         "admin": format!("http://{}", admin_listener.local_addr()?),
@@ -68,8 +78,14 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
     };
     let servers = async {
         tokio::join!(
-            serve::serve(listener, tls, routes::public(console.clone()), until_stopped(stopped.clone())),
-            serve::serve(admin_listener, None, routes::admin(console.clone()), until_stopped(stopped.clone())),
+            serve::serve(listener, tls, routes::public(console.clone()), clients, until_stopped(stopped.clone())),
+            serve::serve(
+                admin_listener,
+                None,
+                routes::admin(console.clone()),
+                Clients::Operators,
+                until_stopped(stopped.clone())
+            ),
         )
     };
     let stated = async {

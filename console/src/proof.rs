@@ -62,6 +62,8 @@ pub struct StsRequest {
     pub url: String,
     /// To be sent as they are; without `host`, which follows from the URL.
     pub headers: Vec<(String, Secret)>,
+    /// Whose signature it says it has.
+    pub access_key_id: String,
 }
 
 /// Checks everything about the proof that can be known without asking AWS. `audiences` are our names in notice URLs, of now and of
@@ -107,6 +109,7 @@ pub fn check(notice: &Notice, trust: &Trust, audiences: &[String], now: OffsetDa
     require(authorization.signed_headers.iter().copied().eq(sent), "one of its headers is not signed")?;
 
     Ok(StsRequest {
+        access_key_id: authorization.key_id.to_owned(),
         headers: headers
             .iter()
             .filter(|(name, _)| *name != "host")
@@ -118,6 +121,7 @@ pub fn check(notice: &Notice, trust: &Trust, audiences: &[String], now: OffsetDa
 
 /// `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…` (AWS general reference, "Create a signed request").
 struct Authorization<'a> {
+    key_id: &'a str,
     scope: [&'a str; 4],
     signed_headers: Vec<&'a str>,
 }
@@ -132,6 +136,7 @@ impl<'a> Authorization<'a> {
         let signature = signature.strip_prefix("Signature=")?;
         let signature_legal = signature.len() == 64 && signature.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         (key_id_legal && signature_legal).then_some(Self {
+            key_id,
             scope: [day, region, service, end],
             signed_headers: signed_headers.strip_prefix("SignedHeaders=")?.split(';').collect(),
         })

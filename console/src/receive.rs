@@ -7,9 +7,11 @@ use crate::{
     Console,
     document::Document,
     ledger::{self, Answer},
+    limits::Prover,
     notice::{Hint, Kind, Notice},
     proof,
     refusal::{Reason, Refusal},
+    routes::Trace,
     signature::SignatureHeaders,
     store::{RecordError, StoreError},
 };
@@ -19,19 +21,39 @@ impl Console {
     ///
     /// # Errors
     /// Every [`Refusal`] except those about reading the request.
-    pub async fn receive(&self, headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Result<Answer, Refusal> {
+    pub(crate) async fn receive(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        trace: &mut Trace,
+        now: OffsetDateTime,
+    ) -> Result<Answer, Refusal> {
         let signature_headers = SignatureHeaders::read(headers)?;
         let document = Document::read(body)?;
-        let launches = self.store.launches_for(&Hint::read(&document)?).await.map_err(storage)?;
+        let hint = Hint::read(&document)?;
+        trace.stack = hint.stack_id.parse().ok();
+        let launches = self.store.launches_for(&hint).await.map_err(storage)?;
         let launch = signature_headers.verify(body, &launches, now)?;
+        trace.launch_id = Some(launch.id.clone());
         let notice = Notice::parse(&document, &signature_headers.id, now)?;
         let sts_request = proof::check(&notice, &self.trust, &self.authorities, now)?;
         let known = self.store.known(&notice, launch).await.map_err(storage)?;
         if let Some(answer) = ledger::admit(&notice, &known, now)? {
             return Ok(answer);
         }
-        let identity = self.sts.ask(&sts_request).await?;
-        identity.confirm(&notice)?;
+        let prover =
+            Prover { launch_id: launch.id.clone(), network: trace.network, access_key_id: sts_request.access_key_id.clone() };
+        self.limits.admit(&prover, now)?;
+        let identity = {
+            let _place = self.limits.place(&launch.id).await?;
+            self.sts.ask(&sts_request).await
+        };
+        let confirmed = identity.and_then(|identity| identity.confirm(&notice).map(|()| identity));
+        let identity = confirmed.inspect_err(|refusal| {
+            if matches!(refusal.reason, Reason::StsRefused | Reason::Identity) {
+                self.limits.count_bad_proof(prover, now);
+            }
+        })?;
         if notice.position.kind == Kind::Unknown {
             tracing::info!(
                 "notice.id" = notice.position.id,

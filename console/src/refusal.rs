@@ -10,7 +10,7 @@ use thiserror::Error;
 
 hawser_codes::codes! {
     /// Why an answer to `POST /notices` is not a success: the last part of the problem's `type`, and the word in our log. Of the
-    /// statuses, 408 and 5xx are the ones that a stack sends again.
+    /// statuses, 408, 429 and 5xx are the ones that a stack sends again.
     pub enum Reason { status: u16 }
 
     /// the request is not a notice
@@ -89,6 +89,15 @@ hawser_codes::codes! {
     /// the connection of this stack was removed
     StatusOfRemoved = "status-of-removed", 410,
         "delete the stack, or deploy it again from a new launch link";
+    /// too many notices from this address were refused
+    TooManyRefused = "too-many-refused", 429,
+        "wait a minute, and ask the vendor if it was not you";
+    /// too many proofs made with this access key were refused by AWS STS
+    TooManyBadProofs = "too-many-bad-proofs", 429,
+        "wait a minute, then deploy again";
+    /// the vendor checks as many notices of this launch as it can at one time
+    Busy = "too-many-at-once", 429,
+        "it can be sent again in a few seconds";
     /// the vendor could not store the notice
     Storage = "storage", 503,
         "it can be sent again in a few seconds";
@@ -107,6 +116,7 @@ impl Reason {
             401 => "The notice's signature is not accepted",
             404 | 410 => "There is no such connection",
             409 => "The notice was used before",
+            429 => "Too many notices",
             502 | 503 => "The vendor cannot verify the notice now",
             _ => "The connection is refused",
         }

@@ -1,9 +1,9 @@
 //! The routes. Stacks reach [`public`]; [`admin`] is for the operator, on loopback.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, net::IpAddr, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::{Body, to_bytes},
     extract::{
         Path, Query, Request, State,
@@ -16,13 +16,15 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use standardwebhooks::HEADER_WEBHOOK_ID;
 
 use crate::{
     Console,
     launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Entropy, Launch, Organization},
     ledger::Answer,
-    names::AccountId,
+    names::{AccountId, StackId},
     refusal::{Problem, Reason, Refusal},
+    serve::{Peer, Slot, slots},
     store::StoreError,
 };
 
@@ -30,7 +32,7 @@ use crate::{
 pub const NOTICE_BYTES_MAX: usize = 64 * 1024;
 /// The time for a notice's body to arrive; a stack sends it in one piece.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
-/// For answers that ask to be sent the same again: STS and SQLite recover in seconds or in minutes, and a stack has not
+/// For answers that ask to be sent the same again: STS, SQLite and crowds recover in seconds or in minutes, and a stack has not
 /// minutes.
 const RETRY_AFTER_SECONDS: &str = "2";
 
@@ -56,11 +58,19 @@ pub fn admin(console: Console) -> Router {
         .with_state(console)
 }
 
-async fn take_notice(State(console): State<Console>, headers: HeaderMap, body: Body) -> Response {
+async fn take_notice(State(console): State<Console>, peer: Option<Extension<Peer>>, headers: HeaderMap, body: Body) -> Response {
     // What was accepted has this id; only who read the notice can repeat it.
-    let notice_id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let notice_id = headers.get(HEADER_WEBHOOK_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let now = (console.clock)();
+    let mut trace = Trace { network: peer.as_ref().map(|peer| sender(peer, &headers)), ..Trace::default() };
+    let slot = peer.and_then(|Extension(peer)| peer.slot);
+    let mut _working = None;
     let answer = match read_notice(&headers, body).await {
-        Ok(body) => console.receive(&headers, &body, (console.clock)()).await,
+        Ok(body) => {
+            // From here on the slot is not taken away.
+            _working = slot.as_ref().map(Slot::work);
+            console.receive(&headers, &body, &mut trace, now).await
+        }
         Err(refusal) => Err(refusal),
     };
     match answer {
@@ -71,8 +81,50 @@ async fn take_notice(State(console): State<Console>, headers: HeaderMap, body: B
             let message = "ignored: the vendor does not know notices of this type yet";
             Json(json!({"noticeId": notice_id, "connectionId": "", "message": message})).into_response()
         }
-        Ok(Answer::Unknown) => refuse(&Reason::ConnectionUnknown.into()),
-        Err(refusal) => refuse(&refusal),
+        // Counted and proven: no stranger's.
+        Ok(Answer::Unknown) => trace.refuse(&Reason::ConnectionUnknown.into()),
+        Err(refusal) => {
+            let refusal = match trace.network {
+                Some(network) => console.limits.refuse(network, refusal, now),
+                None => refusal,
+            };
+            trace.refuse(&refusal)
+        }
+    }
+}
+
+/// The network that a request comes from. Of a configured proxy, the one that it names last: the others are the sender's own words.
+fn sender(peer: &Peer, headers: &HeaderMap) -> IpAddr {
+    let forwarded = headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
+    let last = forwarded.and_then(|list| list.rsplit(',').next()?.trim().parse().ok()).filter(|_| peer.is_proxy);
+    slots::network(last.unwrap_or(peer.address))
+}
+
+/// What the log says of a refused notice beside the reason: what the notice claims, where that has the form of a name.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    pub(crate) network: Option<IpAddr>,
+    pub(crate) stack: Option<StackId>,
+    /// Whose token signed it, so no claim.
+    pub(crate) launch_id: Option<String>,
+}
+
+impl Trace {
+    /// The one log line of a refused notice, and its answer. Who is refused for having been refused often gets no more lines.
+    fn refuse(&self, refusal: &Refusal) -> Response {
+        if refusal.reason != Reason::TooManyRefused {
+            tracing::warn!(
+                code = refusal.reason.as_str(),
+                status = refusal.reason.status(),
+                reason = %refusal,
+                address = self.network.map(tracing::field::display),
+                "account.id" = self.stack.as_ref().map(|stack| stack.account.as_str()),
+                "stack.id" = self.stack.as_ref().map(StackId::as_str),
+                "launch.id" = self.launch_id,
+                "notice refused"
+            );
+        }
+        problem(&refusal.problem())
     }
 }
 
@@ -96,18 +148,12 @@ fn is_over_limit(error: &axum::Error) -> bool {
     error.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
 }
 
-/// The one log line of a refused notice, and its answer.
-fn refuse(refusal: &Refusal) -> Response {
-    tracing::warn!(code = refusal.reason.as_str(), status = refusal.reason.status(), reason = %refusal, "notice refused");
-    problem(&refusal.problem())
-}
-
 fn problem(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = (status, Json(problem)).into_response();
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }
     answer

@@ -1,8 +1,21 @@
-//! A listener with bounds: TLS when there is a certificate, timeouts for clients that say nothing, and a quiet end.
+//! A listener with bounds: TLS when there is a certificate, an end for every connection, and a quiet end of its own.
+//!
+//! Strangers reach one of the listeners (F-61). Each of their connections is for one request and has half a minute from its first byte
+//! to its last, the answer's included. Where all slots are taken, the network that waits in most of them loses its oldest: whoever
+//! opens connections to say nothing takes them from themselves, and a stack, which sends its notice at once, is not waiting.
 
-use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+pub(crate) mod slots;
 
-use axum::Router;
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -10,23 +23,50 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+pub use slots::Slot;
+use slots::Slots;
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    net::TcpListener,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
-/// Connections at a time. Stacks connect once and go; more than this is not stacks.
-const CONNECTIONS_MAX: usize = 256;
-/// For the TLS handshake, and again for the headers of each request.
+/// For the TLS handshake, and again for the headers of a request.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A stranger's connection, from accepting it to the last byte of the answer: handshake, headers and body have ten seconds each at
+/// most, and a notice is answered within ten.
+const LIFETIME: Duration = Duration::from_secs(30);
+/// How long a proxy or an operator's program may keep a connection without a request. Longer than proxies do (nginx: 60 seconds), so
+/// that they close it and no request meets a closed one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// For the headers of a request, of which a notice has 400 bytes, and for each piece of its body.
+const BUFFER_BYTES: usize = 16 * 1024;
 /// For requests that run when the end is asked for: longer than one notice takes.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-/// After a failed accept, usually for want of file descriptors: time for others to be closed.
+/// After a failed accept, usually for want of file descriptors, and while every slot is at work: time for others to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who connects to a listener.
+#[derive(Debug, Clone)]
+pub enum Clients {
+    /// Anybody, and the proxies at these addresses, which may keep their connections and say whom they speak for.
+    Strangers { proxies: Arc<[IpAddr]> },
+    /// The vendor's own people and programs.
+    Operators,
+}
+
+/// Whose request it is, as an extension of it.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Of the connection: a proxy's, where there is one.
+    pub address: IpAddr,
+    /// Whether it is a configured proxy, whose `x-forwarded-for` is believed.
+    pub is_proxy: bool,
+    /// None where connections are not counted.
+    pub slot: Option<Arc<Slot>>,
+}
 
 /// Why a certificate and key cannot be used.
 #[derive(Debug, Error)]
@@ -62,18 +102,22 @@ pub fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
 }
 
 /// Serves until `stop`, then lets running requests end.
-pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router, stop: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    app: Router,
+    clients: Clients,
+    stop: impl Future<Output = ()>,
+) {
     let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Slots::default();
     tokio::pin!(stop);
     loop {
-        // The slot comes first: over the limit, new connections wait in the system's queue.
-        let accepted = async { (Arc::clone(&slots).acquire_owned().await, listener.accept().await) };
-        let (slot, accepted) = tokio::select! {
-            accepted = accepted => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
-        let (stream, _peer): (TcpStream, SocketAddr) = match accepted {
+        let (stream, address): (_, SocketAddr) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "failed to accept a connection");
@@ -81,15 +125,36 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router,
                 continue;
             }
         };
-        let (tls, app, watcher) = (tls.clone(), app.clone(), graceful.watcher());
+        let address = address.ip().to_canonical();
+        let stranger = match &clients {
+            Clients::Strangers { proxies } => !proxies.contains(&address),
+            Clients::Operators => false,
+        };
+        let slot = loop {
+            match stranger.then(|| slots.take(address)) {
+                None => break None,
+                Some(Some(slot)) => break Some(Arc::new(slot)),
+                Some(None) => sleep(ACCEPT_PAUSE).await,
+            }
+        };
+        let is_proxy = !stranger && matches!(clients, Clients::Strangers { .. });
+        let peer = Peer { address, is_proxy, slot: slot.clone() };
+        let (tls, app, watcher) = (tls.clone(), app.clone().layer(Extension(peer)), graceful.watcher());
         tokio::spawn(async move {
-            let _slot = slot;
-            let ended = match tls {
-                None => watcher.watch(connection(stream, app)).await.map_err(io::Error::other),
-                Some(tls) => match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => watcher.watch(connection(stream, app)).await.map_err(io::Error::other),
-                    Ok(Err(error)) => Err(error),
-                    Err(late) => Err(late.into()),
+            let served = async {
+                match tls {
+                    None => watcher.watch(connection(stream, app, stranger)).await.map_err(io::Error::other),
+                    Some(tls) => {
+                        let stream = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??;
+                        watcher.watch(connection(stream, app, stranger)).await.map_err(io::Error::other)
+                    }
+                }
+            };
+            let ended = match slot {
+                None => served.await,
+                Some(slot) => tokio::select! {
+                    ended = timeout(LIFETIME, served) => ended.unwrap_or_else(|late| Err(late.into())),
+                    () = slot.lost() => Err(io::Error::other("the slot was needed")),
                 },
             };
             if let Err(error) = ended {
@@ -106,9 +171,11 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router,
 
 type Served<S> = http1::Connection<TokioIo<S>, TowerToHyperService<Router>>;
 
-fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, app: Router) -> Served<S> {
+fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, app: Router, stranger: bool) -> Served<S> {
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE_TIMEOUT)
+        .keep_alive(!stranger)
+        .max_buf_size(BUFFER_BYTES)
+        .header_read_timeout(if stranger { HANDSHAKE_TIMEOUT } else { IDLE_TIMEOUT })
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
 }

@@ -19,6 +19,7 @@ use crate::{
     names::{AccountId, OrganizationId},
     notice::{Hint, Kind, Notice},
     refusal::Refusal,
+    signature::KEYS_PER_NOTICE_MAX,
     view::ConnectionView,
 };
 
@@ -26,9 +27,10 @@ use crate::{
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 /// SQLite has one writer at a time; a few readers beside it are plenty.
 const CONNECTIONS_MAX: u32 = 4;
-/// Keys tried for one notice: those of its stack and the one of its external ID. A stack that was given this many
-/// launches has to be looked at by a person.
-const LAUNCHES_PER_NOTICE_MAX: i64 = 8;
+
+/// Notices of one stack that are remembered, to recognize a repetition: more than a stack sends while Lambda or CloudFormation may
+/// repeat one of them.
+const NOTICES_PER_STACK_MAX: i64 = 64;
 
 /// A billing status comes four times a day, and none of them is needed for long: Lambda runs a function again for the same
 /// request for six hours at most (Lambda developer guide, "How Lambda handles errors and retries with asynchronous
@@ -124,11 +126,11 @@ impl Store {
         let rows: Vec<LaunchRow> = sqlx::query_as(concat!(
             launch_columns!(),
             " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND u.stack_id = ?1 \
-             WHERE l.external_id = ?2 OR l.stack_id = ?1 OR u.stack_id = ?1 ORDER BY l.expires_at DESC LIMIT ?3"
+             WHERE l.external_id = ?2 OR l.stack_id = ?1 OR u.stack_id = ?1 ORDER BY l.external_id = ?2 DESC, l.expires_at DESC LIMIT ?3"
         ))
         .bind(&hint.stack_id)
         .bind(&hint.external_id)
-        .bind(LAUNCHES_PER_NOTICE_MAX)
+        .bind(i64::try_from(KEYS_PER_NOTICE_MAX).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(Launch::try_from).collect::<Result<_, _>>()?)
@@ -175,7 +177,7 @@ impl Store {
         };
         sqlx::query(
             "INSERT INTO notices (notice_id, stack_id, time, kind, launch_id, fingerprint, verified_arn, \
-             data, received_at, connection_id, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             resource, received_at, connection_id, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&notice.position.id)
         .bind(notice.stack.as_str())
@@ -184,10 +186,19 @@ impl Store {
         .bind(&launch.id)
         .bind(&notice.fingerprint)
         .bind(verified_arn)
-        .bind(notice.data.to_string())
+        .bind(&notice.resource)
         .bind(nanos(now).map_err(StoreError::from)?)
         .bind(connection_id)
         .bind(message)
+        .execute(&mut *transaction)
+        .await
+        .map_err(StoreError::from)?;
+        sqlx::query(
+            "DELETE FROM notices WHERE stack_id = ?1 AND rowid NOT IN \
+             (SELECT rowid FROM notices WHERE stack_id = ?1 ORDER BY received_at DESC, rowid DESC LIMIT ?2)",
+        )
+        .bind(notice.stack.as_str())
+        .bind(NOTICES_PER_STACK_MAX)
         .execute(&mut *transaction)
         .await
         .map_err(StoreError::from)?;
@@ -266,7 +277,7 @@ async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &st
         .await?;
     let reported = row.as_ref().map(ConnectionRow::heard).transpose()?.flatten();
     let removal: Option<(i64, String, String)> = sqlx::query_as(
-        "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? AND json_extract(data, '$.resource') = ? \
+        "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? AND resource = ? \
          ORDER BY time DESC, notice_id DESC LIMIT 1",
     )
     .bind(notice.stack.as_str())

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -16,9 +16,10 @@ use time::OffsetDateTime;
 
 use crate::support::{ACCOUNT, Behaviour, REGION, SESSION_TOKEN, Stack, StsStub, code, database_url, error_xml};
 
-struct Running {
+pub(crate) struct Running {
     child: Child,
-    hello: Value,
+    pub(crate) hello: Value,
+    stderr: PathBuf,
     rest: BufReader<std::process::ChildStdout>,
 }
 
@@ -35,23 +36,41 @@ impl Running {
     /// With the authorities in this file as the only ones that STS may have its certificate from.
     fn start(directory: &tempfile::TempDir, sts: &StsStub, trusted: &str) -> Self {
         let file = |name: &str| directory.path().join(name);
-        let mut child = command()
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--authority", "localhost:0"])
-            .args(["--log", "debug", "--sts-endpoint", &sts.url, "--database", &database_url(directory)])
-            .env("SSL_CERT_FILE", file(trusted))
-            .arg("--tls-cert")
-            .arg(file("cert.pem"))
-            .arg("--tls-key")
-            .arg(file("key.pem"))
-            .stdout(Stdio::piped())
-            .stderr(std::fs::OpenOptions::new().create(true).append(true).open(file("stderr")).unwrap())
-            .spawn()
-            .unwrap();
+        let mut command = Self::command(directory, sts);
+        command.args(["--log", "debug"]).env("SSL_CERT_FILE", file(trusted));
+        command.arg("--tls-cert").arg(file("cert.pem")).arg("--tls-key").arg(file("key.pem"));
+        Self::spawn(directory, command)
+    }
+
+    /// Without TLS, as behind a proxy.
+    pub(crate) fn start_plain(directory: &tempfile::TempDir, sts: &StsStub) -> Self {
+        Self::spawn(directory, Self::command(directory, sts))
+    }
+
+    fn command(directory: &tempfile::TempDir, sts: &StsStub) -> Command {
+        let mut command = command();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--authority", "localhost:0"]).args([
+            "--sts-endpoint",
+            &sts.url,
+            "--database",
+            &database_url(directory),
+        ]);
+        command
+    }
+
+    fn spawn(directory: &tempfile::TempDir, mut command: Command) -> Self {
+        let stderr = directory.path().join("stderr");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&stderr).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut rest = BufReader::new(child.stdout.take().unwrap());
         let mut hello = String::new();
         rest.read_line(&mut hello).unwrap();
-        let log = std::fs::read_to_string(file("stderr")).unwrap();
-        Self { child, hello: serde_json::from_str(&hello).unwrap_or_else(|_| panic!("{hello}{log}")), rest }
+        let log = std::fs::read_to_string(&stderr).unwrap();
+        Self { child, hello: serde_json::from_str(&hello).unwrap_or_else(|_| panic!("{hello}{log}")), stderr, rest }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap()
     }
 
     /// SIGTERM, and what else it wrote to stdout.
@@ -73,7 +92,7 @@ impl Drop for Running {
 }
 
 /// Sends a request of the in-process tests to the real address.
-async fn send(client: &reqwest::Client, base: &str, request: Request<Body>) -> (u16, Value) {
+pub(crate) async fn send(client: &reqwest::Client, base: &str, request: Request<Body>) -> (u16, Value) {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let answer = client
@@ -258,6 +277,6 @@ fn a_failed_start_is_reported() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the binary under test reads the real clock")]
-fn now() -> OffsetDateTime {
+pub(crate) fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }

@@ -18,6 +18,7 @@ use axum::{
 use hawser_console::{
     Console,
     launch::{Audience, Launch},
+    limits::Limits,
     proof::Trust,
     secret::Secret,
     serve,
@@ -92,7 +93,13 @@ async fn sts(reply: &Reply) -> Sts {
         let xml = xml.clone();
         async move { (StatusCode::from_u16(status).unwrap(), [("content-type", "text/xml")], xml) }
     };
-    tokio::spawn(serve::serve(listener, Some(tls), Router::new().fallback(any(answer)), std::future::pending()));
+    tokio::spawn(serve::serve(
+        listener,
+        Some(tls),
+        Router::new().fallback(any(answer)),
+        serve::Clients::Operators,
+        std::future::pending(),
+    ));
     let _ = rustls::crypto::ring::default_provider().install_default();
     let root = reqwest::Certificate::from_pem(certificate.pem().as_bytes()).unwrap();
     Sts::through(reqwest::Client::builder().tls_certs_only([root]).no_proxy().resolve(STS_HOST, address).build().unwrap())
@@ -118,6 +125,7 @@ async fn answer(name: &str, case: &Case) -> Reply {
             store: store.clone(),
             sts: sts(&case.sts).await,
             trust: Trust::Aws,
+            limits: Limits::default(),
             authorities: vec!["new-name.example.com".to_owned(), case.authority.clone()],
             clock: Arc::new(move || clock),
         };

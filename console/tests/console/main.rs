@@ -7,6 +7,7 @@ mod hostile;
 mod identities;
 mod kept;
 mod lifecycle;
+mod load;
 mod operator;
 mod ordering;
 mod organizations;

@@ -24,7 +24,8 @@ use axum::{
 use hawser_console::{
     Console,
     document::Document,
-    launch::{Audience, Entropy, Launch},
+    launch::{Audience, Entropy, Launch, Organization},
+    limits::Limits,
     notice::Notice,
     proof::{BODY, Trust},
     refusal::Refusal,
@@ -260,7 +261,7 @@ impl StsStub {
         };
         let app = Router::new().fallback(any(answer)).with_state(stub.clone());
         let tls = serve::tls(&directory.join("cert.pem"), &directory.join("key.pem")).unwrap();
-        tokio::spawn(serve::serve(listener, Some(tls), app, std::future::pending()));
+        tokio::spawn(serve::serve(listener, Some(tls), app, serve::Clients::Operators, std::future::pending()));
         stub
     }
 
@@ -345,6 +346,7 @@ impl TestConsole {
             store: Store::open(&database_url(&directory)).await.unwrap(),
             sts: Sts::new().unwrap(),
             trust: Trust::Only(sts.url.parse().unwrap()),
+            limits: Limits::default(),
             authorities: vec![AUDIENCE.to_owned()],
             clock: Arc::new(move || OffsetDateTime::from_unix_timestamp(hand.load(Ordering::SeqCst)).unwrap()),
         };
@@ -414,6 +416,11 @@ pub(crate) fn launch(number: usize, account: Option<&str>) -> Launch {
         part.copy_from_slice(&(number as u64).to_le_bytes());
     }
     Launch::new(&entropy, Audience::Stack(account.map(|a| a.parse().unwrap())), NOW, 24)
+}
+
+/// For the accounts of an organization.
+pub(crate) fn rollout_launch(now: OffsetDateTime) -> Launch {
+    Launch::new(&[9; size_of::<Entropy>()], Audience::Organization(Organization::default()), now, 24)
 }
 
 pub(crate) fn database_url(directory: &tempfile::TempDir) -> String {

@@ -1,0 +1,206 @@
+//! What strangers may cost us: refused notices, questions to AWS, lines of log (F-61).
+//!
+//! Only what was refused is counted. What is counted it is for, is chosen so that nobody can use up another's: answers that explain a
+//! refusal for the network that gets them, bad proofs for the launch, the network and the credentials that they name. So a stack whose
+//! notices are good is never refused for what others sent, from the same address or with the same token.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use time::OffsetDateTime;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::refusal::{Reason, Refusal};
+
+/// Refusals that a network gets explained, and logged, at once, and then per minute. Behind one address may be a whole roll-out whose
+/// launch has expired; somebody who tries tokens learns nothing from more.
+const REFUSALS: Allowance = Allowance { at_once: 120, per_minute: 60 };
+/// Proofs that AWS did not vouch for, of one launch, network and access key. A handler makes a new proof for every attempt and gives
+/// up after minutes.
+const BAD_PROOFS: Allowance = Allowance { at_once: 5, per_minute: 6 };
+/// Networks, or launches with network and key, that are remembered. What is forgotten first is nearest to having its whole allowance.
+const SOURCES_MAX: usize = 10_000;
+
+/// Notices that wait for AWS at one time, of all launches and of one. AWS STS answers in some 100 ms, and a StackSet rolls out to
+/// hundreds of accounts a minute.
+const ASKING_MAX: usize = 128;
+/// See [`ASKING_MAX`]: so that one token does not take them all.
+const ASKING_PER_LAUNCH_MAX: usize = 32;
+/// For one of these places. A stack waits ten seconds for an answer, and AWS may take four of them.
+const ASKING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often something may happen.
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    at_once: u32,
+    per_minute: u32,
+}
+
+impl Allowance {
+    fn interval(self) -> time::Duration {
+        time::Duration::MINUTE / self.per_minute
+    }
+}
+
+/// What was used up, by source: the time at which all of it will be there again.
+#[derive(Debug)]
+struct Used<K> {
+    allowance: Allowance,
+    full_at: Mutex<BTreeMap<K, OffsetDateTime>>,
+}
+
+impl<K: Ord> Used<K> {
+    fn new(allowance: Allowance) -> Self {
+        Self { allowance, full_at: Mutex::default() }
+    }
+
+    /// Whether nothing is left.
+    fn is_spent(&self, source: &K, now: OffsetDateTime) -> bool {
+        let full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let full_at = full_at.get(source).copied().unwrap_or(now);
+        full_at - now > self.allowance.interval() * (self.allowance.at_once - 1)
+    }
+
+    /// Counts one.
+    fn spend(&self, source: K, now: OffsetDateTime) {
+        let mut all = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= SOURCES_MAX && !all.contains_key(&source) {
+            all.retain(|_, full_at| *full_at > now);
+            // Still full: the half that is nearest to its whole allowance goes.
+            if all.len() >= SOURCES_MAX {
+                let mut times: Vec<_> = all.values().copied().collect();
+                let (_, middle, _) = times.select_nth_unstable(SOURCES_MAX / 2);
+                let middle = *middle;
+                all.retain(|_, full_at| *full_at > middle);
+            }
+        }
+        let full_at = all.entry(source).or_insert(now);
+        *full_at = (*full_at).max(now) + self.allowance.interval();
+    }
+}
+
+/// Who sent a proof: the launch whose token signed its notice, the network, and the access key that it names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Prover {
+    /// [`Launch::id`](crate::launch::Launch::id)
+    pub launch_id: String,
+    /// None in tests without a listener.
+    pub network: Option<IpAddr>,
+    /// Not a secret.
+    pub access_key_id: String,
+}
+
+/// The counters of one console.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    refusals: Arc<Used<IpAddr>>,
+    bad_proofs: Arc<Used<Prover>>,
+    asking: Arc<Semaphore>,
+    asking_per_launch: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            refusals: Arc::new(Used::new(REFUSALS)),
+            bad_proofs: Arc::new(Used::new(BAD_PROOFS)),
+            asking: Arc::new(Semaphore::new(ASKING_MAX)),
+            asking_per_launch: Arc::default(),
+        }
+    }
+}
+
+/// The right to ask AWS about one notice.
+#[derive(Debug)]
+pub struct Place {
+    _launch: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
+impl Limits {
+    /// A refusal as this network gets it: as it is, or, once it had enough of them, that it had enough.
+    pub fn refuse(&self, network: IpAddr, refusal: Refusal, now: OffsetDateTime) -> Refusal {
+        // A vendor that cannot answer now is not what somebody did wrong.
+        if refusal.reason.status() >= 500 {
+            return refusal;
+        }
+        if self.refusals.is_spent(&network, now) {
+            return Reason::TooManyRefused.into();
+        }
+        self.refusals.spend(network, now);
+        refusal
+    }
+
+    /// Whether AWS may be asked about this one's proof at all.
+    ///
+    /// # Errors
+    /// [`Reason::TooManyBadProofs`].
+    pub fn admit(&self, prover: &Prover, now: OffsetDateTime) -> Result<(), Refusal> {
+        if self.bad_proofs.is_spent(prover, now) { Err(Reason::TooManyBadProofs.into()) } else { Ok(()) }
+    }
+
+    /// AWS did not vouch for this one's proof.
+    pub fn count_bad_proof(&self, prover: Prover, now: OffsetDateTime) {
+        self.bad_proofs.spend(prover, now);
+    }
+
+    /// Waits for a place among those that ask AWS.
+    ///
+    /// # Errors
+    /// [`Reason::Busy`]: there was none in time.
+    pub async fn place(&self, launch_id: &str) -> Result<Place, Refusal> {
+        let own = {
+            let mut all = self.asking_per_launch.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those that nobody holds or waits for are not kept.
+            all.retain(|id, semaphore| id == launch_id || Arc::strong_count(semaphore) > 1);
+            let new = || Arc::new(Semaphore::new(ASKING_PER_LAUNCH_MAX));
+            Arc::clone(all.entry(launch_id.to_owned()).or_insert_with(new))
+        };
+        let both = async {
+            // The launch's first: who waits for it holds nothing of the others'.
+            let launch = own.acquire_owned().await.ok()?;
+            let all = Arc::clone(&self.asking).acquire_owned().await.ok()?;
+            Some(Place { _launch: launch, _all: all })
+        };
+        timeout(ASKING_TIMEOUT, both).await.ok().flatten().ok_or_else(|| Reason::Busy.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn allowances_come_back() {
+        let (now, used) = (datetime!(2026-11-22 10:00:00 UTC), Used::new(Allowance { at_once: 2, per_minute: 6 }));
+        for spent in [false, false, true] {
+            assert_eq!(used.is_spent(&"a", now), spent);
+            used.spend("a", now);
+        }
+        assert!(!used.is_spent(&"b", now));
+        assert!(used.is_spent(&"a", now + time::Duration::seconds(19)));
+        assert!(!used.is_spent(&"a", now + time::Duration::seconds(20)));
+    }
+
+    #[test]
+    fn sources_are_bounded_and_the_busiest_are_remembered() {
+        let (now, used) = (datetime!(2026-11-22 10:00:00 UTC), Used::new(BAD_PROOFS));
+        for _ in 0..BAD_PROOFS.at_once {
+            used.spend(0, now);
+        }
+        for source in 1..3 * SOURCES_MAX {
+            used.spend(source, now);
+        }
+        assert!(used.full_at.lock().is_ok_and(|all| all.len() <= SOURCES_MAX));
+        assert!(used.is_spent(&0, now));
+    }
+}
