@@ -28,4 +28,4 @@ pub(crate) use bucket_region::in_bucket_region;
 pub use first_data::{FIRST_DATA_WITHIN, STALLED_AFTER, first_data_due_by, first_data_grace_ends};
 pub use id::{DATA_ROOT, ExportId, prefix_of};
 pub use ownership::{TAG_CREATED_AT, TAG_LOGICAL_ID, TAG_STACK, is_marked, mark};
-pub use request::{BillingRequest, Existing, Export, Format, Kind, RESOURCE_TYPE, Retention, Reuse, Scope, removal};
+pub use request::{BillingRequest, Existing, Export, Format, Kind, RESOURCE_TYPE, Retention, Reuse, Scope, Versioning, removal};

@@ -14,7 +14,7 @@ use crate::{
     connection::status::DeliveryStatus,
     error::{Code, Failure},
     names::{one_line, shorten},
-    ports::{Ports, VendorResponse},
+    ports::{NoResponse, Ports, VendorResponse},
     protocol::{
         lifecycle::{ResourceFate, is_awaited, is_generated_by_cloudformation, is_stack_rolling_back, resource_fate},
         origin::{Origin, RequestType},
@@ -328,7 +328,11 @@ async fn send_notice(
                 VendorAnswer::Refused(failure) => return Err(failure),
                 VendorAnswer::TryAgain(why, after) => (why, after),
             },
-            Err(why) => (unreachable(why.to_string()), None),
+            Err(NoResponse::Untrusted(why)) => {
+                let cause = format!("the certificate of `{}` does not verify: {why}", terms.notice_url.authority());
+                return Err(Failure::new(Code::VendorCertificateInvalid, cause));
+            }
+            Err(NoResponse::Failed(why)) => (unreachable(why), None),
         };
         if !tries.again(&last.cause, asked_for).await {
             return Err(in_time(last));

@@ -142,6 +142,10 @@ hawser_codes::codes! {
     /// Something answered in the vendor's place until the tries were used up: a success that does not repeat the notice's id (HW-C4).
     VendorAnswerForeign = "VENDOR_ANSWER_FOREIGN", FixedBy::Vendor,
         "Check that NoticeUrl is right and that no proxy, firewall or login page answers in place of the vendor, then contact the vendor.";
+    /// The certificate at the vendor's address does not verify: it is expired, made for another name, or of an authority that is not
+    /// trusted.
+    VendorCertificateInvalid = "VENDOR_CERTIFICATE_INVALID", FixedBy::Vendor,
+        "Ask the vendor to correct the certificate of that address; if your network inspects TLS, let the function reach it directly.";
     /// The vendor's address answered with a redirect, which is never followed.
     VendorRedirected = "VENDOR_REDIRECTED", FixedBy::Vendor,
         "Set NoticeUrl to the final address.";

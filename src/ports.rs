@@ -60,8 +60,14 @@ pub const VENDOR_BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// No answer at all: the end of a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct NoResponse(pub String);
+pub enum NoResponse {
+    /// It may pass.
+    #[error("{0}")]
+    Failed(String),
+    /// The certificate of whoever answers does not verify. It will not until somebody changes it.
+    #[error("{0}")]
+    Untrusted(String),
+}
 
 /// The vendor's end.
 #[async_trait]

@@ -102,7 +102,7 @@ impl Mailbox for ReadOnly {
 }
 
 fn nobody() -> NoResponse {
-    NoResponse("a plan sends nothing".to_owned())
+    NoResponse::Failed("a plan sends nothing".to_owned())
 }
 
 #[async_trait]

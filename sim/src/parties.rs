@@ -163,7 +163,7 @@ impl Vendor for SimVendor {
             None => Ok(self.receive(body)),
             Some(InjectedFault::AnswerLost) => {
                 self.receive(body);
-                Err(NoResponse("the connection broke".to_owned()))
+                Err(NoResponse::Failed("the connection broke".to_owned()))
             }
             Some(InjectedFault::HalfAnswer) => {
                 let mut answer = self.receive(body);
@@ -174,7 +174,7 @@ impl Vendor for SimVendor {
             Some(InjectedFault::Throttled) => status(429, Some(Duration::from_secs(7))),
             Some(InjectedFault::Unavailable) => status(503, None),
             Some(InjectedFault::Redirected) => status(302, None),
-            Some(InjectedFault::Broken) => Err(NoResponse("no connection".to_owned())),
+            Some(InjectedFault::Broken) => Err(NoResponse::Failed("no connection".to_owned())),
             Some(InjectedFault::Silent) => silence(limit).await,
             Some(InjectedFault::KilledBefore) => {
                 killed(self.run.as_deref()).await;
@@ -194,7 +194,7 @@ impl Vendor for SimVendor {
 /// A party that never answers: the client's own limit ends it, as a real one's would.
 async fn silence<T>(limit: Duration) -> Result<T, NoResponse> {
     tokio::time::sleep(limit.min(FOREVER)).await;
-    Err(NoResponse("no answer in time".to_owned()))
+    Err(NoResponse::Failed("no answer in time".to_owned()))
 }
 
 /// What S3 stored under a response URL, and the world as it was at that moment.
@@ -295,12 +295,12 @@ impl SimMailbox {
             }
             Some(InjectedFault::AnswerLost) => {
                 self.store(url, body);
-                Err(NoResponse("the connection broke".to_owned()))
+                Err(NoResponse::Failed("the connection broke".to_owned()))
             }
             Some(InjectedFault::Denied | InjectedFault::DeniedByScp | InjectedFault::Refused) => Ok(403),
             Some(InjectedFault::Throttled | InjectedFault::Unavailable) => Ok(503),
             Some(InjectedFault::Redirected) => Ok(302),
-            Some(InjectedFault::Broken) => Err(NoResponse("no connection".to_owned())),
+            Some(InjectedFault::Broken) => Err(NoResponse::Failed("no connection".to_owned())),
             Some(InjectedFault::Silent) => silence(limit).await,
             Some(InjectedFault::KilledBefore) => {
                 killed(self.run.as_deref()).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use hawser::{
     aws::BucketNamespace,
-    billing::{Export, ExportId, Format, Kind, Retention, Reuse, Scope},
+    billing::{Export, ExportId, Format, Kind, Retention, Reuse, Scope, Versioning},
     protocol::origin::{Origin, RequestType},
 };
 
@@ -41,6 +41,8 @@ pub fn parameters(changes: &[(&'static str, &str)]) -> Parameters {
         ("Reuse", "WhenSuitable".to_owned()),
         ("Scope", "Payer".to_owned()),
         ("Retention", "Retain".to_owned()),
+        ("Versioning", "OverwriteReport".to_owned()),
+        ("IncludeIamPrincipalData", "false".to_owned()),
         ("BucketNamespace", "Global".to_owned()),
         ("RequestBackfill", "false".to_owned()),
         ("ExistingExport", String::new()),
@@ -135,6 +137,7 @@ fn change(random: &mut Rng, current: &mut Vec<(&'static str, &'static str)>) {
         ("ExistingExport", &["", "", "", "finance", "cur2-finance", "nobody-has-this"]),
         ("ExistingBucket", &["", "", "", "finance-data", "nobody-has-this"]),
         ("Retention", &["Retain", "Retain", "Delete"]),
+        ("Versioning", &["OverwriteReport", "OverwriteReport", "CreateNewReport"]),
         ("BucketNamespace", &["Global", "Global", "AccountRegional"]),
         ("ConnectionName", &["first", "second", "with \"quotes\" and\nlines"]),
         ("PackBilling", &["ReadOnly", "None"]),
@@ -285,6 +288,8 @@ pub fn names(stack: &str, format: Format) -> Option<(String, String)> {
         existing: None,
         retention: Retention::Retain,
         namespace: BucketNamespace::Global,
+        versioning: Versioning::OverwriteReport,
+        iam_principals: false,
         prefix: "acme".parse().ok()?,
         backfill: false,
     };

@@ -398,7 +398,9 @@ impl Stack {
             return json!({
                 "ServiceToken": "arn:aws:lambda:eu-west-1:111122223333:function:handler", "ServiceTimeout": "600",
                 "Kind": parameter("Kind"), "Format": parameter("Format"), "Reuse": parameter("Reuse"),
-                "Scope": parameter("Scope"), "Retention": parameter("Retention"), "BucketNamespace": parameter("BucketNamespace"), "NamePrefix": parameter("NamePrefix"),
+                "Scope": parameter("Scope"), "Retention": parameter("Retention"), "NamePrefix": parameter("NamePrefix"),
+                "Versioning": parameter("Versioning"), "IncludeIamPrincipalData": parameter("IncludeIamPrincipalData"),
+                "BucketNamespace": parameter("BucketNamespace"),
                 "RequestBackfill": parameter("RequestBackfill"), "ExistingExport": parameter("ExistingExport"),
                 "ExistingBucket": parameter("ExistingBucket"), "ExistingPrefix": parameter("ExistingPrefix"),
             });

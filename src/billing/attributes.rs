@@ -7,14 +7,14 @@ use crate::{
         facts::Facts,
         first_data::first_data_due_by,
         id::DATA_ROOT,
-        request::{Export, Format, Kind},
+        request::{Export, Format, Kind, Versioning},
     },
     names::{AccountId, BucketName, Partition, Region, one_line},
     protocol::{origin::Origin, reply::Attributes},
 };
 
 /// The names of all attributes of this resource type. Every answer to Create and Update holds each of them (F-30).
-pub const ATTRIBUTES: [&str; 23] = [
+pub const ATTRIBUTES: [&str; 25] = [
     "Kind",
     "Name",
     "Arn",
@@ -25,6 +25,8 @@ pub const ATTRIBUTES: [&str; 23] = [
     "Format",
     "Compression",
     "RefreshesClosedMonths",
+    "Versioning",
+    "IamPrincipalData",
     "Origin",
     "Decision",
     "AccountRole",
@@ -109,6 +111,8 @@ pub(super) fn describe(
         ("Format", format.to_owned()),
         ("Compression", chosen.compression().unwrap_or_default().to_owned()),
         ("RefreshesClosedMonths", refreshes.unwrap_or_default()),
+        ("Versioning", chosen.versioning().map(Versioning::as_str).unwrap_or_default().to_owned()),
+        ("IamPrincipalData", chosen.includes_iam_principals().to_string()),
         ("Origin", source.to_owned()),
         ("FirstDataDueBy", due),
     ]);

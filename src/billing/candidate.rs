@@ -8,7 +8,7 @@ use crate::{
         facts::{BucketCheck, Facts},
         first_data::{STALLED_AFTER, delivery_time, first_data_due_by, first_data_grace_ends},
         query::{self, kind_of},
-        request::{Export, Format, Kind, is_plain},
+        request::{Export, Format, Kind, Versioning, is_plain},
     },
     names::{AccountId, Partition, Region},
 };
@@ -104,6 +104,29 @@ impl Candidate {
             ),
             Self::Report(_) | Self::Export(_) => None,
         }
+    }
+
+    /// What becomes of the files of an earlier delivery; `None` for a word that this version does not know.
+    pub fn versioning(&self) -> Option<Versioning> {
+        let (Self::Report(Report { versioning: word, .. }) | Self::Export(DataExport { overwrite: word, .. })) = self;
+        Versioning::ALL.into_iter().find(|versioning| versioning.in_aws() == word)
+    }
+
+    /// Whether it says which IAM principal caused each cost.
+    pub fn includes_iam_principals(&self) -> bool {
+        match self {
+            Self::Report(_) => false,
+            Self::Export(export) => query::includes_iam_principals(export),
+        }
+    }
+
+    /// What it has that was not asked for. It serves all the same, and the decision says so.
+    pub fn extras(&self, export: &Export) -> Vec<String> {
+        let keeps = self.versioning() == Some(Versioning::CreateNewReport) && export.versioning != Versioning::CreateNewReport;
+        let keeps = keeps.then(|| "each delivery comes beside the earlier ones (CREATE_NEW_REPORT)".to_owned());
+        let names = self.includes_iam_principals() && !export.iam_principals;
+        let names = names.then(|| "it also says which IAM principal caused each cost".to_owned());
+        keeps.into_iter().chain(names).collect()
     }
 
     /// Whether its files are zipped CSV, whose format the notice has no word for.
@@ -223,9 +246,13 @@ impl Candidate {
                 }
                 all.extend(self.other_format(export.format));
                 all.extend(property("BILLING_VIEW_ARN").and_then(one_view));
+                let lacks_principals = export.iam_principals && !query::includes_iam_principals(known);
+                all.extend(lacks_principals.then(|| "it does not say which IAM principal caused each cost".to_owned()));
                 all.extend(query_mismatch(export.kind, &known.query));
             }
         }
+        let overwrites = export.versioning == Versioning::CreateNewReport && self.versioning() != Some(export.versioning);
+        all.extend(overwrites.then(|| "each delivery overwrites the earlier ones (OVERWRITE_REPORT)".to_owned()));
         all
     }
 

@@ -91,7 +91,7 @@ pub fn choose(export: &Export, facts: &Facts) -> Result<Choice, Failure> {
         remarks.splice(0..0, rejected.into_iter().chain(not_named));
         if let Some(found) = found {
             let stays = stays_though.map(|why| format!("{why}, and it stays: set Reuse to Never for a new one"));
-            remarks.splice(0..0, stays.into_iter().chain(found.limitation()));
+            remarks.splice(0..0, stays.into_iter().chain(found.limitation()).chain(found.extras(export)));
             let decision = with_remarks(&format!("the existing {} `{}`", noun(&found), found.name()), &remarks);
             return Ok(Choice { export: Selection::Reuse(found), decision });
         }
@@ -295,7 +295,12 @@ fn existing_export(named: &str, export: &Export, facts: &Facts) -> Result<Choice
     }
     let short: Vec<String> = short.into_iter().chain(found.idle_reason(facts.now)).collect();
     let short = (!short.is_empty()).then(|| format!("but {}", short.join(", ")));
-    let remarks: Vec<String> = short.into_iter().chain(found.limitation()).chain(billing_coverage(facts).remarks()).collect();
+    let remarks: Vec<String> = short
+        .into_iter()
+        .chain(found.limitation())
+        .chain(found.extras(export))
+        .chain(billing_coverage(facts).remarks())
+        .collect();
     let decision = with_remarks(&format!("the existing {} `{}`, as ExistingExport says", noun(&found), found.name()), &remarks);
     Ok(Choice { export: Selection::Reuse(found), decision })
 }

@@ -337,7 +337,11 @@ impl Run<'_> {
         match self.retry_eventual(|| self.aws.update_export(export)).await {
             Ok(()) => Ok(Journal::done(format!("updated export `{}`", export.name))),
             Err(fault) if fault.kind == FaultKind::Missing => Err(StepError::Raced(fault.into())),
-            Err(fault) => Ok(Journal::remark(format!("export `{}` was not updated: {fault}", export.name))),
+            // Whether it has what was switched is not known any more.
+            Err(fault) => Ok(Journal {
+                attributes: Attributes::from([("IamPrincipalData", String::new())]),
+                ..Journal::remark(format!("export `{}` was not updated: {fault}", export.name))
+            }),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::request::{Export, Format, Kind, fits};
+use super::request::{Export, Format, Kind, Versioning, fits};
 use crate::{
     aws::BucketNamespace,
     names::{AccountId, BucketName, Digest16, ExportName, NameError, NamePrefix, Region, digest_hex},
@@ -12,13 +12,15 @@ use crate::{
 /// First part of every S3 prefix that Hawser lets AWS deliver to, so that removal finds all of it.
 pub const DATA_ROOT: &str = "hawser/";
 
-fn key(origin: &Origin, kind: Kind, format: Format, namespace: BucketNamespace) -> Digest16 {
-    let parts = [origin.stack.as_str(), &origin.logical_id, kind.as_str(), format.as_str()];
-    match namespace {
-        // As before there was another namespace: the ids of stacks do not change.
-        BucketNamespace::Global => Digest16::derive(&parts),
-        BucketNamespace::AccountRegional => Digest16::derive(&[&parts[..], &["AccountRegional"]].concat()),
-    }
+/// What an id is made of beside the stack, the resource and the prefix.
+type Parts = (Kind, Format, Versioning, BucketNamespace);
+
+fn key(origin: &Origin, (kind, format, versioning, namespace): Parts) -> Digest16 {
+    let mut parts = vec![origin.stack.as_str(), &origin.logical_id, kind.as_str(), format.as_str()];
+    // The defaults are as before there was a choice: the ids of stacks do not change.
+    parts.extend((versioning != Versioning::OverwriteReport).then_some(versioning.as_str()));
+    parts.extend((namespace == BucketNamespace::AccountRegional).then_some("AccountRegional"));
+    Digest16::derive(&parts)
 }
 
 /// The Region that is part of a bucket's name in the account-regional namespace: that of the billing service.
@@ -55,15 +57,18 @@ impl ExportId {
         let namespaces = [BucketNamespace::Global, BucketNamespace::AccountRegional];
         // Of a prefix that is too long for it, nothing was made there.
         let namespaces = namespaces.into_iter().filter(|namespace| fits(*namespace, prefix));
-        let all = Kind::ALL.into_iter().flat_map(|kind| Format::ALL.map(|format| (kind, format)));
-        let all = namespaces.flat_map(move |namespace| all.clone().map(move |(kind, format)| (kind, format, namespace)));
-        let made = all.map(move |(kind, format, namespace)| Self::for_made(origin, prefix, kind, format, namespace));
+        let files = Format::ALL.map(|format| Versioning::ALL.map(|versioning| (format, versioning))).into_iter().flatten();
+        let all =
+            Kind::ALL.into_iter().flat_map(move |kind| files.clone().map(move |(format, versioning)| (kind, format, versioning)));
+        let all = namespaces
+            .flat_map(move |namespace| all.clone().map(move |(kind, format, versioning)| (kind, format, versioning, namespace)));
+        let made = all.map(move |parts| Self::for_made(origin, prefix, parts));
         made.chain(std::iter::once(Self::for_existing(origin, prefix)))
     }
 
-    fn for_made(origin: &Origin, prefix: &NamePrefix, kind: Kind, format: Format, namespace: BucketNamespace) -> Self {
-        let (key, region) = (key(origin, kind, format, namespace), region_in_name(origin, namespace));
-        Self { prefix: prefix.clone(), key, kind, region }
+    fn for_made(origin: &Origin, prefix: &NamePrefix, parts: Parts) -> Self {
+        let (kind, _, _, namespace) = parts;
+        Self { prefix: prefix.clone(), key: key(origin, parts), kind, region: region_in_name(origin, namespace) }
     }
 
     /// What the customer brings: nothing is made under this id, so whichever thing it is can change in place.
@@ -122,7 +127,7 @@ impl Export {
     pub fn id(&self, origin: &Origin) -> ExportId {
         match &self.existing {
             Some(_) => ExportId::for_existing(origin, &self.prefix),
-            None => ExportId::for_made(origin, &self.prefix, self.kind, self.format, self.namespace),
+            None => ExportId::for_made(origin, &self.prefix, (self.kind, self.format, self.versioning, self.namespace)),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, future::Future};
 
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all, stream};
 
 use crate::{
     aws::{Fault, FaultKind, Tags},
@@ -121,7 +121,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         if !lookups.tables {
             return Ok(None);
         }
-        observer.source(export.kind, &tables, stays_on).await.map(Some)
+        observer.source(export, &tables, stays_on).await.map(Some)
     };
     let (candidates, source, leftover) = tokio::join!(
         observer.candidates(&candidates, lookups.existing_bucket.as_ref(), own_bucket_made),
@@ -181,7 +181,8 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
 fn is_settled(origin: &Origin, export: &Export, before: Option<&Export>) -> bool {
     let id = export.id(origin);
     let in_place = origin.request_type == RequestType::Update && origin.physical_id.as_deref() == Some(&id.to_string());
-    let same = |before: &Export| (before.reuse, before.scope) == (export.reuse, export.scope);
+    let asked = |export: &Export| (export.reuse, export.scope, export.iam_principals);
+    let same = |before: &Export| asked(before) == asked(export);
     in_place && before.is_none_or(|before| before.id(origin) != id || same(before))
 }
 
@@ -252,6 +253,9 @@ pub async fn delete_scope(origin: &Origin, prefix: Option<&NamePrefix>, ports: &
     Ok(DeleteScope { ids, remark: None })
 }
 
+/// Buckets that a Delete looks for at once: each may need a connection of its own, whose handshake costs more than its call.
+const BUCKETS_AT_ONCE: usize = 12;
+
 /// What a Delete finds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RemovalFacts {
@@ -281,7 +285,8 @@ pub async fn observe_removal(
     let buckets: Vec<BucketName> = ids.iter().map(|id| own_bucket(origin, id)).collect::<Result<_, _>>()?;
     let (aws, owner) = (observer.aws, observer.owner);
     let exists = |bucket| observer.retry_eventual(move || aws.bucket_exists(bucket, owner));
-    let exist = join_all(buckets.iter().map(exists));
+    let lookups: Vec<_> = buckets.iter().map(exists).collect();
+    let exist = stream::iter(lookups).buffered(BUCKETS_AT_ONCE).collect::<Vec<_>>();
     let any = |data_export: bool| ids.iter().any(|id| id.kind().is_data_export() == data_export);
     let (reports, listed, exist) = tokio::join!(
         call_if(any(false), observer.retry_eventual(|| aws.describe_reports())),

@@ -95,7 +95,9 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts) -> Result<Plan, Fai
             let known = facts.ours.clone().unwrap_or_default();
             let is_remnant = known.tags.is_empty();
             let created_at = if is_remnant { rfc3339(now) } else { known.created_at().unwrap_or_default().to_owned() };
-            describe(&mut attributes, origin, facts, ours, "created", &created_at);
+            let current = current_definition(facts, ours);
+            let described = current.clone().map_or_else(|| ours.clone(), Candidate::Export);
+            describe(&mut attributes, origin, facts, &described, "created", &created_at);
             let own = if is_remnant { mark_of_export(origin, &created_at) } else { mark(origin) };
             let resource = match ours {
                 Candidate::Report(_) => Resource::Report(facts.id.report()),
@@ -117,7 +119,7 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts) -> Result<Plan, Fai
                     rounds.extend(bucket_rounds(origin, export, facts, &bucket, &mut remarks)?);
                 }
             }
-            rounds.extend(update_to_current(facts, ours).map(|step| vec![step]));
+            rounds.extend(current.map(|export| vec![Step::EnsureExportCurrent(Box::new(export))]));
             rounds.extend(retire_exports(known.duplicates, &bucket));
             Some((ours.clone(), created_at))
         }
@@ -131,10 +133,11 @@ pub fn plan(origin: &Origin, export: &Export, facts: &Facts) -> Result<Plan, Fai
             let tags = wanted_tags(facts, &Tags::new(), &own, EXPORT_TAGS_MAX, &resource, &mut remarks);
             let (candidate, step) = if export.kind.is_data_export() {
                 let wanted = wanted_export(origin, export, facts, &bucket, region)?;
-                remarks.extend(columns_missing(export.kind, facts));
+                remarks.extend(columns_missing(export, facts));
                 (Candidate::Export(wanted.clone()), Step::EnsureExport { export: Box::new(wanted), tags })
             } else {
-                let report = definition::report(&facts.id, export.format, &bucket, region, &origin.request_id);
+                let report =
+                    definition::report(&facts.id, (export.format, export.versioning), &bucket, region, &origin.request_id);
                 (Candidate::Report(report.clone()), Step::EnsureReport { report: Box::new(report), tags })
             };
             rounds = bucket_rounds(origin, export, facts, &bucket, &mut remarks)?;
@@ -188,13 +191,14 @@ fn wanted_export(
         output_type: "CUSTOM".to_owned(),
         format: format.to_owned(),
         compression: compression.to_owned(),
-        overwrite: "OVERWRITE_REPORT".to_owned(),
+        overwrite: export.versioning.in_aws().to_owned(),
         ..DataExport::default()
     })
 }
 
-/// Brings our own export up to its table, in place: the columns that AWS added since (HW-B9).
-fn update_to_current(facts: &Facts, ours: &Candidate) -> Option<Step> {
+/// Our own export as its table is now, if it differs, for an update in place: the columns that AWS added since (HW-B9), and who caused
+/// each cost, where that was switched (B-18).
+fn current_definition(facts: &Facts, ours: &Candidate) -> Option<DataExport> {
     let (Candidate::Export(ours), Some(Ok(source))) = (ours, &facts.source) else { return None };
     let (query, asked) = source.definition().ok()?;
     let mut wanted = ours.clone();
@@ -207,13 +211,14 @@ fn update_to_current(facts: &Facts, ours: &Candidate) -> Option<Step> {
             wanted.tables.entry(table).or_default().extend(properties);
         }
     }
-    (wanted != *ours).then(|| Step::EnsureExportCurrent(Box::new(wanted)))
+    (wanted != *ours).then_some(wanted)
 }
 
 /// What the vendor relies on and AWS does not offer: no failure, but said.
-fn columns_missing(kind: Kind, facts: &Facts) -> Option<String> {
+fn columns_missing(export: &Export, facts: &Facts) -> Option<String> {
     let Some(Ok(source)) = &facts.source else { return None };
-    let missing = query::missing_columns(kind, &source.columns);
+    let mut missing = query::missing_columns(export.kind, &source.columns);
+    missing.extend((export.iam_principals && !query::has_iam_principals(&source.columns)).then_some(query::IAM_PRINCIPAL_COLUMN));
     (!missing.is_empty()).then(|| format!("AWS's table has no `{}`", missing.join("`, `")))
 }
 

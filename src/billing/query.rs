@@ -20,13 +20,32 @@ pub const CUR_TABLE: &str = "COST_AND_USAGE_REPORT";
 pub const QUERY_BYTES_MAX: usize = 36_000;
 
 /// The most granular form of a table. A property that the dictionary does not know, or not with this value, is left out.
-/// Who acted (`INCLUDE_IAM_PRINCIPAL_DATA`) is nobody's cost and is left at its default.
+/// Who acted is nobody's cost, and asked for only where the customer wants it ([`IAM_PRINCIPALS`]).
 const WANTED: [(&str, &str); 4] = [
     ("TIME_GRANULARITY", "HOURLY"),
     ("INCLUDE_RESOURCES", "TRUE"),
     (SPLIT_PROPERTY, "TRUE"),
     ("INCLUDE_CAPACITY_RESERVATION_DATA", "TRUE"),
 ];
+
+/// The property of CUR 2.0 by which it says who acted.
+pub const IAM_PRINCIPALS: &str = "INCLUDE_IAM_PRINCIPAL_DATA";
+
+/// The column that this adds.
+pub const IAM_PRINCIPAL_COLUMN: &str = "line_item_iam_principal";
+
+/// Whether who acted is among the columns.
+pub fn has_iam_principals(columns: &[String]) -> bool {
+    columns.iter().any(|column| column.eq_ignore_ascii_case(IAM_PRINCIPAL_COLUMN))
+}
+
+/// Whether an export says who acted: its table is asked for it, and its query for the column.
+pub fn includes_iam_principals(export: &DataExport) -> bool {
+    let is_configured =
+        export.tables.values().any(|properties| properties.get(IAM_PRINCIPALS).is_some_and(|value| value == "TRUE"));
+    let asked = || read(&export.query).is_none_or(|asked| asked.columns.is_none_or(|columns| has_iam_principals(&columns)));
+    is_configured && asked()
+}
 
 /// Columns that a vendor can rely on in CUR 2.0, whoever made the export. An export of the customer's without one of them is
 /// not reused.
@@ -184,11 +203,15 @@ impl TableSource {
 }
 
 /// The table for a kind in its most granular form: the newest, or the one that an export of ours is on already. Such an export
-/// also stays without split cost allocation data, if AWS did not accept them when it was made.
+/// also stays without split cost allocation data, if AWS did not accept them when it was made. Whether it says who acted is as asked.
 ///
 /// # Errors
 /// [`Code::BillingTableMissing`] if the account is offered no such table.
-pub fn configure(kind: Kind, tables: &[Table], ours: Option<&DataExport>) -> Result<ConfiguredTable, Failure> {
+pub fn configure(
+    (kind, iam_principals): (Kind, bool),
+    tables: &[Table],
+    ours: Option<&DataExport>,
+) -> Result<ConfiguredTable, Failure> {
     let stays_on = ours.and_then(table_of);
     let fits = |table: &&Table| match &stays_on {
         Some(stays_on) => table.name == *stays_on,
@@ -207,7 +230,10 @@ pub fn configure(kind: Kind, tables: &[Table], ours: Option<&DataExport>) -> Res
         let legal = property.valid_values.is_empty() || property.valid_values.iter().any(|legal| legal == value);
         legal.then(|| (name.to_owned(), value.to_owned()))
     };
-    let properties: BTreeMap<String, String> = WANTED.into_iter().filter_map(wanted).collect();
+    // Where it is off it is not sent, as its default is off, but to switch it off.
+    let was_on = ours.is_some_and(|ours| ours.tables.values().any(|properties| properties.get(IAM_PRINCIPALS).is_some()));
+    let who_acted = (iam_principals || was_on).then_some((IAM_PRINCIPALS, if iam_principals { "TRUE" } else { "FALSE" }));
+    let properties: BTreeMap<String, String> = WANTED.into_iter().chain(who_acted).filter_map(wanted).collect();
     let default = |property: &TableProperty| {
         let default = property.default.clone().filter(|_| properties.contains_key(&property.name))?;
         Some((property.name.clone(), default))
@@ -360,7 +386,7 @@ mod tests {
                 TableProperty { name: "INCLUDE_RESOURCES".to_owned(), valid_values: vec![], default: Some("FALSE".to_owned()) },
             ],
         };
-        let configured = configure(Kind::CostAndUsageReport2, &[cur], None)?;
+        let configured = configure((Kind::CostAndUsageReport2, false), &[cur], None)?;
         let given = |properties: &[(&str, &str)]| {
             let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             configured.is_met_by(&[(CUR_TABLE.to_owned(), properties)].into())
@@ -370,7 +396,7 @@ mod tests {
         assert!(!given(&[("TIME_GRANULARITY", "DAILY"), ("INCLUDE_RESOURCES", "TRUE")]));
         assert!(!given(&[("TIME_GRANULARITY", "HOURLY")]), "left out, resources are not included");
         assert!(!configured.is_met_by(&TableConfigurations::new()));
-        let focus = configure(Kind::Focus, &[table("FOCUS_1_0_AWS", &[])], None)?;
+        let focus = configure((Kind::Focus, false), &[table("FOCUS_1_0_AWS", &[])], None)?;
         assert!(focus.is_met_by(&TableConfigurations::new()), "null is empty");
         Ok(())
     }
@@ -382,7 +408,7 @@ mod tests {
             CUR_TABLE,
             &[("TIME_GRANULARITY", &["DAILY", "HOURLY"]), ("INCLUDE_RESOURCES", &[]), (SPLIT_PROPERTY, &["FALSE"])],
         );
-        let configured = configure(Kind::CostAndUsageReport2, &[cur], None).map(|configured| configured.properties);
+        let configured = configure((Kind::CostAndUsageReport2, false), &[cur], None).map(|configured| configured.properties);
         let expected = BTreeMap::from([("INCLUDE_RESOURCES", "TRUE"), ("TIME_GRANULARITY", "HOURLY")]);
         let expected = expected.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         assert_eq!(configured, Ok(expected));
@@ -395,12 +421,12 @@ mod tests {
         let chosen = |stay: Option<&str>| {
             // Without a property to tell, AWS gives no configuration back.
             let ours = stay.map(|table| DataExport { query: format!("SELECT a FROM {table}"), ..DataExport::default() });
-            configure(Kind::Focus, &tables, ours.as_ref()).map(|configured| configured.table)
+            configure((Kind::Focus, false), &tables, ours.as_ref()).map(|configured| configured.table)
         };
         assert_eq!(chosen(None), Ok("FOCUS_1_10_AWS".to_owned()));
         assert_eq!(chosen(Some("FOCUS_1_0_AWS")), Ok("FOCUS_1_0_AWS".to_owned()));
         assert_eq!(chosen(Some("FOCUS_1_1_AWS")).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
-        assert_eq!(configure(Kind::Focus, &[], None).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
+        assert_eq!(configure((Kind::Focus, false), &[], None).map_err(|failure| failure.code), Err(Code::BillingTableMissing));
     }
 
     #[test]

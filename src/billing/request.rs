@@ -42,6 +42,15 @@ pub enum Format {
     Csv,
 }
 
+/// What AWS does with what it delivered before, when it delivers a month again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Versioning {
+    /// The new files take the place of the old ones.
+    OverwriteReport,
+    /// The new files come beside the old ones, and the newest manifest names them.
+    CreateNewReport,
+}
+
 /// Whether an export the customer already has may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reuse {
@@ -124,12 +133,37 @@ impl Format {
     }
 }
 
+impl Versioning {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::OverwriteReport, Self::CreateNewReport];
+
+    /// The property's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OverwriteReport => "OverwriteReport",
+            Self::CreateNewReport => "CreateNewReport",
+        }
+    }
+
+    /// The word of both services (`ReportVersioning`, Cost and Usage Reports API Reference; `Overwrite`, Data Exports API Reference).
+    pub fn in_aws(self) -> &'static str {
+        match self {
+            Self::OverwriteReport => "OVERWRITE_REPORT",
+            Self::CreateNewReport => "CREATE_NEW_REPORT",
+        }
+    }
+}
+
 /// The export that is asked for: the properties of a Create or an Update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
     pub kind: Kind,
     /// In which file format.
     pub format: Format,
+    /// What becomes of the files of an earlier delivery.
+    pub versioning: Versioning,
+    /// Whether CUR 2.0 is to say which IAM principal caused each cost.
+    pub iam_principals: bool,
     /// Whether the customer's own may serve.
     pub reuse: Reuse,
     pub scope: Scope,
@@ -175,6 +209,10 @@ const KINDS: [(&str, Kind); 4] = [
 
 const RETENTIONS: [(&str, Retention); 2] = [("Retain", Retention::Retain), ("Delete", Retention::Delete)];
 
+/// The words of `Versioning`, the default first.
+const VERSIONINGS: [(&str, Versioning); 2] =
+    [("OverwriteReport", Versioning::OverwriteReport), ("CreateNewReport", Versioning::CreateNewReport)];
+
 /// The words of `BucketNamespace`, the default first.
 const NAMESPACES: [(&str, BucketNamespace); 2] =
     [("Global", BucketNamespace::Global), ("AccountRegional", BucketNamespace::AccountRegional)];
@@ -199,6 +237,8 @@ impl Export {
         let export = Self {
             kind: properties.choice("Kind", &KINDS)?,
             format: properties.choice("Format", &[("Parquet", Format::Parquet), ("Csv", Format::Csv)])?,
+            versioning: properties.choice("Versioning", &VERSIONINGS)?,
+            iam_principals: properties.flag("IncludeIamPrincipalData")?,
             reuse: properties.choice("Reuse", &[("WhenSuitable", Reuse::WhenSuitable), ("Never", Reuse::Never)])?,
             scope: properties.choice("Scope", &[("Payer", Scope::Payer), ("Account", Scope::Account)])?,
             existing: Existing::parse(&mut properties)?,
@@ -216,6 +256,9 @@ impl Export {
                 "NamePrefix",
                 &format!("must have at most {most} characters where `BucketNamespace` is `AccountRegional`"),
             ));
+        }
+        if export.iam_principals && export.kind != Kind::CostAndUsageReport2 {
+            return Err(invalid("IncludeIamPrincipalData", "is for `Kind` `CostAndUsageReport2` only"));
         }
         if let (Kind::None, Some(existing)) = (export.kind, &export.existing) {
             return Err(invalid(existing.property(), "is set, but `Kind` is `None`"));

@@ -85,7 +85,7 @@ const ORGANIZATION_FIELDS: [(&str, &str); 4] = [
     ("featureSet", "FeatureSet"),
 ];
 
-const BILLING_FIELDS: [(&str, &str); 15] = [
+const BILLING_FIELDS: [(&str, &str); 17] = [
     ("kind", "Kind"),
     ("name", "Name"),
     ("arn", "Arn"),
@@ -96,6 +96,8 @@ const BILLING_FIELDS: [(&str, &str); 15] = [
     ("format", "Format"),
     ("compression", "Compression"),
     ("refreshesClosedMonths", "RefreshesClosedMonths"),
+    ("versioning", "Versioning"),
+    ("iamPrincipalData", "IamPrincipalData"),
     ("origin", "Origin"),
     ("decision", "Decision"),
     ("firstDataDueBy", "FirstDataDueBy"),

@@ -3,7 +3,7 @@
 //! One TLS stack and one pool of connections for all three means that roots are parsed once and connections are
 //! reused across services. Redirects are never followed: a notice or a signed request must not travel on.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_smithy_runtime_api::{
@@ -122,6 +122,9 @@ impl Mailbox for Web {
 
 /// The words of a transport error without its URL, which may be a capability (F-8).
 fn no_response(why: &reqwest::Error) -> NoResponse {
+    if let Some(refused) = certificate_refused(why) {
+        return NoResponse::Untrusted(refused.to_string());
+    }
     let what = if why.is_timeout() {
         "no answer in time"
     } else if why.is_connect() {
@@ -130,7 +133,19 @@ fn no_response(why: &reqwest::Error) -> NoResponse {
         "the connection broke"
     };
     let cause = std::error::Error::source(why).map(chain).unwrap_or_default();
-    NoResponse(if cause.is_empty() { what.to_owned() } else { format!("{what}: {cause}") })
+    NoResponse::Failed(if cause.is_empty() { what.to_owned() } else { format!("{what}: {cause}") })
+}
+
+/// Why the other side's certificate does not verify, if that is the cause.
+fn certificate_refused(why: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut causes = std::iter::successors(Some(why as &(dyn std::error::Error + 'static)), |error| {
+        // What an I/O error carries is not among its sources.
+        let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        carried.map(|carried| carried as &(dyn std::error::Error + 'static)).or_else(|| error.source())
+    });
+    let is_refusal =
+        |tls: &&rustls::Error| matches!(tls, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented);
+    causes.find_map(|error| error.downcast_ref().filter(is_refusal))
 }
 
 /// An error and its causes; reqwest's own first line repeats the URL, so it starts from the first cause.

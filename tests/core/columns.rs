@@ -48,7 +48,7 @@ async fn what_is_guaranteed_is_in_the_dictionary_once() {
     let aws = world.account.at(&"us-east-1".parse().unwrap());
     let tables = aws.list_tables().await.unwrap();
     for kind in [Kind::CostAndUsageReport2, Kind::Focus] {
-        let configured = configure(kind, &tables, None).unwrap();
+        let configured = configure((kind, false), &tables, None).unwrap();
         let columns: BTreeSet<String> =
             aws.table_columns(&configured.table, &configured.properties).await.unwrap().into_iter().collect();
         for column in guaranteed_columns(kind) {

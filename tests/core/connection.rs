@@ -220,7 +220,8 @@ fn a_refusal_fails_the_stack_with_the_vendors_own_words() {
 #[test]
 fn what_may_pass_is_tried_again_at_the_pace_the_vendor_asks_for() {
     let busy = Ok(VendorResponse { status: 429, retry_after: Some(Duration::from_secs(9)), body: Vec::new() });
-    let outcome = answered(&event("Update"), vec![status(503, ""), busy, Err(NoResponse("no connection".to_owned())), agrees()]);
+    let outcome =
+        answered(&event("Update"), vec![status(503, ""), busy, Err(NoResponse::Failed("no connection".to_owned())), agrees()]);
     assert_eq!(outcome.response["Status"], "SUCCESS");
     assert_eq!(outcome.got.len(), 4);
     assert_eq!(outcome.seconds, 1 + 9 + 4, "1 s, then what Retry-After says, then 4 s");
@@ -230,7 +231,7 @@ fn what_may_pass_is_tried_again_at_the_pace_the_vendor_asks_for() {
 #[test]
 fn a_vendor_that_stays_down_fails_a_create_in_time_and_never_a_delete() {
     // HW-C5, F-28.
-    let away = || vec![Err(NoResponse("no connection".to_owned()))];
+    let away = || vec![Err(NoResponse::Failed("no connection".to_owned()))];
     let create = answered(&event("Create"), away());
     assert!(create.response["Reason"].as_str().unwrap().starts_with("VENDOR_UNREACHABLE: `vendor.example:8443`"));
     assert!(create.seconds < 110, "{} s", create.seconds);
@@ -238,6 +239,22 @@ fn a_vendor_that_stays_down_fails_a_create_in_time_and_never_a_delete() {
     assert_eq!(gone.response["Status"], "SUCCESS");
     assert!(gone.seconds <= 30, "{} s", gone.seconds);
     assert!(gone.response["Reason"].as_str().unwrap().contains("VENDOR_UNREACHABLE"));
+}
+
+/// HW-C4: it will not verify in a minute either, so nothing is tried again, and the customer learns whose certificate it is.
+#[test]
+fn a_certificate_that_does_not_verify_is_final() {
+    let expired = || vec![Err(NoResponse::Untrusted("invalid peer certificate: Expired".to_owned()))];
+    let create = answered(&event("Create"), expired());
+    let reason = create.response["Reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("VENDOR_CERTIFICATE_INVALID: the certificate of `vendor.example:8443` does not verify"),
+        "{reason}"
+    );
+    assert_eq!((create.got.len(), create.seconds), (1, 0));
+    let gone = answered(&delete(), expired());
+    assert_eq!((gone.response["Status"].as_str(), gone.got.len(), gone.seconds), (Some("SUCCESS"), 1, 0));
+    assert!(gone.response["Reason"].as_str().unwrap().contains("VENDOR_CERTIFICATE_INVALID"));
 }
 
 /// HW-C4: what stands between the account and the vendor may answer for it.

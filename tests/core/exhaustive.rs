@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hawser::{
     aws::{BucketNamespace, DataExport, ExportStatus, Fault, FaultKind, Organization, Report, Tags},
     billing::{
-        ATTRIBUTES, Existing, Export, Format, Kind, Retention, Reuse, Scope,
+        ATTRIBUTES, Existing, Export, Format, Kind, Retention, Reuse, Scope, Versioning,
         account_role::BillingPosition,
         facts::{BucketCheck, Facts, Leftover, OwnBucket, OwnExport, OwnedResources},
         mark,
@@ -180,7 +180,23 @@ fn exports() -> Vec<Export> {
                         // Past months are asked for in every second combination.
                         let backfill = scope == Scope::Account;
                         let namespace = if backfill { BucketNamespace::AccountRegional } else { BucketNamespace::Global };
-                        all.push(Export { kind, format, reuse, scope, existing: None, retention, namespace, prefix, backfill });
+                        // Where nothing is reused, nothing of the customer's has to match these.
+                        let all_versions = reuse == Reuse::Never && retention == Retention::Delete;
+                        let versioning = if all_versions { Versioning::CreateNewReport } else { Versioning::OverwriteReport };
+                        let iam_principals = reuse == Reuse::Never && kind == Kind::CostAndUsageReport2;
+                        all.push(Export {
+                            kind,
+                            format,
+                            versioning,
+                            iam_principals,
+                            reuse,
+                            scope,
+                            existing: None,
+                            retention,
+                            namespace,
+                            prefix,
+                            backfill,
+                        });
                     }
                 }
             }
@@ -402,6 +418,9 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, theirs: Theirs, named:
                     made_where_it_may_be(export, facts)?;
                     tagged_as_required(origin, facts, tags)?;
                     // F-17.
+                    if report.versioning != export.versioning.in_aws() {
+                        return Err("a report of the other versioning".to_owned());
+                    }
                     if report.prefix.is_empty() || report.prefix.ends_with(['/', '|', '.']) {
                         return Err("a prefix that AWS refuses".to_owned());
                     }
@@ -412,6 +431,9 @@ fn audit(origin: &Origin, export: &Export, facts: &Facts, theirs: Theirs, named:
                     }
                     made_where_it_may_be(export, facts)?;
                     tagged_as_required(origin, facts, tags)?;
+                    if made.overwrite != export.versioning.in_aws() {
+                        return Err("an export of the other versioning".to_owned());
+                    }
                     if made.prefix.is_empty() || made.prefix.ends_with(['/', '|', '.']) || made.bucket != own_bucket.as_str() {
                         return Err("an export to a place that is not ours".to_owned());
                     }
@@ -629,7 +651,7 @@ fn the_id_changes_with_what_cannot_change_in_place_and_with_nothing_else() {
     let of = |export: &Export| export.id(&origin).to_string();
     for a in exports() {
         for b in exports() {
-            let replaced = (a.kind, a.format, a.namespace) != (b.kind, b.format, b.namespace);
+            let replaced = (a.kind, a.format, a.versioning, a.namespace) != (b.kind, b.format, b.versioning, b.namespace);
             assert_eq!(of(&a) != of(&b), replaced, "{a:?} {b:?}");
         }
         // What the customer brings is one id, whatever it is: nothing is made under it.

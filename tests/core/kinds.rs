@@ -18,15 +18,15 @@ const STACK: &str = "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e
 const TIME_OUT: Duration = Duration::from_secs(120);
 
 /// A stack's billing export, as CloudFormation drives it.
-struct Export {
-    world: World,
+pub(crate) struct Export {
+    pub(crate) world: World,
     properties: Map<String, Value>,
-    physical_id: Option<String>,
+    pub(crate) physical_id: Option<String>,
     requests: u32,
 }
 
 impl Export {
-    fn new(account: AccountFile, properties: Value) -> Self {
+    pub(crate) fn new(account: AccountFile, properties: Value) -> Self {
         let mut properties: Map<String, Value> = properties.as_object().unwrap().clone();
         properties.insert("NamePrefix".to_owned(), json!("acme"));
         Self { world: World::new(account), properties, physical_id: None, requests: 0 }
@@ -53,13 +53,13 @@ impl Export {
         self.world.mailbox.responses(event["ResponseURL"].as_str().unwrap()).pop().unwrap()
     }
 
-    async fn request(&mut self, kind: &str, old: &Map<String, Value>) -> Value {
+    pub(crate) async fn request(&mut self, kind: &str, old: &Map<String, Value>) -> Value {
         self.requests += 1;
         let event = self.event(kind, &format!("request-{}", self.requests), old);
         self.deliver(&event).await
     }
 
-    async fn create(&mut self) -> Value {
+    pub(crate) async fn create(&mut self) -> Value {
         let response = self.request("Create", &Map::new()).await;
         assert_eq!(response["Status"], "SUCCESS", "{response}");
         self.physical_id = response["PhysicalResourceId"].as_str().map(str::to_owned);
@@ -67,7 +67,7 @@ impl Export {
     }
 
     /// An Update, and the clean-up Delete of the replaced id as CloudFormation sends it.
-    async fn update(&mut self, changes: Value) -> Value {
+    pub(crate) async fn update(&mut self, changes: Value) -> Value {
         let (old, old_id) = (self.properties.clone(), self.physical_id.clone());
         self.properties.extend(changes.as_object().unwrap().clone());
         let response = self.request("Update", &old).await;
@@ -84,7 +84,7 @@ impl Export {
         response["Data"].clone()
     }
 
-    fn state(&self) -> AccountState {
+    pub(crate) fn state(&self) -> AccountState {
         self.world.account.state()
     }
 
@@ -95,7 +95,7 @@ impl Export {
         state.reports.keys().cloned().chain(exports).collect()
     }
 
-    fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         self.world.script.calls().iter().map(ToString::to_string).collect()
     }
 }

@@ -29,4 +29,5 @@ mod requirements;
 mod retired_words;
 mod simulation;
 mod tags;
+mod versions;
 mod watch;

@@ -336,7 +336,13 @@ fn prefixes_end_as_aws_demands() {
         let stack = here().with("Format", json!(format));
         let export = Export::parse(Some(&stack.properties)).unwrap();
         for request in 0..1000 {
-            let wanted = definition::report(&export.id(&origin), export.format, &bucket, &home, &format!("request-{request}"));
+            let wanted = definition::report(
+                &export.id(&origin),
+                (export.format, export.versioning),
+                &bucket,
+                &home,
+                &format!("request-{request}"),
+            );
             let legal = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()/".contains(c);
             assert!(wanted.prefix.len() >= 2 && wanted.prefix.chars().all(legal), "{}", wanted.prefix);
             assert!(!wanted.prefix.ends_with(['/', '|', '.']), "{}", wanted.prefix);

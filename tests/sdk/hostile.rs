@@ -450,6 +450,39 @@ async fn a_handshake_that_never_ends_is_given_up() {
     assert_no_secret(&format!("{silent:?}{}", log.text()));
 }
 
+/// HW-C4, F-28: a certificate that does not verify is final at the first try, and nothing of the notice is sent.
+#[tokio::test]
+async fn a_certificate_that_does_not_verify_ends_it_at_once() {
+    let (log, _guard) = Log::start();
+    let web = Web::new().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let tls = tokio_rustls::rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/notices", listener.local_addr().unwrap().port());
+    let met = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&met);
+    tokio::spawn(async move {
+        let tls = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
+            assert!(tls.accept(socket).await.is_err(), "nobody trusts it");
+        }
+    });
+    let (response, took) = run(&event("Create", &url), &web).await;
+    assert!(response["Reason"].as_str().unwrap().starts_with("VENDOR_CERTIFICATE_INVALID"), "{response}");
+    assert!(took < Duration::from_secs(2) && met.load(Ordering::SeqCst) == 1, "{took:?} {met:?}");
+    assert_sound(&response, &"a certificate of one's own");
+    assert_no_secret(&log.text());
+}
+
 /// A `Retry-After` is a number of seconds, or a date that counts from the answer's own.
 #[tokio::test]
 async fn retry_after_is_seconds_or_a_date_and_anything_else_is_ignored() {

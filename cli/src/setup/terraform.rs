@@ -23,7 +23,7 @@ use crate::{
 const FOCUS_TABLE: &str = "FOCUS_1_2_AWS";
 
 /// Parameters that are variables whatever the packs need.
-const ALWAYS: [&str; 14] = [
+const ALWAYS: [&str; 16] = [
     "VendorName",
     "VendorAccountId",
     "ExternalId",
@@ -33,6 +33,8 @@ const ALWAYS: [&str; 14] = [
     "BillingKind",
     "BillingFormat",
     "BillingRetention",
+    "BillingVersioning",
+    "IncludeIamPrincipalData",
     "NamePrefix",
     "ExistingBucket",
     "ExistingPrefix",
@@ -173,12 +175,15 @@ fn billing() -> Result<String, CommandError> {
         query::statement(table, &columns).map_err(unsupported)
     };
     let focus = statement(Kind::Focus, "@TABLE@")?.replace("@TABLE@", &interpolation("var.focus_table"));
+    let cur2 = statement(Kind::CostAndUsageReport2, query::CUR_TABLE)?;
+    let cur2 = cur2.replace(" FROM ", &format!("{} FROM ", interpolation("local.cur2_columns")));
     Ok(include_str!("terraform/billing.tf")
+        .replace("@IAM_PRINCIPAL_COLUMN@", query::IAM_PRINCIPAL_COLUMN)
         .replace("@DATA_ROOT@", DATA_ROOT.trim_end_matches('/'))
         .replace("@UPLOAD_DAYS@", &plan::UPLOAD_DAYS_MAX.to_string())
         .replace("@BUCKET_POLICY@", &hcl::literal(&policy, 1))
         .replace("@CUR2_TABLE@", query::CUR_TABLE)
-        .replace("@CUR2_QUERY@", &quoted(&statement(Kind::CostAndUsageReport2, query::CUR_TABLE)?))
+        .replace("@CUR2_QUERY@", &quoted(&cur2))
         .replace("@FOCUS_QUERY@", &quoted(&focus)))
 }
 

@@ -57,7 +57,7 @@ fn good_notices_are_valid() {
     let mut role_only = example();
     role_only["data"]["billingExport"] = json!({
         "kind": "None", "name": "", "arn": "", "bucketName": "", "bucketArn": "", "bucketRegion": "", "prefix": "", "format": "",
-        "compression": "", "refreshesClosedMonths": "",
+        "compression": "", "refreshesClosedMonths": "", "versioning": "", "iamPrincipalData": "",
         "origin": "none", "decision": "none: not asked for", "firstDataDueBy": "", "backfill": "", "kmsKeyArn": "",
     });
     role_only["data"]["organization"] =

@@ -166,7 +166,7 @@ fn properties(workload: Workload, uuid: &str, vendor: &str) -> Value {
                 "BucketName": format!("hawser-{ACCOUNT}-0123456789abcdef"),
                 "BucketArn": format!("arn:aws:s3:::hawser-{ACCOUNT}-0123456789abcdef"),
                 "BucketRegion": "us-east-1", "Prefix": "hawser/01234567", "Format": "Parquet", "Origin": "created",
-                "Compression": "Parquet", "RefreshesClosedMonths": "true",
+                "Compression": "Parquet", "RefreshesClosedMonths": "true", "Versioning": "OverwriteReport", "IamPrincipalData": "false",
                 "Decision": "created a new report, because the account has none", "FirstDataDueBy": "2026-11-24T10:00:00Z",
                 "Backfill": "", "KmsKeyArn": "",
             },

@@ -23,7 +23,7 @@ use crate::{
         id::ExportId,
         ownership::{TAG_STACK, is_marked, is_remnant},
         query::{self, TableSource},
-        request::Kind,
+        request::Export,
     },
     error::Failure,
     names::{AccountId, BucketName, ExportName, Region},
@@ -222,7 +222,7 @@ impl Observer<'_> {
     /// hears of it only if an export is to be made.
     pub(super) async fn source(
         &self,
-        kind: Kind,
+        export: &Export,
         tables: &Result<Vec<Table>, Fault>,
         ours: Option<&DataExport>,
     ) -> Result<Result<TableSource, Failure>, Failure> {
@@ -231,7 +231,7 @@ impl Observer<'_> {
             Ok(tables) => tables,
             Err(fault) => return denied(fault.clone()),
         };
-        let configured = match query::configure(kind, tables, ours) {
+        let configured = match query::configure((export.kind, export.iam_principals), tables, ours) {
             Ok(configured) => configured,
             Err(failure) => return Ok(Err(failure)),
         };

@@ -18,7 +18,7 @@ locals {
     }) : tomap({
     BILLING_VIEW_ARN                      = "arn:${local.partition}:billing::${local.account_id}:billingview/primary"
     INCLUDE_CAPACITY_RESERVATION_DATA     = "FALSE"
-    INCLUDE_IAM_PRINCIPAL_DATA            = "FALSE"
+    INCLUDE_IAM_PRINCIPAL_DATA            = var.include_iam_principal_data == "true" ? "TRUE" : "FALSE"
     INCLUDE_MANUAL_DISCOUNT_COMPATIBILITY = "FALSE"
     INCLUDE_RESOURCES                     = "TRUE"
     INCLUDE_SPLIT_COST_ALLOCATION_DATA    = var.split_cost_allocation ? "TRUE" : "FALSE"
@@ -26,11 +26,13 @@ locals {
   })
   table            = var.billing_kind == "Focus" ? var.focus_table : "@CUR2_TABLE@"
   table_properties = { for property, value in merge(local.properties, var.table_properties) : property => value if value != null }
+  cur2_columns     = var.include_iam_principal_data == "true" ? ", @IAM_PRINCIPAL_COLUMN@" : ""
   query            = var.billing_kind == "Focus" ? @FOCUS_QUERY@ : @CUR2_QUERY@
+  versioning       = var.billing_versioning == "CreateNewReport" ? "CREATE_NEW_REPORT" : "OVERWRITE_REPORT"
 
   # A report that is overwritten must never begin again where another one wrote. What replaces a report by another one changes its name,
   # and each new one has a folder of its own time.
-  report_name = "${var.name_prefix}-${local.name}-${substr(sha256(jsonencode([var.billing_kind, var.billing_format, var.split_cost_allocation, local.query, local.table_properties])), 0, 8)}"
+  report_name = "${var.name_prefix}-${local.name}-${substr(sha256(jsonencode([var.billing_kind, var.billing_format, local.versioning, var.split_cost_allocation, local.query, local.table_properties])), 0, 8)}"
   new_prefix  = "@DATA_ROOT@/${formatdate("YYYYMMDDhhmmss", plantimestamp())}"
 
   # Where the report is delivered, as the report itself has it.
@@ -133,8 +135,8 @@ resource "aws_cur_report_definition" "billing" {
   format                     = var.billing_format == "Parquet" ? "Parquet" : "textORcsv"
   compression                = var.billing_format == "Parquet" ? "Parquet" : "GZIP"
   additional_schema_elements = var.split_cost_allocation ? ["RESOURCES", "SPLIT_COST_ALLOCATION_DATA"] : ["RESOURCES"]
-  additional_artifacts       = var.billing_format == "Parquet" ? ["ATHENA"] : []
-  report_versioning          = "OVERWRITE_REPORT"
+  additional_artifacts       = var.billing_format == "Parquet" && local.versioning == "OVERWRITE_REPORT" ? ["ATHENA"] : []
+  report_versioning          = local.versioning
   refresh_closed_reports     = true
   s3_bucket                  = local.bucket_id
   s3_prefix                  = local.new_prefix
@@ -166,7 +168,7 @@ resource "aws_bcmdataexports_export" "billing" {
         s3_region = local.region
 
         s3_output_configurations {
-          overwrite   = "OVERWRITE_REPORT"
+          overwrite   = local.versioning
           output_type = "CUSTOM"
           format      = var.billing_format == "Parquet" ? "PARQUET" : "TEXT_OR_CSV"
           compression = var.billing_format == "Parquet" ? "PARQUET" : "GZIP"
