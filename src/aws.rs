@@ -28,6 +28,8 @@ pub use tags::Tags;
 pub trait Cloud: Send + Sync {
     /// The account's billing services and buckets, through the given Region's endpoints.
     fn at(&self, region: &Region) -> Arc<dyn Aws>;
+    /// Opens connections to the buckets of a Region ahead of need, and waits for nothing.
+    fn open_bucket_connections(&self, _region: &Region, _count: usize) {}
 }
 
 /// The services of one Region.

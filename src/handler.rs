@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     billing::{
-        BillingRequest, Export, ExportId,
+        BillingRequest, Export, ExportId, Kind,
         execute::{StepError, execute},
         plan,
     },
@@ -111,6 +111,7 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
     // The id is known before anything is tried, and outside of what may fail, so every ending answers with it.
     let request = catch_unwind(|| Request::parse(event)).unwrap_or_else(|_| Err(panicked()));
     let physical_id = request.as_ref().map_or_else(|_| previous_id(&envelope), Request::physical_id);
+    open_connections(request.as_ref().ok(), &response_url, ports);
     let outcome = match &request {
         Ok(request) => fulfil(request, work_until, ports).await,
         Err(failure) if deletes_nothing(event, &envelope, failure) => Ok(Fulfilled::default()),
@@ -130,6 +131,18 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
         undo_if_resource_is_being_deleted(request, reply_until, ports).await;
     }
     Ok(())
+}
+
+/// Opens the connections that the work needs after its first reads, beside them: for the response, and for the settings of a new bucket,
+/// which are made together.
+fn open_connections(request: Option<&Request>, response_url: &ResponseUrl, ports: &Ports<'_>) {
+    ports.mailbox.open_connection(response_url.expose());
+    let Some(Request::Billing(origin, BillingRequest::Ensure { export, .. })) = request else { return };
+    let makes = export.kind != Kind::None && export.existing.is_none();
+    if let Some(region) = origin.stack.partition.billing_region().filter(|_| makes && origin.physical_id.as_deref() != Some(&export.id(origin).to_string())) {
+        // The first one is opened by the look at the bucket.
+        ports.cloud.open_bucket_connections(&region, plan::BUCKET_SETTINGS - 1);
+    }
 }
 
 /// Whatever becomes of the work, it ends: a panic is a failure, and so is the end of its time (HW-A3).

@@ -87,6 +87,8 @@ pub trait Vendor: Send + Sync {
 pub trait Mailbox: Send + Sync {
     /// One PUT with an empty Content-Type and an exact Content-Length, ended after `limit`; the status.
     async fn put(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoResponse>;
+    /// Opens a connection to the host ahead of need, and waits for nothing.
+    fn open_connection(&self, _url: &Url) {}
 }
 
 /// Time, the only source of it in the core.

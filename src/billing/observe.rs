@@ -89,7 +89,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         call_if(lookups.own_bucket, observer.retry_eventual(|| observer.aws.bucket_exists(&bucket, observer.owner))),
         call_if(lookups.own_bucket, observer.retry_eventual(|| ports.stacks.stack_tags(&origin.stack))),
     );
-    let billing_position = billing_position?;
+    let (billing_position, transfers) = billing_position?;
     let reports = unless_unknown(reports, !export.kind.is_data_export())?;
     let names: BTreeSet<String> = left_behind.iter().chain([&id]).map(|id| id.report().as_str().to_owned()).collect();
     let listed = listed
@@ -97,7 +97,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
     let (owned, details, billing_relations) = tokio::join!(
         observer.owned(&id, or_empty(&reports), exists, BucketUse::Deliver),
         observer.details(listed),
-        observer.billing_relations(&billing_position)
+        observer.billing_relations(&billing_position, transfers)
     );
     let (owned, mut details, billing_relations) =
         (owned?, unless_unknown(details, export.kind.is_data_export())?, billing_relations?);

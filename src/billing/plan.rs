@@ -23,6 +23,9 @@ use crate::{
 
 pub use super::step::{PolicyBefore, Resource, Step, UPLOAD_DAYS_MAX};
 
+/// The settings of a new bucket, which are made together: public access, encryption, lifecycle, policy.
+pub const BUCKET_SETTINGS: usize = 4;
+
 /// What to do, and what to answer when it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {

@@ -34,6 +34,16 @@ pub const EVENTUAL_CONSISTENCY: Policy = Policy {
     try_limit: Duration::MAX,
 };
 
+/// A conflict with another operation on the same thing: S3 answers 409 while two settings of one bucket overlap, which is over in
+/// milliseconds, and while a bucket of that name is being removed, which takes seconds. 10 s in all.
+pub const CONFLICT: Policy = Policy {
+    first_wait: Duration::from_millis(50),
+    longest_wait: Duration::from_secs(4),
+    tries: Some(9),
+    // The SDK bounds each call.
+    try_limit: Duration::MAX,
+};
+
 /// A call of the SDK, before its fault counts (F-44). AWS's control planes answer in well under a second.
 pub const SDK_CALL: Policy = Policy {
     first_wait: Duration::from_millis(500),
@@ -132,7 +142,7 @@ where
     answer
 }
 
-/// Tries a call again, as [`EVENTUAL_CONSISTENCY`] says, while it ends in a fault that may pass.
+/// Tries a call again, as [`EVENTUAL_CONSISTENCY`] and [`CONFLICT`] say, while it ends in a fault that may pass.
 ///
 /// # Errors
 /// The first fault that does not pass, or the last one.
@@ -141,10 +151,15 @@ where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T, Fault>>,
 {
-    let mut tries = EVENTUAL_CONSISTENCY.tries(clock, None);
+    let (mut tries, mut conflicts) = (EVENTUAL_CONSISTENCY.tries(clock, None), CONFLICT.tries(clock, None));
     loop {
         match call().await {
-            Err(fault) if may_pass(fault.kind) && tries.again(&fault, None).await => {}
+            Err(fault) if may_pass(fault.kind) => {
+                let tries = if fault.kind == FaultKind::Conflict { &mut conflicts } else { &mut tries };
+                if !tries.again(&fault, None).await {
+                    return Err(fault);
+                }
+            }
             answer => return answer,
         }
     }

@@ -3,7 +3,12 @@
 //! One TLS stack and one pool of connections for all three means that roots are parsed once and connections are
 //! reused across services. Redirects are never followed: a notice or a signed request must not travel on.
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use aws_smithy_runtime_api::{
@@ -32,10 +37,15 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Shorter than the idle time-outs of AWS's endpoints, so that a pooled connection is not one that was just closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
+/// Longer than an endpoint needs to answer a request that only opens a connection; nothing waits for it.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+
 /// HTTP over rustls with ring.
 #[derive(Clone, Debug)]
 pub struct Web {
     client: Client,
+    /// When connections to a host were last opened ahead of need.
+    opened: Arc<Mutex<BTreeMap<String, Instant>>>,
 }
 
 impl Web {
@@ -64,13 +74,33 @@ impl Web {
             .tcp_nodelay(true)
             .build()
             .map_err(|why| chain(&why))?;
-        Ok(Self { client })
+        Ok(Self { client, opened: Arc::default() })
     }
 
     /// The same client for the AWS SDK.
     pub fn for_aws(&self) -> SharedHttpClient {
         let connector = SharedHttpConnector::new(Connector(self.client.clone()));
         http_client_fn(move |_, _| connector.clone())
+    }
+
+    /// Opens connections to a host ahead of need, beside whatever else is done: with 60 ms for each, a call that finds one is faster by
+    /// that much. Nothing waits for them, and one that cannot be opened, or that the endpoint closes again (B-19), costs nothing.
+    ///
+    /// An HTTP client opens one for a request only: an unsigned `HEAD /`, whose answer is not looked at.
+    pub(super) fn open_connections(&self, url: &Url, count: usize) {
+        let host = url.origin().ascii_serialization();
+        let Ok(url) = Url::parse(&host) else { return };
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.get(&host).is_some_and(|at| at.elapsed() < IDLE_LIMIT) {
+            return;
+        }
+        opened.insert(host, Instant::now());
+        for _ in 0..count {
+            let request = self.client.head(url.clone()).timeout(OPEN_LIMIT);
+            tokio::spawn(async move {
+                let _ = request.send().await;
+            });
+        }
     }
 }
 
@@ -117,6 +147,10 @@ impl Mailbox for Web {
         // An empty Content-Type is right for every generation of presigned URL; any other breaks the older ones.
         let request = self.client.put(url.clone()).timeout(limit).header(header::CONTENT_TYPE, "").body(body.to_vec());
         request.send().await.map(|response| response.status().as_u16()).map_err(|why| no_response(&why))
+    }
+
+    fn open_connection(&self, url: &Url) {
+        self.open_connections(url, 1);
     }
 }
 

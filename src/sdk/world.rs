@@ -68,7 +68,7 @@ impl LivePorts {
     /// The world of whoever the configuration has credentials of.
     pub fn of(web: Web, config: SdkConfig) -> Self {
         let signer = Signer { credentials: config.credentials_provider() };
-        Self { web, cloud: RealCloud { config, clients: Mutex::default() }, signer, clock: SystemClock }
+        Self { cloud: RealCloud { web: web.clone(), config, clients: Mutex::default() }, web, signer, clock: SystemClock }
     }
 
     /// The world as the handler sees it.
@@ -101,6 +101,7 @@ fn endpoint(service_variable: &str) -> Option<String> {
 
 #[derive(Debug)]
 struct RealCloud {
+    web: Web,
     config: SdkConfig,
     clients: Mutex<BTreeMap<Region, Arc<Clients>>>,
 }
@@ -115,6 +116,13 @@ impl RealCloud {
 impl Cloud for RealCloud {
     fn at(&self, region: &Region) -> Arc<dyn Aws> {
         self.clients(region)
+    }
+
+    fn open_bucket_connections(&self, region: &Region, count: usize) {
+        let own = || format!("https://s3.{region}.{}", Partition::of_region(region.as_str()).dns_suffix());
+        if let Ok(url) = url::Url::parse(&endpoint("AWS_ENDPOINT_URL_S3").unwrap_or_else(own)) {
+            self.web.open_connections(&url, count);
+        }
     }
 }
 

@@ -13,6 +13,21 @@ use crate::world::{ACCESS_KEY, Answer, BILLING_REGION, HttpRequest, LAUNCH_TOKEN
 
 /// How an AWS endpoint answers a probe, and that it keeps the connection open then, is not documented; here it does.
 pub(crate) const PROBE: &str = "Probe";
+/// A setting of a bucket that was refused because another one was being made.
+pub(crate) const CONFLICT: &str = "Conflict";
+
+/// Whether a request to S3 makes a setting of a bucket.
+pub(crate) fn is_setting(request: &HttpRequest) -> bool {
+    request.head.method == Method::PUT && request.head.uri.query().is_some()
+}
+
+/// The shape of S3's errors.
+pub(crate) fn conflict() -> Answer {
+    let body = "<Error><Code>OperationAborted</Code><Message>A conflicting conditional operation is currently in progress against this \
+                resource. Please try again.</Message></Error>";
+    Answer { operation: CONFLICT, status: StatusCode::CONFLICT, content_type: "application/xml", body: body.to_owned() }
+}
+
 /// CloudFormation refuses a longer response, CloudFormation User Guide, "Quotas".
 const LONGEST_RESPONSE: usize = 4_096;
 

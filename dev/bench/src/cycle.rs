@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::handlers::{Handler, HandlerName};
+use crate::network::Network;
 use crate::session::{BenchSetup, Session};
 use crate::stats::{Measure, Sample};
 use crate::workload::Workload;
@@ -30,34 +31,34 @@ pub(crate) enum Variant {
 }
 
 /// Everything that was measured.
-pub(crate) type Samples = BTreeMap<(Workload, Variant, HandlerName), Vec<Sample>>;
+pub(crate) type Samples = BTreeMap<(Network, Workload, Variant, HandlerName), Vec<Sample>>;
 
 /// How long to go on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct RunPlan {
     /// No new cycle starts that would end later, beyond [`FEWEST_CYCLES`].
     pub(crate) time: Duration,
     /// Nor more cycles than this.
     pub(crate) most_cycles: usize,
-    /// Added to every call.
-    pub(crate) latency: Duration,
+    /// With which networks.
+    pub(crate) networks: Vec<Network>,
 }
 
 /// Runs the plan; `progress` gets a line now and then.
 pub(crate) async fn run(
-    plan: RunPlan,
+    plan: &RunPlan,
     handlers: &[Handler],
     setup: &BenchSetup<'_>,
     progress: &mut impl FnMut(&str),
 ) -> anyhow::Result<(Samples, usize)> {
     let start = Instant::now();
-    let mut run = Run { plan, handlers, setup, samples: Samples::new(), events: 0 };
+    let mut run = Run { handlers, setup, samples: Samples::new(), events: 0 };
     let mut warm = Vec::new();
     for handler in handlers {
         progress(&format!("first run of {}, not counted", handler.name.as_str()));
         // Brings its files into memory, and shows that it does the work before anything is measured.
         let number = run.number();
-        let mut session = Session::start(handler, setup, Duration::ZERO).await?;
+        let mut session = Session::start(handler, setup, Network::FreeConnections).await?;
         session.first(Workload::BillingExport, number, Duration::ZERO, false).await?;
         let number = run.number();
         session.again(Workload::AccountConnection, number, Duration::ZERO).await?;
@@ -71,10 +72,12 @@ pub(crate) async fn run(
         if cycles >= FEWEST_CYCLES && next_end > plan.time {
             break;
         }
-        run.cold(cycles).await?;
-        run.warm(cycles, &mut warm).await?;
+        for network in &plan.networks {
+            run.cold(*network, cycles).await?;
+            run.warm(*network, cycles, &mut warm).await?;
+        }
         cycles += 1;
-        progress(&format!("cycle {cycles}: {}", run.last_cold()));
+        progress(&format!("cycle {cycles}: {}", plan.networks.first().map_or_else(String::new, |first| run.last_cold(*first))));
     }
     for (_, session) in warm {
         session.end().await?;
@@ -83,7 +86,6 @@ pub(crate) async fn run(
 }
 
 struct Run<'a> {
-    plan: RunPlan,
     handlers: &'a [Handler],
     setup: &'a BenchSetup<'a>,
     samples: Samples,
@@ -96,35 +98,39 @@ impl Run<'_> {
         self.events
     }
 
-    fn keep(&mut self, workload: Workload, variant: Variant, name: HandlerName, sample: Sample) {
-        self.samples.entry((workload, variant, name)).or_default().push(sample);
+    fn keep(&mut self, network: Network, workload: Workload, variant: Variant, name: HandlerName, sample: Sample) {
+        self.samples.entry((network, workload, variant, name)).or_default().push(sample);
     }
 
-    async fn cold(&mut self, cycle: usize) -> anyhow::Result<()> {
+    async fn cold(&mut self, network: Network, cycle: usize) -> anyhow::Result<()> {
         for workload in Workload::ALL {
             for variant in [Variant::Cold, Variant::Cold128Mb] {
-                for handler in in_turn(self.handlers, cycle) {
+                for handler in in_turn(self.handlers, cycle).filter(|handler| network.measures(handler.name, variant)) {
                     let number = self.number();
-                    let mut session = Session::start(handler, self.setup, self.plan.latency).await?;
-                    let sample = session.first(workload, number, self.plan.latency, variant == Variant::Cold128Mb).await?;
+                    let mut session = Session::start(handler, self.setup, network).await?;
+                    let sample = session.first(workload, number, network.latency(), variant == Variant::Cold128Mb).await?;
                     session.end().await?;
-                    self.keep(workload, variant, handler.name, sample);
+                    self.keep(network, workload, variant, handler.name, sample);
                 }
             }
         }
         Ok(())
     }
 
-    async fn warm(&mut self, cycle: usize, sessions: &mut [(HandlerName, Session)]) -> anyhow::Result<()> {
+    /// Connections are open by then, so that they cost the same with every network.
+    async fn warm(&mut self, network: Network, cycle: usize, sessions: &mut [(HandlerName, Session)]) -> anyhow::Result<()> {
         for workload in Workload::ALL {
-            for (variant, latency) in [(Variant::Warm, self.plan.latency), (Variant::WarmNoLatency, Duration::ZERO)] {
+            for (variant, latency) in [(Variant::Warm, network.latency()), (Variant::WarmNoLatency, Duration::ZERO)] {
                 for turn in 0..WARM_PER_CYCLE {
                     let count = sessions.len();
                     for place in 0..count {
                         let Some((name, session)) = sessions.get_mut((place + cycle + turn) % count) else { continue };
+                        if !network.measures(*name, variant) {
+                            continue;
+                        }
                         let number = self.number();
                         let sample = session.again(workload, number, latency).await?;
-                        self.keep(workload, variant, *name, sample);
+                        self.keep(network, workload, variant, *name, sample);
                     }
                 }
             }
@@ -132,9 +138,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn last_cold(&self) -> String {
+    fn last_cold(&self, network: Network) -> String {
         let last = |variant, name| {
-            let sample = self.samples.get(&(Workload::BillingExport, variant, name)).and_then(|it| it.last());
+            let sample = self.samples.get(&(network, Workload::BillingExport, variant, name)).and_then(|it| it.last());
             sample.and_then(|it| it.get(&Measure::ToResponseMs).copied()).unwrap_or_default()
         };
         let each = self.handlers.iter().map(|it| {

@@ -6,13 +6,14 @@
 //! machine slows all handlers alike.
 //!
 //! Reading order: [`workload`] (the events), [`mod@handlers`] (who handles them), [`world`], [`answers`], [`stub`] and
-//! [`runtime_api`] (the world), [`throttle`] (the CPU of a small function), [`session`] (one process, one sample), [`cycle`]
-//! (the run), [`results`], [`budget`] and [`report`] (the results and their budget).
+//! [`runtime_api`] (the world), [`throttle`] (the CPU of a small function), [`session`] (one process, one sample), [`network`] and
+//! [`cycle`] (the run), [`results`], [`budget`] and [`report`] (the results and their budget).
 
 mod answers;
 mod budget;
 mod cycle;
 mod handlers;
+mod network;
 mod process;
 mod record;
 mod report;
@@ -36,6 +37,7 @@ use clap::Parser;
 
 use crate::cycle::RunPlan;
 use crate::handlers::{Handler, HandlerName};
+use crate::network::Network;
 use crate::results::{Results, Run};
 use crate::session::BenchSetup;
 use crate::throttle::Throttle;
@@ -60,16 +62,16 @@ struct Args {
     /// Where the result is written.
     #[arg(long, default_value = "target/bench/result.json")]
     out: PathBuf,
-    /// Latency of every call where there is latency, in ms.
-    #[arg(long, default_value_t = 30)]
-    latency: u64,
-    /// How long each new connection waits before its TLS handshake, in ms. A network adds about two round trips there.
-    #[arg(long, default_value_t = 0)]
-    connecting: u64,
+    /// Measure with these networks.
+    #[arg(long, value_delimiter = ',', default_value = "near,free-connections,far")]
+    networks: Vec<Network>,
+    /// S3 refuses a setting of a bucket while another one is being made.
+    #[arg(long)]
+    conflicts: bool,
     /// Measure for about this many seconds.
-    #[arg(long, default_value_t = 150)]
+    #[arg(long, default_value_t = 300)]
     seconds: u64,
-    /// Measure for well under a minute.
+    /// Measure for about a minute.
     #[arg(long)]
     quick: bool,
     /// Stop after this many cycles, however much time is left.
@@ -84,7 +86,7 @@ struct Args {
 }
 
 /// What `--quick` measures: three cycles take longer only on a slow machine.
-const QUICK: Duration = Duration::from_secs(40);
+const QUICK: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -112,18 +114,17 @@ async fn bench(args: &Args, start: Instant) -> anyhow::Result<()> {
     authority.write_bundle(&roots)?;
     let throttle = if args.signals { Throttle::Signals } else { Throttle::find() };
     say(start, &format!("the CPU of a 128 MB function: {}", throttle.describe()));
-    let connecting = Duration::from_millis(args.connecting);
-    let setup = BenchSetup { authority: &authority, roots: &roots, throttle: &throttle, connecting };
+    let setup = BenchSetup { authority: &authority, roots: &roots, throttle: &throttle, conflicts: args.conflicts };
     let time = if args.quick { QUICK } else { Duration::from_secs(args.seconds) };
-    let plan = RunPlan { time, most_cycles: args.cycles, latency: Duration::from_millis(args.latency) };
+    let plan = RunPlan { time, most_cycles: args.cycles, networks: args.networks.clone() };
     let mut progress = |line: &str| say(start, line);
     let (samples, cycles) = tokio::select! {
-        done = cycle::run(plan, &handlers, &setup, &mut progress) => done?,
+        done = cycle::run(&plan, &handlers, &setup, &mut progress) => done?,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     };
 
     let at = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
-    let run = Run::here(&setup, plan.latency, cycles, at);
+    let run = Run::here(&setup, cycles, at);
     let results = Results::new(run, &handlers, &samples);
     write_json(&args.out, &results)?;
     print(&report::render(&results));

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::cycle::Variant;
 use crate::handlers::{HandlerName, Package};
+use crate::network::Network;
 use crate::results::Results;
 use crate::stats::{Measure, Summary};
 use crate::workload::Workload;
@@ -11,25 +12,30 @@ use crate::workload::Workload;
 /// Everything, ready to be printed.
 pub(crate) fn render(results: &Results) -> String {
     let run = &results.run;
+    let conflicts = if run.conflicts { "; settings of one bucket conflict" } else { "" };
     let mut text = format!(
-        "{} cycles on {} cores of {}, kernel {}\n{} public TLS roots; {} ms added to every call where it says so, {} ms to every new connection\n\
+        "{} cycles on {} cores of {}, kernel {}\n{} public TLS roots{}\n\
          128 MB: {}\nmedian [p10..p90], and its ratio to plain\n",
-        run.cycles, run.cores, run.processor, run.kernel, run.public_roots, run.latency_ms, run.connecting_ms, run.throttle
+        run.cycles, run.cores, run.processor, run.kernel, run.public_roots, conflicts, run.throttle
     );
     for (name, package) in &results.packages {
         if let Some(versions) = &package.versions {
             let _ = writeln!(text, "{}: {versions}", name.as_str());
         }
     }
-    for workload in Workload::ALL {
-        let _ = write!(text, "\n{}, {}\n\n{}", workload.name(), workload.describe(), table(results, workload));
+    for network in Network::ALL.into_iter().filter(|network| results.measured.contains_key(network)) {
+        let (call, connection) = (network.latency().as_millis(), network.connecting().as_millis());
+        let _ = writeln!(text, "\n{call} ms added to every call where it says so, {connection} ms to every new connection");
+        for workload in Workload::ALL {
+            let _ = write!(text, "\n{}, {}\n\n{}", workload.name(), workload.describe(), table(results, network, workload));
+        }
     }
     let _ = write!(text, "\nBudget, on the Create of {}\n\n{}", Workload::BillingExport.name(), budget(results));
     text
 }
 
-fn table(results: &Results, workload: Workload) -> String {
-    let latency = format!("{} ms", results.run.latency_ms);
+fn table(results: &Results, network: Network, workload: Workload) -> String {
+    let latency = format!("{} ms", network.latency().as_millis());
     let head = ["handler", "start to response", "with the CPU of 128 MB", &format!("warm, {latency}"), "rounds"];
     let until_done = format!("until done, {latency}");
     let more = [
@@ -44,9 +50,9 @@ fn table(results: &Results, workload: Workload) -> String {
     ];
     let mut rows = vec![head.into_iter().chain(more).map(str::to_owned).collect::<Vec<_>>()];
     for name in HandlerName::ALL {
-        let cell = |variant, measure, unit, digits| cell(results.of(workload, variant, name, measure), unit, digits);
+        let cell = |variant, measure, unit, digits| cell(results.of(network, workload, variant, name, measure), unit, digits);
         let median =
-            |variant, measure| results.of(workload, variant, name, measure).map_or_else(dash, |it| it.median.to_string());
+            |variant, measure| results.of(network, workload, variant, name, measure).map_or_else(dash, |it| it.median.to_string());
         rows.push(vec![
             name.describe().to_owned(),
             cell(Variant::Cold, Measure::ToResponseMs, " ms", 0),

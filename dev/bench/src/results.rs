@@ -1,7 +1,6 @@
 //! What came out, as it is written to `result.json`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 use std::{fs, thread};
 
 use serde::Serialize;
@@ -9,7 +8,8 @@ use serde::Serialize;
 use crate::budget::{self, Line};
 use crate::cycle::{Samples, Variant};
 use crate::handlers::{Handler, HandlerName, Package};
-use crate::session::{BenchSetup, ms};
+use crate::network::Network;
+use crate::session::BenchSetup;
 use crate::stats::{Measure, Summary, summaries};
 use crate::workload::Workload;
 
@@ -22,8 +22,8 @@ pub(crate) struct Results {
     pub(crate) run: Run,
     /// By handler.
     pub(crate) packages: BTreeMap<HandlerName, Package>,
-    /// By workload, way and handler.
-    pub(crate) measured: BTreeMap<Workload, BTreeMap<Variant, ByHandler>>,
+    /// By network, workload, way and handler.
+    pub(crate) measured: BTreeMap<Network, BTreeMap<Workload, BTreeMap<Variant, ByHandler>>>,
     /// The lines of the performance budget.
     pub(crate) budget: Vec<Line>,
 }
@@ -39,10 +39,8 @@ pub(crate) struct Run {
     pub(crate) cores: usize,
     pub(crate) kernel: String,
     pub(crate) cycles: usize,
-    /// Added to every call where there is latency, ms.
-    pub(crate) latency_ms: f64,
-    /// Added to the opening of every connection, ms.
-    pub(crate) connecting_ms: f64,
+    /// S3 refused a setting of a bucket while another one was being made.
+    pub(crate) conflicts: bool,
     /// How the CPU of the small function was made.
     pub(crate) throttle: String,
     /// Public roots that every handler had to load.
@@ -51,7 +49,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// The machine's part filled in.
-    pub(crate) fn here(setup: &BenchSetup<'_>, latency: Duration, cycles: usize, at: String) -> Self {
+    pub(crate) fn here(setup: &BenchSetup<'_>, cycles: usize, at: String) -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let processor = read("/proc/cpuinfo")
             .lines()
@@ -63,8 +61,7 @@ impl Run {
             cores: thread::available_parallelism().map_or(0, usize::from),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             cycles,
-            latency_ms: ms(latency),
-            connecting_ms: ms(setup.connecting),
+            conflicts: setup.conflicts,
             throttle: setup.throttle.describe(),
             public_roots: setup.authority.public_roots,
         }
@@ -76,19 +73,28 @@ impl Results {
     pub(crate) fn new(run: Run, handlers: &[Handler], samples: &Samples) -> Self {
         let packages = handlers.iter().map(|it| (it.name, it.package.clone())).collect();
         let mut results = Self { run, packages, measured: BTreeMap::new(), budget: Vec::new() };
-        for (&(workload, variant, name), of_handler) in samples {
-            let plain = samples.get(&(workload, variant, HandlerName::Plain)).map_or(&[][..], Vec::as_slice);
-            let by_name = results.measured.entry(workload).or_default().entry(variant).or_default();
+        for (&(network, workload, variant, name), of_handler) in samples {
+            let plain = samples.get(&(network, workload, variant, HandlerName::Plain)).map_or(&[][..], Vec::as_slice);
+            let by_name = results.measured.entry(network).or_default().entry(workload).or_default().entry(variant).or_default();
             by_name.insert(name, summaries(of_handler, plain));
         }
-        let hawser = |variant, measure| results.of(Workload::BillingExport, variant, HandlerName::Hawser, measure);
+        let hawser = |network, variant, measure| {
+            results.of(network, Workload::BillingExport, variant, HandlerName::Hawser, measure)
+        };
         let package = results.packages.get(&HandlerName::Hawser);
         results.budget = budget::compare(hawser, package.map(|it| it.published_zip_bytes.unwrap_or(it.zip_bytes)));
         results
     }
 
     /// One measure of one handler in one way, if it was measured.
-    pub(crate) fn of(&self, workload: Workload, variant: Variant, name: HandlerName, measure: Measure) -> Option<Summary> {
-        self.measured.get(&workload)?.get(&variant)?.get(&name)?.get(&measure).copied()
+    pub(crate) fn of(
+        &self,
+        network: Network,
+        workload: Workload,
+        variant: Variant,
+        name: HandlerName,
+        measure: Measure,
+    ) -> Option<Summary> {
+        self.measured.get(&network)?.get(&workload)?.get(&variant)?.get(&name)?.get(&measure).copied()
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 
 use crate::handlers::{Handler, HandlerName};
+use crate::network::Network;
 use crate::process::Process;
 use crate::record::rounds;
 use crate::runtime_api::RuntimeApi;
@@ -35,15 +36,15 @@ pub(crate) struct BenchSetup<'a> {
     pub(crate) roots: &'a Path,
     /// How processes are throttled.
     pub(crate) throttle: &'a Throttle,
-    /// Added to the opening of every connection.
-    pub(crate) connecting: Duration,
+    /// S3 refuses a setting of a bucket while another one is being made.
+    pub(crate) conflicts: bool,
 }
 
 impl Session {
-    /// Starts a handler and waits for nothing. What it calls before its first event has `latency` too.
-    pub(crate) async fn start(handler: &Handler, setup: &BenchSetup<'_>, latency: Duration) -> anyhow::Result<Self> {
-        let world = StubAws::open(setup.authority, setup.connecting).await?;
-        world.state().latency = latency;
+    /// Starts a handler and waits for nothing. What it calls before its first event has the network's latency too.
+    pub(crate) async fn start(handler: &Handler, setup: &BenchSetup<'_>, network: Network) -> anyhow::Result<Self> {
+        let world = StubAws::open(setup.authority, network.connecting(), setup.conflicts).await?;
+        world.state().latency = network.latency();
         let api = RuntimeApi::start().await?;
         let process = Process::start(handler.command(&world, api.address, setup.roots))?;
         let cpu_quota = setup.throttle.attach(process.pid())?;

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::answers::{PROBE, respond};
+use crate::answers::{CONFLICT, PROBE, conflict, is_setting, respond};
 use crate::record::{Call, Service};
 use crate::tls::Authority;
 use crate::world::{HttpRequest, State};
@@ -33,9 +33,10 @@ pub(crate) struct StubAws {
 }
 
 impl StubAws {
-    /// Starts the listeners; `connecting` is how long each new connection waits before its TLS handshake.
-    pub(crate) async fn open(authority: &Authority, connecting: Duration) -> anyhow::Result<Self> {
-        let state: Arc<Mutex<State>> = Arc::default();
+    /// Starts the listeners; `connecting` is how long each new connection waits before its TLS handshake. With `conflicts`, S3 answers 409
+    /// OperationAborted to a setting of a bucket while another one is being made (Amazon S3 API Reference, "Error responses").
+    pub(crate) async fn open(authority: &Authority, connecting: Duration, conflicts: bool) -> anyhow::Result<Self> {
+        let state = Arc::new(Mutex::new(State { conflicts, ..State::default() }));
         let acceptor = TlsAcceptor::from(Arc::clone(&authority.server));
         let (mut addresses, mut servers) = (BTreeMap::new(), Vec::new());
         for service in Service::ALL {
@@ -59,7 +60,8 @@ impl StubAws {
 
     /// A new event: an empty account, nothing recorded, the connections that are open stay open.
     pub(crate) fn reset(&self) {
-        *self.state() = State::default();
+        let mut state = self.state();
+        *state = State { conflicts: state.conflicts, ..State::default() };
     }
 }
 
@@ -120,14 +122,21 @@ async fn attend(
     let request = HttpRequest { head, body };
     let (answer, latency) = {
         let mut state = lock(&state);
-        (respond(service, &mut state, &request), state.latency)
+        let is_setting = service == Service::S3 && is_setting(&request);
+        let is_refused = is_setting && state.conflicts && state.settings > 0;
+        let answer = if is_refused { conflict() } else { respond(service, &mut state, &request) };
+        state.settings += usize::from(is_setting && !is_refused);
+        (answer, state.latency)
     };
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
+    if service == Service::S3 && is_setting(&request) && answer.operation != CONFLICT {
+        lock(&state).settings -= 1;
+    }
     if answer.operation == PROBE {
         lock(&state).probes += 1;
-    } else {
+    } else if answer.operation != CONFLICT {
         lock(&state).calls.push(Call { service, operation: answer.operation, start, end: Instant::now() });
     }
     let mut response = Response::new(Full::from(answer.body));

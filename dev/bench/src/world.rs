@@ -41,6 +41,10 @@ pub(crate) struct State {
     /// Added to every call.
     pub(crate) latency: Duration,
     pub(crate) event: Event,
+    /// S3 refuses a setting of a bucket while another one is being made.
+    pub(crate) conflicts: bool,
+    /// Settings of the bucket that are being made.
+    pub(crate) settings: usize,
     /// Every call, in the order in which they ended.
     pub(crate) calls: Vec<Call>,
     /// Unsigned `HEAD /` requests: they request nothing and only open a connection ahead of need.

@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
+    pin::pin,
     sync::Arc,
 };
 
 use futures::{
     StreamExt, TryStreamExt,
-    future::{join_all, try_join_all},
+    future::{Either, join, join_all, select, try_join_all},
     stream,
 };
 use tracing::{info, warn};
@@ -33,6 +34,9 @@ use crate::{
 
 /// An export with its tags.
 pub(super) type Detail = (DataExport, Tags);
+
+/// The transfers of the bill to others, and from others.
+pub(super) type Transfers = (Result<Vec<BillingTransfer>, Fault>, Result<Vec<BillingTransfer>, Fault>);
 
 /// What is known of the account's place beside its role.
 #[derive(Default)]
@@ -115,23 +119,35 @@ impl Observer<'_> {
         retry_eventual(self.ports, self.origin, call).await
     }
 
-    pub(super) async fn billing_position(&self) -> Result<BillingPosition, Failure> {
-        let answer = self.retry_eventual(|| self.aws.describe_organization()).await;
-        Ok(BillingPosition::classify(self.owner, answer)?)
+    /// The account's place in its organization, and the transfers of its bill if it is a management account. Both are asked together, so
+    /// that a management account costs no round more; another one is refused, which is not waited for.
+    pub(super) async fn billing_position(&self) -> Result<(BillingPosition, Option<Transfers>), Failure> {
+        let position = pin!(self.retry_eventual(|| self.aws.describe_organization()));
+        let asked = join(self.aws.billing_transfers(Direction::Outbound), self.aws.billing_transfers(Direction::Inbound));
+        let classify = |answer| BillingPosition::classify(self.owner, answer);
+        Ok(match select(position, asked).await {
+            Either::Left((answer, asked)) => match classify(answer)? {
+                position @ BillingPosition::Management(_) => (position, Some(asked.await)),
+                position => (position, None),
+            },
+            Either::Right((transfers, position)) => (classify(position.await)?, Some(transfers)),
+        })
     }
 
     /// Refines the role. A member may ask only if it administers something; a management account that is refused is told so.
     ///
     /// # Errors
     /// Outages: an export in the wrong account is worse than another try.
-    pub(super) async fn billing_relations(&self, billing_position: &BillingPosition) -> Result<BillingRelations, Failure> {
+    pub(super) async fn billing_relations(
+        &self,
+        billing_position: &BillingPosition,
+        transfers: Option<Transfers>,
+    ) -> Result<BillingRelations, Failure> {
         let mut billing_relations = BillingRelations::default();
-        match billing_position {
-            BillingPosition::Management(_) => {
-                let (outbound, inbound) = tokio::join!(
-                    self.retry_eventual(|| self.aws.billing_transfers(Direction::Outbound)),
-                    self.retry_eventual(|| self.aws.billing_transfers(Direction::Inbound)),
-                );
+        match (billing_position, transfers) {
+            (BillingPosition::Management(_), Some((outbound, inbound))) => {
+                let (outbound, inbound) =
+                    tokio::join!(self.transfers(outbound, Direction::Outbound), self.transfers(inbound, Direction::Inbound));
                 let now = self.ports.clock.now();
                 let mut in_force = |transfers: Result<Vec<BillingTransfer>, Fault>| match transfers {
                     Ok(transfers) => {
@@ -146,14 +162,28 @@ impl Observer<'_> {
                 let (outbound, inbound): (Vec<AccountId>, Vec<AccountId>) = (in_force(outbound)?, in_force(inbound)?);
                 (billing_relations.bill_recipient, billing_relations.bill_senders) = (outbound.into_iter().next(), inbound);
             }
-            BillingPosition::Member(_) => match self.aws.delegated_services(self.owner).await {
+            (BillingPosition::Member(_), _) => match self.aws.delegated_services(self.owner).await {
                 Ok(services) => billing_relations.delegated_services = services,
                 // Nothing is decided by it.
                 Err(fault) => info!(action = fault.action, code = fault.code, "what this account administers is not known"),
             },
-            BillingPosition::Standalone | BillingPosition::Unknown(_) => {}
+            (BillingPosition::Management(_) | BillingPosition::Standalone | BillingPosition::Unknown(_), _) => {}
         }
         Ok(billing_relations)
+    }
+
+    /// The first answer, or another one where that may pass: it was asked before it was known to matter.
+    async fn transfers(
+        &self,
+        first: Result<Vec<BillingTransfer>, Fault>,
+        direction: Direction,
+    ) -> Result<Vec<BillingTransfer>, Fault> {
+        match first {
+            Err(fault) if fault.is_denial() || fault.kind == FaultKind::Conflict => {
+                self.retry_eventual(|| self.aws.billing_transfers(direction)).await
+            }
+            first => first,
+        }
     }
 
     pub(super) async fn details(&self, listed: Result<Vec<ExportSummary>, Fault>) -> Result<Vec<Detail>, Fault> {

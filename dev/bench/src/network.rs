@@ -1,0 +1,44 @@
+//! What the network between a handler and what it calls costs. Each is measured in every cycle, and has a table of its own.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::cycle::Variant;
+use crate::handlers::HandlerName;
+
+/// A network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Network {
+    /// A function in the Region that it calls: a new connection costs two round trips.
+    Near,
+    /// The same, with connections that cost their CPU time only.
+    FreeConnections,
+    /// A function in Sydney, whose billing services are in us-east-1.
+    Far,
+}
+
+impl Network {
+    pub(crate) const ALL: [Self; 3] = [Self::Near, Self::FreeConnections, Self::Far];
+
+    /// Added to every call.
+    pub(crate) fn latency(self) -> Duration {
+        Duration::from_millis(if self == Self::Far { 200 } else { 30 })
+    }
+
+    /// Added to the opening of every connection.
+    pub(crate) fn connecting(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Near => 60,
+            Self::FreeConnections => 0,
+            Self::Far => 400,
+        })
+    }
+
+    /// Whether a handler is measured so. A far network says little that a near one does not, and takes long.
+    pub(crate) fn measures(self, name: HandlerName, variant: Variant) -> bool {
+        self != Self::Far || (name != HandlerName::Python && matches!(variant, Variant::Cold | Variant::Warm))
+    }
+}
