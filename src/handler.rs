@@ -139,7 +139,12 @@ fn open_connections(request: Option<&Request>, response_url: &ResponseUrl, ports
     ports.mailbox.open_connection(response_url.expose());
     let Some(Request::Billing(origin, BillingRequest::Ensure { export, .. })) = request else { return };
     let makes = export.kind != Kind::None && export.existing.is_none();
-    if let Some(region) = origin.stack.partition.billing_region().filter(|_| makes && origin.physical_id.as_deref() != Some(&export.id(origin).to_string())) {
+    if let Some(region) = origin
+        .stack
+        .partition
+        .billing_region()
+        .filter(|_| makes && origin.physical_id.as_deref() != Some(&export.id(origin).to_string()))
+    {
         // The first one is opened by the look at the bucket.
         ports.cloud.open_bucket_connections(&region, plan::BUCKET_SETTINGS - 1);
     }

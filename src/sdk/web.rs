@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ use aws_smithy_types::body::SdkBody;
 use reqwest::{Client, Method, header, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::{

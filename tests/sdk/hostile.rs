@@ -564,6 +564,37 @@ async fn deliver(response_url: &str, mailbox: &dyn Mailbox) -> (Result<(), Unans
     (ended, started.elapsed())
 }
 
+/// A mailbox that opens no connection ahead of need, so that the first thing a neighbour does is done to the response.
+struct WithoutHaste<'a>(&'a Web);
+
+#[async_trait]
+impl Mailbox for WithoutHaste<'_> {
+    async fn put(&self, url: &Url, body: &[u8], limit: Duration) -> Result<u16, NoResponse> {
+        self.0.put(url, body, limit).await
+    }
+}
+
+/// A connection that was opened ahead of need is used, and one that comes to nothing, whatever way, costs nothing.
+#[tokio::test]
+async fn a_connection_opened_ahead_of_need_can_only_help() {
+    let floods = Does::Floods(b"HTTP/1.1 200 OK\r\n".to_vec(), b"x-more: and more\r\n".repeat(1000));
+    for early in [Does::Resets, Does::Nothing, floods, ok(""), Does::AnswersUnasked(http("200 OK", "", ""))] {
+        let neighbour = Neighbour::that(&[early.clone(), ok("")]).await;
+        let web = Web::new().unwrap();
+        let url = Url::parse(&neighbour.url("http", "/a%7Cb?X-Amz-Signature=topsecret")).unwrap();
+        web.open_connection(&url);
+        // Once only: what was opened moments ago is there.
+        web.open_connection(&url);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(neighbour.met(), 1, "{early:?}");
+        let (ended, took) = deliver(url.as_str(), &WithoutHaste(&web)).await;
+        assert!(ended.is_ok() && took < Duration::from_secs(3), "{early:?}: {ended:?} after {took:?}");
+        let heard = String::from_utf8_lossy(&neighbour.heard.lock().unwrap()).into_owned();
+        assert_eq!(heard.matches("PUT ").count(), 1, "{early:?}: {heard}");
+        assert!(!heard.starts_with("HEAD") || !heard[..heard.find("PUT").unwrap()].contains("topsecret"), "{heard}");
+    }
+}
+
 /// HW-A3, HW-A5, HW-W2, F-3, F-8: whatever stands at the response URL, the run ends before its deadline; it is an error exactly
 /// when nothing was stored, and the error holds the host alone. A redirect is not followed: a response is for one address.
 #[tokio::test]
@@ -594,7 +625,7 @@ async fn no_mailbox_blocks_the_function() {
     ];
     let errors = join_all(cases.into_iter().map(|(scheme, does, delivered)| async move {
         let neighbour = Neighbour::that(&does).await;
-        let (ended, took) = deliver(&neighbour.url(scheme, "/a%7Cb?X-Amz-Signature=topsecret"), web).await;
+        let (ended, took) = deliver(&neighbour.url(scheme, "/a%7Cb?X-Amz-Signature=topsecret"), &WithoutHaste(web)).await;
         let shown = format!("{scheme} {does:?}").chars().take(200).collect::<String>();
         assert!(took < TIME, "{shown}: {took:?}");
         assert_eq!(ended.is_ok(), delivered, "{shown}: {ended:?}");

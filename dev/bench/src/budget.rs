@@ -44,8 +44,11 @@ pub(crate) fn compare(hawser: impl Fn(Network, Variant, Measure) -> Option<Summa
         let measured = hawser(network, variant, measure).and_then(|it| it.ratio_to_plain);
         Line { what, unit: "of plain", limit, measured }
     };
-    let count = |what, limit, variant, measure| {
-        Line { what, unit: "", limit, measured: hawser(Near, variant, measure).map(|it| it.median) }
+    let count = |what, limit, variant, measure| Line {
+        what,
+        unit: "",
+        limit,
+        measured: hawser(Near, variant, measure).map(|it| it.median),
     };
     vec![
         ratio("start to response", 0.42, Near, Variant::Cold, Measure::ToResponseMs),

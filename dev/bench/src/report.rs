@@ -51,8 +51,9 @@ fn table(results: &Results, network: Network, workload: Workload) -> String {
     let mut rows = vec![head.into_iter().chain(more).map(str::to_owned).collect::<Vec<_>>()];
     for name in HandlerName::ALL {
         let cell = |variant, measure, unit, digits| cell(results.of(network, workload, variant, name, measure), unit, digits);
-        let median =
-            |variant, measure| results.of(network, workload, variant, name, measure).map_or_else(dash, |it| it.median.to_string());
+        let median = |variant, measure| {
+            results.of(network, workload, variant, name, measure).map_or_else(dash, |it| it.median.to_string())
+        };
         rows.push(vec![
             name.describe().to_owned(),
             cell(Variant::Cold, Measure::ToResponseMs, " ms", 0),

@@ -78,9 +78,8 @@ impl Results {
             let by_name = results.measured.entry(network).or_default().entry(workload).or_default().entry(variant).or_default();
             by_name.insert(name, summaries(of_handler, plain));
         }
-        let hawser = |network, variant, measure| {
-            results.of(network, Workload::BillingExport, variant, HandlerName::Hawser, measure)
-        };
+        let hawser =
+            |network, variant, measure| results.of(network, Workload::BillingExport, variant, HandlerName::Hawser, measure);
         let package = results.packages.get(&HandlerName::Hawser);
         results.budget = budget::compare(hawser, package.map(|it| it.published_zip_bytes.unwrap_or(it.zip_bytes)));
         results

@@ -105,6 +105,8 @@ async fn create_is_twelve_calls_in_four_rounds_all_in_the_billing_region() {
     let world = Testbed::new("slow").await;
     let mut stack = world.created(&[]).await;
     let mut calls = world.emulator.front().calls().all();
+    // Asked in case that the account is a management account, and given up as soon as it is known to be none.
+    calls.retain(|call| !call.operation.ends_with("ResponsibilityTransfers"));
     let list: Vec<String> = calls.iter().map(describe).collect();
     // After its answer, which nobody waits for, each Create looks whether the stack still wants it.
     let looks = calls.split_off(12);
