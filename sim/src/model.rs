@@ -64,7 +64,7 @@ pub fn check(scenario: &Scenario, scenario_run: &ScenarioRun) -> Result<(), Stri
         for exchange in &stack.exchanges {
             let context = || format!("{} ({}) of {}", exchange.label, exchange.event["RequestId"], stack.id);
             // The Create of a stack that gave up may tell the vendor once more, and takes it back itself: `check_end` looks whether it did.
-            let overtaken = exchange.label == DELETE_OF_CONNECTION && stack.exchanges.iter().any(|other| has_late_run(other));
+            let overtaken = exchange.label == DELETE_OF_CONNECTION && stack.exchanges.iter().any(has_late_run);
             check_exchange(exchange, &uploads, overtaken, scenario_run).map_err(|what| format!("{}: {what}", context()))?;
         }
         check_steady_state(stack, scenario_run).map_err(|what| format!("{}: {what}", stack.id))?;
