@@ -3,8 +3,7 @@
 
 use serde::Serialize;
 
-use crate::cycle::Variant;
-use crate::network::Network;
+use crate::network::{Network, Variant};
 use crate::stats::{Measure, Summary};
 
 /// The zip that a customer's Lambda loads at every cold start.

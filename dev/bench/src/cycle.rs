@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use crate::handlers::{Handler, HandlerName};
-use crate::network::Network;
+use crate::network::{Network, Variant};
 use crate::session::{BenchSetup, Session};
 use crate::stats::{Measure, Sample};
 use crate::workload::Workload;
@@ -15,20 +13,6 @@ use crate::workload::Workload;
 const WARM_PER_CYCLE: usize = 3;
 /// With fewer cycles there is no spread to speak of.
 pub(crate) const FEWEST_CYCLES: usize = 3;
-
-/// A way of asking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Variant {
-    /// First event of a process, all the machine's CPU, with latency.
-    Cold,
-    /// The same with the CPU of a 128 MB function after init.
-    Cold128Mb,
-    /// Later events, with latency.
-    Warm,
-    /// Later events, without.
-    WarmNoLatency,
-}
 
 /// Everything that was measured.
 pub(crate) type Samples = BTreeMap<(Network, Workload, Variant, HandlerName), Vec<Sample>>;

@@ -5,8 +5,21 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::cycle::Variant;
 use crate::handlers::HandlerName;
+
+/// A way of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Variant {
+    /// First event of a process, all the machine's CPU, with latency.
+    Cold,
+    /// The same with the CPU of a 128 MB function after init.
+    Cold128Mb,
+    /// Later events, with latency.
+    Warm,
+    /// Later events, without.
+    WarmNoLatency,
+}
 
 /// A network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::cycle::Variant;
 use crate::handlers::{HandlerName, Package};
-use crate::network::Network;
+use crate::network::{Network, Variant};
 use crate::results::Results;
 use crate::stats::{Measure, Summary};
 use crate::workload::Workload;

@@ -6,9 +6,9 @@ use std::{fs, thread};
 use serde::Serialize;
 
 use crate::budget::{self, Line};
-use crate::cycle::{Samples, Variant};
+use crate::cycle::Samples;
 use crate::handlers::{Handler, HandlerName, Package};
-use crate::network::Network;
+use crate::network::{Network, Variant};
 use crate::session::BenchSetup;
 use crate::stats::{Measure, Summary, summaries};
 use crate::workload::Workload;
