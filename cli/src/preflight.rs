@@ -18,7 +18,7 @@ pub mod needs;
 mod surroundings;
 
 use needs::{Need, Phase};
-pub use surroundings::Surroundings;
+pub use surroundings::{BillSegment, Surroundings};
 
 use crate::{
     connect::{
@@ -34,6 +34,7 @@ use hawser::{
     aws::Fault,
     billing::{BillingRequest, Export, account_role::BillingPosition},
     decide,
+    error::Failure,
     names::{Region, StackId},
     ports::{Ports, Progress},
     protocol::origin::{Origin, RequestType},
@@ -106,6 +107,8 @@ pub struct Report {
     pub caller_kind: CallerKind,
     /// The account's place in its organization, in words.
     pub organization: String,
+    /// Whether its costs are what AWS charges, and on whose bill, in words; none if AWS does not say.
+    pub bill: Option<String>,
     /// The account's reports, by name; none if they may not be seen.
     pub reports: Option<Vec<String>>,
     pub exports: Option<Vec<String>>,
@@ -160,6 +163,7 @@ pub async fn check(
         caller: caller.arn.clone(),
         caller_kind: caller.kind(),
         organization: String::new(),
+        bill: None,
         reports: None,
         exports: None,
         decision: None,
@@ -173,6 +177,7 @@ pub async fn check(
         unknown: Vec::new(),
     };
     report.check_billing(&resolved, &stack, &ports).await;
+    report.check_bill(surroundings).await;
     report.check_stack(&inquiry.region, surroundings).await;
     report.check_roll_out(&resolved, surroundings).await;
     report.check_permissions(inquiry, iam).await;
@@ -228,6 +233,14 @@ fn noted<T>(answer: Result<T, Fault>, ports: &Ports<'_>) -> Result<T, Fault> {
 const NOT_ENABLED: [&str; 4] = ["AuthFailure", "InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"];
 
 impl Report {
+    /// Nothing depends on it, and nothing fails without it: in most accounts nobody may ask.
+    async fn check_bill(&mut self, surroundings: &dyn Surroundings) {
+        match surroundings.bill_segments().await {
+            Ok(segments) => self.bill = describe_bill(&segments),
+            Err(fault) => self.unknown.push(format!("whether the costs are pro forma: {fault}")),
+        }
+    }
+
     async fn check_stack(&mut self, region: &Region, surroundings: &dyn Surroundings) {
         match surroundings.stack_named(&self.stack_name, region).await {
             Ok(None) => {}
@@ -305,12 +318,13 @@ impl Report {
         let plan = async {
             let properties = resolved.resources().get(BILLING).and_then(|billing| billing["Properties"].as_object());
             let asked = BillingRequest::Ensure { export: Export::parse(properties)?, before: None };
-            decide::billing(&origin, &asked, ports).await?.plan
+            let decided = decide::billing(&origin, &asked, ports).await?;
+            Ok::<_, Failure>((decided.plan?, decided.remarks))
         };
         match plan.await {
-            Ok(plan) => {
+            Ok((plan, remarks)) => {
                 self.steps = plan.rounds.iter().flatten().map(ToString::to_string).collect();
-                self.decision = Some(plan.decision);
+                self.decision = Some(std::iter::once(plan.decision).chain(remarks).collect::<Vec<_>>().join("; "));
             }
             Err(failure) if CommandError::from(failure.clone()).exit() == Exit::External => {
                 self.could_not_look(format!("what would be done about billing data: {failure}"));
@@ -474,6 +488,27 @@ fn denial_reason(verdict: Verdict) -> Option<&'static str> {
     }
 }
 
+fn describe_bill(segments: &[BillSegment]) -> Option<String> {
+    let all: BTreeSet<String> = segments
+        .iter()
+        .map(|segment| {
+            let kind = match segment.domain.as_str() {
+                "BILLABLE" => "billable: what AWS charges".to_owned(),
+                "PRO_FORMA" => "pro forma: prices of AWS Billing Conductor, and not what AWS charges".to_owned(),
+                other => format!("of a kind that this version does not know: {other}"),
+            };
+            let whose = [
+                (&segment.management_account, "on the bill of account"),
+                (&segment.transfer_account, "transferred to account"),
+                (&segment.group_account, "in the billing group of account"),
+            ];
+            let whose = whose.into_iter().filter_map(|(account, words)| Some(format!(", {words} {}", account.as_ref()?)));
+            std::iter::once(kind).chain(whose).collect()
+        })
+        .collect();
+    (!all.is_empty()).then(|| all.into_iter().collect::<Vec<_>>().join("; and this month also "))
+}
+
 fn describe_position(role: &BillingPosition) -> String {
     let payer = |organization: &hawser::aws::Organization| {
         organization.management_account.as_ref().map(|payer| payer.as_str().to_owned()).unwrap_or_default()
@@ -506,6 +541,9 @@ impl fmt::Display for Report {
         line("organization", &self.organization)?;
         if self.organization_counts {
             line("", "its policies are counted in what you may do")?;
+        }
+        if let Some(bill) = &self.bill {
+            line("costs", bill)?;
         }
         line("reports", &count_and_names(&self.reports, Some(REPORTS_MAX)))?;
         line("exports", &count_and_names(&self.exports, None))?;

@@ -3,6 +3,7 @@
 
 pub mod guide;
 pub mod json;
+pub mod left;
 pub mod link;
 mod page;
 pub mod policies;

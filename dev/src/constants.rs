@@ -25,6 +25,7 @@ pub const STACK: &str = "hawser";
 pub fn parameters(notice_url: &str, launch: &Launch) -> Parameters {
     [
         ("VendorName", "Example Vendor"),
+        ("PackSecurityAudit", "ReadOnly"),
         ("VendorAccountId", VENDOR),
         ("NoticeUrl", notice_url),
         ("ConnectionName", "Production"),

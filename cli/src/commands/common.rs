@@ -119,6 +119,39 @@ impl TargetArguments {
     }
 }
 
+/// Holds the launch token where there is no file of it.
+const TOKEN_VARIABLE: &str = "HAWSER_LAUNCH_TOKEN";
+
+/// Where the launch token is. No argument holds the token itself: other users of a machine see each other's.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArguments {
+    /// A file that holds the launch token of the vendor's launch link; otherwise HAWSER_LAUNCH_TOKEN in the environment.
+    #[arg(long, value_name = "FILE")]
+    launch_token_file: Option<PathBuf>,
+}
+
+impl TokenArguments {
+    /// The token, if there is one.
+    pub(crate) fn read(&self) -> Result<Option<String>, CommandError> {
+        #[expect(clippy::disallowed_methods, reason = "the command line reads the environment here")]
+        let variable = || std::env::var(TOKEN_VARIABLE).ok();
+        let text = match &self.launch_token_file {
+            Some(file) => Some(read_text(file)?),
+            None => variable(),
+        };
+        Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+    }
+
+    /// Refuses one that is given as a parameter.
+    pub(crate) fn refuse_in(settings: &Settings) -> Result<(), CommandError> {
+        if settings.set.iter().any(|(name, _)| name == "LaunchToken") {
+            let cause = "the launch token must not be an argument, which other users of this machine can see";
+            return Err(CommandError::new(CommandCode::TokenInArguments, cause));
+        }
+        Ok(())
+    }
+}
+
 /// Where billing data is, for policies that are written before or without a stack.
 #[derive(Debug, Args)]
 pub(crate) struct BillingArguments {

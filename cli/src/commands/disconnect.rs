@@ -1,10 +1,10 @@
 //! `hawser disconnect`: ends what `hawser connect` began.
 
 use clap::Args;
-use hawser_cli::error::CommandError;
+use hawser_cli::{error::CommandError, setup::left::left, template::Template};
 
 use crate::commands::{
-    common::{Output, help},
+    common::{Output, help, out, print_json},
     person::{Action, ConnectionArguments},
 };
 
@@ -23,8 +23,27 @@ pub(crate) struct Arguments {
     /// Do not notify the vendor. The launch token is not needed then.
     #[arg(long)]
     without_notice: bool,
+    /// Only show what outlives a connection or a stack with these settings, or any where none are given, and how to look for it. AWS
+    /// is not asked.
+    #[arg(long)]
+    list_left: bool,
 }
 
 pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<(), CommandError> {
+    if arguments.list_left {
+        let template = Template::ours();
+        let all = left(&template, &arguments.connection.parameters(&template)?);
+        match output {
+            Output::Json => print_json(&serde_json::json!({ "left": all })),
+            Output::Text => {
+                for one in &all {
+                    let of = one.pack.map(|pack| format!(" ({pack})")).unwrap_or_default();
+                    out!("{}{of}\n    where: {}\n", one.stays.replace("**", ""), one.place.replace("**", ""));
+                    one.command.iter().for_each(|command| out!("    {command}\n"));
+                }
+            }
+        }
+        return Ok(());
+    }
     arguments.connection.run(Action::Disconnect { notifies: !arguments.without_notice }, None, output).await
 }

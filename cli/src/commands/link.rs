@@ -4,7 +4,7 @@ use clap::Args;
 use hawser::names::Region;
 use hawser_cli::{error::CommandError, setup::link, template::Template};
 
-use crate::commands::common::{Output, Settings, help, out};
+use crate::commands::common::{Output, Settings, TokenArguments, help, out};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
@@ -20,13 +20,23 @@ pub(crate) struct Arguments {
     /// The stack's name.
     #[arg(long, value_name = "NAME", default_value = "hawser")]
     stack_name: String,
+    /// For a roll-out to an organization: a link to the published template with a StackSet, for the management account.
+    #[arg(long)]
+    organization: bool,
+    #[command(flatten)]
+    token: TokenArguments,
     #[command(flatten)]
     settings: Settings,
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandError> {
-    let template = Template::ours();
-    let parameters = arguments.settings.parameters(&template)?;
+    let template = match arguments.organization {
+        true => Template::ours().for_organization()?,
+        false => Template::ours(),
+    };
+    TokenArguments::refuse_in(&arguments.settings)?;
+    let mut parameters = arguments.settings.parameters(&template)?;
+    parameters.extend(arguments.token.read()?.map(|token| ("LaunchToken".to_owned(), token)));
     let link = link::link(&template, &arguments.template_url, &arguments.region, &arguments.stack_name, &parameters)?;
     match output {
         Output::Json => out!("{}\n", serde_json::to_string_pretty(&link).unwrap_or_default()),
@@ -38,6 +48,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandEr
                     link.to_fill_in.join(", ")
                 );
             }
+            link.notes.iter().for_each(|note| out!("Note: {note}.\n\n"));
             out!("The same without the link:\n\n");
             for (number, step) in (1..).zip(&link.steps) {
                 out!("{number:>3}. {step}\n");

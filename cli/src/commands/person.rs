@@ -1,8 +1,8 @@
 //! What the commands have in common that run with a person's own credentials: `connect` and `disconnect` are one run.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, IsTerminal},
-    path::PathBuf,
 };
 
 use clap::Args;
@@ -18,10 +18,7 @@ use hawser_cli::{
 };
 use serde_json::json;
 
-use crate::commands::common::{Output, Settings, complain, out, print_json, read_text};
-
-/// Holds the launch token where there is no file of it.
-const TOKEN_VARIABLE: &str = "HAWSER_LAUNCH_TOKEN";
+use crate::commands::common::{Output, Settings, TokenArguments, complain, out, print_json};
 
 /// What a stack has and this has not.
 const NO_DELIVERY_CHECK: &str = "There is no function in this account, so the vendor is not told whether billing data arrives.";
@@ -59,10 +56,8 @@ pub(crate) struct QuotaArguments {
 pub(crate) struct ConnectionArguments {
     #[command(flatten)]
     settings: Settings,
-    // No argument holds the token itself: other users of a machine see each other's.
-    /// A file that holds the launch token of the vendor's launch link; otherwise HAWSER_LAUNCH_TOKEN in the environment.
-    #[arg(long, value_name = "FILE")]
-    launch_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenArguments,
     #[command(flatten)]
     person: CredentialArguments,
     /// Do not ask for confirmation.
@@ -81,12 +76,15 @@ pub(crate) enum Action {
 const NO_TOKEN: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 impl ConnectionArguments {
+    /// The parameters that are given, without a token.
+    pub(crate) fn parameters(&self, template: &Template) -> Result<BTreeMap<String, String>, CommandError> {
+        TokenArguments::refuse_in(&self.settings)?;
+        self.settings.parameters(template)
+    }
+
     /// Plans, asks for confirmation and does it.
     pub(crate) async fn run(&self, action: Action, quota: Option<u64>, output: Output) -> Result<(), CommandError> {
-        if self.settings.set.iter().any(|(name, _)| name == "LaunchToken") {
-            let cause = "the launch token must not be an argument, which other users of this machine can see";
-            return Err(CommandError::new(CommandCode::TokenInArguments, cause));
-        }
+        TokenArguments::refuse_in(&self.settings)?;
         let person = self.person.find().await?;
         let request = self.request(&person, quota, action != Action::Disconnect { notifies: false })?;
         let printer = ProgressPrinter(output);
@@ -129,21 +127,11 @@ impl ConnectionArguments {
         Ok(())
     }
 
-    fn token(&self) -> Result<Option<String>, CommandError> {
-        #[expect(clippy::disallowed_methods, reason = "the command line reads the environment here")]
-        let variable = || std::env::var(TOKEN_VARIABLE).ok();
-        let text = match &self.launch_token_file {
-            Some(file) => Some(read_text(file)?),
-            None => variable(),
-        };
-        Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
-    }
-
     /// Gathers what is asked for; without a token if nobody is to be told.
     fn request(&self, person: &CallerSession, quota: Option<u64>, notifies: bool) -> Result<ConnectRequest, CommandError> {
         let template = Template::ours();
         let mut parameters = self.settings.parameters(&template)?;
-        let token = if notifies { self.token()? } else { Some(NO_TOKEN.to_owned()) };
+        let token = if notifies { self.token.read()? } else { Some(NO_TOKEN.to_owned()) };
         let token = token.ok_or_else(|| CommandError::new(CommandCode::ConnectToken, "there is no launch token"))?;
         parameters.insert("LaunchToken".to_owned(), token);
         template.check(&parameters)?;

@@ -41,6 +41,8 @@ pub struct Link {
     pub parameters: BTreeMap<String, String>,
     /// Parameters that must be filled in by hand, because neither the link nor the template has a value.
     pub to_fill_in: Vec<String>,
+    /// What the sender should know.
+    pub notes: Vec<String>,
     /// The same without the link.
     pub steps: Vec<String>,
 }
@@ -72,7 +74,12 @@ pub fn link(
         let cause = format!("`{}` is a NoEcho parameter, and launch links drop those silently", hidden.name);
         return Err(CommandError::new(CommandCode::LinkParameterHidden, cause));
     }
-    let template_url = check_template_url(template_url, Partition::of_region(region.as_str()))?;
+    let (template_url, of_template) = check_template_url(template_url, Partition::of_region(region.as_str()))?;
+    let elsewhere = of_template.filter(|of_template| of_template != region).map(|of_template| {
+        format!(
+            "the template is in {of_template} and the stack would be in {region}: the function's code must be published there too"
+        )
+    });
     check_region(region)?;
     check_stack_name(stack_name, CommandCode::LinkStackName)?;
     let encode = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
@@ -124,12 +131,13 @@ pub fn link(
         stack_name: stack_name.to_owned(),
         parameters: parameters.clone(),
         to_fill_in,
+        notes: elsewhere.into_iter().collect(),
         steps,
     })
 }
 
-/// CloudFormation reads templates from S3 alone, over https.
-fn check_template_url(text: &str, partition: Partition) -> Result<String, CommandError> {
+/// CloudFormation reads templates from S3 alone, over https. With the Region that the host names, if it names one.
+fn check_template_url(text: &str, partition: Partition) -> Result<(String, Option<Region>), CommandError> {
     let refused =
         |why: &str| CommandError::new(CommandCode::LinkTemplateUrl, format!("`{}` {why}", hawser::names::shorten(text, 200)));
     if text.len() > TEMPLATE_URL_BYTES_MAX {
@@ -153,7 +161,13 @@ fn check_template_url(text: &str, partition: Partition) -> Result<String, Comman
     if url.path() == "/" {
         return Err(refused("does not name an object"));
     }
-    Ok(url.to_string())
+    let labels: Vec<&str> = host.split('.').collect();
+    // `s3.REGION`, `s3.dualstack.REGION`, or `s3-REGION` as in S3's first years.
+    let named = labels.iter().find_map(|label| label.strip_prefix("s3-"));
+    let after =
+        labels.iter().position(|label| *label == "s3").and_then(|at| labels[at..].iter().find(|label| label.contains('-')));
+    let region: Option<Region> = named.or(after.copied()).and_then(|region| region.parse().ok());
+    Ok((url.to_string(), region.filter(|region| check_region(region).is_ok())))
 }
 
 /// # Errors

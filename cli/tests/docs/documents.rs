@@ -95,6 +95,8 @@ fn workplace(name: &str) -> PathBuf {
             fs::write(target.join(file), text).unwrap();
         }
     }
+    // What the console gives, and no document shows.
+    fs::write(target.join("token.txt"), format!("whsec_{}\n", "A".repeat(32))).unwrap();
     target
 }
 
@@ -313,4 +315,17 @@ fn what_runs_events_builds_all_that_it_runs() {
         rules += 1;
     }
     assert_eq!(rules, 3);
+}
+
+/// `hawser disconnect --list-left` and the page say the same.
+#[test]
+fn what_outlives_a_stack_is_listed_alike() {
+    let page = read("docs/connect.md");
+    let section = page.split("### What outlives a stack").nth(1).unwrap().split("\n\nDeleting the stack").next().unwrap();
+    let shown: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    let listed = hawser_cli::setup::left::left(&hawser_cli::template::Template::ours(), &BTreeMap::new());
+    assert_eq!(shown.len(), listed.len(), "{shown:?}");
+    for (row, one) in shown.iter().zip(&listed) {
+        assert!(row.ends_with(&format!("| {} | {} |", one.stays, one.place)), "{row}");
+    }
 }

@@ -84,7 +84,7 @@ fn without_numbers(text: &str) -> String {
 
 const VENDOR: &str = "--set VendorAccountId=999988887777 --set ExternalId=customer-4711";
 const ONLY_BILLING: &str = "--set PackSecurityAudit=None";
-const ACCOUNT: &str = "--account 111122223333 --region eu-west-1";
+const ACCOUNT: &str = "--account 111122223333 --region eu-west-1 --set PackSecurityAudit=ReadOnly";
 
 fn plan(event: &str, account: &str, more: &[&str]) -> Output {
     let (event, account) = (format!("events/{event}.json"), format!("docs/examples/{account}.json"));
@@ -278,7 +278,7 @@ fn a_template_has_code_that_cloudformation_can_read() {
 /// `> policy.json` is JSON: what a document is, and its size, stand beside it.
 #[test]
 fn policies_are_json_alone() {
-    let output = hawser(&["setup", "policies", "--account", "111122223333"]);
+    let output = hawser(&["setup", "policies", "--account", "111122223333", "--set", "PackSecurityAudit=ReadOnly"]);
     let documents = serde_json::Deserializer::from_str(printed(&output)).into_iter::<Value>().map(Result::unwrap);
     assert_eq!(documents.count(), 2);
     assert!(complained(&output).starts_with("# pack billing (ReadOnly): "), "{}", complained(&output));
@@ -451,4 +451,39 @@ fn a_wrong_command_line_is_json_for_programs() {
     let reason = hawser(&["profiles", "nosuch", "--output", "json"]);
     let said: Value = serde_json::from_str(printed(&reason)).unwrap();
     assert!(!said["reason"].as_str().unwrap().contains("PROFILE_UNKNOWN"), "the code stands beside it: {said}");
+}
+
+/// What outlives a stack, without a look at AWS: of the packs that write, or of all.
+#[test]
+fn what_is_left_is_listed_for_the_settings_that_are_given() {
+    let all = text("disconnect --list-left");
+    assert!(all.contains("users with their access keys") && all.contains("instances that go on running"), "{all}");
+    let some = text("disconnect --list-left --set PackCloudIam=ReadWrite --set ManagedUsersPath=/people/");
+    assert!(some.contains("aws iam list-users --path-prefix /people/") && !some.contains("instances"), "{some}");
+    let none = text("disconnect --list-left --set PackEc2=ReadOnly --set BillingKind=None");
+    assert_eq!(none, "");
+    let json: serde_json::Value = serde_json::from_str(&text("disconnect --list-left --output json")).unwrap();
+    assert_eq!(json["left"][1]["pack"], "cloud-iam");
+}
+
+/// A link never has its token from an argument, which other users of a machine see.
+#[test]
+fn a_link_takes_its_token_from_a_file_and_names_another_region() {
+    let file = empty_folder("link-token").join("token.txt");
+    let token = "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==";
+    std::fs::write(&file, format!("{token}\n")).unwrap();
+    let link = "setup link --region eu-west-1 --set ExternalId=customer-4711";
+    let url = "--template-url https://acme-onboarding-eu-west-1.s3.eu-west-1.amazonaws.com/t.yaml";
+    let made = text(&format!("{link} {url} --launch-token-file {}", file.display()));
+    assert!(made.contains("param_LaunchToken=whsec_") && !made.contains("Note: "), "{made}");
+    let words = format!("{link} {url} --set LaunchToken={token}");
+    let refused = hawser(&words.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(complained(&refused).contains("TOKEN_IN_ARGUMENTS") && !complained(&refused).contains("c2VjcmV0"));
+    let elsewhere = text(&format!("{link} {}", url.replace("s3.eu-west-1", "s3.us-east-1")));
+    assert!(elsewhere.contains("Note: the template is in us-east-1 and the stack would be in eu-west-1"), "{elsewhere}");
+    let organization = text(&format!(
+        "{link} {url} --organization --set OrganizationalUnitIds=ou-abcd-12345678 --set MemberTemplateUrl=https://b.s3.eu-west-1.amazonaws.com/t.yaml"
+    ));
+    assert!(organization.contains("param_OrganizationalUnitIds=ou-abcd-12345678"), "{organization}");
 }

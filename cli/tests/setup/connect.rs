@@ -42,6 +42,7 @@ fn settings(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
         ("ConnectionName", "Production"),
         ("ExternalId", "external-id-1"),
         ("LaunchToken", TOKEN),
+        ("PackSecurityAudit", "ReadOnly"),
     ];
     parameters(&[&given, changes].concat())
 }

@@ -10,6 +10,7 @@ use hawser_cli::{
         sdk::{CallerSession, web},
     },
     error::{CommandError, Exit},
+    preflight::Surroundings,
     template::Template,
 };
 use serde_json::json;
@@ -187,4 +188,23 @@ async fn what_is_missing_is_no_failure_and_the_rest_is() {
     let listed = answer("ListPolicyVersions", &format!("<Versions>{versions}</Versions><IsTruncated>false</IsTruncated>"));
     let (person, _) = person(&[(200, listed)]).await;
     assert_eq!(person.old_versions("arn:p").await.unwrap(), ["v9", "v10"]);
+}
+
+/// What Billing says of a month, and nothing where it does not let one ask.
+#[tokio::test]
+async fn the_segments_of_a_bill_are_read() {
+    let answer = r#"{"items":[{"domain":"PRO_FORMA","managementAccountId":"999988887777","billingGroupPrimaryAccountId":"444455556666"},{"domain":"BILLABLE"}]}"#;
+    let (caller, canned) = person(&[(200, answer.to_owned())]).await;
+    let segments = caller.bill_segments().await.unwrap();
+    assert_eq!(segments.iter().map(|segment| segment.domain.as_str()).collect::<Vec<_>>(), ["PRO_FORMA", "BILLABLE"]);
+    assert_eq!(segments[0].group_account.as_deref(), Some("444455556666"));
+    assert_eq!((&segments[1].management_account, &segments[1].transfer_account), (&None, &None));
+    let sent = canned.sent().pop().unwrap();
+    assert!(
+        sent.uri.starts_with("https://billing.") && sent.header("x-amz-target").ends_with("ListBillingViewSegments"),
+        "{sent:?}"
+    );
+    let denied = r#"{"__type":"AccessDeniedException","message":"no"}"#;
+    let (caller, _) = person(&[(400, denied.to_owned())]).await;
+    assert_eq!(caller.bill_segments().await.unwrap_err().kind, FaultKind::Denied);
 }

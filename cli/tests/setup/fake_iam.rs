@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use hawser_cli::{
     connect::iam::{Decision, Entities, Iam, Policy, Role, Verdict},
-    preflight::Surroundings,
+    preflight::{BillSegment, Surroundings},
 };
 
 /// Most versions of a policy.
@@ -43,6 +43,7 @@ pub(crate) struct IamState {
     pub(crate) stacks: BTreeMap<String, String>,
     pub(crate) stack_sets_trusted: bool,
     pub(crate) units: Vec<String>,
+    pub(crate) bill: Vec<BillSegment>,
 }
 
 /// See the module.
@@ -309,5 +310,9 @@ impl Surroundings for FakeIam {
 
     async fn has_unit(&self, id: &str) -> Result<bool, Fault> {
         Ok(self.enter("organizations:DescribeOrganizationalUnit")?.units.iter().any(|unit| unit == id))
+    }
+
+    async fn bill_segments(&self) -> Result<Vec<BillSegment>, Fault> {
+        Ok(self.enter("billing:ListBillingViewSegments")?.bill.clone())
     }
 }

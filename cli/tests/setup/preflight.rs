@@ -12,7 +12,7 @@ use hawser_cli::{
         iam::{Iam, Role, Verdict},
     },
     preflight::{
-        Outcome, Report, check,
+        BillSegment, Outcome, Report, check,
         needs::{ONLY_WITH, Phase, REGISTRY},
     },
     template::Template,
@@ -43,7 +43,7 @@ impl Scene {
     fn inquiry(&self, changes: &[(&str, &str)]) -> ConnectRequest {
         ConnectRequest {
             template: Template::ours(),
-            parameters: parameters(changes),
+            parameters: parameters(&[&[("PackSecurityAudit", "ReadOnly")], changes].concat()),
             caller: self.caller.clone(),
             region: "eu-west-1".parse().unwrap(),
             managed_policies_quota: None,
@@ -321,4 +321,37 @@ fn the_registry_is_that_of_the_template() {
             assert!(action.split_once(':').is_some(), "{kind}: {action}");
         }
     }
+}
+
+/// Whether costs are pro forma is shown where AWS says it, and fails nothing where it does not.
+#[tokio::test(start_paused = true)]
+async fn whose_prices_are_seen_is_shown() {
+    let scene = Scene::new(AccountFile::default()).await;
+    assert!(scene.check(&[]).await.bill.is_none());
+    let billable = BillSegment { domain: "BILLABLE".to_owned(), ..BillSegment::default() };
+    let group = BillSegment {
+        domain: "PRO_FORMA".to_owned(),
+        management_account: Some("999988887777".to_owned()),
+        group_account: Some("444455556666".to_owned()),
+        ..BillSegment::default()
+    };
+    for (segments, says) in [
+        (vec![billable.clone()], "  costs         billable: what AWS charges\n"),
+        (
+            vec![group.clone(), group.clone()],
+            "pro forma: prices of AWS Billing Conductor, and not what AWS charges, on the bill of account 999988887777, in the billing \
+             group of account 444455556666\n",
+        ),
+        (vec![billable, group], "billable: what AWS charges; and this month also pro forma"),
+        (vec![BillSegment { domain: "NEW".to_owned(), ..BillSegment::default() }], "does not know: NEW\n"),
+    ] {
+        scene.iam.state().bill = segments;
+        let report = scene.check(&[]).await;
+        assert!(report.to_string().contains(says), "{report}");
+        assert_eq!(report.outcome, Outcome::Ready);
+    }
+    scene.iam.deny("billing:ListBillingViewSegments");
+    let report = scene.check(&[]).await;
+    assert_eq!((report.outcome, report.bill.clone()), (Outcome::Ready, None));
+    assert!(report.unknown.join(" ").contains("whether the costs are pro forma: `billing:ListBillingViewSegments` was denied"));
 }

@@ -150,6 +150,7 @@ fn settings(world: &Testbed, external_id: &str, changes: &[(&str, &str)]) -> Vec
     let url = world.vendor.notice_url();
     let given = [
         ("VendorName", "Example Vendor"),
+        ("PackSecurityAudit", "ReadOnly"),
         ("VendorAccountId", VENDOR),
         ("NoticeUrl", &url),
         ("ConnectionName", "Production"),

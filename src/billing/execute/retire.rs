@@ -73,7 +73,7 @@ impl Run<'_> {
                 }
             }
         };
-        let done = (count > 0).then(|| format!("removed {count} objects from `{bucket}`"));
+        let done = (count > 0).then(|| format!("removed {count} object{} from `{bucket}`", if count == 1 { "" } else { "s" }));
         Ok(Journal { done, remarks: remark.into_iter().collect(), ..Journal::default() })
     }
 

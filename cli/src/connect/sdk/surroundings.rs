@@ -6,7 +6,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hawser::{aws::Fault, names::Region, sdk::fault::fault};
 
 use super::CallerSession;
-use crate::preflight::Surroundings;
+use crate::preflight::{BillSegment, Surroundings};
 
 #[async_trait]
 impl Surroundings for CallerSession {
@@ -38,5 +38,18 @@ impl Surroundings for CallerSession {
             Err(why) if why.code() == Some("OrganizationalUnitNotFoundException") => Ok(false),
             Err(why) => Err(fault("organizations:DescribeOrganizationalUnit", why)),
         }
+    }
+
+    async fn bill_segments(&self) -> Result<Vec<BillSegment>, Fault> {
+        // One page holds a hundred, and a month has a few.
+        let answer = aws_sdk_billing::Client::new(&self.config).list_billing_view_segments().send().await;
+        let answer = answer.map_err(|why| fault("billing:ListBillingViewSegments", why))?;
+        let segment = |known: &aws_sdk_billing::types::BillingViewSegmentsListElement| BillSegment {
+            domain: known.domain().map(|domain| domain.as_str().to_owned()).unwrap_or_default(),
+            management_account: known.management_account_id().map(str::to_owned),
+            transfer_account: known.billing_transfer_account_id().map(str::to_owned),
+            group_account: known.billing_group_primary_account_id().map(str::to_owned),
+        };
+        Ok(answer.items().iter().map(segment).collect())
     }
 }
