@@ -10,9 +10,10 @@ use http::uri::Authority;
 use url::Url;
 
 use crate::{
-    launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Organization},
-    names::AccountId,
+    launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Organization, Terms},
+    names::{AccountId, CustomerId, OrganizationId},
     proof::Trust,
+    speaker::Way,
 };
 
 /// The vendor's side of Hawser: receives notices, verifies them, stores connections.
@@ -31,6 +32,8 @@ pub enum Command {
     Serve(Serve),
     /// Make one launch and print its token and external ID as JSON. The server may be running.
     Launch(LaunchArgs),
+    /// End a launch at once: notices of its stacks are refused, but for removals. The server may be running.
+    Revoke(RevokeArgs),
 }
 
 /// Where the data is.
@@ -115,44 +118,87 @@ pub struct LaunchArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
     pub database: Database,
+    /// The vendor's own id of the customer that it is for. Names, takeovers and lists are within one customer.
+    #[arg(long, value_name = "ID", value_parser = customer)]
+    pub customer_id: CustomerId,
     /// The only account that may use it; any when left out.
     #[arg(long, value_parser = account)]
     pub account_id: Option<AccountId>,
-    /// For an organization: each of its accounts may use it, for one stack. The value is its id (`o-…`) or its management
-    /// account; without one the first stack says which organization it is.
-    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", value_parser = organization, conflicts_with = "account_id")]
-    pub organization: Option<Organization>,
+    /// For the accounts of this organization (`o-…`), one stack in each.
+    #[arg(long, value_name = "ID", value_parser = organization, conflicts_with = "account_id", requires = "management_account_id")]
+    pub organization_id: Option<OrganizationId>,
+    /// The account that pays for the organization.
+    #[arg(long, value_name = "ID", value_parser = account, requires = "organization_id")]
+    pub management_account_id: Option<AccountId>,
+    /// How it may be used: `stack`, or `direct`, which is `hawser connect`.
+    #[arg(long = "way", value_parser = way, value_delimiter = ',', default_value = "stack")]
+    pub ways: Vec<Way>,
+    /// A name that the handler's role may have beside the one that CloudFormation makes.
+    #[arg(long, value_name = "NAME", value_parser = role_name)]
+    pub handler_role_name: Option<String>,
     /// How long it connects new stacks: at most a week, for an organization a year.
     #[arg(long, default_value_t = EXPIRES_IN_HOURS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
     pub expires_in_hours: u32,
 }
 
 impl LaunchArgs {
-    /// Who may use the launch, and for how many hours.
+    /// The launch's terms, and for how many hours.
     ///
     /// # Errors
     /// Too many hours.
-    pub fn order(&self) -> Result<(Audience, u32), String> {
-        let audience = match &self.organization {
-            Some(organization) => Audience::Organization(organization.clone()),
-            None => Audience::Stack(self.account_id.clone()),
+    pub fn order(&self) -> Result<(Terms, u32), String> {
+        let audience = match (&self.organization_id, &self.management_account_id) {
+            (Some(id), Some(management_account)) => {
+                let (id, management_account_id) = (id.clone(), management_account.clone());
+                Audience::Organization(Organization { id, management_account_id })
+            }
+            _ => Audience::Stack(self.account_id.clone()),
         };
         let max = audience.expires_in_hours_max();
         if self.expires_in_hours > max {
             return Err(format!("`--expires-in-hours` must be at most {max}"));
         }
-        Ok((audience, self.expires_in_hours))
+        let terms = Terms {
+            customer_id: self.customer_id.clone(),
+            audience,
+            ways: self.ways.iter().copied().collect(),
+            handler_role_name: self.handler_role_name.clone(),
+        };
+        Ok((terms, self.expires_in_hours))
     }
 }
 
-fn organization(text: &str) -> Result<Organization, String> {
-    let mut organization = Organization::default();
-    if text.starts_with("o-") {
-        organization.id = Some(text.parse().map_err(str::to_owned)?);
-    } else if !text.is_empty() {
-        organization.management_account_id = Some(text.parse().map_err(|_| "neither `o-…` nor an account id".to_owned())?);
-    }
-    Ok(organization)
+/// `revoke`
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
+    pub database: Database,
+    /// Which launch: the `launchId` that it was made with.
+    #[arg(long, value_name = "ID")]
+    pub launch_id: String,
+}
+
+fn customer(text: &str) -> Result<CustomerId, String> {
+    text.parse().map_err(str::to_owned)
+}
+
+fn organization(text: &str) -> Result<OrganizationId, String> {
+    text.parse().map_err(str::to_owned)
+}
+
+fn way(text: &str) -> Result<Way, String> {
+    Way::ALL.into_iter().find(|way| way.as_str() == text).ok_or_else(|| "neither `stack` nor `direct`".to_owned())
+}
+
+/// The name of a role, as IAM takes it.
+///
+/// # Errors
+/// It is none.
+pub fn role_name(text: &str) -> Result<String, String> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
+    let is_name = (1..=64).contains(&text.len()) && text.bytes().all(legal);
+    if is_name { Ok(text.to_owned()) } else { Err("not the name of a role".to_owned()) }
 }
 
 fn account(text: &str) -> Result<AccountId, String> {
@@ -213,28 +259,34 @@ mod tests {
     #[test]
     fn launches_are_for_a_stack_or_an_organization() {
         let order = |args: &[&str]| {
-            let cli = Cli::try_parse_from(["hawser-console", "launch"].iter().chain(args)).map_err(|error| error.to_string())?;
+            let all = ["hawser-console", "launch", "--customer-id", "acme"];
+            let cli = Cli::try_parse_from(all.iter().chain(args)).map_err(|error| error.to_string())?;
             let Command::Launch(launch) = cli.command else { return Err("not a launch".to_owned()) };
             launch.order()
         };
-        let of = |id: Option<&str>, account: Option<&str>| {
-            let (id, management_account_id) = (id.map(|id| id.parse().unwrap()), account.map(|id| id.parse().unwrap()));
-            Audience::Organization(Organization { id, management_account_id })
-        };
-        assert_eq!(order(&[]).unwrap(), (Audience::Stack(None), 24));
-        assert_eq!(order(&["--organization"]).unwrap().0, of(None, None));
-        assert_eq!(order(&["--organization", "o-exampleorgid"]).unwrap().0, of(Some("o-exampleorgid"), None));
-        assert_eq!(order(&["--organization", "111122223333"]).unwrap().0, of(None, Some("111122223333")));
-        assert_eq!(order(&["--organization", "--expires-in-hours", "8784"]).unwrap().1, 8784);
+        let of = |args: &[&str]| order(args).map(|(terms, hours)| (terms.audience, hours)).unwrap();
+        assert_eq!(of(&[]), (Audience::Stack(None), 24));
+        let organization = ["--organization-id", "o-exampleorgid", "--management-account-id", "111122223333"];
+        let expected =
+            Organization { id: "o-exampleorgid".parse().unwrap(), management_account_id: "111122223333".parse().unwrap() };
+        assert_eq!(of(&organization).0, Audience::Organization(expected));
+        assert_eq!(of(&[&organization[..], &["--expires-in-hours", "8784"]].concat()).1, 8784);
+        assert_eq!(order(&[]).unwrap().0.ways, [Way::Stack].into());
+        assert_eq!(order(&["--way", "direct,stack"]).unwrap().0.ways, Way::ALL.into());
         for bad in [
             &["--expires-in-hours", "169"][..],
             &["--expires-in-hours", "0"],
-            &["--organization", "--expires-in-hours", "8785"],
-            &["--organization", "r-root"],
-            &["--organization", "--account-id", "111122223333"],
+            &[&organization[..], &["--expires-in-hours", "8785"]].concat(),
+            &[&organization[..], &["--account-id", "111122223333"]].concat(),
+            &organization[..2],
+            &organization[2..],
+            &["--organization-id", "r-root", "--management-account-id", "111122223333"],
+            &["--way", "pipeline"],
+            &["--handler-role-name", "a/b"],
         ] {
             assert!(order(bad).is_err(), "{bad:?}");
         }
+        assert!(Cli::try_parse_from(["hawser-console", "launch"]).is_err(), "a launch belongs to a customer");
     }
 
     #[test]

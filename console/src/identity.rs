@@ -6,8 +6,9 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::{
     names::AccountId,
-    notice::{Kind, Notice},
+    notice::Notice,
     refusal::{Reason, Refusal},
+    speaker::Speaker,
 };
 
 /// The namespace of the STS API, version 2011-06-15.
@@ -20,8 +21,9 @@ const ERROR_CODE_CHARS_MAX: usize = 64;
 /// Who signed the proof, as AWS says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    pub arn: String,
+    arn: String,
     account: AccountId,
+    user_id: String,
 }
 
 impl Identity {
@@ -43,20 +45,19 @@ impl Identity {
         }
         let [result] = children(root, &["GetCallerIdentityResult"], &["ResponseMetadata"])?;
         let [arn, account, user_id] = children(result, &["Arn", "Account", "UserId"], &[])?;
-        text(user_id)?;
         Ok(Self {
+            user_id: text(user_id)?.to_owned(),
             arn: text(arn)?.to_owned(),
             account: AccountId::from_str(text(account)?).map_err(|_| bad("its account is not an account id"))?,
         })
     }
 
-    /// Whether this is who the notice says it is from: the same account everywhere, and a role's session, which is what a
-    /// handler runs as, or an IAM user, as which a person may run `hawser connect`. The root user and federated users run
-    /// neither.
+    /// The principal that speaks in this notice: of the notice's account everywhere, and a role's session, which is what a handler
+    /// runs as, or an IAM user, as which a person may run `hawser connect`. The root user and federated users run neither.
     ///
     /// # Errors
     /// [`Reason::Identity`] with the difference.
-    pub fn confirm(&self, notice: &Notice) -> Result<(), Refusal> {
+    pub fn speaker(self, notice: &Notice) -> Result<Speaker, Refusal> {
         let require = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(Reason::Identity.with(why)) };
         require(self.account == *notice.account(), "another account")?;
         let parts: Vec<&str> = self.arn.splitn(6, ':').collect();
@@ -65,20 +66,22 @@ impl Identity {
         };
         require(*partition == notice.stack.partition.as_str(), "another partition")?;
         require(*account == notice.account().as_str(), "a principal of another account")?;
-        let path: Vec<&str> = resource.split('/').collect();
-        let is_session =
-            *service == "sts" && matches!(path.as_slice(), ["assumed-role", role, name] if !role.is_empty() && !name.is_empty());
-        let is_user = *service == "iam"
-            && matches!(path.as_slice(), ["user", names @ ..] if !names.is_empty() && names.iter().all(|name| !name.is_empty()));
-        match notice.position.kind {
-            // A removal may be sent by hand for a stack that cannot send it any more: the account is enough.
-            Kind::Removed => Ok(()),
-            // Only a function has a schedule.
-            Kind::BillingStatus | Kind::Alive => require(is_session, "not a role's session"),
-            Kind::Established | Kind::Updated | Kind::Unknown => {
-                require(is_session || is_user, "neither a role's session nor a user")
+        let (path, id): (Vec<&str>, Vec<&str>) = (resource.split('/').collect(), self.user_id.split(':').collect());
+        // IAM user guide, "IAM identifiers": the prefix says what it is.
+        let id = match (*service, path.as_slice(), id.as_slice()) {
+            ("sts", ["assumed-role", role, session], [id, named])
+                if !role.is_empty() && !session.is_empty() && session == named && id.starts_with("AROA") =>
+            {
+                id
             }
-        }
+            ("iam", ["user", names @ ..], [id])
+                if !names.is_empty() && names.iter().all(|name| !name.is_empty()) && id.starts_with("AIDA") =>
+            {
+                id
+            }
+            _ => return Err(Reason::Identity.with("neither a role's session nor a user")),
+        };
+        Ok(Speaker { id: (*id).to_owned(), arn: self.arn })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A launch: what the vendor puts into one launch link. A token that signs notices, and the external ID of the role. It connects
 //! one stack, or, where it is made for an organization, one stack in each account of it.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
@@ -9,9 +9,10 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    names::{AccountId, OrganizationId, StackId},
+    names::{AccountId, CustomerId, OrganizationId, StackId},
     refusal::{Reason, Refusal},
     secret::Secret,
+    speaker::Way,
 };
 
 /// The default, and the limit, of how long an unused launch can be used. A day is enough to find the person who may
@@ -30,6 +31,26 @@ const EXTERNAL_ID_BYTES: usize = 16;
 /// Only has to be unique.
 const LAUNCH_ID_BYTES: usize = 8;
 
+/// What the vendor decides about a launch.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Whose it is: names, takeovers and lists are within one customer.
+    pub customer_id: CustomerId,
+    /// Who may use it.
+    pub audience: Audience,
+    /// On which ways; not empty.
+    pub ways: BTreeSet<Way>,
+    /// A name that the role of the handler may have beside the one that CloudFormation makes: for templates that name it.
+    pub handler_role_name: Option<String>,
+}
+
+impl Terms {
+    /// For stacks with the roles that CloudFormation names.
+    pub fn new(customer_id: CustomerId, audience: Audience) -> Self {
+        Self { customer_id, audience, ways: [Way::Stack].into(), handler_role_name: None }
+    }
+}
+
 /// One launch as it is stored.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -39,55 +60,60 @@ pub struct Launch {
     pub token: Secret,
     /// Made by us and only by us (F-39).
     pub external_id: String,
-    /// Who may use it.
-    pub audience: Audience,
+    pub terms: Terms,
     /// From here on it connects no new stack.
     pub expires_at: OffsetDateTime,
-    /// The one stack that it has connected; for an organization, the one in the account that is being looked at.
-    pub stack_id: Option<String>,
-    /// Whether that stack was removed since, which makes room for another one in its account. Only for an organization.
+    /// From here on it is good for nothing but removals.
+    pub revoked_at: Option<OffsetDateTime>,
+    /// Whether a stack of it has gone over to another launch of the same audience: then it connects no new one.
+    pub replaced: bool,
+    /// The stack that it has connected; for an organization, the one in the account that is being looked at.
+    pub bound: Option<Binding>,
+}
+
+/// A launch is a stack's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    pub stack_id: String,
+    /// When that ends, because the stack has gone over to another launch.
+    pub until: Option<OffsetDateTime>,
+    /// Whether the stack was removed since, which makes room for another one in its account. Only for an organization.
     pub vacant: bool,
 }
+
+/// For this long after a stack has gone over to a new launch, or to a new role, the earlier one counts as well: an update may be
+/// rolled back, and CloudFormation gives one a day at most (AWS CloudFormation quotas, stack timeouts).
+pub const EARLIER_VALID_FOR: Duration = Duration::hours(24);
 
 /// Who may use a launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audience {
     /// One stack, in this account when the vendor knows it already.
     Stack(Option<AccountId>),
-    /// Each account of one organization, for one stack at a time. What is not known is learned from the first stack.
+    /// Each account of one organization, for one stack at a time.
     Organization(Organization),
 }
 
-/// An organization, as far as it is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// An organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Organization {
     /// `o-…`
     #[serde(rename = "organizationId")]
-    pub id: Option<OrganizationId>,
+    pub id: OrganizationId,
     /// The account that pays.
-    pub management_account_id: Option<AccountId>,
+    pub management_account_id: AccountId,
 }
 
 impl Organization {
-    /// What a notice says its account belongs to; nothing when it is in no organization, or could not see.
-    ///
-    /// It is the account's own word, with AWS's word that it is this account's. A vendor that wants more compares the accounts
-    /// with `organizations:ListAccounts` of the connected management account.
+    /// What a notice says its account belongs to; nothing when it is in no organization, or could not see. It is the account's own
+    /// word, with AWS's word that it is this account's.
     pub fn from_notice(data: &Value) -> Option<Self> {
         let facts = &data["organization"];
-        let id = OrganizationId::from_str(facts["organizationId"].as_str()?).ok()?;
-        let account = AccountId::from_str(facts["managementAccountId"].as_str()?).ok()?;
-        Some(Self { id: Some(id), management_account_id: Some(account) })
-    }
-
-    /// Whether nothing that is known of both differs.
-    fn allows(&self, stated: &Self) -> bool {
-        fn same<T: PartialEq>(known: Option<&T>, stated: Option<&T>) -> bool {
-            known.is_none() || known == stated
-        }
-        same(self.id.as_ref(), stated.id.as_ref())
-            && same(self.management_account_id.as_ref(), stated.management_account_id.as_ref())
+        Some(Self {
+            id: OrganizationId::from_str(facts["organizationId"].as_str()?).ok()?,
+            management_account_id: AccountId::from_str(facts["managementAccountId"].as_str()?).ok()?,
+        })
     }
 }
 
@@ -106,49 +132,58 @@ pub type Entropy = [u8; TOKEN_BYTES + EXTERNAL_ID_BYTES + LAUNCH_ID_BYTES];
 
 impl Launch {
     /// A new launch, unused.
-    pub fn new(entropy: &Entropy, audience: Audience, now: OffsetDateTime, hours: u32) -> Self {
+    pub fn new(entropy: &Entropy, terms: Terms, now: OffsetDateTime, hours: u32) -> Self {
         let (token, rest) = entropy.split_at(TOKEN_BYTES);
         let (external_id, id) = rest.split_at(EXTERNAL_ID_BYTES);
-        let hours = hours.min(audience.expires_in_hours_max());
+        let hours = hours.min(terms.audience.expires_in_hours_max());
         Self {
             id: hex::encode(id),
             token: Secret::new(format!("whsec_{}", STANDARD.encode(token))),
             external_id: hex::encode(external_id),
-            audience,
+            terms,
             expires_at: now + Duration::hours(i64::from(hours)),
-            stack_id: None,
-            vacant: false,
+            revoked_at: None,
+            replaced: false,
+            bound: None,
         }
     }
 
-    /// Whether this launch may speak for a stack in this account: it is bound to it, or free and fresh. `stated` is the organization
-    /// that the account says it is in.
+    /// Whether it is this stack's own, now.
+    pub fn is_bound_to(&self, stack: &StackId, now: OffsetDateTime) -> bool {
+        self.bound.as_ref().is_some_and(|bound| bound.stack_id == stack.as_str() && bound.until.is_none_or(|until| now < until))
+    }
+
+    /// Whether this launch may speak for a stack in this account: it is bound to it, or free and fresh.
     ///
     /// # Errors
-    /// Used by another stack, expired, or made for another account or organization.
-    pub fn admit(&self, stack: &StackId, stated: Option<&Organization>, now: OffsetDateTime) -> Result<(), Refusal> {
-        if let Audience::Stack(Some(account)) = &self.audience
+    /// Used by another stack, replaced, expired, or made for another account.
+    pub fn admit(&self, stack: &StackId, now: OffsetDateTime) -> Result<(), Refusal> {
+        if let Audience::Stack(Some(account)) = &self.terms.audience
             && *account != stack.account
         {
             return Err(Reason::LaunchOfOtherAccount.with(format!("this is `{}`", stack.account)));
         }
-        match &self.stack_id {
-            Some(bound) if bound == stack.as_str() => return Ok(()),
-            Some(_) if !self.vacant => return Err(self.used()),
-            _ if now >= self.expires_at => return Err(Reason::LaunchExpired.into()),
-            _ => {}
+        match &self.bound {
+            _ if self.is_bound_to(stack, now) => Ok(()),
+            Some(bound) if bound.stack_id == stack.as_str() => Err(Reason::LaunchReplaced.into()),
+            Some(bound) if !bound.vacant => Err(self.used()),
+            _ if self.replaced => Err(Reason::LaunchReplaced.into()),
+            _ if now >= self.expires_at => Err(Reason::LaunchExpired.into()),
+            _ => Ok(()),
         }
-        match (&self.audience, stated) {
-            (Audience::Stack(_), _) => Ok(()),
-            (Audience::Organization(known), Some(stated)) if known.allows(stated) => Ok(()),
-            (Audience::Organization(_), Some(_)) => Err(Reason::LaunchOfOtherOrganization.into()),
-            (Audience::Organization(_), None) => Err(Reason::LaunchOutsideOrganization.into()),
+    }
+
+    /// Whether the account of this notice is one that it was made for, as far as the account says. Others wait until AWS confirms them.
+    pub fn expects(&self, data: &Value) -> bool {
+        match &self.terms.audience {
+            Audience::Stack(_) => true,
+            Audience::Organization(organization) => Organization::from_notice(data).as_ref() == Some(organization),
         }
     }
 
     /// Why it connects no further stack.
     pub fn used(&self) -> Refusal {
-        match self.audience {
+        match self.terms.audience {
             Audience::Stack(_) => Reason::LaunchUsed.into(),
             Audience::Organization(_) => Reason::LaunchUsedInAccount.into(),
         }
@@ -158,13 +193,16 @@ impl Launch {
     pub fn disclose(&self) -> Disclosure<'_> {
         Disclosure {
             launch_id: &self.id,
+            customer_id: &self.terms.customer_id,
             token: self.token.expose(),
             external_id: &self.external_id,
-            account_id: match &self.audience {
+            ways: &self.terms.ways,
+            handler_role_name: self.terms.handler_role_name.as_deref(),
+            account_id: match &self.terms.audience {
                 Audience::Stack(account) => account.as_ref().map(AccountId::as_str),
                 Audience::Organization(_) => None,
             },
-            organization: match &self.audience {
+            organization: match &self.terms.audience {
                 Audience::Stack(_) => None,
                 Audience::Organization(organization) => Some(organization),
             },
@@ -178,8 +216,11 @@ impl Launch {
 #[serde(rename_all = "camelCase")]
 pub struct Disclosure<'a> {
     launch_id: &'a str,
+    customer_id: &'a CustomerId,
     token: &'a str,
     external_id: &'a str,
+    ways: &'a BTreeSet<Way>,
+    handler_role_name: Option<&'a str>,
     account_id: Option<&'a str>,
     organization: Option<&'a Organization>,
     #[serde(with = "time::serde::rfc3339")]

@@ -7,16 +7,18 @@
 //! A heartbeat may describe, and is never a word of that second kind: it comes by a schedule that may outlive the
 //! connection by moments, and a late removal must still count.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::{
     billing::ReportedStatus,
-    launch::{Launch, Organization},
+    launch::{EARLIER_VALID_FOR, Launch},
+    names::CustomerId,
     notice::{Kind, Notice, NoticePosition},
     refusal::{Reason, Refusal},
+    speaker::{Speaker, Way},
 };
 
 /// A connection as it is stored, keyed by its stack (F-1).
@@ -25,10 +27,24 @@ pub struct Connection {
     /// Ours, derived from the stack id.
     pub id: String,
     pub stack_id: String,
+    /// Of the launch that connected it. It never changes.
+    pub customer_id: CustomerId,
+    /// Never changes either.
+    pub way: Way,
     /// Whose token signed the description.
     pub launch_id: String,
-    /// Who sent the description, as AWS said.
-    pub verified_arn: String,
+    /// The one principal whose word counts.
+    pub speaker: Speaker,
+    /// The one before, and until when its word counts as well.
+    pub earlier: Option<Earlier>,
+    /// Another role that asks to speak: it counts from when AWS confirms it.
+    pub candidate: Option<Candidate>,
+    /// When AWS last confirmed that speaker and role are this stack's own.
+    pub confirmed_at: Option<OffsetDateTime>,
+    /// Whether its account is none of those that the launch was made for, as far as the account says.
+    pub unconfirmed: bool,
+    /// When its removal came in.
+    pub removed_at: Option<OffsetDateTime>,
     /// The time of the first notice that described it.
     pub since: OffsetDateTime,
     /// The newest notice that described it.
@@ -41,6 +57,35 @@ pub struct Connection {
     pub organization_change: Option<OrganizationChange>,
 }
 
+/// A principal that was replaced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Earlier {
+    pub speaker: Speaker,
+    #[serde(with = "time::serde::rfc3339")]
+    pub until: OffsetDateTime,
+}
+
+/// What a role that nobody knows says of a stack, until AWS confirms that it is the stack's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub speaker: Speaker,
+    pub launch_id: String,
+    pub position: NoticePosition,
+    pub data: Value,
+}
+
+/// After this long a removal is final: a stack's id never comes back, and a Create that its Delete overtook has ended (Lambda runs a
+/// function for 15 minutes at most).
+pub const REMOVAL_FINAL_AFTER: Duration = Duration::minutes(15);
+/// Removals of stacks without a connection that are remembered for one launch. Each Create that is cancelled makes one.
+pub const REMOVALS_PER_LAUNCH_MAX: i64 = 16;
+/// How long: a Create that was overtaken is long over.
+pub const REMOVAL_MEMORY: Duration = Duration::hours(24);
+/// Accounts of one launch that wait for AWS's word, and for how long.
+pub const UNCONFIRMED_PER_LAUNCH_MAX: i64 = 100;
+/// See [`UNCONFIRMED_PER_LAUNCH_MAX`].
+pub const UNCONFIRMED_KEPT_FOR: Duration = Duration::days(7);
+
 /// An account that left its organization, joined one, or whose management account changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OrganizationChange {
@@ -52,14 +97,58 @@ pub struct OrganizationChange {
 }
 
 impl Connection {
-    /// The last change once this notice describes the connection. What is not known on either side is no change.
-    fn organization_change(&self, notice: &Notice) -> Option<OrganizationChange> {
-        let (before, now) = (&self.data["organization"], &notice.data["organization"]);
+    /// The last change once this description counts. What is not known on either side is no change.
+    fn organization_change(&self, data: &Value, at: OffsetDateTime) -> Option<OrganizationChange> {
+        let (before, now) = (&self.data["organization"], &data["organization"]);
         let known = |facts: &Value| !matches!(facts["accountRole"].as_str(), None | Some("" | "unknown"));
         if before != now && known(before) && known(now) {
-            Some(OrganizationChange { before: before.clone(), at: notice.position.time })
+            Some(OrganizationChange { before: before.clone(), at })
         } else {
             self.organization_change.clone()
+        }
+    }
+
+    /// Whether its last word is a removal.
+    pub fn is_removed(&self) -> bool {
+        self.latest.kind == Kind::Removed
+    }
+
+    /// Whether this principal's word counts.
+    fn trusts(&self, speaker: &Speaker, now: OffsetDateTime) -> bool {
+        self.speaker.id == speaker.id
+            || self.earlier.as_ref().is_some_and(|earlier| earlier.speaker.id == speaker.id && now < earlier.until)
+    }
+
+    /// The connection once a principal whose word counts has updated it: that principal is the one from now on, and the one before
+    /// keeps its word for a day. What AWS confirmed, it confirmed of the speaker and the role.
+    fn spoken_by(&self, speaker: &Speaker, role_arn: &Value, now: OffsetDateTime) -> Self {
+        let changed = self.speaker.id != speaker.id;
+        let earlier = changed.then(|| Earlier { speaker: self.speaker.clone(), until: now + EARLIER_VALID_FOR });
+        Self {
+            speaker: speaker.clone(),
+            earlier: earlier.or_else(|| self.earlier.clone()),
+            confirmed_at: self.confirmed_at.filter(|_| !changed && self.data["roleArn"] == *role_arn),
+            ..self.clone()
+        }
+    }
+
+    /// The connection once AWS has confirmed the role that asked to speak.
+    #[must_use]
+    pub fn promoted(&self, candidate: &Candidate, now: OffsetDateTime) -> Self {
+        let position = &candidate.position;
+        let next = self.spoken_by(&candidate.speaker, &candidate.data["roleArn"], now);
+        let next = Self { candidate: None, confirmed_at: Some(now), ..next };
+        let newer = |old: &NoticePosition| if position.supersedes(old) { position.clone() } else { old.clone() };
+        if !position.supersedes(&self.described) {
+            return next;
+        }
+        Self {
+            launch_id: candidate.launch_id.clone(),
+            described: position.clone(),
+            latest: newer(&self.latest),
+            organization_change: self.organization_change(&candidate.data, position.time),
+            data: candidate.data.clone(),
+            ..next
         }
     }
 }
@@ -76,8 +165,10 @@ pub struct LedgerState {
     pub reported: Option<ReportedStatus>,
     /// The newest removal by this resource that came while its stack had no connection.
     pub removal: Option<NoticePosition>,
-    /// Whether another stack of the account has a connection of this name that said nothing since.
-    pub takes_over: bool,
+    /// How many such removals are remembered of the launch.
+    pub removals: i64,
+    /// How many accounts of the launch wait for AWS's word.
+    pub unconfirmed: i64,
 }
 
 /// An accepted notice: enough to recognize it and to answer it again.
@@ -116,6 +207,10 @@ pub struct Decision {
     pub reported: Option<ReportedStatus>,
     /// Whether the launch now belongs to this stack.
     pub binds_launch: bool,
+    /// Whether the notice is remembered. A removal of what nobody knows is, as long as there is room.
+    pub remembered: bool,
+    /// Whether the connection's stack has spoken, which one that was taken over should not.
+    pub spoke: bool,
 }
 
 /// Checks that do not need AWS's word: whether the notice was seen before, and whether this launch may say this.
@@ -131,74 +226,190 @@ pub fn admit(notice: &Notice, known: &LedgerState, now: OffsetDateTime) -> Resul
             Err(Reason::IdReused.into())
         };
     }
+    let (launch, connection) = (&known.launch, known.connection.as_ref());
     let (removal, scheduled) = (notice.position.kind == Kind::Removed, notice.position.kind.is_scheduled());
-    match &known.connection {
-        // Also for a stack that failed because its launch was used: its rollback's removal names its own stack, finds
-        // nothing, and leaves the connection of the first stack alone (F-1).
-        None if removal => return Ok(None),
-        None if scheduled => return Err(Reason::StatusOfUnknown.into()),
-        _ => {}
+    if launch.revoked_at.is_some() && !removal {
+        return Err(Reason::LaunchRevoked.into());
     }
-    if notice.external_id != known.launch.external_id && !(removal && notice.external_id.is_empty()) {
+    if removal && connection.is_none() {
+        // Also for a stack that failed because its launch was used: its rollback's removal names its own stack, finds nothing, and
+        // leaves the connection of the first stack alone (F-1).
+        return Ok(None);
+    }
+    if notice.external_id != launch.external_id && !(removal && notice.external_id.is_empty()) {
         return Err(Reason::ExternalId.into());
     }
-    // Neither makes a launch this stack's own.
-    if (removal || scheduled) && known.launch.stack_id.as_deref() != Some(notice.stack.as_str()) {
-        return Err(known.launch.used());
+    if connection.is_some_and(|connection| connection.customer_id != launch.terms.customer_id) {
+        return Err(Reason::LaunchOfOtherCustomer.into());
     }
-    if scheduled && known.connection.as_ref().is_some_and(|connection| connection.latest.kind == Kind::Removed) {
+    // Neither makes a launch this stack's own.
+    if scheduled && connection.is_none() && !launch.is_bound_to(&notice.stack, now) {
+        return Err(Reason::StatusOfUnknown.into());
+    }
+    if (removal || scheduled) && !launch.is_bound_to(&notice.stack, now) {
+        launch.admit(&notice.stack, now)?;
+        return Err(launch.used());
+    }
+    let removed = connection.map_or(known.removal.is_some(), Connection::is_removed);
+    if scheduled && removed {
         return Err(Reason::StatusOfRemoved.into());
     }
-    known.launch.admit(&notice.stack, Organization::from_notice(&notice.data).as_ref(), now)?;
+    let way = way(notice, known);
+    if connection.is_some_and(|connection| connection.way != way) || !launch.terms.ways.contains(&way) {
+        return Err(Reason::Way.into());
+    }
+    if let Some(connection) = connection.filter(|connection| !removal && is_final(connection, now)) {
+        // A person may connect again what the same person removed, or what the vendor makes a new launch for.
+        let again = connection.way == Way::Direct && notice.position.kind == Kind::Established;
+        if !again {
+            return Err(Reason::Removed.into());
+        }
+    }
+    launch.admit(&notice.stack, now)?;
     Ok(None)
 }
 
+/// As the notice says; one that does not say it, because it knows no more of it, is of the way that it has.
+fn way(notice: &Notice, known: &LedgerState) -> Way {
+    match (notice.data["way"].as_str(), &known.connection) {
+        (None | Some(""), Some(connection)) => connection.way,
+        (word, _) => Way::of(word.unwrap_or_default()),
+    }
+}
+
+fn is_final(connection: &Connection, now: OffsetDateTime) -> bool {
+    connection.is_removed() && connection.removed_at.is_some_and(|at| now >= at + REMOVAL_FINAL_AFTER)
+}
+
 /// What a notice that [`admit`] let through and AWS vouched for changes.
-pub fn decide(notice: &Notice, verified_arn: &str, known: &LedgerState, now: OffsetDateTime) -> Decision {
-    let position = &notice.position;
-    let describes = position.kind != Kind::Removed;
-    if let Some(connection) = known.connection.as_ref().filter(|_| position.kind.is_scheduled()) {
-        return record_scheduled(notice, connection, verified_arn, known, now);
-    }
-    let speaks = |connection: &Connection| connection.data["resource"] == notice.resource.as_str();
-    if let Some(connection) = known.connection.as_ref().filter(|connection| !describes && !speaks(connection)) {
-        let message = "ignored: another resource of this stack describes the connection".to_owned();
-        let answer = Answer::Accepted { connection_id: connection.id.clone(), message };
-        return Decision { answer, connection: None, reported: None, binds_launch: false };
-    }
-    let later_of = |old: &NoticePosition| if position.supersedes(old) { position.clone() } else { old.clone() };
-    let (id, text) = (connection_id(notice.stack.as_str()), |text: &str| text.to_owned());
-    let connection = match &known.connection {
-        None if !describes => {
-            return Decision { answer: Answer::Unknown, connection: None, reported: None, binds_launch: false };
-        }
-        Some(old) if !describes => Connection { latest: later_of(&old.latest), ..old.clone() },
-        Some(old) if !position.supersedes(&old.described) => Connection { since: old.since.min(position.time), ..old.clone() },
-        old => Connection {
-            id: id.clone(),
-            stack_id: text(notice.stack.as_str()),
-            launch_id: known.launch.id.clone(),
-            verified_arn: text(verified_arn),
-            since: old.as_ref().map_or(position.time, |old| old.since.min(position.time)),
-            described: position.clone(),
-            latest: old.as_ref().map(|old| &old.latest).or(known.removal.as_ref()).map_or(position.clone(), later_of),
-            data: notice.data.clone(),
-            organization_change: old.as_ref().and_then(|old| old.organization_change(notice)),
-        },
-    };
-    let message = match (describes, connection.latest == *position) {
-        (true, true) if known.takes_over => "connected; an earlier stack with this connection name is shown as replaced",
-        (true, true) => "connected",
-        (true, false) if connection.latest.kind == Kind::Removed => "stored, but this stack has already been removed",
-        (false, true) => "disconnected",
-        (_, false) => "stored, but a newer notice of this stack takes precedence",
-    };
-    Decision {
-        answer: Answer::Accepted { connection_id: id, message: text(message) },
-        connection: Some(connection),
+///
+/// # Errors
+/// [`Reason::Speaker`]: somebody else of the account sent it. [`Reason::LaunchOfOtherOrganization`]: too many accounts wait already.
+pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: OffsetDateTime) -> Result<Decision, Refusal> {
+    let (position, launch, kind) = (&notice.position, &known.launch, notice.position.kind);
+    let id = connection_id(notice.stack.as_str());
+    let way = way(notice, known);
+    let nothing = Decision {
+        answer: Answer::Unknown,
+        connection: None,
         reported: None,
-        binds_launch: describes,
+        binds_launch: false,
+        remembered: true,
+        spoke: false,
+    };
+    let accepted = |message: &str| Answer::Accepted { connection_id: id.clone(), message: message.to_owned() };
+    let later_of = |old: &NoticePosition| if position.supersedes(old) { position.clone() } else { old.clone() };
+    let Some(old) = &known.connection else {
+        speaker.admit(&notice.stack, way, launch.terms.handler_role_name.as_deref())?;
+        if kind == Kind::Removed {
+            let remembered = known.removals < REMOVALS_PER_LAUNCH_MAX;
+            return Ok(Decision { remembered, ..nothing });
+        }
+        let unconfirmed = !launch.expects(&notice.data);
+        if unconfirmed && known.unconfirmed >= UNCONFIRMED_PER_LAUNCH_MAX {
+            return Err(Reason::LaunchOfOtherOrganization.into());
+        }
+        let latest = known.removal.as_ref().map_or(position.clone(), later_of);
+        let connection = Connection {
+            id: id.clone(),
+            stack_id: notice.stack.as_str().to_owned(),
+            customer_id: launch.terms.customer_id.clone(),
+            way,
+            launch_id: launch.id.clone(),
+            speaker: speaker.clone(),
+            earlier: None,
+            candidate: None,
+            confirmed_at: None,
+            unconfirmed,
+            removed_at: (latest.kind == Kind::Removed).then_some(now),
+            since: position.time,
+            described: position.clone(),
+            latest,
+            data: notice.data.clone(),
+            organization_change: None,
+        };
+        let message = match () {
+            () if connection.is_removed() => "stored, but this stack has already been removed",
+            () if unconfirmed => {
+                "stored; this account waits until it is known to be in the organization that the link was made for"
+            }
+            () if kind.is_scheduled() => "connected again; it was not known",
+            () => "connected",
+        };
+        let reported = notice.status.clone().map(|status| ReportedStatus { status, at: now });
+        return Ok(Decision { answer: accepted(message), connection: Some(connection), reported, binds_launch: true, ..nothing });
+    };
+    let again = way == Way::Direct && is_final(old, now);
+    let anew = again && !launch.is_bound_to(&notice.stack, now);
+    if !old.trusts(speaker, now) && !anew {
+        // A changed path, or a changed name, gives the stack another role; nobody but its own handler has what AWS then confirms.
+        let asks = way == Way::Stack && kind == Kind::Updated;
+        let waits = old.candidate.as_ref().is_some_and(|candidate| candidate.speaker.id == speaker.id);
+        let rotating = launch.bound.as_ref().is_some_and(|bound| bound.until.is_some());
+        let may_ask = asks || waits && kind.is_scheduled();
+        if rotating || !may_ask {
+            return Err(Reason::Speaker.with("another principal of the account speaks for this stack"));
+        }
+        speaker.admit(&notice.stack, way, launch.terms.handler_role_name.as_deref())?;
+        let newer = old.candidate.as_ref().is_none_or(|candidate| position.supersedes(&candidate.position));
+        let candidate = Candidate {
+            speaker: speaker.clone(),
+            launch_id: launch.id.clone(),
+            position: position.clone(),
+            data: notice.data.clone(),
+        };
+        return Ok(Decision {
+            answer: accepted("stored; it counts once AWS confirms that the role which sent it is this stack's"),
+            connection: (asks && newer).then(|| Connection { candidate: Some(candidate), ..old.clone() }),
+            ..nothing
+        });
     }
+    if kind.is_scheduled() {
+        return Ok(record_scheduled(notice, old, speaker, known, now));
+    }
+    if kind == Kind::Removed {
+        let last = later_of(&old.latest);
+        let speaks = old.data["resource"] == notice.resource.as_str();
+        let counts = speaks && last == *position;
+        return Ok(Decision {
+            answer: accepted(match () {
+                () if !speaks => "ignored: another resource of this stack describes the connection",
+                () if counts => "disconnected",
+                () => "stored, but a newer notice of this stack takes precedence",
+            }),
+            connection: counts.then(|| Connection { latest: last, removed_at: old.removed_at.or(Some(now)), ..old.clone() }),
+            ..nothing
+        });
+    }
+    let latest = later_of(&old.latest);
+    let removed_at = old.removed_at.filter(|_| latest.kind == Kind::Removed);
+    let since = if again { position.time } else { old.since.min(position.time) };
+    let connection = if again || position.supersedes(&old.described) {
+        let next = old.spoken_by(speaker, &notice.data["roleArn"], now);
+        Connection {
+            // Whoever spoke for what was removed speaks for nothing of what comes after it.
+            earlier: next.earlier.clone().filter(|_| !again),
+            launch_id: launch.id.clone(),
+            unconfirmed: old.unconfirmed && !launch.expects(&notice.data),
+            since,
+            described: position.clone(),
+            latest,
+            removed_at,
+            data: notice.data.clone(),
+            organization_change: old.organization_change(&notice.data, position.time),
+            ..next
+        }
+    } else {
+        Connection { since, ..old.clone() }
+    };
+    let message = match () {
+        () if connection.latest == *position => "connected",
+        () if connection.is_removed() => "stored, but this stack has already been removed",
+        () => "stored, but a newer notice of this stack takes precedence",
+    };
+    // What was overtaken is no rollback: it says nothing of the launch that counts now.
+    let binds_launch = connection.described == *position;
+    Ok(Decision { answer: accepted(message), connection: Some(connection), binds_launch, spoke: true, ..nothing })
 }
 
 /// A heartbeat of a connection that stands. Of billing statuses the newest counts. It describes the connection as an update does, so
@@ -206,17 +417,19 @@ pub fn decide(notice: &Notice, verified_arn: &str, known: &LedgerState, now: Off
 fn record_scheduled(
     notice: &Notice,
     connection: &Connection,
-    verified_arn: &str,
+    speaker: &Speaker,
     known: &LedgerState,
     now: OffsetDateTime,
 ) -> Decision {
     let checked_later =
         |reported: &&ReportedStatus| notice.status.as_ref().is_some_and(|s| reported.status.checked_at > s.checked_at);
     let earlier = known.reported.as_ref().filter(checked_later).map(|reported| &reported.status);
-    let describes = notice.position.supersedes(&connection.described);
+    let change = connection.organization_change(&notice.data, notice.position.time);
+    // The earlier role's heartbeat must not undo what the later one said.
+    let describes = notice.position.supersedes(&connection.described) && connection.speaker.id == speaker.id;
     let message = match earlier {
         Some(_) => "stored, but a newer status of this stack takes precedence",
-        None if describes && connection.organization_change(notice) != connection.organization_change => {
+        None if describes && change != connection.organization_change => {
             "stored; the account's place in its organization has changed"
         }
         None if describes && notice.data != connection.data => "stored; the connection was out of date",
@@ -224,17 +437,19 @@ fn record_scheduled(
     };
     let described = Connection {
         launch_id: known.launch.id.clone(),
-        verified_arn: verified_arn.to_owned(),
+        unconfirmed: connection.unconfirmed && !known.launch.expects(&notice.data),
         described: notice.position.clone(),
         data: notice.data.clone(),
-        organization_change: connection.organization_change(notice),
-        ..connection.clone()
+        organization_change: change,
+        ..connection.spoken_by(speaker, &notice.data["roleArn"], now)
     };
     Decision {
         answer: Answer::Accepted { connection_id: connection.id.clone(), message: message.to_owned() },
         connection: describes.then_some(described),
         reported: earlier.or(notice.status.as_ref()).map(|status| ReportedStatus { status: status.clone(), at: now }),
         binds_launch: false,
+        remembered: true,
+        spoke: true,
     }
 }
 

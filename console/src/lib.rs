@@ -6,16 +6,19 @@
 //! 2. [`document`]: JSON that has one reading; [`notice`]: the CloudEvent; [`names`] for what is in it.
 //! 3. [`proof`]: the signed `sts:GetCallerIdentity` request is exactly the one we are willing to forward.
 //! 4. [`ledger`]: seen before? may this launch say this? what changes, whatever the order of arrival?
-//! 5. [`sts`] and [`identity`]: AWS's word on who signed the proof.
+//! 5. [`sts`] and [`identity`]: AWS's word on who signed the proof; [`speaker`]: whether that one may speak for the stack.
 //! 6. [`store`] writes it down, in SQLite.
+//! 7. [`worker`] and [`confirm`]: later, AWS's word through the vendor's role ([`aws`]) on what the stack has.
 //!
 //! [`billing`] is what a stack says of its billing data, [`view`] what an operator reads of a connection later.
 //!
 //! 1 to 4 and `identity` are pure: time is an argument, nothing is called. [`routes`], [`serve`] and [`limits`] are the HTTP around it,
 //! [`launch`] is what a vendor hands out, [`refusal`] every way to say no, [`config`] the command line.
 
+pub mod aws;
 pub mod billing;
 pub mod config;
+pub mod confirm;
 pub mod document;
 pub mod identity;
 pub mod launch;
@@ -30,13 +33,16 @@ pub mod routes;
 pub mod secret;
 pub mod serve;
 pub mod signature;
+pub mod speaker;
 pub mod store;
 pub mod sts;
 pub mod view;
+pub mod worker;
 
 use std::{fmt, sync::Arc};
 
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 
 /// What all requests share.
 #[derive(Clone)]
@@ -48,6 +54,10 @@ pub struct Console {
     /// `host` or `host:port` of the notice URL, of now and of before: the audiences that proofs may name.
     pub authorities: Vec<String>,
     pub limits: limits::Limits,
+    /// AWS as the vendor, who is asked what a stack has.
+    pub aws: Arc<dyn confirm::Aws>,
+    /// Wakes [`worker::work`].
+    pub announced: Arc<Notify>,
     pub clock: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
 }
 

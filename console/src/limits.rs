@@ -30,11 +30,11 @@ const SOURCES_MAX: usize = 10_000;
 
 /// Notices that wait for AWS at one time, of all launches and of one. AWS STS answers in some 100 ms, and a StackSet rolls out to
 /// hundreds of accounts a minute.
-const ASKING_MAX: usize = 128;
-/// See [`ASKING_MAX`]: so that one token does not take them all.
-const ASKING_PER_LAUNCH_MAX: usize = 32;
+const QUESTIONS_MAX: usize = 128;
+/// See [`QUESTIONS_MAX`]: so that one token does not take them all.
+const QUESTIONS_PER_LAUNCH_MAX: usize = 32;
 /// For one of these places. A stack waits ten seconds for an answer, and AWS may take four of them.
-const ASKING_TIMEOUT: Duration = Duration::from_secs(3);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often something may happen.
 #[derive(Debug, Clone, Copy)]
@@ -102,8 +102,8 @@ pub struct Prover {
 pub struct Limits {
     refusals: Arc<Used<IpAddr>>,
     bad_proofs: Arc<Used<Prover>>,
-    asking: Arc<Semaphore>,
-    asking_per_launch: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
+    questions: Arc<Semaphore>,
+    questions_per_launch: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 impl Default for Limits {
@@ -111,8 +111,8 @@ impl Default for Limits {
         Self {
             refusals: Arc::new(Used::new(REFUSALS)),
             bad_proofs: Arc::new(Used::new(BAD_PROOFS)),
-            asking: Arc::new(Semaphore::new(ASKING_MAX)),
-            asking_per_launch: Arc::default(),
+            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+            questions_per_launch: Arc::default(),
         }
     }
 }
@@ -157,19 +157,19 @@ impl Limits {
     /// [`Reason::Busy`]: there was none in time.
     pub async fn place(&self, launch_id: &str) -> Result<Place, Refusal> {
         let own = {
-            let mut all = self.asking_per_launch.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.questions_per_launch.lock().unwrap_or_else(PoisonError::into_inner);
             // Those that nobody holds or waits for are not kept.
             all.retain(|id, semaphore| id == launch_id || Arc::strong_count(semaphore) > 1);
-            let new = || Arc::new(Semaphore::new(ASKING_PER_LAUNCH_MAX));
+            let new = || Arc::new(Semaphore::new(QUESTIONS_PER_LAUNCH_MAX));
             Arc::clone(all.entry(launch_id.to_owned()).or_insert_with(new))
         };
         let both = async {
             // The launch's first: who waits for it holds nothing of the others'.
             let launch = own.acquire_owned().await.ok()?;
-            let all = Arc::clone(&self.asking).acquire_owned().await.ok()?;
+            let all = Arc::clone(&self.questions).acquire_owned().await.ok()?;
             Some(Place { _launch: launch, _all: all })
         };
-        timeout(ASKING_TIMEOUT, both).await.ok().flatten().ok_or_else(|| Reason::Busy.into())
+        timeout(QUESTION_TIMEOUT, both).await.ok().flatten().ok_or_else(|| Reason::Busy.into())
     }
 }
 

@@ -5,13 +5,15 @@ use std::{error::Error, io::Write as _, process::ExitCode, sync::Arc};
 use clap::Parser;
 use hawser_console::{
     Console,
-    config::{Cli, Command, LaunchArgs, Serve},
+    aws::Sdk,
+    config::{Cli, Command, LaunchArgs, RevokeArgs, Serve},
     launch::Launch,
     limits::Limits,
     routes,
     serve::{self, Clients},
     store::Store,
     sts::Sts,
+    worker,
 };
 use serde_json::json;
 use time::OffsetDateTime;
@@ -27,6 +29,7 @@ async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Serve(args) => run(args).await,
         Command::Launch(args) => launch(args).await,
+        Command::Revoke(args) => revoke(args).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,6 +65,8 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         trust: args.trust(),
         authorities,
         limits: Limits::default(),
+        aws: Arc::new(Sdk::from_environment().await),
+        announced: Arc::default(),
         clock: Arc::new(now),
     };
     let clients = Clients::Strangers { proxies: args.proxies.into() };
@@ -96,20 +101,37 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         tracing::info!("told to stop");
         drop(stop);
     };
-    tokio::join!(servers, stated);
+    let worker = async {
+        // What it was about to ask it asks after the next start.
+        tokio::select! {
+            () = worker::work(console.clone()) => {}
+            () = until_stopped(stopped.clone()) => {}
+        }
+    };
+    tokio::join!(servers, worker, stated);
     store.close().await;
     Ok(())
 }
 
 async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {
-    let (audience, hours) = args.order()?;
+    let (terms, hours) = args.order()?;
     let store = Store::open(&args.database.database).await?;
     let entropy = routes::entropy().ok_or("the operating system provided no randomness")?;
-    let launch = Launch::new(&entropy, audience, now(), hours);
+    let launch = Launch::new(&entropy, terms, now(), hours);
     store.add_launch(&launch).await?;
     say(&launch.disclose())?;
     store.close().await;
     Ok(())
+}
+
+async fn revoke(args: RevokeArgs) -> Result<(), Box<dyn Error>> {
+    let store = Store::open(&args.database.database).await?;
+    let revoked = store.revoke(&args.launch_id, now()).await?;
+    store.close().await;
+    if !revoked {
+        return Err(format!("no launch has the id `{}`", args.launch_id).into());
+    }
+    say(&json!({"launchId": args.launch_id, "revoked": true}))
 }
 
 /// The one place where the clock is read.

@@ -43,6 +43,32 @@ impl fmt::Display for AccountId {
     }
 }
 
+/// The vendor's own name for one of its customers: opaque to us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CustomerId(String);
+
+impl CustomerId {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Longer than a UUID, a URN or a mail address.
+const CUSTOMER_ID_BYTES_MAX: usize = 128;
+
+impl FromStr for CustomerId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if (1..=CUSTOMER_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("a customer id has 1 to 128 visible ASCII characters")
+        }
+    }
+}
+
 /// The id of an organization (AWS Organizations `OrganizationId`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganizationId(String);
@@ -151,6 +177,11 @@ impl StackId {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// The stack's name.
+    pub fn name(&self) -> &str {
+        self.text.rsplit('/').nth(1).unwrap_or_default()
+    }
 }
 
 /// The longest stack ARN: a stack name has at most 128 characters, the rest of the ARN is below 128.
@@ -198,6 +229,11 @@ impl RoleArn {
     /// The ARN.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The role's name, without its path.
+    pub fn name(&self) -> &str {
+        self.text.rsplit('/').next().unwrap_or_default()
     }
 }
 

@@ -52,7 +52,7 @@ impl Hint {
 
 /// What happened to the stack's connection. The order is the rank of notices that carry the same time: a removal is
 /// a stack's last word, and what CloudFormation had told counts more than what a schedule repeats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// The stack was created.
     Established,
@@ -94,9 +94,10 @@ impl Kind {
 }
 
 /// A notice's place in the order of its stack's notices.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoticePosition {
     /// The event's `time`.
+    #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
     /// The event's `type`.
     pub kind: Kind,
@@ -199,6 +200,13 @@ impl Notice {
             require(role.partition == stack.partition, "the role is in another partition than the stack")?;
         }
         require(role.is_some() || kind == Kind::Removed, "the role ARN is empty")?;
+        let export = &data.billing_export;
+        require(is_own(&export.arn, &stack), "`billingExport.arn` is not an export in the stack's account")?;
+        // An ARN of a bucket names no account, and a bucket may be encrypted with another account's key.
+        for (arn, service) in [(&export.bucket_arn, "s3"), (&export.kms_key_arn, "kms")] {
+            let of_service = arn.starts_with(&format!("arn:{}:{service}:", data.partition));
+            require(arn.is_empty() || of_service, "`billingExport` has an ARN of something else")?;
+        }
         if !data.access_key_secret_arn.is_empty() {
             let ours = format!("arn:{}:secretsmanager:{}:{}:secret:", data.partition, data.region, data.account_id);
             let name = data.access_key_secret_arn.strip_prefix(&ours).unwrap_or_default();
@@ -249,6 +257,15 @@ impl Notice {
     /// The account that the notice is about.
     pub fn account(&self) -> &AccountId {
         &self.stack.account
+    }
+}
+
+/// Whether an ARN, where there is one, names something in the stack's partition and account.
+fn is_own(arn: &str, stack: &StackId) -> bool {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", partition, _, _, account, _] => *partition == stack.partition.as_str() && *account == stack.account.as_str(),
+        _ => arn.is_empty(),
     }
 }
 

@@ -37,7 +37,7 @@ impl Console {
         trace.launch_id = Some(launch.id.clone());
         let notice = Notice::parse(&document, &signature_headers.id, now)?;
         let sts_request = proof::check(&notice, &self.trust, &self.authorities, now)?;
-        let known = self.store.known(&notice, launch).await.map_err(storage)?;
+        let known = self.store.known(&notice, launch, now).await.map_err(storage)?;
         if let Some(answer) = ledger::admit(&notice, &known, now)? {
             return Ok(answer);
         }
@@ -48,8 +48,7 @@ impl Console {
             let _place = self.limits.place(&launch.id).await?;
             self.sts.ask(&sts_request).await
         };
-        let confirmed = identity.and_then(|identity| identity.confirm(&notice).map(|()| identity));
-        let identity = confirmed.inspect_err(|refusal| {
+        let speaker = identity.and_then(|identity| identity.speaker(&notice)).inspect_err(|refusal| {
             if matches!(refusal.reason, Reason::StsRefused | Reason::Identity) {
                 self.limits.count_bad_proof(prover, now);
             }
@@ -62,14 +61,15 @@ impl Console {
             );
             return Ok(Answer::Ignored);
         }
-        match self.store.record(&notice, launch, &identity.arn, now).await {
+        match self.store.record(&notice, launch, &speaker, now).await {
             Ok(answer) => {
+                self.announced.notify_one();
                 tracing::info!(
                     "notice.id" = notice.position.id,
                     "notice.type" = notice.position.kind.as_str(),
                     "stack.id" = notice.stack.as_str(),
                     "launch.id" = launch.id,
-                    "identity" = identity.arn,
+                    "identity" = speaker.arn,
                     "notice verified and stored"
                 );
                 Ok(answer)

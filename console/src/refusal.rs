@@ -52,12 +52,9 @@ hawser_codes::codes! {
     /// this account is already connected by another stack of this roll-out
     LaunchUsedInAccount = "launch-used-in-account", 403,
         "remove one of the two, each account is connected once";
-    /// the launch link was made for another organization than the one of this account
+    /// the launch link was made for another organization than this account states, and too many of those wait already
     LaunchOfOtherOrganization = "launch-of-other-organization", 403,
         "roll out from the organization's own management account, or ask the vendor for a new link";
-    /// the launch link is for the accounts of one organization, and this account could not determine which one it belongs to
-    LaunchOutsideOrganization = "launch-outside-organization", 403,
-        "allow `organizations:DescribeOrganization` in it, or ask the vendor for a link for one account";
     /// the external ID of this stack is not the one that the vendor issued with the launch link
     // F-39.
     ExternalId = "external-id", 403,
@@ -80,6 +77,24 @@ hawser_codes::codes! {
     /// AWS says that the notice's sender is not the one it claims
     Identity = "identity-mismatch", 403,
         "deploy the template unchanged";
+    /// the notice was not sent by the role of the stack's own handler
+    Speaker = "speaker", 403,
+        "deploy the template unchanged, or ask the vendor to allow the role's name";
+    /// the launch link is not for connections that are made this way
+    Way = "way", 403,
+        "use the way that the vendor offers, or ask it for a link for this one";
+    /// the launch link was revoked by the vendor
+    LaunchRevoked = "launch-revoked", 403,
+        "ask the vendor for a new one";
+    /// the launch link was replaced by a newer one
+    LaunchReplaced = "launch-replaced", 403,
+        "update the stack with the parameters of the newer one";
+    /// the launch link belongs to another customer of the vendor than the connection of this stack
+    LaunchOfOtherCustomer = "launch-of-other-customer", 403,
+        "ask the vendor for a new one";
+    /// the connection of this stack was removed, which is final
+    Removed = "connection-removed", 410,
+        "deploy a new stack from a new launch link";
     /// no connection of this stack is known, so a removal has nothing to remove
     ConnectionUnknown = "connection-unknown", 404,
         "leave it, the stack counts this as done";

@@ -1,6 +1,6 @@
 //! The routes. Stacks reach [`public`]; [`admin`] is for the operator, on loopback.
 
-use std::{error::Error, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, error::Error, net::IpAddr, time::Duration};
 
 use axum::{
     Extension, Json, Router,
@@ -20,12 +20,14 @@ use standardwebhooks::HEADER_WEBHOOK_ID;
 
 use crate::{
     Console,
-    launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Entropy, Launch, Organization},
+    config::role_name,
+    launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Entropy, Launch, Organization, Terms},
     ledger::Answer,
-    names::{AccountId, StackId},
+    names::StackId,
     refusal::{Problem, Reason, Refusal},
     serve::{Peer, Slot, slots},
-    store::StoreError,
+    speaker::Way,
+    store::{List, StoreError},
 };
 
 /// A notice has 4 to 12 KB: a session token of 1 to 4 KB and a sentence about each report the account has.
@@ -51,6 +53,7 @@ pub fn public(console: Console) -> Router {
 pub fn admin(console: Console) -> Router {
     Router::new()
         .route("/launches", post(make_launch))
+        .route("/launches/{launch_id}/revoke", post(revoke_launch))
         .route("/connections", get(list_connections))
         .route("/connections/{connection_id}", get(show_connection))
         .route("/healthz", get(health))
@@ -169,43 +172,52 @@ async fn health(State(console): State<Console>) -> Response {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct LaunchRequest {
+    customer_id: String,
     account_id: Option<String>,
     organization: Option<OrganizationRequest>,
+    ways: Option<BTreeSet<Way>>,
+    handler_role_name: Option<String>,
     expires_in_hours: Option<u32>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct OrganizationRequest {
-    organization_id: Option<String>,
-    management_account_id: Option<String>,
+    organization_id: String,
+    management_account_id: String,
 }
 
 impl LaunchRequest {
-    fn audience(self) -> Result<Audience, &'static str> {
-        let account = |id: Option<String>| id.map(|id| id.parse::<AccountId>()).transpose();
-        match (self.account_id, self.organization) {
-            (Some(_), Some(_)) => Err("either `accountId` or `organization`"),
-            (id, None) => Ok(Audience::Stack(account(id)?)),
-            (None, Some(order)) => Ok(Audience::Organization(Organization {
-                id: order.organization_id.map(|id| id.parse()).transpose()?,
-                management_account_id: account(order.management_account_id)?,
-            })),
+    fn terms(self) -> Result<Terms, String> {
+        let audience = match (self.account_id, self.organization) {
+            (Some(_), Some(_)) => return Err("either `accountId` or `organization`".to_owned()),
+            (id, None) => Audience::Stack(id.map(|id| id.parse()).transpose()?),
+            (None, Some(order)) => Audience::Organization(Organization {
+                id: order.organization_id.parse()?,
+                management_account_id: order.management_account_id.parse()?,
+            }),
+        };
+        let mut terms = Terms::new(self.customer_id.parse()?, audience);
+        terms.handler_role_name = self.handler_role_name.as_deref().map(role_name).transpose()?;
+        if let Some(ways) = self.ways {
+            terms.ways = ways;
         }
+        if terms.ways.is_empty() { Err("`ways` must name one".to_owned()) } else { Ok(terms) }
     }
 }
 
 async fn make_launch(State(console): State<Console>, order: Result<Json<LaunchRequest>, JsonRejection>) -> Response {
     let Ok(Json(order)) = order else {
-        let why = "the body must be JSON with `accountId` or `organization`, and `expiresInHours`, or `{}`";
+        let why = "the body must be JSON with `customerId`, and perhaps `accountId` or `organization` (`organizationId` and \
+                   `managementAccountId`), `ways`, `handlerRoleName` and `expiresInHours`";
         return operator_problem(StatusCode::BAD_REQUEST, why);
     };
     let hours = order.expires_in_hours.unwrap_or(EXPIRES_IN_HOURS_DEFAULT);
-    let audience = match order.audience() {
-        Ok(audience) => audience,
-        Err(why) => return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, why),
+    let terms = match order.terms() {
+        Ok(terms) => terms,
+        Err(why) => return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, &why),
     };
-    let max = audience.expires_in_hours_max();
+    let max = terms.audience.expires_in_hours_max();
     if !(1..=max).contains(&hours) {
         let why = format!("`expiresInHours` must be between 1 and {max}");
         return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, &why);
@@ -213,9 +225,17 @@ async fn make_launch(State(console): State<Console>, order: Result<Json<LaunchRe
     let Some(entropy) = entropy() else {
         return operator_problem(StatusCode::SERVICE_UNAVAILABLE, "the operating system provided no randomness");
     };
-    let launch = Launch::new(&entropy, audience, (console.clock)(), hours);
+    let launch = Launch::new(&entropy, terms, (console.clock)(), hours);
     match console.store.add_launch(&launch).await {
         Ok(()) => (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(launch.disclose())).into_response(),
+        Err(error) => storage_problem(&error),
+    }
+}
+
+async fn revoke_launch(State(console): State<Console>, Path(launch_id): Path<String>) -> Response {
+    match console.store.revoke(&launch_id, (console.clock)()).await {
+        Ok(true) => shown(&json!({"launchId": launch_id, "revoked": true})),
+        Ok(false) => operator_problem(StatusCode::NOT_FOUND, "no launch has this id"),
         Err(error) => storage_problem(&error),
     }
 }
@@ -227,18 +247,22 @@ pub fn entropy() -> Option<Entropy> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Page {
+    customer_id: Option<String>,
+    #[serde(default)]
+    unconfirmed: bool,
     after: Option<i64>,
     limit: Option<u32>,
 }
 
 async fn list_connections(State(console): State<Console>, page: Result<Query<Page>, QueryRejection>) -> Response {
     let Ok(Query(page)) = page else {
-        return operator_problem(StatusCode::BAD_REQUEST, "`after` and `limit` must be numbers");
+        return operator_problem(StatusCode::BAD_REQUEST, "`after` and `limit` must be numbers, `unconfirmed` `true` or `false`");
     };
     let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    match console.store.connections(page.after.unwrap_or(0), limit, (console.clock)()).await {
+    let list = List { customer_id: page.customer_id, unconfirmed: page.unconfirmed };
+    match console.store.connections(&list, page.after.unwrap_or(0), limit, (console.clock)()).await {
         Ok((connections, next)) => shown(&json!({"connections": connections, "next": next})),
         Err(error) => storage_problem(&error),
     }

@@ -1,25 +1,30 @@
 //! SQLite: launches, connections and the notices that made them. SQL stops here.
 
+mod confirmations;
 mod rows;
+mod writes;
 
 use std::{path::Path, str::FromStr, time::Duration};
 
-use rows::{ConnectionRow, LaunchRow, RowError, connection_columns, launch_columns, nanos, position};
+use rows::{ConnectionRow, LaunchRow, connection_columns, launch_columns, nanos, position, write};
 use sqlx::{
     FromRow, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use thiserror::Error;
 use time::OffsetDateTime;
+pub use writes::StoreError;
+use writes::{bind_launch, save_connection};
 
 use crate::{
     billing::ReportedStatus,
-    launch::{Audience, Launch, Organization},
-    ledger::{self, Answer, Connection, LedgerState, Prior},
-    names::{AccountId, OrganizationId},
+    launch::{Audience, Launch},
+    ledger::{self, Answer, Connection, Decision, LedgerState, Prior, REMOVAL_MEMORY},
+    names::AccountId,
     notice::{Hint, Kind, Notice},
     refusal::Refusal,
     signature::KEYS_PER_NOTICE_MAX,
+    speaker::Speaker,
     view::ConnectionView,
 };
 
@@ -36,22 +41,6 @@ const NOTICES_PER_STACK_MAX: i64 = 64;
 /// request for six hours at most (Lambda developer guide, "How Lambda handles errors and retries with asynchronous
 /// invocation"), so after four times that nobody repeats it any more.
 const STATUS_MEMORY: time::Duration = time::Duration::hours(24);
-
-/// Why the database did not do what it was asked.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// SQLite's or sqlx's own words.
-    #[error("failed to use the database")]
-    Database(#[from] sqlx::Error),
-    /// The schema could not be brought up to date.
-    #[error("failed to bring the database's schema up to date")]
-    Migration(#[from] sqlx::migrate::MigrateError),
-    /// The file could not be made.
-    #[error("failed to make the database file")]
-    File(#[from] std::io::Error),
-    #[error(transparent)]
-    Row(#[from] RowError),
-}
 
 /// The database.
 #[derive(Debug, Clone)]
@@ -97,25 +86,42 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn add_launch(&self, launch: &Launch) -> Result<(), StoreError> {
-        let (account, organization) = match &launch.audience {
+        let terms = &launch.terms;
+        let (account, organization) = match &terms.audience {
             Audience::Stack(account) => (account.as_ref(), None),
             Audience::Organization(organization) => (None, Some(organization)),
         };
         sqlx::query(
-            "INSERT INTO launches (launch_id, token, external_id, account_id, expires_at, for_organization, organization_id, \
-             management_account_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO launches (launch_id, token, external_id, customer_id, account_id, ways, handler_role_name, expires_at, \
+             for_organization, organization_id, management_account_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&launch.id)
         .bind(launch.token.expose())
         .bind(&launch.external_id)
+        .bind(terms.customer_id.as_str())
         .bind(account.map(AccountId::as_str))
+        .bind(write(&terms.ways)?)
+        .bind(&terms.handler_role_name)
         .bind(nanos(launch.expires_at)?)
         .bind(organization.is_some())
-        .bind(organization.and_then(|organization| organization.id.as_ref()).map(OrganizationId::as_str))
-        .bind(organization.and_then(|organization| organization.management_account_id.as_ref()).map(AccountId::as_str))
+        .bind(organization.map(|organization| organization.id.as_str()))
+        .bind(organization.map(|organization| organization.management_account_id.as_str()))
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+
+    /// Ends a launch: from now on it is good for nothing but removals. False where there is none of this id.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn revoke(&self, launch_id: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let revoked = sqlx::query("UPDATE launches SET revoked_at = COALESCE(revoked_at, ?) WHERE launch_id = ?")
+            .bind(nanos(now)?)
+            .bind(launch_id)
+            .execute(&self.pool)
+            .await?;
+        Ok(revoked.rows_affected() > 0)
     }
 
     /// The launches whose token may have signed a notice.
@@ -126,7 +132,7 @@ impl Store {
         let rows: Vec<LaunchRow> = sqlx::query_as(concat!(
             launch_columns!(),
             " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND u.stack_id = ?1 \
-             WHERE l.external_id = ?2 OR l.stack_id = ?1 OR u.stack_id = ?1 ORDER BY l.external_id = ?2 DESC, l.expires_at DESC LIMIT ?3"
+             WHERE l.external_id = ?2 OR u.stack_id = ?1 ORDER BY l.external_id = ?2 DESC, l.expires_at DESC LIMIT ?3"
         ))
         .bind(&hint.stack_id)
         .bind(&hint.external_id)
@@ -140,36 +146,62 @@ impl Store {
     ///
     /// # Errors
     /// The database's.
-    pub async fn known(&self, notice: &Notice, launch: &Launch) -> Result<LedgerState, StoreError> {
-        load(&mut *self.pool.acquire().await?, notice, &launch.id).await
+    pub async fn known(&self, notice: &Notice, launch: &Launch, now: OffsetDateTime) -> Result<LedgerState, StoreError> {
+        load(&mut *self.pool.acquire().await?, notice, &launch.id, now).await
     }
 
     /// Stores a verified notice and what follows from it, in one transaction. What is known is read again inside it:
     /// another notice may have come in while AWS was asked.
     ///
     /// # Errors
-    /// [`ledger::admit`]'s refusals, or the database's as [`Storage`](crate::refusal::Reason::Storage).
+    /// The refusals of [`ledger`], or the database's.
     pub async fn record(
         &self,
         notice: &Notice,
         launch: &Launch,
-        verified_arn: &str,
+        speaker: &Speaker,
         now: OffsetDateTime,
     ) -> Result<Answer, RecordError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from)?;
-        let known = load(&mut transaction, notice, &launch.id).await?;
+        let known = load(&mut transaction, notice, &launch.id, now).await?;
         if let Some(answer) = ledger::admit(notice, &known, now)? {
             return Ok(answer);
         }
-        let decision = ledger::decide(notice, verified_arn, &known, now);
+        let decision = ledger::decide(notice, speaker, &known, now)?;
+        self.save(&mut transaction, notice, launch, speaker, &decision, now).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(decision.answer)
+    }
+
+    async fn save(
+        &self,
+        database: &mut SqliteConnection,
+        notice: &Notice,
+        launch: &Launch,
+        speaker: &Speaker,
+        decision: &Decision,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
         if let Some(connection) = &decision.connection {
-            save_connection(&mut transaction, connection, notice).await?;
+            save_connection(database, connection, now).await?;
+            // What changes who speaks, or with which role, is AWS's to confirm.
+            if !connection.unconfirmed && !connection.is_removed() && !notice.position.kind.is_scheduled()
+                || connection.confirmed_at.is_none()
+            {
+                writes::schedule(database, &connection.id, now).await?;
+            }
         }
         if let Some(reported) = &decision.reported {
-            save_status(&mut transaction, reported, notice, now).await?;
+            save_status(database, reported, notice, now).await?;
         }
         if decision.binds_launch {
-            bind_launch(&mut transaction, &known.launch, notice).await.map_err(StoreError::from)?;
+            bind_launch(database, &launch.id, notice.account(), notice.stack.as_str(), now).await?;
+        }
+        if decision.spoke {
+            writes::spoke(database, notice, now).await?;
+        }
+        if !decision.remembered {
+            return Ok(());
         }
         let (connection_id, message) = match &decision.answer {
             Answer::Accepted { connection_id, message } => (Some(connection_id.as_str()), message.as_str()),
@@ -181,44 +213,45 @@ impl Store {
         )
         .bind(&notice.position.id)
         .bind(notice.stack.as_str())
-        .bind(nanos(notice.position.time).map_err(StoreError::from)?)
+        .bind(nanos(notice.position.time)?)
         .bind(notice.position.kind.as_str())
         .bind(&launch.id)
         .bind(&notice.fingerprint)
-        .bind(verified_arn)
+        .bind(&speaker.arn)
         .bind(&notice.resource)
-        .bind(nanos(now).map_err(StoreError::from)?)
+        .bind(nanos(now)?)
         .bind(connection_id)
         .bind(message)
-        .execute(&mut *transaction)
-        .await
-        .map_err(StoreError::from)?;
+        .execute(&mut *database)
+        .await?;
         sqlx::query(
             "DELETE FROM notices WHERE stack_id = ?1 AND rowid NOT IN \
              (SELECT rowid FROM notices WHERE stack_id = ?1 ORDER BY received_at DESC, rowid DESC LIMIT ?2)",
         )
         .bind(notice.stack.as_str())
         .bind(NOTICES_PER_STACK_MAX)
-        .execute(&mut *transaction)
-        .await
-        .map_err(StoreError::from)?;
-        transaction.commit().await.map_err(StoreError::from)?;
-        Ok(decision.answer)
+        .execute(database)
+        .await?;
+        Ok(())
     }
 
-    /// A page of connections in the order they were made, as they stand now, and where the next page begins.
+    /// A page of connections in the order they were made, as they stand now, and where the next page begins: of one customer, or of
+    /// all. Accounts that nobody confirmed are a list of their own.
     ///
     /// # Errors
     /// The database's.
     pub async fn connections(
         &self,
+        list: &List,
         after: i64,
         limit: u32,
         now: OffsetDateTime,
     ) -> Result<(Vec<ConnectionView>, Option<i64>), StoreError> {
         let rows: Vec<ConnectionRow> =
-            sqlx::query_as(concat!(connection_columns!(), " WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?"))
+            sqlx::query_as(concat!(connection_columns!(), " WHERE c.sequence > ? AND c.unconfirmed = ? AND c.customer_id = COALESCE(?, c.customer_id) ORDER BY c.sequence LIMIT ?"))
                 .bind(after)
+                .bind(list.unconfirmed)
+                .bind(&list.customer_id)
                 // One more than asked for tells whether there is a next page.
                 .bind(i64::from(limit) + 1)
                 .fetch_all(&self.pool)
@@ -242,6 +275,15 @@ impl Store {
     }
 }
 
+/// Which connections are listed.
+#[derive(Debug, Clone, Default)]
+pub struct List {
+    /// Of this customer only.
+    pub customer_id: Option<String>,
+    /// Those of accounts that nobody confirmed, and no others.
+    pub unconfirmed: bool,
+}
+
 /// Why a verified notice was not stored.
 #[derive(Debug, Error)]
 pub enum RecordError {
@@ -258,44 +300,46 @@ struct PriorRow {
     message: String,
 }
 
-async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &str) -> Result<LedgerState, StoreError> {
+async fn load(
+    connection: &mut SqliteConnection,
+    notice: &Notice,
+    launch_id: &str,
+    now: OffsetDateTime,
+) -> Result<LedgerState, StoreError> {
     let launch: LaunchRow = sqlx::query_as(concat!(
         launch_columns!(),
-        " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND u.account_id = ? WHERE l.launch_id = ?"
+        " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND (l.for_organization = 0 OR u.account_id = ?) WHERE l.launch_id = ?"
     ))
     .bind(notice.account().as_str())
     .bind(launch_id)
     .fetch_one(&mut *connection)
     .await?;
-    let prior: Option<PriorRow> = sqlx::query_as("SELECT fingerprint, connection_id, message FROM notices WHERE notice_id = ?")
-        .bind(&notice.position.id)
-        .fetch_optional(&mut *connection)
-        .await?;
+    let prior: Option<PriorRow> =
+        sqlx::query_as("SELECT fingerprint, connection_id, message FROM notices WHERE stack_id = ? AND notice_id = ?")
+            .bind(notice.stack.as_str())
+            .bind(&notice.position.id)
+            .fetch_optional(&mut *connection)
+            .await?;
     let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.stack_id = ?"))
         .bind(notice.stack.as_str())
         .fetch_optional(&mut *connection)
         .await?;
     let reported = row.as_ref().map(ConnectionRow::heard).transpose()?.flatten();
+    let remembered_since = nanos(now - REMOVAL_MEMORY)?;
     let removal: Option<(i64, String, String)> = sqlx::query_as(
-        "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? AND resource = ? \
+        "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? AND resource = ? AND received_at > ? \
          ORDER BY time DESC, notice_id DESC LIMIT 1",
     )
     .bind(notice.stack.as_str())
     .bind(Kind::Removed.as_str())
     .bind(&notice.resource)
+    .bind(remembered_since)
     .fetch_optional(&mut *connection)
     .await?;
-    let takes_over: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM connections WHERE account_id = ? AND connection_name = ? AND stack_id <> ? \
-         AND latest_time < ? AND latest_kind <> ?)",
-    )
-    .bind(notice.account().as_str())
-    .bind(&notice.connection_name)
-    .bind(notice.stack.as_str())
-    .bind(nanos(notice.position.time)?)
-    .bind(Kind::Removed.as_str())
-    .fetch_one(&mut *connection)
-    .await?;
+    let count = "SELECT COUNT(*) FROM notices WHERE launch_id = ? AND connection_id IS NULL AND received_at > ?";
+    let removals: i64 = sqlx::query_scalar(count).bind(launch_id).bind(remembered_since).fetch_one(&mut *connection).await?;
+    let count = "SELECT COUNT(*) FROM connections WHERE launch_id = ? AND unconfirmed";
+    let unconfirmed: i64 = sqlx::query_scalar(count).bind(launch_id).fetch_one(&mut *connection).await?;
     Ok(LedgerState {
         launch: launch.try_into()?,
         prior: prior.map(|row| Prior {
@@ -308,76 +352,9 @@ async fn load(connection: &mut SqliteConnection, notice: &Notice, launch_id: &st
         connection: row.map(Connection::try_from).transpose()?,
         reported,
         removal: removal.map(|(time, kind, id)| position(time, &kind, id)).transpose()?,
-        takes_over,
+        removals,
+        unconfirmed,
     })
-}
-
-/// The launch is this stack's from now on: the whole, or its part for the account. What it did not know of its organization, it
-/// knows now.
-async fn bind_launch(database: &mut SqliteConnection, launch: &Launch, notice: &Notice) -> Result<(), sqlx::Error> {
-    if let Audience::Stack(_) = launch.audience {
-        sqlx::query("UPDATE launches SET stack_id = ? WHERE launch_id = ?")
-            .bind(notice.stack.as_str())
-            .bind(&launch.id)
-            .execute(database)
-            .await?;
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO launch_uses (launch_id, account_id, stack_id) VALUES (?, ?, ?) \
-         ON CONFLICT (launch_id, account_id) DO UPDATE SET stack_id = excluded.stack_id",
-    )
-    .bind(&launch.id)
-    .bind(notice.account().as_str())
-    .bind(notice.stack.as_str())
-    .execute(&mut *database)
-    .await?;
-    let stated = Organization::from_notice(&notice.data).unwrap_or_default();
-    sqlx::query(
-        "UPDATE launches SET organization_id = COALESCE(organization_id, ?), \
-         management_account_id = COALESCE(management_account_id, ?) WHERE launch_id = ?",
-    )
-    .bind(stated.id.as_ref().map(OrganizationId::as_str))
-    .bind(stated.management_account_id.as_ref().map(AccountId::as_str))
-    .bind(&launch.id)
-    .execute(database)
-    .await?;
-    Ok(())
-}
-
-async fn save_connection(database: &mut SqliteConnection, connection: &Connection, notice: &Notice) -> Result<(), StoreError> {
-    let (described, latest) = (&connection.described, &connection.latest);
-    let name = connection.data["connectionName"].as_str().ok_or(RowError("`data` has no connection name"))?;
-    sqlx::query(
-        "INSERT INTO connections (connection_id, stack_id, launch_id, account_id, connection_name, verified_arn, since, \
-         described_time, described_kind, described_id, latest_time, latest_kind, latest_id, data, \
-         organization_before, organization_changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (stack_id) DO UPDATE SET launch_id = excluded.launch_id, connection_name = excluded.connection_name, \
-         verified_arn = excluded.verified_arn, since = excluded.since, described_time = excluded.described_time, \
-         described_kind = excluded.described_kind, described_id = excluded.described_id, \
-         latest_time = excluded.latest_time, latest_kind = excluded.latest_kind, latest_id = excluded.latest_id, \
-         data = excluded.data, organization_before = excluded.organization_before, \
-         organization_changed_at = excluded.organization_changed_at",
-    )
-    .bind(&connection.id)
-    .bind(&connection.stack_id)
-    .bind(&connection.launch_id)
-    .bind(notice.account().as_str())
-    .bind(name)
-    .bind(&connection.verified_arn)
-    .bind(nanos(connection.since)?)
-    .bind(nanos(described.time)?)
-    .bind(described.kind.as_str())
-    .bind(&described.id)
-    .bind(nanos(latest.time)?)
-    .bind(latest.kind.as_str())
-    .bind(&latest.id)
-    .bind(connection.data.to_string())
-    .bind(connection.organization_change.as_ref().map(|change| change.before.to_string()))
-    .bind(connection.organization_change.as_ref().map(|change| nanos(change.at)).transpose()?)
-    .execute(database)
-    .await?;
-    Ok(())
 }
 
 async fn save_status(
@@ -392,7 +369,7 @@ async fn save_status(
     )
     .bind(notice.stack.as_str())
     .bind(nanos(reported.at)?)
-    .bind(serde_json::to_string(&reported.status).map_err(|_| RowError("a billing status has no JSON"))?)
+    .bind(write(&reported.status)?)
     .execute(&mut *database)
     .await?;
     sqlx::query("DELETE FROM notices WHERE stack_id = ? AND kind = ? AND received_at < ?")

@@ -6,8 +6,10 @@ use time::OffsetDateTime;
 
 use crate::{
     billing::{self, ReportedStatus, StatusSummary},
+    confirm::Problem,
     ledger::{Connection, OrganizationChange},
-    notice::Kind,
+    names::CustomerId,
+    speaker::Way,
 };
 
 /// A connection as the operator sees it.
@@ -16,18 +18,36 @@ use crate::{
 pub struct ConnectionView {
     /// See [`Connection::id`].
     pub connection_id: String,
+    /// See [`Connection::customer_id`].
+    pub customer_id: CustomerId,
+    pub way: Way,
     pub state: State,
     /// The connection of the newer stack that took over (F-29).
     pub replaced_by: Option<String>,
+    /// The other connection, where both claim the same name.
+    pub contested_with: Option<String>,
+    /// Why AWS has not confirmed it, or not what was said last.
+    pub problem: Option<Problem>,
     /// See [`Connection::launch_id`].
     pub launch_id: String,
+    /// When that launch was revoked.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub revoked_at: Option<OffsetDateTime>,
     /// See [`Connection::since`].
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
     /// The stack's last word.
     pub latest_notice: LatestNotice,
-    /// See [`Connection::verified_arn`].
+    /// When its stack was heard last, by whatever notice.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub heard_at: Option<OffsetDateTime>,
+    /// See [`Connection::speaker`].
     pub verified_arn: String,
+    /// The role that asks to speak in its place.
+    pub candidate_arn: Option<String>,
+    /// See [`Connection::confirmed_at`].
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub confirmed_at: Option<OffsetDateTime>,
     /// How its billing data arrives. None where there is none to arrive: without an export, or after its removal.
     pub billing: Option<StatusSummary>,
     /// See `Connection::organization_change`.
@@ -40,12 +60,31 @@ pub struct ConnectionView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Its stack is there, as far as we heard.
+    /// Its stack has said so, and AWS has not confirmed yet that it is the stack's own word and role.
+    Announced,
+    /// AWS has confirmed it.
     Connected,
-    /// A newer stack of the same account and connection name was made after this one's last word.
+    /// Its account is none of those that the launch was made for, as far as the account says.
+    Unconfirmed,
+    /// A newer stack of the same customer, account and connection name took over.
     Replaced,
+    /// The same, and the older one's stack has spoken since: somebody has to decide.
+    Contested,
     /// Its stack was deleted.
     Removed,
+}
+
+/// What is stored of a connection beside its stack's word.
+#[derive(Debug, Default)]
+pub struct Beside {
+    pub replaced_by: Option<String>,
+    /// Only where that one still stands.
+    pub contested_with: Option<String>,
+    pub problem: Option<Problem>,
+    pub revoked_at: Option<OffsetDateTime>,
+    pub heard_at: Option<OffsetDateTime>,
+    /// Its last billing status.
+    pub reported: Option<ReportedStatus>,
 }
 
 /// The stack's last word.
@@ -59,29 +98,34 @@ pub struct LatestNotice {
 }
 
 impl ConnectionView {
-    /// How it stands now: `replaced_by` is the newer connection that took over, `reported` its last billing status.
-    pub fn new(
-        connection: Connection,
-        replaced_by: Option<String>,
-        reported: Option<&ReportedStatus>,
-        now: OffsetDateTime,
-    ) -> Self {
-        let state = match (connection.latest.kind, &replaced_by) {
-            (Kind::Removed, _) => State::Removed,
-            (_, Some(_)) => State::Replaced,
-            (_, None) => State::Connected,
+    /// How it stands now.
+    pub fn new(connection: Connection, beside: Beside, now: OffsetDateTime) -> Self {
+        let state = match () {
+            () if connection.is_removed() => State::Removed,
+            () if connection.unconfirmed => State::Unconfirmed,
+            () if beside.contested_with.is_some() => State::Contested,
+            () if beside.replaced_by.is_some() => State::Replaced,
+            () if connection.confirmed_at.is_some() => State::Connected,
+            () => State::Announced,
         };
         let export = &connection.data["billingExport"];
         // Its kind may be one that this version does not know, or that nobody knows; where it is, is always known.
         let has_export = export["kind"] != "None" && export["bucketName"].as_str().is_some_and(|bucket| !bucket.is_empty());
         let expected = has_export && state != State::Removed;
-        // A way that this version does not know may have them.
-        let has_heartbeats = connection.data["way"] != "direct";
+        let has_heartbeats = connection.way == Way::Stack;
         Self {
             connection_id: connection.id,
+            customer_id: connection.customer_id,
+            way: connection.way,
             state,
-            billing: expected.then(|| billing::status_summary(reported, has_heartbeats, connection.since, now)),
-            replaced_by: replaced_by.filter(|_| state == State::Replaced),
+            billing: expected.then(|| billing::status_summary(beside.reported.as_ref(), has_heartbeats, connection.since, now)),
+            replaced_by: beside.replaced_by.filter(|_| state == State::Replaced),
+            contested_with: beside.contested_with.filter(|_| state == State::Contested),
+            problem: beside.problem.filter(|_| state != State::Removed),
+            revoked_at: beside.revoked_at,
+            heard_at: beside.heard_at,
+            candidate_arn: connection.candidate.map(|candidate| candidate.speaker.arn),
+            confirmed_at: connection.confirmed_at,
             launch_id: connection.launch_id,
             since: connection.since,
             latest_notice: LatestNotice {
@@ -89,7 +133,7 @@ impl ConnectionView {
                 kind: connection.latest.kind.as_str().to_owned(),
                 time: connection.latest.time,
             },
-            verified_arn: connection.verified_arn,
+            verified_arn: connection.speaker.arn,
             organization_change: connection.organization_change,
             data: connection.data,
         }

@@ -33,6 +33,9 @@ use crate::strict_proxy::scenario::{FaultAnswer, Scenario};
 /// Names another console than the one beside this program.
 const CONSOLE_VARIABLE: &str = "HAWSER_CONSOLE_BIN";
 
+/// The one customer that this vendor has.
+const CUSTOMER_ID: &str = "customer-4711";
+
 /// The console binds two listeners and opens a database; this allows for a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -416,12 +419,18 @@ impl Console {
 
     /// A launch for one account.
     pub async fn launch(&self, account: &str) -> anyhow::Result<Launch> {
-        self.order(&json!({"accountId": account})).await
+        self.order(&json!({"customerId": CUSTOMER_ID, "accountId": account})).await
+    }
+
+    /// The same for a person who runs `hawser connect`.
+    pub async fn launch_direct(&self, account: &str) -> anyhow::Result<Launch> {
+        self.order(&json!({"customerId": CUSTOMER_ID, "accountId": account, "ways": ["direct"]})).await
     }
 
     /// A launch for the accounts of the organization that this account pays for.
-    pub async fn launch_for_organization(&self, management_account: &str) -> anyhow::Result<Launch> {
-        self.order(&json!({"organization": {"managementAccountId": management_account}})).await
+    pub async fn launch_for_organization(&self, id: &str, management_account: &str) -> anyhow::Result<Launch> {
+        let organization = json!({"organizationId": id, "managementAccountId": management_account});
+        self.order(&json!({"customerId": CUSTOMER_ID, "organization": organization})).await
     }
 
     async fn order(&self, order: &Value) -> anyhow::Result<Launch> {

@@ -25,7 +25,7 @@ fn each_belief_is_cited_where_it_is_relied_on() {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
         assert!(cells.len() == 4 && cells.iter().all(|cell| !cell.trim().is_empty()), "{row}");
     }
-    let files = files_below(&["src", "cli/src", "stack", "packs"]);
+    let files = files_below(&["src", "cli/src", "console/src", "stack", "packs"]);
     let texts = files.iter().filter_map(|path| fs::read_to_string(path).ok());
     let cited: BTreeSet<u32> = texts.flat_map(|text| beliefs_in(&text)).collect();
     assert_eq!(cited, listed.into_iter().collect(), "cited by code, and listed in docs/beliefs.md");

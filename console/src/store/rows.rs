@@ -2,19 +2,20 @@
 
 use std::str::FromStr;
 
-use serde_json::Value;
+use serde::{Serialize, de::DeserializeOwned};
 use sqlx::FromRow;
 use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::{
     billing::ReportedStatus,
-    launch::{Audience, Launch, Organization},
+    launch::{Audience, Binding, Launch, Organization, Terms},
     ledger::{Connection, OrganizationChange},
-    names::{AccountId, OrganizationId},
+    names::{AccountId, CustomerId, OrganizationId},
     notice::{Kind, NoticePosition},
     secret::Secret,
-    view::ConnectionView,
+    speaker::{Speaker, Way},
+    view::{Beside, ConnectionView},
 };
 
 /// Something in the database was not written by this program.
@@ -22,13 +23,12 @@ use crate::{
 #[error("failed to read a row: {0}")]
 pub struct RowError(pub(super) &'static str);
 
-/// The columns of a connection, and which newer one took over. A newer one counts whether or not it is still there:
-/// its removal does not bring the older stack back to life. A later word of the older stack does.
+/// The columns of a connection, what was heard of its billing data, and whether what it is contested with still stands.
 macro_rules! connection_columns {
     () => {
-        "SELECT c.*, b.heard_at, b.status, (SELECT r.connection_id FROM connections r WHERE r.account_id = c.account_id \
-         AND r.connection_name = c.connection_name AND r.stack_id <> c.stack_id AND r.since > c.latest_time \
-         ORDER BY r.since DESC, r.sequence DESC LIMIT 1) AS replaced_by FROM connections c LEFT JOIN billing_statuses b ON b.stack_id = c.stack_id"
+        "SELECT c.*, b.heard_at, b.status, l.revoked_at, EXISTS (SELECT 1 FROM connections r JOIN launches o ON o.launch_id = r.launch_id \
+         WHERE r.connection_id = c.contested_with AND r.latest_kind <> 'hawser.connection.removed' AND o.revoked_at IS NULL) AS contested \
+         FROM connections c JOIN launches l ON l.launch_id = c.launch_id LEFT JOIN billing_statuses b ON b.stack_id = c.stack_id"
     };
 }
 pub(super) use connection_columns;
@@ -36,8 +36,7 @@ pub(super) use connection_columns;
 /// The columns of a launch. Which of an organization's stacks is meant, a join with `launch_uses` says, named `u`.
 macro_rules! launch_columns {
     () => {
-        "SELECT l.launch_id, l.token, l.external_id, l.account_id, l.expires_at, l.for_organization, l.organization_id, \
-         l.management_account_id, COALESCE(l.stack_id, u.stack_id) AS stack_id, EXISTS (SELECT 1 FROM connections g \
+        "SELECT l.*, u.stack_id, u.until, l.for_organization AND u.until IS NULL AND EXISTS (SELECT 1 FROM connections g \
          WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed') AS vacant FROM launches l"
     };
 }
@@ -48,12 +47,18 @@ pub(super) struct LaunchRow {
     launch_id: String,
     token: String,
     external_id: String,
+    customer_id: String,
     account_id: Option<String>,
+    ways: String,
+    handler_role_name: Option<String>,
     expires_at: i64,
+    revoked_at: Option<i64>,
+    replaced: bool,
     for_organization: bool,
     organization_id: Option<String>,
     management_account_id: Option<String>,
     stack_id: Option<String>,
+    until: Option<i64>,
     vacant: bool,
 }
 
@@ -61,10 +66,13 @@ impl TryFrom<LaunchRow> for Launch {
     type Error = RowError;
 
     fn try_from(row: LaunchRow) -> Result<Self, RowError> {
-        let account = |text: Option<String>| text.as_deref().map(AccountId::from_str).transpose().map_err(RowError);
+        let account = |id: Option<String>| id.map(|id| AccountId::from_str(&id)).transpose().map_err(RowError);
         let audience = if row.for_organization {
-            let id = row.organization_id.as_deref().map(OrganizationId::from_str).transpose().map_err(RowError)?;
-            Audience::Organization(Organization { id, management_account_id: account(row.management_account_id)? })
+            let missing = RowError("a launch for no organization");
+            Audience::Organization(Organization {
+                id: OrganizationId::from_str(&row.organization_id.unwrap_or_default()).map_err(RowError)?,
+                management_account_id: account(row.management_account_id)?.ok_or(missing)?,
+            })
         } else {
             Audience::Stack(account(row.account_id)?)
         };
@@ -72,10 +80,19 @@ impl TryFrom<LaunchRow> for Launch {
             id: row.launch_id,
             token: Secret::new(row.token),
             external_id: row.external_id,
-            audience,
+            terms: Terms {
+                customer_id: CustomerId::from_str(&row.customer_id).map_err(RowError)?,
+                audience,
+                ways: read(&row.ways)?,
+                handler_role_name: row.handler_role_name,
+            },
             expires_at: from_nanos(row.expires_at)?,
-            stack_id: row.stack_id,
-            vacant: row.vacant,
+            revoked_at: row.revoked_at.map(from_nanos).transpose()?,
+            replaced: row.replaced,
+            bound: match row.stack_id {
+                Some(stack_id) => Some(Binding { stack_id, until: row.until.map(from_nanos).transpose()?, vacant: row.vacant }),
+                None => None,
+            },
         })
     }
 }
@@ -85,8 +102,17 @@ pub(super) struct ConnectionRow {
     pub(super) sequence: i64,
     connection_id: String,
     stack_id: String,
+    customer_id: String,
+    way: String,
     launch_id: String,
+    speaker_id: String,
     verified_arn: String,
+    earlier: Option<String>,
+    candidate: Option<String>,
+    confirmed_at: Option<i64>,
+    problem: Option<String>,
+    unconfirmed: bool,
+    removed_at: Option<i64>,
     since: i64,
     described_time: i64,
     described_kind: String,
@@ -97,21 +123,32 @@ pub(super) struct ConnectionRow {
     data: String,
     organization_before: Option<String>,
     organization_changed_at: Option<i64>,
-    replaced_by: Option<String>,
+    alive_at: Option<i64>,
+    pub(super) replaced_by: Option<String>,
+    contested_with: Option<String>,
+    contested: bool,
+    revoked_at: Option<i64>,
     heard_at: Option<i64>,
     status: Option<String>,
+    pub(super) confirm_attempts: i64,
 }
 
 impl ConnectionRow {
     pub(super) fn heard(&self) -> Result<Option<ReportedStatus>, RowError> {
         let (Some(at), Some(status)) = (self.heard_at, &self.status) else { return Ok(None) };
-        let status = serde_json::from_str(status).map_err(|_| RowError("`status` is not a billing status"))?;
-        Ok(Some(ReportedStatus { status, at: from_nanos(at)? }))
+        Ok(Some(ReportedStatus { status: read(status)?, at: from_nanos(at)? }))
     }
 
     pub(super) fn view(self, now: OffsetDateTime) -> Result<ConnectionView, RowError> {
-        let (replaced_by, reported) = (self.replaced_by.clone(), self.heard()?);
-        Ok(ConnectionView::new(self.try_into()?, replaced_by, reported.as_ref(), now))
+        let beside = Beside {
+            replaced_by: self.replaced_by.clone(),
+            contested_with: self.contested_with.clone().filter(|_| self.contested),
+            problem: self.problem.as_deref().map(read).transpose()?,
+            revoked_at: self.revoked_at.map(from_nanos).transpose()?,
+            heard_at: self.alive_at.map(from_nanos).transpose()?,
+            reported: self.heard()?,
+        };
+        Ok(ConnectionView::new(self.try_into()?, beside, now))
     }
 }
 
@@ -122,22 +159,33 @@ impl TryFrom<ConnectionRow> for Connection {
         Ok(Self {
             id: row.connection_id,
             stack_id: row.stack_id,
+            customer_id: CustomerId::from_str(&row.customer_id).map_err(RowError)?,
+            way: Way::of(&row.way),
             launch_id: row.launch_id,
-            verified_arn: row.verified_arn,
+            speaker: Speaker { id: row.speaker_id, arn: row.verified_arn },
+            earlier: row.earlier.as_deref().map(read).transpose()?,
+            candidate: row.candidate.as_deref().map(read).transpose()?,
+            confirmed_at: row.confirmed_at.map(from_nanos).transpose()?,
+            unconfirmed: row.unconfirmed,
+            removed_at: row.removed_at.map(from_nanos).transpose()?,
             since: from_nanos(row.since)?,
             described: position(row.described_time, &row.described_kind, row.described_id)?,
             latest: position(row.latest_time, &row.latest_kind, row.latest_id)?,
-            data: json(&row.data)?,
+            data: read(&row.data)?,
             organization_change: match (row.organization_before, row.organization_changed_at) {
-                (Some(before), Some(at)) => Some(OrganizationChange { before: json(&before)?, at: from_nanos(at)? }),
+                (Some(before), Some(at)) => Some(OrganizationChange { before: read(&before)?, at: from_nanos(at)? }),
                 _ => None,
             },
         })
     }
 }
 
-fn json(text: &str) -> Result<Value, RowError> {
-    serde_json::from_str(text).map_err(|_| RowError("what a notice said is not JSON"))
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, RowError> {
+    serde_json::from_str(text).map_err(|_| RowError("what should be our own JSON is not"))
+}
+
+pub(super) fn write<T: Serialize>(value: &T) -> Result<String, RowError> {
+    serde_json::to_string(value).map_err(|_| RowError("a value has no JSON"))
 }
 
 pub(super) fn position(time: i64, kind: &str, id: String) -> Result<NoticePosition, RowError> {

@@ -14,7 +14,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::support::{ACCOUNT, Behaviour, REGION, SESSION_TOKEN, Stack, StsStub, code, database_url, error_xml};
+use crate::support::{ACCOUNT, Behaviour, Principal, REGION, SESSION_TOKEN, Stack, StsStub, code, database_url, error_xml};
 
 pub(crate) struct Running {
     child: Child,
@@ -113,7 +113,10 @@ fn client(root: &[u8]) -> reqwest::Client {
 
 /// A stack deployed from a launch that is made beside the running server.
 fn deployed(directory: &tempfile::TempDir, running: &Running, sts: &StsStub) -> Stack {
-    let made = command().args(["launch", "--database", &database_url(directory), "--account-id", ACCOUNT]).output().unwrap();
+    let made = command()
+        .args(["launch", "--database", &database_url(directory), "--customer-id", "acme", "--account-id", ACCOUNT])
+        .output()
+        .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let launch: Value = serde_json::from_slice(&made.stdout).unwrap();
     Stack {
@@ -125,6 +128,7 @@ fn deployed(directory: &tempfile::TempDir, running: &Running, sts: &StsStub) -> 
         sts_url: sts.url.clone(),
         audience: running.hello["authority"].as_str().unwrap().to_owned(),
         session_token: SESSION_TOKEN.to_owned(),
+        principal: Principal::Handler,
     }
 }
 
@@ -186,7 +190,7 @@ async fn a_vendor_runs_it() {
 
     let connections = get(format!("{admin}/connections")).await.unwrap().text().await.unwrap();
     let listed: Value = serde_json::from_str(&connections).unwrap();
-    assert_eq!(listed["connections"][0]["state"], "connected");
+    assert_eq!(listed["connections"][0]["state"], "announced");
     let said = running.stop();
 
     // Again, on the same file: nothing is forgotten, and the same notice has the same answer.

@@ -7,7 +7,8 @@ use hawser_console::{
 };
 
 use crate::support::{
-    ACCOUNT, Behaviour, NOW, OTHER_ACCOUNT, Stack, StsStub, TestConsole, code, error_xml, identity_xml, launch, parse,
+    ACCOUNT, Behaviour, FUNCTION, HANDLER_ROLE, NOW, OTHER_ACCOUNT, Principal, Stack, StsStub, TestConsole, code, error_xml,
+    identified, identity_xml, launch, parse,
 };
 
 fn notice(kind: &str) -> Notice {
@@ -19,8 +20,10 @@ fn notice(kind: &str) -> Notice {
 #[test]
 fn the_answer_of_the_api_reference_is_read() {
     let identity = Identity::read(&identity_xml(ACCOUNT)).unwrap();
-    assert_eq!(identity.arn, format!("arn:aws:sts::{ACCOUNT}:assumed-role/hawser-HandlerRole-1A2B/hawser-Handler-3C4D"));
-    identity.confirm(&notice("established")).unwrap();
+    let speaker = identity.speaker(&notice("established")).unwrap();
+    assert_eq!(speaker.arn, format!("arn:aws:sts::{ACCOUNT}:assumed-role/{HANDLER_ROLE}/{FUNCTION}"));
+    assert_eq!(speaker.id, "AROA123456789EXAMPLE");
+    assert_eq!((speaker.role_name(), speaker.session_name()), (Some(HANDLER_ROLE), Some(FUNCTION)));
 }
 
 #[test]
@@ -73,48 +76,51 @@ fn anything_else_is_not() {
     }
 }
 
+/// The account everywhere, and a role's session or a user: whatever the notice is, also a removal (F-60).
 #[test]
 fn the_identity_must_be_the_notices() {
     let good = identity_xml(ACCOUNT);
-    let session = format!("arn:aws:sts::{ACCOUNT}:assumed-role/hawser-HandlerRole-1A2B/hawser-Handler-3C4D");
-    let arn = |arn: &str| Identity::read(&good.replace(&session, arn)).unwrap();
+    let (session, id) = Principal::Handler.of(ACCOUNT);
+    let named = |arn: &str, user_id: &str| Identity::read(&good.replace(&session, arn).replace(&id, user_id)).unwrap();
+    let arn = |arn: &str| named(arn, &id);
+    let user = |arn: &str| named(arn, "AIDA123456789EXAMPLE");
     let refused = [
-        identity_from(&identity_xml(OTHER_ACCOUNT)),
-        identity_from(&good.replace(&format!("<Account>{ACCOUNT}"), &format!("<Account>{OTHER_ACCOUNT}"))),
-        arn(&format!("arn:aws:sts::{OTHER_ACCOUNT}:assumed-role/x/y")),
-        arn("arn:aws-cn:sts::111122223333:assumed-role/x/y"),
-        arn("arn:aws:iam::111122223333:root"),
-        arn("arn:aws:iam::111122223333:user"),
-        arn("arn:aws:iam::111122223333:user/"),
-        arn("arn:aws:iam::111122223333:user//someone"),
-        arn("arn:aws:iam::111122223333:group/someone"),
-        arn("arn:aws:sts::111122223333:user/someone"),
-        arn(&format!("arn:aws:iam::{OTHER_ACCOUNT}:user/someone")),
-        arn("arn:aws:sts::111122223333:federated-user/someone"),
-        arn("arn:aws:iam::111122223333:assumed-role/x/y"),
+        Identity::read(&identity_xml(OTHER_ACCOUNT)).unwrap(),
+        Identity::read(&good.replace(&format!("<Account>{ACCOUNT}"), &format!("<Account>{OTHER_ACCOUNT}"))).unwrap(),
+        Identity::read(&identified(ACCOUNT, Principal::Root)).unwrap(),
+        Identity::read(&identified(ACCOUNT, Principal::Federated)).unwrap(),
+        arn(&format!("arn:aws:sts::{OTHER_ACCOUNT}:assumed-role/x/{FUNCTION}")),
+        arn(&format!("arn:aws-cn:sts::111122223333:assumed-role/x/{FUNCTION}")),
+        user("arn:aws:iam::111122223333:root"),
+        user("arn:aws:iam::111122223333:user"),
+        user("arn:aws:iam::111122223333:user/"),
+        user("arn:aws:iam::111122223333:user//someone"),
+        user("arn:aws:iam::111122223333:group/someone"),
+        user("arn:aws:sts::111122223333:user/someone"),
+        user(&format!("arn:aws:iam::{OTHER_ACCOUNT}:user/someone")),
+        user("arn:aws:sts::111122223333:federated-user/someone"),
+        arn(&format!("arn:aws:iam::111122223333:assumed-role/x/{FUNCTION}")),
         arn("arn:aws:sts::111122223333:assumed-role/x"),
-        arn("arn:aws:sts::111122223333:assumed-role/x/y/z"),
-        arn("arn:aws:sts::111122223333:assumed-role//y"),
+        arn(&format!("arn:aws:sts::111122223333:assumed-role/x/{FUNCTION}/z")),
+        arn(&format!("arn:aws:sts::111122223333:assumed-role//{FUNCTION}")),
+        // The unique id must be one of such a principal, and of this session.
+        arn("arn:aws:sts::111122223333:assumed-role/x/another"),
+        named(&session, "AROA123456789EXAMPLE"),
+        named(&session, "AIDA123456789EXAMPLE"),
+        named(&session, &format!("AIDA123456789EXAMPLE:{FUNCTION}")),
+        arn("arn:aws:iam::111122223333:user/someone"),
         arn("nonsense"),
     ];
     for identity in refused {
-        for kind in ["established", "updated"] {
-            assert!(matches!(identity.confirm(&notice(kind)), Err(Refusal { reason: Reason::Identity, .. })), "{identity:?}");
+        for kind in ["established", "updated", "removed", "alive"] {
+            let refused = identity.clone().speaker(&notice(kind));
+            assert!(matches!(refused, Err(Refusal { reason: Reason::Identity, .. })), "{identity:?}");
         }
     }
     // A person with an IAM user runs `hawser connect`.
-    for user in ["arn:aws:iam::111122223333:user/someone", "arn:aws:iam::111122223333:user/team/a/someone"] {
-        for kind in ["established", "updated", "removed"] {
-            arn(user).confirm(&notice(kind)).unwrap();
-        }
+    for arn in ["arn:aws:iam::111122223333:user/someone", "arn:aws:iam::111122223333:user/team/a/someone"] {
+        assert_eq!(user(arn).speaker(&notice("established")).unwrap().role_name(), None);
     }
-    // A removal by hand: the account has to be right, the principal may be anyone in it.
-    arn("arn:aws:iam::111122223333:root").confirm(&notice("removed")).unwrap();
-    assert!(identity_from(&identity_xml(OTHER_ACCOUNT)).confirm(&notice("removed")).is_err());
-}
-
-fn identity_from(xml: &str) -> Identity {
-    Identity::read(xml).unwrap()
 }
 
 #[test]

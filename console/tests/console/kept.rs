@@ -17,11 +17,12 @@ use axum::{
 };
 use hawser_console::{
     Console,
-    launch::{Audience, Launch},
+    launch::{Audience, Launch, Terms},
     limits::Limits,
     proof::Trust,
     secret::Secret,
     serve,
+    speaker::Way,
     store::Store,
     sts::Sts,
 };
@@ -30,7 +31,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
-use crate::support::{ACCOUNT, AUDIENCE, NOW, REGION, Stack, call, database_url, error_xml, identity_xml, launch};
+use crate::support::{
+    ACCOUNT, AUDIENCE, NOW, Principal, REGION, Stack, StackStub, call, database_url, error_xml, identified, identity_xml, launch,
+    terms,
+};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/notices/v1");
 const STS_HOST: &str = "sts.eu-west-1.amazonaws.com";
@@ -113,10 +117,11 @@ async fn answer(name: &str, case: &Case) -> Reply {
         id: "kept".to_owned(),
         token: Secret::new(case.token.as_str()),
         external_id: case.external_id.clone(),
-        audience: Audience::Stack(None),
+        terms: Terms { ways: Way::ALL.into(), ..terms(Audience::Stack(None)) },
         expires_at: case.clock + Duration::hours(1),
-        stack_id: None,
-        vacant: false,
+        revoked_at: None,
+        replaced: false,
+        bound: None,
     };
     store.add_launch(&launch).await.unwrap();
     let send = async |name: &str, case: &Case| {
@@ -126,6 +131,8 @@ async fn answer(name: &str, case: &Case) -> Reply {
             sts: sts(&case.sts).await,
             trust: Trust::Aws,
             limits: Limits::default(),
+            aws: Arc::new(StackStub::default()),
+            announced: Arc::default(),
             authorities: vec!["new-name.example.com".to_owned(), case.authority.clone()],
             clock: Arc::new(move || clock),
         };
@@ -178,10 +185,7 @@ type ToKeep = (&'static str, &'static [&'static str], &'static str, Change, (u16
 /// What is kept.
 fn notices() -> Vec<ToKeep> {
     let session = || (200, identity_xml(ACCOUNT));
-    let user = || {
-        let role = format!("arn:aws:sts::{ACCOUNT}:assumed-role/hawser-HandlerRole-1A2B/hawser-Handler-3C4D");
-        (200, identity_xml(ACCOUNT).replace(&role, &format!("arn:aws:iam::{ACCOUNT}:user/admin")))
-    };
+    let user = || (200, identified(ACCOUNT, Principal::User));
     vec![
         ("established", &[], "established", |_| {}, session()),
         ("established-direct", &[], "established", |e| e["data"]["way"] = json!("direct"), user()),

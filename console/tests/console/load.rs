@@ -176,9 +176,7 @@ async fn a_thousand_accounts_of_one_address_connect_in_a_minute() {
         let (world, client) = (Arc::clone(&world), client.clone());
         workers.spawn(async move {
             for _ in 0..50 {
-                let (stack, event) = world.established();
-                let (status, body) = send(&client, &world.base, stack.send(event, now())).await;
-                assert_eq!(status, 200, "{body}");
+                world.connect(&client).await;
             }
         });
     }

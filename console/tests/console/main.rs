@@ -3,6 +3,10 @@
 
 mod billing;
 mod binary;
+#[path = "../fuzzed/mod.rs"]
+#[expect(clippy::expect_used, reason = "a panic is the finding")]
+mod fuzzed;
+mod fuzzed_inputs;
 mod hostile;
 mod identities;
 mod kept;
@@ -15,4 +19,5 @@ mod proofs;
 mod python;
 mod refusals;
 mod schema;
+mod speakers;
 mod support;

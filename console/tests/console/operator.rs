@@ -13,7 +13,8 @@ fn order(body: &str) -> Request<Body> {
 #[tokio::test]
 async fn a_launch_is_made_and_used() {
     let world = TestConsole::new().await;
-    let (status, launch) = world.operate(order("{\"accountId\":\"111122223333\",\"expiresInHours\":2}")).await;
+    let (status, launch) =
+        world.operate(order("{\"customerId\":\"acme\",\"accountId\":\"111122223333\",\"expiresInHours\":2}")).await;
     assert_eq!(status, 201);
     assert_eq!(launch["accountId"], ACCOUNT);
     assert_eq!(launch["expiresAt"], "2026-11-22T12:00:00Z");
@@ -33,7 +34,7 @@ async fn launches_are_unique() {
     let world = TestConsole::new().await;
     let (mut tokens, mut ids) = (Vec::new(), Vec::new());
     for _ in 0..20 {
-        let (status, launch) = world.operate(order("{}")).await;
+        let (status, launch) = world.operate(order("{\"customerId\":\"acme\"}")).await;
         assert_eq!((status, &launch["accountId"], &launch["expiresAt"]), (201, &json!(null), &json!("2026-11-23T10:00:00Z")));
         tokens.push(launch["token"].as_str().unwrap().to_owned());
         ids.push(launch["externalId"].as_str().unwrap().to_owned());
@@ -53,9 +54,15 @@ async fn bad_orders() {
         ("[]", 400),
         ("{\"account\":\"111122223333\"}", 400),
         ("{\"accountId\":111122223333}", 400),
-        ("{\"accountId\":\"1111\"}", 422),
-        ("{\"expiresInHours\":0}", 422),
-        ("{\"expiresInHours\":169}", 422),
+        ("{}", 400),
+        ("{\"customerId\":\"\"}", 422),
+        ("{\"customerId\":\"a b\"}", 422),
+        ("{\"customerId\":\"acme\",\"ways\":[]}", 422),
+        ("{\"customerId\":\"acme\",\"ways\":[\"pipeline\"]}", 400),
+        ("{\"customerId\":\"acme\",\"handlerRoleName\":\"a/b\"}", 422),
+        ("{\"customerId\":\"acme\",\"accountId\":\"1111\"}", 422),
+        ("{\"customerId\":\"acme\",\"expiresInHours\":0}", 422),
+        ("{\"customerId\":\"acme\",\"expiresInHours\":169}", 422),
     ] {
         let (status, problem) = world.operate(order(body)).await;
         assert_eq!(status, expected, "{body}: {problem}");

@@ -1,10 +1,10 @@
 //! F-12, F-34: notices of two stacks, in every order of arrival and with every one of them lost, through the database.
-//! What remains must not depend on the order, only on which ones came.
+//! What remains must not depend on the order, only on which ones came. (Who takes over from whom depends on when AWS confirms.)
 
-use hawser_console::{launch::Launch, ledger::Answer, store::Store, view::State};
+use hawser_console::{identity::Identity, launch::Launch, ledger::Answer, store::Store, view::State};
 use time::{Duration, OffsetDateTime};
 
-use crate::support::{ACCOUNT, NOW, Stack, launch, parse};
+use crate::support::{ACCOUNT, NOW, Stack, identity_xml, launch, parse};
 
 /// (stack, kind, seconds). The first stack is created, updated and deleted; the second is created in its place.
 type ReceivedNotice = (usize, &'static str, i64);
@@ -51,14 +51,9 @@ fn expected(stated: &[ReceivedNotice]) -> [ShownConnection; 2] {
     };
     let described = |stack: usize| of(stack).into_iter().filter(|(_, kind, _)| *kind != "removed").collect::<Vec<_>>();
     [0, 1].map(|stack| {
-        let (own, other) = (of(stack), described(1 - stack));
         let (_, description, _) = *described(stack).last()?;
-        let (_, last, last_time) = *own.last()?;
-        let state = match other.first() {
-            _ if last == "removed" => State::Removed,
-            Some((_, _, since)) if *since > last_time => State::Replaced,
-            _ => State::Connected,
-        };
+        let (_, last, _) = *of(stack).last()?;
+        let state = if last == "removed" { State::Removed } else { State::Announced };
         Some((state, description))
     })
 }
@@ -98,7 +93,8 @@ async fn record(store: &Store, stack: &Stack, launch: &Launch, kind: &str, time:
     event["data"]["proofKinds"] = serde_json::json!([]);
     event["data"]["proofs"] = serde_json::json!([]);
     let notice = parse(&event, arrived).unwrap();
-    let answer = store.record(&notice, launch, "arn", arrived).await.unwrap();
+    let speaker = Identity::read(&identity_xml(&stack.account)).unwrap().speaker(&notice).unwrap();
+    let answer = store.record(&notice, launch, &speaker, arrived).await.unwrap();
     if kind != "removed" {
         assert!(matches!(answer, Answer::Accepted { .. }));
     }

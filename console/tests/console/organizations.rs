@@ -18,8 +18,9 @@ struct Rollout {
 }
 
 impl Rollout {
-    async fn of(world: &TestConsole, organization: Value, hours: u32) -> Self {
-        let order = json!({"organization": organization, "expiresInHours": hours}).to_string();
+    async fn of(world: &TestConsole, hours: u32) -> Self {
+        let organization = json!({"organizationId": ORGANIZATION, "managementAccountId": ACCOUNT});
+        let order = json!({"customerId": "acme", "organization": organization, "expiresInHours": hours}).to_string();
         let request = Request::post("/launches").header("content-type", "application/json").body(Body::from(order)).unwrap();
         let (status, launch) = world.operate(request).await;
         assert_eq!(status, 201, "{launch}");
@@ -34,7 +35,7 @@ impl Rollout {
         let text = |name: &str| self.launch[name].as_str().unwrap().to_owned();
         Stack {
             account: account.to_owned(),
-            stack_id: format!("arn:aws:cloudformation:eu-west-1:{account}:stack/StackSet-hawser-members/{uuid}"),
+            stack_id: format!("arn:aws:cloudformation:eu-west-1:{account}:stack/hawser/{uuid}"),
             token: text("token"),
             external_id: text("externalId"),
             ..world.stack(uuid).await
@@ -63,14 +64,14 @@ async fn states(world: &TestConsole) -> Vec<(String, String)> {
 #[tokio::test]
 async fn each_account_of_an_organization_is_connected_once() {
     let world = TestConsole::new().await;
-    let rollout = Rollout::of(&world, json!({}), 24).await;
-    assert_eq!(rollout.launch["organization"], json!({"organizationId": null, "managementAccountId": null}));
+    let rollout = Rollout::of(&world, 24).await;
+    assert_eq!(rollout.launch["organization"], json!({"organizationId": ORGANIZATION, "managementAccountId": ACCOUNT}));
     for (account, uuid) in [(ACCOUNT, "a1"), (OTHER_ACCOUNT, "b1"), (THIRD_ACCOUNT, "c1")] {
         let stack = rollout.stack(&world, account, uuid).await;
         assert_eq!(rollout.notify(&world, &stack, "established", 0).await.0, 200, "{account}");
         assert_eq!(rollout.notify(&world, &stack, "updated", 1).await.0, 200, "{account}");
     }
-    let connected = |account: &str| (account.to_owned(), "connected".to_owned());
+    let connected = |account: &str| (account.to_owned(), "announced".to_owned());
     assert_eq!(states(&world).await, [ACCOUNT, OTHER_ACCOUNT, THIRD_ACCOUNT].map(connected));
     for connection in world.connections().await {
         assert_eq!(connection["launchId"], rollout.launch["launchId"]);
@@ -91,68 +92,83 @@ async fn each_account_of_an_organization_is_connected_once() {
 #[tokio::test]
 async fn an_account_that_was_removed_may_come_back() {
     let world = TestConsole::new().await;
-    let rollout = Rollout::of(&world, json!({}), 24).await;
+    let rollout = Rollout::of(&world, 24).await;
     let first = rollout.stack(&world, OTHER_ACCOUNT, "b1").await;
     assert_eq!(rollout.notify(&world, &first, "established", 0).await.0, 200);
     assert_eq!(rollout.notify(&world, &first, "removed", 1).await.0, 200);
     let second = rollout.stack(&world, OTHER_ACCOUNT, "b2").await;
     assert_eq!(rollout.notify(&world, &second, "established", 2).await.0, 200);
     let state = |state: &str| (OTHER_ACCOUNT.to_owned(), state.to_owned());
-    assert_eq!(states(&world).await, [state("removed"), state("connected")]);
+    assert_eq!(states(&world).await, [state("removed"), state("announced")]);
     // From then on the launch is the second one's.
     let (status, problem) = rollout.notify(&world, &first, "updated", 3).await;
-    assert_eq!((status, code(&problem)), (403, "launch-used-in-account"));
+    assert_eq!((status, code(&problem)), (410, "connection-removed"));
     assert_eq!(rollout.notify(&world, &second, "removed", 4).await.0, 200);
     assert_eq!(states(&world).await, [state("removed"), state("removed")]);
 }
 
-#[tokio::test]
-async fn other_organizations_are_refused() {
-    let world = TestConsole::new().await;
-    for (known, name) in [
-        (json!({"organizationId": ORGANIZATION}), "its id"),
-        (json!({"managementAccountId": ACCOUNT}), "its management account"),
-        (json!({}), "its first stack"),
-    ] {
-        let rollout = Rollout::of(&world, known.clone(), 24).await;
-        let uuid = |n: usize| format!("{n}{}", name.replace(' ', "-"));
-        if known == json!({}) {
-            let first = rollout.stack(&world, THIRD_ACCOUNT, &uuid(0)).await;
-            assert_eq!(rollout.notify(&world, &first, "established", 0).await.0, 200);
-        }
-        let stranger = rollout.stack(&world, OTHER_ACCOUNT, &uuid(1)).await;
-        let other = rollout.in_organization("o-anotherorgid", OTHER_ACCOUNT);
-        let calls = world.sts.calls();
-        let (status, problem) = other.notify(&world, &stranger, "established", 0).await;
-        assert_eq!((status, code(&problem)), (403, "launch-of-other-organization"), "{name}");
-        let outside = rollout.in_organization("", "");
-        let (status, problem) = outside.notify(&world, &stranger, "established", 0).await;
-        assert_eq!((status, code(&problem)), (403, "launch-outside-organization"), "{name}");
-        assert_eq!(world.sts.calls(), calls, "{name}: STS was asked");
-        assert_eq!(rollout.notify(&world, &stranger, "established", 0).await.0, 200, "{name}");
-        // Once connected, the account stays so wherever it goes, and can always say that it leaves.
-        assert_eq!(other.notify(&world, &stranger, "updated", 1).await.0, 200, "{name}");
-        assert_eq!(outside.notify(&world, &stranger, "removed", 2).await.0, 200, "{name}");
-    }
+async fn waiting(world: &TestConsole) -> Vec<Value> {
+    let request = Request::get("/connections?unconfirmed=true").body(Body::empty()).unwrap();
+    world.operate(request).await.1["connections"].as_array().unwrap().clone()
 }
 
-/// What one management account paid for, another one cannot take over by the same organization id.
+/// Accounts that state another organization, or none, wait: nobody assumes their role, they take over nothing, and they stand in a list
+/// of their own.
 #[tokio::test]
-async fn the_first_stack_says_which_organization_it_is() {
+async fn accounts_of_other_organizations_wait() {
     let world = TestConsole::new().await;
-    let rollout = Rollout::of(&world, json!({"organizationId": ORGANIZATION}), 24).await;
-    let first = rollout.stack(&world, ACCOUNT, "a1").await;
-    assert_eq!(rollout.notify(&world, &first, "established", 0).await.0, 200);
-    let second = rollout.stack(&world, OTHER_ACCOUNT, "b1").await;
-    let lying = rollout.in_organization(ORGANIZATION, OTHER_ACCOUNT);
-    let (status, problem) = lying.notify(&world, &second, "established", 0).await;
-    assert_eq!((status, code(&problem)), (403, "launch-of-other-organization"));
+    let rollout = Rollout::of(&world, 24).await;
+    for (at, (id, management_account)) in
+        [("o-anotherorgid", OTHER_ACCOUNT), (ORGANIZATION, OTHER_ACCOUNT), ("o-anotherorgid", ACCOUNT), ("", "")]
+            .into_iter()
+            .enumerate()
+    {
+        let account = format!("55556666777{at}");
+        let stranger = rollout.stack(&world, &account, &format!("b{at}")).await;
+        let lying = rollout.in_organization(id, management_account);
+        let (status, answer) = lying.notify(&world, &stranger, "established", 0).await;
+        assert_eq!(status, 200);
+        assert!(answer["message"].as_str().unwrap().starts_with("stored; this account waits"), "{answer}");
+        world.confirm(&stranger).await;
+        assert_eq!(states(&world).await, []);
+        let all = waiting(&world).await;
+        assert_eq!((all.len(), &all[at]["state"]), (at + 1, &json!("unconfirmed")));
+    }
+    assert_eq!(world.stacks.questions.lock().unwrap().len(), 0, "a role of an account that waits was assumed");
+    // What it states later counts, and what it says when it goes.
+    let moved = rollout.stack(&world, "555566667770", "b0").await;
+    assert_eq!(rollout.notify(&world, &moved, "updated", 1).await.0, 200);
+    assert_eq!(states(&world).await, [("555566667770".to_owned(), "announced".to_owned())]);
+    // Once it is one of the organization, it stays so wherever it goes.
+    assert_eq!(rollout.in_organization("", "").notify(&world, &moved, "updated", 2).await.0, 200);
+    assert_eq!(states(&world).await[0].1, "announced");
+    // The others are dropped after a week, and the launch is free for their accounts again.
+    world.set_clock(NOW + Duration::days(8));
+    world.ask_aws().await;
+    assert_eq!((waiting(&world).await.len(), states(&world).await.len()), (0, 1));
+}
+
+/// S14: somebody with the token of a roll-out fills no list, and keeps no account of the organization out.
+#[tokio::test]
+async fn a_hundred_accounts_may_wait() {
+    let world = TestConsole::new().await;
+    let rollout = Rollout::of(&world, 24).await;
+    let outside = rollout.in_organization("o-anotherorgid", OTHER_ACCOUNT);
+    for number in 0..=100 {
+        let stranger = rollout.stack(&world, &format!("{number:012}"), &format!("b{number}")).await;
+        let (status, body) = outside.notify(&world, &stranger, "established", 0).await;
+        let expected = if number < 100 { (200, "") } else { (403, "launch-of-other-organization") };
+        assert_eq!((status, code(&body)), expected, "{number}");
+    }
+    let member = rollout.stack(&world, THIRD_ACCOUNT, "c1").await;
+    assert_eq!(rollout.notify(&world, &member, "established", 0).await.0, 200);
+    assert_eq!(states(&world).await, [(THIRD_ACCOUNT.to_owned(), "announced".to_owned())]);
 }
 
 #[tokio::test]
 async fn accounts_may_join_until_the_launch_expires() {
     let world = TestConsole::new().await;
-    let rollout = Rollout::of(&world, json!({}), 8784).await;
+    let rollout = Rollout::of(&world, 8784).await;
     let first = rollout.stack(&world, ACCOUNT, "a1").await;
     assert_eq!(rollout.notify(&world, &first, "established", 0).await.0, 200);
     let late = rollout.stack(&world, OTHER_ACCOUNT, "b1").await;
@@ -170,7 +186,7 @@ async fn accounts_may_join_until_the_launch_expires() {
 #[tokio::test]
 async fn a_removal_without_external_id_finds_the_launch() {
     let world = TestConsole::new().await;
-    let rollout = Rollout::of(&world, json!({}), 24).await;
+    let rollout = Rollout::of(&world, 24).await;
     let stack = rollout.stack(&world, OTHER_ACCOUNT, "b1").await;
     assert_eq!(rollout.notify(&world, &stack, "established", 0).await.0, 200);
     let nameless = Stack { external_id: String::new(), ..stack };
@@ -181,15 +197,21 @@ async fn a_removal_without_external_id_finds_the_launch() {
 #[tokio::test]
 async fn bad_orders() {
     let world = TestConsole::new().await;
+    let both = "\"organizationId\":\"o-exampleorgid\",\"managementAccountId\":\"111122223333\"";
     for (body, expected) in [
-        ("{\"organization\":{},\"accountId\":\"111122223333\"}", 422),
-        ("{\"organization\":{\"organizationId\":\"r-root\"}}", 422),
-        ("{\"organization\":{\"managementAccountId\":\"o-exampleorgid\"}}", 422),
-        ("{\"organization\":{},\"expiresInHours\":8785}", 422),
-        ("{\"organization\":true}", 400),
-        ("{\"organization\":{\"id\":\"o-exampleorgid\"}}", 400),
+        (format!("\"organization\":{{{both}}},\"accountId\":\"111122223333\""), 422),
+        ("\"organization\":{\"organizationId\":\"r-root\",\"managementAccountId\":\"111122223333\"}".to_owned(), 422),
+        ("\"organization\":{\"organizationId\":\"o-exampleorgid\",\"managementAccountId\":\"o-exampleorgid\"}".to_owned(), 422),
+        (format!("\"organization\":{{{both}}},\"expiresInHours\":8785"), 422),
+        ("\"organization\":{}".to_owned(), 400),
+        ("\"organization\":{\"organizationId\":\"o-exampleorgid\"}".to_owned(), 400),
+        ("\"organization\":{\"managementAccountId\":\"111122223333\"}".to_owned(), 400),
+        ("\"organization\":true".to_owned(), 400),
+        ("\"organization\":{\"id\":\"o-exampleorgid\"}".to_owned(), 400),
     ] {
-        let request = Request::post("/launches").header("content-type", "application/json").body(Body::from(body)).unwrap();
+        let body = format!("{{\"customerId\":\"acme\",{body}}}");
+        let request =
+            Request::post("/launches").header("content-type", "application/json").body(Body::from(body.clone())).unwrap();
         let (status, problem) = world.operate(request).await;
         assert_eq!(status, expected, "{body}: {problem}");
     }

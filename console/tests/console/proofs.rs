@@ -276,7 +276,7 @@ fn each_partition_has_its_own_hosts() {
         let own = stack();
         let text = own.event("established", NOW).to_string();
         let text = text.replace("arn:aws:cloudformation:eu-west-1:", &format!("arn:{partition}:cloudformation:{region}:"));
-        let text = text.replace("arn:aws:iam:", &format!("arn:{partition}:iam:"));
+        let text = text.replace("\"arn:aws:", &format!("\"arn:{partition}:"));
         let mut event: Value = serde_json::from_str(&text).unwrap();
         event["data"]["partition"] = json!(partition);
         event["data"]["region"] = json!(region);

@@ -5,11 +5,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-use hawser_console::document::Document;
+use hawser_console::{document::Document, speaker::is_handler_role};
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{ACCOUNT, AUDIENCE, Behaviour, NOW, OTHER_ACCOUNT, Stack, StsStub, error_xml, identity_xml, launch};
+use crate::support::{
+    ACCOUNT, AUDIENCE, Behaviour, NOW, OTHER_ACCOUNT, Principal, Stack, StsStub, error_xml, identity_xml, launch,
+};
 
 /// Reads cases as JSON on stdin: the name of a function of the example and its arguments. Prints one line for each: `null` and
 /// the result, or the error's class.
@@ -148,6 +150,44 @@ fn documents() {
         taken += usize::from(read);
     }
     assert_eq!(taken, 8);
+}
+
+/// F-60: the example takes the same speakers as the console.
+#[test]
+fn speakers() {
+    let long = "a".repeat(45);
+    let data = |stack: &str, way: &str| json!({"accountId": ACCOUNT, "partition": "aws", "way": way, "stackId": format!("arn:aws:cloudformation:eu-west-1:{ACCOUNT}:stack/{stack}/51af3dc0")});
+    let (hawser, handler) = (data("hawser", "stack"), Principal::Handler);
+    let mut cases = vec![
+        (true, handler, hawser.clone(), json!(null)),
+        (true, handler, hawser.clone(), json!("AROA123456789EXAMPLE")),
+        (false, Principal::Namesake, hawser.clone(), json!("AROA123456789EXAMPLE")),
+        (false, handler, data("another", "stack"), json!(null)),
+        (false, handler, data("hawser", "direct"), json!(null)),
+    ];
+    let others = [Principal::VendorB, Principal::User, Principal::Root, Principal::Federated];
+    cases.extend(others.map(|principal| (false, principal, hawser.clone(), json!(null))));
+    let mut asked: Vec<Value> = Vec::new();
+    for (_, principal, data, pinned) in &cases {
+        let (arn, user_id) = principal.of(ACCOUNT);
+        asked.push(json!(["speaker", [{"Account": ACCOUNT, "Arn": arn, "UserId": user_id}, data, pinned]]));
+    }
+    let names = [
+        ("hawser", "hawser-HandlerRole-1A2B3C4D5E6F"),
+        ("hawser", "hawser-HandlerRole-1A2B"),
+        ("hawser", "x-HandlerRole-1A2B3C4D5E6F"),
+    ]
+    .map(|(stack, name)| (stack.to_owned(), name.to_owned()));
+    let cut = (33..=41).map(|chars| (long.clone(), format!("{}-HandlerRole-1A2B3C4D5E6F", &long[..chars])));
+    let names: Vec<(String, String)> = names.into_iter().chain(cut).collect();
+    asked.extend(names.iter().map(|(stack, name)| json!(["is_handler_role", [name, stack]])));
+    let answers = python(&json!(asked));
+    for ((good, principal, data, _), answer) in cases.iter().zip(&answers) {
+        assert_eq!(answer[0].is_null(), *good, "{principal:?} {data}: {answer}");
+    }
+    for ((stack, name), answer) in names.iter().zip(&answers[cases.len()..]) {
+        assert_eq!(answer[1], is_handler_role(name, stack), "{name}: {answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

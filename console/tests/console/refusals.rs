@@ -276,7 +276,7 @@ async fn the_external_id_is_never_taken_from_the_notice() {
     }
     let connections = world.connections().await;
     assert_eq!(connections[0]["data"]["externalId"], stack.external_id);
-    assert_eq!(connections[0]["state"], "connected");
+    assert_eq!(connections[0]["state"], "announced");
 }
 
 /// Words for the person who reads the stack event: each says what to do, and none holds what must not be seen.
@@ -288,7 +288,7 @@ fn every_refusal_says_what_to_do() {
         let problem = reason.with("x").problem();
         // Part of a failure reason of at most 4,096 bytes, beside the handler's own words.
         assert!(problem.detail.len() < 300, "{}", problem.detail);
-        let next = ["deploy", "ask", "again", "leave", "sign in", "remove"];
+        let next = ["deploy", "ask", "again", "leave", "sign in", "remove", "update", "use the way"];
         assert!(next.iter().any(|word| problem.detail.contains(word)), "{}", problem.detail);
     }
 }

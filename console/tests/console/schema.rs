@@ -156,7 +156,7 @@ fn enumerations_are_open() {
             assert_eq!(stored(&later), if name == "featureSet" { later } else { json!("") }, "{pointer}");
         }
     }
-    assert_eq!(enumerations, 8);
+    assert_eq!(enumerations, 10);
     let modes = schema["$defs"]["data"]["properties"]["packs"]["additionalProperties"]["examples"].clone();
     assert_eq!(modes, json!(["ReadOnly", "ReadWrite"]));
     let mut event = example();

@@ -1,6 +1,7 @@
 //! A customer's stack, and an STS that checks signatures: what the tests set against the console.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -23,8 +24,9 @@ use axum::{
 };
 use hawser_console::{
     Console,
+    confirm::{Aws, Problem, ProblemCode, Question, Resources},
     document::Document,
-    launch::{Audience, Entropy, Launch, Organization},
+    launch::{Audience, Entropy, Launch, Organization, Terms},
     limits::Limits,
     notice::Notice,
     proof::{BODY, Trust},
@@ -32,6 +34,7 @@ use hawser_console::{
     routes, serve,
     store::Store,
     sts::Sts,
+    worker,
 };
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
@@ -59,7 +62,53 @@ pub(crate) struct Stack {
     pub(crate) sts_url: String,
     pub(crate) audience: String,
     pub(crate) session_token: String,
+    /// Whose credentials it has: see [`Principal`].
+    pub(crate) principal: Principal,
 }
+
+/// A principal of an account, for whom the STS vouches. The access key names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Principal {
+    /// The role that CloudFormation made for the stack `hawser`, by its function.
+    Handler,
+    /// The same role, by somebody who may assume it.
+    Assumed,
+    /// The role after a change of its path: the same stack's, another id.
+    NextHandler,
+    /// The read-only role of another vendor.
+    VendorB,
+    /// A role that somebody named as the stack's handler's, and another one deleted and made again by its name.
+    Namesake,
+    User,
+    Root,
+    Federated,
+}
+
+impl Principal {
+    const ALL: [Self; 8] =
+        [Self::Handler, Self::Assumed, Self::NextHandler, Self::VendorB, Self::Namesake, Self::User, Self::Root, Self::Federated];
+
+    /// ARN and `UserId`, as `sts:GetCallerIdentity` says them.
+    pub(crate) fn of(self, account: &str) -> (String, String) {
+        let session = |role: &str, id: &str, session: &str| {
+            (format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"), format!("{id}:{session}"))
+        };
+        match self {
+            Self::Handler => session(HANDLER_ROLE, "AROA123456789EXAMPLE", FUNCTION),
+            Self::Assumed => session(HANDLER_ROLE, "AROA123456789EXAMPLE", "mallory"),
+            Self::NextHandler => session("hawser-HandlerRole-9Z8Y7X6W5V4U", "AROANEXTHANDLEROLE12", FUNCTION),
+            Self::VendorB => session("vendor-b-VendorRole-77A1B2C3D4E5", "AROAVENDORB123456789", "robot"),
+            Self::Namesake => session(HANDLER_ROLE, "AROANAMESAKE12345678", FUNCTION),
+            Self::User => (format!("arn:aws:iam::{account}:user/team/mallory"), "AIDA123456789EXAMPLE".to_owned()),
+            Self::Root => (format!("arn:aws:iam::{account}:root"), account.to_owned()),
+            Self::Federated => (format!("arn:aws:sts::{account}:federated-user/mallory"), format!("{account}:mallory")),
+        }
+    }
+}
+
+pub(crate) const HANDLER_ROLE: &str = "hawser-HandlerRole-1A2B3C4D5E6F";
+pub(crate) const FUNCTION: &str = "hawser-Handler-3C4D";
+pub(crate) const VENDOR_ROLE: &str = "hawser-VendorRole-1A2B3C";
 
 impl Stack {
     pub(crate) fn new(launch: &Launch, uuid: &str, sts_url: &str) -> Self {
@@ -72,7 +121,13 @@ impl Stack {
             sts_url: sts_url.to_owned(),
             audience: AUDIENCE.to_owned(),
             session_token: SESSION_TOKEN.to_owned(),
+            principal: Principal::Handler,
         }
+    }
+
+    /// The same words with another's credentials.
+    pub(crate) fn by(&self, principal: Principal) -> Self {
+        Self { principal, ..self.clone() }
     }
 
     /// Where the stack is, as its ARN says.
@@ -95,7 +150,7 @@ impl Stack {
             ("region", self.region()),
             ("stackId", &self.stack_id),
             ("connectionName", &self.connection_name),
-            ("roleArn", &format!("arn:aws:iam::{account}:role/hawser-VendorRole-1A2B3C")),
+            ("roleArn", &format!("arn:aws:iam::{account}:role/{VENDOR_ROLE}")),
             ("externalId", &self.external_id),
         ] {
             event["data"][name] = json!(value);
@@ -116,7 +171,7 @@ impl Stack {
         event["data"].as_object_mut().unwrap().remove("proofs");
         let canonical = serde_json_canonicalizer::to_vec(&event).unwrap();
         let mut proof = proof(&Proving {
-            account: &self.account,
+            account: &format!("{}{:?}", self.account, self.principal),
             region: self.region(),
             url: &self.sts_url,
             audience: &self.audience,
@@ -286,13 +341,18 @@ async fn answer(State(stub): State<StsStub>, headers: HeaderMap, body: Bytes) ->
         }
         Behaviour::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [("location", to)], "").into_response(),
         Behaviour::Honest | Behaviour::Slow(_) => match signer(&stub.url, &headers, &body) {
-            Some(account) => (StatusCode::OK, [("content-type", "text/xml")], identity_xml(&account)).into_response(),
+            Some(key) => {
+                let (account, name) = key.split_at(12);
+                let principal = Principal::ALL.into_iter().find(|principal| format!("{principal:?}") == name);
+                let xml = identified(account, principal.unwrap_or(Principal::Handler));
+                (StatusCode::OK, [("content-type", "text/xml")], xml).into_response()
+            }
             None => (StatusCode::FORBIDDEN, [("content-type", "text/xml")], error_xml("SignatureDoesNotMatch")).into_response(),
         },
     }
 }
 
-/// The account whose credentials signed exactly this request.
+/// Account and principal whose credentials signed exactly this request.
 fn signer(url: &str, headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     let authorization = text("authorization")?;
@@ -312,10 +372,14 @@ fn signer(url: &str, headers: &HeaderMap, body: &[u8]) -> Option<String> {
 }
 
 pub(crate) fn identity_xml(account: &str) -> String {
+    identified(account, Principal::Handler)
+}
+
+pub(crate) fn identified(account: &str, principal: Principal) -> String {
+    let (arn, user_id) = principal.of(account);
     format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n  <GetCallerIdentityResult>\n    \
-         <Arn>arn:aws:sts::{account}:assumed-role/hawser-HandlerRole-1A2B/hawser-Handler-3C4D</Arn>\n    \
-         <UserId>AROA123456789EXAMPLE:hawser-Handler-3C4D</UserId>\n    <Account>{account}</Account>\n  \
+         <Arn>{arn}</Arn>\n    <UserId>{user_id}</UserId>\n    <Account>{account}</Account>\n  \
          </GetCallerIdentityResult>\n  <ResponseMetadata>\n    <RequestId>01234567-89ab-cdef-0123-456789abcdef</RequestId>\n  \
          </ResponseMetadata>\n</GetCallerIdentityResponse>\n"
     )
@@ -335,27 +399,76 @@ pub(crate) struct TestConsole {
     pub(crate) directory: tempfile::TempDir,
     clock: Arc<AtomicI64>,
     launches: AtomicUsize,
+    pub(crate) stacks: StackStub,
+}
+
+/// AWS as the vendor sees it: what each stack has, where the vendor has credentials to ask.
+#[derive(Clone, Default)]
+pub(crate) struct StackStub {
+    answers: Arc<Mutex<BTreeMap<String, Result<Resources, Problem>>>>,
+    pub(crate) questions: Arc<Mutex<Vec<Question>>>,
+}
+
+#[async_trait::async_trait]
+impl Aws for StackStub {
+    async fn resources(&self, question: &Question) -> Result<Resources, Problem> {
+        self.questions.lock().unwrap().push(question.clone());
+        let answer = self.answers.lock().unwrap().get(question.stack.as_str()).cloned();
+        answer.unwrap_or_else(|| Err(Problem::new(ProblemCode::NoCredentials, "")))
+    }
+}
+
+impl StackStub {
+    pub(crate) fn answer(&self, stack: &Stack, answer: Result<Resources, Problem>) {
+        self.answers.lock().unwrap().insert(stack.stack_id.clone(), answer);
+    }
+}
+
+/// What the stack `hawser` has.
+pub(crate) fn resources(handler_role: &str) -> Resources {
+    let all =
+        [("HandlerRole", handler_role), ("Handler", FUNCTION), ("VendorRole", VENDOR_ROLE), ("Connection", "hawser-connection")];
+    all.map(|(logical, physical)| (logical.to_owned(), physical.to_owned())).into()
 }
 
 impl TestConsole {
     pub(crate) async fn new() -> Self {
         let (sts, directory) = (StsStub::start().await, tempfile::tempdir().unwrap());
         let clock = Arc::new(AtomicI64::new(NOW.unix_timestamp()));
-        let hand = Arc::clone(&clock);
+        let (hand, stacks) = (Arc::clone(&clock), StackStub::default());
         let console = Console {
             store: Store::open(&database_url(&directory)).await.unwrap(),
             sts: Sts::new().unwrap(),
             trust: Trust::Only(sts.url.parse().unwrap()),
             limits: Limits::default(),
+            aws: Arc::new(stacks.clone()),
+            announced: Arc::default(),
             authorities: vec![AUDIENCE.to_owned()],
             clock: Arc::new(move || OffsetDateTime::from_unix_timestamp(hand.load(Ordering::SeqCst)).unwrap()),
         };
-        Self { console, sts, directory, clock, launches: AtomicUsize::new(0) }
+        Self { console, sts, directory, clock, launches: AtomicUsize::new(0), stacks }
+    }
+
+    /// AWS has the stack as it says, and is asked.
+    pub(crate) async fn confirm(&self, stack: &Stack) {
+        self.stacks.answer(stack, Ok(resources(HANDLER_ROLE)));
+        self.ask_aws().await;
+    }
+
+    /// What the worker does when it looks.
+    pub(crate) async fn ask_aws(&self) {
+        worker::once(&self.console).await.unwrap();
     }
 
     /// A launch, stored.
     pub(crate) async fn launch(&self, account: Option<&str>) -> Launch {
-        let launch = launch(self.launches.fetch_add(1, Ordering::SeqCst), account);
+        self.launch_with(|terms| terms.audience = Audience::Stack(account.map(|a| a.parse().unwrap()))).await
+    }
+
+    /// A launch with terms of its own, stored.
+    pub(crate) async fn launch_with(&self, change: impl FnOnce(&mut Terms)) -> Launch {
+        let mut launch = launch(self.launches.fetch_add(1, Ordering::SeqCst), None);
+        change(&mut launch.terms);
         self.console.store.add_launch(&launch).await.unwrap();
         launch
     }
@@ -415,12 +528,18 @@ pub(crate) fn launch(number: usize, account: Option<&str>) -> Launch {
     for part in entropy.chunks_mut(8) {
         part.copy_from_slice(&(number as u64).to_le_bytes());
     }
-    Launch::new(&entropy, Audience::Stack(account.map(|a| a.parse().unwrap())), NOW, 24)
+    Launch::new(&entropy, terms(Audience::Stack(account.map(|a| a.parse().unwrap()))), NOW, 24)
 }
 
 /// For the accounts of an organization.
 pub(crate) fn rollout_launch(now: OffsetDateTime) -> Launch {
-    Launch::new(&[9; size_of::<Entropy>()], Audience::Organization(Organization::default()), now, 24)
+    let organization = Organization { id: "o-exampleorgid".parse().unwrap(), management_account_id: ACCOUNT.parse().unwrap() };
+    Launch::new(&[9; size_of::<Entropy>()], terms(Audience::Organization(organization)), now, 24)
+}
+
+/// A launch of the one customer that most tests have.
+pub(crate) fn terms(audience: Audience) -> Terms {
+    Terms::new("acme".parse().unwrap(), audience)
 }
 
 pub(crate) fn database_url(directory: &tempfile::TempDir) -> String {

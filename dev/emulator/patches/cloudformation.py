@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from ministack.core.responses import new_uuid, now_iso
 from ministack.services import cloudformation, lambda_svc
-from ministack.services.cloudformation import changesets, custom_resource, engine, handlers, stacks
+from ministack.services.cloudformation import changesets, custom_resource, engine, handlers, provisioners, stacks
 
 from . import lambda_functions, patch
 
@@ -78,6 +78,19 @@ def _request(event: dict) -> dict | None:
     responded.wait(max(0.0, until - time.monotonic()))
     with custom_resource._lock:
         return custom_resource._pending.pop(event["RequestId"])["result"]
+
+
+@patch(provisioners, "_physical_name")
+def physical_name(original, stack_name, logical_id, *, max_len=128, **kwargs):
+    """Cuts the stack's name in a name that is too long, and keeps the logical id.
+
+    CloudFormation does so for the roles of a StackSet's stacks. MiniStack cuts from the end.
+    """
+    whole = original(stack_name, logical_id, max_len=len(stack_name) + len(logical_id) + max_len, **kwargs)
+    kept = len(stack_name) - max(0, len(whole) - max_len)
+    if kept <= 0:
+        return original(stack_name, logical_id, max_len=max_len, **kwargs)
+    return whole[:kept] + whole[len(stack_name) :]
 
 
 @patch(custom_resource, "invoke_custom_resource")

@@ -132,7 +132,7 @@ impl Demo {
         let role = stack.resources().await?;
         let handler_role = role.get("HandlerRole").context("no handler role")?;
         ensure!(verified.contains(&format!("::{CUSTOMER}:assumed-role/{handler_role}/")), "another identity than the handler's");
-        ensure!(connection["state"] == "connected", "the connection is {}", connection["state"]);
+        ensure!(connection["state"] == "announced", "the connection is {}", connection["state"]);
         ensure!(connection["data"]["roleArn"] == *outputs["RoleArn"], "the vendor was told another role");
         ensure!(
             connection["data"]["billingExport"]["bucketName"] == *outputs["BucketName"],

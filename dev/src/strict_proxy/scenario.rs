@@ -147,7 +147,7 @@ impl Scenario {
 }
 
 /// The id of the organization that an account pays for; the same in every run.
-pub(super) fn organization_id(payer: &str) -> String {
+pub fn organization_id(payer: &str) -> String {
     format!("o-{}", &hex::encode(Sha256::digest(payer))[..10])
 }
 

@@ -173,7 +173,7 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
     let world = Testbed::new("standalone").await;
     let console = Console::start(&world.emulator, &world.vendor.authority()).await.unwrap();
     world.vendor.set_script(Script::Relay(console.listening().to_owned()));
-    let launch = console.launch(CUSTOMER).await.unwrap();
+    let launch = console.launch_direct(CUSTOMER).await.unwrap();
     let token = Some(launch.token.as_str());
     world.customers_report("theirs", "their-bucket", &[("TimeUnit", json!("DAILY"))], true).await;
     let trust = r#"{"Version":"2012-10-17","Statement":[]}"#;
@@ -210,7 +210,7 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
     let connections = console.connections().await.unwrap();
     assert_eq!(connections.len(), 1, "{connections:?}");
     let connection = &connections[0];
-    assert_eq!(connection["state"], "connected");
+    assert_eq!(connection["state"], "announced");
     assert_eq!(connection["verifiedArn"], format!("arn:aws:iam::{CUSTOMER}:user/people/anna"));
     let data = &connection["data"];
     assert_eq!(data["packs"], json!({"billing": "ReadOnly", "security-audit": "ReadOnly"}));
@@ -233,7 +233,7 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
     let changed = run("connect", &["--yes", "--output", "json"], &changes).await.expect(0).json();
     assert_eq!((&changed["plan"]["command"], &changed["done"]["changed"]), (&json!("update"), &json!(true)));
     let connection = &console.connections().await.unwrap()[0];
-    assert_eq!(connection["state"], "connected");
+    assert_eq!(connection["state"], "announced");
     assert_eq!(connection["data"]["packs"], json!({"billing": "ReadOnly", "ec2": "ReadOnly"}));
     assert_eq!(connection["data"]["billingExport"]["kind"], "CostAndUsageReport2");
     assert_eq!(connection["data"]["roleArn"], role);

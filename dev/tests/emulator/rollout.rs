@@ -7,7 +7,7 @@ use hawser_dev::{
     account::Account,
     constants::{CUSTOMER, STACK_REGION, STRANGER, VENDOR, may_assume},
     stack::Parameters,
-    strict_proxy::scenario::{Organization, Scenario},
+    strict_proxy::scenario::{Organization, Scenario, organization_id},
     vendor::{Console, Script},
 };
 use hawser_publish::{bucket, package::ORGANIZATION};
@@ -103,7 +103,7 @@ async fn an_organization_is_connected_as_a_whole() {
     make_bucket(&world.emulator, VENDOR, STACK_REGION, &bucket(&manifest.bucket_prefix, STACK_REGION)).await;
     upload(&world.emulator, &folder).await.unwrap();
 
-    let launched = console.launch_for_organization(CUSTOMER).await.unwrap();
+    let launched = console.launch_for_organization(&organization_id(CUSTOMER), CUSTOMER).await.unwrap();
     let url = manifest.url(manifest.file(ORGANIZATION).unwrap(), STACK_REGION);
     let parameters: Parameters = [
         ("LaunchToken", launched.token.as_str()),
@@ -119,7 +119,7 @@ async fn an_organization_is_connected_as_a_whole() {
     let stack = launch(&customer, &url, &parameters).await.unwrap_or_else(|error| panic!("{error}\n{}", world.emulator.log()));
 
     let connected = |accounts: &[&str]| -> BTreeMap<String, String> {
-        accounts.iter().map(|account| ((*account).to_owned(), "connected".to_owned())).collect()
+        accounts.iter().map(|account| ((*account).to_owned(), "announced".to_owned())).collect()
     };
     assert_eq!(states(&console).await, connected(&[CUSTOMER, &shop, &data]));
     for connection in console.connections().await.unwrap() {
@@ -142,12 +142,12 @@ async fn an_organization_is_connected_as_a_whole() {
     }
 
     directory.move_account(&late, &top, &unit).await;
-    until(&console, &late, "connected").await;
+    until(&console, &late, "announced").await;
     directory.move_account(&shop, &unit, &top).await;
     until(&console, &shop, "removed").await;
     // And comes back, with another stack of the same launch.
     directory.move_account(&shop, &top, &unit).await;
-    until(&console, &shop, "connected").await;
+    until(&console, &shop, "announced").await;
     assert!(!states(&console).await.contains_key(&apart));
 
     customer.cloudformation().delete_stack().stack_name(&stack).send().await.unwrap();

@@ -1,0 +1,161 @@
+//! AWS's word that a notice is its stack's own: what CloudFormation says that the stack has, asked through the vendor's role in it (F-60).
+//!
+//! The role of the handler is known by its name and its unique id alone until then, and the connection is `announced`: it takes over
+//! nothing. Pure, but for the port: [`worker`](crate::worker) asks.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{
+    ledger::{Candidate, Connection},
+    names::{RoleArn, StackId},
+    speaker::{HANDLER_ROLE, Speaker, Way},
+};
+
+/// A new role may refuse for a minute, and a stack's resources are complete when it is; after this many attempts, which take two
+/// minutes, something else is wrong.
+const QUICK_ATTEMPTS: i64 = 8;
+/// Between the first attempts, and after them.
+const QUICK_PAUSE: time::Duration = time::Duration::seconds(15);
+/// See [`QUICK_PAUSE`].
+const SLOW_PAUSE: time::Duration = time::Duration::hours(1);
+
+hawser_codes::codes! {
+    /// Why AWS has not confirmed a connection. Each stands in the connection's `problem` until AWS does.
+    pub enum ProblemCode { actor: &'static str }
+
+    /// the console has no AWS credentials of the vendor's
+    NoCredentials = "vendor-credentials-missing", "vendor",
+        "Give `hawser-console serve` credentials that may assume the customers' roles.";
+    /// the role cannot be assumed with the external ID
+    RoleRefused = "role-refused", "customer",
+        "Check the role's trust policy, and policies of the organization that deny `sts:AssumeRole` from outside.";
+    /// the role may not read the resources of its own stack
+    StackUnreadable = "stack-unreadable", "customer",
+        "Update the stack with the newest template, which grants `cloudformation:DescribeStackResources` on itself.";
+    /// AWS does not answer
+    Unavailable = "aws-unavailable", "aws",
+        "Wait, it is asked again.";
+    /// the stack has other resources than the notice states
+    Foreign = "stack-foreign", "vendor",
+        "Do not use the role, and ask the customer who sent the notice.";
+}
+
+/// One open problem of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    code: String,
+    cause: String,
+    actor: String,
+    next_step: String,
+}
+
+impl Problem {
+    /// With what was found, where that says more.
+    pub fn new(code: ProblemCode, found: &str) -> Self {
+        let colon = if found.is_empty() { "" } else { ": " };
+        Self {
+            code: code.as_str().to_owned(),
+            cause: format!("{}{colon}{found}", code.meaning()),
+            actor: code.actor().to_owned(),
+            next_step: code.next_step().to_owned(),
+        }
+    }
+
+    /// The stable word.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+}
+
+/// What AWS is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    pub role: RoleArn,
+    /// The one that we issued.
+    pub external_id: String,
+    pub stack: StackId,
+    /// Without a stack there is nothing to read: then that the role can be assumed is the answer.
+    pub reads_stack: bool,
+}
+
+/// Physical ids of a stack's resources, by logical id.
+pub type Resources = BTreeMap<String, String>;
+
+/// The port: AWS, as the vendor.
+#[async_trait]
+pub trait Aws: Send + Sync {
+    /// Assumes the role, and reads the resources of its stack.
+    ///
+    /// # Errors
+    /// Why not.
+    async fn resources(&self, question: &Question) -> Result<Resources, Problem>;
+}
+
+/// Whether the stack's own resources are those that a notice came from and speaks of (B-21).
+///
+/// # Errors
+/// [`ProblemCode::Foreign`] with the first that is not.
+pub fn judge(resources: &Resources, speaker: &Speaker, role: &RoleArn, resource: &str) -> Result<(), Problem> {
+    let has = |logical_id: &str, physical_id: Option<&str>| resources.get(logical_id).map(String::as_str) == physical_id;
+    let require = |holds: bool, what: &str| if holds { Ok(()) } else { Err(Problem::new(ProblemCode::Foreign, what)) };
+    require(
+        speaker.role_name().is_some() && has(HANDLER_ROLE, speaker.role_name()),
+        "the role that sent it is not `HandlerRole`",
+    )?;
+    require(has("Handler", speaker.session_name()), "the function that sent it is not `Handler`")?;
+    if resources.contains_key("VendorRole") {
+        require(has("VendorRole", Some(role.name())), "the role in it is not `VendorRole`")
+    } else {
+        // A role of the customer's own: the stack that has this very resource speaks of it.
+        require(has("Connection", Some(resource)), "the resource in it is not `Connection`")
+    }
+}
+
+/// A connection that is due, with what to ask about it.
+#[derive(Debug)]
+pub struct Due {
+    pub connection: Connection,
+    pub question: Question,
+    pub attempts: i64,
+}
+
+impl Due {
+    /// What waits for confirmation: a role that asks to speak, or what the connection says already.
+    ///
+    /// # Errors
+    /// [`ProblemCode::Foreign`].
+    pub fn judge(&self, resources: &Resources) -> Result<(), Problem> {
+        if !self.question.reads_stack {
+            return Ok(());
+        }
+        let Connection { candidate, speaker, data, .. } = &self.connection;
+        let (speaker, data) = candidate.as_ref().map_or((speaker, data), |Candidate { speaker, data, .. }| (speaker, data));
+        judge(resources, speaker, &self.question.role, data["resource"].as_str().unwrap_or_default())
+    }
+
+    /// Whether it was asked often enough for a new role and a new stack to be there.
+    pub fn gives_up(&self) -> bool {
+        self.attempts >= QUICK_ATTEMPTS
+    }
+
+    /// When to ask again.
+    pub fn next_attempt(&self, now: OffsetDateTime) -> OffsetDateTime {
+        now + if self.gives_up() { SLOW_PAUSE } else { QUICK_PAUSE }
+    }
+}
+
+/// The question about a connection; None where its description has no role that could be asked.
+pub fn question(connection: &Connection, external_id: String) -> Option<Question> {
+    let data = connection.candidate.as_ref().map_or(&connection.data, |candidate| &candidate.data);
+    Some(Question {
+        role: data["roleArn"].as_str()?.parse().ok()?,
+        external_id,
+        stack: connection.stack_id.parse().ok()?,
+        reads_stack: connection.way == Way::Stack,
+    })
+}

@@ -1,0 +1,147 @@
+//! What waits for AWS's word, and what follows from it.
+
+use sqlx::SqliteConnection;
+use time::OffsetDateTime;
+
+use super::{
+    Store,
+    rows::{ConnectionRow, RowError, connection_columns, nanos, write},
+    writes::{StoreError, bind_launch, save_connection},
+};
+use crate::{
+    confirm::{Due, Problem, ProblemCode, question},
+    ledger::{Connection, REMOVAL_MEMORY, UNCONFIRMED_KEPT_FOR},
+    notice::Kind,
+};
+
+/// Connections that are asked about before the next look.
+const DUE_MAX: i64 = 16;
+
+/// A confirmed connection takes over from those of its name that said nothing since it was made.
+async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE connections SET replaced_by = ?1 WHERE connection_id IN (SELECT o.connection_id FROM connections o \
+         JOIN connections n ON n.connection_id = ?1 WHERE o.customer_id = n.customer_id AND o.account_id = n.account_id \
+         AND o.connection_name = n.connection_name AND o.connection_id <> n.connection_id AND o.latest_kind <> ?2 \
+         AND o.latest_time < n.since AND o.contested_with IS NULL AND NOT o.unconfirmed)",
+    )
+    .bind(&connection.id)
+    .bind(Kind::Removed.as_str())
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Connections that AWS is to be asked about now.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn due(&self, now: OffsetDateTime) -> Result<Vec<Due>, StoreError> {
+        let rows: Vec<ConnectionRow> = sqlx::query_as(concat!(
+            connection_columns!(),
+            " WHERE c.confirm_at <= ? AND NOT c.unconfirmed AND c.latest_kind <> 'hawser.connection.removed' \
+             AND l.revoked_at IS NULL ORDER BY c.confirm_at LIMIT ?"
+        ))
+        .bind(nanos(now)?)
+        .bind(DUE_MAX)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut due = Vec::new();
+        for row in rows {
+            let attempts = row.confirm_attempts;
+            let connection = Connection::try_from(row)?;
+            let launch = connection.candidate.as_ref().map_or(&connection.launch_id, |candidate| &candidate.launch_id);
+            let external_id: String = sqlx::query_scalar("SELECT external_id FROM launches WHERE launch_id = ?")
+                .bind(launch)
+                .fetch_one(&self.pool)
+                .await?;
+            let question = question(&connection, external_id).ok_or(RowError("a connection without a role"))?;
+            due.push(Due { connection, question, attempts });
+        }
+        Ok(due)
+    }
+
+    /// Stores what AWS said, unless the connection is another one by now: then it is asked again.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn conclude(&self, due: &Due, outcome: Result<(), Problem>, now: OffsetDateTime) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let id = &due.connection.id;
+        let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
+            .bind(id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if row.map(Connection::try_from).transpose()?.as_ref() != Some(&due.connection) {
+            return Ok(());
+        }
+        let refused = outcome.as_ref().err().is_some_and(|problem| problem.code() == ProblemCode::Foreign.as_str());
+        let (problem, next) = match outcome {
+            Err(problem) => (Some(problem), Some(due.next_attempt(now))),
+            Ok(()) => {
+                let confirmed = match &due.connection.candidate {
+                    Some(candidate) => {
+                        let account = due.question.stack.account.clone();
+                        bind_launch(&mut transaction, &candidate.launch_id, &account, &due.connection.stack_id, now).await?;
+                        due.connection.promoted(candidate, now)
+                    }
+                    None => Connection { confirmed_at: Some(now), ..due.connection.clone() },
+                };
+                save_connection(&mut transaction, &confirmed, now).await?;
+                take_over(&mut transaction, &confirmed).await?;
+                (None, None)
+            }
+        };
+        // Once AWS has said for two minutes that another role has nothing to do with the stack, it need not be asked again.
+        if refused && due.connection.candidate.is_some() && due.gives_up() {
+            let without = Connection { candidate: None, ..due.connection.clone() };
+            save_connection(&mut transaction, &without, now).await?;
+        }
+        sqlx::query(
+            "UPDATE connections SET problem = ?, confirm_at = ?, confirm_attempts = confirm_attempts + 1 WHERE connection_id = ?",
+        )
+        .bind(problem.as_ref().map(write).transpose()?)
+        .bind(next.map(nanos).transpose()?)
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Drops what is kept for a time only: accounts that nobody confirmed, and removals of what nobody knew.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget(&self, now: OffsetDateTime) -> Result<(), StoreError> {
+        let old = nanos(now - UNCONFIRMED_KEPT_FOR)?;
+        // Looked at often, and nearly always for nothing: no writer is kept waiting for that.
+        let anything: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM connections WHERE unconfirmed AND made_at < ?) \
+             OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= ?)",
+        )
+        .bind(old)
+        .bind(nanos(now - REMOVAL_MEMORY)?)
+        .fetch_one(&self.pool)
+        .await?;
+        if !anything {
+            return Ok(());
+        }
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for statement in [
+            "DELETE FROM billing_statuses WHERE stack_id IN (SELECT stack_id FROM connections WHERE unconfirmed AND made_at < ?)",
+            "DELETE FROM launch_uses WHERE stack_id IN (SELECT stack_id FROM connections WHERE unconfirmed AND made_at < ?)",
+            "DELETE FROM notices WHERE stack_id IN (SELECT stack_id FROM connections WHERE unconfirmed AND made_at < ?)",
+            "DELETE FROM connections WHERE unconfirmed AND made_at < ?",
+        ] {
+            sqlx::query(statement).bind(old).execute(&mut *transaction).await?;
+        }
+        sqlx::query("DELETE FROM notices WHERE connection_id IS NULL AND received_at <= ?")
+            .bind(nanos(now - REMOVAL_MEMORY)?)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! What is written by more than one part of the store.
+
+use sqlx::SqliteConnection;
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use super::rows::{RowError, nanos, write};
+use crate::{
+    launch::EARLIER_VALID_FOR,
+    ledger::Connection,
+    names::AccountId,
+    notice::{Kind, Notice},
+};
+
+/// Why the database did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// SQLite's or sqlx's own words.
+    #[error("failed to use the database")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("failed to bring the database's schema up to date")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The file could not be made.
+    #[error("failed to make the database file")]
+    File(#[from] std::io::Error),
+    #[error(transparent)]
+    Row(#[from] RowError),
+}
+
+/// The launch is this stack's from now on: the whole, or its part for the account. What the stack had before is its own for a day more,
+/// and connects nobody new.
+pub(super) async fn bind_launch(
+    database: &mut SqliteConnection,
+    launch_id: &str,
+    account: &AccountId,
+    stack_id: &str,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO launch_uses (launch_id, account_id, stack_id) VALUES (?, ?, ?) \
+         ON CONFLICT (launch_id, account_id) DO UPDATE SET stack_id = excluded.stack_id, until = NULL",
+    )
+    .bind(launch_id)
+    .bind(account.as_str())
+    .bind(stack_id)
+    .execute(&mut *database)
+    .await?;
+    // One of an organization is replaced as a whole only by another one for the same organization.
+    sqlx::query(
+        "UPDATE launches SET replaced = launch_id <> ?1 WHERE launch_id = ?1 OR launch_id IN (SELECT o.launch_id FROM launch_uses u \
+         JOIN launches o ON o.launch_id = u.launch_id JOIN launches n ON n.launch_id = ?1 \
+         WHERE u.stack_id = ?2 AND u.until IS NULL AND o.organization_id IS n.organization_id)",
+    )
+    .bind(launch_id)
+    .bind(stack_id)
+    .execute(&mut *database)
+    .await?;
+    sqlx::query("UPDATE launch_uses SET until = ? WHERE stack_id = ? AND launch_id <> ? AND until IS NULL")
+        .bind(nanos(now + EARLIER_VALID_FOR)?)
+        .bind(stack_id)
+        .bind(launch_id)
+        .execute(database)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn save_connection(
+    database: &mut SqliteConnection,
+    connection: &Connection,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let (described, latest) = (&connection.described, &connection.latest);
+    let name = connection.data["connectionName"].as_str().ok_or(RowError("`data` has no connection name"))?;
+    let account = connection.data["accountId"].as_str().ok_or(RowError("`data` has no account"))?;
+    sqlx::query(
+        "INSERT INTO connections (connection_id, stack_id, customer_id, way, launch_id, account_id, connection_name, speaker_id, \
+         verified_arn, earlier, candidate, confirmed_at, unconfirmed, removed_at, since, described_time, described_kind, \
+         described_id, latest_time, latest_kind, latest_id, data, organization_before, organization_changed_at, made_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (stack_id) DO UPDATE SET launch_id = excluded.launch_id, connection_name = excluded.connection_name, \
+         speaker_id = excluded.speaker_id, verified_arn = excluded.verified_arn, earlier = excluded.earlier, \
+         candidate = excluded.candidate, confirmed_at = excluded.confirmed_at, unconfirmed = excluded.unconfirmed, \
+         removed_at = excluded.removed_at, since = excluded.since, described_time = excluded.described_time, \
+         described_kind = excluded.described_kind, described_id = excluded.described_id, \
+         latest_time = excluded.latest_time, latest_kind = excluded.latest_kind, latest_id = excluded.latest_id, \
+         data = excluded.data, organization_before = excluded.organization_before, \
+         organization_changed_at = excluded.organization_changed_at",
+    )
+    .bind(&connection.id)
+    .bind(&connection.stack_id)
+    .bind(connection.customer_id.as_str())
+    .bind(connection.way.as_str())
+    .bind(&connection.launch_id)
+    .bind(account)
+    .bind(name)
+    .bind(&connection.speaker.id)
+    .bind(&connection.speaker.arn)
+    .bind(connection.earlier.as_ref().map(write).transpose()?)
+    .bind(connection.candidate.as_ref().map(write).transpose()?)
+    .bind(connection.confirmed_at.map(nanos).transpose()?)
+    .bind(connection.unconfirmed)
+    .bind(connection.removed_at.map(nanos).transpose()?)
+    .bind(nanos(connection.since)?)
+    .bind(nanos(described.time)?)
+    .bind(described.kind.as_str())
+    .bind(&described.id)
+    .bind(nanos(latest.time)?)
+    .bind(latest.kind.as_str())
+    .bind(&latest.id)
+    .bind(connection.data.to_string())
+    .bind(connection.organization_change.as_ref().map(|change| change.before.to_string()))
+    .bind(connection.organization_change.as_ref().map(|change| nanos(change.at)).transpose()?)
+    .bind(nanos(now)?)
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// AWS is asked about this connection, as soon as may be.
+pub(super) async fn schedule(
+    database: &mut SqliteConnection,
+    connection_id: &str,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE connections SET confirm_at = ?, confirm_attempts = 0 WHERE connection_id = ?")
+        .bind(nanos(now)?)
+        .bind(connection_id)
+        .execute(database)
+        .await?;
+    Ok(())
+}
+
+/// A connection's stack has spoken. If another one took over from it and was there by then, both claim the name; if that one is gone,
+/// this one has it again.
+pub(super) async fn spoke(database: &mut SqliteConnection, notice: &Notice, now: OffsetDateTime) -> Result<(), StoreError> {
+    sqlx::query("UPDATE connections SET alive_at = MAX(COALESCE(alive_at, 0), ?) WHERE stack_id = ?")
+        .bind(nanos(now)?)
+        .bind(notice.stack.as_str())
+        .execute(&mut *database)
+        .await?;
+    let newer: Option<(String, String, String)> = sqlx::query_as(
+        "SELECT c.connection_id, n.connection_id, n.latest_kind FROM connections c \
+         JOIN connections n ON n.connection_id = c.replaced_by WHERE c.stack_id = ? AND n.since < ?",
+    )
+    .bind(notice.stack.as_str())
+    .bind(nanos(notice.position.time)?)
+    .fetch_optional(&mut *database)
+    .await?;
+    let Some((this, newer, kind)) = newer else { return Ok(()) };
+    sqlx::query("UPDATE connections SET replaced_by = NULL WHERE connection_id = ?").bind(&this).execute(&mut *database).await?;
+    if kind != Kind::Removed.as_str() {
+        for (one, other) in [(&this, &newer), (&newer, &this)] {
+            sqlx::query("UPDATE connections SET contested_with = ? WHERE connection_id = ?")
+                .bind(other)
+                .bind(one)
+                .execute(&mut *database)
+                .await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Asks AWS about the connections that wait for its word, one after the other; the store keeps what follows.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::{
+    Console,
+    confirm::{Problem, ProblemCode},
+    store::StoreError,
+};
+
+/// Between two looks for connections that are due, where nothing says that there is one.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Two calls to AWS, each of which tries again by itself.
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Asks about every connection that is due, until the console ends.
+pub async fn work(console: Console) {
+    loop {
+        if let Err(error) = once(&console).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "failed to use the database");
+        }
+        let _ = timeout(PAUSE, console.announced.notified()).await;
+    }
+}
+
+/// Asks about every connection that is due now.
+///
+/// # Errors
+/// The database's.
+pub async fn once(console: &Console) -> Result<(), StoreError> {
+    console.store.forget((console.clock)()).await?;
+    for due in console.store.due((console.clock)()).await? {
+        let asked = timeout(ASK_TIMEOUT, console.aws.resources(&due.question)).await;
+        let answer = asked.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Unavailable, "")));
+        let outcome = answer.and_then(|resources| due.judge(&resources));
+        let (id, stack) = (&due.connection.id, &due.connection.stack_id);
+        match &outcome {
+            Ok(()) => tracing::info!("connection.id" = id, "stack.id" = stack, "connection confirmed"),
+            Err(problem) => {
+                tracing::warn!(code = problem.code(), "connection.id" = id, "stack.id" = stack, "connection not confirmed");
+            }
+        }
+        console.store.conclude(&due, outcome, (console.clock)()).await?;
+    }
+    Ok(())
+}
