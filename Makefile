@@ -25,7 +25,7 @@ ARCHITECTURE ?= x86_64
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 
-.PHONY: bless help demo live test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
+.PHONY: bless help demo emulator live test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
 	lint-venv build-venv sam-venv data-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay \
 	package publish template terraform-schema bucket-prefix cargo-cyclonedx
 
@@ -36,6 +36,9 @@ help: ## Show this list
 
 demo: build venv programs ## Deploy the stack on an embedded AWS, update it, delete it
 	@$(TARGET)/debug/demo
+
+emulator: venv programs ## AWS and a vendor on this machine, until you press Ctrl-D: docs/emulator.md, "By hand"
+	@$(TARGET)/debug/emulator
 
 invoke: build venv sam-venv programs ## One event under `sam local invoke`: make invoke EVENT=events/billing-export-create.json
 	@.venv/sam/bin/python -m dev.sam invoke $(or $(EVENT),$(error say which: make invoke EVENT=events/billing-export-create.json))

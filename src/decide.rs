@@ -14,7 +14,7 @@ use crate::{
         plan::{self, Plan},
     },
     connection,
-    delivery::place,
+    delivery::{self, place},
     error::Failure,
     ports::Ports,
     protocol::{origin::Origin, reply::Attributes},
@@ -92,7 +92,7 @@ pub async fn removal(
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DryRun {
-    /// `Create`, `Update` or `Delete`.
+    /// `Create`, `Update` or `Delete`; `Delivery check` of the schedule's event.
     pub request_type: &'static str,
     /// The resource's name in the template.
     pub logical_resource_id: String,
@@ -112,6 +112,9 @@ pub struct DryRun {
 /// # Errors
 /// The failure that the stack event would show.
 pub async fn preview(event: &Value, ports: &Ports<'_>) -> Result<DryRun, Failure> {
+    if delivery::is_delivery_check(event) {
+        return Ok(delivery_check());
+    }
     let request = Request::parse(event)?;
     let origin = request.origin();
     let run = DryRun {
@@ -136,10 +139,24 @@ pub async fn preview(event: &Value, ports: &Ports<'_>) -> Result<DryRun, Failure
     }
 }
 
+/// The schedule's event changes nothing, whatever the account is like.
+fn delivery_check() -> DryRun {
+    let looks = "look at the export's status, at the policy of its bucket, and at the newest manifest in it";
+    DryRun {
+        request_type: "Delivery check",
+        logical_resource_id: connection::LOGICAL_ID.to_owned(),
+        decision: "nothing is created, changed or removed".to_owned(),
+        rounds: vec![vec![looks.to_owned()], vec!["notify the vendor of how delivery fares".to_owned()]],
+        ..DryRun::default()
+    }
+}
+
 impl fmt::Display for DryRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} of {}", self.request_type, self.logical_resource_id)?;
-        writeln!(f, "  physical id   {}", self.physical_resource_id)?;
+        if !self.physical_resource_id.is_empty() {
+            writeln!(f, "  physical id   {}", self.physical_resource_id)?;
+        }
         if let Some(role) = self.account_role {
             writeln!(f, "  account role  {role}")?;
         }

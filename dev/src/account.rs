@@ -18,7 +18,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 /// MiniStack takes a twelve-digit access key id as the root of that account, and this as its secret.
-const ROOT_SECRET: &str = "test";
+pub const ROOT_SECRET: &str = "test";
 
 /// Credentials in one account, at one endpoint, in one Region.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use crate::commands::common::{Output, file_error, help, out, read_text};
     "hawser plan --event events/billing-export-create.json --account docs/examples/account-with-reports.json"
 ))]
 pub(crate) struct Arguments {
-    /// A custom resource event, as CloudFormation sends it; `-` is standard input.
+    /// A custom resource event, as CloudFormation sends it, or the schedule's; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     event: PathBuf,
     /// What the account looks like: its organization, reports and buckets.

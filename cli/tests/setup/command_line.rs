@@ -453,6 +453,16 @@ fn a_wrong_command_line_is_json_for_programs() {
     assert!(!said["reason"].as_str().unwrap().contains("PROFILE_UNKNOWN"), "the code stands beside it: {said}");
 }
 
+/// The schedule's event has a plan too: it changes nothing.
+#[test]
+fn the_plan_of_a_delivery_check_changes_nothing() {
+    let output = plan("delivery-watch", "account-connected", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+    let text = printed(&output);
+    assert!(text.starts_with("Delivery check of Connection\n  decision      nothing is created, changed or removed\n"), "{text}");
+    assert!(text.contains("notify the vendor") && !text.contains("physical id"), "{text}");
+}
+
 /// What outlives a stack, without a look at AWS: of the packs that write, or of all.
 #[test]
 fn what_is_left_is_listed_for_the_settings_that_are_given() {

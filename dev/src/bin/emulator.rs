@@ -10,6 +10,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use hawser_dev::account::ROOT_SECRET;
+use hawser_dev::constants::CUSTOMER;
 use hawser_dev::emulator::Emulator;
 use hawser_dev::strict_proxy::scenario::Scenario;
 use hawser_dev::vendor::{Script, ScriptedVendor};
@@ -40,6 +42,8 @@ async fn main() -> anyhow::Result<()> {
         json!({
             "endpoint": emulator.front().url(),
             "authority": emulator.certificates().authority,
+            "accessKeyId": CUSTOMER,
+            "secretAccessKey": ROOT_SECRET,
             "vendor": vendor.authority(),
         })
     );
