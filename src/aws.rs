@@ -20,7 +20,7 @@ pub use data_exports::{
 };
 pub use fault::{Fault, FaultKind, PolicyType};
 pub use organizations::{BillingTransfer, Direction, Organization, Organizations};
-pub use stacks::{StackResource, Stacks};
+pub use stacks::{StackDescription, StackResource, Stacks};
 pub use support::{NewCase, Support, SupportCase, SupportService};
 pub use tags::Tags;
 

@@ -16,7 +16,7 @@ use crate::{
     names::{one_line, shorten},
     ports::{NoResponse, Ports, VendorResponse},
     protocol::{
-        lifecycle::{ResourceFate, is_awaited, is_generated_by_cloudformation, is_stack_rolling_back, resource_fate},
+        lifecycle::{ResourceFate, is_awaited, is_generated_by_cloudformation, is_going, is_stack_rolling_back, resource_fate},
         origin::{Origin, RequestType},
         reply::Attributes,
         retry::NOTICE,
@@ -84,7 +84,7 @@ impl NoticePlan<'_> {
         match self {
             Self::Required(..) => "the vendor is notified, with a proof of identity; its answer decides".to_owned(),
             Self::Removal(_) => "the vendor is notified; the stack is deleted whatever it answers".to_owned(),
-            Self::NeverNotified => "nothing of this stack has this physical id".to_owned(),
+            Self::NeverNotified => "nothing of this stack has this physical id, or the stack keeps it".to_owned(),
             Self::Unreadable(failure) => format!("the vendor cannot be notified: {failure}"),
         }
     }
@@ -118,11 +118,9 @@ pub async fn carry_out(
 ) -> Result<(Attributes, Vec<String>), Failure> {
     match plan {
         NoticePlan::Required(kind, terms) => {
-            // A Create's notice that comes too late is retracted; an Update's would replace what the vendor has.
-            let (rolling_back, is_awaited) = match kind {
-                notice::Type::Updated => tokio::join!(is_stack_rolling_back(origin, ports), is_awaited(origin, ports)),
-                _ => (false, true),
-            };
+            // Late, repeated or made up by whoever may invoke the function, it would replace what the vendor has (HW-I2).
+            let goes_back = async { *kind == notice::Type::Updated && is_stack_rolling_back(origin, ports).await };
+            let (rolling_back, is_awaited) = tokio::join!(goes_back, is_awaited(origin, ports));
             if !is_awaited {
                 let cause = "the stack does not wait for this request any more, so the vendor was not notified";
                 return Err(Failure::new(Code::RequestOutdated, cause));
@@ -160,12 +158,16 @@ async fn notify_removed(origin: &Origin, terms: &Terms, id: String, until: Offse
     Some(format!("removed, but the vendor was not notified: {failure}"))
 }
 
-/// Whether the vendor can know of the connection that a Delete names. Under our own id it can. Under an id that
-/// CloudFormation made up it can if the resource is going: then a Create told it and was never answered (F-34).
+/// Whether the vendor can know of the connection that a Delete names, and it ends. Under our own id it knows, and CloudFormation tells
+/// whether the resource goes. Under an id that CloudFormation made up it can if the resource is going: then a Create told it and was
+/// never answered (F-34).
 async fn may_have_been_notified(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
     let id = origin.physical_id.as_deref().unwrap_or_default();
-    if id == physical_id(origin) || !is_generated_by_cloudformation(id) {
-        return Ok(id == physical_id(origin));
+    if id == physical_id(origin) {
+        return is_going(origin, ports).await;
+    }
+    if !is_generated_by_cloudformation(id) {
+        return Ok(false);
     }
     match resource_fate(origin, id, ports).await {
         Ok(resource_fate) => Ok(resource_fate == ResourceFate::Deleting),
@@ -225,7 +227,7 @@ pub fn interpret(kind: notice::Type, id: &str, answer: &VendorResponse) -> Vendo
         // Gone already is what a removal wants (F-28).
         404 | 410 if kind == notice::Type::Removed => VendorAnswer::Accepted(Receipt::default()),
         // The vendor removed the connection by itself, or never had it: telling it again does not help.
-        404 | 410 if kind == notice::Type::Status => VendorAnswer::Accepted(Receipt::default()),
+        404 | 410 if matches!(kind, notice::Type::Status | notice::Type::Alive) => VendorAnswer::Accepted(Receipt::default()),
         408 | 425 | 429 | 500..=599 => VendorAnswer::TryAgain(
             unreachable(format!("the vendor answered {}{}", answer.status, vendor_message(&answer.body))),
             answer.retry_after,
@@ -267,19 +269,20 @@ fn vendor_message(body: &[u8]) -> String {
     said.map_or_else(String::new, |said| format!(": {}", shorten(&one_line(&said), MESSAGE_BYTES_MAX)))
 }
 
-/// Tells the vendor how delivery fares (HW-D1).
+/// Tells the vendor that the connection is there, and how delivery fares where anything is delivered (HW-D1).
 ///
 /// # Errors
 /// A vendor that refuses or cannot be reached.
-pub async fn notify_status(
+pub async fn notify_alive(
     origin: &Origin,
     terms: &Terms,
-    status: DeliveryStatus,
+    status: Option<DeliveryStatus>,
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<(), Failure> {
+    let kind = if status.is_some() { notice::Type::Status } else { notice::Type::Alive };
     let data = notice::data(origin, terms).with_status(status);
-    send_notice(origin, terms, (notice::Type::Status, notice::id(origin)), data, until, ports).await.map(|_| ())
+    send_notice(origin, terms, (kind, notice::id(origin)), data, until, ports).await.map(|_| ())
 }
 
 async fn notify(

@@ -1,17 +1,19 @@
 //! The delivery watch: every few hours, does billing data arrive?
 //!
-//! A schedule invokes the handler with its connection's own data. It looks at what AWS says of the export and at what is in
-//! the bucket ([`layout`]), judges, and tells the vendor with one `hawser.billing.status` notice. It keeps nothing and writes
-//! nothing (HW-D3), so each run is right by itself, and a vendor that hears no more knows that the stack is gone (F-31, F-32).
+//! A schedule invokes the handler with no more than its stack's id. What the vendor is told, and with which token, it reads from the
+//! stack as it is now, so that a rotated token is used at once and nobody who may invoke the function chooses what is said. It looks at
+//! what AWS says of the export and at what is in the bucket ([`layout`]), judges, and tells the vendor with one `hawser.billing.status`
+//! notice, or where there is no export with one `hawser.connection.alive`. It keeps nothing and writes nothing (HW-D3), so each run is
+//! right by itself, and a vendor that hears no more knows that the stack is gone (F-31, F-32).
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tracing::{info, warn};
 
 use crate::{
-    aws::{Execution, FaultKind},
+    aws::{Execution, FaultKind, StackDescription},
     billing::{
         STALLED_AFTER, account_role::BillingPosition, attributes::organization_attributes, candidate::Candidate,
         first_data_grace_ends, policy, policy::DeliveryAccess,
@@ -21,9 +23,10 @@ use crate::{
         status::{DeliveryProblem, DeliveryState, DeliveryStatus, FirstData},
     },
     error::{Code, Failure},
-    names::{BucketName, Region, StackId, StackIdError, rfc3339},
+    names::{BucketName, Region, StackIdError, rfc3339},
     ports::Ports,
     protocol::{
+        lifecycle::of_own_stack,
         origin::{Origin, RequestType},
         retry::retry_eventual,
     },
@@ -52,24 +55,35 @@ pub fn is_delivery_check(event: &Value) -> bool {
     is("source", SOURCE) && is("detail-type", DETAIL_TYPE)
 }
 
-/// What the schedule says: which stack, and what the vendor knows of it (HW-D2).
+/// The stack's output that holds what the vendor is told, as JSON: the properties of [`Terms`] but the launch token, of which
+/// [`TOKEN_PARAMETER`] has the one of now.
+pub const TERMS_OUTPUT: &str = "Terms";
+
+/// The stack's parameter, and the property of [`Terms`].
+pub const TOKEN_PARAMETER: &str = "LaunchToken";
+
+/// What a run is about: the connection, as its stack describes it (HW-D2, HW-D5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryCheck {
-    stack: StackId,
     terms: Terms,
 }
 
 impl DeliveryCheck {
-    /// Reads the event.
+    /// Reads the stack; nothing where it does not speak now.
     ///
     /// # Errors
-    /// [`Code::EventInvalid`], or what [`Terms::parse`] says of `detail.Properties`.
-    pub fn parse(event: &Value) -> Result<Self, Failure> {
-        let detail = |field: &str| event.get("detail").and_then(|detail| detail.get(field));
-        let stack = detail("StackId").and_then(Value::as_str).unwrap_or_default();
-        let stack = stack.parse().map_err(|why: StackIdError| Failure::new(Code::EventInvalid, why.to_string()))?;
-        let terms = Terms::parse(detail("Properties").and_then(Value::as_object))?;
-        Ok(Self { stack, terms })
+    /// What [`Terms::parse`] says of [`TERMS_OUTPUT`].
+    pub fn of(stack: &StackDescription) -> Result<Option<Self>, Failure> {
+        if !is_connected(&stack.status) {
+            info!(status = stack.status, "the stack is being changed or is not connected: the vendor is not notified");
+            return Ok(None);
+        }
+        let missing = |what: &str| Failure::new(Code::PropertyMissing, format!("the stack has no {what}"));
+        let terms = stack.outputs.get(TERMS_OUTPUT).and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+        let mut properties = terms.ok_or_else(|| missing("output `Terms`, or one that is no JSON"))?;
+        let token = stack.parameters.get(TOKEN_PARAMETER).ok_or_else(|| missing("parameter `LaunchToken`"))?;
+        properties.insert(TOKEN_PARAMETER.to_owned(), Value::from(token.as_str()));
+        Ok(Some(Self { terms: Terms::parse(Some(&properties))? }))
     }
 
     /// An attribute of the export, as the stack knows it.
@@ -78,37 +92,52 @@ impl DeliveryCheck {
     }
 }
 
-/// Looks, judges and tells.
-///
-/// # Errors
-/// What keeps the vendor from being told: Lambda then runs the event again.
-pub async fn check(event: &Value, invocation: &str, deadline: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Failure> {
-    let delivery_check = DeliveryCheck::parse(event)?;
-    if delivery_check.export("BucketName").is_empty() {
-        info!("there is no billing export to watch");
-        return Ok(());
-    }
+/// Whether a stack with this status is connected and at rest. While it is changed, its parameters are the new ones and its outputs the
+/// earlier ones; after a Create that failed, and once it is being deleted, there is no connection.
+fn is_connected(stack_status: &str) -> bool {
+    let is_changing = stack_status.ends_with("_IN_PROGRESS");
+    !is_changing && !["CREATE_FAILED", "ROLLBACK_", "DELETE_"].iter().any(|ended| stack_status.starts_with(ended))
+}
+
+/// The stack that a run is about: the function's own.
+fn origin(event: &Value, invocation: &str, ports: &Ports<'_>) -> Result<Origin, Failure> {
+    let stack = event.get("detail").and_then(|detail| detail.get("StackId")).and_then(Value::as_str).unwrap_or_default();
     let origin = Origin {
         request_type: RequestType::Update,
-        stack: delivery_check.stack.clone(),
+        stack: stack.parse().map_err(|why: StackIdError| Failure::new(Code::EventInvalid, why.to_string()))?,
         // The same for every delivery of the event, and another one for each heartbeat.
         request_id: invocation.to_owned(),
         // It speaks for the connection.
         logical_id: connection::LOGICAL_ID.to_owned(),
         physical_id: None,
     };
-    let (observation, organization) =
-        tokio::join!(observe(&origin, &delivery_check, ports), current_organization(&origin, ports));
-    let observation = observation?;
-    let status = judge(&observation, ports.clock.now());
-    match &status.problem {
-        Some(problem) => warn!(state = ?status.state, code = problem.code, "{}", problem.cause),
-        None => info!(state = ?status.state, "checked the billing data"),
-    }
+    of_own_stack(&origin, ports).map(|()| origin)
+}
+
+/// Looks, judges and tells.
+///
+/// # Errors
+/// What keeps the vendor from being told: Lambda then runs the event again.
+pub async fn check(event: &Value, invocation: &str, deadline: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Failure> {
+    let origin = origin(event, invocation, ports)?;
+    let stack = retry_eventual(ports, &origin, || ports.stacks.stack(&origin.stack));
+    let (stack, organization) = tokio::join!(stack, current_organization(&origin, ports));
+    let Some(delivery_check) = DeliveryCheck::of(&stack?)? else { return Ok(()) };
+    let status = if delivery_check.export("BucketName").is_empty() {
+        // HW-D6
+        None
+    } else {
+        let status = judge(&observe(&origin, &delivery_check, ports).await?, ports.clock.now());
+        match &status.problem {
+            Some(problem) => warn!(state = ?status.state, code = problem.code, "{}", problem.cause),
+            None => info!(state = ?status.state, "checked the billing data"),
+        }
+        Some(status)
+    };
     let until = (ports.clock.now() + NOTICE_LIMIT).min(deadline - SAFETY_MARGIN);
     let mut terms = delivery_check.terms;
     terms.organization = organization.unwrap_or(terms.organization);
-    connection::notify_status(&origin, &terms, status, until, ports).await
+    connection::notify_alive(&origin, &terms, status, until, ports).await
 }
 
 /// The account's place in its organization as it is now: an account moves without an update of its stack. None where AWS does not

@@ -29,6 +29,9 @@ hawser_codes::codes! {
     /// No response can be sent: the event holds no usable ResponseURL. Logged, never a stack event.
     EventUnanswerable = "EVENT_UNANSWERABLE", FixedBy::Vendor,
         "Invoke this function only through a custom resource of a CloudFormation stack; events/ holds examples.";
+    /// The event is about another stack than the one that the function belongs to.
+    EventOfAnotherStack = "EVENT_OF_ANOTHER_STACK", FixedBy::Customer,
+        "Use the function of the stack itself: each stack of this template has its own.";
     /// The resource type is not one of Hawser's.
     ResourceTypeUnknown = "RESOURCE_TYPE_UNKNOWN", FixedBy::Vendor,
         "Use Custom::BillingExport or Custom::AccountConnection.";

@@ -27,7 +27,7 @@ use crate::{
         envelope::{Envelope, Unanswerable},
         lifecycle::{
             CreationFate, creation_fate, is_awaited, is_generated_by_cloudformation, is_resource_being_deleted,
-            is_stack_rolling_back,
+            is_stack_rolling_back, of_own_stack,
         },
         origin::{Origin, RequestType},
         reply::{Attributes, NOTHING_MADE, Reply, placeholder_id, render},
@@ -110,6 +110,7 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
 
     // The id is known before anything is tried, and outside of what may fail, so every ending answers with it.
     let request = catch_unwind(|| Request::parse(event)).unwrap_or_else(|_| Err(panicked()));
+    let request = request.and_then(|request| of_own_stack(request.origin(), ports).map(|()| request));
     let physical_id = request.as_ref().map_or_else(|_| previous_id(&envelope), Request::physical_id);
     open_connections(request.as_ref().ok(), &response_url, ports);
     let outcome = match &request {
@@ -322,7 +323,7 @@ async fn remove(
 /// whatever else is wrong with the request (F-55).
 fn deletes_nothing(event: &Value, envelope: &Envelope, failure: &Failure) -> bool {
     let id = envelope.physical_resource_id.as_deref().unwrap_or_default();
-    let refused = matches!(failure.code, Code::ResourceTypeUnknown | Code::PartitionUnsupported);
+    let refused = matches!(failure.code, Code::ResourceTypeUnknown | Code::PartitionUnsupported | Code::EventOfAnotherStack);
     let nothing_made = id.starts_with(NOTHING_MADE) || (refused && is_generated_by_cloudformation(id));
     event.get("RequestType").and_then(Value::as_str) == Some("Delete") && !id.is_empty() && nothing_made
 }

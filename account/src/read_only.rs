@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use hawser::{
-    aws::{Aws, Cloud, Fault, FaultKind, StackResource, Stacks, Tags},
+    aws::{Aws, Cloud, Fault, FaultKind, StackDescription, StackResource, Stacks, Tags},
     error::{Code, Failure},
     identity::{Identity, Proof, ProofRequest},
     names::{Region, StackId},
@@ -60,7 +60,7 @@ impl Cloud for ReadOnly {
 
 #[async_trait]
 impl Stacks for ReadOnly {
-    async fn stack_status(&self, _stack: &StackId) -> Result<String, Fault> {
+    async fn stack(&self, _stack: &StackId) -> Result<StackDescription, Fault> {
         Err(Refusal::new(FaultKind::Refused, "ValidationError", "").of("cloudformation:DescribeStacks"))
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use hawser::{
-    aws::{Aws, Cloud, Fault, FaultKind, PolicyType, StackResource, Stacks, Tags},
+    aws::{Aws, Cloud, Fault, FaultKind, PolicyType, StackDescription, StackResource, Stacks, Tags},
     names::{Partition, Region, StackId},
     ports::Clock,
 };
@@ -59,6 +59,8 @@ pub struct Account {
     script: Arc<Script>,
     cloudformation: Arc<CloudFormation>,
     run: Option<Arc<Run>>,
+    /// The stack that the function belongs to.
+    pub own_stack: Option<StackId>,
 }
 
 #[derive(Debug)]
@@ -102,11 +104,11 @@ impl Account {
             runs_at_work: 0,
             actor: None,
         };
-        Self { inner: Arc::new(Mutex::new(inner)), script, cloudformation, run: None }
+        Self { inner: Arc::new(Mutex::new(inner)), script, cloudformation, run: None, own_stack: None }
     }
 
     pub(crate) fn for_run(&self, run: Arc<Run>) -> Self {
-        Self { run: Some(run), ..self.clone() }
+        Self { own_stack: run.stack.parse().ok(), run: Some(run), ..self.clone() }
     }
 
     /// Everything in the account.
@@ -366,10 +368,14 @@ impl Cloud for Account {
 
 #[async_trait]
 impl Stacks for Account {
-    async fn stack_status(&self, stack: &StackId) -> Result<String, Fault> {
+    fn own(&self) -> Option<&StackId> {
+        self.own_stack.as_ref()
+    }
+
+    async fn stack(&self, stack: &StackId) -> Result<StackDescription, Fault> {
         let call = Call { action: "cloudformation:DescribeStacks", bucket: None, region: None };
         let unknown = || Refusal::new(FaultKind::Refused, "ValidationError", "");
-        self.call(call, |_| self.cloudformation.status(stack.as_str()).ok_or_else(unknown)).await
+        self.call(call, |_| self.cloudformation.describe(stack.as_str()).ok_or_else(unknown)).await
     }
 
     async fn stack_tags(&self, _stack: &StackId) -> Result<Tags, Fault> {

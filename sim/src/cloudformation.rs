@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use hawser::aws::StackResource;
+use hawser::aws::{StackDescription, StackResource};
 
 use crate::clock::locked;
 
@@ -43,16 +43,26 @@ pub struct Showing {
 /// A stack as it is shown.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    pub(crate) status: String,
+    pub(crate) description: StackDescription,
     pub(crate) resources: BTreeMap<String, StackResource>,
     /// Of a resource that is replaced, the old id, while it is removed.
     pub(crate) replaced: BTreeMap<String, String>,
 }
 
 impl CloudFormation {
-    /// `StackStatus`
-    pub fn status(&self, stack: &str) -> Option<String> {
-        locked(&self.stacks).get(stack).map(|view| view.status.clone())
+    /// Status, parameters and outputs.
+    pub fn describe(&self, stack: &str) -> Option<StackDescription> {
+        locked(&self.stacks).get(stack).map(|view| view.description.clone())
+    }
+
+    /// From here on a stack is described so.
+    pub fn show_stack(&self, stack: &str, description: StackDescription) {
+        self.set(stack, |view| view.description = description);
+    }
+
+    /// From here on a stack has a resource in this state.
+    pub fn show_resource(&self, stack: &str, logical_id: &str, resource: StackResource) {
+        self.set(stack, |view| drop(view.resources.insert(logical_id.to_owned(), resource)));
     }
 
     /// `ResourceStatus` and id.

@@ -135,7 +135,7 @@ impl Stack {
 
     /// `StackStatus`; empty before the Create.
     pub fn status(&self) -> String {
-        self.world.cloudformation.status(&self.id).unwrap_or_default()
+        self.world.cloudformation.describe(&self.id).map(|stack| stack.status).unwrap_or_default()
     }
 
     /// Attributes of a resource, as GetAtt reads them.
@@ -224,7 +224,7 @@ impl Stack {
 
     fn set_status(&self, status: &str) {
         self.world.script.note(|| format!("{} {status} {}", self.world.now(), self.id));
-        self.world.cloudformation.set(&self.id, |view| view.status = status.to_owned());
+        self.world.cloudformation.set(&self.id, |view| view.description.status = status.to_owned());
     }
 
     fn ends(&self, status: &str, ended: Status) -> Status {

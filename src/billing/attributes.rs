@@ -9,12 +9,12 @@ use crate::{
         id::DATA_ROOT,
         request::{Export, Format, Kind, Versioning},
     },
-    names::{AccountId, BucketName, Partition, Region, one_line},
+    names::{AccountId, BucketName, Partition, Region, StackId, digest_hex, one_line},
     protocol::{origin::Origin, reply::Attributes},
 };
 
 /// The names of all attributes of this resource type. Every answer to Create and Update holds each of them (F-30).
-pub const ATTRIBUTES: [&str; 25] = [
+pub const ATTRIBUTES: [&str; 26] = [
     "Kind",
     "Name",
     "Arn",
@@ -40,6 +40,7 @@ pub const ATTRIBUTES: [&str; 25] = [
     "ReadableKeys",
     "KmsKeyArn",
     "DecryptableKeyArn",
+    "Schedule",
 ];
 
 /// An attribute set with every name and no value.
@@ -52,9 +53,26 @@ pub(crate) fn plain(text: &str) -> String {
     one_line(text).replace('"', "'").replace('\\', "/")
 }
 
+/// How often a stack with something to watch looks, in hours: AWS delivers at least daily, and three times a day at most.
+const WATCH: u32 = 6;
+
+/// How often a stack with nothing to watch says that it is there, in hours.
+const DAY: u32 = 24;
+
+/// When the schedule runs, as Amazon EventBridge reads it: every so many hours, at a minute that follows from the stack's id. `rate`
+/// begins when the rule is created, so that all accounts of a StackSet, or all stacks of a new template version, would call the vendor
+/// in the same minutes for years (HW-D6).
+fn schedule(stack: &StackId, hours: u32) -> String {
+    let share = u32::from_str_radix(&digest_hex(&[stack.as_str(), "schedule"], 4), 16).unwrap_or_default() % (hours * 60);
+    let (hour, minute) = (share / 60, share % 60);
+    let hour = if hours < DAY { format!("{hour}/{hours}") } else { hour.to_string() };
+    format!("cron({minute} {hour} * * ? *)")
+}
+
 /// What holds whatever is chosen.
-pub(super) fn account_attributes(export: &Export, facts: &Facts) -> Attributes {
+pub(super) fn account_attributes(origin: &Origin, export: &Export, facts: &Facts) -> Attributes {
     let mut attributes = empty_attributes();
+    attributes.insert("Schedule", schedule(&origin.stack, DAY));
     attributes.insert("Kind", export.kind.as_str().to_owned());
     attributes.insert("Origin", "none".to_owned());
     attributes.extend(organization_attributes(&facts.billing_position));
@@ -115,6 +133,7 @@ pub(super) fn describe(
         ("IamPrincipalData", chosen.includes_iam_principals().to_string()),
         ("Origin", source.to_owned()),
         ("FirstDataDueBy", due),
+        ("Schedule", schedule(&origin.stack, WATCH)),
     ]);
 }
 
@@ -133,6 +152,7 @@ pub(super) fn describe_bucket(attributes: &mut Attributes, origin: &Origin, fact
         ("Kind", String::new()),
         ("Format", String::new()),
         ("Origin", "reused".to_owned()),
+        ("Schedule", schedule(&origin.stack, WATCH)),
     ]);
 }
 

@@ -74,7 +74,7 @@ pub fn check_change_is_possible(origin: &Origin, export: &Export) -> Result<(), 
 pub fn plan(origin: &Origin, export: &Export, facts: &Facts) -> Result<Plan, Failure> {
     let now = facts.now;
     let choice = choose(export, facts)?;
-    let mut attributes = account_attributes(export, facts);
+    let mut attributes = account_attributes(origin, export, facts);
     let bucket = own_bucket(origin, &facts.id)?;
     let mut rounds = Vec::new();
     let mut remarks = Vec::new();
@@ -291,7 +291,7 @@ fn not_owned(origin: &Origin, candidate: &Candidate) -> String {
 /// # Errors
 /// None in practice.
 pub fn plan_without(origin: &Origin, export: &Export, facts: &Facts, why: &Failure) -> Result<Plan, Failure> {
-    let mut attributes = account_attributes(export, facts);
+    let mut attributes = account_attributes(origin, export, facts);
     describe_no_export(&mut attributes, origin, export);
     attributes.insert("Backfill", backfill_of_no_export(export).to_owned());
     let decision = format!("no billing export, because the earlier one is no longer available: {}: {}", why.code, why.cause);

@@ -38,6 +38,8 @@ pub enum Type {
     Removed,
     /// Every few hours, from the delivery watch.
     Status,
+    /// Daily, where nothing is delivered.
+    Alive,
 }
 
 impl Type {
@@ -48,6 +50,7 @@ impl Type {
             Self::Updated => "hawser.connection.updated",
             Self::Removed => "hawser.connection.removed",
             Self::Status => "hawser.billing.status",
+            Self::Alive => "hawser.connection.alive",
         }
     }
 }
@@ -137,9 +140,9 @@ pub fn data(origin: &Origin, terms: &Terms) -> Data {
 }
 
 impl Data {
-    /// The same with how delivery fares.
-    pub fn with_status(self, status: DeliveryStatus) -> Self {
-        Self { billing_status: Some(status), ..self }
+    /// The same with how delivery fares, where anything is delivered.
+    pub fn with_status(self, status: Option<DeliveryStatus>) -> Self {
+        Self { billing_status: status, ..self }
     }
 }
 

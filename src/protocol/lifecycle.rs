@@ -11,6 +11,7 @@ use tracing::warn;
 
 use crate::{
     aws::{Fault, StackResource},
+    error::{Code, Failure},
     ports::Ports,
     protocol::{
         origin::{Origin, RequestType},
@@ -114,6 +115,43 @@ pub async fn resource_fate(origin: &Origin, physical_id: &str, ports: &Ports<'_>
         match ResourceFate::of(resource?.as_ref(), physical_id, status.as_deref()) {
             ResourceFate::Current if tries.again(&"the stack keeps the resource", None).await => {}
             fate => return Ok(fate),
+        }
+    }
+}
+
+/// The function has the permissions of one stack, and whoever may invoke it can name any other (HW-I1).
+///
+/// # Errors
+/// [`Code::EventOfAnotherStack`]
+pub fn of_own_stack(origin: &Origin, ports: &Ports<'_>) -> Result<(), Failure> {
+    match ports.stacks.own() {
+        Some(own) if *own != origin.stack => {
+            let cause =
+                format!("this function belongs to stack `{}`, and the event is about `{}`", own.as_str(), origin.stack.as_str());
+            Err(Failure::new(Code::EventOfAnotherStack, cause))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the stack is removing the resource, as CloudFormation says it or may not be asked: whoever may invoke the function can send a
+/// Delete of their own (HW-I3). Asks again while the answer is that it stays: that may be an answer from a moment ago.
+///
+/// # Errors
+/// What CloudFormation could not answer, after all tries.
+pub async fn is_going(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
+    let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, None);
+    loop {
+        let (resource, status) = tokio::join!(stack_resource(origin, ports), stack_status(origin, ports));
+        let is_going = match (resource, status) {
+            (Err(fault), _) | (Ok(None), Err(fault)) if fault.is_outage() => return Err(fault),
+            (Err(_), _) | (Ok(None), Err(_)) => true,
+            (Ok(Some(resource)), _) => is_being_deleted(&resource),
+            // Not listed any more, or never was (B-3).
+            (Ok(None), Ok(status)) => ends_whole(&status) || status.ends_with("_IN_PROGRESS"),
+        };
+        if is_going || !tries.again(&"the stack keeps the resource", None).await {
+            return Ok(is_going);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     fault::{fault, incomplete},
 };
 use crate::{
-    aws::{Fault, StackResource, Stacks, Tags},
+    aws::{Fault, StackDescription, StackResource, Stacks, Tags},
     names::StackId,
     protocol::lifecycle::is_being_deleted,
 };
@@ -17,7 +17,7 @@ use crate::{
 const DESCRIBE_STACKS: &str = "cloudformation:DescribeStacks";
 
 impl Clients {
-    async fn stack(&self, stack: &StackId) -> Result<cloudformation::types::Stack, Fault> {
+    async fn describe(&self, stack: &StackId) -> Result<cloudformation::types::Stack, Fault> {
         let answer = self.cloudformation.describe_stacks().stack_name(stack.as_str()).send().await;
         let stacks = answer.map_err(|why| fault(DESCRIBE_STACKS, why))?.stacks.unwrap_or_default();
         stacks.into_iter().next().ok_or_else(|| incomplete(DESCRIBE_STACKS))
@@ -26,13 +26,20 @@ impl Clients {
 
 #[async_trait]
 impl Stacks for Clients {
-    async fn stack_status(&self, stack: &StackId) -> Result<String, Fault> {
-        let status = self.stack(stack).await?.stack_status;
-        status.map(|status| status.as_str().to_owned()).ok_or_else(|| incomplete(DESCRIBE_STACKS))
+    async fn stack(&self, stack: &StackId) -> Result<StackDescription, Fault> {
+        let known = self.describe(stack).await?;
+        let status = known.stack_status.ok_or_else(|| incomplete(DESCRIBE_STACKS))?.as_str().to_owned();
+        let parameters = known.parameters.unwrap_or_default().into_iter();
+        let outputs = known.outputs.unwrap_or_default().into_iter();
+        Ok(StackDescription {
+            status,
+            parameters: parameters.filter_map(|given| Some((given.parameter_key?, given.parameter_value?))).collect(),
+            outputs: outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect(),
+        })
     }
 
     async fn stack_tags(&self, stack: &StackId) -> Result<Tags, Fault> {
-        let tags = match self.stack(stack).await {
+        let tags = match self.describe(stack).await {
             // As below.
             Err(fault) if fault.code == "ValidationError" => return Ok(Tags::new()),
             stack => stack?.tags.unwrap_or_default(),

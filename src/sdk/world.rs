@@ -22,12 +22,15 @@ use super::{
     web::Web,
 };
 use crate::{
-    aws::{Aws, Cloud, Fault, StackResource, Stacks, Tags},
+    aws::{Aws, Cloud, Fault, StackDescription, StackResource, Stacks, Tags},
     error::{Code, Failure},
     identity::{Identity, Proof, ProofRequest},
     names::{Partition, Region, StackId},
     ports::{Clock, NoProgress, Ports},
 };
+
+/// Where the template tells the function which stack it belongs to.
+pub const STACK_ID_VARIABLE: &str = "HAWSER_STACK_ID";
 
 /// The form body of `sts:GetCallerIdentity`.
 const CALLER_IDENTITY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
@@ -58,7 +61,8 @@ impl LivePorts {
             .timeout_config(limits)
             .load()
             .await;
-        let world = Self::of(web, config);
+        let mut world = Self::of(web, config);
+        world.cloud.own_stack = variable(STACK_ID_VARIABLE).and_then(|stack| stack.parse().ok());
         if let Some(billing) = Partition::of_region(&own_region()).billing_region() {
             world.cloud.at(&billing);
         }
@@ -68,7 +72,8 @@ impl LivePorts {
     /// The world of whoever the configuration has credentials of.
     pub fn of(web: Web, config: SdkConfig) -> Self {
         let signer = Signer { credentials: config.credentials_provider() };
-        Self { cloud: RealCloud { web: web.clone(), config, clients: Mutex::default() }, web, signer, clock: SystemClock }
+        let cloud = RealCloud { own_stack: None, web: web.clone(), config, clients: Mutex::default() };
+        Self { cloud, web, signer, clock: SystemClock }
     }
 
     /// The world as the handler sees it.
@@ -102,6 +107,7 @@ fn endpoint(service_variable: &str) -> Option<String> {
 #[derive(Debug)]
 struct RealCloud {
     web: Web,
+    own_stack: Option<StackId>,
     config: SdkConfig,
     clients: Mutex<BTreeMap<Region, Arc<Clients>>>,
 }
@@ -128,8 +134,12 @@ impl Cloud for RealCloud {
 
 #[async_trait]
 impl Stacks for RealCloud {
-    async fn stack_status(&self, stack: &StackId) -> Result<String, Fault> {
-        self.clients(&stack.region).stack_status(stack).await
+    fn own(&self) -> Option<&StackId> {
+        self.own_stack.as_ref()
+    }
+
+    async fn stack(&self, stack: &StackId) -> Result<StackDescription, Fault> {
+        self.clients(&stack.region).stack(stack).await
     }
 
     async fn stack_tags(&self, stack: &StackId) -> Result<Tags, Fault> {

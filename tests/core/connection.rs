@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use hawser::{
+    aws::{StackDescription, StackResource},
     connection::{self, VendorAnswer, notice::Type},
     error::Code,
     handler,
@@ -16,7 +17,7 @@ use hawser::{
     request::Request,
 };
 use hawser_account::AccountFile;
-use hawser_sim::World;
+use hawser_sim::{InjectedFault, World};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -84,9 +85,19 @@ fn answered(event: &Value, answers: Vec<Result<VendorResponse, NoResponse>>) -> 
 }
 
 fn answered_within(time: Duration, event: &Value, answers: Vec<Result<VendorResponse, NoResponse>>) -> Outcome {
+    answered_in(|_| {}, time, event, answers)
+}
+
+fn answered_in(
+    prepare: impl FnOnce(&mut World),
+    time: Duration,
+    event: &Value,
+    answers: Vec<Result<VendorResponse, NoResponse>>,
+) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let world = World::new(AccountFile::default());
+        let mut world = World::new(AccountFile::default());
+        prepare(&mut world);
         let vendor = Listed { answers: Mutex::new(answers), got: Mutex::default() };
         let ports = Ports { vendor: &vendor, ..world.ports() };
         let started = ports.clock.now();
@@ -347,4 +358,82 @@ fn every_status_has_one_meaning() {
             }
         }
     }
+}
+
+/// HW-I1: the function has the permissions of its own stack, and whoever may invoke it can name any other.
+#[test]
+fn an_event_of_another_stack_is_refused() {
+    let time = Duration::from_secs(120);
+    let of = |stack: &'static str| move |world: &mut World| world.account.own_stack = stack.parse().ok();
+    let own = of("arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70");
+    let other = of("arn:aws:cloudformation:eu-west-1:111122223333:stack/other/5e0c1b71");
+    assert_eq!(answered_in(own, time, &event("Create"), vec![agrees()]).response["Status"], "SUCCESS");
+    for event in [event("Create"), event("Update"), delete()] {
+        let outcome = answered_in(other, time, &event, vec![agrees()]);
+        assert!(outcome.got.is_empty());
+        assert!(outcome.response["Reason"].as_str().unwrap().starts_with("EVENT_OF_ANOTHER_STACK"), "{}", outcome.response);
+    }
+    // What such a Create was answered with, its stack can delete.
+    let (mut create, mut refused) = (event("Create"), delete());
+    create.as_object_mut().unwrap().remove("PhysicalResourceId");
+    refused["PhysicalResourceId"] = answered_in(other, time, &create, vec![agrees()]).response["PhysicalResourceId"].clone();
+    assert_eq!(answered_in(other, time, &refused, vec![agrees()]).response["Status"], "SUCCESS");
+}
+
+/// HW-I2, HW-I3: an event that somebody made up is about a stack that waits for nothing and keeps what it has.
+#[test]
+fn the_vendor_is_notified_only_of_what_cloudformation_asks_for() {
+    const STACK: &str = "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70";
+    let shown = |status: &'static str, resource: Option<&'static str>| {
+        move |world: &mut World| {
+            let description = StackDescription { status: status.to_owned(), ..StackDescription::default() };
+            world.cloudformation.show_stack(STACK, description);
+            if let Some(status) = resource {
+                let resource = StackResource { status: status.to_owned(), physical_id: own_id() };
+                world.cloudformation.show_resource(STACK, "Connection", resource);
+            }
+        }
+    };
+    let time = Duration::from_secs(120);
+    let mut update = event("Update");
+    update["PhysicalResourceId"] = own_id().into();
+    let mut elsewhere = delete();
+    elsewhere["LogicalResourceId"] = "Elsewhere".into();
+    let Request::Connection(origin, _) = Request::parse(&elsewhere).unwrap() else { unreachable!() };
+    elsewhere["PhysicalResourceId"] = connection::physical_id(&origin).into();
+    for (event, status, resource, is_notified) in [
+        (event("Create"), "CREATE_COMPLETE", Some("CREATE_COMPLETE"), false),
+        (event("Create"), "UPDATE_COMPLETE", Some("UPDATE_COMPLETE"), false),
+        (event("Create"), "CREATE_IN_PROGRESS", Some("CREATE_IN_PROGRESS"), true),
+        (update.clone(), "UPDATE_COMPLETE", Some("UPDATE_COMPLETE"), false),
+        (update.clone(), "CREATE_COMPLETE", Some("CREATE_COMPLETE"), false),
+        (update, "UPDATE_IN_PROGRESS", Some("UPDATE_IN_PROGRESS"), true),
+        (delete(), "CREATE_COMPLETE", Some("CREATE_COMPLETE"), false),
+        (delete(), "UPDATE_COMPLETE", Some("UPDATE_COMPLETE"), false),
+        (delete(), "UPDATE_IN_PROGRESS", Some("UPDATE_COMPLETE"), false),
+        (delete(), "DELETE_IN_PROGRESS", Some("DELETE_IN_PROGRESS"), true),
+        (delete(), "ROLLBACK_IN_PROGRESS", Some("CREATE_FAILED"), true),
+        // An Update takes the connection out of the template.
+        (delete(), "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", Some("DELETE_IN_PROGRESS"), true),
+        // B-3
+        (delete(), "DELETE_IN_PROGRESS", None, true),
+        (delete(), "UPDATE_ROLLBACK_IN_PROGRESS", None, true),
+        (elsewhere, "UPDATE_COMPLETE", Some("UPDATE_COMPLETE"), false),
+    ] {
+        let outcome = answered_in(shown(status, resource), time, &event, vec![agrees()]);
+        assert_eq!(
+            outcome.got.len(),
+            usize::from(is_notified),
+            "{} {status} {resource:?}: {}",
+            event["RequestType"],
+            outcome.response
+        );
+    }
+    // A role that may not ask must not keep the stack from going.
+    let denied = |world: &mut World| {
+        shown("CREATE_COMPLETE", Some("CREATE_COMPLETE"))(world);
+        world.script.inject_all("cloudformation:DescribeStackResources", InjectedFault::Denied);
+        world.script.inject_all("cloudformation:DescribeStacks", InjectedFault::Denied);
+    };
+    assert_eq!(answered_in(denied, time, &delete(), vec![agrees()]).got.len(), 1);
 }

@@ -2,14 +2,17 @@
 //!
 //! What the watch says of realistic files on an emulator is in `dev/tests/emulator/watch.rs`.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use hawser::{
+    aws::{StackDescription, StackResource},
     billing::STALLED_AFTER,
     billing::{self, policy},
-    connection, delivery,
+    connection,
+    delivery::{self, DeliveryCheck},
     error::Code,
     handler::{self, Unhandled},
+    request::Request,
 };
 use hawser_account::{
     AccountFile,
@@ -49,6 +52,11 @@ impl Watched {
     /// One request of CloudFormation's about the billing export; its attributes are what the schedule knows from then on.
     async fn request(&mut self, kind: &str) -> Value {
         let request = format!("{kind}-{}", self.world.now().unix_timestamp());
+        let status = format!("{}_IN_PROGRESS", kind.to_uppercase());
+        let physical_id = self.physical_id.as_str().unwrap_or_default().to_owned();
+        let resource = StackResource { status: status.clone(), physical_id };
+        self.world.cloudformation.show_stack(STACK, StackDescription { status, ..StackDescription::default() });
+        self.world.cloudformation.show_resource(STACK, "BillingExport", resource);
         let mut event = json!({
             "RequestType": kind, "RequestId": request, "StackId": STACK, "ResourceType": billing::RESOURCE_TYPE,
             "ResponseURL": format!("https://cloudformation-custom-resource-response.s3.amazonaws.com/{request}"),
@@ -64,16 +72,25 @@ impl Watched {
         response
     }
 
-    fn delivery_check(&self) -> Value {
-        json!({
-            "source": delivery::SOURCE, "detail-type": delivery::DETAIL_TYPE,
-            "detail": { "StackId": STACK, "Properties": {
-                "NoticeUrl": "https://vendor.example/notices", "LaunchToken": TOKEN, "ConnectionName": "main",
-                "RoleArn": "arn:aws:iam::111122223333:role/vendor", "ExternalId": "ext-1", "Regions": "eu-west-1",
-                "Packs": { "billing": "ReadOnly" }, "TemplateVersion": "0.1.0",
-                "Organization": { "AccountRole": self.export["AccountRole"] }, "Billing": self.export,
-            } },
-        })
+    /// The stack at rest, as CloudFormation describes it.
+    fn description(&self) -> StackDescription {
+        let terms = json!({
+            "NoticeUrl": "https://vendor.example/notices", "ConnectionName": "main",
+            "RoleArn": "arn:aws:iam::111122223333:role/vendor", "ExternalId": "ext-1", "Regions": "eu-west-1",
+            "Packs": { "billing": "ReadOnly" }, "TemplateVersion": "0.1.0",
+            "Organization": { "AccountRole": self.export["AccountRole"] }, "Billing": self.export,
+        });
+        StackDescription {
+            status: "UPDATE_COMPLETE".to_owned(),
+            parameters: [("LaunchToken".to_owned(), TOKEN.to_owned())].into(),
+            outputs: [("Terms".to_owned(), terms.to_string())].into(),
+        }
+    }
+
+    /// One heartbeat of the stack in a world, where CloudFormation describes it so.
+    async fn run(&self, world: &World, invocation: &str, description: StackDescription) -> Result<(), Unhandled> {
+        world.cloudformation.show_stack(STACK, description);
+        handler::handle(&delivery_check(), invocation, world.now() + TIME_OUT, &world.ports()).await
     }
 
     /// What the vendor is told by the next heartbeat.
@@ -82,7 +99,7 @@ impl Watched {
         let stated = self.world.vendor.notices().len();
         let before = self.world.account.state();
         let invocation = format!("invocation-{}", self.beats);
-        handler::handle(&self.delivery_check(), &invocation, self.world.now() + TIME_OUT, &self.world.ports()).await.unwrap();
+        self.run(&self.world, &invocation, self.description()).await.unwrap();
         assert_eq!(self.world.account.state(), before, "HW-D3: the watch writes nothing");
         let notices = self.world.vendor.notices();
         assert_eq!(notices.len(), stated + 1, "one heartbeat, one notice");
@@ -151,6 +168,11 @@ impl Watched {
             state.buckets.get_mut(&bucket).unwrap().policy = Some(broken);
         });
     }
+}
+
+/// What the schedule sends.
+fn delivery_check() -> Value {
+    json!({ "source": delivery::SOURCE, "detail-type": delivery::DETAIL_TYPE, "detail": { "StackId": STACK } })
 }
 
 fn problem(status: &Value) -> (String, String) {
@@ -490,8 +512,7 @@ async fn an_outage_is_not_reported_as_the_customers_failure() {
         let watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
         watched.world.account.deliver();
         watched.world.script.inject_all(call, injected);
-        let event = watched.delivery_check();
-        let run = handler::handle(&event, "once", watched.world.now() + TIME_OUT, &watched.world.ports()).await;
+        let run = watched.run(&watched.world, "once", watched.description()).await;
         assert!(matches!(run, Err(Unhandled::NotNotified(_))), "{call}: {run:?}");
         assert!(watched.world.vendor.notices().is_empty(), "{call}");
     }
@@ -511,14 +532,13 @@ async fn an_outage_is_not_reported_as_the_customers_failure() {
 async fn a_vendor_that_was_down_is_notified_by_the_next_run_under_the_same_id() {
     let watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
     watched.world.script.inject_all(VENDOR_CALL, InjectedFault::Unavailable);
-    let event = watched.delivery_check();
     let began = watched.world.now();
-    let run = handler::handle(&event, "one", began + TIME_OUT, &watched.world.ports()).await;
+    let run = watched.run(&watched.world, "one", watched.description()).await;
     assert!(run.is_err_and(|why| why.to_string().starts_with("VENDOR_UNREACHABLE")));
     assert!(watched.world.now() - began < time::Duration::seconds(60), "it does not wait for its time-out");
     let again = World::new(AccountFile::default());
     let ids = async |world: &World, invocation: &str| {
-        handler::handle(&event, invocation, world.now() + TIME_OUT, &world.ports()).await.unwrap();
+        watched.run(world, invocation, watched.description()).await.unwrap();
         world.vendor.notices().last().unwrap()["id"].clone()
     };
     let first = ids(&again, "one").await;
@@ -527,23 +547,128 @@ async fn a_vendor_that_was_down_is_notified_by_the_next_run_under_the_same_id() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_none_of_ours_fails_clearly() {
+async fn what_is_no_delivery_check_of_ours_fails_clearly() {
     let watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
-    let mut no_stack = watched.delivery_check();
+    let handle = async |event: &Value| {
+        handler::handle(event, "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await.unwrap_err().to_string()
+    };
+    let (mut no_stack, mut nothing) = (delivery_check(), delivery_check());
     no_stack["detail"]["StackId"] = json!("acme");
-    let mut no_token = watched.delivery_check();
-    no_token["detail"]["Properties"]["LaunchToken"] = json!("");
-    let mut nothing = watched.delivery_check();
     nothing["detail"] = json!("text");
-    for (event, code) in [(no_stack, "EVENT_INVALID"), (no_token, "PROPERTY_MISSING"), (nothing, "EVENT_INVALID")] {
-        let run = handler::handle(&event, "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await;
-        assert!(run.as_ref().is_err_and(|why| why.to_string().starts_with(code)), "{code}: {run:?}");
+    for event in [no_stack, nothing] {
+        assert!(handle(&event).await.starts_with("EVENT_INVALID"), "{event}");
     }
+    // A stack that CloudFormation does not know.
+    let mut unknown = delivery_check();
+    unknown["detail"]["StackId"] = json!(STACK.replace("acme", "unknown"));
+    assert!(handle(&unknown).await.starts_with("AWS_REFUSED"));
     // The schedule's own shape without our Input is answered like any event that says nowhere to answer to.
     let foreign = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
-    let run = handler::handle(&foreign, "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await;
-    assert!(run.is_err_and(|why| why.to_string().starts_with("EVENT_UNANSWERABLE")));
+    assert!(handle(&foreign).await.starts_with("EVENT_UNANSWERABLE"));
+    // A template that somebody changed.
+    let changed = |change: fn(&mut StackDescription)| {
+        let mut description = watched.description();
+        change(&mut description);
+        description
+    };
+    for (description, code) in [
+        (changed(|stack| drop(stack.outputs.clear())), "PROPERTY_MISSING"),
+        (
+            changed(|stack| drop(stack.outputs.insert("Terms".to_owned(), "{\"NoticeUrl\": \"\"\"}".to_owned()))),
+            "PROPERTY_MISSING",
+        ),
+        (changed(|stack| drop(stack.parameters.clear())), "PROPERTY_MISSING"),
+        (changed(|stack| drop(stack.parameters.insert("LaunchToken".to_owned(), "****".to_owned()))), "PROPERTY_INVALID"),
+    ] {
+        let run = watched.run(&watched.world, "one", description).await;
+        assert!(run.as_ref().is_err_and(|why| why.to_string().starts_with(code)), "{code}: {run:?}");
+    }
     assert!(watched.world.vendor.notices().is_empty());
+}
+
+/// HW-D5: a rotated token and external id are used at once, and a stack that is changed, or not connected, says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_delivery_check_reports_what_its_stack_is_now() {
+    let watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
+    let statuses = [
+        ("CREATE_COMPLETE", true),
+        ("UPDATE_COMPLETE", true),
+        ("UPDATE_ROLLBACK_COMPLETE", true),
+        ("UPDATE_FAILED", true),
+        ("UPDATE_ROLLBACK_FAILED", true),
+        ("IMPORT_COMPLETE", true),
+        ("IMPORT_ROLLBACK_COMPLETE", true),
+        ("a status of next year", true),
+        ("CREATE_IN_PROGRESS", false),
+        ("UPDATE_IN_PROGRESS", false),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", false),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", false),
+        ("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", false),
+        ("IMPORT_IN_PROGRESS", false),
+        ("CREATE_FAILED", false),
+        ("ROLLBACK_COMPLETE", false),
+        ("ROLLBACK_FAILED", false),
+        ("DELETE_IN_PROGRESS", false),
+        ("DELETE_FAILED", false),
+        ("DELETE_COMPLETE", false),
+    ];
+    for (status, speaks) in statuses {
+        let before = watched.world.vendor.notices().len();
+        let description = StackDescription { status: status.to_owned(), ..watched.description() };
+        watched.run(&watched.world, status, description).await.unwrap();
+        assert_eq!(watched.world.vendor.notices().len() - before, usize::from(speaks), "{status}");
+    }
+    let rotated = "whsec_YW5vdGhlci1zZWNyZXQtdGhhdC1pcy1uZXZlci1zZWVu";
+    let mut description = watched.description();
+    description.parameters.insert("LaunchToken".to_owned(), rotated.to_owned());
+    let mut terms: Value = serde_json::from_str(&description.outputs["Terms"]).unwrap();
+    terms["ExternalId"] = json!("ext-2");
+    description.outputs.insert("Terms".to_owned(), terms.to_string());
+    assert_ne!(DeliveryCheck::of(&description), DeliveryCheck::of(&watched.description()));
+    watched.run(&watched.world, "rotated", description).await.unwrap();
+    assert_eq!(watched.world.vendor.notices().last().unwrap()["data"]["externalId"], "ext-2");
+}
+
+/// HW-I1: whoever may invoke the function could name another stack.
+#[tokio::test(start_paused = true)]
+async fn a_delivery_check_of_another_stack_is_refused() {
+    let mut watched = Watched::create(AccountFile::default(), json!({ "Kind": "CostAndUsageReport" })).await;
+    watched.world.account.own_stack = STACK.replace("acme", "other").parse().ok();
+    let run = watched.run(&watched.world, "one", watched.description()).await;
+    assert!(run.is_err_and(|why| why.to_string().starts_with("EVENT_OF_ANOTHER_STACK")));
+    watched.world.account.own_stack = STACK.parse().ok();
+    watched.run(&watched.world, "one", watched.description()).await.unwrap();
+    assert_eq!(watched.world.vendor.notices().len(), 1);
+}
+
+/// Stacks that were made in the same minute do not call the vendor in the same minute for years; each keeps its own.
+#[tokio::test(start_paused = true)]
+async fn each_stack_has_a_minute_of_its_own() {
+    let schedule = async |kind: &str, stack: u32| {
+        let world = World::new(AccountFile::default());
+        let stack = format!("arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/{stack}");
+        let event = json!({
+            "RequestType": "Create", "RequestId": "r-1", "StackId": stack, "ResourceType": billing::RESOURCE_TYPE,
+            "ResponseURL": "https://cloudformation-custom-resource-response.s3.amazonaws.com/x", "LogicalResourceId": "BillingExport",
+            "ResourceProperties": { "Kind": kind, "NamePrefix": "acme" },
+        });
+        let request = Request::parse(&event).unwrap();
+        let done = handler::fulfil(&request, world.now() + TIME_OUT, &world.ports()).await.unwrap();
+        let schedule = done.attributes["Schedule"].clone();
+        let (minute, hour) = schedule.strip_prefix("cron(").unwrap().strip_suffix(" * * ? *)").unwrap().split_once(' ').unwrap();
+        let hour = if kind == "None" { hour } else { hour.strip_suffix("/6").unwrap() };
+        (hour.parse::<u32>().unwrap(), minute.parse::<u32>().unwrap())
+    };
+    for (kind, hours, minutes_min) in [("CostAndUsageReport", 6, 150), ("None", 24, 180)] {
+        let mut seen = BTreeSet::new();
+        for stack in 0..200 {
+            let (hour, minute) = schedule(kind, stack).await;
+            assert!(hour < hours && minute < 60, "{kind}: {hour} {minute}");
+            seen.insert((hour, minute));
+        }
+        assert!(seen.len() > minutes_min, "{kind}: {} minutes of 200 stacks", seen.len());
+        assert_eq!(schedule(kind, 7).await, schedule(kind, 7).await);
+    }
 }
 
 /// An account moves, and nobody updates its stack: the next heartbeat says where it is now. What AWS does not say is no news.
@@ -574,12 +699,18 @@ async fn a_changed_organization_is_reported_by_the_next_delivery_check() {
     assert_eq!(watched.check().await["state"], "waiting", "an outage of Organizations withholds no status");
 }
 
-/// Where there is no export there is nothing to watch, and nobody is told.
+/// HW-D6: where there is no export there is nothing to watch, and the vendor still hears that the stack is there.
 #[tokio::test(start_paused = true)]
-async fn without_an_export_there_is_no_status() {
+async fn without_an_export_the_connection_is_alive() {
     let watched = Watched::create(AccountFile::default(), json!({ "Kind": "None" })).await;
-    handler::handle(&watched.delivery_check(), "one", watched.world.now() + TIME_OUT, &watched.world.ports()).await.unwrap();
-    assert!(watched.world.vendor.notices().is_empty());
+    watched.run(&watched.world, "one", watched.description()).await.unwrap();
+    let notices = watched.world.vendor.notices();
+    let [notice] = notices.as_slice() else { panic!("{} notices", notices.len()) };
+    assert_eq!((&notice["type"], notice["data"].get("billingStatus")), (&json!("hawser.connection.alive"), None));
+    assert_eq!(
+        (&notice["data"]["roleArn"], &notice["data"]["organization"]["accountRole"]),
+        (&json!("arn:aws:iam::111122223333:role/vendor"), &json!("standalone"))
+    );
 }
 
 /// A vendor that removed the connection by itself, or knows only that it ended, is not told again by Lambda's repetitions.
@@ -587,8 +718,10 @@ async fn without_an_export_there_is_no_status() {
 fn a_vendor_without_the_connection_is_not_asked_again() {
     for status in [404, 410] {
         let answer = hawser::ports::VendorResponse { status, retry_after: None, body: Vec::new() };
-        let interpret = connection::interpret(connection::notice::Type::Status, "id", &answer);
-        assert!(matches!(interpret, connection::VendorAnswer::Accepted(_)), "{status}");
+        for kind in [connection::notice::Type::Status, connection::notice::Type::Alive] {
+            let interpret = connection::interpret(kind, "id", &answer);
+            assert!(matches!(interpret, connection::VendorAnswer::Accepted(_)), "{status}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use hawser::{
-    aws::{Fault, FaultKind, StackResource, Stacks, Tags},
+    aws::{Fault, FaultKind, StackDescription, StackResource, Stacks, Tags},
     names::StackId,
 };
 use hawser_account::Refusal;
@@ -21,11 +21,13 @@ pub enum NoStack {
 
 #[async_trait]
 impl Stacks for NoStack {
-    async fn stack_status(&self, _stack: &StackId) -> Result<String, Fault> {
+    async fn stack(&self, _stack: &StackId) -> Result<StackDescription, Fault> {
         match self {
             // Nothing here ever rolls back: what failed half-way is finished by running again.
             Self::Connecting => Err(Refusal::new(FaultKind::Refused, "ValidationError", "").of("cloudformation:DescribeStacks")),
-            Self::Disconnecting => Ok("DELETE_IN_PROGRESS".to_owned()),
+            Self::Disconnecting => {
+                Ok(StackDescription { status: "DELETE_IN_PROGRESS".to_owned(), ..StackDescription::default() })
+            }
         }
     }
 

@@ -352,9 +352,9 @@ fn every_pack_is_in_all_its_places() {
     }
     let connection = &template["Resources"]["Connection"]["Properties"];
     assert_eq!(connection["Packs"], json!(reported));
-    let input = &template["Resources"]["DeliveryWatch"]["Properties"]["Targets"][0]["Input"]["Fn::Sub"][0];
+    let input = &template["Outputs"]["Terms"]["Value"]["Fn::Sub"][0];
     let input: Value = serde_json::from_str(input.as_str().unwrap()).unwrap();
-    assert_eq!(input["detail"]["Properties"]["Packs"], json!(watched));
+    assert_eq!(input["Packs"], json!(watched));
     let role = json!({ "Fn::GetAtt": ["VendorRole", "Arn"] });
     assert_eq!(connection["RoleArn"]["Fn::If"][1], role, "F-35: the role is there before the vendor is told");
 }
@@ -517,16 +517,14 @@ fn the_launch_token_is_not_hidden_where_hiding_would_drop_it() {
     }
 }
 
-/// HW-D2: the schedule sends what the vendor was told, as JSON whatever the values are.
+/// HW-D2: a delivery check reads what the vendor was told, as JSON whatever the values are.
 #[test]
 fn the_delivery_check_has_the_connections_properties() {
     let template = template();
     let rule = &template["Resources"]["DeliveryWatch"];
-    let [target] = rule["Properties"]["Targets"].as_array().unwrap().as_slice() else { panic!("one target") };
-    let [input, variables] = target["Input"]["Fn::Sub"].as_array().unwrap().as_slice() else { panic!("text and variables") };
-    let text_length = u64::try_from(input.as_str().unwrap().len()).unwrap();
+    let output = &template["Outputs"][delivery::TERMS_OUTPUT]["Value"]["Fn::Sub"];
+    let [input, variables] = output.as_array().unwrap().as_slice() else { panic!("text and variables") };
     let input: Value = serde_json::from_str(input.as_str().unwrap()).unwrap();
-    assert!(delivery::is_delivery_check(&input));
     let connection = &template["Resources"]["Connection"]["Properties"];
     // Every property of the connection, and each from the same place.
     fn leaves(value: &Value, path: &str, found: &mut BTreeMap<String, Value>) {
@@ -538,16 +536,17 @@ fn the_delivery_check_has_the_connections_properties() {
         }
     }
     let (mut sent, mut reported) = (BTreeMap::new(), BTreeMap::new());
-    leaves(&input["detail"]["Properties"], "", &mut sent);
+    leaves(&input, "", &mut sent);
     leaves(connection, "", &mut reported);
     reported.retain(|path, _| !path.starts_with("/Service"));
+    // The token of now is the parameter's.
+    assert_eq!(reported.remove(&format!("/{}", delivery::TOKEN_PARAMETER)), Some(json!({ "Ref": delivery::TOKEN_PARAMETER })));
     assert_eq!(sent.keys().collect::<Vec<_>>(), reported.keys().collect::<Vec<_>>());
     for (path, sent) in &sent {
         let text = sent.as_str().unwrap();
         if path == "/TemplateVersion" {
             // By way of the rule's own name, for the order.
-            assert_eq!(reported[path]["Fn::If"][2].to_string().trim_matches('"'), text, "{path}");
-            assert!(reported[path]["Fn::If"][1].to_string().contains(&format!("{text}|${{DeliveryWatch}}")), "{path}");
+            assert!(reported[path].to_string().contains(&format!("\"{text}|${{DeliveryWatch}}\"")), "{path}");
             continue;
         }
         let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
@@ -597,9 +596,24 @@ fn the_delivery_check_has_the_connections_properties() {
         }
         assert!(![".*", ".+", ".{"].iter().any(|any| pattern.contains(any)), "{parameter}: {pattern}");
     }
-    // EventBridge takes 8,192 characters: the response's 4,096 bytes, the longest address and external ID, and the text itself,
-    // whose names of variables are about as long as all other values.
-    let longest = 4_096 + parameters["NoticeUrl"]["MaxLength"].as_u64().unwrap() + 1_224 + text_length;
-    assert!(longest <= 8_192, "{longest}");
     assert!(!strings(&rule["DependsOn"]).contains(&"Connection".to_owned()), "the watch knows an Update before the vendor does");
+}
+
+/// HW-D5, HW-I1: what may read rules and their targets reads no secret, and each stack says when it is alive.
+#[test]
+fn the_schedule_holds_no_value_of_the_stack() {
+    let template = template();
+    let rule = &template["Resources"]["DeliveryWatch"];
+    assert!(rule.get("Condition").is_none(), "every stack has it");
+    assert_eq!(rule["Properties"]["ScheduleExpression"], json!({ "Fn::GetAtt": ["BillingExport", "Schedule"] }));
+    let [target] = rule["Properties"]["Targets"].as_array().unwrap().as_slice() else { panic!("one target") };
+    let [input, variables] = target["Input"]["Fn::Sub"].as_array().unwrap().as_slice() else { panic!("text and variables") };
+    let event: Value = serde_json::from_str(input.as_str().unwrap()).unwrap();
+    assert!(delivery::is_delivery_check(&event));
+    assert_eq!(event["detail"], json!({ "StackId": "${Stack}" }));
+    let order = json!({ "Fn::Sub": "${AWS::StackId}|${DeliveryWatchAccess}" });
+    let first = json!({ "Fn::Select": [0, { "Fn::Split": ["|", order] }] });
+    assert_eq!(*variables, json!({ "Stack": { "Fn::If": ["HasBilling", first, { "Ref": "AWS::StackId" }] } }));
+    let environment = &template["Resources"]["Handler"]["Properties"]["Environment"]["Variables"];
+    assert_eq!(*environment, json!({ "HAWSER_STACK_ID": { "Ref": "AWS::StackId" } }));
 }

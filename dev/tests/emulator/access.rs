@@ -7,7 +7,8 @@ use hawser_dev::{
     leaks,
     stack::{Outcome, Stack},
     strict_proxy::shared::BILLING_REGION,
-    vendor::Script,
+    vendor::{Notice, Script},
+    watch,
 };
 use regex::Regex;
 use serde_json::{Value, json};
@@ -212,9 +213,12 @@ async fn an_account_connects_without_anything() {
     assert_only_the_vendor_gets_in(&world, reported["roleArn"].as_str().unwrap()).await;
     let vendor = vendor_of(&world, &stack).await;
     vendor.expect(named("list_users"), &AccessDecision::Denied).await.unwrap();
-    assert!(!stack.resources().await.unwrap().contains_key("DeliveryWatch"));
+    let run = watch::run(&stack, &world.vendor).await.unwrap();
+    assert_eq!(run.error, None, "{}", world.emulator.handler_log());
+    let said: Vec<&str> = run.notices.iter().map(Notice::kind).collect();
+    assert_eq!(said, ["hawser.connection.alive"], "HW-D6: a stack without a billing export says that it is there");
     world.deleted(&mut stack).await;
     assert_eq!(inventory(&world).await, before);
     assert_eq!(world.buckets().await, Vec::<String>::new());
-    world.assert_notices_fit_the_schema(&["established", "removed"]);
+    world.assert_notices_fit_the_schema(&["established", "alive", "removed"]);
 }

@@ -100,8 +100,6 @@ async fn packs_of_another_product_are_added_and_removed() {
             &[("PackSecurityAudit", "ReadOnly"), ("PackCloudIam", "ReadOnly")],
             &[
                 "Modify Connection (Packs, RoleArn, TemplateVersion)",
-                "Modify DeliveryWatch (Targets)",
-                "Modify DeliveryWatchPermission (SourceArn)",
                 "Add PackCloudIamPolicy",
                 "Add PackSecurityAuditPolicy",
                 "Modify VendorRole (ManagedPolicyArns)",
@@ -113,8 +111,6 @@ async fn packs_of_another_product_are_added_and_removed() {
             &[("PackSecurityAudit", "None"), ("PackCloudIam", "None")],
             &[
                 "Modify Connection (Packs, RoleArn, TemplateVersion)",
-                "Modify DeliveryWatch (Targets)",
-                "Modify DeliveryWatchPermission (SourceArn)",
                 "Remove PackCloudIamPolicy",
                 "Remove PackSecurityAuditPolicy",
                 "Modify VendorRole (ManagedPolicyArns)",
