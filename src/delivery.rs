@@ -55,12 +55,15 @@ pub fn is_delivery_check(event: &Value) -> bool {
     is("source", SOURCE) && is("detail-type", DETAIL_TYPE)
 }
 
-/// The stack's output that holds what the vendor is told, as JSON: the properties of [`Terms`] but the launch token, of which
-/// [`TOKEN_PARAMETER`] has the one of now.
+/// The stack's output that holds what the vendor is told and neither a parameter nor another output has, as JSON: properties of [`Terms`].
 pub const TERMS_OUTPUT: &str = "Terms";
 
-/// The stack's parameter, and the property of [`Terms`].
-pub const TOKEN_PARAMETER: &str = "LaunchToken";
+/// The parameters, and the outputs, that are properties of [`Terms`] under the same name.
+pub const SAME_PARAMETERS: [&str; 4] = ["NoticeUrl", "LaunchToken", "ConnectionName", "Regions"];
+pub const SAME_OUTPUTS: [&str; 3] = ["RoleArn", "AccessKeySecretArn", "ExternalId"];
+
+/// How the name of a pack's parameter begins: `PackCloudIam` is the mode of `cloud-iam`.
+const PACK_PARAMETER: &str = "Pack";
 
 /// What a run is about: the connection, as its stack describes it (HW-D2, HW-D5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,11 +81,18 @@ impl DeliveryCheck {
             info!(status = stack.status, "the stack is being changed or is not connected: the vendor is not notified");
             return Ok(None);
         }
-        let missing = |what: &str| Failure::new(Code::PropertyMissing, format!("the stack has no {what}"));
         let terms = stack.outputs.get(TERMS_OUTPUT).and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
-        let mut properties = terms.ok_or_else(|| missing("output `Terms`, or one that is no JSON"))?;
-        let token = stack.parameters.get(TOKEN_PARAMETER).ok_or_else(|| missing("parameter `LaunchToken`"))?;
-        properties.insert(TOKEN_PARAMETER.to_owned(), Value::from(token.as_str()));
+        let missing = || Failure::new(Code::PropertyMissing, "the stack has no output `Terms`, or one that is no JSON");
+        let mut properties = terms.ok_or_else(missing)?;
+        let given = SAME_PARAMETERS.map(|name| (name, stack.parameters.get(name)));
+        let made = SAME_OUTPUTS.map(|name| (name, stack.outputs.get(name)));
+        let same =
+            given.into_iter().chain(made).filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?.as_str()))));
+        properties.extend(same);
+        let packs = stack.parameters.iter();
+        let packs =
+            packs.filter_map(|(name, mode)| Some((pack_name(name.strip_prefix(PACK_PARAMETER)?), Value::from(mode.as_str()))));
+        properties.insert("Packs".to_owned(), Value::Object(packs.collect()));
         Ok(Some(Self { terms: Terms::parse(Some(&properties))? }))
     }
 
@@ -90,6 +100,13 @@ impl DeliveryCheck {
     fn export(&self, attribute: &str) -> &str {
         self.terms.billing.get(attribute).map(String::as_str).unwrap_or_default()
     }
+}
+
+/// `cloud-iam` of `CloudIam`.
+fn pack_name(parameter: &str) -> String {
+    let words =
+        parameter.char_indices().map(|(at, letter)| (if at > 0 && letter.is_ascii_uppercase() { "-" } else { "" }, letter));
+    words.flat_map(|(dash, letter)| dash.chars().chain([letter.to_ascii_lowercase()])).collect()
 }
 
 /// Whether a stack with this status is connected and at rest. While it is changed, its parameters are the new ones and its outputs the

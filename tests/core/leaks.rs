@@ -1,7 +1,7 @@
 //! Everything the handler logs, at the finest level, and everything that can be printed, searched for secrets
 //! (HW-W2, F-7, F-8).
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use hawser::{
     aws::StackDescription,
@@ -33,16 +33,19 @@ fn assert_clean(text: &str, what: &str) {
 
 const STACK: &str = "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70";
 
+fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
 /// One delivery check of a stack with this token.
 async fn run_delivery_check(world: &World, token: &str) -> Result<(), handler::Unhandled> {
     let terms = json!({
-        "NoticeUrl": "https://vendor.example/", "RoleArn": "a", "ExternalId": "e",
         "Billing": { "Kind": "CostAndUsageReport", "Name": "acme", "BucketName": "acme-data", "BucketRegion": "us-east-1", "Prefix": "p" },
     });
     let description = StackDescription {
         status: "CREATE_COMPLETE".to_owned(),
-        parameters: [("LaunchToken".to_owned(), token.to_owned())].into(),
-        outputs: [("Terms".to_owned(), terms.to_string())].into(),
+        parameters: texts(&[("LaunchToken", token), ("NoticeUrl", "https://vendor.example/")]),
+        outputs: texts(&[("RoleArn", "a"), ("ExternalId", "e"), ("Terms", &terms.to_string())]),
     };
     assert_clean(&format!("{description:?}"), "Debug");
     world.cloudformation.show_stack(STACK, description);
