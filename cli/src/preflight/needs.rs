@@ -188,7 +188,7 @@ fn target(
             let (_, arn) = of_iam("role", role.split('.').next().unwrap_or_default());
             ("passed role".to_owned(), arn)
         }
-        ("AWS::IAM::ManagedPolicy", "iam:AttachRolePolicy" | "iam:DetachRolePolicy") => {
+        ("AWS::IAM::ManagedPolicy", "iam:AttachRolePolicy" | "iam:DetachRolePolicy") | ("AWS::IAM::Policy", _) => {
             attached_role(properties, resolved, stack)
         }
         ("AWS::IAM::ManagedPolicy", "iam:AttachUserPolicy" | "iam:DetachUserPolicy") => of_iam("user", "VendorUser"),
@@ -225,7 +225,11 @@ fn attached_role(properties: &Value, resolved: &Resolved, stack: &StackId) -> (S
         resolved.resources().get(logical_id).and_then(|role| role["Properties"]["Path"].as_str()).unwrap_or("/").to_owned()
     };
     match role.as_str() {
-        Some(name) => ("role of yours".to_owned(), arn(properties["Path"].as_str().unwrap_or("/"), name)),
+        // Its path is the stack's `RolePath`, as the policies beside it have it.
+        Some(name) => {
+            let mut paths = resolved.resources().values().filter_map(|resource| resource["Properties"]["Path"].as_str());
+            ("role of yours".to_owned(), arn(paths.next().unwrap_or("/"), name))
+        }
         None => {
             let logical_id = references(role).into_iter().next().unwrap_or_default();
             ("attached role".to_owned(), arn(&path(&logical_id), &format!("{}-{logical_id}-ABCDEFGHIJKL", stack.name())))

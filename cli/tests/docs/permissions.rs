@@ -207,7 +207,8 @@ fn other_section(page: &mut String, text: &str, logical_id: &str, resource: &Val
     if policies.is_empty() {
         return;
     }
-    let description = &resource["Properties"]["Description"];
+    let described = [&resource["Properties"]["Description"], &resource["Metadata"]["Purpose"]];
+    let description = described.into_iter().find(|text| !text.is_null()).unwrap_or(&Value::Null);
     writeln!(page, "\n### {logical_id}\n\n{}.\n", shown(description).trim_end_matches('.')).unwrap();
     writeln!(page, "| when | statement | actions | why | resources | conditions |\n| --- | --- | --- | --- | --- | --- |")
         .unwrap();

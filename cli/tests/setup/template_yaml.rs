@@ -280,6 +280,7 @@ fn every_type_is_there_in_every_region() {
         "AWS::Events::Rule",
         "AWS::IAM::AccessKey",
         "AWS::IAM::ManagedPolicy",
+        "AWS::IAM::Policy",
         "AWS::IAM::Role",
         "AWS::IAM::User",
         "AWS::Lambda::EventInvokeConfig",
@@ -361,6 +362,7 @@ fn the_handler_keeps_permissions_and_log_until_the_last_delete() {
     let template = template();
     for (name, resource) in resources(&template) {
         let separate = ["AWS::IAM::Policy", "AWS::IAM::RolePolicy"].contains(&resource["Type"].as_str().unwrap());
+        let separate = separate && resource["Properties"].to_string().contains("HandlerRole");
         assert!(!separate, "{name} would be gone before the handler's last Delete");
         // The watch's is the one that no Delete needs.
         if resource["Type"] == "AWS::IAM::ManagedPolicy" && name != "DeliveryWatchAccess" {

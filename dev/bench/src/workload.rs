@@ -87,7 +87,7 @@ impl Workload {
                 "organizations:ListOutboundResponsibilityTransfers",
                 "organizations:ListInboundResponsibilityTransfers",
             ],
-            Self::AccountConnection => &[],
+            Self::AccountConnection => &["cloudformation:DescribeStackResources"],
         }
     }
 

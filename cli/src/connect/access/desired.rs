@@ -96,10 +96,17 @@ impl DesiredAccess {
     }
 }
 
-/// The function and what belongs to it, which is not made; billing data and the notice, which are the handler's own; and what
-/// is made here.
-const SUPPORTED_RESOURCE_TYPES: [&str; 6] =
-    ["AWS::Lambda::", "AWS::Logs::LogGroup", "AWS::Events::Rule", "Custom::", "AWS::IAM::Role", "AWS::IAM::ManagedPolicy"];
+/// The function and what belongs to it and the policy that confirms a stack, which are not made; billing data and the notice, which are the
+/// handler's own; and what is made here.
+const SUPPORTED_RESOURCE_TYPES: [&str; 7] = [
+    "AWS::Lambda::",
+    "AWS::Logs::LogGroup",
+    "AWS::Events::Rule",
+    "Custom::",
+    "AWS::IAM::Policy",
+    "AWS::IAM::Role",
+    "AWS::IAM::ManagedPolicy",
+];
 
 /// Refuses what is made by a stack only, before anything is looked at.
 ///
