@@ -346,7 +346,14 @@ pub async fn observe_removal(
     });
     let all = join_all(all).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     let (remains, kept): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-    remarks.extend(kept.into_iter().flatten());
+    let kept: Vec<String> = kept.into_iter().flatten().collect();
+    if kept.is_empty() {
+        // Its bucket is gone by now, or was never seen.
+        let not_searched =
+            |why| format!("what one service may have of this stack was kept, because it could not be searched: {why}");
+        remarks.extend(unknown.into_iter().flatten().map(not_searched));
+    }
+    remarks.extend(kept);
     Ok(RemovalFacts { remains, remarks })
 }
 

@@ -284,6 +284,7 @@ impl CreationFate {
 pub async fn creation_fate(origin: &Origin, made: &str, until: OffsetDateTime, ports: &Ports<'_>) -> Result<CreationFate, Fault> {
     let is_replacement = origin.physical_id.as_deref().is_some_and(|before| before != made);
     let mut tries = STACK_AT_REST.tries(ports.clock, Some(until));
+    let mut is_first = true;
     loop {
         if is_resource_being_deleted(origin, ports).await? {
             return Ok(CreationFate::ResourceDeleted);
@@ -296,7 +297,9 @@ pub async fn creation_fate(origin: &Origin, made: &str, until: OffsetDateTime, p
         let resource = stack_resource(origin, ports).await?;
         match CreationFate::of(resource.as_ref(), made, &status) {
             Some(fate) => return Ok(fate),
-            None if tries.again(&"the stack is being changed", None).await => {}
+            // It goes forward. If it gives up later, its rollback comes after this run and finds everything.
+            None if is_first && status == "UPDATE_IN_PROGRESS" => return Ok(CreationFate::Wanted),
+            None if tries.again(&"the stack is being changed", None).await => is_first = false,
             None => return Ok(CreationFate::Wanted),
         }
     }
