@@ -1,6 +1,6 @@
 //! The vendor's side of Hawser: notices come in, are verified and become connections.
 //!
-//! The way of a notice is [`Console::receive`], which reads like this list:
+//! The way of a notice is `Console::receive`, which reads like this list:
 //!
 //! 1. [`signature`]: which launch's token signed it, and when.
 //! 2. [`document`]: JSON that has one reading; [`notice`]: the CloudEvent; [`names`] for what is in it.

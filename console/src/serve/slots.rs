@@ -100,7 +100,7 @@ impl Open {
 }
 
 impl Slot {
-    /// Says that the request is here whole: until the answer, which [`Working`] stands for, nobody else gets the slot.
+    /// Says that the request is here whole: until the answer, which `Working` stands for, nobody else gets the slot.
     pub fn work(self: &Arc<Self>) -> Working {
         self.state.works.store(true, Ordering::Relaxed);
         Working(Arc::clone(self))
