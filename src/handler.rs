@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     billing::{
-        BillingRequest, Export, ExportId, Kind,
+        BillingRequest, ExportId, Kind,
         execute::{StepError, execute},
         plan,
     },
@@ -129,7 +129,7 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
     log(&envelope, request.as_ref().ok(), &reply_content, ports.clock.now() - started);
     upload_response(response_url, &render(&envelope, &reply_content), reply_until, ports).await?;
     if let Ok(request) = &request {
-        undo_if_resource_is_being_deleted(request, reply_until, ports).await;
+        undo_if_not_wanted(request, reply_until, ports).await;
     }
     Ok(())
 }
@@ -255,7 +255,7 @@ async fn roll_back_without_export(
 /// The order makes it sure: the resource is condemned before its Delete is sent. If it was not when this looked, its
 /// Delete comes later and finds everything. The answer is delivered by now, so this costs the stack no time, and its
 /// failure is only logged.
-async fn undo_if_resource_is_being_deleted(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) {
+async fn undo_if_not_wanted(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) {
     if request.origin().request_type == RequestType::Delete {
         return;
     }
@@ -281,13 +281,18 @@ async fn undo(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Re
     match request {
         Request::Billing(_, BillingRequest::Ensure { export, .. }) => {
             let made = export.id(origin);
-            match creation_fate(origin, &made.to_string(), until, ports).await? {
-                CreationFate::Wanted => {}
-                CreationFate::ResourceDeleted => {
-                    let ids = ExportId::all(origin, &export.prefix).collect();
-                    remove(origin, ids, export, CreationFate::ResourceDeleted, until, ports).await?;
-                }
-                CreationFate::Abandoned => remove(origin, vec![made], export, CreationFate::Abandoned, until, ports).await?,
+            let physical_id = made.to_string();
+            let fate = creation_fate(origin, &physical_id, until, ports).await?;
+            let ids = match fate {
+                CreationFate::Wanted => return Ok(()),
+                CreationFate::ResourceDeleted => ExportId::all(origin, &export.prefix).collect(),
+                CreationFate::Abandoned => vec![made],
+            };
+            info!(?fate, "the stack did not wait for this resource; removing what was created");
+            let plan = decide::removal(origin, ids, &[export.kind], export.retention, ports).await?.plan?;
+            // Asked once more, because a stack that got over it may already be making the same again.
+            if !plan.rounds.is_empty() && creation_fate(origin, &physical_id, until, ports).await? == fate {
+                execute(&plan, origin, until, ports).await?;
             }
         }
         Request::Connection(_, ConnectionRequest::Ensure(terms)) => {
@@ -297,24 +302,6 @@ async fn undo(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Re
             }
         }
         Request::Billing(_, BillingRequest::Remove { .. }) | Request::Connection(_, ConnectionRequest::Remove(_)) => {}
-    }
-    Ok(())
-}
-
-/// Removes what is left under these ids, if their fate is still the same when it was looked at: a stack that got over it may already be
-/// making the same again.
-async fn remove(
-    origin: &Origin,
-    ids: Vec<ExportId>,
-    export: &Export,
-    fate: CreationFate,
-    until: OffsetDateTime,
-    ports: &Ports<'_>,
-) -> Result<(), Failure> {
-    info!(?fate, "the stack did not wait for this resource; removing what was created");
-    let plan = decide::removal(origin, ids, &[export.kind], export.retention, ports).await?.plan?;
-    if !plan.rounds.is_empty() && creation_fate(origin, &export.id(origin).to_string(), until, ports).await? == fate {
-        execute(&plan, origin, until, ports).await?;
     }
     Ok(())
 }
