@@ -298,14 +298,14 @@ pub async fn observe_removal(
     let mut unknown: [Option<String>; 2] = [None, None];
     let mut not_searched = |data_export: bool, fault: Fault| {
         let of_it = ids.iter().zip(&exist).filter(|(id, _)| id.kind().is_data_export() == data_export);
-        // A report or an export is made after its bucket: where no bucket is, none was made.
+        // A report or an export is made after its bucket: where no bucket is, none was made, unless somebody removed the bucket since.
         let none_made = of_it.into_iter().all(|(_, exists)| matches!(exists, Ok(false)));
         let is_sure = sure.iter().any(|kind| *kind != Kind::None && kind.is_data_export() == data_export);
         // An outage passes. A denial may last for ever, and must not keep the stack from going (F-55).
         if fault.is_outage() && (is_sure || !none_made) {
             return Err(Failure::from(fault));
         }
-        if none_made {
+        if none_made && !is_sure {
             remarks.push(format!("one service was not searched, because nothing was created there: {fault}"));
         } else {
             unknown[usize::from(data_export)] = Some(fault.to_string());
@@ -347,12 +347,12 @@ pub async fn observe_removal(
     let all = join_all(all).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     let (remains, kept): (Vec<_>, Vec<_>) = all.into_iter().unzip();
     let kept: Vec<String> = kept.into_iter().flatten().collect();
-    if kept.is_empty() {
-        // Its bucket is gone by now, or was never seen.
-        let not_searched =
-            |why| format!("what one service may have of this stack was kept, because it could not be searched: {why}");
-        remarks.extend(unknown.into_iter().flatten().map(not_searched));
-    }
+    // The bucket of what could not be searched for may be gone, and then nothing else says that something stays.
+    let unreported = unknown.into_iter().flatten().filter(|why| !kept.iter().any(|kept| kept.contains(why.as_str())));
+    remarks.extend(
+        unreported
+            .map(|why| format!("what one service may have of this stack was kept, because it could not be searched: {why}")),
+    );
     remarks.extend(kept);
     Ok(RemovalFacts { remains, remarks })
 }

@@ -525,6 +525,32 @@ fn a_delete_keeps_what_has_other_ownership_tags() {
     }
 }
 
+/// F-55: a report or an export whose bucket somebody removed may still be there when AWS does not let the handler look, and the answer
+/// to the Delete says so.
+#[test]
+fn a_delete_reports_what_it_could_not_search_for() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    for (kind, call) in
+        [("CostAndUsageReport", "cur:DescribeReportDefinitions"), ("CostAndUsageReport2", "bcm-data-exports:ListExports")]
+    {
+        runtime.block_on(async {
+            let world = World::new(AccountFile::default());
+            let mut stack = Stack::new(&world, "acme");
+            assert_eq!(stack.create(parameters(&[("Kind", kind)])).await, Status::Complete);
+            world.account.change(|state| state.buckets.clear());
+            world.script.inject_all(call, InjectedFault::Denied);
+            assert_eq!(stack.delete().await, Status::Complete, "{kind}");
+            let state = world.account.state();
+            assert_eq!(state.reports.len() + state.exports.len(), 1, "{kind}");
+            let label = Label { resource: BILLING, request: "Delete" };
+            let answers: Vec<_> = stack.exchanges().into_iter().filter(|it| it.label == label).flat_map(|it| it.stored).collect();
+            let answers: Vec<_> = answers.iter().map(|stored| String::from_utf8_lossy(&stored.body)).collect();
+            let says = |answer: &str| answer.contains("was kept, because it could not be searched") && answer.contains(call);
+            assert!(!answers.is_empty() && answers.iter().all(|answer| says(answer)), "{kind}: {answers:?}");
+        });
+    }
+}
+
 /// HW-L5: of two runs of one Delete, the slower one finds the bucket gone under its hands, which is what it wants.
 #[test]
 fn a_delete_that_another_run_overtakes_succeeds() {
