@@ -12,6 +12,7 @@ mod cases;
 mod columns;
 mod connection;
 mod corpus;
+mod early_connections;
 mod events;
 mod events_of_any_shape;
 mod exhaustive;
