@@ -138,14 +138,13 @@ impl Connection {
         let position = &candidate.position;
         let next = self.spoken_by(&candidate.speaker, &candidate.data["roleArn"], now);
         let next = Self { candidate: None, confirmed_at: Some(now), ..next };
-        let newer = |old: &NoticePosition| if position.supersedes(old) { position.clone() } else { old.clone() };
         if !position.supersedes(&self.described) {
             return next;
         }
         Self {
             launch_id: candidate.launch_id.clone(),
             described: position.clone(),
-            latest: newer(&self.latest),
+            latest: position.or_later(&self.latest),
             organization_change: self.organization_change(&candidate.data, position.time),
             data: candidate.data.clone(),
             ..next
@@ -298,7 +297,6 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         spoke: false,
     };
     let accepted = |message: &str| Answer::Accepted { connection_id: id.clone(), message: message.to_owned() };
-    let later_of = |old: &NoticePosition| if position.supersedes(old) { position.clone() } else { old.clone() };
     let Some(old) = &known.connection else {
         speaker.admit(&notice.stack, way, launch.terms.handler_role_name.as_deref())?;
         if kind == Kind::Removed {
@@ -309,7 +307,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         if unconfirmed && known.unconfirmed >= UNCONFIRMED_PER_LAUNCH_MAX {
             return Err(Reason::LaunchOfOtherOrganization.into());
         }
-        let latest = known.removal.as_ref().map_or(position.clone(), later_of);
+        let latest = known.removal.as_ref().map_or(position.clone(), |removal| position.or_later(removal));
         let connection = Connection {
             id: id.clone(),
             stack_id: notice.stack.as_str().to_owned(),
@@ -368,7 +366,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         return Ok(record_scheduled(notice, old, speaker, known, now));
     }
     if kind == Kind::Removed {
-        let last = later_of(&old.latest);
+        let last = position.or_later(&old.latest);
         let speaks = old.data["resource"] == notice.resource.as_str();
         let counts = speaks && last == *position;
         return Ok(Decision {
@@ -381,7 +379,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
             ..nothing
         });
     }
-    let latest = later_of(&old.latest);
+    let latest = position.or_later(&old.latest);
     let removed_at = old.removed_at.filter(|_| latest.kind == Kind::Removed);
     let since = if again { position.time } else { old.since.min(position.time) };
     let connection = if again || position.supersedes(&old.described) {

@@ -111,6 +111,11 @@ impl NoticePosition {
     pub fn supersedes(&self, earlier: &Self) -> bool {
         (self.time, self.kind) >= (earlier.time, earlier.kind)
     }
+
+    /// Of this one and an earlier arrival, the one that counts.
+    pub fn or_later(&self, earlier: &Self) -> Self {
+        if self.supersedes(earlier) { self.clone() } else { earlier.clone() }
+    }
 }
 
 /// A verified form, not yet a verified origin: that takes the signature and the proof.
