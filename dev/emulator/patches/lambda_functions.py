@@ -8,7 +8,7 @@ import threading
 import time
 
 from ministack.core import iam_evaluator
-from ministack.services import cloudwatch_logs, lambda_svc
+from ministack.services import cloudwatch_logs, lambda_svc, sts
 
 from . import patch
 
@@ -44,6 +44,19 @@ def invoke_asynchronously(record, event: dict) -> None:
                               "run": run + 1, "error": error})
         if not failed:
             return
+
+
+@patch(sts, "register_session")
+def register_session(original, access_key: str, session: dict) -> None:
+    """The user id of a role's session begins with the role's unique id, also in a function.
+
+    AWS IAM User Guide, "IAM identifiers"; AWS Security Token Service API Reference, `GetCallerIdentity`.
+    """
+    role_id, _, name = session["UserId"].partition(":")
+    if ":assumed-role/" in session["Arn"] and not role_id.startswith("AROA"):
+        account, role = session["Arn"].split(":")[4], session["Arn"].split("/")[1]
+        session = session | {"UserId": f"{sts._role_id(f'arn:aws:iam::{account}:role/{role}')}:{name}"}
+    return original(access_key, session)
 
 
 def _denied_log_actions(config: dict, group: str) -> list[str]:

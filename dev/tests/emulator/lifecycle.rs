@@ -108,9 +108,10 @@ async fn create_is_twelve_calls_in_four_rounds_all_in_the_billing_region() {
     // Asked in case that the account is a management account, and given up as soon as it is known to be none.
     calls.retain(|call| !call.operation.ends_with("ResponsibilityTransfers"));
     let list: Vec<String> = calls.iter().map(describe).collect();
-    // After its answer, which nobody waits for, each Create looks whether the stack still wants it.
+    // The connection asks whether the stack waits before it notifies the vendor; and after its answer, which nobody waits for, each
+    // Create looks whether the stack still wants it.
     let looks = calls.split_off(12);
-    assert!(looks.len() == 2 && looks.iter().all(|call| call.operation == "DescribeStackResources"), "{list:#?}");
+    assert!(looks.len() == 3 && looks.iter().all(|call| call.operation == "DescribeStackResources"), "{list:#?}");
     assert_eq!(rounds(&calls), 4, "{list:#?}");
     let in_region = |call: &Call| call.region == if call.service == "cloudformation" { "eu-west-1" } else { "us-east-1" };
     assert!(calls.iter().all(|call| in_region(call) && call.principal == "role"), "{list:#?}");
