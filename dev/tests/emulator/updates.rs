@@ -99,7 +99,7 @@ async fn packs_of_another_product_are_added_and_removed() {
         .change(
             &[("PackSecurityAudit", "ReadOnly"), ("PackCloudIam", "ReadOnly")],
             &[
-                "Modify Connection (Packs, RoleArn, TemplateVersion)",
+                "Modify Connection (Packs, RoleArn)",
                 "Add PackCloudIamPolicy",
                 "Add PackSecurityAuditPolicy",
                 "Modify VendorRole (ManagedPolicyArns)",
@@ -110,7 +110,7 @@ async fn packs_of_another_product_are_added_and_removed() {
         .change(
             &[("PackSecurityAudit", "None"), ("PackCloudIam", "None")],
             &[
-                "Modify Connection (Packs, RoleArn, TemplateVersion)",
+                "Modify Connection (Packs, RoleArn)",
                 "Remove PackCloudIamPolicy",
                 "Remove PackSecurityAuditPolicy",
                 "Modify VendorRole (ManagedPolicyArns)",

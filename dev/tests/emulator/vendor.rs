@@ -75,7 +75,7 @@ async fn an_untrusted_certificate_is_refused() {
     let stranger = hawser_dev::vendor::ScriptedVendor::start(&others, Script::Accept).await.unwrap();
     world.parameters.insert("NoticeUrl".into(), stranger.notice_url());
     let reason = refused(&world).await;
-    assert!(reason.contains("VENDOR_UNREACHABLE"), "{reason}");
+    assert!(reason.contains("VENDOR_CERTIFICATE_INVALID"), "{reason}");
     assert!(stranger.notices().is_empty());
 }
 
