@@ -120,6 +120,12 @@ impl Lane {
         calls.chain(notices).chain(uploads).collect()
     }
 
+    /// The reasons of all responses since the mark.
+    pub(crate) fn reasons(&self, since: LogPosition) -> String {
+        let uploads = self.world.emulator.front().uploads().split_off(since.uploads);
+        uploads.iter().filter_map(|upload| upload.body["Reason"].as_str()).collect::<Vec<_>>().join("\n")
+    }
+
     /// The runs that have ended since the mark.
     pub(crate) fn runs(&self, since: LogPosition) -> Vec<Run> {
         self.world.emulator.runs().split_off(since.runs)
@@ -139,9 +145,7 @@ impl Lane {
         for key in keys.into_iter().filter(|key| customers.get(*key) != self.customers.get(*key)) {
             wrong.push(format!("the customer's `{key}` was {:?} and is {:?}", self.customers.get(key), customers.get(key)));
         }
-        let uploads = self.world.emulator.front().uploads().split_off(since.uploads);
-        let said =
-            uploads.iter().any(|upload| upload.body["Reason"].as_str().is_some_and(|why| why.contains("was not notified")));
+        let said = self.reasons(since).contains("was not notified");
         wrong.extend(self.vendor_mismatch(stack, status).await.filter(|_| !said));
         wrong
     }
