@@ -26,7 +26,7 @@ ARCHITECTURE ?= x86_64
 FUZZ_SECONDS ?= 60
 
 .PHONY: bless help demo emulator live test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
-	lint-venv build-venv sam-venv data-venv programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim replay \
+	lint-venv build-venv sam-venv data-venv programs demo-programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim critical-path replay \
 	package publish template terraform-schema bucket-prefix cargo-cyclonedx
 
 ##@ See it
@@ -34,7 +34,8 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: build venv programs ## Deploy the stack on an embedded AWS, update it, delete it
+demo: ## Deploy the stack on an embedded AWS, update it, delete it
+	@$(MAKE) --no-print-directory --jobs $(LAMBDA)/hawser-x86_64.zip .venv/.stamp demo-programs
 	@$(TARGET)/debug/demo
 
 emulator: venv programs ## AWS and a vendor on this machine, until you press Ctrl-D: docs/emulator.md, "By hand"
@@ -80,6 +81,9 @@ sim: ## Simulate stacks by the thousand, every step with every fault, then seeds
 	@echo "-- building the simulation"
 	@cargo build --quiet --profile tool -p hawser-sim
 	@$(TARGET)/tool/simulate --seeds $(or $(SEEDS),10000) $(addprefix --start ,$(START))
+
+critical-path: ## Draw what a stack's resources wait for, with typical times: make critical-path [SET="AccessMethod=AccessKey"]
+	@cargo run --quiet -p hawser-dev --all-features --bin critical_path -- $(SET)
 
 replay: ## Show one simulated scenario, call by call: make replay SEED=642
 	@cargo build --quiet --profile tool -p hawser-sim
@@ -141,7 +145,7 @@ build: $(LAMBDA)/hawser-x86_64.zip arm64 ## The release binary, zipped for Lambd
 # $(1) our name of the architecture, $(2) Rust's, $(3) the folder
 define lambda
 	@echo "-- cargo lambda build ($(1)); the first time takes some minutes"
-	@$(WITH_ZIG) cargo lambda build --quiet --release --package hawser --bin bootstrap --features sdk \
+	@$(WITH_ZIG) cargo lambda build --release --package hawser --bin bootstrap --features sdk \
 		--target $(2)-unknown-linux-gnu.$(GLIBC) --lambda-dir $(LAMBDA)/.$(1)
 	@.venv/build/bin/python dev/build/pack.py $(LAMBDA)/.$(1)/bootstrap/bootstrap --arch $(1) --folder $(3) --zip $@
 endef
@@ -172,7 +176,11 @@ endif
 # The same features as the tests are built with, so that nothing is compiled twice.
 programs:
 	@echo "-- building the programs"
-	@cargo build --quiet --workspace --all-features --all-targets
+	@cargo build --workspace --all-features --all-targets
+
+demo-programs:
+	@echo "-- building the demo's programs"
+	@cargo build --workspace --all-features --bin demo --bin hawser-console
 
 nextest:
 	@cargo nextest --version >/dev/null 2>&1 || { echo "-- installing cargo-nextest"; cargo install --locked --quiet cargo-nextest; }

@@ -84,8 +84,6 @@ impl ConnectRequest {
             known.references.insert(logical_id.clone(), if kind == "role" { name } else { arn.clone() });
             known.attributes.insert((logical_id.clone(), attribute.to_owned()), arn);
         }
-        // Read off a policy's order in a stack, where the watch comes first.
-        known.references.insert("DeliveryWatch".to_owned(), String::new());
         self.template.fill(&resolved, &known)
     }
 
