@@ -43,7 +43,7 @@ pub(crate) async fn run(
         // Brings its files into memory, and shows that it does the work before anything is measured.
         let number = run.number();
         let mut session = Session::start(handler, setup, Network::FreeConnections).await?;
-        session.first(Workload::BillingExport, number, Duration::ZERO, false).await?;
+        session.first(Workload::BillingExport, number, Duration::ZERO, None).await?;
         let number = run.number();
         session.again(Workload::AccountConnection, number, Duration::ZERO).await?;
         warm.push((handler.name, session));
@@ -88,11 +88,11 @@ impl Run<'_> {
 
     async fn cold(&mut self, network: Network, cycle: usize) -> anyhow::Result<()> {
         for workload in Workload::ALL {
-            for variant in [Variant::Cold, Variant::Cold128Mb] {
+            for variant in [Variant::Cold, Variant::Cold128Mb, Variant::Cold512Mb] {
                 for handler in in_turn(self.handlers, cycle).filter(|handler| network.measures(handler.name, variant)) {
                     let number = self.number();
                     let mut session = Session::start(handler, self.setup, network).await?;
-                    let sample = session.first(workload, number, network.latency(), variant == Variant::Cold128Mb).await?;
+                    let sample = session.first(workload, number, network.latency(), variant.memory_mb()).await?;
                     session.end().await?;
                     self.keep(network, workload, variant, handler.name, sample);
                 }

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::handlers::HandlerName;
+use crate::throttle::MEMORY_MB;
 
 /// A way of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -15,10 +16,23 @@ pub(crate) enum Variant {
     Cold,
     /// The same with the CPU of a 128 MB function after init.
     Cold128Mb,
+    /// The same with that of 512 MB; Hawser alone, for what a function's memory costs.
+    Cold512Mb,
     /// Later events, with latency.
     Warm,
     /// Later events, without.
     WarmNoLatency,
+}
+
+impl Variant {
+    /// The memory of the function whose CPU it has after init; none: all the machine's.
+    pub(crate) fn memory_mb(self) -> Option<u32> {
+        match self {
+            Self::Cold128Mb => Some(MEMORY_MB),
+            Self::Cold512Mb => Some(4 * MEMORY_MB),
+            Self::Cold | Self::Warm | Self::WarmNoLatency => None,
+        }
+    }
 }
 
 /// A network.
@@ -52,6 +66,9 @@ impl Network {
 
     /// Whether a handler is measured so. A far network says little that a near one does not, and takes long.
     pub(crate) fn measures(self, name: HandlerName, variant: Variant) -> bool {
+        if variant == Variant::Cold512Mb {
+            return self == Self::Near && name == HandlerName::Hawser;
+        }
         self != Self::Far || (name != HandlerName::Python && matches!(variant, Variant::Cold | Variant::Warm))
     }
 }

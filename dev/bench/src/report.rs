@@ -29,6 +29,7 @@ pub(crate) fn render(results: &Results) -> String {
             let _ = write!(text, "\n{}, {}\n\n{}", workload.name(), workload.describe(), table(results, network, workload));
         }
     }
+    let _ = write!(text, "\nMemory: a cold start of Hawser until it is done, which is what is billed\n\n{}", memory(results));
     let _ = write!(text, "\nBudget, on the Create of {}\n\n{}", Workload::BillingExport.name(), budget(results));
     text
 }
@@ -91,6 +92,20 @@ fn size(package: &Package) -> String {
         (None, Some(whole)) => format!("{} ({} with the SDK)", megabytes(package.zip_bytes), megabytes(whole)),
         (None, None) => megabytes(package.zip_bytes),
     }
+}
+
+/// What an event costs with more memory: its time times its memory.
+fn memory(results: &Results) -> String {
+    let mut rows = vec![["event", "memory", "until done", "billed"].map(str::to_owned).to_vec()];
+    for workload in Workload::ALL {
+        for variant in [Variant::Cold128Mb, Variant::Cold512Mb] {
+            let memory_mb = variant.memory_mb().unwrap_or_default();
+            let done = results.of(Network::Near, workload, variant, HandlerName::Hawser, Measure::ToDoneMs);
+            let billed = done.map_or_else(dash, |it| format!("{:.0} GB ms", it.median * f64::from(memory_mb) / 1024.0));
+            rows.push(vec![workload.name().to_owned(), format!("{memory_mb} MB"), cell(done, " ms", 0), billed]);
+        }
+    }
+    markdown(&rows)
 }
 
 fn budget(results: &Results) -> String {

@@ -51,15 +51,15 @@ impl Session {
         Ok(Self { name: handler.name, world, api, process, cpu_quota })
     }
 
-    /// The first event of a process: the cold start, `small` with the CPU of a 128 MB function after init.
+    /// The first event of a process: the cold start, with the CPU of a function of this memory after init.
     pub(crate) async fn first(
         &mut self,
         workload: Workload,
         number: u64,
         latency: Duration,
-        small: bool,
+        memory_mb: Option<u32>,
     ) -> anyhow::Result<Sample> {
-        self.invoke(workload, number, latency, Some(small)).await
+        self.invoke(workload, number, latency, Some(memory_mb)).await
     }
 
     /// A later event of the same process.
@@ -72,7 +72,13 @@ impl Session {
         self.process.kill().await
     }
 
-    async fn invoke(&mut self, workload: Workload, number: u64, latency: Duration, cold: Option<bool>) -> anyhow::Result<Sample> {
+    async fn invoke(
+        &mut self,
+        workload: Workload,
+        number: u64,
+        latency: Duration,
+        cold: Option<Option<u32>>,
+    ) -> anyhow::Result<Sample> {
         let failed = |why: String, process: &Process| {
             let (handler, workload, printed) = (self.name.as_str(), workload.name(), process.printed());
             anyhow!("{handler} did not do the work of {workload}: {why}\nthe last it printed:\n{printed}")
@@ -93,8 +99,8 @@ impl Session {
             () = tokio::time::sleep(TIME_LIMIT) => Err("it did not ask for an event in time".to_owned()),
         };
         let asked = asked.map_err(|why| failed(why, &self.process))?;
-        if cold == Some(true) {
-            self.cpu_quota.enforce()?;
+        if let Some(Some(memory_mb)) = cold {
+            self.cpu_quota.enforce(memory_mb)?;
         }
         let cpu_before = self.process.cpu_time()?;
         let handed_over = self.api.send_event(event.json);

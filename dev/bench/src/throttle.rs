@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 
 use crate::process::cpu_time;
 
-/// Memory of the function that is played.
+/// What Lambda gives least, and the template's default.
 pub(crate) const MEMORY_MB: u32 = 128;
 /// The memory that buys one whole core, AWS Lambda Developer Guide, "Configure Lambda function memory".
 pub(crate) const MEMORY_OF_ONE_CORE_MB: u32 = 1_769;
@@ -29,8 +29,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(1);
 const CPU_MOUNTS: [&str; 2] = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"];
 
 /// CPU time per period.
-pub(crate) fn quota() -> Duration {
-    PERIOD * MEMORY_MB / MEMORY_OF_ONE_CORE_MB
+fn quota(memory_mb: u32) -> Duration {
+    PERIOD * memory_mb / MEMORY_OF_ONE_CORE_MB
 }
 
 /// How processes are throttled on this machine.
@@ -50,7 +50,7 @@ impl Throttle {
 
     /// Which way, for the record.
     pub(crate) fn describe(&self) -> String {
-        let (quota, period) = (quota().as_micros(), PERIOD.as_micros());
+        let (quota, period) = (quota(MEMORY_MB).as_micros(), PERIOD.as_micros());
         match self {
             Self::Cgroup(_) => format!("cgroup v1 bandwidth, {quota} us in every {period} us"),
             Self::Signals => format!("SIGSTOP and SIGCONT by the process's CPU clock, {quota} us in every {period} us"),
@@ -67,7 +67,7 @@ impl Throttle {
 }
 
 fn try_cgroup(parent: &Path) -> anyhow::Result<()> {
-    Cgroup::make(parent, "try")?.set_quota()
+    Cgroup::make(parent, "try")?.set_quota(MEMORY_MB)
 }
 
 /// The CPU quota of one process. Lifted when dropped.
@@ -86,14 +86,14 @@ pub(crate) enum CpuQuota {
 }
 
 impl CpuQuota {
-    /// From now on the process has the CPU of the small function.
-    pub(crate) fn enforce(&mut self) -> anyhow::Result<()> {
+    /// From now on the process has the CPU of a function of this memory.
+    pub(crate) fn enforce(&mut self, memory_mb: u32) -> anyhow::Result<()> {
         match self {
-            Self::Cgroup(group) => group.set_quota(),
+            Self::Cgroup(group) => group.set_quota(memory_mb),
             Self::Signals { pid, stop, thread } => {
                 let (pid, stop) = (*pid, Arc::clone(stop));
-                let used = cpu_time(pid)?;
-                *thread = Some(thread::spawn(move || hold(pid, used, &stop)));
+                let (used, quota) = (cpu_time(pid)?, quota(memory_mb));
+                *thread = Some(thread::spawn(move || hold(pid, used, quota, &stop)));
                 Ok(())
             }
         }
@@ -131,9 +131,9 @@ impl Cgroup {
         Ok(group)
     }
 
-    fn set_quota(&self) -> anyhow::Result<()> {
+    fn set_quota(&self, memory_mb: u32) -> anyhow::Result<()> {
         self.write("cpu.cfs_period_us", &PERIOD.as_micros().to_string())?;
-        self.write("cpu.cfs_quota_us", &quota().as_micros().to_string())
+        self.write("cpu.cfs_quota_us", &quota(memory_mb).as_micros().to_string())
     }
 
     fn write(&self, file: &str, value: &str) -> anyhow::Result<()> {
@@ -182,9 +182,9 @@ fn nanos(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
 }
 
-fn hold(pid: Pid, used: Duration, stop: &AtomicBool) {
+fn hold(pid: Pid, used: Duration, quota: Duration, stop: &AtomicBool) {
     let start = Instant::now();
-    let mut allowance = Allowance::new(quota(), PERIOD, used);
+    let mut allowance = Allowance::new(quota, PERIOD, used);
     let mut running = true;
     while !stop.load(Ordering::Relaxed) {
         // No clock, no signal: the process has ended.
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_quota_is_the_share_of_a_128_mb_function() {
-        assert_eq!(quota().as_micros(), 1_447);
+        assert_eq!(quota(MEMORY_MB).as_micros(), 1_447);
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
         let mut busy = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
         let pid = Pid::from_raw(i32::try_from(busy.id()).unwrap());
         let mut cpu_quota = Throttle::Signals.attach(pid).unwrap();
-        cpu_quota.enforce().unwrap();
+        cpu_quota.enforce(MEMORY_MB).unwrap();
         let (start, before) = (Instant::now(), cpu_time(pid).unwrap());
         while start.elapsed() < Duration::from_millis(500) {
             thread::sleep(Duration::from_millis(20));
