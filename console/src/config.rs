@@ -40,7 +40,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Database {
     /// The SQLite database; created if it is missing.
-    #[arg(long, env = "HAWSER_CONSOLE_DATABASE", default_value = "sqlite:hawser-console.db")]
+    #[arg(long, env = "HAWSER_CONSOLE_DATABASE", default_value = "sqlite:hawser-console.db", value_parser = sqlite_url)]
     pub database: String,
 }
 
@@ -203,6 +203,11 @@ pub fn role_name(text: &str) -> Result<String, String> {
 
 fn account(text: &str) -> Result<AccountId, String> {
     text.parse().map_err(str::to_owned)
+}
+
+fn sqlite_url(text: &str) -> Result<String, String> {
+    let is_sqlite = text.starts_with("sqlite:");
+    is_sqlite.then(|| text.to_owned()).ok_or_else(|| "only SQLite is known: `sqlite:` and a file".to_owned())
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

@@ -1,6 +1,6 @@
 //! `hawser-console`: reads the command line, binds, and serves until it is told to stop.
 
-use std::{error::Error, io::Write as _, process::ExitCode, sync::Arc};
+use std::{error::Error, io::Write as _, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use hawser_console::{
@@ -53,8 +53,8 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         _ => None,
     };
     let store = Store::open(&args.database.database).await?;
-    let listener = TcpListener::bind(args.listen).await?;
-    let admin_listener = TcpListener::bind(args.admin_listen).await?;
+    let listener = bind(args.listen, "--listen").await?;
+    let admin_listener = bind(args.admin_listen, "--admin-listen").await?;
 
     let (address, scheme) = (listener.local_addr()?, if tls.is_some() { "https" } else { "http" });
     let authorities = args.authorities(address);
@@ -111,6 +111,11 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
     tokio::join!(servers, worker, stated);
     store.close().await;
     Ok(())
+}
+
+/// A listener; an error names the flag that chose its address.
+async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Box<dyn Error>> {
+    TcpListener::bind(address).await.map_err(|error| format!("failed to listen at {address} (`{flag}`): {error}").into())
 }
 
 async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {

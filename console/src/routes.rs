@@ -57,6 +57,7 @@ pub fn admin(console: Console) -> Router {
         .route("/connections", get(list_connections))
         .route("/connections/{connection_id}", get(show_connection))
         .route("/healthz", get(health))
+        .fallback(async || operator_problem(StatusCode::NOT_FOUND, "there is no such route"))
         .layer(middleware::from_fn(only_loopback_host))
         .with_state(console)
 }
@@ -207,10 +208,15 @@ impl LaunchRequest {
 }
 
 async fn make_launch(State(console): State<Console>, order: Result<Json<LaunchRequest>, JsonRejection>) -> Response {
-    let Ok(Json(order)) = order else {
-        let why = "the body must be JSON with `customerId`, and perhaps `accountId` or `organization` (`organizationId` and \
-                   `managementAccountId`), `ways`, `handlerRoleName` and `expiresInHours`";
-        return operator_problem(StatusCode::BAD_REQUEST, why);
+    let order = match order {
+        Ok(Json(order)) => order,
+        Err(rejection) => {
+            let why = format!(
+                "the body must be JSON with `customerId`, and perhaps `accountId` or `organization` (`organizationId` and \
+                 `managementAccountId`), `ways`, `handlerRoleName` and `expiresInHours`: {rejection}"
+            );
+            return operator_problem(StatusCode::BAD_REQUEST, &why);
+        }
     };
     let hours = order.expires_in_hours.unwrap_or(EXPIRES_IN_HOURS_DEFAULT);
     let terms = match order.terms() {

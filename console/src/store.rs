@@ -387,7 +387,8 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     // The name that sqlx gives to `sqlite::memory:`.
     let in_memory = path.to_string_lossy().starts_with("file:sqlx-in-memory-");
     if !in_memory {
-        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        made.map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     }
     Ok(())
 }

@@ -270,6 +270,20 @@ Resources:
 
 /// What a launch link could carry: administrators' rights, and text for a page or a module.
 #[test]
+fn a_connection_is_named_in_letters_of_any_script() {
+    let template = Template::ours();
+    let parameter = template.parameters().into_iter().find(|known| known.name == "ConnectionName").unwrap();
+    for name in ["AWS account", "Größe & Söhne", "Łódź (prod)", "日本 1", "Ελλάδα_2", &"é".repeat(64)] {
+        parameter.check(name).unwrap();
+    }
+    // Too long; a blank at an end; markup; what shows nothing, and what turns the direction of writing.
+    let refused = ["", " a", "a ", "a<b", "a\"", "$a", "a\u{200b}b", "a\u{202e}b", "a\u{2028}b", "a\tb", &"é".repeat(65)];
+    for name in refused {
+        assert_eq!(parameter.check(name).unwrap_err().code(), "PARAMETER_INVALID", "{name:?}");
+    }
+}
+
+#[test]
 fn parameters_that_hand_out_an_administrators_rights_are_refused() {
     let template = Template::ours();
     let of_aws = |name: &str| format!("arn:aws:iam::aws:policy/{name}");

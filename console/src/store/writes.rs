@@ -1,5 +1,7 @@
 //! What is written by more than one part of the store.
 
+use std::path::PathBuf;
+
 use sqlx::SqliteConnection;
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -22,8 +24,13 @@ pub enum StoreError {
     #[error("failed to bring the database's schema up to date")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// The file could not be made.
-    #[error("failed to make the database file")]
-    File(#[from] std::io::Error),
+    #[error("failed to make the database file `{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's own words.
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Row(#[from] RowError),
 }

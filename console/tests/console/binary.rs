@@ -256,6 +256,8 @@ fn a_failed_start_is_reported() {
     let (good, missing) = (directory.path().join("cert.pem"), directory.path().join("missing.pem"));
     let database = database_url(&directory);
     let text = |path: &Path| path.display().to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
     let cases: &[(&[&str], &str)] = &[
         (&[], "--authority"),
         (&["--authority", "https://x"], "host:port"),
@@ -264,15 +266,21 @@ fn a_failed_start_is_reported() {
         (&["--authority", "x", "--tls-cert", &text(&good), "--tls-key", &text(&good)], "cert.pem`"),
         (&["--authority", "x", "--admin-listen", "0.0.0.0:0"], "loopback"),
         (&["--authority", "x", "--sts-endpoint", "http://127.0.0.1/path"], "only scheme, host and port"),
-        (&["--authority", "x", "--database", "sqlite:/nowhere/at/all.db"], "failed to make the database file"),
+        (
+            &["--authority", "x", "--database", "sqlite:/nowhere/at/all.db"],
+            "failed to make the database file `/nowhere/at/all.db`",
+        ),
+        (&["--authority", "x", "--database", "postgres://x"], "only SQLite is known"),
+        (&["--authority", "x", "--listen", &taken], "(`--listen`)"),
     ];
     for (args, expected) in cases {
         let mut command = command();
-        command.arg("serve").args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--database", &database]);
+        command.arg("serve");
         // A flag that comes again is an error of its own, so the case's words replace the common ones.
-        if args.iter().any(|arg| ["--admin-listen", "--database"].contains(arg)) {
-            command = self::command();
-            command.arg("serve").args(["--listen", "127.0.0.1:0"]);
+        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--admin-listen", "127.0.0.1:0"), ("--database", &database)] {
+            if !args.contains(&flag) {
+                command.args([flag, value]);
+            }
         }
         let ended = command.args(*args).output().unwrap();
         let words = String::from_utf8_lossy(&ended.stderr);

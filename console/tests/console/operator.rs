@@ -67,6 +67,11 @@ async fn bad_orders() {
         let (status, problem) = world.operate(order(body)).await;
         assert_eq!(status, expected, "{body}: {problem}");
     }
+    // What is wrong is said.
+    let (_, problem) = world.operate(order("{\"accountId\":111122223333}")).await;
+    assert!(problem["detail"].as_str().unwrap().contains("invalid type: integer"), "{problem}");
+    let (status, problem) = world.operate(Request::get("/elsewhere").body(Body::empty()).unwrap()).await;
+    assert_eq!((status, problem["status"].as_u64()), (404, Some(404)), "{problem}");
     // A form of another web page cannot set the content type.
     let form = Request::post("/launches").header("content-type", "text/plain").body(Body::from("{}")).unwrap();
     assert_eq!(world.operate(form).await.0, 400);

@@ -17,6 +17,8 @@ const BUCKET: &str = "theirs-111122223333";
 const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1a2b3c4d-0000-4000-8000-000000000000";
 const CUR2: (&str, &str) = ("CostAndUsageReport2", "COST_AND_USAGE_REPORT");
 const FOCUS: (&str, &str) = ("Focus", "FOCUS_1_2_AWS");
+/// In letters that are not all ASCII.
+const NAME: &str = "Größe & Söhne (日本)";
 
 /// A bucket of the customer's with data, and a policy of its own.
 async fn bucket(world: &Testbed, name: &str) {
@@ -224,7 +226,8 @@ async fn the_receiver_of_the_bill_is_named() {
     let place = Organization::Management { feature_set: "ALL".into(), billing_transfers: vec![transfer] };
     let moved = Scenario { organizations: [(CUSTOMER.to_owned(), place)].into(), ..Scenario::default() };
     world.emulator.front().set_scenario(moved);
-    world.updated(&mut stack, &[("BillingKind", CUR2.0), ("ConnectionName", "another")]).await;
+    world.updated(&mut stack, &[("BillingKind", CUR2.0), ("ConnectionName", NAME)]).await;
+    assert_eq!(world.vendor.notices().last().unwrap().event["data"]["connectionName"], NAME);
     assert_eq!(world.exports().len(), 1);
     world.deleted(&mut stack).await;
     world.assert_all_fit();
