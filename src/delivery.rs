@@ -16,7 +16,7 @@ use crate::{
     aws::{Execution, FaultKind, StackDescription},
     billing::{
         STALLED_AFTER, account_role::BillingPosition, attributes::organization_attributes, candidate::Candidate,
-        first_data_grace_ends, policy, policy::DeliveryAccess,
+        first_data_grace_ends, in_bucket_region, policy, policy::DeliveryAccess,
     },
     connection::{
         self, Terms,
@@ -223,24 +223,29 @@ impl Observation {
 }
 
 async fn observe(origin: &Origin, delivery_check: &DeliveryCheck, ports: &Ports<'_>) -> Result<Observation, Failure> {
-    let region: Option<Region> = delivery_check.export("BucketRegion").parse().ok();
-    let bucket = BucketName::existing(delivery_check.export("BucketName"));
-    let aws = ports.cloud.at(region.as_ref().unwrap_or(&origin.stack.region));
+    let region: Region = delivery_check.export("BucketRegion").parse().unwrap_or_else(|_| origin.stack.region.clone());
+    let (bucket, owner) = (&BucketName::existing(delivery_check.export("BucketName")), &origin.stack.account);
     let (prefix, name) = (delivery_check.export("Prefix"), delivery_check.export("Name"));
     let (export_state, delivery_access, found) = tokio::join!(
         export_state(origin, delivery_check, ports),
-        bucket_access(origin, delivery_check, &bucket, ports),
-        layout::find(&*aws, &origin.stack.account, &bucket, prefix, name),
+        bucket_access(origin, delivery_check, bucket, ports),
+        // Where the bucket is now: one that was made again may be elsewhere (F-45).
+        in_bucket_region(ports, &region, bucket, owner, |aws| async move {
+            match layout::find(&*aws, owner, bucket, prefix, name).await {
+                Err(layout::ReadError::Fault(fault)) => Err(fault),
+                Err(layout::ReadError::Unreadable(why)) => Ok(Err(Failure::new(Code::BillingDataMissing, why))),
+                Ok(found) => Ok(Ok(found)),
+            }
+        }),
     );
     // What may pass is no status (HW-D4): the event is run again.
     let found = match found {
-        Err(layout::ReadError::Fault(fault)) if fault.is_outage() => return Err(fault.into()),
-        Err(layout::ReadError::Fault(fault)) if fault.kind == FaultKind::Missing => {
+        Err(fault) if fault.is_outage() => return Err(fault.into()),
+        Err(fault) if fault.kind == FaultKind::Missing => {
             Err(Failure::explained(&fault, Code::BillingDeliveryFailed, format!("bucket `{bucket}` does not exist")))
         }
-        Err(layout::ReadError::Fault(fault)) => Err(fault.into()),
-        Err(layout::ReadError::Unreadable(why)) => Err(Failure::new(Code::BillingDataMissing, why)),
-        Ok(found) => Ok(found),
+        Err(fault) => Err(fault.into()),
+        Ok(found) => found,
     };
     Ok(Observation {
         export_state: export_state?,
@@ -319,7 +324,7 @@ async fn bucket_access(
                 account: owner,
                 source_arn: if is_export { arn } else { &report_arn },
                 service: if is_export { policy::EXPORTS_SERVICE } else { policy::REPORTS_SERVICE },
-                prefix: delivery_check.export("Prefix"),
+                prefix: &format!("{}/{name}", delivery_check.export("Prefix")),
             };
             Ok(policy::delivery_access(text.as_deref(), &delivery))
         }

@@ -251,26 +251,32 @@ impl BucketListing<'_> {
     async fn sizes<'f>(&self, prefix: &str, files: &'f [String]) -> Result<(BTreeMap<String, u64>, BTreeSet<&'f str>), Fault> {
         let folders: BTreeSet<&str> = files.iter().map(|file| folder_of(file)).collect();
         let mut folders: BTreeSet<&str> = folders.into_iter().take(DATA_FOLDERS_MAX).collect();
-        let levels = folders.iter().map(|folder| async move {
-            let listing = self.listing(&format!("{folder}/")).await;
-            match listing {
-                // The keys of a report with an empty prefix begin with `/`, whatever its manifest says.
-                Ok(listing) if listing.objects.is_empty() && prefix.is_empty() => {
-                    match self.listing(&format!("/{folder}/")).await {
-                        // A policy for the keys of a prefix says nothing of these.
-                        Err(fault) if fault.is_denial() => Ok(listing),
-                        listing => listing,
-                    }
-                }
-                Err(fault) if fault.kind == FaultKind::Missing => Ok(FolderListing::default()),
-                listing => listing,
-            }
-        });
-        let levels = try_join_all(levels).await?;
+        let levels = try_join_all(folders.iter().map(|folder| self.data_folder(prefix, folder))).await?;
         let mut truncated = levels.iter().map(|listing| listing.truncated);
         folders.retain(|_| truncated.next() == Some(false));
         let objects = levels.into_iter().flat_map(|listing| listing.objects);
         Ok((objects.map(|object| (object.key.trim_start_matches('/').to_owned(), object.size)).collect(), folders))
+    }
+
+    /// The files in a folder of data. The keys of a report whose prefix is empty or begins with `/` begin so too, whatever its manifest
+    /// says; there either form may be the right one, and a policy for the keys of a prefix says nothing of the other.
+    async fn data_folder(&self, prefix: &str, folder: &str) -> Result<FolderListing, Fault> {
+        let forms = [format!("{folder}/"), format!("/{folder}/")];
+        let possible = if prefix.is_empty() || prefix.starts_with('/') { 2 } else { 1 };
+        let (mut listed, mut denied) = (None, None);
+        for form in forms.iter().take(possible) {
+            match self.listing(form).await {
+                Ok(listing) if !listing.objects.is_empty() => return Ok(listing),
+                Ok(listing) => listed = Some(listing),
+                Err(fault) if fault.kind == FaultKind::Missing => listed = Some(FolderListing::default()),
+                Err(fault) if fault.is_denial() => denied = Some(fault),
+                Err(fault) => return Err(fault),
+            }
+        }
+        match denied {
+            Some(fault) if listed.is_none() => Err(fault),
+            _ => Ok(listed.unwrap_or_default()),
+        }
     }
 }
 
@@ -278,7 +284,9 @@ impl BucketListing<'_> {
 fn newest_manifest(name: &str, objects: &[Object]) -> Option<Object> {
     let own = format!("{name}-{MANIFEST}");
     let file = |object: &Object| last_segment(&object.key).to_owned();
-    let manifests = objects.iter().filter(|object| file(object).to_lowercase().ends_with(MANIFEST));
+    // As a word of its own: `<name>-RedshiftManifest.json` is for Redshift.
+    let is_manifest = |file: String| file.strip_suffix(MANIFEST).is_some_and(|before| before.is_empty() || before.ends_with('-'));
+    let manifests = objects.iter().filter(|object| is_manifest(file(object).to_lowercase()));
     let is_own = |object: &Object| !name.is_empty() && file(object).eq_ignore_ascii_case(&own);
     manifests.max_by(|a, b| (is_own(a), a.modified, &a.key).cmp(&(is_own(b), b.modified, &b.key))).cloned()
 }
@@ -316,6 +324,24 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(period_of(folder).as_deref(), period, "{folder}");
+        }
+    }
+
+    /// F-48: what is written beside a manifest is none, whatever its letter case.
+    #[test]
+    fn a_manifest_is_distinguished_from_its_neighbours() {
+        let newest = |name: &str, files: &[&str]| {
+            let object = |file: &&str| Object { key: format!("a/{file}"), size: 1, modified: OffsetDateTime::UNIX_EPOCH };
+            newest_manifest(name, &files.iter().map(object).collect::<Vec<_>>()).map(|object| object.key)
+        };
+        for (name, files, expected) in [
+            ("", &["n-Manifest.json", "n-RedshiftManifest.json"][..], Some("a/n-Manifest.json")),
+            ("", &["n-RedshiftManifest.json"], None),
+            ("", &["manifest.json"], Some("a/manifest.json")),
+            ("", &["n-manifest.JSON", "n-1.csv.gz"], Some("a/n-manifest.JSON")),
+            ("n", &["n-Manifest.json", "n-x-Manifest.json"], Some("a/n-Manifest.json")),
+        ] {
+            assert_eq!(newest(name, files).as_deref(), expected, "{files:?}");
         }
     }
 

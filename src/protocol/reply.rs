@@ -20,6 +20,9 @@ const REASON_BYTES_MAX: usize = 1024;
 /// Longest physical id (CloudFormation, custom resource response objects: "up to 1 KB").
 const PHYSICAL_ID_BYTES_MAX: usize = 1024;
 
+/// A remark is not cut to less: a sentence and what AWS says of the denial, with its authorization id, need about as much.
+const REMARK_BYTES_MIN: usize = 512;
+
 /// Attributes that may be shortened for the response to fit, the longest-winded first. All others are exact.
 const SHORTENABLE_ATTRIBUTES: [&str; 3] = ["Decision", "Message", "Backfill"];
 
@@ -80,8 +83,13 @@ pub fn render(envelope: &Envelope, reply_content: &Reply) -> Vec<u8> {
                 let Some(excess) = body.len().checked_sub(RESPONSE_BYTES_MAX).filter(|excess| *excess > 0) else {
                     return body;
                 };
-                // The remark goes first, then words; a name or an ARN is never cut.
-                if remark.take().is_some() || shorten_one(&mut attributes, excess) {
+                // The remark gives way first, then words; a name or an ARN is never cut.
+                if let Some(text) = remark.take() {
+                    let room = text.len().saturating_sub(excess);
+                    remark = (room >= REMARK_BYTES_MIN).then(|| shorten(&text, room));
+                    continue;
+                }
+                if shorten_one(&mut attributes, excess) {
                     continue;
                 }
                 let failure = Failure::new(

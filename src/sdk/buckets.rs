@@ -64,12 +64,18 @@ impl Buckets for Clients {
         let configuration = (tags.is_some() || constraint.is_some())
             .then(|| s3::types::CreateBucketConfiguration::builder().set_tags(tags).set_location_constraint(constraint).build());
         let request = self.s3.create_bucket().bucket(bucket.as_str());
-        let request = request.object_ownership(s3::types::ObjectOwnership::BucketOwnerEnforced);
         // The header is left out for names of the global namespace, as before there was another.
         let namespace = (namespace == BucketNamespace::AccountRegional).then_some(s3::types::BucketNamespace::AccountRegional);
         let request = request.set_bucket_namespace(namespace).set_create_bucket_configuration(configuration);
-        let answer = request.send().await;
-        answer.map(|_| ()).map_err(|why| fault(action, why))
+        let enforced = request.clone().object_ownership(s3::types::ObjectOwnership::BucketOwnerEnforced);
+        let answer = match enforced.send().await.map_err(|why| fault(action, why)) {
+            // It is S3's own default by now, so a policy that forbids to set it takes nothing away ("Controlling ownership of objects").
+            Err(fault) if fault.is_denial() && fault.message.contains("s3:PutBucketOwnershipControls") => {
+                request.send().await.map_err(|why| self::fault(action, why))
+            }
+            answer => answer,
+        };
+        answer.map(|_| ())
     }
 
     async fn put_bucket_tags(&self, bucket: &BucketName, owner: &AccountId, tags: &Tags) -> Result<(), Fault> {

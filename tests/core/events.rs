@@ -87,10 +87,10 @@ fn the_schedules_event_is_the_templates() {
     assert!(delivery::is_delivery_check(&event));
     assert!(Envelope::parse(&event).is_err(), "there is nowhere to send a response to");
     let template = support::read("template.yaml");
-    let (_, rest) = template.split_once("          Input: !Sub\n            - '").unwrap();
+    let (_, rest) = template.split_once("          Input: !Sub '").unwrap();
     let (input, _) = rest.split_once("'\n").unwrap();
     let mut input: Value = serde_json::from_str(input).unwrap();
-    assert_eq!(input["detail"]["StackId"], "${Stack}");
+    assert_eq!(input["detail"]["StackId"], "${AWS::StackId}");
     input["detail"]["StackId"] = event["detail"]["StackId"].clone();
     assert_eq!(input, event);
 }

@@ -98,6 +98,19 @@ async fn what_was_delivered_is_found_in_every_layout() {
     }
 }
 
+/// F-48: keys of a prefix that begins with `/` begin so too, and the manifest names them without it.
+#[tokio::test(start_paused = true)]
+async fn files_below_a_leading_slash_are_found() {
+    for layout in &layouts() {
+        let mut objects = layout.objects(&layout.periods[1]);
+        for object in &mut objects {
+            object["key"] = json!(format!("/{}", object["key"].as_str().unwrap()));
+        }
+        let found = layout.find(objects, &format!("/{}", layout.prefix), &layout.name).await.unwrap().unwrap();
+        assert_eq!((found.latest.bytes, found.missing.len()), (layout.periods[1].bytes, 0), "{}", layout.layout);
+    }
+}
+
 /// What the manifest does not name is not counted, and what it names must be there.
 #[tokio::test(start_paused = true)]
 async fn the_manifest_decides_what_counts() {

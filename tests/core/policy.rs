@@ -304,9 +304,32 @@ fn delivery(text: &str) -> DeliveryAccess {
         account: &account,
         source_arn: "arn:aws:bcm-data-exports:us-east-1:111122223333:export/acme-5a37-0e1f",
         service: EXPORTS_SERVICE,
-        prefix: "hawser/5a37",
+        prefix: "hawser/5a37/acme-5a37-0e1f",
     };
     delivery_access(Some(text), &delivery)
+}
+
+/// F-46: a statement narrowed to the export's own folder lets AWS in, and a variable may have any value.
+#[test]
+fn a_policy_is_judged_by_what_it_says_of_the_keys_that_are_delivered() {
+    let bucket = "arn:aws:s3:::acme-111122223333-5a3786aa0a9f623d";
+    let of = |keys: &str, more: Value| {
+        let allow = json!({"Effect": "Allow", "Principal": {"Service": EXPORTS_SERVICE}, "Action": ["s3:PutObject", "s3:GetBucketPolicy"],
+            "Resource": [bucket, format!("{bucket}/{keys}")]});
+        delivery(&json!({"Version": "2012-10-17", "Statement": [allow, more]}).to_string())
+    };
+    let nothing = json!({"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "*"});
+    for keys in ["*", "hawser/*", "hawser/5a37/*", "hawser/5a37/acme-5a37-0e1f/*"] {
+        assert_eq!(of(keys, nothing.clone()), DeliveryAccess::Allowed, "{keys}");
+    }
+    for keys in ["other/*", "hawser/5a37/another/*"] {
+        assert_eq!(of(keys, nothing.clone()), DeliveryAccess::Denied, "{keys}");
+    }
+    for operator in ["StringNotEquals", "StringNotEqualsIgnoreCase", "StringNotLike"] {
+        let perimeter = json!({"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*",
+            "Condition": {operator: {"aws:SourceAccount": "${aws:ResourceAccount}"}}});
+        assert_eq!(of("*", perimeter), DeliveryAccess::Uncertain, "{operator}");
+    }
 }
 
 proptest! {

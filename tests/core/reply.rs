@@ -152,6 +152,17 @@ fn what_fits_to_the_byte_is_left_as_it_is_and_a_byte_more_costs_the_remark_and_n
     assert_eq!(response["Data"], json!(attributes));
 }
 
+/// F-52: what AWS says of a denial survives, and so does what was not made.
+#[test]
+fn a_long_remark_loses_its_middle_and_not_the_way_to_the_policy() {
+    let id = "authorization id 0f6b3c1e-1111-4222-8333-444455556666";
+    let remark = format!("the bucket has no encryption setting of its own: {} {id}", "denied ".repeat(150));
+    let (attributes, response) = success_of(RESPONSE_BYTES_MAX + 400, &remark);
+    let reason = response["Reason"].as_str().unwrap();
+    assert!(reason.starts_with("the bucket has no encryption setting") && reason.ends_with(id), "{reason}");
+    assert_eq!(response["Data"], json!(attributes));
+}
+
 #[test]
 fn an_id_that_says_nothing_was_made_is_the_resources_own_and_no_exports() {
     // HW-L6: a later Delete takes it for what it is.

@@ -118,6 +118,25 @@ async fn a_bucket_is_created_with_its_ownership_tags() {
     }
 }
 
+/// F-50: a policy that forbids to set the ownership that S3 gives by itself keeps no bucket from being made; another denial does.
+#[tokio::test]
+async fn a_bucket_is_created_where_its_ownership_may_not_be_set() {
+    let denial = |action: &str| {
+        format!(
+            "<Error><Code>AccessDenied</Code><Message>User: arn:aws:sts::111122223333:assumed-role/r/s is not authorized to perform: {action} on resource: x with an explicit deny in a service control policy</Message></Error>"
+        )
+    };
+    let canned = Canned::with(&[(403, &denial("s3:PutBucketOwnershipControls")), (200, "")]);
+    let clients = canned.clients(&billing(Partition::Aws));
+    clients.create_bucket(&bucket(), BucketNamespace::Global, &Tags::new()).await.unwrap();
+    let ownership: Vec<String> = canned.sent().iter().map(|sent| sent.header("x-amz-object-ownership").to_owned()).collect();
+    assert_eq!(ownership, ["BucketOwnerEnforced", ""]);
+    let canned = Canned::with(&[(403, &denial("s3:CreateBucket"))]);
+    let clients = canned.clients(&billing(Partition::Aws));
+    clients.create_bucket(&bucket(), BucketNamespace::Global, &Tags::new()).await.unwrap_err();
+    assert_eq!(canned.sent().len(), 1);
+}
+
 /// F-49: without tags, S3 hears nothing of any; and S3 refuses a name of the account-regional namespace without its header.
 #[tokio::test]
 async fn a_bucket_is_created_without_tags_and_in_either_namespace() {

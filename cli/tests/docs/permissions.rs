@@ -240,7 +240,7 @@ fn page(template: &Template, text: &str) -> String {
     let trust = spelled(template, &resources["VendorRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]);
     writeln!(
         page,
-        "Only the account {}, and only with the external ID of this connection ({}). With `AccessMethod: AccessKey` the packs are a \
+        "Only {}, and only with the external ID of this connection ({}). With `AccessMethod: AccessKey` the packs are a \
          user's, and this role can do nothing but read that user's key. With `ExistingRoleName` the packs are attached to a role of \
          yours, whose trust policy you write.\n\n## Packs\n",
         cell(&each(&trust["Principal"]["AWS"])),

@@ -123,7 +123,11 @@ fn trust_is_the_vendors_account_with_the_external_id() {
     let statement = &policy["Statement"][0];
     assert_eq!(policy["Statement"].as_array().unwrap().len(), 1);
     assert_eq!(statement["Principal"], json!({ "AWS": "arn:aws-cn:iam::999988887777:root" }));
-    assert_eq!(statement["Condition"], json!({ "StringEquals": { "sts:ExternalId": "customer-4711" } }));
+    let expected = json!({ "aws:PrincipalAccount": "999988887777", "sts:ExternalId": "customer-4711" });
+    assert_eq!(statement["Condition"], json!({ "StringEquals": expected }));
+    let one = parameters(&[VENDOR[0], VENDOR[1], ("VendorPrincipalArn", "arn:aws:iam::999988887777:role/collector")]);
+    let policy = trust::trust_policy(&template, &one, &target("us-east-1")).unwrap();
+    assert_eq!(policy["Statement"][0]["Principal"], json!({ "AWS": "arn:aws:iam::999988887777:role/collector" }));
     for empty in [parameters(&VENDOR[..1]), parameters(&[VENDOR[0], ("ExternalId", "")])] {
         let error = trust::trust_policy(&template, &empty, &target("us-east-1")).unwrap_err();
         assert_eq!(error.code(), "EXTERNAL_ID_EMPTY");

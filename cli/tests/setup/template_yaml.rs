@@ -463,7 +463,11 @@ fn the_vendor_is_let_in_by_account_and_external_id_only() {
     // F-39.
     let trust = template()["Resources"]["VendorRole"]["Properties"]["AssumeRolePolicyDocument"].clone();
     let [statement] = statements(&trust).try_into().unwrap();
-    assert_eq!(statement["Principal"], json!({ "AWS": { "Fn::Sub": "arn:${AWS::Partition}:iam::${VendorAccountId}:root" } }));
+    let account = json!({ "Fn::Sub": "arn:${AWS::Partition}:iam::${VendorAccountId}:root" });
+    let principal = json!({ "Fn::If": ["HasVendorPrincipal", { "Ref": "VendorPrincipalArn" }, account] });
+    assert_eq!(statement["Principal"], json!({ "AWS": principal }));
+    // A role of another account than the vendor's lets nobody in.
+    assert_eq!(statement["Condition"]["StringEquals"]["aws:PrincipalAccount"], json!({ "Ref": "VendorAccountId" }));
     assert_eq!(statement["Action"], "sts:AssumeRole");
     assert!(statement["Condition"]["StringEquals"].get("sts:ExternalId").is_some());
 }

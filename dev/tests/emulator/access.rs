@@ -222,3 +222,57 @@ async fn an_account_connects_without_anything() {
     assert_eq!(world.buckets().await, Vec::<String>::new());
     world.assert_notices_fit_the_schema(&["established", "alive", "removed"]);
 }
+
+/// A session of a new role of the vendor's that may assume any role.
+async fn session_of_vendor_role(world: &Testbed, name: &str) -> Account {
+    let root = Account::root(world.emulator.url(), VENDOR, STACK_REGION);
+    let statement = |more: Value| {
+        let mut statement = json!({"Effect": "Allow", "Action": "sts:AssumeRole"});
+        statement.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
+    };
+    let trust = statement(json!({"Principal": {"AWS": format!("arn:aws:iam::{VENDOR}:root")}}));
+    let allowed = statement(json!({"Resource": "*"}));
+    for pairs in [
+        [("Action", "CreateRole"), ("AssumeRolePolicyDocument", &trust), ("Path", "/")],
+        [("Action", "PutRolePolicy"), ("PolicyName", "p"), ("PolicyDocument", &allowed)],
+    ] {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        let body = form.append_pair("Version", "2010-05-08").append_pair("RoleName", name).extend_pairs(pairs).finish();
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let (status, body) = root.raw("iam", "POST", "/", &headers, body).await.unwrap();
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    }
+    let arn = format!("arn:aws:iam::{VENDOR}:role/{name}");
+    let answer = root.sts().assume_role().role_arn(arn).role_session_name("collector").send().await.unwrap();
+    let given = answer.credentials().unwrap();
+    let token = Some(given.session_token().to_owned());
+    let credentials =
+        aws_credential_types::Credentials::new(given.access_key_id(), given.secret_access_key(), token, None, "AssumeRole");
+    Account::with(world.emulator.url(), VENDOR, STACK_REGION, credentials)
+}
+
+/// `VendorPrincipalArn`: one role of the vendor's, and nobody else of its account; a role of another account than the vendor's lets
+/// nobody in.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_role_of_the_vendors_gets_in() {
+    let world = Testbed::new("standalone").await;
+    let (collector, intern) = (session_of_vendor_role(&world, "collector").await, session_of_vendor_role(&world, "intern").await);
+    let gets_in = async |session: &Account, role: &str| {
+        let request = session.sts().assume_role().role_arn(role).role_session_name("connection-check");
+        request.external_id(&world.parameters["ExternalId"]).send().await.is_ok()
+    };
+    let principal = format!("arn:aws:iam::{VENDOR}:role/collector");
+    let mut stack = world.created(&[("BillingKind", "None"), ("VendorPrincipalArn", &principal)]).await;
+    let role = stack.outputs().await.unwrap()["RoleArn"].clone();
+    assert!(gets_in(&collector, &role).await);
+    assert!(!gets_in(&intern, &role).await);
+    assert!(assume(&world.emulator, VENDOR, &role, Some(&world.parameters["ExternalId"])).await.unwrap().is_none());
+    // The vendor's whole account again.
+    world.updated(&mut stack, &[("BillingKind", "None")]).await;
+    assert!(gets_in(&intern, &role).await);
+    let elsewhere = [("BillingKind", "None"), ("VendorPrincipalArn", &principal), ("VendorAccountId", "555566667777")];
+    world.updated(&mut stack, &elsewhere).await;
+    assert!(!gets_in(&collector, &role).await);
+    world.deleted(&mut stack).await;
+}

@@ -137,8 +137,8 @@ fn condition_holds(operator: &str, key: &str, values: &Value, call: &Call<'_>) -
         _ => return Match::Maybe,
     };
     let operator = operator.strip_suffix("IfExists").unwrap_or(operator);
-    let exact = |value: &Value| Match::of(texts(value).iter().any(|text| text == given));
-    let same_letters = |value: &Value| Match::of(texts(value).iter().any(|text| text.eq_ignore_ascii_case(given)));
+    let exact = |value: &Value| any_of(value, |text| text == given);
+    let same_letters = |value: &Value| any_of(value, |text| text.eq_ignore_ascii_case(given));
     let pattern = |value: &Value| any_pattern(value, given, str::to_owned);
     match operator {
         // Literally: with a `*` in it the condition never holds (F-15).
@@ -155,12 +155,13 @@ fn condition_holds(operator: &str, key: &str, values: &Value, call: &Call<'_>) -
 }
 
 fn any_pattern(patterns: &Value, text: &str, letters: impl Fn(&str) -> String) -> Match {
-    let one = |pattern: &String| match pattern {
-        // Filled in for each call.
-        variable if variable.contains("${") => Match::Maybe,
-        pattern => Match::of(matches_pattern(&letters(pattern), text)),
-    };
-    texts(patterns).iter().map(one).max().unwrap_or(Match::No)
+    any_of(patterns, |pattern| matches_pattern(&letters(pattern), text))
+}
+
+/// Whether one of the values matches. A variable is filled in for each call.
+fn any_of(values: &Value, matches: impl Fn(&str) -> bool) -> Match {
+    let one = |value: &String| if value.contains("${") { Match::Maybe } else { Match::of(matches(value)) };
+    texts(values).iter().map(one).max().unwrap_or(Match::No)
 }
 
 /// `*` for any run of characters, `?` for one (IAM User Guide, "IAM JSON policy elements: Resource").
