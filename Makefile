@@ -98,9 +98,9 @@ fuzz: cargo-fuzz ## Make up events, policies and replies and see what breaks: ma
 mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [MATCH=src/reply.rs]
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
-bless: ## Write docs/errors.md, failures.md, permissions.md, events/, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
+bless: ## Write docs/errors.md, failures.md, permissions.md, columns.md, the costs in connect.md, events/, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test core -- cases:: columns:: events:: failures::
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test setup --test docs -- command_line:: connect:: errors:: permissions:: preflight::
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test setup --test docs -- command_line:: connect:: costs:: errors:: permissions:: preflight::
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template, import circles
 	@echo "-- house: import circles, layers, long files"
