@@ -313,16 +313,16 @@ pub fn scenarios() -> Vec<Scenario> {
         )),
         slow(Scenario::of_one(
             "the export's Create is cancelled when its bucket is made",
-            vec![Op::Create(parameters(&[]), truncated(BILLING, 50))],
+            vec![Op::Create(parameters(&[]), truncated(BILLING, 30))],
         )),
         slow(Scenario::of_one(
             "the export's Create is cancelled before its report is made",
-            vec![Op::Create(parameters(&[("Retention", "Delete")]), truncated(BILLING, 70))],
+            vec![Op::Create(parameters(&[("Retention", "Delete")]), truncated(BILLING, 50))],
         )),
         with_deliveries(
             slow(Scenario::of_one(
                 "the export's Create is cancelled while its report is made, and its Delete comes late",
-                vec![Op::Create(parameters(&[]), truncated(BILLING, 90))],
+                vec![Op::Create(parameters(&[]), truncated(BILLING, 70))],
             )),
             late("Delete", BILLING, 5),
         ),

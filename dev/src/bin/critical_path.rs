@@ -33,6 +33,7 @@ const SCALE: u32 = 3;
 /// What each resource waits for.
 type Graph<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
+#[expect(clippy::print_stdout, reason = "the result of a command")]
 fn main() -> anyhow::Result<()> {
     let mut parameters = BTreeMap::new();
     for argument in std::env::args().skip(1) {
@@ -137,6 +138,8 @@ fn begin<'a>(
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     /// The vendor and the schedule wait for each other neither way: a rule takes a minute.

@@ -34,8 +34,9 @@ const CUR2: &str = "CostAndUsageReport2";
 
 /// Actions without which a stack is made all the same, and says what it lacks, with the call that is denied then: settings that are
 /// S3's defaults (F-50), tags that can be given afterwards (F-49), and a question that is asked again in another way (F-53).
-const DONE_WITHOUT: [(&str, &str); 5] = [
+const DONE_WITHOUT: [(&str, &str); 6] = [
     ("s3:TagResource", "s3:CreateBucket"),
+    ("s3:PutBucketOwnershipControls", "s3:CreateBucket"),
     ("s3:PutBucketPublicAccessBlock", "s3:PutPublicAccessBlock"),
     ("s3:PutEncryptionConfiguration", "s3:PutBucketEncryption"),
     ("s3:PutLifecycleConfiguration", "s3:PutBucketLifecycleConfiguration"),
