@@ -35,7 +35,7 @@ help: ## Show this list
 		/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## Deploy the stack on an embedded AWS, update it, delete it
-	@$(MAKE) --no-print-directory --jobs $(LAMBDA)/hawser-x86_64.zip .venv/.stamp demo-programs
+	@$(MAKE) --jobs $(LAMBDA)/hawser-x86_64.zip .venv/.stamp demo-programs
 	@$(TARGET)/debug/demo
 
 emulator: venv programs ## AWS and a vendor on this machine, until you press Ctrl-D: docs/emulator.md, "By hand"

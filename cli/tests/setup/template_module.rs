@@ -268,7 +268,6 @@ Resources:
     assert_eq!(template.without_disabled_packs(&parameters(&[("PackX", "ReadOnly")])).json(), template.json());
 }
 
-/// What a launch link could carry: administrators' rights, and text for a page or a module.
 #[test]
 fn a_connection_is_named_in_letters_of_any_script() {
     let template = Template::ours();
@@ -283,6 +282,7 @@ fn a_connection_is_named_in_letters_of_any_script() {
     }
 }
 
+/// What a launch link could carry: administrators' rights, and text for a page or a module.
 #[test]
 fn parameters_that_hand_out_an_administrators_rights_are_refused() {
     let template = Template::ours();
