@@ -73,6 +73,9 @@ pub struct Serve {
     /// The only STS endpoint that is trusted, in place of AWS's own: for emulators.
     #[arg(long, env = "HAWSER_CONSOLE_STS_ENDPOINT", value_parser = sts_endpoint)]
     pub sts_endpoint: Option<Url>,
+    /// Take no notice without a token of AWS STS that could be checked: only accounts with outbound identity federation can connect.
+    #[arg(long, env = "HAWSER_CONSOLE_REQUIRE_TOKEN")]
+    pub require_token: bool,
     /// How much to log.
     #[arg(long, env = "HAWSER_CONSOLE_LOG", default_value = "info")]
     pub log: LogLevel,

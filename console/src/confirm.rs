@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
-    ledger::{Candidate, Connection},
+    ledger::Connection,
     names::{RoleArn, StackId},
     speaker::{HANDLER_ROLE, Speaker, Way},
 };
@@ -24,7 +24,7 @@ const QUICK_PAUSE: time::Duration = time::Duration::seconds(15);
 const SLOW_PAUSE: time::Duration = time::Duration::hours(1);
 
 hawser_codes::codes! {
-    /// Why AWS has not confirmed a connection. Each stands in the connection's `problem` until AWS does.
+    /// Why AWS has not confirmed a connection, or not as before. Each stands in the connection's `problem` until AWS does.
     pub enum ProblemCode { actor: &'static str }
 
     /// the console has no AWS credentials of the vendor's
@@ -42,6 +42,9 @@ hawser_codes::codes! {
     /// the stack has other resources than the notice states
     Foreign = "stack-foreign", "vendor",
         "Do not use the role, and ask the customer who sent the notice.";
+    /// the stack has proven itself with a token of AWS STS before, and came without one
+    Downgraded = "proof-downgraded", "customer",
+        "Check whether outbound identity federation was switched off in the account, and update the stack once it is on.";
 }
 
 /// One open problem of a connection.
@@ -133,9 +136,14 @@ impl Due {
         if !self.question.reads_stack {
             return Ok(());
         }
-        let Connection { candidate, speaker, data, .. } = &self.connection;
-        let (speaker, data) = candidate.as_ref().map_or((speaker, data), |Candidate { speaker, data, .. }| (speaker, data));
-        judge(resources, speaker, &self.question.role, data["resource"].as_str().unwrap_or_default())
+        let Connection { candidate, data, .. } = &self.connection;
+        let data = candidate.as_ref().map_or(data, |candidate| &candidate.data);
+        judge(resources, self.speaker(), &self.question.role, data["resource"].as_str().unwrap_or_default())
+    }
+
+    /// Who is to be confirmed: a role that asks to speak, or the one that does.
+    pub fn speaker(&self) -> &Speaker {
+        self.connection.candidate.as_ref().map_or(&self.connection.speaker, |candidate| &candidate.speaker)
     }
 
     /// Whether it was asked often enough for a new role and a new stack to be there.

@@ -81,7 +81,7 @@ impl Identity {
             }
             _ => return Err(Reason::Identity.with("neither a role's session nor a user")),
         };
-        Ok(Speaker { id: (*id).to_owned(), arn: self.arn })
+        Ok(Speaker { id: (*id).to_owned(), arn: self.arn, bearer: None })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     billing::ReportedStatus,
     launch::{EARLIER_VALID_FOR, Launch},
     names::CustomerId,
-    notice::{Kind, Notice, NoticePosition},
+    notice::{Kind, Notice, NoticePosition, TOKEN_PROOF},
     refusal::{Reason, Refusal},
     speaker::{Speaker, Way},
 };
@@ -108,6 +108,13 @@ impl Connection {
         }
     }
 
+    /// Whether a token vouched for it before, and its description came without one. Then the account's federation was switched off, or
+    /// the token was held back.
+    pub fn is_downgraded(&self) -> bool {
+        let sent = |kinds: &Vec<Value>| kinds.iter().any(|kind| kind == TOKEN_PROOF);
+        self.speaker.bearer.is_some() && !self.data["proofKinds"].as_array().is_some_and(sent)
+    }
+
     /// Whether its last word is a removal.
     pub fn is_removed(&self) -> bool {
         self.latest.kind == Kind::Removed
@@ -115,17 +122,19 @@ impl Connection {
 
     /// Whether this principal's word counts.
     fn trusts(&self, speaker: &Speaker, now: OffsetDateTime) -> bool {
-        self.speaker.id == speaker.id
-            || self.earlier.as_ref().is_some_and(|earlier| earlier.speaker.id == speaker.id && now < earlier.until)
+        self.speaker.is(speaker)
+            || self.earlier.as_ref().is_some_and(|earlier| earlier.speaker.is(speaker) && now < earlier.until)
     }
 
     /// The connection once a principal whose word counts has updated it: that principal is the one from now on, and the one before
     /// keeps its word for a day. What AWS confirmed, it confirmed of the speaker and the role.
     fn spoken_by(&self, speaker: &Speaker, role_arn: &Value, now: OffsetDateTime) -> Self {
-        let changed = self.speaker.id != speaker.id;
+        let changed = !self.speaker.is(speaker);
         let earlier = changed.then(|| Earlier { speaker: self.speaker.clone(), until: now + EARLIER_VALID_FOR });
+        let before = [Some(&self.speaker), self.earlier.as_ref().map(|earlier| &earlier.speaker)];
+        let before = before.into_iter().flatten().find(|before| before.is(speaker));
         Self {
-            speaker: speaker.clone(),
+            speaker: before.map_or_else(|| speaker.clone(), |before| speaker.and_before(before)),
             earlier: earlier.or_else(|| self.earlier.clone()),
             confirmed_at: self.confirmed_at.filter(|_| !changed && self.data["roleArn"] == *role_arn),
             ..self.clone()
@@ -342,11 +351,16 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
     if !old.trusts(speaker, now) && !anew {
         // A changed path, or a changed name, gives the stack another role; nobody but its own handler has what AWS then confirms.
         let asks = way == Way::Stack && kind == Kind::Updated;
-        let waits = old.candidate.as_ref().is_some_and(|candidate| candidate.speaker.id == speaker.id);
+        let waits = old.candidate.as_ref().is_some_and(|candidate| candidate.speaker.is(speaker));
         let rotating = launch.bound.as_ref().is_some_and(|bound| bound.until.is_some());
         let may_ask = asks || waits && kind.is_scheduled();
         if rotating || !may_ask {
             return Err(Reason::Speaker.with("another principal of the account speaks for this stack"));
+        }
+        if old.speaker.bearer.is_some() && speaker.bearer.is_none() {
+            return Err(
+                Reason::Speaker.with("this stack has proven itself with a token, and another role asks to speak without one")
+            );
         }
         speaker.admit(&notice.stack, way, launch.terms.handler_role_name.as_deref())?;
         let newer = old.candidate.as_ref().is_none_or(|candidate| position.supersedes(&candidate.position));
@@ -424,7 +438,7 @@ fn record_scheduled(
     let earlier = known.reported.as_ref().filter(checked_later).map(|reported| &reported.status);
     let change = connection.organization_change(&notice.data, notice.position.time);
     // The earlier role's heartbeat must not undo what the later one said.
-    let describes = notice.position.supersedes(&connection.described) && connection.speaker.id == speaker.id;
+    let describes = notice.position.supersedes(&connection.described) && connection.speaker.is(speaker);
     let message = match earlier {
         Some(_) => "stored, but a newer status of this stack takes precedence",
         None if describes && change != connection.organization_change => {

@@ -4,7 +4,8 @@
 //!
 //! 1. [`signature`]: which launch's token signed it, and when.
 //! 2. [`document`]: JSON that has one reading; [`notice`]: the CloudEvent; [`names`] for what is in it.
-//! 3. [`proof`]: the signed `sts:GetCallerIdentity` request is exactly the one we are willing to forward.
+//! 3. [`proof`]: the signed `sts:GetCallerIdentity` request is exactly the one we are willing to forward; [`token`]: so is the JWT,
+//!    with the keys that [`issuers`] fetches.
 //! 4. [`ledger`]: seen before? may this launch say this? what changes, whatever the order of arrival?
 //! 5. [`sts`] and [`identity`]: AWS's word on who signed the proof; [`speaker`]: whether that one may speak for the stack.
 //! 6. [`store`] writes it down, in SQLite.
@@ -12,7 +13,7 @@
 //!
 //! [`billing`] is what a stack says of its billing data, [`view`] what an operator reads of a connection later.
 //!
-//! 1 to 4 and `identity` are pure: time is an argument, nothing is called. [`routes`], [`serve`] and [`limits`] are the HTTP around it,
+//! 1 to 4 (but for `issuers`) and `identity` are pure: time is an argument, nothing is called. [`routes`], [`serve`] and [`limits`] are the HTTP around it,
 //! [`launch`] is what a vendor hands out, [`refusal`] every way to say no, [`config`] the command line.
 
 pub mod aws;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod confirm;
 pub mod document;
 pub mod identity;
+pub mod issuers;
 pub mod launch;
 pub mod ledger;
 pub mod limits;
@@ -36,6 +38,7 @@ pub mod signature;
 pub mod speaker;
 pub mod store;
 pub mod sts;
+pub mod token;
 pub mod view;
 pub mod worker;
 
@@ -49,6 +52,9 @@ use tokio::sync::Notify;
 pub struct Console {
     pub store: store::Store,
     pub sts: sts::Sts,
+    pub issuers: issuers::Issuers,
+    /// Whether a notice needs a token that was checked.
+    pub requires_token: bool,
     /// Which STS endpoints are believed.
     pub trust: proof::Trust,
     /// `host` or `host:port` of the notice URL, of now and of before: the audiences that proofs may name.

@@ -86,15 +86,15 @@ impl<K: Ord> Used<K> {
     }
 }
 
-/// Who sent a proof: the launch whose token signed its notice, the network, and the access key that it names.
+/// Who sent a proof: the launch whose token signed its notice, the network, and the access key or the token's issuer that it names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Prover {
     /// [`Launch::id`](crate::launch::Launch::id)
     pub launch_id: String,
     /// None in tests without a listener.
     pub network: Option<IpAddr>,
-    /// Not a secret.
-    pub access_key_id: String,
+    /// An access key's id, or an issuer. Not a secret.
+    pub signer: String,
 }
 
 /// The counters of one console.

@@ -7,6 +7,7 @@ use hawser_console::{
     Console,
     aws::Sdk,
     config::{Cli, Command, LaunchArgs, RevokeArgs, Serve},
+    issuers::Issuers,
     launch::Launch,
     limits::Limits,
     routes,
@@ -62,6 +63,8 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
     let console = Console {
         store: store.clone(),
         sts: Sts::new()?,
+        issuers: Issuers::new()?,
+        requires_token: args.require_token,
         trust: args.trust(),
         authorities,
         limits: Limits::default(),

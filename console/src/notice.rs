@@ -8,7 +8,10 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -18,6 +21,7 @@ use crate::{
     document::Document,
     names::{AccountId, Partition, RoleArn, StackId, utc_time},
     refusal::{Reason, Refusal},
+    secret::Secret,
 };
 
 /// What a notice says of itself before anything is verified: for looking up keys, and for nothing else.
@@ -134,8 +138,10 @@ pub struct Notice {
     pub connection_name: String,
     /// How the billing data arrives: in a [`Kind::BillingStatus`], and in no other.
     pub status: Option<Status>,
-    /// The signed request to STS. None where only proofs were sent that this version cannot check.
+    /// The signed request to STS, if one was sent.
     pub proof: Option<Proof>,
+    /// The token that STS made, if one was sent.
+    pub token: Option<Secret>,
     /// What describes the connection: the known fields of `data` without the proofs and the status; what is not known is empty.
     pub data: Value,
     /// Hex SHA-256 of the RFC 8785 form of the whole event without `data.proofs`: what each proof must vouch for.
@@ -231,7 +237,8 @@ impl Notice {
             require(status.checked_at <= now + TIME_AHEAD_MAX, "`checkedAt` is in the future")?;
             require(status.is_whole(), "the billing status lacks what its state requires")?;
         }
-        let proof = data.take_proof()?;
+        let (proof, token) =
+            (data.proof(REQUEST_PROOF)?, data.proof(TOKEN_PROOF)?.map(|TokenProof { token }| Secret::new(token)));
         data.forget_unknown_values();
 
         let mut unproven = document.event.clone();
@@ -253,6 +260,7 @@ impl Notice {
             connection_name: data.connection_name,
             status,
             proof,
+            token,
             data: described,
             event_sha256: canonical_sha256(&unproven)?,
             fingerprint: canonical_sha256(&same)?,
@@ -376,22 +384,32 @@ const PACK_MODES: [&str; 2] = ["ReadOnly", "ReadWrite"];
 
 /// The kind of a [`Proof`].
 const REQUEST_PROOF: &str = "request";
+/// The kind of [`Notice::token`].
+pub const TOKEN_PROOF: &str = "token";
+
+#[derive(Deserialize)]
+struct TokenProof {
+    token: String,
+}
 
 impl Data {
-    /// The proof of a kind that this version knows. Others are skipped; `proofKinds`, which every proof covers, says if one was
+    /// The one proof of a kind, if it was sent. Unknown kinds are skipped; `proofKinds`, which every proof covers, says if one was
     /// taken away or added on the way.
-    fn take_proof(&mut self) -> Result<Option<Proof>, Refusal> {
+    fn proof<T: DeserializeOwned>(&self, kind: &str) -> Result<Option<T>, Refusal> {
         let malformed = |place: &str| Reason::Malformed.with(format!("`data.{place}`"));
         let kinds: Option<Vec<&str>> = self.proofs.iter().map(|proof| proof["kind"].as_str()).collect();
         let kinds = kinds.ok_or_else(|| malformed("proofs.kind"))?;
         if self.proof_kinds.as_ref().is_some_and(|named| *named != kinds) {
             return Err(Reason::Inconsistent.with("`proofKinds` names other proofs than `proofs` has"));
         }
-        let mut known = self.proofs.iter().filter(|proof| proof["kind"] == REQUEST_PROOF);
-        let (Some(proof), None) = (known.next(), known.next()) else {
-            return if kinds.contains(&REQUEST_PROOF) { Err(malformed("proofs")) } else { Ok(None) };
-        };
-        serde_path_to_error::deserialize(proof).map(Some).map_err(|error| malformed(&format!("proofs.{}", error.path())))
+        let mut of_kind = self.proofs.iter().filter(|proof| proof["kind"] == kind);
+        match (of_kind.next(), of_kind.next()) {
+            (None, _) => Ok(None),
+            (Some(proof), None) => {
+                serde_path_to_error::deserialize(proof).map(Some).map_err(|error| malformed(&format!("proofs.{}", error.path())))
+            }
+            (Some(_), Some(_)) => Err(malformed("proofs")),
+        }
     }
 
     /// Enumerations are open: a value that a later handler knows is not known here, and that is the empty text.

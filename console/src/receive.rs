@@ -9,11 +9,13 @@ use crate::{
     ledger::{self, Answer},
     limits::Prover,
     notice::{Hint, Kind, Notice},
-    proof,
+    proof::{self, StsRequest},
     refusal::{Reason, Refusal},
     routes::Trace,
     signature::SignatureHeaders,
+    speaker::Speaker,
     store::{RecordError, StoreError},
+    token::{self, Attested},
 };
 
 impl Console {
@@ -36,20 +38,30 @@ impl Console {
         let launch = signature_headers.verify(body, &launches, now)?;
         trace.launch_id = Some(launch.id.clone());
         let notice = Notice::parse(&document, &signature_headers.id, now)?;
-        let sts_request = proof::check(&notice, &self.trust, &self.authorities, now)?;
+        let token = notice.token.as_ref().map(token::Unverified::read).transpose()?;
+        let sts_request = match (&notice.proof, &token) {
+            (None, Some(_)) => None,
+            _ => Some(proof::check(&notice, &self.trust, &self.authorities, now)?),
+        };
+        if self.requires_token && token.is_none() {
+            return Err(Reason::TokenRequired.into());
+        }
         let known = self.store.known(&notice, launch, now).await.map_err(storage)?;
         if let Some(answer) = ledger::admit(&notice, &known, now)? {
             return Ok(answer);
         }
-        let prover =
-            Prover { launch_id: launch.id.clone(), network: trace.network, access_key_id: sts_request.access_key_id.clone() };
-        self.limits.admit(&prover, now)?;
-        let identity = {
-            let _place = self.limits.place(&launch.id).await?;
-            self.sts.ask(&sts_request).await
+        let signer = match (&sts_request, &token) {
+            (Some(request), _) => request.access_key_id.clone(),
+            (None, token) => token.as_ref().map(|token| token.issuer.as_str().to_owned()).unwrap_or_default(),
         };
-        let speaker = identity.and_then(|identity| identity.speaker(&notice)).inspect_err(|refusal| {
-            if matches!(refusal.reason, Reason::StsRefused | Reason::Identity) {
+        let prover = Prover { launch_id: launch.id.clone(), network: trace.network, signer };
+        self.limits.admit(&prover, now)?;
+        let proven = {
+            let _place = self.limits.place(&launch.id).await?;
+            self.prove(&notice, sts_request.as_ref(), token.as_ref(), now).await
+        };
+        let (speaker, attested) = proven.inspect_err(|refusal| {
+            if matches!(refusal.reason, Reason::StsRefused | Reason::Identity | Reason::Token) {
                 self.limits.count_bad_proof(prover, now);
             }
         })?;
@@ -61,7 +73,7 @@ impl Console {
             );
             return Ok(Answer::Ignored);
         }
-        match self.store.record(&notice, launch, &speaker, now).await {
+        match self.store.record(&notice, launch, (&speaker, attested.as_ref()), now).await {
             Ok(answer) => {
                 self.announced.notify_one();
                 tracing::info!(
@@ -77,6 +89,34 @@ impl Console {
             Err(RecordError::Refused(refusal)) => Err(refusal),
             Err(RecordError::Store(error)) => Err(storage(error)),
         }
+    }
+
+    /// Asks AWS about the request and checks the token, of which there is at least one: every proof that is there has to hold. A token
+    /// whose issuer's keys cannot be had is as none, unless there is nothing else.
+    async fn prove(
+        &self,
+        notice: &Notice,
+        sts_request: Option<&StsRequest>,
+        token: Option<&token::Unverified>,
+        now: OffsetDateTime,
+    ) -> Result<(Speaker, Option<Attested>), Refusal> {
+        let by_request = async {
+            let Some(sts_request) = sts_request else { return Ok(None) };
+            self.sts.ask(sts_request).await?.speaker(notice).map(Some)
+        };
+        let by_token = async {
+            let Some(token) = token else { return Ok(None) };
+            let stored = self.store.keys(&token.issuer).await.map_err(storage)?;
+            let Some(keys) = self.issuers.keys(&token.issuer, &token.key_id, stored, now).await else { return Ok(None) };
+            token::check(notice, token, keys, &self.authorities, now).map(Some)
+        };
+        let (by_request, by_token) = tokio::join!(by_request, by_token);
+        let attested = by_token?;
+        if self.requires_token && attested.is_none() {
+            return Err(Reason::IssuerUnavailable.into());
+        }
+        let speaker = Speaker::proven(by_request?, attested.as_ref().map(|attested| &attested.bearer))?;
+        Ok((speaker, attested))
     }
 }
 

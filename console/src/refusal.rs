@@ -65,6 +65,15 @@ hawser_codes::codes! {
     /// the proof of identity is not a request that the vendor forwards
     Proof = "proof-refused", 403,
         "deploy the template unchanged";
+    /// the token is not one that AWS STS made for this notice
+    Token = "token-refused", 403,
+        "deploy the template unchanged; if outbound identity federation was switched on anew, update the stack with `IdentityProof` Auto";
+    /// the vendor takes no notice without a token of AWS STS
+    TokenRequired = "token-required", 403,
+        "switch on outbound identity federation in the account's IAM settings, and deploy again with `IdentityProof` Auto";
+    /// the keys of the account's token issuer could not be fetched
+    IssuerUnavailable = "issuer-unavailable", 503,
+        "the notice can be sent again in a few seconds";
     /// AWS STS did not accept the proof of identity
     StsRefused = "sts-refused", 403,
         "deploy again";

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     names::StackId,
     refusal::{Reason, Refusal},
+    token::Bearer,
 };
 
 /// The logical id of the handler's role: part of the contract.
@@ -52,21 +53,69 @@ impl Way {
 /// A principal that AWS vouched for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Speaker {
-    /// The role's or user's unique id, `AROA…` or `AIDA…`.
+    /// The role's or user's unique id, `AROA…` or `AIDA…`. Empty where only a token vouched, which does not say it.
     pub id: String,
-    /// As `sts:GetCallerIdentity` writes it: of a role, the session.
+    /// As `sts:GetCallerIdentity` writes it: of a role, the session. Where only a token vouched, the role's own.
     pub arn: String,
+    /// Whom a token vouched for.
+    #[serde(default)]
+    pub bearer: Option<Bearer>,
 }
 
 impl Speaker {
-    /// A role's name; None of a user.
-    pub fn role_name(&self) -> Option<&str> {
-        self.arn.split_once(":assumed-role/")?.1.split('/').next()
+    /// Who speaks, by all proofs that held: they name one role.
+    ///
+    /// # Errors
+    /// [`Reason::Token`] if they do not, [`Reason::IssuerUnavailable`] if there is a token alone and it could not be checked.
+    pub fn proven(by_request: Option<Self>, by_token: Option<&Bearer>) -> Result<Self, Refusal> {
+        let bearer = by_token.cloned();
+        match (by_request, bearer) {
+            (Some(speaker), bearer) => {
+                let name = bearer.as_ref().and_then(|bearer| bearer.role_arn.rsplit('/').next());
+                if name.is_some() && speaker.role_name() != name {
+                    return Err(Reason::Token.with("it names another role than the request does"));
+                }
+                Ok(Self { bearer, ..speaker })
+            }
+            (None, Some(bearer)) => Ok(Self { id: String::new(), arn: bearer.role_arn.clone(), bearer: Some(bearer) }),
+            (None, None) => Err(Reason::IssuerUnavailable.into()),
+        }
     }
 
-    /// The name of the role's session: of a function, its own name, and of anybody else, any.
+    /// Whether it is the same principal. A role's unique id says so, which no other role ever has; between one that is known by id and
+    /// one by token, what a token said of both: issuer, role and function.
+    pub fn is(&self, other: &Self) -> bool {
+        if self.id.is_empty() || other.id.is_empty() {
+            self.bearer.is_some() && self.bearer == other.bearer
+        } else {
+            self.id == other.id
+        }
+    }
+
+    /// With what was known of it before, and this time was not said.
+    #[must_use]
+    pub fn and_before(&self, before: &Self) -> Self {
+        Self {
+            id: if self.id.is_empty() { before.id.clone() } else { self.id.clone() },
+            arn: self.arn.clone(),
+            bearer: self.bearer.clone().or_else(|| before.bearer.clone()),
+        }
+    }
+
+    /// A role's name; None of a user.
+    pub fn role_name(&self) -> Option<&str> {
+        match self.arn.split_once(":assumed-role/") {
+            Some((_, session)) => session.split('/').next(),
+            None => self.arn.split_once(":role/")?.1.rsplit('/').next(),
+        }
+    }
+
+    /// The name of the role's session: of a function, its own name, and of anybody else, any. A token says which function it was.
     pub fn session_name(&self) -> Option<&str> {
-        self.arn.split_once(":assumed-role/")?.1.split('/').nth(1)
+        match self.arn.split_once(":assumed-role/") {
+            Some((_, session)) => session.split('/').nth(1),
+            None => self.bearer.as_ref()?.function.as_deref(),
+        }
     }
 
     /// Whether this one may speak first for a stack, or in place of the role that did: a role that CloudFormation named for it, or the

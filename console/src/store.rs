@@ -1,6 +1,7 @@
 //! SQLite: launches, connections and the notices that made them. SQL stops here.
 
 mod confirmations;
+mod issuers;
 mod rows;
 mod writes;
 
@@ -11,9 +12,8 @@ use sqlx::{
     FromRow, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use thiserror::Error;
 use time::OffsetDateTime;
-pub use writes::StoreError;
+pub use writes::{RecordError, StoreError};
 use writes::{bind_launch, save_connection};
 
 use crate::{
@@ -22,9 +22,9 @@ use crate::{
     ledger::{self, Answer, Connection, Decision, LedgerState, Prior, REMOVAL_MEMORY},
     names::AccountId,
     notice::{Hint, Kind, Notice},
-    refusal::Refusal,
     signature::KEYS_PER_NOTICE_MAX,
     speaker::Speaker,
+    token::{Attested, Issuer, Keys},
     view::ConnectionView,
 };
 
@@ -142,6 +142,14 @@ impl Store {
         Ok(rows.into_iter().map(Launch::try_from).collect::<Result<_, _>>()?)
     }
 
+    /// An issuer's keys as they were last seen, if it is an account's.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn keys(&self, issuer: &Issuer) -> Result<Option<(Keys, OffsetDateTime)>, StoreError> {
+        issuers::keys(&self.pool, issuer).await
+    }
+
     /// What is known that matters to this notice.
     ///
     /// # Errors
@@ -159,7 +167,7 @@ impl Store {
         &self,
         notice: &Notice,
         launch: &Launch,
-        speaker: &Speaker,
+        (speaker, attested): (&Speaker, Option<&Attested>),
         now: OffsetDateTime,
     ) -> Result<Answer, RecordError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from)?;
@@ -168,7 +176,11 @@ impl Store {
             return Ok(answer);
         }
         let decision = ledger::decide(notice, speaker, &known, now)?;
-        self.save(&mut transaction, notice, launch, speaker, &decision, now).await?;
+        if let Some(attested) = attested {
+            issuers::admit(&mut transaction, notice.account(), speaker, attested, now).await?;
+        }
+        let token_id = attested.map(|attested| attested.id.as_str());
+        self.save(&mut transaction, notice, launch, (speaker, token_id), &decision, now).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(decision.answer)
     }
@@ -178,7 +190,7 @@ impl Store {
         database: &mut SqliteConnection,
         notice: &Notice,
         launch: &Launch,
-        speaker: &Speaker,
+        (speaker, token_id): (&Speaker, Option<&str>),
         decision: &Decision,
         now: OffsetDateTime,
     ) -> Result<(), StoreError> {
@@ -209,7 +221,7 @@ impl Store {
         };
         sqlx::query(
             "INSERT INTO notices (notice_id, stack_id, time, kind, launch_id, fingerprint, verified_arn, \
-             resource, received_at, connection_id, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             resource, received_at, connection_id, message, token_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&notice.position.id)
         .bind(notice.stack.as_str())
@@ -222,6 +234,7 @@ impl Store {
         .bind(nanos(now)?)
         .bind(connection_id)
         .bind(message)
+        .bind(token_id)
         .execute(&mut *database)
         .await?;
         sqlx::query(
@@ -282,15 +295,6 @@ pub struct List {
     pub customer_id: Option<String>,
     /// Those of accounts that nobody confirmed, and no others.
     pub unconfirmed: bool,
-}
-
-/// Why a verified notice was not stored.
-#[derive(Debug, Error)]
-pub enum RecordError {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 #[derive(FromRow)]

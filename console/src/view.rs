@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::{
     billing::{self, ReportedStatus, StatusSummary},
-    confirm::Problem,
+    confirm::{Problem, ProblemCode},
     ledger::{Connection, OrganizationChange},
     names::CustomerId,
     speaker::Way,
@@ -26,7 +26,7 @@ pub struct ConnectionView {
     pub replaced_by: Option<String>,
     /// The other connection, where both claim the same name.
     pub contested_with: Option<String>,
-    /// Why AWS has not confirmed it, or not what was said last.
+    /// Why AWS has not confirmed it, or not what was said last, or not as well as before.
     pub problem: Option<Problem>,
     /// See [`Connection::launch_id`].
     pub launch_id: String,
@@ -43,6 +43,8 @@ pub struct ConnectionView {
     pub heard_at: Option<OffsetDateTime>,
     /// See [`Connection::speaker`].
     pub verified_arn: String,
+    /// That role as a token of AWS STS named it, with its path; None where no token ever vouched for it.
+    pub token_arn: Option<String>,
     /// The role that asks to speak in its place.
     pub candidate_arn: Option<String>,
     /// See [`Connection::confirmed_at`].
@@ -112,6 +114,7 @@ impl ConnectionView {
         // Its kind may be one that this version does not know, or that nobody knows; where it is, is always known.
         let has_export = export["kind"] != "None" && export["bucketName"].as_str().is_some_and(|bucket| !bucket.is_empty());
         let expected = has_export && state != State::Removed;
+        let downgraded = connection.is_downgraded().then(|| Problem::new(ProblemCode::Downgraded, ""));
         let has_heartbeats = connection.way == Way::Stack;
         Self {
             connection_id: connection.id,
@@ -121,7 +124,7 @@ impl ConnectionView {
             billing: expected.then(|| billing::status_summary(beside.reported.as_ref(), has_heartbeats, connection.since, now)),
             replaced_by: beside.replaced_by.filter(|_| state == State::Replaced),
             contested_with: beside.contested_with.filter(|_| state == State::Contested),
-            problem: beside.problem.filter(|_| state != State::Removed),
+            problem: beside.problem.or(downgraded).filter(|_| state != State::Removed),
             revoked_at: beside.revoked_at,
             heard_at: beside.heard_at,
             candidate_arn: connection.candidate.map(|candidate| candidate.speaker.arn),
@@ -134,6 +137,7 @@ impl ConnectionView {
                 time: connection.latest.time,
             },
             verified_arn: connection.speaker.arn,
+            token_arn: connection.speaker.bearer.map(|bearer| bearer.role_arn),
             organization_change: connection.organization_change,
             data: connection.data,
         }

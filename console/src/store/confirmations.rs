@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use super::{
     Store,
+    issuers::pin,
     rows::{ConnectionRow, RowError, connection_columns, nanos, write},
     writes::{StoreError, bind_launch, save_connection},
 };
@@ -76,6 +77,13 @@ impl Store {
         if row.map(Connection::try_from).transpose()?.as_ref() != Some(&due.connection) {
             return Ok(());
         }
+        let outcome = match (outcome, due.speaker().bearer.as_ref()) {
+            // The customer's own stack said so with this issuer's token, and AWS that it is that stack's role and function.
+            (Ok(()), Some(bearer)) if !pin(&mut transaction, &due.question.stack.account, &bearer.issuer).await? => {
+                Err(Problem::new(ProblemCode::Foreign, "the issuer of its token is another account's"))
+            }
+            (outcome, _) => outcome,
+        };
         let refused = outcome.as_ref().err().is_some_and(|problem| problem.code() == ProblemCode::Foreign.as_str());
         let (problem, next) = match outcome {
             Err(problem) => (Some(problem), Some(due.next_attempt(now))),

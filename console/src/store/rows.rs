@@ -107,6 +107,7 @@ pub(super) struct ConnectionRow {
     launch_id: String,
     speaker_id: String,
     verified_arn: String,
+    bearer: Option<String>,
     earlier: Option<String>,
     candidate: Option<String>,
     confirmed_at: Option<i64>,
@@ -162,7 +163,7 @@ impl TryFrom<ConnectionRow> for Connection {
             customer_id: CustomerId::from_str(&row.customer_id).map_err(RowError)?,
             way: Way::of(&row.way),
             launch_id: row.launch_id,
-            speaker: Speaker { id: row.speaker_id, arn: row.verified_arn },
+            speaker: Speaker { id: row.speaker_id, arn: row.verified_arn, bearer: row.bearer.as_deref().map(read).transpose()? },
             earlier: row.earlier.as_deref().map(read).transpose()?,
             candidate: row.candidate.as_deref().map(read).transpose()?,
             confirmed_at: row.confirmed_at.map(from_nanos).transpose()?,
@@ -197,6 +198,6 @@ pub(super) fn nanos(time: OffsetDateTime) -> Result<i64, RowError> {
     i64::try_from(time.unix_timestamp_nanos()).map_err(|_| RowError("a time after the year 2262"))
 }
 
-fn from_nanos(nanos: i64) -> Result<OffsetDateTime, RowError> {
+pub(super) fn from_nanos(nanos: i64) -> Result<OffsetDateTime, RowError> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos)).map_err(|_| RowError("a time is not a time"))
 }

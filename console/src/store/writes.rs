@@ -12,6 +12,7 @@ use crate::{
     ledger::Connection,
     names::AccountId,
     notice::{Kind, Notice},
+    refusal::Refusal,
 };
 
 /// Why the database did not do what it was asked.
@@ -33,6 +34,15 @@ pub enum StoreError {
     },
     #[error(transparent)]
     Row(#[from] RowError),
+}
+
+/// Why a verified notice was not stored.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The launch is this stack's from now on: the whole, or its part for the account. What the stack had before is its own for a day more,
@@ -82,11 +92,11 @@ pub(super) async fn save_connection(
     let account = connection.data["accountId"].as_str().ok_or(RowError("`data` has no account"))?;
     sqlx::query(
         "INSERT INTO connections (connection_id, stack_id, customer_id, way, launch_id, account_id, connection_name, speaker_id, \
-         verified_arn, earlier, candidate, confirmed_at, unconfirmed, removed_at, since, described_time, described_kind, \
+         verified_arn, bearer, earlier, candidate, confirmed_at, unconfirmed, removed_at, since, described_time, described_kind, \
          described_id, latest_time, latest_kind, latest_id, data, organization_before, organization_changed_at, made_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (stack_id) DO UPDATE SET launch_id = excluded.launch_id, connection_name = excluded.connection_name, \
-         speaker_id = excluded.speaker_id, verified_arn = excluded.verified_arn, earlier = excluded.earlier, \
+         speaker_id = excluded.speaker_id, verified_arn = excluded.verified_arn, bearer = excluded.bearer, earlier = excluded.earlier, \
          candidate = excluded.candidate, confirmed_at = excluded.confirmed_at, unconfirmed = excluded.unconfirmed, \
          removed_at = excluded.removed_at, since = excluded.since, described_time = excluded.described_time, \
          described_kind = excluded.described_kind, described_id = excluded.described_id, \
@@ -103,6 +113,7 @@ pub(super) async fn save_connection(
     .bind(name)
     .bind(&connection.speaker.id)
     .bind(&connection.speaker.arn)
+    .bind(connection.speaker.bearer.as_ref().map(write).transpose()?)
     .bind(connection.earlier.as_ref().map(write).transpose()?)
     .bind(connection.candidate.as_ref().map(write).transpose()?)
     .bind(connection.confirmed_at.map(nanos).transpose()?)

@@ -32,7 +32,12 @@ fn kept_notices_and_their_neighbours() {
     for body in bodies {
         vary(&body, fuzzed::notice);
         let event: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        vary(event["data"]["proofs"][0].to_string().as_bytes(), fuzzed::proof);
+        for proof in event["data"]["proofs"].as_array().unwrap() {
+            vary(proof.to_string().as_bytes(), fuzzed::proof);
+            vary(proof["token"].as_str().unwrap_or_default().as_bytes(), fuzzed::token);
+        }
     }
+    let claims = format!("{{\"iss\":\"https://{}.tokens.sts.global.api.aws\"}}", "00000001-1111-4222-8333-444455556666");
+    vary(format!("{{\"alg\":\"ES384\",\"kid\":\"one\"}}.{claims}.x").as_bytes(), fuzzed::token);
     vary(identity_xml(ACCOUNT).as_bytes(), fuzzed::answer);
 }

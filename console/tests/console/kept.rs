@@ -31,9 +31,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
-use crate::support::{
-    ACCOUNT, AUDIENCE, NOW, Principal, REGION, Stack, StackStub, call, database_url, error_xml, identified, identity_xml, launch,
-    terms,
+use crate::{
+    support::{
+        ACCOUNT, AUDIENCE, NOW, Principal, REGION, Stack, StackStub, call, database_url, error_xml, identified, identity_xml,
+        launch, terms,
+    },
+    tokens,
 };
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/notices/v1");
@@ -54,6 +57,9 @@ struct Case {
     after: Vec<String>,
     /// What AWS says of the proof.
     sts: Reply,
+    /// What the issuer of its token serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keys: Option<Value>,
     answer: Option<Reply>,
 }
 
@@ -129,6 +135,8 @@ async fn answer(name: &str, case: &Case) -> Reply {
         let console = Console {
             store: store.clone(),
             sts: sts(&case.sts).await,
+            issuers: tokens::issuers(case.keys.clone()).await,
+            requires_token: false,
             trust: Trust::Aws,
             limits: Limits::default(),
             aws: Arc::new(StackStub::default()),
@@ -192,6 +200,8 @@ fn notices() -> Vec<ToKeep> {
         ("established-role-only", &[], "established", role_only, session()),
         ("established-4096-byte-session-token", &[], "established", |_| {}, session()),
         ("established-refused-by-sts", &[], "established", |_| {}, (403, error_xml("ExpiredToken"))),
+        ("established-token", &[], "established", |e| e["data"]["proofKinds"] = json!(["request", "token"]), session()),
+        ("established-token-only", &[], "established", |e| e["data"]["proofKinds"] = json!(["token"]), session()),
         ("updated-access-key", &["established"], "updated", access_key, session()),
         ("status-waiting", &["established"], "waiting", |_| {}, session()),
         ("status-delivered", &["established"], "delivered", |_| {}, session()),
@@ -284,7 +294,11 @@ async fn keep_what_is_missing() {
         let mut event = stack.prove(event, at);
         let known = event["data"]["proofs"][0].take();
         let unknown = json!({"kind": "post-quantum", "lattice": "AAAA", "weights": [1, {"n": 2}]});
+        let digest = known["headers"]["x-hawser-event-sha256"].as_str().unwrap_or_default();
+        let (token, keys) = tokens::proof(digest, at);
         event["data"]["proofs"] = match name {
+            "established-token" => json!([known, token]),
+            "established-token-only" => json!([token]),
             "future-proofs-only" => json!([unknown]),
             _ if name.starts_with("future") && name != "future-major" => json!([unknown, known]),
             _ => json!([known]),
@@ -304,6 +318,7 @@ async fn keep_what_is_missing() {
             clock: at + Duration::seconds(2),
             after: after.iter().map(|name| (*name).to_owned()).collect(),
             sts: Reply { status, body: xml.into() },
+            keys: name.starts_with("established-token").then_some(keys),
             answer: None,
         };
         fs::create_dir_all(Path::new(FOLDER).join(name)).unwrap();

@@ -21,3 +21,4 @@ mod refusals;
 mod schema;
 mod speakers;
 mod support;
+mod tokens;

@@ -94,7 +94,7 @@ async fn record(store: &Store, stack: &Stack, launch: &Launch, kind: &str, time:
     event["data"]["proofs"] = serde_json::json!([]);
     let notice = parse(&event, arrived).unwrap();
     let speaker = Identity::read(&identity_xml(&stack.account)).unwrap().speaker(&notice).unwrap();
-    let answer = store.record(&notice, launch, &speaker, arrived).await.unwrap();
+    let answer = store.record(&notice, launch, (&speaker, None), arrived).await.unwrap();
     if kind != "removed" {
         assert!(matches!(answer, Answer::Accepted { .. }));
     }

@@ -214,18 +214,18 @@ fn the_kinds_of_proofs_are_those_that_were_sent() {
         event["data"]["proofKinds"] = json!(kinds);
         let mut event = stack().prove(event, NOW);
         let known = event["data"]["proofs"][0].take();
-        let proof = |kind: &&str| if *kind == "request" { known.clone() } else { json!({"kind": kind, "jwt": "x"}) };
+        let proof = |kind: &&str| if *kind == "request" { known.clone() } else { json!({"kind": kind, "text": "x"}) };
         event["data"]["proofs"] = there.iter().map(proof).collect();
         check_at(&event, &Trust::Aws, AUDIENCE, NOW).map(drop).map_err(|refusal| refusal.reason)
     };
     for (kinds, there, expected) in [
         (&["request"][..], &["request"][..], Ok(())),
-        (&["token", "request"], &["token", "request"], Ok(())),
-        (&["request", "token", "token"], &["request", "token", "token"], Ok(())),
-        (&["request", "token"], &["request"], Err(Reason::Inconsistent)),
-        (&["request"], &["request", "token"], Err(Reason::Inconsistent)),
-        (&["request", "token"], &["token", "request"], Err(Reason::Inconsistent)),
-        (&["token"], &["token"], Err(Reason::Proof)),
+        (&["later", "request"], &["later", "request"], Ok(())),
+        (&["request", "later", "later"], &["request", "later", "later"], Ok(())),
+        (&["request", "later"], &["request"], Err(Reason::Inconsistent)),
+        (&["request"], &["request", "later"], Err(Reason::Inconsistent)),
+        (&["request", "later"], &["later", "request"], Err(Reason::Inconsistent)),
+        (&["later"], &["later"], Err(Reason::Proof)),
         (&[], &[], Err(Reason::Proof)),
         (&["request", "request"], &["request", "request"], Err(Reason::Malformed)),
     ] {

@@ -26,6 +26,7 @@ use hawser_console::{
     Console,
     confirm::{Aws, Problem, ProblemCode, Question, Resources},
     document::Document,
+    issuers::Issuers,
     launch::{Audience, Entropy, Launch, Organization, Terms},
     limits::Limits,
     notice::Notice,
@@ -197,10 +198,14 @@ impl Stack {
             .unwrap()
     }
 
+    /// Serializes and signs.
+    pub(crate) fn sign_event(&self, event: &Value, at: OffsetDateTime) -> Request<Body> {
+        self.sign(event["id"].as_str().unwrap(), &event.to_string(), at)
+    }
+
     /// Proves, serializes and signs.
     pub(crate) fn send(&self, event: Value, at: OffsetDateTime) -> Request<Body> {
-        let event = self.prove(event, at);
-        self.sign(event["id"].as_str().unwrap(), &event.to_string(), at)
+        self.sign_event(&self.prove(event, at), at)
     }
 }
 
@@ -439,6 +444,8 @@ impl TestConsole {
         let console = Console {
             store: Store::open(&database_url(&directory)).await.unwrap(),
             sts: Sts::new().unwrap(),
+            issuers: Issuers::new().unwrap(),
+            requires_token: false,
             trust: Trust::Only(sts.url.parse().unwrap()),
             limits: Limits::default(),
             aws: Arc::new(stacks.clone()),

@@ -1,11 +1,14 @@
 //! What must hold of anything that strangers send to the console, one function for each fuzz target. A fuzzer may feed them what it
 //! makes up, `console/tests/console/fuzzed_inputs.rs` the kept notices and what is near them.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hawser_console::{
     document::Document,
     identity::Identity,
     notice::{Hint, Notice},
     proof::{self, Trust},
+    secret::Secret,
+    token::{Keys, Unverified},
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -46,6 +49,20 @@ pub(crate) fn proof(data: &[u8]) {
     let mut event: Value = serde_json::from_str(kept).expect("a kept notice");
     event["data"]["proofs"][0] = made_up;
     notice(event.to_string().as_bytes());
+}
+
+/// Any text as a token, whole and part by part, and as the key set of an issuer.
+pub(crate) fn token(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = Keys::read(text);
+    let parts: Vec<String> = text.split('.').map(|part| URL_SAFE_NO_PAD.encode(part)).collect();
+    for token in [text.to_owned(), parts.join(".")] {
+        let Ok(unverified) = Unverified::read(&Secret::new(token)) else { continue };
+        let host = unverified.issuer.keys_url();
+        let host = host.strip_prefix("https://").and_then(|rest| rest.strip_suffix("/.well-known/jwks.json"));
+        let zone = host.and_then(|host| host.strip_suffix(".tokens.sts.global.api.aws"));
+        assert!(zone.is_some_and(|id| id.len() == 36 && !id.contains(['.', '/', ':', '@'])), "keys would be fetched elsewhere");
+    }
 }
 
 /// Any text as the answer of AWS STS.
