@@ -18,6 +18,7 @@ import patches.cloudformation_types
 import patches.iam
 import patches.lambda_functions
 import patches.s3
+import patches.sts
 
 # After the others: what an answer looks like in the end.
 import patches.answers  # noqa: F401 isort: skip

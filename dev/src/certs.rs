@@ -1,4 +1,4 @@
-//! A certificate authority made for the run, and the vendor's certificate from it.
+//! A certificate authority made for the run, and the certificate of its servers: the vendor and the issuers of tokens.
 //!
 //! The handler is the published binary: it trusts the system's roots, or those in `SSL_CERT_FILE`. So the emulator's environment
 //! names a file with this authority, and nothing in the handler knows of it.
@@ -13,12 +13,15 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+/// The names of AWS's token issuers, which the run has behind a proxy.
+const ISSUERS: &str = "*.tokens.sts.global.api.aws";
+
 /// PEM files of one run.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     /// The authority: what `SSL_CERT_FILE` names.
     pub authority: PathBuf,
-    /// The vendor's certificate.
+    /// The certificate of the run's servers.
     pub certificate: PathBuf,
     pub key: PathBuf,
     /// The address that servers of the run listen on; the certificate is good for it and for `localhost`.
@@ -37,7 +40,7 @@ impl Certificates {
         let issuer = Issuer::new(authority, authority_key);
 
         let key = KeyPair::generate()?;
-        let mut server = CertificateParams::new(["localhost".to_owned(), host.to_string()])?;
+        let mut server = CertificateParams::new(["localhost".to_owned(), host.to_string(), ISSUERS.to_owned()])?;
         server.distinguished_name = named("The vendor of the demo");
         let certificate = server.signed_by(&key, &issuer)?;
 

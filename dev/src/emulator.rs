@@ -56,6 +56,7 @@ pub struct Run {
 pub struct Emulator {
     child: Child,
     url: String,
+    issuers: String,
     front: StrictProxy,
     certificates: Certificates,
     folder: TempDir,
@@ -76,7 +77,7 @@ impl Emulator {
         for attempt in 1.. {
             let listener = listen_at(host).await?;
             let front_url = format!("http://{}", listener.local_addr()?);
-            let port = listen().await?.local_addr()?.port();
+            let [port, issuers] = [listen().await?.local_addr()?.port(), listen().await?.local_addr()?.port()];
             let url = format!("http://127.0.0.1:{port}");
             let response_key = hex::encode(std::process::id().to_be_bytes()) + &port.to_string();
             let front = StrictProxy::serve(
@@ -89,9 +90,10 @@ impl Emulator {
                     scenario: scenario.clone(),
                 },
             )?;
-            let mut child = spawn(&python, folder.path(), &certificates, port, &front_url, &response_key)?;
+            let mut child = spawn(&python, folder.path(), &certificates, [port, issuers], &front_url, &response_key)?;
+            let issuers = format!("http://127.0.0.1:{issuers}");
             match ready(&mut child, port).await {
-                Ok(()) => return Ok(Self { child, url, front, certificates, folder }),
+                Ok(()) => return Ok(Self { child, url, issuers, front, certificates, folder }),
                 Err(_) if attempt < START_TRIES => {}
                 Err(error) => {
                     let log = std::fs::read_to_string(folder.path().join("emulator.log")).unwrap_or_default();
@@ -105,6 +107,11 @@ impl Emulator {
     /// Where the emulator itself answers, past the front.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// A proxy (`HTTPS_PROXY`) behind which are the accounts' issuers of tokens, under AWS's names.
+    pub fn issuers(&self) -> &str {
+        &self.issuers
     }
 
     /// The front before it.
@@ -163,7 +170,7 @@ fn spawn(
     python: &Path,
     folder: &Path,
     certificates: &Certificates,
-    port: u16,
+    [port, issuers]: [u16; 2],
     front_url: &str,
     response_key: &str,
 ) -> anyhow::Result<Child> {
@@ -183,6 +190,9 @@ fn spawn(
         .env("AWS_ENDPOINT_URL", front_url)
         .env("SSL_CERT_FILE", &certificates.authority)
         .env("HAWSER_PROXY_URL", front_url)
+        .env("HAWSER_ISSUERS_PORT", issuers.to_string())
+        .env("HAWSER_ISSUERS_CERTIFICATE", &certificates.certificate)
+        .env("HAWSER_ISSUERS_KEY", &certificates.key)
         .env("HAWSER_RESPONSE_KEY", response_key)
         .env("HAWSER_HANDLER_LOG", handler_log(folder))
         .env("HAWSER_REQUEST_LOG", folder.join(REQUEST_LOG))

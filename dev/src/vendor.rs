@@ -42,6 +42,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Longer than any function may run in the tests.
 const SILENCE: Duration = Duration::from_secs(900);
 
+/// Where a proof has what must not be printed.
+const SECRETS_OF_PROOFS: [&str; 3] = ["/headers/authorization", "/headers/x-amz-security-token", "/token"];
+
 /// What a scripted vendor does with a notice.
 #[derive(Clone, Debug)]
 pub enum Script {
@@ -128,9 +131,9 @@ impl Notice {
     /// The notice without its secrets, for people: signature, proof, and the headers of the proof that sign.
     pub fn redacted(&self) -> Value {
         let mut event = self.event.clone();
-        if let Some(headers) = event.pointer_mut("/data/proofs/0/headers").and_then(Value::as_object_mut) {
-            for name in ["authorization", "x-amz-security-token"] {
-                if let Some(value) = headers.get_mut(name) {
+        for secret in SECRETS_OF_PROOFS {
+            for proof in event["data"]["proofs"].as_array_mut().into_iter().flatten() {
+                if let Some(value) = proof.pointer_mut(secret) {
                     *value = json!("(redacted)");
                 }
             }
@@ -147,12 +150,12 @@ impl Notice {
         json!({"headers": headers, "event": event})
     }
 
-    /// The values that must not be printed: signature of the notice, and of the proof, and the session token in it.
+    /// The values that must not be printed: the notice's signature, and what proofs prove with.
     pub fn secrets(&self) -> Vec<String> {
         let signature = self.headers.iter().find(|(name, _)| name == "webhook-signature").map(|(_, value)| value.clone());
-        let headers = &self.event["data"]["proofs"][0]["headers"];
-        let proof = ["authorization", "x-amz-security-token"].iter().filter_map(|name| headers[*name].as_str());
-        signature.into_iter().chain(proof.map(str::to_owned)).collect()
+        let proofs = self.event["data"]["proofs"].as_array().into_iter().flatten();
+        let proofs = proofs.flat_map(|proof| SECRETS_OF_PROOFS.iter().filter_map(|secret| proof.pointer(secret)?.as_str()));
+        signature.into_iter().chain(proofs.map(str::to_owned)).collect()
     }
 }
 
@@ -383,6 +386,8 @@ impl Console {
             .arg(format!("sqlite:{}", emulator.folder().join("console.db").display()))
             .args(["--sts-endpoint", emulator.front().url()])
             .env_clear()
+            .env("HTTPS_PROXY", emulator.issuers())
+            .env("SSL_CERT_FILE", &certificates.authority)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log)?)
