@@ -89,11 +89,17 @@ replay: ## Show one simulated scenario, call by call: make replay SEED=642
 	@cargo build --quiet --profile tool -p hawser-sim
 	@$(TARGET)/tool/simulate --replay $(or $(SEED),$(error say which: make replay SEED=642))
 
-fuzz: cargo-fuzz ## Make up events, policies and replies and see what breaks: make fuzz FUZZ_SECONDS=600
+fuzz: cargo-fuzz ## Make up events, policies, replies and notices and see what breaks: make fuzz FUZZ_SECONDS=600
 	@HAWSER_FUZZ_INPUTS=$(CURDIR)/.cache/fuzz/start cargo test --quiet -p hawser --test core corpus::
 	$(call fuzz,event,8192)
 	$(call fuzz,policy,24576)
 	$(call fuzz,reply,8192)
+	@mkdir -p $(foreach target,notice proof token answer,.cache/fuzz/start/$(target))
+	@cd docs/notices/v1 && for name in *; do [ ! -f $$name/body.json ] || cp $$name/body.json $(CURDIR)/.cache/fuzz/start/notice/$$name; done
+	$(call fuzz,notice,24576)
+	$(call fuzz,proof,16384)
+	$(call fuzz,token,8192)
+	$(call fuzz,answer,4096)
 
 mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [MATCH=src/reply.rs]
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
