@@ -11,8 +11,9 @@ use tracing::{info, warn};
 
 use crate::{
     aws::Fault,
-    connection::status::DeliveryStatus,
+    connection::{notice::Sent, status::DeliveryStatus},
     error::{Code, Failure},
+    identity::ProofKind,
     names::{one_line, shorten},
     ports::{NoResponse, Ports, VendorResponse},
     protocol::{
@@ -304,8 +305,8 @@ async fn send_notice(
     ports: &Ports<'_>,
 ) -> Result<Acknowledgement, Failure> {
     let kind = kind_and_id.0;
-    let draft = notice::Draft::new(origin, kind_and_id, data, ports.clock.now())?;
-    let mut notice = prove_and_seal(&draft, terms, ports).await?;
+    let mut draft = notice::Draft::new(origin, kind_and_id, data, ports.clock.now())?;
+    let mut notice = prove_and_seal(&mut draft, terms, ports).await?;
     let in_time = |last: Failure| {
         let cause = format!("`{}` did not accept the notice in time: {}", terms.notice_url.authority(), last.cause);
         Failure { cause, ..last }
@@ -314,7 +315,7 @@ async fn send_notice(
     let mut last = unreachable("there was no time left to try");
     loop {
         if ports.clock.now() - notice.sealed_at >= PROOFS_FRESH_FOR {
-            notice = prove_and_seal(&draft, terms, ports).await?;
+            notice = prove_and_seal(&mut draft, terms, ports).await?;
         }
         let limit = tries.limit();
         if limit.is_zero() {
@@ -343,8 +344,25 @@ async fn send_notice(
     }
 }
 
-async fn prove_and_seal(draft: &notice::Draft<'_>, terms: &Terms, ports: &Ports<'_>) -> Result<notice::Notice, Failure> {
+async fn prove_and_seal(draft: &mut notice::Draft<'_>, terms: &Terms, ports: &Ports<'_>) -> Result<notice::Notice, Failure> {
     let now = ports.clock.now();
-    let proof = ports.identity.prove(&draft.proof_request(&terms.notice_url, now)?).await?;
-    draft.seal(&terms.token, &proof, now)
+    let mut kinds = terms.identity_proof.kinds();
+    draft.proven_by(kinds);
+    let mut token = None;
+    if kinds.contains(&ProofKind::Token) {
+        match ports.identity.token(&draft.proof_request(&terms.notice_url, now)?).await {
+            Ok(made) => token = Some(made),
+            Err(why) => {
+                kinds = terms.identity_proof.kinds_without(&why)?;
+                draft.proven_by(kinds);
+                info!("AWS STS made no token, so the notice is proven by a signed request alone: {why}");
+            }
+        }
+    }
+    let mut proofs = Vec::new();
+    if kinds.contains(&ProofKind::Request) {
+        proofs.push(Sent::Request(ports.identity.prove(&draft.proof_request(&terms.notice_url, now)?).await?));
+    }
+    proofs.extend(token.map(|token| Sent::Token { token }));
+    draft.seal(&terms.token, &proofs, now)
 }

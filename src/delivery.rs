@@ -59,7 +59,7 @@ pub fn is_delivery_check(event: &Value) -> bool {
 pub const TERMS_OUTPUT: &str = "Terms";
 
 /// The parameters, and the outputs, that are properties of [`Terms`] under the same name.
-pub const SAME_PARAMETERS: [&str; 4] = ["NoticeUrl", "LaunchToken", "ConnectionName", "Regions"];
+pub const SAME_PARAMETERS: [&str; 5] = ["NoticeUrl", "LaunchToken", "IdentityProof", "ConnectionName", "Regions"];
 pub const SAME_OUTPUTS: [&str; 3] = ["RoleArn", "AccessKeySecretArn", "ExternalId"];
 
 /// How the name of a pack's parameter begins: `PackCloudIam` is the mode of `cloud-iam`.

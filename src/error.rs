@@ -136,6 +136,9 @@ hawser_codes::codes! {
     /// The function has no credentials to sign the proof of identity with.
     CredentialsMissing = "CREDENTIALS_MISSING", FixedBy::Hawser,
         "Run the handler with the credentials of its role, as Lambda does.";
+    /// AWS STS made no token, and the stack may send no other proof of identity.
+    IdentityTokenMissing = "IDENTITY_TOKEN_MISSING", FixedBy::Customer,
+        "Switch on outbound identity federation in the account's IAM settings, or set IdentityProof to Auto.";
     /// The vendor refused the connection; the cause holds its own words.
     VendorRefused = "VENDOR_REFUSED", FixedBy::Customer,
         "Follow the vendor's instructions, or start again from the vendor's launch link.";

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use hawser::{
     aws::{Aws, Cloud, Fault, FaultKind, StackDescription, StackResource, Stacks, Tags},
     error::{Code, Failure},
-    identity::{Identity, Proof, ProofRequest},
+    identity::{Identity, IdentityToken, NoToken, Proof, ProofRequest},
     names::{Region, StackId},
     ports::{Clock, Mailbox, NoProgress, NoResponse, Ports, Vendor, VendorResponse},
 };
@@ -78,6 +78,10 @@ impl Stacks for ReadOnly {
 impl Identity for ReadOnly {
     async fn prove(&self, _request: &ProofRequest) -> Result<Proof, Failure> {
         Err(Failure::new(Code::CredentialsMissing, "there are no credentials"))
+    }
+
+    async fn token(&self, _request: &ProofRequest) -> Result<IdentityToken, NoToken> {
+        Err(NoToken("there are no credentials".to_owned()))
     }
 }
 

@@ -20,6 +20,7 @@ use hawser::{
     decide,
     error::{Code, Failure},
     handler::{self, Fulfilled},
+    identity::IdentityProof,
     names::{NamePrefix, StackId, digest_hex},
     ports::Ports,
     protocol::{
@@ -404,7 +405,7 @@ fn steps(plan: &Plan) -> Vec<String> {
     plan.rounds.iter().flatten().map(ToString::to_string).collect()
 }
 
-/// What a vendor is told by a person and not by a stack.
+/// What a vendor is told by a person and not by a stack. A token would name the person's role, which AWS does not say of a user.
 fn direct(properties: &Value) -> Result<Box<Terms>, Failure> {
-    Ok(Box::new(Terms { way: Way::Direct, ..Terms::parse(properties.as_object())? }))
+    Ok(Box::new(Terms { way: Way::Direct, identity_proof: IdentityProof::Request, ..Terms::parse(properties.as_object())? }))
 }

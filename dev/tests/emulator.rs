@@ -51,6 +51,8 @@ mod rollout;
 mod services;
 #[path = "emulator/status.rs"]
 mod status;
+#[path = "emulator/tokens.rs"]
+mod tokens;
 #[path = "emulator/updates.rs"]
 mod updates;
 #[path = "emulator/vendor.rs"]

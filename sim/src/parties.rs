@@ -19,7 +19,7 @@ use crate::{
 };
 use hawser::{
     error::{Code, Failure},
-    identity::{Identity, Proof, ProofRequest},
+    identity::{Identity, IdentityToken, NoToken, Proof, ProofRequest},
     ports::{Clock, Mailbox, NoResponse, Vendor, VendorResponse},
 };
 use hawser_account::AccountState;
@@ -54,6 +54,11 @@ impl Identity for Signer {
             ]),
             body: "Action=GetCallerIdentity&Version=2011-06-15".to_owned(),
         })
+    }
+
+    /// The account has no federation, as nearly all.
+    async fn token(&self, _request: &ProofRequest) -> Result<IdentityToken, NoToken> {
+        Err(NoToken("`OutboundWebIdentityFederationDisabledException`".to_owned()))
     }
 }
 

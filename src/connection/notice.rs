@@ -16,16 +16,13 @@ use crate::{
         terms::{Terms, physical_id},
     },
     error::{Code, Failure},
-    identity::{Proof, ProofRequest},
+    identity::{IdentityToken, Proof, ProofKind, ProofRequest},
     names::{LaunchToken, NoticeUrl, digest_hex},
     protocol::origin::Origin,
 };
 
 /// The contract that every notice names as its `dataschema`, with its major.
 pub const CONTRACT: &str = "urn:hawser:notice:1";
-
-/// The kinds of proof that are sent, in their order. They are part of what each proof covers, so that none can be taken away.
-const PROOF_KINDS: [&str; 1] = ["request"];
 
 /// The kind of notice: CloudEvents' `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +75,8 @@ pub struct Data {
     handler_version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     billing_status: Option<DeliveryStatus>,
-    proof_kinds: [&'static str; 1],
+    /// Set when the event is proven.
+    proof_kinds: &'static [ProofKind],
 }
 
 const ORGANIZATION_FIELDS: [(&str, &str); 4] = [
@@ -135,7 +133,7 @@ pub fn data(origin: &Origin, terms: &Terms) -> Data {
         template_version: terms.template_version.clone(),
         handler_version: VERSION,
         billing_status: None,
-        proof_kinds: PROOF_KINDS,
+        proof_kinds: &[],
     }
 }
 
@@ -148,17 +146,17 @@ impl Data {
 
 /// A proof as it is sent.
 #[derive(Serialize)]
-struct KindAndProof<'a> {
-    kind: &'static str,
-    #[serde(flatten)]
-    proof: &'a Proof,
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Sent {
+    Request(Proof),
+    Token { token: IdentityToken },
 }
 
 #[derive(Serialize)]
 struct DataAndProofs<'a> {
     #[serde(flatten)]
     data: &'a Data,
-    proofs: [KindAndProof<'a>; 1],
+    proofs: &'a [Sent],
 }
 
 #[derive(Serialize)]
@@ -211,6 +209,11 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The same event, to be proven by these kinds.
+    pub fn proven_by(&mut self, kinds: &'static [ProofKind]) {
+        self.data.proof_kinds = kinds;
+    }
+
     /// What has to be signed for this event at this time (HW-C3). The digest is over its canonical form (RFC 8785) without the proofs, so that
     /// a vendor can compute it from the parsed notice in any language.
     ///
@@ -231,9 +234,7 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// [`Code::Internal`] if it cannot be written, which strings and maps of strings always can.
-    pub fn seal(&self, token: &LaunchToken, proof: &Proof, now: OffsetDateTime) -> Result<Notice, Failure> {
-        let [kind] = PROOF_KINDS;
-        let proofs = [KindAndProof { kind, proof }];
+    pub fn seal(&self, token: &LaunchToken, proofs: &[Sent], now: OffsetDateTime) -> Result<Notice, Failure> {
         let body = serde_json::to_string(&self.event(DataAndProofs { data: &self.data, proofs })).map_err(broken)?;
         let timestamp = now.unix_timestamp();
         let signature = token.sign(&self.id, timestamp, &body);

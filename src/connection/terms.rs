@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     error::{Code, Failure},
+    identity::IdentityProof,
     names::{Digest16, LaunchToken, NameError, NoticeUrl},
     protocol::{origin::Origin, properties::Properties},
 };
@@ -48,6 +49,7 @@ pub struct Terms {
     pub way: Way,
     pub notice_url: NoticeUrl,
     pub token: LaunchToken,
+    pub identity_proof: IdentityProof,
     /// What the customer calls the connection.
     pub connection_name: String,
     /// The role the vendor may assume.
@@ -91,6 +93,7 @@ impl Terms {
                 .parse()
                 .map_err(|why: NameError| Failure::new(Code::NoticeUrlRefused, format!("property `NoticeUrl` {why}")))?,
             token: properties.required_parsed("LaunchToken")?,
+            identity_proof: properties.choice("IdentityProof", &IdentityProof::WORDS)?,
             connection_name: properties.text("ConnectionName")?.unwrap_or_default(),
             role_arn: properties.required("RoleArn")?,
             external_id: properties.required("ExternalId")?,

@@ -114,8 +114,21 @@ impl Vendor for Web {
         body: &str,
         limit: Duration,
     ) -> Result<VendorResponse, NoResponse> {
+        self.send(url, headers.iter().map(|(name, value)| (*name, value.as_str())), body, limit).await
+    }
+}
+
+impl Web {
+    /// [`Vendor::post`], to whomever.
+    pub(super) async fn send<'a>(
+        &self,
+        url: &Url,
+        headers: impl Iterator<Item = (&'a str, &'a str)>,
+        body: &str,
+        limit: Duration,
+    ) -> Result<VendorResponse, NoResponse> {
         let request = self.client.post(url.clone()).timeout(limit).body(body.to_owned());
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+        let request = headers.fold(request, |request, (name, value)| request.header(name, value));
         let mut response = request.send().await.map_err(|why| no_response(&why))?;
         let retry_after = retry_after(response.headers());
         let mut body = Vec::new();

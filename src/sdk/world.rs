@@ -16,6 +16,7 @@ use aws_sigv4::{
 };
 use aws_types::SdkConfig;
 use time::OffsetDateTime;
+use url::form_urlencoded::byte_serialize;
 
 use super::{
     clients::{Clients, sdk_retry_config},
@@ -24,8 +25,8 @@ use super::{
 use crate::{
     aws::{Aws, Cloud, Fault, StackDescription, StackResource, Stacks, Tags},
     error::{Code, Failure},
-    identity::{Identity, Proof, ProofRequest},
-    names::{Partition, Region, StackId},
+    identity::{Identity, IdentityToken, NoToken, Proof, ProofRequest},
+    names::{Partition, Region, StackId, one_line},
     ports::{Clock, NoProgress, Ports},
 };
 
@@ -34,6 +35,15 @@ pub const STACK_ID_VARIABLE: &str = "HAWSER_STACK_ID";
 
 /// The form body of `sts:GetCallerIdentity`.
 const CALLER_IDENTITY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
+
+/// The form body of `sts:GetWebIdentityToken`, but for the audience and the tag's value. The role's policy allows nothing else.
+const WEB_IDENTITY_TOKEN: &str = "Action=GetWebIdentityToken&Version=2011-06-15&SigningAlgorithm=ES384&DurationSeconds=300\
+    &Tags.member.1.Key=hawser-event-sha256";
+
+/// STS answers in some 100 ms. A customer waits for the stack, and without a token the notice has another proof.
+const TOKEN_LIMIT: Duration = Duration::from_secs(3);
+/// See [`TOKEN_LIMIT`].
+const TOKEN_TRIES: usize = 2;
 
 /// Everything outside, for the life of one execution environment.
 #[derive(Debug)]
@@ -71,7 +81,7 @@ impl LivePorts {
 
     /// The world of whoever the configuration has credentials of.
     pub fn of(web: Web, config: SdkConfig) -> Self {
-        let signer = Signer { credentials: config.credentials_provider() };
+        let signer = Signer { web: web.clone(), credentials: config.credentials_provider() };
         let cloud = RealCloud { own_stack: None, web: web.clone(), config, clients: Mutex::default() };
         Self { cloud, web, signer, clock: SystemClock }
     }
@@ -154,30 +164,33 @@ impl Stacks for RealCloud {
 /// Signs with the credentials that the calls are made with: in Lambda, the function's own.
 #[derive(Debug)]
 struct Signer {
+    web: Web,
     credentials: Option<SharedCredentialsProvider>,
 }
 
-#[async_trait]
-impl Identity for Signer {
-    async fn prove(&self, request: &ProofRequest) -> Result<Proof, Failure> {
-        let missing =
-            |why: String| Failure::new(Code::CredentialsMissing, format!("the proof of identity could not be signed: {why}"));
-        let provider = self.credentials.as_ref().ok_or_else(|| missing("there are none".to_owned()))?;
-        let credentials = provider.provide_credentials().await.map_err(|why| missing(why.to_string()))?;
+impl Signer {
+    /// A signed request to STS, with these headers beside those that every one has.
+    async fn sign(
+        &self,
+        request: &ProofRequest,
+        body: String,
+        more: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Proof, String> {
+        let provider = self.credentials.as_ref().ok_or("there are no credentials")?;
+        let credentials = provider.provide_credentials().await.map_err(|why| why.to_string())?;
         let own = || format!("https://sts.{}.{}/", request.region, request.partition.dns_suffix());
         let mut url = endpoint("AWS_ENDPOINT_URL_STS").unwrap_or_else(own);
         if !url.ends_with('/') {
             url.push('/');
         }
-        let parsed = url::Url::parse(&url).map_err(|why| missing(why.to_string()))?;
+        let parsed = url::Url::parse(&url).map_err(|why| why.to_string())?;
         let host = parsed.host_str().unwrap_or_default();
         let host = parsed.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let mut headers = BTreeMap::from([
             ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
             ("host".to_owned(), host),
-            ("x-hawser-audience".to_owned(), request.audience.clone()),
-            ("x-hawser-event-sha256".to_owned(), request.event_sha256.clone()),
         ]);
+        headers.extend(more);
         let identity = credentials.into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
@@ -186,15 +199,56 @@ impl Identity for Signer {
             .time(request.now.into())
             .settings(SigningSettings::default())
             .build()
-            .map_err(|why| missing(why.to_string()))?;
+            .map_err(|why| why.to_string())?;
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let signable = SignableRequest::new("POST", &url, pairs, SignableBody::Bytes(CALLER_IDENTITY.as_bytes()))
-            .map_err(|why| missing(why.to_string()))?;
-        let signed = sign(signable, &parameters.into()).map_err(|why| missing(why.to_string()))?;
+        let signable =
+            SignableRequest::new("POST", &url, pairs, SignableBody::Bytes(body.as_bytes())).map_err(|why| why.to_string())?;
+        let signed = sign(signable, &parameters.into()).map_err(|why| why.to_string())?;
         let (added, _) = signed.into_parts();
         let (added, _) = added.into_parts();
         headers.extend(added.iter().map(|header| (header.name().to_owned(), header.value().to_owned())));
-        Ok(Proof { method: "POST".to_owned(), url, headers, body: CALLER_IDENTITY.to_owned() })
+        Ok(Proof { method: "POST".to_owned(), url, headers, body })
+    }
+}
+
+#[async_trait]
+impl Identity for Signer {
+    async fn prove(&self, request: &ProofRequest) -> Result<Proof, Failure> {
+        let binding = [
+            ("x-hawser-audience".to_owned(), request.audience.clone()),
+            ("x-hawser-event-sha256".to_owned(), request.event_sha256.clone()),
+        ];
+        self.sign(request, CALLER_IDENTITY.to_owned(), binding)
+            .await
+            .map_err(|why| Failure::new(Code::CredentialsMissing, format!("the proof of identity could not be signed: {why}")))
+    }
+
+    async fn token(&self, request: &ProofRequest) -> Result<IdentityToken, NoToken> {
+        let audience: String = byte_serialize(request.audience.as_bytes()).collect();
+        let body = format!("{WEB_IDENTITY_TOKEN}&Audience.member.1={audience}&Tags.member.1.Value={}", request.event_sha256);
+        let signed = self.sign(request, body, []).await.map_err(NoToken)?;
+        let url = url::Url::parse(&signed.url).map_err(|why| NoToken(why.to_string()))?;
+        let mut last = String::new();
+        for _ in 0..TOKEN_TRIES {
+            let headers = signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let answer = match self.web.send(&url, headers, &signed.body, TOKEN_LIMIT).await {
+                Ok(answer) => answer,
+                Err(why) => {
+                    last = why.to_string();
+                    continue;
+                }
+            };
+            let xml = String::from_utf8_lossy(&answer.body);
+            if let Some(token) = IdentityToken::in_answer(&xml).filter(|_| answer.status == 200) {
+                return Ok(token);
+            }
+            let code = xml.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map_or("", |(code, _)| code);
+            last = one_line(&format!("it answered {} `{code}`", answer.status));
+            if answer.status < 500 && answer.status != 429 {
+                break;
+            }
+        }
+        Err(NoToken(last))
     }
 }
 

@@ -24,6 +24,7 @@ mod manifests;
 mod onboarding;
 mod places;
 mod policy;
+mod proofs;
 mod properties;
 mod reply;
 mod requirements;

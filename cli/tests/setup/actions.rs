@@ -56,6 +56,8 @@ pub(crate) const ACTIONS: [(&str, &[Grant]); 5] = [
             (
                 Scope::Any,
                 &[
+                    "sts:GetWebIdentityToken",
+                    "sts:TagGetWebIdentityToken",
                     "organizations:DescribeOrganization",
                     "organizations:ListDelegatedServicesForAccount",
                     "organizations:ListInboundResponsibilityTransfers",
