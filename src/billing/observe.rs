@@ -160,6 +160,10 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         exports: details.map(|details| details.into_iter().map(|(export, _)| export).collect()),
         id,
     };
+    // A report that may be anybody's leaves as little to choose from as one that is not listed.
+    if let Some(fault) = owned.unreadable.or(candidates.unreadable) {
+        facts.reports = Err(fault);
+    }
     if let Ok(reports) = &mut facts.reports {
         // Removed since they were listed, such as by another stack that goes: nothing to choose.
         let own = facts.id.report();
@@ -170,7 +174,9 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         *in_use = match observer.retry_eventual(|| observer.aws.list_versions(&bucket, observer.owner, "", 1)).await {
             Ok(first) => !first.is_empty(),
             Err(fault) if fault.kind == FaultKind::Missing => false,
-            Err(fault) => return Err(fault.into()),
+            Err(fault) if fault.is_outage() => return Err(fault.into()),
+            // Its settings may be the customer's by now.
+            Err(_) => true,
         };
     }
     Ok(facts)

@@ -19,7 +19,7 @@ const RESPONSE_URL: &str =
     "https://cloudformation-custom-resource-response-euwest1.s3.eu-west-1.amazonaws.com/x?X-Amz-Signature=y";
 
 #[test]
-fn proofs_by_wish_and_answer() {
+fn proofs_by_request_and_answer() {
     use ProofKind::{Request, Token};
     let why = NoToken("it answered 403 `OutboundWebIdentityFederationDisabledException`".to_owned());
     for (word, asks, falls_back) in [
@@ -27,9 +27,9 @@ fn proofs_by_wish_and_answer() {
         ("Request", &[Request], Ok(&[Request])),
         ("Token", &[Token], Err(Code::IdentityTokenMissing)),
     ] {
-        let (_, wish) = IdentityProof::WORDS.into_iter().find(|(known, _)| *known == word).unwrap();
-        assert_eq!(wish.kinds(), asks, "{word}");
-        assert_eq!(wish.kinds_without(&why).map_err(|failure| failure.code), falls_back, "{word}");
+        let (_, asked) = IdentityProof::WORDS.into_iter().find(|(known, _)| *known == word).unwrap();
+        assert_eq!(asked.kinds(), asks, "{word}");
+        assert_eq!(asked.kinds_without(&why).map_err(|failure| failure.code), falls_back, "{word}");
     }
     assert_eq!(IdentityProof::WORDS[0].0, "Auto", "the first is the default");
 }
@@ -92,13 +92,13 @@ impl Vendor for Kept {
 }
 
 /// What came of a Create: response, notices, and what STS was asked.
-fn created(wish: Option<&str>, federated: bool) -> (Value, Vec<Value>, Vec<ProofRequest>) {
+fn created(asked: Option<&str>, federated: bool) -> (Value, Vec<Value>, Vec<ProofRequest>) {
     let event = json!({
         "RequestType": "Create", "RequestId": "r-1", "ResponseURL": RESPONSE_URL, "LogicalResourceId": "Connection",
         "StackId": "arn:aws:cloudformation:eu-west-1:111122223333:stack/acme/5e0c1b70", "ResourceType": "Custom::AccountConnection",
         "ResourceProperties": {
             "NoticeUrl": "https://vendor.example:8443/notices", "RoleArn": "arn:aws:iam::111122223333:role/vendor",
-            "LaunchToken": "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==", "ExternalId": "ext-1", "IdentityProof": wish,
+            "LaunchToken": "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw==", "ExternalId": "ext-1", "IdentityProof": asked,
         },
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -115,15 +115,15 @@ fn created(wish: Option<&str>, federated: bool) -> (Value, Vec<Value>, Vec<Proof
 /// HW-C3: each proof covers the same event, which says the kinds of proof that it came with.
 #[test]
 fn every_proof_covers_the_event_as_it_is_sent() {
-    for (wish, federated, kinds, asked) in [
+    for (asked, federated, kinds, asked) in [
         (None, true, &["request", "token"][..], 1),
         (None, false, &["request"], 1),
         (Some("Auto"), true, &["request", "token"], 1),
         (Some("Request"), true, &["request"], 0),
         (Some("Token"), true, &["token"], 1),
     ] {
-        let (response, notices, requests) = created(wish, federated);
-        assert_eq!((&response["Status"], notices.len(), requests.len()), (&json!("SUCCESS"), 1, asked), "{wish:?} {federated}");
+        let (response, notices, requests) = created(asked, federated);
+        assert_eq!((&response["Status"], notices.len(), requests.len()), (&json!("SUCCESS"), 1, asked), "{asked:?} {federated}");
         let mut event = notices[0].clone();
         let proofs = event["data"].as_object_mut().unwrap().remove("proofs").unwrap();
         assert_eq!(event["data"]["proofKinds"], json!(kinds));
@@ -132,7 +132,7 @@ fn every_proof_covers_the_event_as_it_is_sent() {
         let digest = hex::encode(Sha256::digest(event.to_string()));
         for proof in proofs {
             let covered = if proof["kind"] == "token" { &proof["token"] } else { &proof["headers"]["x-hawser-event-sha256"] };
-            assert_eq!(covered, digest.as_str(), "{wish:?} {federated}");
+            assert_eq!(covered, digest.as_str(), "{asked:?} {federated}");
         }
         assert!(requests.iter().all(|request| request.audience == "vendor.example:8443"));
     }

@@ -24,6 +24,7 @@ use hawser_sim::{
     stack::{BILLING, CONNECTION, Cancellation, Stack, Status, WITHOUT},
     systematic,
 };
+use serde_json::json;
 use tracing_subscriber::{Layer, filter::LevelFilter};
 
 use crate::support::captured::{Captured, listen};
@@ -696,6 +697,45 @@ fn a_stack_rolls_back_without_an_export_that_is_no_longer_available() {
         assert_eq!(stack.delete().await, Status::Complete);
         assert_eq!(world.account.state().reports.len(), 1, "the customer's report");
     });
+}
+
+/// HW-B7: a policy denies one of the reads from now on. The stack goes back all the same, and goes when it is deleted.
+#[test]
+fn a_read_that_is_denied_for_good_leaves_no_stack_stuck() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let theirs = json!({ "reports": [{ "name": "theirs", "bucket": "theirs" }], "buckets": [{ "name": "theirs" }] });
+    let accounts: [AccountFile; 2] = [AccountFile::default(), serde_json::from_value(theirs).unwrap()];
+    let mut denied = BTreeSet::new();
+    for (account, kind) in accounts.iter().flat_map(|account| [(account, "CostAndUsageReport"), (account, "CostAndUsageReport2")])
+    {
+        let update = || parameters(&[("Kind", kind), ("ConnectionName", "second"), ("Format", "Csv")]);
+        let play = |read: Option<(&str, InjectedFault)>| {
+            runtime.block_on(async {
+                let world = World::new(account.clone());
+                let mut stack = Stack::new(&world, "acme");
+                assert_eq!(stack.create(parameters(&[("Kind", kind)])).await, Status::Complete);
+                let before = world.script.calls().len();
+                if let Some((action, injected)) = read {
+                    world.script.inject_all(action, injected);
+                }
+                let updated = stack.update(update()).await;
+                let reads: BTreeSet<String> = world.script.calls().iter().skip(before).map(ToString::to_string).collect();
+                assert!([Status::Complete, Status::RolledBack].contains(&updated), "{kind} without {read:?}: {updated:?}");
+                assert_eq!(stack.delete().await, Status::Complete, "{kind} without {read:?}");
+                reads
+            })
+        };
+        let is_read = |call: &String| {
+            call.split_once(':').is_some_and(|(_, name)| ["Get", "List", "Describe"].iter().any(|verb| name.starts_with(verb)))
+        };
+        for read in play(None).into_iter().filter(is_read) {
+            for injected in [InjectedFault::Denied, InjectedFault::DeniedByScp] {
+                play(Some((&read, injected)));
+            }
+            denied.insert(read);
+        }
+    }
+    assert!(denied.len() > 10, "only {denied:?}");
 }
 
 /// HW-O3: a statement that the customer adds between our look and our write survives.

@@ -9,8 +9,8 @@ use super::document::Template;
 pub const INLINE_BYTES_MAX: usize = 51_200;
 
 impl Template {
-    /// Compact JSON. Comments are gone, and so is what resources say of themselves to reviewers, how the console groups parameters, and
-    /// what it says in place of a pattern that a value does not match; CloudFormation makes the same stack of it.
+    /// Compact JSON. Comments are gone, and so is what resources say of themselves to reviewers, and what the console says of parameters
+    /// (groups, descriptions, what a value is to look like); CloudFormation makes the same stack of it.
     pub fn inline(&self) -> String {
         let mut json = self.json.clone();
         if let Some(about) = json.get_mut("Metadata").and_then(Value::as_object_mut) {
@@ -23,7 +23,7 @@ impl Template {
         }
         if let Some(parameters) = json["Parameters"].as_object_mut() {
             for parameter in parameters.values_mut().filter_map(Value::as_object_mut) {
-                parameter.remove("ConstraintDescription");
+                parameter.retain(|name, _| !["Description", "ConstraintDescription"].contains(&name.as_str()));
             }
         }
         json.to_string()

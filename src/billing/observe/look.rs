@@ -56,6 +56,8 @@ pub(super) struct Candidates {
     pub(super) unreadable_keys: BTreeMap<String, String>,
     pub(super) other_stacks: BTreeSet<String>,
     pub(super) gone: BTreeSet<String>,
+    /// Why it is not known whose one of the reports is.
+    pub(super) unreadable: Option<Fault>,
 }
 
 impl Candidates {
@@ -88,6 +90,19 @@ fn unless_gone<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match answer {
         Err(fault) if fault.kind == FaultKind::Missing => Ok(None),
         answer => answer.map(Some),
+    }
+}
+
+/// A bucket of ours, as far as its policy may be read: one that cannot be read cannot be added to.
+fn with_policy(
+    policy: Result<Option<String>, Fault>,
+    bucket: impl FnOnce(Option<String>) -> OwnBucket,
+) -> Result<OwnBucket, Failure> {
+    match policy {
+        Ok(policy) => Ok(bucket(policy)),
+        Err(fault) if fault.kind == FaultKind::Missing => Ok(OwnBucket::Absent),
+        Err(fault) if fault.is_outage() => Err(fault.into()),
+        Err(fault) => Ok(OwnBucket::Unreadable(fault)),
     }
 }
 
@@ -305,8 +320,9 @@ impl Observer<'_> {
             Ok((is_owned.then(|| OwnExport { tags, ..OwnExport::default() }), false))
         };
         let (ours, bucket) = tokio::join!(ours, self.bucket_state(id, bucket_exists, use_of_it));
+        // An outage passes; a denial may last, and is a fact about the account.
         let (ours, unreadable) = match ours {
-            Err(fault) if use_of_it == BucketUse::Remove && !fault.is_outage() => ((None, false), Some(fault)),
+            Err(fault) if !fault.is_outage() => ((None, false), Some(fault)),
             ours => (ours?, None),
         };
         let (report, gone) = ours;
@@ -341,17 +357,17 @@ impl Observer<'_> {
         let tags = match tags {
             // Removed since it was asked for.
             Err(fault) if fault.kind == FaultKind::Missing => return Ok(OwnBucket::Absent),
-            Err(fault) if use_of_it == BucketUse::Remove && !fault.is_outage() => return Ok(OwnBucket::Unreadable(fault)),
+            Err(fault) if !fault.is_outage() => return Ok(OwnBucket::Unreadable(fault)),
             tags => tags?,
         };
         if is_marked(&tags, self.origin) {
-            return Ok(OwnBucket::Tagged { policy: policy?, in_use: true, tags });
+            return with_policy(policy, |policy| OwnBucket::Tagged { policy, in_use: true, tags });
         }
         if !tags.is_empty() {
             return Ok(OwnBucket::Untagged);
         }
         match self.retry_eventual(|| self.aws.list_versions(&bucket, self.owner, "", 1)).await {
-            Ok(first) if first.is_empty() => Ok(OwnBucket::Remnant { policy: policy? }),
+            Ok(first) if first.is_empty() => with_policy(policy, |policy| OwnBucket::Remnant { policy }),
             Err(fault) if fault.kind == FaultKind::Missing => Ok(OwnBucket::Absent),
             Err(fault) if fault.is_outage() => Err(fault.into()),
             Ok(_) | Err(_) => Ok(OwnBucket::Untagged),
@@ -374,7 +390,7 @@ impl Observer<'_> {
         let reports = possible.iter().filter(|candidate| matches!(candidate, Candidate::Report(_)));
         let others = reports.map(|report| async move {
             let name = ExportName::existing(report.name());
-            Ok::<_, Failure>((report.name().to_owned(), self.tags_of(&name).await?))
+            (report.name().to_owned(), self.tags_of(&name).await)
         });
         let own_key = async {
             match own {
@@ -392,11 +408,13 @@ impl Observer<'_> {
             candidates.regions.extend(region.map(|region| (bucket.clone(), region.as_str().to_owned())));
             candidates.buckets.insert(bucket, check);
         }
-        for other in others {
-            match other? {
-                (name, None) => drop(candidates.gone.insert(name)),
-                (name, Some(tags)) if tags.contains_key(TAG_STACK) => drop(candidates.other_stacks.insert(name)),
-                (_, Some(_)) => {}
+        for (name, tags) in others {
+            match tags {
+                Ok(None) => drop(candidates.gone.insert(name)),
+                Ok(Some(tags)) if tags.contains_key(TAG_STACK) => drop(candidates.other_stacks.insert(name)),
+                Ok(Some(_)) => {}
+                Err(fault) if fault.is_outage() => return Err(fault.into()),
+                Err(fault) => candidates.unreadable = Some(fault),
             }
         }
         Ok(candidates)
