@@ -10,14 +10,14 @@ use crate::{
     billing::{
         BillingRequest, Export, ExportId, Kind, Retention,
         facts::Facts,
-        observe::{DeleteScope, delete_scope, observe, observe_removal},
+        observe::{delete_scope, observe, observe_removal},
         plan::{self, Plan},
     },
     connection,
     delivery::{self, place},
     error::Failure,
     ports::Ports,
-    protocol::{origin::Origin, reply::Attributes},
+    protocol::{origin::Origin, reply::Attributes, retry::EVENTUAL_CONSISTENCY},
     request::Request,
 };
 
@@ -57,16 +57,24 @@ pub async fn billing<'a>(origin: &Origin, asked: &'a BillingRequest, ports: &Por
             Ok(Decided { wanted: Some((export, facts)), plan, remarks })
         }
         BillingRequest::Remove { kind, retention, prefix } => {
-            let DeleteScope { ids, remark } = delete_scope(origin, prefix.as_ref(), ports).await?;
+            let mut scope = delete_scope(origin, prefix.as_ref(), ports).await?;
             let named = origin.physical_id.as_deref().and_then(|id| ExportId::from_physical_id(origin, id)).map(|id| id.kind());
             let sure: Vec<Kind> = kind.iter().copied().chain(named).collect();
-            let decided = removal(origin, ids, &sure, *retention, ports).await?;
-            Ok(Decided { remarks: remark.into_iter().chain(decided.remarks).collect(), ..decided })
+            loop {
+                let (decided, waited) = removal(origin, scope.ids.clone(), &sure, *retention, false, ports).await?;
+                // By now the stack may be creating the same again (HW-L8).
+                let now = if waited { delete_scope(origin, prefix.as_ref(), ports).await? } else { scope.clone() };
+                if now.ids == scope.ids {
+                    return Ok(Decided { remarks: scope.remark.into_iter().chain(decided.remarks).collect(), ..decided });
+                }
+                scope = now;
+            }
         }
     }
 }
 
-/// Decides the removal of what is left under some ids. Only reads.
+/// Decides the removal of what is left under some ids, which was `made` for sure, or perhaps not; and whether it took more
+/// than one look, seconds apart. Only reads.
 ///
 /// # Errors
 /// As [`observe_removal`].
@@ -75,17 +83,32 @@ pub async fn removal(
     ids: Vec<ExportId>,
     sure: &[Kind],
     retention: Retention,
+    made: bool,
     ports: &Ports<'_>,
-) -> Result<Decided<'static>, Failure> {
+) -> Result<(Decided<'static>, bool), Failure> {
     let none = ids.is_empty();
-    let found = observe_removal(origin, ids, sure, ports).await?;
+    let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, None);
+    // Who saw a part has something to find, though another run may have removed that part by the next look.
+    let mut expected = !none && made;
+    let mut waited = false;
+    let found = loop {
+        let found = observe_removal(origin, ids.clone(), sure, ports).await?;
+        expected |= found.is_partial;
+        let is_whole =
+            !found.is_partial && found.remains.iter().any(|(_, remains)| remains.report || !remains.exports.is_empty());
+        // Whatever is not shown yet would be left for ever.
+        if is_whole || !expected || !tries.again(&"some of what was created may not be shown yet", None).await {
+            break found;
+        }
+        waited = true;
+    };
     let mut plan = plan::plan_removal(origin, &found.remains, retention)?;
     if none {
         plan.decision = "nothing of this stack has this physical id".to_owned();
     } else if plan.rounds.is_empty() && !found.remarks.is_empty() {
         plan.decision = "nothing is removed".to_owned();
     }
-    Ok(Decided { wanted: None, plan: Ok(plan), remarks: found.remarks })
+    Ok((Decided { wanted: None, plan: Ok(plan), remarks: found.remarks }, waited))
 }
 
 /// The outcome of a dry run; serialized, it is `hawser plan --output json`.

@@ -50,10 +50,6 @@ const REPLY_SHARE: u32 = 2;
 /// of a time. Shorter than any time-out this function is deployed with.
 const BUDGET_UNKNOWN: Duration = Duration::from_secs(20);
 
-/// How often a plan is made again because somebody else was faster. A duplicate delivery may be overtaken at the bucket and at the
-/// export, and where AWS takes no tags at creation, at the tags of each (F-49).
-const RACES_MAX: u8 = 4;
-
 /// No response reached CloudFormation: the only case in which Lambda should deliver the event again.
 #[derive(Debug, Error)]
 pub enum Unanswered {
@@ -129,7 +125,8 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
     log(&envelope, request.as_ref().ok(), &reply_content, ports.clock.now() - started);
     upload_response(response_url, &render(&envelope, &reply_content), reply_until, ports).await?;
     if let Ok(request) = &request {
-        undo_if_not_wanted(request, reply_until, ports).await;
+        let made = matches!(reply_content, Reply::Success { .. });
+        undo_if_not_wanted(request, made, reply_until, ports).await;
     }
     Ok(())
 }
@@ -195,14 +192,24 @@ async fn fulfil_billing(
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<Fulfilled, Failure> {
-    let mut races = 0;
+    // A plan is made again where somebody else was faster, and later, because what they did may not be shown yet (B-22).
+    let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, Some(until));
+    let mut looks = EVENTUAL_CONSISTENCY.tries(ports.clock, Some(until));
     loop {
         // Asked beside the first reads, so that it costs no round.
         let (decided, is_awaited) = tokio::join!(decide::billing(origin, asked, ports), is_awaited(origin, ports));
         let decided = decided?;
+        // What is created beside one that is not shown yet would be a second one.
+        let is_partial = is_awaited && decided.wanted.as_ref().is_some_and(|(_, facts)| facts.is_partial());
+        if is_partial && looks.again(&"what the bucket was created for may not be shown yet", None).await {
+            continue;
+        }
         match carry_out(origin, &decided, is_awaited, until, ports).await {
             Ok(done) => return Ok(done),
-            Err(StepError::Raced(_)) if races < RACES_MAX => races += 1,
+            Err(StepError::Raced(ref faster)) if tries.again(faster, None).await => {}
+            // What an earlier request created moments ago may not show its mark yet (B-22).
+            Err(StepError::Failed(ref refused))
+                if refused.code == Code::BillingReportNotOurs && looks.again(refused, None).await => {}
             Err(error) => return roll_back_without_export(origin, &decided, error.into(), until, ports).await,
         }
     }
@@ -255,14 +262,14 @@ async fn roll_back_without_export(
 /// The order makes it sure: the resource is condemned before its Delete is sent. If it was not when this looked, its
 /// Delete comes later and finds everything. The answer is delivered by now, so this costs the stack no time, and its
 /// failure is only logged.
-async fn undo_if_not_wanted(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) {
+async fn undo_if_not_wanted(request: &Request, made: bool, until: OffsetDateTime, ports: &Ports<'_>) {
     if request.origin().request_type == RequestType::Delete {
         return;
     }
     let work = async {
         let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, None);
         loop {
-            let outcome = AssertUnwindSafe(undo(request, until, ports)).catch_unwind().await;
+            let outcome = AssertUnwindSafe(undo(request, made, until, ports)).catch_unwind().await;
             match outcome.unwrap_or_else(|_| Err(panicked())) {
                 // Nobody comes after this run, so it tries again itself; a denial was waited for already.
                 Err(failure) if failure.code != Code::AwsAccessDenied && tries.again(&failure, None).await => {}
@@ -276,20 +283,21 @@ async fn undo_if_not_wanted(request: &Request, until: OffsetDateTime, ports: &Po
     }
 }
 
-async fn undo(request: &Request, until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Failure> {
+async fn undo(request: &Request, made: bool, until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Failure> {
     let origin = request.origin();
     match request {
         Request::Billing(_, BillingRequest::Ensure { export, .. }) => {
-            let made = export.id(origin);
-            let physical_id = made.to_string();
+            let id = export.id(origin);
+            let physical_id = id.to_string();
             let fate = creation_fate(origin, &physical_id, until, ports).await?;
             let ids = match fate {
                 CreationFate::Wanted => return Ok(()),
                 CreationFate::ResourceDeleted => ExportId::all(origin, &export.prefix).collect(),
-                CreationFate::Abandoned => vec![made],
+                CreationFate::Abandoned => vec![id],
             };
             info!(?fate, "the stack did not wait for this resource; removing what was created");
-            let plan = decide::removal(origin, ids, &[export.kind], export.retention, ports).await?.plan?;
+            let (decided, _) = decide::removal(origin, ids, &[export.kind], export.retention, made, ports).await?;
+            let plan = decided.plan?;
             // Asked once more, because a stack that got over it may already be making the same again.
             if !plan.rounds.is_empty() && creation_fate(origin, &physical_id, until, ports).await? == fate {
                 execute(&plan, origin, until, ports).await?;

@@ -57,6 +57,24 @@ pub fn malformed(policy: &str, bucket: &str) -> Option<Refusal> {
     None
 }
 
+/// Whether two policies say the same: the order of keys, lists and statements has no meaning, and a list of one is its element.
+pub fn means_the_same(one: &str, other: &str) -> bool {
+    let read = |text: &str| serde_json::from_str(text).ok().map(|document: Value| normal(document).to_string());
+    read(one).is_some_and(|one| read(other) == Some(one))
+}
+
+fn normal(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, normal(value))).collect(),
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.into_iter().map(normal).collect();
+            items.sort_by_key(Value::to_string);
+            if items.len() == 1 { items.remove(0) } else { Value::Array(items) }
+        }
+        other => other,
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 mod tests {

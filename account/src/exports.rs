@@ -10,6 +10,7 @@ use hawser::{
 };
 
 use crate::{
+    freedoms::TableForm,
     services::{Exported, NO_SPLIT, Refusal, Services},
     tables::{SPLIT, table_of, uuid},
 };
@@ -19,6 +20,9 @@ pub const EXPORT_SERVICE: &str = "bcm-data-exports.amazonaws.com";
 
 /// Longest name of an export.
 const NAME_BYTES_MAX: usize = 128;
+
+/// What AWS adds to a table's configuration, with the defaults that hold anyway.
+const ADDED_PROPERTIES: [&str; 2] = ["BILLING_VIEW_ARN", "INCLUDE_MANUAL_DISCOUNT_COMPATIBILITY"];
 
 /// Longest query.
 const QUERY_CHARS_MAX: usize = 36_000;
@@ -31,12 +35,33 @@ impl Services {
     }
 
     pub fn list_exports(&self) -> Vec<ExportSummary> {
-        let name = |known: &Exported| ExportSummary { arn: known.export.arn.clone(), name: known.export.name.clone() };
-        self.state.exports.values().map(name).collect()
+        let known = self.state.exports.values().filter(|known| self.is_listed(&known.export.arn)).map(summary);
+        let gone = self.late.exports.iter().filter(|(_, went)| !self.is_forgotten(*went)).map(|(summary, _)| summary.clone());
+        known.chain(gone).collect()
     }
 
     pub fn export(&self, arn: &str) -> Result<&Exported, Refusal> {
         self.state.exports.get(arn).ok_or_else(missing)
+    }
+
+    /// An export as `GetExport` gives it back.
+    pub fn shown_export(&self, arn: &str) -> Result<DataExport, Refusal> {
+        let mut export = self.export(arn)?.export.clone();
+        if self.freedoms.tables == TableForm::Completed {
+            for (table, properties) in &mut export.tables {
+                self.complete(table, properties);
+            }
+            export.tables.retain(|_, properties| !properties.is_empty());
+        }
+        Ok(export)
+    }
+
+    /// Adds what AWS adds to the configuration of CUR 2.0, where it is configured at all.
+    fn complete(&self, table: &str, properties: &mut BTreeMap<String, String>) {
+        let Some(table) = self.dictionary.table(table).ok().filter(|_| !properties.is_empty()) else { return };
+        for property in table.properties.iter().filter(|property| ADDED_PROPERTIES.contains(&property.name.as_str())) {
+            properties.entry(property.name.clone()).or_insert_with(|| property.default_in(&self.account));
+        }
     }
 
     /// What `CreateExport` and `UpdateExport` look at alike, before the bucket.
@@ -69,6 +94,10 @@ impl Services {
     /// What `CreateExport` looks at before the bucket.
     pub fn check_new_export(&self, export: &DataExport) -> Result<(), Refusal> {
         self.check_export(export)?;
+        if self.is_held_back(&export.name) {
+            let message = format!("An export with the name {} already exists.", export.name);
+            return Err(Refusal::new(FaultKind::Exists, "ValidationException", message));
+        }
         if self.export_names_unique && self.state.exports.values().any(|known| known.export.name == export.name) {
             let message = format!("An export with the name {} already exists.", export.name);
             return Err(Refusal::new(FaultKind::Exists, "ValidationException", message));
@@ -98,6 +127,7 @@ impl Services {
         let created_at = Some(rfc3339(self.now));
         let status = ExportStatus { code: "HEALTHY".to_owned(), created_at, ..ExportStatus::default() };
         let export = DataExport { arn: arn.clone(), status, ..export.clone() };
+        self.note_made(&arn, tags);
         self.state.exports.insert(arn.clone(), Exported { export, tags: tags.clone(), execution: None });
         arn
     }
@@ -114,6 +144,10 @@ impl Services {
     /// Changes an export whose bucket was verified.
     pub fn update_export(&mut self, export: &DataExport) -> Result<(), Refusal> {
         self.check_changed_export(export)?;
+        let shown = self.shown_export(&export.arn)?;
+        if (DataExport { status: shown.status.clone(), ..export.clone() }) == shown {
+            self.idle_writes.push(format!("export `{}` is updated, and nothing changes", export.name));
+        }
         let known = self.state.exports.get_mut(&export.arn).ok_or_else(missing)?;
         known.export = DataExport { status: known.export.status.clone(), ..export.clone() };
         Ok(())
@@ -121,7 +155,10 @@ impl Services {
 
     /// One that is gone already is success.
     pub fn delete_export(&mut self, arn: &str) -> Result<(), Refusal> {
-        self.state.exports.remove(arn);
+        if let Some(went) = self.state.exports.remove(arn) {
+            self.note_freed(&went.export.name);
+            self.late.exports.push((summary(&went), self.now));
+        }
         Ok(())
     }
 
@@ -151,6 +188,10 @@ impl Services {
     pub fn last_execution(&self, arn: &str) -> Result<Option<Execution>, Refusal> {
         Ok(self.export(arn)?.execution.clone())
     }
+}
+
+fn summary(known: &Exported) -> ExportSummary {
+    ExportSummary { arn: known.export.arn.clone(), name: known.export.name.clone() }
 }
 
 fn missing() -> Refusal {

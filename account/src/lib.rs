@@ -9,8 +9,10 @@ use time::{OffsetDateTime, macros::datetime};
 pub mod bucket_policy;
 pub mod buckets;
 mod creation;
+pub mod denials;
 pub mod exports;
 pub mod file;
+pub mod freedoms;
 pub mod organizations;
 pub mod port;
 mod read_only;
@@ -22,6 +24,7 @@ pub mod tables;
 pub mod tags;
 
 pub use file::AccountFile;
+pub use freedoms::Freedoms;
 pub use read_only::ReadOnly;
 pub use services::{AccountState, Refusal, Services};
 

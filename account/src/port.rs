@@ -14,7 +14,7 @@ use hawser::{
 use time::OffsetDateTime;
 
 use crate::{
-    bucket_policy,
+    bucket_policy::{self, means_the_same},
     buckets::{Bucket, Object},
     exports::EXPORT_SERVICE,
     reports::REPORT_SERVICE,
@@ -110,12 +110,8 @@ impl<A: Access> Port<A> {
         name: &BucketName,
         effect: impl FnOnce(&mut Bucket) -> Result<T, Refusal> + Send,
     ) -> Result<T, Fault> {
-        self.bucket_call(action, name.as_str(), |services| {
-            let bucket = services.own_bucket(name.as_str())?;
-            answers_at(bucket, action, &self.region)?;
-            effect(bucket)
-        })
-        .await
+        self.bucket_call(action, name.as_str(), |services| effect(services.own_bucket_at(name.as_str(), action, &self.region)?))
+            .await
     }
 }
 
@@ -125,6 +121,12 @@ const OPT_IN: [&str; 3] = ["af-south-1", "ap-southeast-7", "eu-south-2"];
 
 /// What S3 says of an object that Object Lock keeps.
 const LOCKED: &str = "Access Denied because object protected by object lock.";
+
+/// What S3 says while another operation on the same bucket is under way, or its name is not free yet.
+pub fn conflict() -> Refusal {
+    let text = "A conflicting conditional operation is currently in progress against this resource. Please try again.";
+    Refusal::new(FaultKind::Conflict, "OperationAborted", text)
+}
 
 /// S3 answers in a bucket's own Region: elsewhere with 301, or 400 where the Region has to be enabled, and where the bucket is. Only
 /// `GetBucketLocation` is answered in us-east-1 for the Regions that are older (F-45).
@@ -136,6 +138,16 @@ fn answers_at(bucket: &Bucket, action: &str, region: &Region) -> Result<(), Refu
     }
     let code = if opt_in { "IllegalLocationConstraintException" } else { "PermanentRedirect" };
     Err(Refusal { bucket_region: bucket.region.parse().ok(), ..Refusal::new(FaultKind::Refused, code, "") })
+}
+
+/// The answer to a HEAD has a status and no words (F-53).
+fn without_body(fault: Fault) -> Fault {
+    let (kind, code) = match fault.kind {
+        FaultKind::Denied | FaultKind::DeniedBy(_) => (FaultKind::Denied, "HTTP 403"),
+        FaultKind::Refused => (FaultKind::Refused, "HTTP 400"),
+        _ => return fault,
+    };
+    Fault { kind, code: code.to_owned(), message: String::new(), ..fault }
 }
 
 #[async_trait]
@@ -195,11 +207,14 @@ impl<A: Access> DataExports for Port<A> {
     }
 
     async fn get_export(&self, arn: &str) -> Result<DataExport, Fault> {
-        self.export_call("bcm-data-exports:GetExport", |services| Ok(services.export(arn)?.export.clone())).await
+        self.export_call("bcm-data-exports:GetExport", |services| services.shown_export(arn)).await
     }
 
     async fn export_tags(&self, arn: &str) -> Result<Tags, Fault> {
-        self.export_call("bcm-data-exports:ListTagsForResource", |services| Ok(services.export(arn)?.tags.clone())).await
+        self.export_call("bcm-data-exports:ListTagsForResource", |services| {
+            Ok(services.shown_tags(arn, &services.export(arn)?.tags))
+        })
+        .await
     }
 
     async fn create_export(&self, export: &DataExport, tags: &Tags) -> Result<String, Fault> {
@@ -251,10 +266,11 @@ impl<A: Access> Buckets for Port<A> {
         let action = "s3:ListBucket";
         self.bucket_call(action, bucket.as_str(), |services| match services.state.buckets.get(bucket.as_str()) {
             None => Ok(false),
-            Some(bucket) if bucket.owner.is_some() => Err(Refusal::new(FaultKind::Denied, "HTTP 403", "")),
+            Some(bucket) if bucket.owner.is_some() => Err(Refusal::new(FaultKind::Denied, "AccessDenied", "")),
             Some(bucket) => answers_at(bucket, action, &self.region).map(|()| true),
         })
         .await
+        .map_err(without_body)
     }
 
     async fn bucket_region(&self, bucket: &BucketName, _owner: &AccountId) -> Result<Region, Fault> {
@@ -263,11 +279,21 @@ impl<A: Access> Buckets for Port<A> {
     }
 
     async fn bucket_tags(&self, bucket: &BucketName, _owner: &AccountId) -> Result<Tags, Fault> {
-        self.bucket("s3:GetBucketTagging", bucket, |bucket| Ok(bucket.tags.clone())).await
+        let name = bucket.as_str();
+        self.bucket_call("s3:GetBucketTagging", name, |services| {
+            let tags = services.own_bucket_at(name, "s3:GetBucketTagging", &self.region)?.tags.clone();
+            Ok(services.shown_tags(name, &tags))
+        })
+        .await
     }
 
     async fn bucket_policy(&self, bucket: &BucketName, _owner: &AccountId) -> Result<Option<String>, Fault> {
-        self.bucket("s3:GetBucketPolicy", bucket, |bucket| Ok(bucket.policy.clone())).await
+        let name = bucket.as_str();
+        self.bucket_call("s3:GetBucketPolicy", name, |services| {
+            let policy = services.own_bucket_at(name, "s3:GetBucketPolicy", &self.region)?.policy.clone();
+            Ok(services.shown_policy(name, &policy))
+        })
+        .await
     }
 
     async fn create_bucket(&self, bucket: &BucketName, namespace: BucketNamespace, tags: &Tags) -> Result<(), Fault> {
@@ -282,7 +308,9 @@ impl<A: Access> Buckets for Port<A> {
             match services.state.buckets.get(name) {
                 Some(known) if known.owner.is_some() => Err(Refusal::new(FaultKind::Taken, "BucketAlreadyExists", "")),
                 Some(_) => Err(Refusal::new(FaultKind::Exists, "BucketAlreadyOwnedByYou", "")),
+                None if services.is_held_back(name) => Err(conflict()),
                 None => {
+                    services.note_made(name, tags);
                     let made = Bucket { region: self.region.as_str().to_owned(), tags: tags.clone(), ..Bucket::default() };
                     services.state.buckets.insert(name.to_owned(), made);
                     Ok(())
@@ -293,12 +321,15 @@ impl<A: Access> Buckets for Port<A> {
     }
 
     async fn put_bucket_tags(&self, bucket: &BucketName, _owner: &AccountId, tags: &Tags) -> Result<(), Fault> {
-        let set = |known: &mut Bucket| {
+        let name = bucket.as_str();
+        self.bucket_call("s3:PutBucketTagging", name, |services| {
+            let known = services.own_bucket_at(name, "s3:PutBucketTagging", &self.region)?;
             check_tags(tags, true)?;
-            known.tags = tags.clone();
+            let before = std::mem::replace(&mut known.tags, tags.clone());
+            services.note_tags(name, before, tags);
             Ok(())
-        };
-        self.bucket("s3:PutBucketTagging", bucket, set).await
+        })
+        .await
     }
 
     async fn block_public_access(&self, bucket: &BucketName, _owner: &AccountId) -> Result<(), Fault> {
@@ -326,12 +357,19 @@ impl<A: Access> Buckets for Port<A> {
     }
 
     async fn put_bucket_policy(&self, bucket: &BucketName, _owner: &AccountId, policy: &str) -> Result<(), Fault> {
-        let set = |known: &mut Bucket| {
-            bucket_policy::malformed(policy, bucket.as_str()).map_or(Ok(()), Err)?;
-            known.policy = Some(policy.to_owned());
+        let name = bucket.as_str();
+        self.bucket_call("s3:PutBucketPolicy", name, |services| {
+            let known = services.own_bucket_at(name, "s3:PutBucketPolicy", &self.region)?;
+            bucket_policy::malformed(policy, name).map_or(Ok(()), Err)?;
+            let before = known.policy.replace(policy.to_owned());
+            // Who is shown an earlier policy cannot know better.
+            if services.lags.policy_read.is_zero() && before.as_deref().is_some_and(|before| means_the_same(before, policy)) {
+                services.idle_writes.push(format!("the policy of `{name}` is written, and means what it meant"));
+            }
+            services.note_policy(name, before, policy);
             Ok(())
-        };
-        self.bucket("s3:PutBucketPolicy", bucket, set).await
+        })
+        .await
     }
 
     async fn list_versions(
@@ -371,6 +409,7 @@ impl<A: Access> Buckets for Port<A> {
             Some(known) if !known.objects.is_empty() => Err(Refusal::new(FaultKind::NotEmpty, "BucketNotEmpty", "")),
             Some(_) => {
                 services.state.buckets.remove(bucket.as_str());
+                services.note_freed(bucket.as_str());
                 Ok(())
             }
         })
@@ -427,6 +466,13 @@ impl Services {
             Some(bucket) if bucket.owner.is_some() => Err(Refusal::new(FaultKind::Denied, "AccessDenied", "")),
             Some(bucket) => Ok(bucket),
         }
+    }
+
+    /// The same, asked for in a Region.
+    fn own_bucket_at(&mut self, name: &str, action: &str, region: &Region) -> Result<&mut Bucket, Refusal> {
+        let bucket = self.own_bucket(name)?;
+        answers_at(bucket, action, region)?;
+        Ok(bucket)
     }
 
     /// A service looks whether it may deliver to a bucket, and leaves its test object there.

@@ -14,11 +14,14 @@ const SPLIT_ELEMENT: &str = "SPLIT_COST_ALLOCATION_DATA";
 
 impl Services {
     pub fn describe_reports(&self) -> Vec<Report> {
-        self.state.reports.values().map(|(report, _)| report.clone()).collect()
+        let known = self.state.reports.values().map(|(report, _)| report).filter(|report| self.is_listed(&report.name));
+        let gone = self.late.reports.iter().filter(|(_, went)| !self.is_forgotten(*went)).map(|(report, _)| report);
+        let gone = gone.filter(|report| !self.state.reports.contains_key(&report.name));
+        known.chain(gone).cloned().collect()
     }
 
     pub fn report_tags(&self, name: &str) -> Result<Tags, Refusal> {
-        let known = self.state.reports.get(name).map(|(_, tags)| tags.clone());
+        let known = self.state.reports.get(name).map(|(_, tags)| self.shown_tags(name, tags));
         known.ok_or_else(|| Refusal::new(FaultKind::Missing, "ResourceNotFoundException", ""))
     }
 
@@ -43,12 +46,14 @@ impl Services {
     pub fn put_report(&mut self, report: &Report, tags: &Tags) -> Result<(), Refusal> {
         self.check_report(report)?;
         self.state.reports.insert(report.name.clone(), (report.clone(), tags.clone()));
+        self.note_made(&report.name, tags);
         Ok(())
     }
 
     /// One that is gone already is success.
     pub fn delete_report(&mut self, name: &str) -> Result<(), Refusal> {
-        self.state.reports.remove(name);
+        let went = self.state.reports.remove(name);
+        self.late.reports.extend(went.map(|(report, _)| (report, self.now)));
         Ok(())
     }
 }

@@ -1,9 +1,12 @@
 //! What an account has, and what its services know of it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use hawser::{
-    aws::{DataExport, Execution, Fault, FaultKind, NewCase, Report, Tags},
+    aws::{DataExport, Execution, ExportSummary, Fault, FaultKind, NewCase, Report, Tags},
     names::Region,
 };
 use time::OffsetDateTime;
@@ -12,6 +15,7 @@ use crate::{
     ACCOUNT, EPOCH,
     buckets::Bucket,
     file::{AccountFile, CaseFile, CreationFile, ExportFile, OrganizationFile, SupportPlan, TransfersFile},
+    freedoms::{Freedoms, Lags},
     tables::Dictionary,
 };
 
@@ -130,6 +134,12 @@ pub struct Services {
     pub exports_made: u64,
     /// The services that deliver do not see the newest policy of the call's bucket yet.
     pub policy_unseen: bool,
+    pub freedoms: Freedoms,
+    pub lags: Lags,
+    /// What is shown late.
+    pub late: Late,
+    /// Writes that change nothing, which no careful caller makes.
+    pub idle_writes: Vec<String>,
 }
 
 impl Services {
@@ -162,6 +172,98 @@ impl Services {
             creation: file.creation,
             exports_made: 0,
             policy_unseen: false,
+            freedoms: Freedoms::default(),
+            lags: Lags::default(),
+            late: Late::default(),
+            idle_writes: Vec::new(),
         }
+    }
+}
+
+/// What was done so lately that it may not be shown yet (see [`Lags`]).
+#[derive(Debug, Default)]
+pub struct Late {
+    /// When each report, export and bucket was made.
+    made: BTreeMap<String, OffsetDateTime>,
+    /// Names that were freed, and when.
+    freed: BTreeMap<String, OffsetDateTime>,
+    /// Reports and exports that are gone, and when they went.
+    pub(crate) reports: Vec<(Report, OffsetDateTime)>,
+    pub(crate) exports: Vec<(ExportSummary, OffsetDateTime)>,
+    policies: BTreeMap<String, Change<Option<String>>>,
+    tags: BTreeMap<String, Change<Tags>>,
+}
+
+/// What was put, in place of what, and when. What another put since is always shown: who overlooked it would overwrite it, and AWS
+/// knows no conditional writes.
+#[derive(Debug)]
+struct Change<T> {
+    before: T,
+    put: T,
+    at: OffsetDateTime,
+}
+
+impl<T: PartialEq> Change<T> {
+    /// What is shown of `now` by a service with such a lag.
+    fn shown<'a>(change: Option<&'a Self>, now: &'a T, at: OffsetDateTime, lag: Duration) -> &'a T {
+        match change {
+            Some(change) if change.put == *now && at < change.at + lag => &change.before,
+            _ => now,
+        }
+    }
+}
+
+impl Services {
+    pub(crate) fn note_made(&mut self, name: &str, tags: &Tags) {
+        self.late.made.insert(name.to_owned(), self.now);
+        self.note_tags(name, Tags::new(), tags);
+    }
+
+    pub(crate) fn note_freed(&mut self, name: &str) {
+        self.late.freed.insert(name.to_owned(), self.now);
+    }
+
+    /// Whether something that was made is shown in lists.
+    pub(crate) fn is_listed(&self, name: &str) -> bool {
+        self.late.made.get(name).is_none_or(|made| self.now >= *made + self.lags.list)
+    }
+
+    /// Whether what went is shown in lists no more.
+    pub(crate) fn is_forgotten(&self, went: OffsetDateTime) -> bool {
+        self.now >= went + self.lags.list
+    }
+
+    /// Tags as they are shown.
+    pub(crate) fn shown_tags(&self, name: &str, tags: &Tags) -> Tags {
+        Change::shown(self.late.tags.get(name), tags, self.now, self.lags.tags).clone()
+    }
+
+    pub(crate) fn note_tags(&mut self, name: &str, before: Tags, put: &Tags) {
+        self.late.tags.insert(name.to_owned(), Change { before, put: put.clone(), at: self.now });
+    }
+
+    /// Whether a name was freed so lately that it cannot be taken yet.
+    pub(crate) fn is_held_back(&self, name: &str) -> bool {
+        self.late.freed.get(name).is_some_and(|freed| self.now < *freed + self.lags.name)
+    }
+
+    /// Exports that no list shows yet, by ARN, made before one of the same name was removed: whoever removed that one could not know of
+    /// them.
+    pub fn unseen_twins(&self) -> BTreeSet<String> {
+        let freed = |known: &Exported| self.late.freed.get(&known.export.name);
+        let is_unseen = |(arn, known): &(&String, &Exported)| {
+            !self.is_listed(arn) && freed(known).is_some_and(|freed| self.late.made.get(*arn).is_some_and(|made| made <= freed))
+        };
+        self.state.exports.iter().filter(is_unseen).map(|(arn, _)| arn.clone()).collect()
+    }
+
+    pub(crate) fn note_policy(&mut self, bucket: &str, before: Option<String>, put: &str) {
+        self.late.policies.insert(bucket.to_owned(), Change { before, put: Some(put.to_owned()), at: self.now });
+    }
+
+    /// A bucket's policy as `GetBucketPolicy` gives it back.
+    pub(crate) fn shown_policy(&mut self, bucket: &str, policy: &Option<String>) -> Option<String> {
+        let shown = Change::shown(self.late.policies.get(bucket), policy, self.now, self.lags.policy_read).clone();
+        shown.map(|policy| self.freedoms.given_back(&policy))
     }
 }

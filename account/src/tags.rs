@@ -67,21 +67,25 @@ impl Services {
     pub fn tag_report(&mut self, name: &str, tags: &Tags) -> Result<(), Refusal> {
         let missing = || Refusal::new(FaultKind::Missing, "ResourceNotFoundException", "");
         let (_, known) = self.state.reports.get_mut(name).ok_or_else(missing)?;
-        add(known, tags)
+        let (before, put) = add(known, tags)?;
+        self.note_tags(name, before, &put);
+        Ok(())
     }
 
     /// Adds tags to an export.
     pub fn tag_export(&mut self, arn: &str, tags: &Tags) -> Result<(), Refusal> {
         let missing = || Refusal::new(FaultKind::Missing, "ResourceNotFoundException", "");
-        add(&mut self.state.exports.get_mut(arn).ok_or_else(missing)?.tags, tags)
+        let (before, put) = add(&mut self.state.exports.get_mut(arn).ok_or_else(missing)?.tags, tags)?;
+        self.note_tags(arn, before, &put);
+        Ok(())
     }
 }
 
-fn add(known: &mut Tags, tags: &Tags) -> Result<(), Refusal> {
+/// Adds tags; gives back those before and those since.
+fn add(known: &mut Tags, tags: &Tags) -> Result<(Tags, Tags), Refusal> {
     let all: Tags = known.iter().chain(tags).map(|(key, value)| (key.clone(), value.clone())).collect();
     check_tags(&all, false)?;
-    *known = all;
-    Ok(())
+    Ok((std::mem::replace(known, all.clone()), all))
 }
 
 /// AWS's limits of a set of tags.

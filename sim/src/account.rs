@@ -3,19 +3,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, atomic::Ordering},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use hawser::{
-    aws::{Aws, Cloud, Fault, FaultKind, PolicyType, StackDescription, StackResource, Stacks, Tags},
+    aws::{Aws, Cloud, Fault, FaultKind, StackDescription, StackResource, Stacks, Tags},
     names::{Partition, Region, StackId},
     ports::Clock,
 };
 use hawser_account::{
-    AccountFile, AccountState, Refusal, Services,
+    AccountFile, AccountState, Freedoms, Refusal, Services,
     file::OrganizationFile,
-    port::{Access, Call, Port},
+    freedoms::{Overlap, RATE_MAX, Rate},
+    port::{Access, Call, Port, conflict},
     services::OpenedCase,
 };
 use time::Date;
@@ -39,18 +39,7 @@ const SETTINGS: [&str; 5] = [
     "s3:PutBucketTagging",
 ];
 
-/// How long AWS takes to show everywhere what was done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Lags {
-    /// Every call takes this long.
-    pub call: Duration,
-    /// A new role is denied everything.
-    pub role: Duration,
-    /// A new bucket takes no settings.
-    pub bucket: Duration,
-    /// The report service does not see a new policy.
-    pub policy: Duration,
-}
+pub use hawser_account::freedoms::Lags;
 
 /// The account.
 #[derive(Debug, Clone)]
@@ -69,7 +58,8 @@ struct Inner {
     clock: SimClock,
     /// How many cases each run was shown when it asked last.
     cases_shown: BTreeMap<u64, usize>,
-    lags: Lags,
+    /// Settings under way, by bucket; calls of Data Exports under way, by run.
+    under_way: BTreeMap<String, usize>,
     /// Until when the handler's role is too new.
     role_ready: Option<Instant>,
     made: BTreeMap<String, Instant>,
@@ -94,7 +84,7 @@ impl Account {
             services,
             clock,
             cases_shown: BTreeMap::new(),
-            lags: Lags::default(),
+            under_way: BTreeMap::new(),
             role_ready: None,
             made: BTreeMap::new(),
             policy_written: BTreeMap::new(),
@@ -116,6 +106,10 @@ impl Account {
         locked(&self.inner).services.state.clone()
     }
 
+    pub(crate) fn unseen_twins(&self) -> BTreeSet<String> {
+        locked(&self.inner).services.unseen_twins()
+    }
+
     /// Changes something, as the customer or AWS would.
     pub fn change(&self, change: impl FnOnce(&mut AccountState)) {
         change(&mut locked(&self.inner).services.state);
@@ -128,7 +122,12 @@ impl Account {
 
     /// Sets how slowly AWS shows what was done.
     pub fn set_lags(&self, lags: Lags) {
-        locked(&self.inner).lags = lags;
+        locked(&self.inner).services.lags = lags;
+    }
+
+    /// Sets what AWS chooses where it is free to.
+    pub fn set_freedoms(&self, freedoms: Freedoms) {
+        locked(&self.inner).services.freedoms = freedoms;
     }
 
     /// Lets others act in the account, by chance.
@@ -178,7 +177,7 @@ impl Account {
     /// The stack makes the handler's role, which takes a while to be known everywhere.
     pub(crate) fn make_role(&self) {
         let mut inner = locked(&self.inner);
-        inner.role_ready = Some(Instant::now() + inner.lags.role);
+        inner.role_ready = Some(Instant::now() + inner.services.lags.role);
     }
 
     pub(crate) fn run_begins(&self, stack: &str) -> u64 {
@@ -214,7 +213,7 @@ impl Inner {
     /// Whether a call comes too early for a bucket that was just made.
     fn is_too_early(&self, call: Call<'_>) -> bool {
         let made = call.bucket.and_then(|bucket| self.made.get(bucket));
-        SETTINGS.contains(&call.action) && made.is_some_and(|made| Instant::now() < *made + self.lags.bucket)
+        SETTINGS.contains(&call.action) && made.is_some_and(|made| Instant::now() < *made + self.services.lags.bucket)
     }
 
     /// What a call shows of its caller, before it has any effect.
@@ -239,6 +238,15 @@ impl Inner {
         }
     }
 
+    /// Two runs may both do what was to be done; one that nobody disturbed looked first.
+    fn blame_idle_writes(&mut self, run: Option<&Run>) {
+        let idle = std::mem::take(&mut self.services.idle_writes);
+        let alone = run.is_some_and(|run| self.changes_of(&run.stack) == run.began_at + run.writes.load(Ordering::Relaxed));
+        if alone && self.runs_at_work <= 1 {
+            self.violations.extend(idle);
+        }
+    }
+
     /// Two runs that look at the same moment cannot know of each other's case; one that could know is to blame.
     fn check_new_case(&mut self, run: u64) {
         let Some((new, earlier)) = self.services.state.cases.split_last() else { return };
@@ -259,12 +267,16 @@ impl Access for Account {
         effect: impl FnOnce(&mut Services) -> Result<T, Refusal> + Send,
     ) -> Result<T, Fault> {
         // Every call takes a moment, so that nothing relies on being done at once.
-        let lag = locked(&self.inner).lags.call;
-        if lag.is_zero() {
-            tokio::task::yield_now().await;
-        } else {
-            tokio::time::sleep(lag).await;
-        }
+        let lag = locked(&self.inner).services.lags.call;
+        let crowded = {
+            let (_under_way, crowded) = self.enters(call);
+            if lag.is_zero() {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::time::sleep(lag).await;
+            }
+            crowded
+        };
         let action = call.action;
         self.check_endpoint(call);
         let run = self.run.as_deref();
@@ -275,6 +287,7 @@ impl Access for Account {
             self.script.note(|| format!("      (meanwhile: {act})"));
         }
         match injected {
+            None if let Some(refusal) = crowded => Err(refusal.of(action)),
             None => self.done(call, effect),
             Some(InjectedFault::AnswerLost) => {
                 let _ = self.done(call, effect);
@@ -285,9 +298,9 @@ impl Access for Account {
                 // As the SDK tells of a success that cannot be read (src/sdk/fault.rs).
                 Err(fault(action, FaultKind::Unavailable, "HTTP 200"))
             }
-            Some(InjectedFault::Denied) => Err(fault(action, FaultKind::Denied, "AccessDenied")),
-            Some(InjectedFault::DeniedByScp) => {
-                Err(fault(action, FaultKind::DeniedBy(PolicyType::ServiceControlPolicy), "AccessDenied"))
+            Some(denied @ (InjectedFault::Denied | InjectedFault::DeniedByPolicy)) => {
+                let named = denied == InjectedFault::DeniedByPolicy;
+                Err(locked(&self.inner).services.freedoms.denied(action, named).of(action))
             }
             Some(InjectedFault::Refused) => Err(fault(action, FaultKind::Refused, "InvalidRequest")),
             Some(InjectedFault::Throttled) => Err(fault(action, FaultKind::Throttled, "Throttling")),
@@ -317,7 +330,45 @@ impl Access for Account {
     }
 }
 
+/// A call that is under way until this is dropped.
+struct UnderWay {
+    inner: Arc<Mutex<Inner>>,
+    key: Option<String>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            locked(&self.inner).under_way.entry(key.clone()).and_modify(|count| *count -= 1);
+        }
+    }
+}
+
 impl Account {
+    /// Counts a call among those under way, and says why it is refused if there are too many.
+    fn enters(&self, call: Call<'_>) -> (UnderWay, Option<Refusal>) {
+        let mut inner = locked(&self.inner);
+        let Freedoms { overlap, rate, .. } = inner.services.freedoms;
+        let (key, max) = match call.bucket {
+            Some(bucket) if SETTINGS.contains(&call.action) && overlap == Overlap::Aborted => (Some(bucket.to_owned()), 1),
+            _ if call.action.starts_with("bcm-data-exports:") && rate == Rate::Limited => {
+                (Some(self.run_number().to_string()), RATE_MAX)
+            }
+            _ => (None, usize::MAX),
+        };
+        let count = key.as_ref().map_or(0, |key| {
+            let count = inner.under_way.entry(key.clone()).or_default();
+            *count += 1;
+            *count
+        });
+        let refusal = (count > max).then(|| match call.bucket {
+            Some(_) if SETTINGS.contains(&call.action) => conflict(),
+            _ => Refusal::new(FaultKind::Throttled, "ThrottlingException", "Rate exceeded"),
+        });
+        drop(inner);
+        (UnderWay { inner: Arc::clone(&self.inner), key }, refusal)
+    }
+
     /// HW-B1: these services have one endpoint in a partition, and no host elsewhere.
     fn check_endpoint(&self, call: Call<'_>) {
         let Call { action, region: Some(region), .. } = call else { return };
@@ -336,7 +387,7 @@ impl Account {
     fn done<T>(&self, call: Call<'_>, effect: impl FnOnce(&mut Services) -> Result<T, Refusal>) -> Result<T, Fault> {
         let mut inner = locked(&self.inner);
         if inner.role_ready.is_some_and(|ready| Instant::now() < ready) {
-            return Err(fault(call.action, FaultKind::Denied, "AccessDenied"));
+            return Err(inner.services.freedoms.denied(call.action, false).of(call.action));
         }
         if inner.is_too_early(call) {
             return Err(fault(call.action, FaultKind::Missing, "NoSuchBucket"));
@@ -344,10 +395,11 @@ impl Account {
         let run = self.run_number();
         inner.watch(call, run);
         let written = call.bucket.and_then(|bucket| inner.policy_written.get(bucket));
-        inner.services.policy_unseen = written.is_some_and(|at| Instant::now() < *at + inner.lags.policy);
+        inner.services.policy_unseen = written.is_some_and(|at| Instant::now() < *at + inner.services.lags.policy);
         inner.services.now = inner.clock.now();
         let answer = effect(&mut inner.services).map_err(|refusal| refusal.of(call.action))?;
         inner.follow(call, run);
+        inner.blame_idle_writes(self.run.as_deref());
         if let (true, Some(run)) = (call.writes(), &self.run) {
             *inner.writes.entry(run.stack.clone()).or_default() += 1;
             run.writes.fetch_add(1, Ordering::Relaxed);

@@ -15,7 +15,7 @@ use crate::{
     third_party::ThirdPartyState,
     world::World,
 };
-use hawser_account::{AccountFile, AccountState};
+use hawser_account::{AccountFile, AccountState, Freedoms};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub struct StackScenario {
     pub ops: Vec<Op>,
     /// How events reach the function.
     pub deliveries: Deliveries,
+    /// CloudFormation's express mode, without rollback.
+    pub express: bool,
 }
 
 /// What happens in one account.
@@ -51,6 +53,8 @@ pub struct Scenario {
     pub account: AccountFile,
     /// How slow AWS is.
     pub lags: Lags,
+    /// What AWS chooses where it is free to.
+    pub freedoms: Freedoms,
     /// What goes wrong in it in any case, the first time.
     pub always: Option<(Step, InjectedFault)>,
     /// What others do meanwhile.
@@ -64,12 +68,13 @@ pub struct Scenario {
 impl Scenario {
     /// A life of one stack in an empty account, without lags, others or repetitions.
     pub fn of_one(name: &str, ops: Vec<Op>) -> Self {
-        let stack = StackScenario { name: "acme".to_owned(), ops, deliveries: Deliveries::Plain };
+        let stack = StackScenario { name: "acme".to_owned(), ops, deliveries: Deliveries::Plain, express: false };
         let account = AccountFile::default();
         Self {
             name: name.to_owned(),
             account,
             lags: Lags::default(),
+            freedoms: Freedoms::default(),
             always: None,
             actor: None,
             showing: Showing::default(),
@@ -148,6 +153,7 @@ pub async fn run_scenario(scenario: &Scenario, inject: impl FnOnce(&Script)) -> 
     let world = World::new(scenario.account.clone());
     world.account.set_lags(scenario.lags);
     world.cloudformation.show(scenario.showing);
+    world.account.set_freedoms(scenario.freedoms.clone());
     if let Some(actor) = &scenario.actor {
         world.account.start_actor(actor.clone());
     }
@@ -192,6 +198,7 @@ struct Driven {
 async fn drive(world: &World, scenario: &StackScenario) -> Driven {
     let mut stack = Stack::new(world, &scenario.name);
     stack.deliveries = scenario.deliveries.clone();
+    stack.express = scenario.express;
     let (mut statuses, mut recovered) = (Vec::new(), Vec::new());
     for op in &scenario.ops {
         match op {
@@ -204,6 +211,9 @@ async fn drive(world: &World, scenario: &StackScenario) -> Driven {
             Op::Update(parameters, truncated) => {
                 statuses.push(stack.update_cancelled_by(parameters.clone(), *truncated).await);
                 if statuses.last() == Some(&Status::Failed) {
+                    if scenario.express {
+                        break;
+                    }
                     recovered.push(("ContinueUpdateRollback", recover(world, &mut stack).await));
                 }
             }

@@ -34,7 +34,7 @@ const RESPONSE_BYTES_MAX: usize = 4096;
 const PHYSICAL_ID_BYTES_MAX: usize = 1024;
 
 /// AWS does not do it, and trying again does not help.
-const REFUSALS: [InjectedFault; 3] = [InjectedFault::Denied, InjectedFault::DeniedByScp, InjectedFault::Refused];
+const REFUSALS: [InjectedFault; 3] = [InjectedFault::Denied, InjectedFault::DeniedByPolicy, InjectedFault::Refused];
 
 /// Calls without which something of the stack's is kept (HW-O4, F-55).
 const KEPT_WITHOUT: [&str; 11] = [
@@ -204,7 +204,9 @@ fn check_claim(event: &Value, response: &Value, stored: &Stored, scenario_run: &
         let id = response["PhysicalResourceId"].as_str().unwrap_or_default();
         let name = id.rsplit('/').next().unwrap_or_default();
         let reports = state.reports.get(name).into_iter().map(|(report, tags)| (&report.name, tags));
-        let exports = state.exports.values().map(|known| (&known.export.name, &known.tags));
+        // `CreateExport` knows no idempotency token; the Delete of the whole resource finds what was made twice.
+        let exports = state.exports.iter().filter(|(arn, _)| !stored.unseen_twins.contains(*arn));
+        let exports = exports.map(|(_, known)| (&known.export.name, &known.tags));
         // F-55: what AWS does not let the handler look at or remove keeps no stack from going, and the answer says so.
         let kept = response["Reason"].as_str().is_some_and(|reason| reason.contains("was kept"));
         let mut left =
@@ -420,15 +422,8 @@ fn remains_are_explained(stack: &StackRun, resource: &str, scenario_run: &Scenar
     }
     let lookups = ["cloudformation:DescribeStackResources", "cloudformation:DescribeStacks"];
     let denied_lookup = lookups.iter().any(|call| met("Delete", call, &REFUSALS));
-    // The service that the stack did not ask for did not answer, and the Delete said so.
-    let unasked = last_delete.is_some_and(|exchange| match &exchange.closed {
-        RequestOutcome::Answered(response) => {
-            response["Reason"].as_str().is_some_and(|reason| reason.contains("not looked for in"))
-        }
-        _ => false,
-    });
     let kept = ["Update", "Delete"].iter().any(|request| KEPT_WITHOUT.iter().any(|call| met(request, call, &REFUSALS)));
-    late_and_faulted || forgotten || denied_lookup || unasked || kept
+    late_and_faulted || forgotten || denied_lookup || kept
 }
 
 fn succeeded(exchange: &Exchange) -> bool {
@@ -485,7 +480,11 @@ fn check_vendor_alone(scenario: &Scenario, scenario_run: &ScenarioRun) -> Result
     let broke_itself = met
         .keys()
         .any(|(_, injected)| matches!(injected, InjectedFault::Panic | InjectedFault::KilledBefore | InjectedFault::KilledAfter));
-    let stuck = scenario_run.stacks.iter().any(|stack| stack.statuses.contains(&Status::Failed));
+    // Without rollback nothing goes back; that it goes is looked at all the same.
+    let stuck = scenario.stacks.iter().zip(&scenario_run.stacks).any(|(scenario, stack)| {
+        let statuses = if scenario.express { &stack.statuses[stack.statuses.len() - 1..] } else { &stack.statuses[..] };
+        statuses.contains(&Status::Failed)
+    });
     if !others && !broke_itself && stuck {
         Err("a vendor kept a stack from rolling back or from going".to_owned())
     } else {

@@ -1,7 +1,7 @@
 //! The vendor, the signer and CloudFormation's mailbox, in memory.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -107,6 +107,11 @@ impl SimVendor {
         locked(&self.ledger).notices.clone()
     }
 
+    /// The run that told of a stack last.
+    fn last_run(&self, stack: &str) -> Option<u64> {
+        locked(&self.ledger).connections.get(stack).map(|known| known.run)
+    }
+
     fn receive(&self, body: &str) -> VendorResponse {
         let (status, answer) = locked(&self.ledger).take(body, self.run.as_ref().map_or(0, |run| run.number));
         VendorResponse { status, retry_after: None, body: answer.to_string().into_bytes() }
@@ -175,7 +180,7 @@ impl Vendor for SimVendor {
                 answer.body.truncate(answer.body.len() / 2);
                 Ok(answer)
             }
-            Some(InjectedFault::Denied | InjectedFault::DeniedByScp | InjectedFault::Refused) => status(403, None),
+            Some(InjectedFault::Denied | InjectedFault::DeniedByPolicy | InjectedFault::Refused) => status(403, None),
             Some(InjectedFault::Throttled) => status(429, Some(Duration::from_secs(7))),
             Some(InjectedFault::Unavailable) => status(503, None),
             Some(InjectedFault::Redirected) => status(302, None),
@@ -211,7 +216,9 @@ pub struct Stored {
     pub state: AccountState,
     /// What the vendor has of the stack.
     pub connected: Option<Value>,
-    /// Somebody else changed the stack's things while the run was at work.
+    /// Exports whose twin was removed before any list showed them, by ARN.
+    pub unseen_twins: BTreeSet<String>,
+    /// Somebody else changed the stack's things while the run was at work, or a later run told the vendor of it.
     pub disturbed: bool,
 }
 
@@ -283,8 +290,11 @@ impl SimMailbox {
             body: body.to_vec(),
             run: self.run.as_ref().map_or(0, |run| run.number),
             state: self.account.state(),
+            unseen_twins: self.account.unseen_twins(),
             connected: self.run.as_ref().and_then(|run| self.vendor.connected().remove(&run.stack)),
-            disturbed: self.run.as_ref().is_some_and(|run| self.account.was_disturbed(run)),
+            disturbed: self.run.as_ref().is_some_and(|run| {
+                self.account.was_disturbed(run) || self.vendor.last_run(&run.stack).is_some_and(|last| last > run.number)
+            }),
         };
         locked(&self.shelves.stored).entry(url.as_str().to_owned()).or_default().push(stored);
         self.shelves.arrived.notify_waiters();
@@ -302,7 +312,7 @@ impl SimMailbox {
                 self.store(url, body);
                 Err(NoResponse::Failed("the connection broke".to_owned()))
             }
-            Some(InjectedFault::Denied | InjectedFault::DeniedByScp | InjectedFault::Refused) => Ok(403),
+            Some(InjectedFault::Denied | InjectedFault::DeniedByPolicy | InjectedFault::Refused) => Ok(403),
             Some(InjectedFault::Throttled | InjectedFault::Unavailable) => Ok(503),
             Some(InjectedFault::Redirected) => Ok(302),
             Some(InjectedFault::Broken) => Err(NoResponse::Failed("no connection".to_owned())),

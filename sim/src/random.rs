@@ -20,7 +20,7 @@ use crate::{
     stack::{BILLING, CONNECTION, Cancellation, Parameters, WITHOUT},
 };
 use hawser_account::{
-    ACCOUNT, AccountFile,
+    ACCOUNT, AccountFile, Freedoms,
     file::{
         BucketFile, CreationFile, ExportFile, OrganizationFile, ReportFile, SupportFile, SupportPlan, TagsAtCreation,
         TransferFile,
@@ -76,6 +76,7 @@ pub fn scenario(seed: u64) -> (Scenario, u32) {
         account: account(&mut random, &stacks),
         lags: lags(&mut random),
         always: None,
+        freedoms: Freedoms::by_seed(random.u64(..)),
         actor: (acts > 0).then(|| Actor::new(random.u64(..), acts)),
         showing: Showing::default(),
         stacks,
@@ -123,7 +124,7 @@ fn stack(random: &mut Rng, number: usize, left: &mut usize) -> StackScenario {
         ops.push(Op::Rest);
     }
     let deliveries = if random.bool() { Deliveries::Plain } else { Deliveries::ByChance(random.fork()) };
-    StackScenario { name: format!("stack{number}"), ops, deliveries }
+    StackScenario { name: format!("stack{number}"), ops, deliveries, express: random.u32(0..8) == 0 }
 }
 
 /// Changes one or two parameters, now and then to what is refused.
@@ -171,7 +172,9 @@ fn truncated(random: &mut Rng) -> Option<Cancellation> {
 fn lags(random: &mut Rng) -> Lags {
     let mut seconds = |from: &[u64]| Duration::from_secs(*pick(random, from));
     let (role, bucket, policy) = (seconds(&[0, 0, 2, 5]), seconds(&[0, 0, 1, 4]), seconds(&[0, 0, 3, 6]));
-    Lags { call: Duration::from_millis(*pick(random, &[0, 20, 20, 700])), role, bucket, policy }
+    let (policy_read, list, tags, name) =
+        (seconds(&[0, 0, 2]), seconds(&[0, 0, 1, 3]), seconds(&[0, 0, 1, 3]), seconds(&[0, 0, 1, 4]));
+    Lags { call: Duration::from_millis(*pick(random, &[0, 20, 20, 700])), role, bucket, policy, policy_read, list, tags, name }
 }
 
 fn account(random: &mut Rng, stacks: &[StackScenario]) -> AccountFile {

@@ -18,8 +18,8 @@ use crate::clock::locked;
 pub enum InjectedFault {
     /// Denied by the account's policies; the vendor and the mailbox answer 403; there are no credentials to sign with.
     Denied,
-    /// Denied by a service control policy.
-    DeniedByScp,
+    /// Denied by a policy that AWS names.
+    DeniedByPolicy,
     /// Refused by a rule of the service that nothing here knows.
     Refused,
     /// Throttled until the client gave up; the vendor answers 429 and says how long to wait.
@@ -55,7 +55,7 @@ impl InjectedFault {
     /// Every mishap.
     pub const ALL: [Self; 13] = [
         Self::Denied,
-        Self::DeniedByScp,
+        Self::DeniedByPolicy,
         Self::Refused,
         Self::Throttled,
         Self::Unavailable,
@@ -73,7 +73,7 @@ impl InjectedFault {
     /// mailbox know no rules and no policies of AWS, and signing is no call over a network.
     pub fn applies_to(self, call: &str) -> bool {
         match call {
-            VENDOR_CALL | MAILBOX_CALL => !matches!(self, Self::DeniedByScp | Self::Refused),
+            VENDOR_CALL | MAILBOX_CALL => !matches!(self, Self::DeniedByPolicy | Self::Refused),
             IDENTITY_CALL => matches!(self, Self::Denied | Self::Panic | Self::KilledBefore),
             _ => self != Self::Redirected,
         }

@@ -1,8 +1,10 @@
+//! Long because a stack is one machine: its requests, their rollbacks and its clean-ups share their state.
+//!
 //! CloudFormation in memory: two custom resources, created in order, deleted in reverse, rolled back when one fails, cancelled
 //! when asked.
 //!
 //! Sources: CloudFormation User Guide, "Custom resource request types", "Custom resource response objects", "Continue
-//! rolling back an update", "Troubleshooting CloudFormation" (three clean-ups).
+//! rolling back an update", "Troubleshooting CloudFormation" (three clean-ups), "Express mode" (no rollback by default).
 
 use std::{
     collections::BTreeMap,
@@ -94,6 +96,8 @@ pub struct Stack {
     exchanges: Vec<Arc<Mutex<Exchange>>>,
     /// How events reach the function.
     pub deliveries: Deliveries,
+    /// Deployed in express mode: what fails stays as it is, until the stack is deleted.
+    pub express: bool,
 }
 
 enum Answer {
@@ -125,6 +129,7 @@ impl Stack {
             at_work: JoinSet::new(),
             exchanges: Vec::new(),
             deliveries: Deliveries::Plain,
+            express: false,
         }
     }
 
@@ -175,6 +180,9 @@ impl Stack {
         self.world.account.make_role();
         for name in self.wanted() {
             if !self.make(name, truncated).await {
+                if self.express {
+                    return self.ends("CREATE_FAILED", Status::Failed);
+                }
                 self.set_status("ROLLBACK_IN_PROGRESS");
                 return if self.delete_all().await {
                     self.ends("ROLLBACK_COMPLETE", Status::RolledBack)
@@ -200,6 +208,9 @@ impl Stack {
             self.set_status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS");
             self.clean_up(&earlier).await;
             return self.ends("UPDATE_COMPLETE", Status::Complete);
+        }
+        if self.express {
+            return self.ends("UPDATE_FAILED", Status::Failed);
         }
         self.parameters = before;
         let left = IN_ORDER.into_iter().filter(|name| earlier.contains_key(name)).collect();

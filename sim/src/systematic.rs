@@ -46,6 +46,13 @@ fn slow(mut scenario: Scenario) -> Scenario {
     scenario
 }
 
+fn in_express_mode(mut scenario: Scenario) -> Scenario {
+    for stack in &mut scenario.stacks {
+        stack.express = true;
+    }
+    scenario
+}
+
 fn with_deliveries(mut scenario: Scenario, deliveries: Deliveries) -> Scenario {
     for stack in &mut scenario.stacks {
         stack.deliveries = deliveries.clone();
@@ -261,6 +268,7 @@ pub fn scenarios() -> Vec<Scenario> {
         role: Duration::from_secs(3),
         bucket: Duration::from_secs(3),
         policy: Duration::from_secs(4),
+        ..Lags::default()
     };
     let mut unmarked = Scenario::of_one("somebody else has our names", vec![create(&[])]);
     if let Some((report, bucket)) = names("acme", Format::Parquet) {
@@ -273,6 +281,7 @@ pub fn scenarios() -> Vec<Scenario> {
         name: "beta".to_owned(),
         ops: vec![create(&[("ConnectionName", "beta")]), update(&[("Format", "Csv")])],
         deliveries: Deliveries::Plain,
+        express: false,
     };
     let mut two = Scenario::of_one("two stacks in one account", vec![create(&[]), update(&[("Kind", "None")])]);
     two.stacks.push(second);
@@ -299,6 +308,18 @@ pub fn scenarios() -> Vec<Scenario> {
             "an Update is refused and rolled back",
             vec![create(&[]), update(&[("Format", "Csv"), ("NoticeUrl", "http://vendor.example/")])],
         ),
+        in_express_mode(Scenario::of_one(
+            "a Create fails without rollback",
+            vec![create(&[("NoticeUrl", "http://vendor.example/")])],
+        )),
+        in_express_mode(Scenario::of_one(
+            "an Update fails without rollback",
+            vec![create(&[]), update(&[("Format", "Csv"), ("NoticeUrl", "http://vendor.example/")])],
+        )),
+        in_express_mode(slow(Scenario::of_one(
+            "a Create is cancelled without rollback",
+            vec![Op::Create(parameters(&[]), truncated(BILLING, 50))],
+        ))),
         Scenario::of_one(
             "the connection leaves the template and comes back",
             vec![create(&[]), update(&[(WITHOUT, CONNECTION)]), update(&[])],

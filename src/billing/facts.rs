@@ -59,6 +59,14 @@ pub struct Facts {
     pub leftover: Option<Leftover>,
 }
 
+impl Facts {
+    /// Whether our bucket is there and what it was created for is not: it was removed, or not created yet, or AWS does not show it yet
+    /// (B-22).
+    pub fn is_partial(&self) -> bool {
+        self.ours.is_none() && matches!(self.bucket, OwnBucket::Tagged { .. })
+    }
+}
+
 /// What a service has of the account, from every page; or the fault that hid it: the account may not look, or the service did not
 /// answer, and the request asks for the other service's exports.
 pub type Listed<T> = Result<Vec<T>, Fault>;

@@ -26,8 +26,10 @@ use crate::{
 };
 
 mod look;
+mod remains;
 
-use look::{BucketUse, Detail, Observer, remains};
+use look::{BucketUse, Detail, Observer};
+use remains::remains;
 
 /// Which questions a request needs answers to.
 struct Lookups {
@@ -129,9 +131,13 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         observer.leftover(left_behind, or_empty(&reports), or_empty(&details)),
     );
     let (mut candidates, leftover) = (candidates?, leftover?);
-    // Also this stack's own under another id, which goes when the stack is updated, and what is left of a run that ended early.
-    let of_stacks = or_empty(&details).iter().filter(|(_, tags)| tags.contains_key(TAG_STACK));
+    // Also this stack's own under another id, which goes when the stack is updated, whether or not it shows its tags yet (B-22), and
+    // what is left of a run that ended early.
+    let own_names: BTreeSet<String> = ExportId::all(origin, &export.prefix).map(|id| id.report().as_str().to_owned()).collect();
+    let of_stacks =
+        or_empty(&details).iter().filter(|(export, tags)| tags.contains_key(TAG_STACK) || own_names.contains(&export.name));
     candidates.other_stacks.extend(of_stacks.map(|(export, _)| export.arn.clone()));
+    candidates.other_stacks.extend(own_names);
     if let Some(Leftover { id, remains }) = &leftover {
         candidates.other_stacks.extend(remains.exports.iter().cloned());
         candidates.other_stacks.extend(remains.report.then(|| id.report().as_str().to_owned()));
@@ -168,6 +174,9 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         // Removed since they were listed, such as by another stack that goes: nothing to choose.
         let own = facts.id.report();
         reports.retain(|report| !(candidates.gone.contains(&report.name) || (owned.gone && report.name == own.as_str())));
+    }
+    if let Ok(exports) = &mut facts.exports {
+        exports.retain(|export| !candidates.gone.contains(&export.arn));
     }
     // A bucket that is marked and empty, without its report, may be one that was only half made.
     if let (None, OwnBucket::Tagged { in_use, .. }) = (&facts.ours, &mut facts.bucket) {
@@ -269,6 +278,9 @@ pub struct RemovalFacts {
     pub remains: Vec<(ExportId, OwnedResources)>,
     /// What the reader of the stack event should know.
     pub remarks: Vec<String>,
+    /// Something of our name is there without our mark, or a bucket without what it was created for: where that was created moments
+    /// ago, AWS may not show all of it yet (B-22).
+    pub is_partial: bool,
 }
 
 /// Reads what each id owns, for a Delete. A service that none of the `sure` kinds needs, and that does not answer, does not keep
@@ -341,26 +353,42 @@ pub async fn observe_removal(
                 let why = |fault| format!("whose export `{}` is could not be read: {fault}", summary.arn);
                 tags.as_ref().err().map(why)
             });
+            let of_name = named.clone().count();
             let own = named.filter(|(summary, tags)| tags.as_ref().is_ok_and(|tags| observer.is_own(&id, &summary.name, tags)));
+            let own = own.map(|(summary, _)| summary.arn.clone());
             let remnants = observer.owned_exports(&id, bucket, untagged).into_iter().map(|(export, _)| export.arn.clone());
-            let exports = own.map(|(summary, _)| summary.arn.clone()).chain(remnants).collect();
+            let exports: Vec<String> = own.chain(remnants).collect();
             let owned = observer.owned(&id, reports, exists, BucketUse::Remove).await?;
+            let is_listed = reports.iter().any(|report| report.name == id.report().as_str());
+            let unmarked = of_name > exports.len() || (owned.report.is_none() && !owned.gone && is_listed);
             let unknown = unreadable.or_else(|| unknown[usize::from(id.kind().is_data_export())].clone());
+            // What AWS denies is not shown by another look either.
+            let is_partial = unknown.is_none()
+                && match owned.bucket {
+                    OwnBucket::Untagged => true,
+                    OwnBucket::Absent => unmarked,
+                    _ => unmarked || (owned.report.is_none() && exports.is_empty()),
+                };
             let (remains, kept) = remains(&id, bucket, owned, exports, unknown);
-            Ok::<_, Failure>(((id, remains), kept))
+            Ok::<_, Failure>(((id, remains), kept, is_partial))
         }
     });
-    let all = join_all(all).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let (remains, kept): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-    let kept: Vec<String> = kept.into_iter().flatten().collect();
+    let mut facts = RemovalFacts { remarks, ..RemovalFacts::default() };
+    let mut all_kept = Vec::new();
+    for (remains, kept, is_partial) in join_all(all).await.into_iter().collect::<Result<Vec<_>, _>>()? {
+        facts.remains.push(remains);
+        all_kept.extend(kept);
+        facts.is_partial |= is_partial;
+    }
     // The bucket of what could not be searched for may be gone, and then nothing else says that something stays.
-    let unreported = unknown.into_iter().flatten().filter(|why| !kept.iter().any(|kept| kept.contains(why.as_str())));
-    remarks.extend(
+    let unreported =
+        unknown.into_iter().flatten().filter(|why| !all_kept.iter().any(|kept: &String| kept.contains(why.as_str())));
+    facts.remarks.extend(
         unreported
             .map(|why| format!("what one service may have of this stack was kept, because it could not be searched: {why}")),
     );
-    remarks.extend(kept);
-    Ok(RemovalFacts { remains, remarks })
+    facts.remarks.extend(all_kept);
+    Ok(facts)
 }
 
 /// The id under which a rolled-back replacement may have left things (HW-L4): the Update's own is the one CloudFormation

@@ -113,7 +113,7 @@ impl Tries<'_> {
         let asked_for = asked_for.map(|asked_for| asked_for.max(first_wait));
         let pause = asked_for.filter(fits).unwrap_or(if asked_for.is_some() { longest_wait } else { self.wait });
         self.made += 1;
-        if tries == Some(self.made) || !fits(&pause) {
+        if tries.is_some_and(|most| self.made >= most) || !fits(&pause) {
             return false;
         }
         info!(%last, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "trying again");

@@ -29,6 +29,7 @@ mod properties;
 mod reply;
 mod requirements;
 mod retired_words;
+mod shown_late;
 mod simulation;
 mod tags;
 mod versions;

@@ -118,7 +118,7 @@ fn their_bucket() -> BucketFile {
 }
 
 /// F-1, F-2, F-4, F-5: whichever permission is missing, on create and on delete: an answer in time, under the id that success
-/// has, that names the action and, where AWS says so, the service control policy.
+/// has, that names the action and, where AWS says so, the policy that denies it.
 #[tokio::test(start_paused = true)]
 async fn a_missing_permission_is_named_and_no_stack_hangs() {
     let tried = World::new(AccountFile::default());
@@ -130,7 +130,7 @@ async fn a_missing_permission_is_named_and_no_stack_hangs() {
     for (kind, calls) in [("Create", on_create), ("Delete", on_delete)] {
         for action in calls.into_iter().collect::<BTreeSet<_>>() {
             for (injected, code) in
-                [(InjectedFault::Denied, "AWS_ACCESS_DENIED"), (InjectedFault::DeniedByScp, "AWS_DENIED_BY_SCP")]
+                [(InjectedFault::Denied, "AWS_ACCESS_DENIED"), (InjectedFault::DeniedByPolicy, "AWS_DENIED_BY_")]
             {
                 let world = World::new(AccountFile::default());
                 let id = (kind == "Delete").then_some(&made["PhysicalResourceId"]);
@@ -382,7 +382,7 @@ async fn a_member_without_permission_is_still_a_member() {
         feature_set: "ALL".to_owned(),
     };
     let world = World::new(AccountFile { organization: organization(), ..AccountFile::default() });
-    world.script.inject_all("cur:DescribeReportDefinitions", InjectedFault::DeniedByScp);
+    world.script.inject_all("cur:DescribeReportDefinitions", InjectedFault::DeniedByPolicy);
     let made = create(&world, &here()).await;
     assert_eq!((&made["Data"]["AccountRole"], &made["Data"]["Origin"]), (&json!("member"), &json!("none")));
     assert_eq!(made["Data"]["ManagementAccountId"], "444455556666");

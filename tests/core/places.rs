@@ -93,7 +93,7 @@ async fn a_place_without_billing_data_is_reported_at_creation() {
 async fn no_fault_of_the_look_fails_a_stack() {
     for fault in [
         InjectedFault::Denied,
-        InjectedFault::DeniedByScp,
+        InjectedFault::DeniedByPolicy,
         InjectedFault::Refused,
         InjectedFault::Throttled,
         InjectedFault::Unavailable,

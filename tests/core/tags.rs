@@ -87,7 +87,7 @@ async fn what_was_left_before_it_was_tagged_is_found() {
     for (kind, tagging) in KINDS {
         for call in ["s3:PutBucketTagging", tagging] {
             for fault in
-                [InjectedFault::Unavailable, InjectedFault::Denied, InjectedFault::DeniedByScp, InjectedFault::AnswerLost]
+                [InjectedFault::Unavailable, InjectedFault::Denied, InjectedFault::DeniedByPolicy, InjectedFault::AnswerLost]
             {
                 for next in ["Create", "Delete"] {
                     let context = format!("{kind} {call} {fault:?} {next}");
@@ -119,7 +119,7 @@ async fn tags_of_the_stack_that_are_refused_are_left_out_and_reported() {
     for (kind, tagging) in KINDS {
         for (call, nth) in [("s3:PutBucketTagging", 0), (tagging, 0)] {
             let world = World::new(account(TagsAtCreation::DeniedByScp));
-            world.script.inject(call, nth, InjectedFault::DeniedByScp);
+            world.script.inject(call, nth, InjectedFault::DeniedByPolicy);
             let response = deliver(&world, "Create", kind, None).await;
             let reason = response["Reason"].as_str().unwrap_or_default();
             assert_eq!(response["Status"], "SUCCESS", "{kind} {call}: {response}");

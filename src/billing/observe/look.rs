@@ -14,6 +14,7 @@ use futures::{
 };
 use tracing::{info, warn};
 
+use super::remains::{OwnershipFacts, remains};
 use crate::{
     aws::{Aws, BillingTransfer, DataExport, Direction, ExportSummary, Fault, FaultKind, Report, Table, Tags},
     billing::{
@@ -21,7 +22,7 @@ use crate::{
         bucket_region::in_bucket_region,
         candidate::Candidate,
         facts::{BucketCheck, Leftover, OwnBucket, OwnExport, OwnedResources, own_bucket},
-        id::ExportId,
+        id::{DATA_ROOT, ExportId},
         ownership::{TAG_STACK, is_marked, is_remnant},
         query::{self, TableSource},
         request::Export,
@@ -29,7 +30,11 @@ use crate::{
     error::Failure,
     names::{AccountId, BucketName, ExportName, Region},
     ports::Ports,
-    protocol::{lifecycle::is_current, origin::Origin, retry::retry_eventual},
+    protocol::{
+        lifecycle::is_current,
+        origin::Origin,
+        retry::{EVENTUAL_CONSISTENCY, retry_eventual},
+    },
 };
 
 /// An export with its tags.
@@ -387,11 +392,10 @@ impl Observer<'_> {
         let bucket_facts = bucket_facts.into_iter().map(|(bucket, region)| async move {
             Ok::<_, Failure>((bucket.to_owned(), self.bucket_facts(&BucketName::existing(bucket), region).await?))
         });
-        let reports = possible.iter().filter(|candidate| matches!(candidate, Candidate::Report(_)));
-        let others = reports.map(|report| async move {
-            let name = ExportName::existing(report.name());
-            (report.name().to_owned(), self.tags_of(&name).await)
-        });
+        // The tags of exports are known, but those that a stack gave moments ago.
+        let others =
+            possible.iter().filter(|candidate| matches!(candidate, Candidate::Report(_)) || is_in_place_of_ours(candidate));
+        let others = others.map(|candidate| async move { (candidate, self.settled_tags(candidate).await) });
         let own_key = async {
             match own {
                 Some(own) => Some((own.as_str().to_owned(), self.key(own, None, true).await)),
@@ -408,13 +412,15 @@ impl Observer<'_> {
             candidates.regions.extend(region.map(|region| (bucket.clone(), region.as_str().to_owned())));
             candidates.buckets.insert(bucket, check);
         }
-        for (name, tags) in others {
+        for (candidate, tags) in others {
             match tags {
-                Ok(None) => drop(candidates.gone.insert(name)),
-                Ok(Some(tags)) if tags.contains_key(TAG_STACK) => drop(candidates.other_stacks.insert(name)),
+                Ok(None) => drop(candidates.gone.insert(candidate.key().to_owned())),
+                Ok(Some(tags)) if tags.contains_key(TAG_STACK) => drop(candidates.other_stacks.insert(candidate.key().to_owned())),
                 Ok(Some(_)) => {}
                 Err(fault) if fault.is_outage() => return Err(fault.into()),
-                Err(fault) => candidates.unreadable = Some(fault),
+                Err(fault) if matches!(candidate, Candidate::Report(_)) => candidates.unreadable = Some(fault),
+                // What it had at the first look counts.
+                Err(_) => {}
             }
         }
         Ok(candidates)
@@ -461,20 +467,31 @@ impl Observer<'_> {
         in_bucket_region(self.ports, home.unwrap_or(self.region), bucket, self.owner, asked).await
     }
 
+    /// The tags of a candidate; `None` if it was removed since it was listed. One that delivers to where stacks of Hawser deliver may
+    /// have been created by one moments ago, and not show it yet (B-22).
+    async fn settled_tags(&self, candidate: &Candidate) -> Result<Option<Tags>, Fault> {
+        let mut tries = EVENTUAL_CONSISTENCY.tries(self.ports.clock, None);
+        loop {
+            let tags = match candidate {
+                Candidate::Report(report) => self.tags_of(&ExportName::existing(&report.name)).await?,
+                Candidate::Export(export) => unless_gone(self.retry_eventual(|| self.aws.export_tags(&export.arn)).await)?,
+            };
+            let may_come = is_in_place_of_ours(candidate) && tags.as_ref().is_some_and(Tags::is_empty);
+            if !may_come || !tries.again(&"a stack may have created it moments ago", None).await {
+                return Ok(tags);
+            }
+        }
+    }
+
     /// A report's tags; `None` if it was removed since it was listed.
     async fn tags_of(&self, name: &ExportName) -> Result<Option<Tags>, Fault> {
         unless_gone(self.retry_eventual(|| self.aws.report_tags(name)).await)
     }
 }
 
-/// What one id owns in the account.
-pub(super) struct OwnershipFacts {
-    pub(super) report: Option<OwnExport>,
-    pub(super) bucket: OwnBucket,
-    /// The report was listed, and is gone.
-    pub(super) gone: bool,
-    /// Why it is not known whose the report is that was listed.
-    pub(super) unreadable: Option<Fault>,
+/// Whether a candidate delivers to where stacks of Hawser deliver.
+fn is_in_place_of_ours(candidate: &Candidate) -> bool {
+    candidate.location().2.starts_with(DATA_ROOT)
 }
 
 /// What a bucket is looked at for.
@@ -482,33 +499,4 @@ pub(super) struct OwnershipFacts {
 pub(super) enum BucketUse {
     Deliver,
     Remove,
-}
-
-/// What there is to remove, and why something is kept. A bucket that may not be looked at is another account's, as far as anyone can
-/// tell; but beside a report of ours, or where a policy of this account's denies it, it is ours. So is one to which something may
-/// deliver of which it is `unknown`, and why, whether it is there. What is kept does not keep the stack from going (F-27, F-55).
-pub(super) fn remains(
-    id: &ExportId,
-    bucket: &BucketName,
-    owned: OwnershipFacts,
-    exports: Vec<String>,
-    unknown: Option<String>,
-) -> (OwnedResources, Vec<String>) {
-    let report = owned.report.is_some();
-    let unreadable = |fault: &Fault| format!("whose report `{}` is could not be read: {fault}", id.report());
-    let unknown = owned.unreadable.as_ref().map(unreadable).or(unknown);
-    let mut kept = Vec::new();
-    match &owned.bucket {
-        OwnBucket::Unreadable(fault) if report || !exports.is_empty() || fault.is_of_this_account() => {
-            kept.push(format!("bucket `{bucket}` was kept, because it could not be looked at: {fault}"));
-        }
-        OwnBucket::Absent => {}
-        _ => kept.extend(
-            unknown
-                .as_ref()
-                .map(|why| format!("bucket `{bucket}` was kept, because something of this stack may still deliver to it: {why}")),
-        ),
-    }
-    let is_own = matches!(owned.bucket, OwnBucket::Tagged { .. } | OwnBucket::Remnant { .. });
-    (OwnedResources { report, exports, bucket: is_own && unknown.is_none() }, kept)
 }

@@ -1,0 +1,185 @@
+//! What AWS shows later than it was done (B-22): lists and tags of what was created moments ago, names that are not free yet.
+
+use std::time::Duration;
+
+use hawser::{billing, handler};
+use hawser_account::{AccountFile, freedoms::Overlap};
+use hawser_sim::{
+    InjectedFault, World,
+    account::Lags,
+    lambda::{Deliveries, Delivery},
+    life::{Op, Scenario, run_isolated},
+    model,
+    random::parameters,
+    script::Label,
+    stack::{BILLING, Cancellation, Status},
+};
+use serde_json::{Value, json};
+
+const KINDS: [&str; 3] = ["CostAndUsageReport", "CostAndUsageReport2", "Focus"];
+
+/// Each thing that may be late, and all of them.
+fn lags() -> Vec<Lags> {
+    let (call, late) = (Duration::from_millis(20), Duration::from_secs(3));
+    let none = Lags { call, ..Lags::default() };
+    vec![
+        Lags { list: late, ..none },
+        Lags { tags: late, ..none },
+        Lags { name: late, ..none },
+        // The settings of a bucket, and what delivers to it, are tried until its time is there.
+        Lags { bucket: late, list: late, ..none },
+        Lags { policy: late + late, list: late, ..none },
+        Lags { role: late, list: late, tags: late, name: late, policy: late, ..none },
+    ]
+}
+
+/// HW-L7, F-34: the cancelled Create is about to make its report or export when the Delete looks, and takes it back when that Delete has
+/// removed the bucket already, by which alone it could have been found before it is listed.
+#[test]
+fn a_cancelled_create_leaves_nothing() {
+    let mut cancelled = 0;
+    for (kind, lags) in KINDS.into_iter().flat_map(|kind| lags().into_iter().map(move |lags| (kind, lags))) {
+        for hold in [None, Some("s3:PutBucketPolicy"), Some("cur:PutReportDefinition"), Some("bcm-data-exports:CreateExport")] {
+            for milliseconds in (20..260).step_by(40) {
+                let cancellation = Cancellation { resource: BILLING, after: Duration::from_millis(milliseconds) };
+                let name = format!("{kind}, {hold:?} held up, cancelled after {milliseconds} ms, {lags:?}");
+                let create = Op::Create(parameters(&[("Kind", kind), ("Reuse", "Never")]), Some(cancellation));
+                let scenario = Scenario { lags, ..Scenario::of_one(&name, vec![create, Op::Rest]) };
+                let create = Label { resource: BILLING, request: "Create" };
+                let scenario_run = run_isolated(&scenario, |script| {
+                    hold.iter().for_each(|call| script.inject_at_step((create, call), 0, InjectedFault::AnswerLost));
+                });
+                let scenario_run = scenario_run.unwrap();
+                model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{name}: {what}"));
+                cancelled += usize::from(scenario_run.stacks[0].statuses[0] == Status::RolledBack);
+            }
+        }
+    }
+    assert!(cancelled > 200, "only {cancelled} Creates were cancelled");
+}
+
+/// A stack goes seconds after it came, and its bucket may be looked at or not.
+#[test]
+fn a_stack_that_goes_at_once_leaves_nothing() {
+    for (kind, lags) in KINDS.into_iter().flat_map(|kind| lags().into_iter().map(move |lags| (kind, lags))) {
+        for denied in [None, Some("s3:ListBucket"), Some("s3:GetBucketTagging")] {
+            let name = format!("{kind}, {denied:?} denied, {lags:?}");
+            let create = Op::Create(parameters(&[("Kind", kind)]), None);
+            let scenario = Scenario { lags, ..Scenario::of_one(&name, vec![create]) };
+            let delete = Label { resource: BILLING, request: "Delete" };
+            let scenario_run = run_isolated(&scenario, |script| {
+                denied.iter().for_each(|call| script.inject_at_step((delete, call), 0, InjectedFault::Refused));
+            });
+            let scenario_run = scenario_run.unwrap();
+            model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{name}: {what}"));
+            assert_eq!((scenario_run.state.reports.len(), scenario_run.state.exports.len()), (0, 0), "{name}");
+            assert!(denied.is_some() || scenario_run.state.buckets.values().all(|bucket| !bucket.objects.is_empty()), "{name}");
+        }
+    }
+}
+
+/// An Update comes back to what was removed moments ago.
+#[test]
+fn an_update_comes_back_to_earlier_properties() {
+    for (kind, lags) in KINDS.into_iter().flat_map(|kind| lags().into_iter().map(move |lags| (kind, lags))) {
+        let name = format!("{kind}, {lags:?}");
+        let plain = parameters(&[("Kind", kind)]);
+        let operations = vec![
+            Op::Create(plain.clone(), None),
+            Op::Update(parameters(&[("Kind", kind), ("Format", "Csv")]), None),
+            Op::Update(plain, None),
+        ];
+        let scenario = Scenario { lags, ..Scenario::of_one(&name, operations) };
+        let scenario_run = run_isolated(&scenario, |_| {}).unwrap();
+        model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{name}: {what}"));
+        assert!(scenario_run.stacks[0].statuses.iter().all(|status| *status == Status::Complete), "{name}");
+    }
+}
+
+/// An Update that changes nothing comes moments after the Create.
+#[test]
+fn an_update_creates_no_second_export() {
+    for (kind, lags) in KINDS.into_iter().flat_map(|kind| lags().into_iter().map(move |lags| (kind, lags))) {
+        for changes in [&[("Retention", "Delete")][..], &[("Format", "Excel")]] {
+            let name = format!("{kind}, {changes:?}, {lags:?}");
+            let changes: Vec<_> = [("Kind", kind)].into_iter().chain(changes.iter().copied()).collect();
+            let operations = vec![Op::Create(parameters(&[("Kind", kind)]), None), Op::Update(parameters(&changes), None)];
+            let scenario = Scenario { lags, ..Scenario::of_one(&name, operations) };
+            let scenario_run = run_isolated(&scenario, |_| {}).unwrap();
+            model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{name}: {what}"));
+            let state = &scenario_run.stacks[0].steady_state.state;
+            assert_eq!(state.reports.len() + state.exports.len(), 1, "{name}");
+        }
+    }
+}
+
+/// HW-L8: a late Delete finds a bucket without its report, and looks again; meanwhile the stack has come back to both.
+#[test]
+fn a_delete_that_looked_again_takes_nothing_that_the_stack_has_by_then() {
+    let delete = Label { resource: BILLING, request: "Delete" };
+    for (kind, again) in KINDS.into_iter().flat_map(|kind| (0..20).map(move |half_seconds| (kind, half_seconds * 500))) {
+        let name = format!("{kind}, again after {again} ms");
+        let plain = parameters(&[("Kind", kind)]);
+        let csv = parameters(&[("Kind", kind), ("Format", "Csv")]);
+        let operations = vec![Op::Create(plain.clone(), None), Op::Update(csv, None), Op::Update(plain, None), Op::Rest];
+        let late = Duration::from_secs(6);
+        let lags = Lags { call: Duration::from_millis(20), policy: late, ..Lags::default() };
+        let mut scenario = Scenario { lags, ..Scenario::of_one(&name, operations) };
+        let again = Delivery { again: Some(Duration::from_millis(again)), ..Delivery::default() };
+        scenario.stacks[0].deliveries = Deliveries::One(delete, again);
+        let scenario_run = run_isolated(&scenario, |_| {}).unwrap();
+        model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{name}: {what}"));
+        let state = &scenario_run.stacks[0].steady_state.state;
+        assert_eq!(state.reports.len() + state.exports.len(), 1, "{name}");
+    }
+}
+
+/// 409 `OperationAborted`: settings that are refused because of each other are made in turn, however long a new bucket takes none.
+#[test]
+fn settings_that_overlap_are_made_in_turn() {
+    for seconds in 0..5 {
+        let lags = Lags { bucket: Duration::from_secs(seconds), ..Lags::default() };
+        let mut scenario = Scenario { lags, ..Scenario::of_one("overlap", vec![Op::Create(parameters(&[]), None)]) };
+        scenario.freedoms.overlap = Overlap::Aborted;
+        let scenario_run = run_isolated(&scenario, |_| {}).unwrap();
+        model::check(&scenario, &scenario_run).unwrap();
+        assert_eq!(scenario_run.stacks[0].statuses[0], Status::Complete, "{seconds} s");
+    }
+}
+
+async fn deliver(world: &World, request: &str, stack: &str, kind: &str, physical_id: Option<&Value>) -> Value {
+    let url = format!("https://cloudformation-custom-resource-response.s3.amazonaws.com/{stack}{request}");
+    let mut event = json!({
+        "RequestType": request, "RequestId": request, "ResponseURL": url, "ResourceType": billing::RESOURCE_TYPE,
+        "StackId": format!("arn:aws:cloudformation:eu-west-1:111122223333:stack/{stack}/5e0c1b70-c7a1-11f1-8000-0a1b2c3d4e5f"),
+        "LogicalResourceId": "BillingExport", "ResourceProperties": { "Kind": kind, "NamePrefix": "acme" },
+    });
+    physical_id.iter().for_each(|id| event["PhysicalResourceId"] = (*id).clone());
+    handler::answer(&event, world.now() + Duration::from_secs(120), &world.ports()).await.unwrap();
+    world.mailbox.responses(&url).pop().unwrap()
+}
+
+/// HW-B3: what another stack created moments ago, and what it removed, is nobody's to reuse, whatever is shown of it.
+#[tokio::test(start_paused = true)]
+async fn nothing_of_another_stack_is_reused() {
+    for kind in KINDS {
+        for removed in [false, true] {
+            let world = World::new(AccountFile::default());
+            let late = Duration::from_secs(3);
+            world.account.set_lags(Lags { list: if removed { late } else { Duration::ZERO }, tags: late, ..Lags::default() });
+            let first = deliver(&world, "Create", "first", kind, None).await;
+            if removed {
+                tokio::time::sleep(late).await;
+                deliver(&world, "Delete", "first", kind, Some(&first["PhysicalResourceId"])).await;
+            }
+            let second = deliver(&world, "Create", "second", kind, None).await;
+            let context = format!("{kind}, removed: {removed}: {second}");
+            assert_eq!(
+                (&first["Data"]["Origin"], &second["Data"]["Origin"]),
+                (&json!("created"), &json!("created")),
+                "{context}"
+            );
+            assert_ne!(first["Data"]["BucketName"], second["Data"]["BucketName"], "{context}");
+        }
+    }
+}
