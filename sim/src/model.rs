@@ -64,7 +64,14 @@ pub fn check(scenario: &Scenario, scenario_run: &ScenarioRun) -> Result<(), Stri
         for exchange in &stack.exchanges {
             let context = || format!("{} ({}) of {}", exchange.label, exchange.event["RequestId"], stack.id);
             // The Create of a stack that gave up may tell the vendor once more, and takes it back itself: `check_end` looks whether it did.
-            let overtaken = exchange.label == DELETE_OF_CONNECTION && stack.exchanges.iter().any(has_late_run);
+            // An Update that was cancelled may tell the vendor after its rollback did: CloudFormation shows both alike, and what the vendor
+            // has then, the next status mends.
+            let of_late = |request| stack.exchanges.iter().any(|exchange| has_late_run(exchange, request));
+            let overtaken = match (exchange.label.resource, exchange.label.request) {
+                (CONNECTION, "Delete") => of_late("Create"),
+                (CONNECTION, "Update") => of_late("Update"),
+                _ => false,
+            };
             check_exchange(exchange, &uploads, overtaken, scenario_run).map_err(|what| format!("{}: {what}", context()))?;
         }
         check_steady_state(stack, scenario_run).map_err(|what| format!("{}: {what}", stack.id))?;
@@ -74,13 +81,10 @@ pub fn check(scenario: &Scenario, scenario_run: &ScenarioRun) -> Result<(), Stri
     check_vendor_alone(scenario, scenario_run)
 }
 
-const DELETE_OF_CONNECTION: Label = Label { resource: CONNECTION, request: "Delete" };
-
-/// Whether a run of the connection's Create went on, or began, when CloudFormation waited for it no more.
-fn has_late_run(exchange: &Exchange) -> bool {
+/// Whether a run of such a request of the connection went on, or began, when CloudFormation waited for it no more.
+fn has_late_run(exchange: &Exchange, request: &'static str) -> bool {
     let answered = matches!(exchange.closed, RequestOutcome::Answered(_));
-    let is_create = exchange.label == Label { resource: CONNECTION, request: "Create" };
-    is_create && (!answered || exchange.runs.iter().any(|run| run.too_late))
+    exchange.label == Label { resource: CONNECTION, request } && (!answered || exchange.runs.iter().any(|run| run.too_late))
 }
 
 fn by_run(uploads: &[Upload]) -> BTreeMap<u64, Vec<Upload>> {
