@@ -6,14 +6,42 @@ use std::{
     sync::Arc,
 };
 
-use hawser::aws::{FolderListing, OBJECTS_LISTED_MAX, Object as Listed, Tags};
+use hawser::{
+    aws::{FaultKind, FolderListing, OBJECTS_LISTED_MAX, Object as Listed, Tags},
+    names::Region,
+};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::file::{BucketFile, CaseFile, ObjectFile};
+use crate::{
+    file::{BucketFile, CaseFile, ObjectFile},
+    freedoms::RegionNamed,
+    services::Refusal,
+};
 
 /// Bytes of an object of which only the key matters.
 const SIZE: u64 = 1000;
+
+/// Regions that have to be enabled, whose endpoints know nothing of the others' buckets (AWS Account Management, "Enable or disable
+/// AWS Regions in your account").
+const OPT_IN: [&str; 3] = ["af-south-1", "ap-southeast-7", "eu-south-2"];
+
+/// S3 answers in a bucket's own Region: elsewhere with 301, or 400 where the Region has to be enabled, and, as far as it has to be `named`,
+/// where the bucket is. Only `GetBucketLocation` is answered in us-east-1 for the Regions that are older (F-45).
+///
+/// # Errors
+/// In any other Region.
+pub fn answers_at(home: &str, action: &str, region: &Region, named: RegionNamed) -> Result<(), Refusal> {
+    let opt_in = OPT_IN.contains(&home);
+    let located = action == "s3:GetBucketLocation" && region.as_str() == "us-east-1" && !opt_in;
+    if located || home == region.as_str() {
+        return Ok(());
+    }
+    let code = if opt_in { "IllegalLocationConstraintException" } else { "PermanentRedirect" };
+    let is_named = named == RegionNamed::Always || action == "s3:ListBucket";
+    let bucket_region = home.parse().ok().filter(|_| is_named);
+    Err(Refusal { bucket_region, ..Refusal::new(FaultKind::Refused, code, "") })
+}
 
 /// A bucket as it is now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,7 +8,8 @@
 //! | [`PolicyForm`] | gives a bucket policy back with keys and lists in another order, and a list of one as its element | recorded answers (LocalStack, `test_get_bucket_policy`, 2026-02-21), reports (hashicorp/terraform #2432, #4278; terraform-provider-aws #18878, #22030) |
 //! | [`TableForm`] | adds properties to a table's configuration; gives an empty one back as null | reports (terraform-provider-aws #48807, #43978, #42761, #46230) |
 //! | [`PartitionCase`] | writes `BILLING_PERIOD=` or `billing_period=` | page (Data Exports User Guide), reports (microsoft/finops-toolkit, glassity/focus-mcp) |
-//! | a bucket's Region | answers 301 elsewhere, or 400 for a Region that has to be enabled | recorded answers (`test_create_bucket_via_host_name`), reports (cloud-custodian #8005, aws-sdk-rust #183); [`crate::port`] |
+//! | a bucket's Region | answers 301 elsewhere, or 400 for a Region that has to be enabled | recorded answers (`test_create_bucket_via_host_name`), reports (cloud-custodian #8005, aws-sdk-rust #183); [`crate::buckets::answers_at`] |
+//! | [`RegionNamed`] | names the bucket's Region in these answers | page (Amazon S3 API Reference, `HeadBucket`); of other calls nothing is documented (B-11) |
 //! | [`Overlap`] | refuses a setting of a bucket with 409 `OperationAborted` while another one is made | page (Amazon S3 API Reference, "Error responses") |
 //! | [`crate::file::TagsAtCreation`] | refuses tags in a call that creates | reports (terraform-provider-aws #45684, #45784); B-1 |
 //! | [`crate::denials::denied`] | says much or little of who denies, with an authorization id | page (IAM User Guide, "Troubleshoot access denied error messages", "Access denied authorization id") |
@@ -65,6 +66,10 @@ freedom!(
     Overlap { Taken, Aborted }
 );
 freedom!(
+    /// Which answers of S3 in another Region have `x-amz-bucket-region`.
+    RegionNamed { Always, ByHeadAlone }
+);
+freedom!(
     /// How many calls of Data Exports one caller may have under way.
     Rate {
         Unlimited,
@@ -72,6 +77,16 @@ freedom!(
         Limited
     }
 );
+
+impl PartitionCase {
+    /// The name of the partition of a month.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Upper => "BILLING_PERIOD",
+            Self::Lower => "billing_period",
+        }
+    }
+}
 
 /// Calls of Data Exports under way that are not throttled; twice as many as the handler has of each (B-15).
 pub const RATE_MAX: usize = 8;
@@ -97,6 +112,23 @@ pub struct Lags {
     pub name: Duration,
 }
 
+impl Lags {
+    /// Equal seeds are slow alike.
+    pub fn by_seed(seed: u64) -> Self {
+        Self::by_chance(&mut Rng::with_seed(seed))
+    }
+
+    /// Each is there as often as not, and of seconds.
+    pub fn by_chance(random: &mut Rng) -> Self {
+        let mut seconds = |from: &[u64]| Duration::from_secs(pick(random, from));
+        let (role, bucket, policy) = (seconds(&[0, 0, 2, 5]), seconds(&[0, 0, 1, 4]), seconds(&[0, 0, 3, 6]));
+        let (policy_read, list, tags, name) =
+            (seconds(&[0, 0, 2]), seconds(&[0, 0, 1, 3]), seconds(&[0, 0, 1, 3]), seconds(&[0, 0, 1, 4]));
+        let call = Duration::from_millis(pick(random, &[0, 20, 20, 700]));
+        Self { call, role, bucket, policy, policy_read, list, tags, name }
+    }
+}
+
 /// What AWS chooses.
 #[derive(Debug, Clone)]
 pub struct Freedoms {
@@ -104,6 +136,7 @@ pub struct Freedoms {
     pub tables: TableForm,
     pub partition: PartitionCase,
     pub overlap: Overlap,
+    pub region: RegionNamed,
     pub rate: Rate,
     /// Chooses anew at each answer, where a choice has its say.
     pub(crate) random: Rng,
@@ -116,6 +149,7 @@ impl Default for Freedoms {
             tables: TableForm::default(),
             partition: PartitionCase::default(),
             overlap: Overlap::default(),
+            region: RegionNamed::default(),
             rate: Rate::default(),
             random: Rng::with_seed(0),
         }
@@ -131,6 +165,7 @@ impl Freedoms {
             tables: pick(&mut random, TableForm::ALL),
             partition: pick(&mut random, PartitionCase::ALL),
             overlap: pick(&mut random, Overlap::ALL),
+            region: pick(&mut random, RegionNamed::ALL),
             rate: pick(&mut random, Rate::ALL),
             random,
         }

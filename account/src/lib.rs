@@ -22,6 +22,7 @@ pub mod services;
 pub mod support;
 pub mod tables;
 pub mod tags;
+pub mod under_way;
 
 pub use file::AccountFile;
 pub use freedoms::Freedoms;

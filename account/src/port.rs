@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use crate::{
     bucket_policy::{self, means_the_same},
-    buckets::{Bucket, Object},
+    buckets::{Bucket, Object, answers_at},
     exports::EXPORT_SERVICE,
     reports::REPORT_SERVICE,
     services::{OpenedCase, Refusal, Services},
@@ -115,10 +115,6 @@ impl<A: Access> Port<A> {
     }
 }
 
-/// Regions that have to be enabled, whose endpoints know nothing of the others' buckets (AWS Account Management, "Enable or disable
-/// AWS Regions in your account").
-const OPT_IN: [&str; 3] = ["af-south-1", "ap-southeast-7", "eu-south-2"];
-
 /// What S3 says of an object that Object Lock keeps.
 const LOCKED: &str = "Access Denied because object protected by object lock.";
 
@@ -126,18 +122,6 @@ const LOCKED: &str = "Access Denied because object protected by object lock.";
 pub fn conflict() -> Refusal {
     let text = "A conflicting conditional operation is currently in progress against this resource. Please try again.";
     Refusal::new(FaultKind::Conflict, "OperationAborted", text)
-}
-
-/// S3 answers in a bucket's own Region: elsewhere with 301, or 400 where the Region has to be enabled, and where the bucket is. Only
-/// `GetBucketLocation` is answered in us-east-1 for the Regions that are older (F-45).
-fn answers_at(bucket: &Bucket, action: &str, region: &Region) -> Result<(), Refusal> {
-    let opt_in = OPT_IN.contains(&bucket.region.as_str());
-    let located = action == "s3:GetBucketLocation" && region.as_str() == "us-east-1" && !opt_in;
-    if located || bucket.region == region.as_str() {
-        return Ok(());
-    }
-    let code = if opt_in { "IllegalLocationConstraintException" } else { "PermanentRedirect" };
-    Err(Refusal { bucket_region: bucket.region.parse().ok(), ..Refusal::new(FaultKind::Refused, code, "") })
 }
 
 /// The answer to a HEAD has a status and no words (F-53).
@@ -267,7 +251,7 @@ impl<A: Access> Buckets for Port<A> {
         self.bucket_call(action, bucket.as_str(), |services| match services.state.buckets.get(bucket.as_str()) {
             None => Ok(false),
             Some(bucket) if bucket.owner.is_some() => Err(Refusal::new(FaultKind::Denied, "AccessDenied", "")),
-            Some(bucket) => answers_at(bucket, action, &self.region).map(|()| true),
+            Some(bucket) => answers_at(&bucket.region, action, &self.region, services.freedoms.region).map(|()| true),
         })
         .await
         .map_err(without_body)
@@ -470,8 +454,9 @@ impl Services {
 
     /// The same, asked for in a Region.
     fn own_bucket_at(&mut self, name: &str, action: &str, region: &Region) -> Result<&mut Bucket, Refusal> {
+        let named = self.freedoms.region;
         let bucket = self.own_bucket(name)?;
-        answers_at(bucket, action, region)?;
+        answers_at(&bucket.region, action, region, named)?;
         Ok(bucket)
     }
 

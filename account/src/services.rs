@@ -214,17 +214,17 @@ impl<T: PartialEq> Change<T> {
 }
 
 impl Services {
-    pub(crate) fn note_made(&mut self, name: &str, tags: &Tags) {
+    pub fn note_made(&mut self, name: &str, tags: &Tags) {
         self.late.made.insert(name.to_owned(), self.now);
         self.note_tags(name, Tags::new(), tags);
     }
 
-    pub(crate) fn note_freed(&mut self, name: &str) {
+    pub fn note_freed(&mut self, name: &str) {
         self.late.freed.insert(name.to_owned(), self.now);
     }
 
     /// Whether something that was made is shown in lists.
-    pub(crate) fn is_listed(&self, name: &str) -> bool {
+    pub fn is_listed(&self, name: &str) -> bool {
         self.late.made.get(name).is_none_or(|made| self.now >= *made + self.lags.list)
     }
 
@@ -234,7 +234,7 @@ impl Services {
     }
 
     /// Tags as they are shown.
-    pub(crate) fn shown_tags(&self, name: &str, tags: &Tags) -> Tags {
+    pub fn shown_tags(&self, name: &str, tags: &Tags) -> Tags {
         Change::shown(self.late.tags.get(name), tags, self.now, self.lags.tags).clone()
     }
 
@@ -257,12 +257,12 @@ impl Services {
         self.state.exports.iter().filter(is_unseen).map(|(arn, _)| arn.clone()).collect()
     }
 
-    pub(crate) fn note_policy(&mut self, bucket: &str, before: Option<String>, put: &str) {
+    pub fn note_policy(&mut self, bucket: &str, before: Option<String>, put: &str) {
         self.late.policies.insert(bucket.to_owned(), Change { before, put: Some(put.to_owned()), at: self.now });
     }
 
     /// A bucket's policy as `GetBucketPolicy` gives it back.
-    pub(crate) fn shown_policy(&mut self, bucket: &str, policy: &Option<String>) -> Option<String> {
+    pub fn shown_policy(&mut self, bucket: &str, policy: &Option<String>) -> Option<String> {
         let shown = Change::shown(self.late.policies.get(bucket), policy, self.now, self.lags.policy_read).clone();
         shown.map(|policy| self.freedoms.given_back(&policy))
     }

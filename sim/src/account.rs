@@ -14,9 +14,9 @@ use hawser::{
 use hawser_account::{
     AccountFile, AccountState, Freedoms, Refusal, Services,
     file::OrganizationFile,
-    freedoms::{Overlap, RATE_MAX, Rate},
-    port::{Access, Call, Port, conflict},
+    port::{Access, Call, Port},
     services::OpenedCase,
+    under_way::{Entered, Meeting, UnderWay},
 };
 use time::Date;
 use tokio::time::Instant;
@@ -58,8 +58,7 @@ struct Inner {
     clock: SimClock,
     /// How many cases each run was shown when it asked last.
     cases_shown: BTreeMap<u64, usize>,
-    /// Settings under way, by bucket; calls of Data Exports under way, by run.
-    under_way: BTreeMap<String, usize>,
+    under_way: UnderWay,
     /// Until when the handler's role is too new.
     role_ready: Option<Instant>,
     made: BTreeMap<String, Instant>,
@@ -84,7 +83,7 @@ impl Account {
             services,
             clock,
             cases_shown: BTreeMap::new(),
-            under_way: BTreeMap::new(),
+            under_way: UnderWay::default(),
             role_ready: None,
             made: BTreeMap::new(),
             policy_written: BTreeMap::new(),
@@ -127,7 +126,9 @@ impl Account {
 
     /// Sets what AWS chooses where it is free to.
     pub fn set_freedoms(&self, freedoms: Freedoms) {
-        locked(&self.inner).services.freedoms = freedoms;
+        let mut inner = locked(&self.inner);
+        inner.third_party.partition = freedoms.partition;
+        inner.services.freedoms = freedoms;
     }
 
     /// Lets others act in the account, by chance.
@@ -269,13 +270,13 @@ impl Access for Account {
         // Every call takes a moment, so that nothing relies on being done at once.
         let lag = locked(&self.inner).services.lags.call;
         let crowded = {
-            let (_under_way, crowded) = self.enters(call);
+            let (_entered, crowded) = self.enter(call).unzip();
             if lag.is_zero() {
                 tokio::task::yield_now().await;
             } else {
                 tokio::time::sleep(lag).await;
             }
-            crowded
+            crowded.flatten()
         };
         let action = call.action;
         self.check_endpoint(call);
@@ -330,43 +331,16 @@ impl Access for Account {
     }
 }
 
-/// A call that is under way until this is dropped.
-struct UnderWay {
-    inner: Arc<Mutex<Inner>>,
-    key: Option<String>,
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        if let Some(key) = &self.key {
-            locked(&self.inner).under_way.entry(key.clone()).and_modify(|count| *count -= 1);
-        }
-    }
-}
-
 impl Account {
-    /// Counts a call among those under way, and says why it is refused if there are too many.
-    fn enters(&self, call: Call<'_>) -> (UnderWay, Option<Refusal>) {
-        let mut inner = locked(&self.inner);
-        let Freedoms { overlap, rate, .. } = inner.services.freedoms;
-        let (key, max) = match call.bucket {
-            Some(bucket) if SETTINGS.contains(&call.action) && overlap == Overlap::Aborted => (Some(bucket.to_owned()), 1),
-            _ if call.action.starts_with("bcm-data-exports:") && rate == Rate::Limited => {
-                (Some(self.run_number().to_string()), RATE_MAX)
-            }
-            _ => (None, usize::MAX),
+    /// Counts a call among those under way that it can meet.
+    fn enter(&self, call: Call<'_>) -> Option<(Entered, Option<Refusal>)> {
+        let meeting = match call.bucket {
+            Some(bucket) if SETTINGS.contains(&call.action) => Meeting::Settings(bucket.to_owned()),
+            _ if call.action.starts_with("bcm-data-exports:") => Meeting::Exports(self.run_number().to_string()),
+            _ => return None,
         };
-        let count = key.as_ref().map_or(0, |key| {
-            let count = inner.under_way.entry(key.clone()).or_default();
-            *count += 1;
-            *count
-        });
-        let refusal = (count > max).then(|| match call.bucket {
-            Some(_) if SETTINGS.contains(&call.action) => conflict(),
-            _ => Refusal::new(FaultKind::Throttled, "ThrottlingException", "Rate exceeded"),
-        });
-        drop(inner);
-        (UnderWay { inner: Arc::clone(&self.inner), key }, refusal)
+        let inner = locked(&self.inner);
+        Some(inner.under_way.enter(meeting, &inner.services.freedoms))
     }
 
     /// HW-B1: these services have one endpoint in a partition, and no host elsewhere.

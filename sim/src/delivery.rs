@@ -12,6 +12,7 @@ use hawser_account::{
     buckets::Object,
     exports::EXPORT_SERVICE,
     file::compact,
+    freedoms::PartitionCase,
     reports::REPORT_SERVICE,
     services::Exported,
     tables::{columns_of, uuid},
@@ -70,7 +71,7 @@ impl ThirdPartyState {
                 Some(bucket) => {
                     known.export.status.last_refreshed_at = Some(rfc3339(delivery.at));
                     say(known, delivery.at, "HEALTHY", "DELIVERY_SUCCESS", None);
-                    let written = of_export(known, delivery);
+                    let written = of_export(known, delivery, self.partition);
                     bucket.objects.extend(written.iter().cloned());
                     self.keep(&known.export.bucket, written);
                 }
@@ -169,10 +170,10 @@ fn of_report(report: &Report, delivery: Delivery) -> Vec<Written> {
     written
 }
 
-fn of_export(known: &Exported, delivery: Delivery) -> Vec<Written> {
+fn of_export(known: &Exported, delivery: Delivery, partition: PartitionCase) -> Vec<Written> {
     let export = &known.export;
     let (name, start) = (&export.name, first(delivery.period));
-    let period = format!("BILLING_PERIOD={}-{:02}", start.year(), u8::from(start.month()));
+    let period = format!("{}={}-{:02}", partition.key(), start.year(), u8::from(start.month()));
     let execution = uuid(&[&export.arn, &rfc3339(delivery.at), &period]);
     let root = format!("{}/{name}", export.prefix);
     let listing =
@@ -282,7 +283,7 @@ mod tests {
         let delivery = Delivery { period: date!(2026 - 01 - 31), at: datetime!(2026-01-09 06:00 UTC) };
         let (export, tags) = ExportFile::hourly("cost", "b").into_export(&Dictionary::default());
         let mut known = Exported { export, tags, execution: None };
-        let written = of_export(&known, delivery);
+        let written = of_export(&known, delivery, PartitionCase::Upper);
         assert_eq!(
             keys(&written),
             [
@@ -293,7 +294,7 @@ mod tests {
         assert_eq!(manifest(&written)["dataFiles"][0], format!("s3://b/{}", written[0].0));
         assert_eq!(manifest(&written)["columns"].as_array().unwrap().len(), 125);
         known.export.overwrite = "CREATE_NEW_REPORT".to_owned();
-        let new = of_export(&known, delivery);
+        let new = of_export(&known, delivery, PartitionCase::Upper);
         let execution = manifest(&new)["executionId"].as_str().unwrap().to_owned();
         let listing = format!("BILLING_PERIOD=2026-01/2026-01-09T06:00:00Z-{execution}");
         assert_eq!(new[0].0, format!("billing/cost/data/{listing}/cost-00001.snappy.parquet"));

@@ -74,7 +74,7 @@ pub fn scenario(seed: u64) -> (Scenario, u32) {
     let mut scenario = Scenario {
         name: format!("seed {seed}"),
         account: account(&mut random, &stacks),
-        lags: lags(&mut random),
+        lags: Lags::by_chance(&mut random),
         always: None,
         freedoms: Freedoms::by_seed(random.u64(..)),
         actor: (acts > 0).then(|| Actor::new(random.u64(..), acts)),
@@ -167,14 +167,6 @@ fn truncated(random: &mut Rng) -> Option<Cancellation> {
     let after = *pick(random, &[0, 10, 50, 90, 130, 200, 1500, 30_000]);
     let resource = *pick(random, &[BILLING, CONNECTION]);
     (random.u32(0..6) == 0).then(|| Cancellation { resource, after: Duration::from_millis(after) })
-}
-
-fn lags(random: &mut Rng) -> Lags {
-    let mut seconds = |from: &[u64]| Duration::from_secs(*pick(random, from));
-    let (role, bucket, policy) = (seconds(&[0, 0, 2, 5]), seconds(&[0, 0, 1, 4]), seconds(&[0, 0, 3, 6]));
-    let (policy_read, list, tags, name) =
-        (seconds(&[0, 0, 2]), seconds(&[0, 0, 1, 3]), seconds(&[0, 0, 1, 3]), seconds(&[0, 0, 1, 4]));
-    Lags { call: Duration::from_millis(*pick(random, &[0, 20, 20, 700])), role, bucket, policy, policy_read, list, tags, name }
 }
 
 fn account(random: &mut Rng, stacks: &[StackScenario]) -> AccountFile {

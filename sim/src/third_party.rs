@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hawser::{aws::Tags, billing::TAG_STACK};
-use hawser_account::AccountState;
+use hawser_account::{AccountState, freedoms::PartitionCase};
 
 /// What is promised to the owners of the account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct ThirdPartyState {
     pub taken_over: BTreeSet<String>,
     /// Reports, exports and buckets of ours that the customer deleted, by name.
     pub dropped: BTreeSet<String>,
+    /// How Data Exports spells the partition of a month.
+    pub(crate) partition: PartitionCase,
     /// How often others changed something of ours or theirs.
     pub acts: u64,
 }
