@@ -94,7 +94,7 @@ impl Journal {
 pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Journal, StepError> {
     let region = origin.stack.partition.billing_region().unwrap_or_else(|| origin.stack.region.clone());
     let aws = ports.cloud.at(&region);
-    let run = Run { aws: &*aws, origin, owner: &origin.stack.account, until, ports };
+    let run = Run { aws: &*aws, origin, owner: &origin.stack.account, began: ports.clock.now(), until, ports };
     let mut journal = Journal::default();
     let mut kept = BTreeSet::new();
     for round in &plan.rounds {
@@ -110,6 +110,10 @@ pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports:
     }
     Ok(journal)
 }
+
+/// How long nobody else has written the policy of a bucket that this run made. Longer, and another delivery of the event may have ended
+/// with it, and the customer gone on.
+const NEW_BUCKET: time::Duration = time::Duration::seconds(5);
 
 /// How far our clock and AWS Support's may differ.
 const CASE_CLOCK_SKEW: time::Duration = time::Duration::hours(1);
@@ -163,6 +167,8 @@ struct Run<'a> {
     aws: &'a dyn Aws,
     origin: &'a Origin,
     owner: &'a AccountId,
+    /// When the first round began.
+    began: OffsetDateTime,
     until: OffsetDateTime,
     ports: &'a Ports<'a>,
 }
@@ -236,9 +242,14 @@ impl Run<'_> {
 
     /// A policy is written whole, so a statement that somebody added since the plan was made would be lost (HW-O3).
     async fn ensure_delivery_allowed(&self, bucket: &BucketName, wanted: &str, from: &PolicyBefore) -> Result<(), StepError> {
-        if let PolicyBefore::Existing(seen) = from
+        let seen = match from {
+            PolicyBefore::NewBucket if self.ports.clock.now() - self.began <= NEW_BUCKET => None,
+            PolicyBefore::NewBucket => Some(None),
+            PolicyBefore::Existing(seen) => Some(seen.as_deref()),
+        };
+        if let Some(seen) = seen
             && let now = self.retry_eventual(|| self.aws.bucket_policy(bucket, self.owner)).await?
-            && !policy::same_policy(now.as_deref(), seen.as_deref())
+            && !policy::same_policy(now.as_deref(), seen)
         {
             let cause = format!("the policy of bucket `{bucket}` keeps changing");
             return Err(StepError::Raced(Failure::new(Code::BucketPolicyUnmergeable, cause)));
