@@ -115,15 +115,19 @@ fn created(asked: Option<&str>, federated: bool) -> (Value, Vec<Value>, Vec<Proo
 /// HW-C3: each proof covers the same event, which says the kinds of proof that it came with.
 #[test]
 fn every_proof_covers_the_event_as_it_is_sent() {
-    for (asked, federated, kinds, asked) in [
+    for (property, federated, kinds, asked) in [
         (None, true, &["request", "token"][..], 1),
         (None, false, &["request"], 1),
         (Some("Auto"), true, &["request", "token"], 1),
         (Some("Request"), true, &["request"], 0),
         (Some("Token"), true, &["token"], 1),
     ] {
-        let (response, notices, requests) = created(asked, federated);
-        assert_eq!((&response["Status"], notices.len(), requests.len()), (&json!("SUCCESS"), 1, asked), "{asked:?} {federated}");
+        let (response, notices, requests) = created(property, federated);
+        assert_eq!(
+            (&response["Status"], notices.len(), requests.len()),
+            (&json!("SUCCESS"), 1, asked),
+            "{property:?} {federated}"
+        );
         let mut event = notices[0].clone();
         let proofs = event["data"].as_object_mut().unwrap().remove("proofs").unwrap();
         assert_eq!(event["data"]["proofKinds"], json!(kinds));
@@ -132,7 +136,7 @@ fn every_proof_covers_the_event_as_it_is_sent() {
         let digest = hex::encode(Sha256::digest(event.to_string()));
         for proof in proofs {
             let covered = if proof["kind"] == "token" { &proof["token"] } else { &proof["headers"]["x-hawser-event-sha256"] };
-            assert_eq!(covered, digest.as_str(), "{asked:?} {federated}");
+            assert_eq!(covered, digest.as_str(), "{property:?} {federated}");
         }
         assert!(requests.iter().all(|request| request.audience == "vendor.example:8443"));
     }
