@@ -128,7 +128,7 @@ check: lint-venv venv ## Formatting, lints, documentation, licences, template, i
 	@.venv/lint/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
 	@echo "-- shellcheck"
 	@cargo run --quiet --package hawser-cli -- setup script --user --account 111122223333 \
-		--set VendorAccountId=999988887777 --set ExternalId=customer-4711 | .venv/lint/bin/shellcheck -
+		--set VendorAccountId=999988887777 --set ExternalId=3f9c6a52-8d1e-4c07-b5a4-9e27d0f86b13 | .venv/lint/bin/shellcheck -
 	@echo "-- permission packs: actions, resources, ways to more rights, decisions, sizes"
 	@.venv/bin/python -m dev.policies
 

@@ -18,4 +18,4 @@ pub use document::Template;
 pub use inline::INLINE_BYTES_MAX;
 pub use organization::{MEMBER_REGION, MEMBER_TEMPLATE_URL, MEMBERS};
 pub use read::{Mode, Pack, Statement};
-pub use resolve::{ResolveContext, Resolved, references};
+pub use resolve::{EXTERNAL_ID, ResolveContext, Resolved, references};

@@ -54,6 +54,9 @@ struct Package {
     // They become the template's defaults.
     #[command(flatten)]
     settings: Settings,
+    /// Leave the access key out of the templates: the parameter AccessMethod, the user, its key and its secret.
+    #[arg(long)]
+    without_access_key: bool,
     /// Where to put it.
     #[arg(long, default_value = "dist")]
     dist: PathBuf,
@@ -87,6 +90,7 @@ fn make(arguments: Package) -> anyhow::Result<()> {
         regions: arguments.regions,
         architecture: arguments.architecture,
         defaults,
+        without_access_key: arguments.without_access_key,
     };
     let built = Built { zips, sbom: sbom(&repository())? };
     let dist = &arguments.dist;

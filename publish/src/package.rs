@@ -50,6 +50,8 @@ pub struct PackageRequest {
     pub architecture: String,
     /// Defaults of the template's parameters.
     pub defaults: BTreeMap<String, String>,
+    /// Whether the templates have no `AccessMethod: AccessKey` (see [`Template::without_access_key`]).
+    pub without_access_key: bool,
 }
 
 /// What was made before.
@@ -74,6 +76,8 @@ pub fn package(
 ) -> anyhow::Result<Manifest> {
     check_buckets(&request.bucket_prefix, &request.regions)?;
     check_defaults(&request.defaults)?;
+    let has_access_key = request.defaults.get("AccessMethod").is_some_and(|method| method == "AccessKey");
+    ensure!(!(request.without_access_key && has_access_key), "`AccessMethod` is AccessKey, which is left out of the templates");
     let Some(zip) = built.zips.get(&request.architecture) else {
         let have: Vec<&str> = built.zips.keys().map(String::as_str).collect();
         bail!("there is no zip for `{}`, only for {} (hint: `make build` says why)", request.architecture, have.join(", "));
@@ -104,6 +108,15 @@ pub fn package(
         },
     )?;
     let template = Template::read(&hawser_stack::to_json(&text)?)?;
+    // Narrowed as data, which has no comments; JSON is YAML.
+    let (template, text) = match request.without_access_key {
+        true => {
+            let template = template.without_access_key();
+            let text = serde_json::to_string_pretty(template.json())? + "\n";
+            (template, text)
+        }
+        false => (template, text),
+    };
     making.add(TEMPLATE, "application/yaml", text.as_bytes())?;
 
     let mut manifest = Manifest {

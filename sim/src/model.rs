@@ -411,8 +411,18 @@ fn remains_are_explained(stack: &StackRun, resource: &str, scenario_run: &Scenar
     let last_delete = of_resource.iter().rev().find(|exchange| exchange.label.request == "Delete");
     let prefix = |exchange: &Exchange| exchange.event["ResourceProperties"]["NamePrefix"].clone();
     let forgotten = last_delete.is_some_and(|last| {
-        let mut deletes = of_resource.iter().filter(|exchange| exchange.label.request == "Delete");
-        !succeeded(last) || deletes.any(|exchange| !succeeded(exchange) && prefix(exchange) != prefix(last))
+        let deletes = of_resource.iter().filter(|exchange| exchange.label.request == "Delete");
+        // Or no later one reaches that id, because an Update took the resource out: while it cleans up, a Delete is of one id.
+        let is_delete_of = |exchange: &Exchange, of: &str| exchange.label.resource == of && exchange.label.request == "Delete";
+        let position = |of: &str| stack.exchanges.iter().rposition(|exchange| is_delete_of(exchange, of));
+        let taken_out = position(resource) < position(CONNECTION);
+        let given_up = |exchange: &&&Exchange| {
+            let of_id = |other: &&&Exchange| other.event["PhysicalResourceId"] == exchange.event["PhysicalResourceId"];
+            !deletes.clone().filter(of_id).any(|other| succeeded(other))
+        };
+        !succeeded(last)
+            || deletes.clone().any(|exchange| !succeeded(exchange) && prefix(exchange) != prefix(last))
+            || (taken_out && deletes.clone().any(|exchange| given_up(&exchange)))
     });
     if resource == CONNECTION {
         // HW-C5: the stack goes although the vendor did not hear, and says so.

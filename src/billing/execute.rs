@@ -19,9 +19,10 @@ use crate::{
     names::{AccountId, BucketName, ExportName},
     ports::Ports,
     protocol::{
+        lifecycle::is_awaited,
         origin::Origin,
         reply::Attributes,
-        retry::{retry_eventual, retry_while},
+        retry::{EVENTUAL_CONSISTENCY, retry_eventual, retry_while},
     },
 };
 
@@ -258,14 +259,22 @@ impl Run<'_> {
     }
 
     /// Tries again while the billing service does not see the bucket's policy, which takes seconds to be seen everywhere
-    /// (HW-B6, F-16, F-18).
+    /// (HW-B6, F-16, F-18), unless the stack has its answer meanwhile, from another delivery: what comes later nobody removes.
     async fn retry_until_bucket_is_visible<T, F, Fut>(&self, call: F) -> Result<T, Fault>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
-        let unseen = |kind| kind == FaultKind::BucketUnverified;
-        retry_while(self.ports.clock, unseen, || self.retry_eventual(&call)).await
+        let mut tries = EVENTUAL_CONSISTENCY.tries(self.ports.clock, None);
+        loop {
+            match self.retry_eventual(&call).await {
+                Err(fault)
+                    if fault.kind == FaultKind::BucketUnverified
+                        && tries.again(&fault, None).await
+                        && is_awaited(self.origin, self.ports).await => {}
+                answer => return answer,
+            }
+        }
     }
 
     async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<Journal, StepError> {

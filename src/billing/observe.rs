@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, future::Future};
 
 use futures::{StreamExt, future::join_all, stream};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     aws::{Fault, FaultKind, Tags},
@@ -13,7 +14,7 @@ use crate::{
         choice::matches_name,
         facts::{Facts, Leftover, OwnBucket, OwnExport, OwnedResources, or_empty, own_bucket},
         id::ExportId,
-        ownership::TAG_STACK,
+        ownership::{TAG_CREATED_AT, TAG_STACK},
         request::{Existing, Export, Kind, Reuse},
     },
     error::{Code, Failure},
@@ -271,6 +272,10 @@ pub async fn delete_scope(origin: &Origin, prefix: Option<&NamePrefix>, ports: &
 /// Buckets that a Delete looks for at once: each may need a connection of its own, whose handshake costs more than its call.
 const BUCKETS_AT_ONCE: usize = 12;
 
+/// Two deliveries of one event may each create an export, because `CreateExport` knows no idempotency token. Beside an export that is
+/// younger than this, the other one may not be listed yet (B-22).
+const TWIN_SHOWN_AFTER: time::Duration = time::Duration::seconds(10);
+
 /// What a Delete finds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RemovalFacts {
@@ -278,8 +283,8 @@ pub struct RemovalFacts {
     pub remains: Vec<(ExportId, OwnedResources)>,
     /// What the reader of the stack event should know.
     pub remarks: Vec<String>,
-    /// Something of our name is there without our mark, or a bucket without what it was created for: where that was created moments
-    /// ago, AWS may not show all of it yet (B-22).
+    /// Something of our name is there without our mark, a bucket without what it was created for, or a new export: where that was created
+    /// moments ago, AWS may not show all of it yet (B-22).
     pub is_partial: bool,
 }
 
@@ -358,6 +363,10 @@ pub async fn observe_removal(
             let own = own.map(|(summary, _)| summary.arn.clone());
             let remnants = observer.owned_exports(&id, bucket, untagged).into_iter().map(|(export, _)| export.arn.clone());
             let exports: Vec<String> = own.chain(remnants).collect();
+            let created = |tags: &Tags| OffsetDateTime::parse(tags.get(TAG_CREATED_AT)?, &Rfc3339).ok();
+            let of_id = tagged.iter().filter(|(summary, _)| exports.contains(&summary.arn));
+            let newest = of_id.filter_map(|(_, tags)| created(tags.as_ref().ok()?)).max();
+            let has_new_export = newest.is_some_and(|newest| ports.clock.now() - newest < TWIN_SHOWN_AFTER);
             let owned = observer.owned(&id, reports, exists, BucketUse::Remove).await?;
             let is_listed = reports.iter().any(|report| report.name == id.report().as_str());
             let unmarked = of_name > exports.len() || (owned.report.is_none() && !owned.gone && is_listed);
@@ -366,8 +375,8 @@ pub async fn observe_removal(
             let is_partial = unknown.is_none()
                 && match owned.bucket {
                     OwnBucket::Untagged => true,
-                    OwnBucket::Absent => unmarked,
-                    _ => unmarked || (owned.report.is_none() && exports.is_empty()),
+                    OwnBucket::Absent => unmarked || has_new_export,
+                    _ => unmarked || has_new_export || (owned.report.is_none() && exports.is_empty()),
                 };
             let (remains, kept) = remains(&id, bucket, owned, exports, unknown);
             Ok::<_, Failure>(((id, remains), kept, is_partial))

@@ -220,31 +220,36 @@ fn has_ended(stack_status: &str) -> bool {
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
 pub async fn is_resource_being_deleted(origin: &Origin, ports: &Ports<'_>) -> Result<bool, Fault> {
+    Ok(deletion(origin, ports).await?.0)
+}
+
+/// The same, with the resource as CloudFormation has it.
+async fn deletion(origin: &Origin, ports: &Ports<'_>) -> Result<(bool, Option<StackResource>), Fault> {
     let is_create = origin.request_type == RequestType::Create;
     let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, None);
     loop {
         let resource = stack_resource(origin, ports).await?;
         if resource.as_ref().is_some_and(|resource| !is_being_deleted(resource)) {
-            return Ok(false);
+            return Ok((false, resource));
         }
         let status = match stack_status(origin, ports).await {
             // A stack that CloudFormation does not know has no Delete to come.
-            Err(fault) if !fault.is_outage() && !fault.is_denial() => return Ok(resource.is_some()),
+            Err(fault) if !fault.is_outage() && !fault.is_denial() => return Ok((resource.is_some(), resource)),
             status => status?,
         };
         let Some(resource) = resource else {
             let has_given_up = if is_create { has_given_up(&status) } else { ends_whole(&status) };
             if has_given_up || !tries.again(&"the stack does not list the resource", None).await {
-                return Ok(true);
+                return Ok((true, None));
             }
             continue;
         };
         if !is_cleaning_up(&status) || (is_create && is_generated_by_cloudformation(&resource.physical_id)) {
-            return Ok(true);
+            return Ok((true, Some(resource)));
         }
         // What is shown while an Update is cleaned up may be the id that it replaced (B-2); afterwards it is what the stack has.
         if !tries.again(&"the stack cleans up", None).await {
-            return Ok(false);
+            return Ok((false, Some(resource)));
         }
     }
 }
@@ -268,7 +273,8 @@ impl CreationFate {
     /// of a later Update to the same replacement, and while it is cleaned up, either one (B-2).
     fn of(resource: Option<&StackResource>, made: &str, stack_status: &str) -> Option<Self> {
         // What is shown is the id that stays, or a Delete of the whole resource follows.
-        if resource.is_some_and(|resource| resource.physical_id == made) || ends_whole(stack_status) {
+        let is_shown = resource.is_some_and(|resource| resource.physical_id == made) && !is_cleaning_up(stack_status);
+        if is_shown || ends_whole(stack_status) {
             return Some(Self::Wanted);
         }
         is_at_rest(stack_status).then_some(Self::Abandoned)
@@ -277,19 +283,22 @@ impl CreationFate {
 
 /// What becomes of what was made under the id `made` for a request that has its answer (HW-L7, F-34). A Create's has one id; an Update may
 /// have made a replacement for a stack that went back before it was there, and whose rollback found nothing to remove yet: such a run waits
-/// until the stack is at rest. Whatever is not settled by then stays.
+/// until the stack is at rest. So does one that changed the resource in place, if a later Update replaced it meanwhile: the Delete of
+/// the replaced may have ended before all of it was there. Whatever is not settled by then stays.
 ///
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
 pub async fn creation_fate(origin: &Origin, made: &str, until: OffsetDateTime, ports: &Ports<'_>) -> Result<CreationFate, Fault> {
-    let is_replacement = origin.physical_id.as_deref().is_some_and(|before| before != made);
+    let before = origin.physical_id.as_deref();
     let mut tries = STACK_AT_REST.tries(ports.clock, Some(until));
     let mut is_first = true;
     loop {
-        if is_resource_being_deleted(origin, ports).await? {
+        let (is_going, shown) = deletion(origin, ports).await?;
+        if is_going {
             return Ok(CreationFate::ResourceDeleted);
         }
-        if !is_replacement {
+        let in_place = before == Some(made) && shown.is_none_or(|shown| shown.physical_id == made && !is_being_deleted(&shown));
+        if in_place || before.is_none() {
             return Ok(CreationFate::Wanted);
         }
         // In this order: what is shown of a stack that is at rest already is what it kept.
@@ -402,14 +411,14 @@ mod tests {
             assert_eq!(fate(None, status), Some(CreationFate::Abandoned), "{status}");
             assert_eq!(fate(Some("hawser/made"), status), Some(CreationFate::Wanted), "{status}");
         }
-        for status in [
-            "UPDATE_IN_PROGRESS",
-            "UPDATE_ROLLBACK_IN_PROGRESS",
-            "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
-            "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
-        ] {
+        for status in ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"] {
             assert_eq!(fate(Some("hawser/before"), status), None, "{status}");
             assert_eq!(fate(Some("hawser/made"), status), Some(CreationFate::Wanted), "{status}");
+        }
+        // B-2: either id may be shown.
+        for status in ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"] {
+            assert_eq!(fate(Some("hawser/before"), status), None, "{status}");
+            assert_eq!(fate(Some("hawser/made"), status), None, "{status}");
         }
         for status in ["DELETE_IN_PROGRESS", "DELETE_FAILED", "ROLLBACK_IN_PROGRESS"] {
             assert_eq!(fate(Some("hawser/before"), status), Some(CreationFate::Wanted), "{status}");

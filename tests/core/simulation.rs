@@ -729,7 +729,7 @@ fn a_read_that_is_denied_for_good_leaves_no_stack_stuck() {
             call.split_once(':').is_some_and(|(_, name)| ["Get", "List", "Describe"].iter().any(|verb| name.starts_with(verb)))
         };
         for read in play(None).into_iter().filter(is_read) {
-            for injected in [InjectedFault::Denied, InjectedFault::DeniedByScp] {
+            for injected in [InjectedFault::Denied, InjectedFault::DeniedByPolicy] {
                 play(Some((&read, injected)));
             }
             denied.insert(read);

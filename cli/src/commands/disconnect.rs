@@ -14,7 +14,7 @@ pub(crate) const LONG: &str = "Ends a connection that `hawser connect` made: tel
 #[derive(Debug, Args)]
 #[command(
     after_help = help!(
-        "hawser disconnect --profile cost-insights --set VendorName=Acme --set VendorAccountId=999988887777 --set NoticeUrl=https://acme.example/notices --set ExternalId=customer-4711 --launch-token-file token.txt"
+        "hawser disconnect --profile cost-insights --set VendorName=Acme --set VendorAccountId=999988887777 --set NoticeUrl=https://acme.example/notices --set ExternalId=3f9c6a52-8d1e-4c07-b5a4-9e27d0f86b13 --launch-token-file token.txt"
     )
 )]
 pub(crate) struct Arguments {

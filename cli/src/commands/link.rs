@@ -8,7 +8,7 @@ use crate::commands::common::{Output, Settings, TokenArguments, help, out};
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
-    "hawser setup link --template-url https://acme-onboarding-eu-west-1.s3.eu-west-1.amazonaws.com/template.yaml --region eu-west-1 --profile cost-insights --set ExternalId=customer-4711"
+    "hawser setup link --template-url https://acme-onboarding-eu-west-1.s3.eu-west-1.amazonaws.com/template.yaml --region eu-west-1 --profile cost-insights --set ExternalId=3f9c6a52-8d1e-4c07-b5a4-9e27d0f86b13"
 ))]
 pub(crate) struct Arguments {
     /// Where the template is published. An object in S3, because CloudFormation reads templates from S3 only.

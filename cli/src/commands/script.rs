@@ -7,7 +7,7 @@ use crate::commands::common::{Output, SetupArguments, SetupInput, help, print_te
 
 #[derive(Debug, Args)]
 #[command(after_help = help!(
-    "hawser setup script --account 111122223333 --profile security-posture --set VendorAccountId=999988887777 --set ExternalId=customer-4711"
+    "hawser setup script --account 111122223333 --profile security-posture --set VendorAccountId=999988887777 --set ExternalId=3f9c6a52-8d1e-4c07-b5a4-9e27d0f86b13"
 ))]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// The template for an organization's management account: the same stack, and with it a StackSet that connects the members.
     #[arg(long)]
     organization: bool,
+    /// Leave the access key out for good: the parameter AccessMethod, the user, its key and its secret.
+    #[arg(long)]
+    without_access_key: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -42,10 +45,11 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandEr
         return Err(CommandError::new(CommandCode::TemplateCodeMissing, cause));
     }
     let settings = &arguments.settings;
-    let template = match arguments.organization {
-        true => Template::ours().for_organization()?,
+    let template = match arguments.without_access_key {
+        true => Template::ours().without_access_key(),
         false => Template::ours(),
     };
+    let template = if arguments.organization { template.for_organization()? } else { template };
     let parameters = settings.parameters(&template)?;
     let narrow = arguments.inline || settings.profile.is_some() || !settings.set.is_empty();
     let template = if narrow { template.without_disabled_packs(&parameters) } else { template };

@@ -11,7 +11,7 @@ use hawser_cli::{
 use crate::commands::common::{Output, Settings, help, print_json};
 
 #[derive(Debug, Args)]
-#[command(after_help = help!("hawser setup trust --set VendorAccountId=999988887777 --set ExternalId=customer-4711"))]
+#[command(after_help = help!("hawser setup trust --set VendorAccountId=999988887777 --set ExternalId=3f9c6a52-8d1e-4c07-b5a4-9e27d0f86b13"))]
 pub(crate) struct Arguments {
     /// A Region of the account, which determines the partition.
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]

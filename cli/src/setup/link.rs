@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::{
     error::{CommandCode, CommandError},
-    template::Template,
+    template::{EXTERNAL_ID, Parameter, Template},
 };
 
 /// Longest link. CloudFront, in front of the console, takes request lines of 8,192 bytes and the console repeats the link when it asks
@@ -100,9 +100,11 @@ pub fn link(
             format!("the link has {} bytes and at most {LINK_BYTES_MAX} go through browsers and mail unharmed", url.len());
         return Err(CommandError::new(CommandCode::LinkTooLong, cause));
     }
+    let uses_stack_id = parameters.get("ExternalIdSource").is_some_and(|source| source == "Stack");
+    let is_needed = |parameter: &Parameter| parameter.default.is_none() || (parameter.name == EXTERNAL_ID && !uses_stack_id);
     let to_fill_in: Vec<String> = declared
         .iter()
-        .filter(|parameter| parameter.default.is_none() && !parameters.contains_key(&parameter.name))
+        .filter(|parameter| is_needed(parameter) && parameters.get(&parameter.name).is_none_or(String::is_empty))
         .map(|parameter| parameter.name.clone())
         .collect();
     let labelled = declared.iter().filter_map(|parameter| {

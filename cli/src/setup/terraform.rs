@@ -228,7 +228,7 @@ fn variable(parameter: &Parameter, default: Option<String>) -> String {
     let is_external_id = parameter.name == "ExternalId";
     let kind = if parameter.kind == "Number" { "number" } else { "string" };
     // Nothing stands in for an empty external ID without a stack, so its description ends there.
-    let description = match parameter.description.split_once(". Leave it as it is") {
+    let description = match parameter.description.split_once(". Keep the value") {
         Some((sentence, _)) if is_external_id => format!("{sentence}."),
         _ => parameter.description.clone(),
     };

@@ -22,6 +22,13 @@ impl Template {
         self.decide(&off.map(|parameter| (parameter, "None".to_owned())).collect())
     }
 
+    /// This template without `AccessMethod: AccessKey` and all that belongs to it, for vendors whose products assume the role: AWS asks of
+    /// its partners not to collect keys of customers' users (Foundational Technical Review, CAA-003).
+    #[must_use]
+    pub fn without_access_key(&self) -> Self {
+        self.decide(&BTreeMap::from([("AccessMethod".to_owned(), "Role".to_owned())]))
+    }
+
     /// This template with parameters that are no parameters any more, but these values.
     fn decide(&self, values: &BTreeMap<String, String>) -> Self {
         let deciding = ConditionFolding { template: self, values };

@@ -126,7 +126,7 @@ impl Template {
     /// [`CommandError`], the first there is.
     pub fn check(&self, given: &BTreeMap<String, String>) -> Result<(), CommandError> {
         self.check_values(given)?;
-        self.check_rules(given)
+        self.check_rules(given, true)
     }
 
     /// What CloudFormation makes of the template: values checked, conditions decided, references filled in.
@@ -144,7 +144,7 @@ impl Template {
         if !missing.is_empty() && !context.partial {
             return Err(missing_parameters(&missing));
         }
-        self.check_rules(&context.parameters)?;
+        self.check_rules(&context.parameters, context.partial)?;
         let evaluation = Evaluation::new(self, context);
         let mut conditions = BTreeMap::new();
         for name in object(&self.json, "Conditions").keys() {
@@ -165,10 +165,14 @@ impl Template {
         Ok(Resolved { resources, outputs, ..resolved.clone() })
     }
 
-    /// The template's rules over what is given; a rule that needs a value which is not there yet is for later.
-    fn check_rules(&self, given: &BTreeMap<String, String>) -> Result<(), CommandError> {
+    /// The template's rules over what is given; a rule that needs a value which is not there yet is for later, be it that of one
+    /// customer while the values are those of all.
+    fn check_rules(&self, given: &BTreeMap<String, String>, partial: bool) -> Result<(), CommandError> {
         let context = ResolveContext { parameters: given.clone(), partial: true, ..ResolveContext::default() };
-        let evaluation = Evaluation::new(self, &context);
+        let mut evaluation = Evaluation::new(self, &context);
+        if partial && given.get(EXTERNAL_ID).is_none_or(String::is_empty) {
+            evaluation.known.remove(EXTERNAL_ID);
+        }
         for (name, rule) in object(&self.json, "Rules") {
             let names = references(rule);
             if names.iter().any(|name| !evaluation.known.contains_key(name)) {
@@ -189,6 +193,9 @@ impl Template {
         Ok(())
     }
 }
+
+/// What a vendor generates for each customer, and a stack is not made without.
+pub const EXTERNAL_ID: &str = "ExternalId";
 
 fn object<'a>(json: &'a Value, section: &str) -> &'a Map<String, Value> {
     static NONE: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);

@@ -11,7 +11,7 @@ use hawser_cli::{
         policies::{self, MANAGED_POLICIES_MAX, MANAGED_POLICY_CHARACTERS_MAX, ROLE_INLINE_CHARACTERS_MAX},
         script, trust,
     },
-    template::{INLINE_BYTES_MAX, Mode, Template},
+    template::{INLINE_BYTES_MAX, Mode, Parameter, Resolved, Template},
 };
 use serde_json::{Value, json};
 
@@ -60,7 +60,8 @@ fn a_launch_link_carries_every_character() {
         assert_eq!(&pairs[&format!("param_{name}")], value);
     }
     assert_eq!(pairs.len(), given.len() + 2);
-    let without_default = template.parameters().into_iter().filter(|parameter| parameter.default.is_none());
+    let needed = |parameter: &Parameter| parameter.default.is_none() || parameter.name == "ExternalId";
+    let without_default = template.parameters().into_iter().filter(needed);
     let open: Vec<String> = without_default.map(|parameter| parameter.name).filter(|name| !given.contains_key(name)).collect();
     assert_eq!(link.to_fill_in, open);
 }
@@ -265,6 +266,71 @@ fn the_script_makes_the_policies_of_the_template() {
 }
 
 /// HW-S2, F-10: what is sent in a request is the stack that the whole template would make.
+/// An empty external id would make the vendor's role one that any customer of the vendor can have used, so a stack is made with it only
+/// where the customer says so.
+#[test]
+fn the_external_id_is_the_vendors_unless_the_customer_chooses_the_stacks() {
+    let template = Template::ours();
+    let guid = "5e0c1b70-2f6a-11f0-8a5b-0e8f8f1f8f1f";
+    let external_id = |external_id: Option<&str>, source: Option<&str>| {
+        let mut given = parameters(&[
+            ("VendorName", "Acme"),
+            ("VendorAccountId", "999988887777"),
+            ("NoticeUrl", "https://vendor.example/notices"),
+            ("LaunchToken", "whsec_c2VjcmV0LXRoYXQtbXVzdC1uZXZlci1iZS1zZWVuLTEyMw=="),
+        ]);
+        given.extend(external_id.map(|value| ("ExternalId".to_owned(), value.to_owned())));
+        given.extend(source.map(|value| ("ExternalIdSource".to_owned(), value.to_owned())));
+        // A link is made of what is known: the customer's own may come later.
+        let link = link_of(PUBLISHED, "eu-west-1", &given).map(|link| link.to_fill_in).map_err(|error| error.code());
+        let stack = format!("arn:aws:cloudformation:eu-west-1:111122223333:stack/hawser/{guid}");
+        let mut context = setup::context(&template, &given, &target("eu-west-1"), None);
+        (context.partial, context.stack_id) = (false, stack);
+        let resolved = template.resolve(&context).map_err(|error| error.code());
+        let condition = |resolved: Resolved| {
+            let trust = &resolved.resources()["VendorRole"]["Properties"]["AssumeRolePolicyDocument"];
+            let demanded = trust["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"].clone();
+            assert_eq!(resolved.resources()["Connection"]["Properties"]["ExternalId"], demanded);
+            assert_eq!(resolved.outputs()["ExternalId"]["Value"], demanded);
+            demanded
+        };
+        (link, resolved.map(condition))
+    };
+    let (none, to_fill_in) = (Ok(vec![]), Ok(vec!["ExternalId".to_owned()]));
+    for (given, source, link, role) in [
+        (None, None, &to_fill_in, Err("RULE_FAILED")),
+        (None, Some("Vendor"), &to_fill_in, Err("RULE_FAILED")),
+        (Some(""), None, &to_fill_in, Err("RULE_FAILED")),
+        (Some("ext-1"), None, &none, Ok(json!("ext-1"))),
+        (Some("ext-1"), Some("Vendor"), &none, Ok(json!("ext-1"))),
+        (None, Some("Stack"), &none, Ok(json!(guid))),
+        (Some(""), Some("Stack"), &none, Ok(json!(guid))),
+        (Some("ext-1"), Some("Stack"), &Err("RULE_FAILED"), Err("RULE_FAILED")),
+    ] {
+        assert_eq!(external_id(given, source), (link.clone(), role), "{given:?} {source:?}");
+    }
+}
+
+/// A vendor whose product assumes the role publishes nothing that could make a user or a key (AWS Foundational Technical Review, CAA-003).
+#[test]
+fn a_template_without_access_key_makes_the_same_stack_and_can_make_no_user() {
+    let template = Template::ours();
+    let without = template.without_access_key();
+    let text = without.for_organization().unwrap().json().to_string();
+    for name in
+        ["AWS::IAM::User", "AWS::IAM::AccessKey", "AWS::SecretsManager::Secret", "VendorUser", "AccessMethod", "AccessKeySerial"]
+    {
+        assert!(!text.contains(&format!("\"{name}\"")), "{name} is left");
+    }
+    let given = parameters(&VENDOR);
+    let with_key = parameters(&[VENDOR[0], VENDOR[1], ("AccessMethod", "AccessKey")]);
+    let code = |template: &Template, given| template.check(given).map_err(|error| error.code());
+    assert_eq!((code(&without, &given), code(&without, &with_key)), (Ok(()), Err("PARAMETER_UNKNOWN")));
+    let context = setup::context(&template, &given, &target("eu-west-1"), None);
+    let (whole, narrow) = (template.resolve(&context).unwrap(), without.resolve(&context).unwrap());
+    assert_eq!((whole.resources(), whole.outputs()), (narrow.resources(), narrow.outputs()));
+}
+
 #[test]
 fn the_inline_template_of_every_profile_fits_and_makes_the_same_stack() {
     let template = Template::ours();

@@ -124,7 +124,7 @@ async fn none_means_no_billing_call() {
     let mut stack = world.created(&[("BillingKind", "None")]).await;
     assert_eq!(stack.outputs().await.unwrap()["AccountRole"], "management");
     let calls = world.emulator.front().calls().all();
-    assert!(calls.iter().all(|call| ["organizations", "cloudformation"].contains(&call.service.as_str())), "{calls:?}");
+    assert!(calls.iter().all(|call| ["organizations", "cloudformation", "sts"].contains(&call.service.as_str())), "{calls:?}");
     world.deleted(&mut stack).await;
 }
 

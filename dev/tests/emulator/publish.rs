@@ -16,7 +16,7 @@ use hawser_dev::{
 };
 use hawser_publish::{
     Manifest, bucket,
-    package::{Built, ORGANIZATION, PackageRequest, TEMPLATE, package},
+    package::{Built, INLINE, ORGANIZATION, PackageRequest, TEMPLATE, package},
     upload::{Published, publish},
 };
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ pub(crate) fn dist(folder: &Path, regions: &[&str], defaults: &[(&str, &str)]) -
         regions: regions.iter().map(|region| region.parse::<Region>().unwrap()).collect(),
         architecture: "x86_64".to_owned(),
         defaults: defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        without_access_key: false,
     };
     let zips = BTreeMap::from([("x86_64".to_owned(), handler_zip().unwrap())]);
     let built = Built { zips, sbom: json!({"bomFormat": "CycloneDX"}).to_string() };
@@ -160,6 +161,7 @@ async fn the_same_sources_give_the_same_bytes() {
         regions: vec!["eu-west-1".parse().unwrap()],
         architecture: "x86_64".to_owned(),
         defaults: BTreeMap::new(),
+        without_access_key: true,
     };
     let zips = BTreeMap::from([("x86_64".to_owned(), handler_zip().unwrap())]);
     let built = Built { zips, sbom: String::new() };
@@ -183,6 +185,12 @@ async fn the_same_sources_give_the_same_bytes() {
     );
     assert!(default("ExternalId", "customer-1").contains("`ExternalId` is made for one customer"));
     assert!(default("PackEc2", "Everything").contains("PackEc2"));
+    assert!(default("AccessMethod", "AccessKey").contains("is left out of the templates"));
+    assert_eq!(with(&|_| ()), "");
+    for name in [TEMPLATE, ORGANIZATION, INLINE] {
+        let text = std::fs::read_to_string(folder.path().join("once").join(name)).unwrap();
+        assert!(text.contains("AWS::IAM::Role") && !text.contains("AWS::IAM::User\""), "{name}");
+    }
     assert!(with(&|request| request.architecture = "arm64".to_owned()).contains("there is no zip for `arm64`, only for x86_64"));
     assert!(with(&|request| request.bucket_prefix = "Acme".to_owned()).contains("`Acme` cannot begin a bucket's name"));
     assert!(with(&|request| request.bucket_prefix = "a".repeat(60)).contains("longer than the 63 characters"));

@@ -415,7 +415,9 @@ impl Observer<'_> {
         for (candidate, tags) in others {
             match tags {
                 Ok(None) => drop(candidates.gone.insert(candidate.key().to_owned())),
-                Ok(Some(tags)) if tags.contains_key(TAG_STACK) => drop(candidates.other_stacks.insert(candidate.key().to_owned())),
+                Ok(Some(tags)) if tags.contains_key(TAG_STACK) => {
+                    drop(candidates.other_stacks.insert(candidate.key().to_owned()))
+                }
                 Ok(Some(_)) => {}
                 Err(fault) if fault.is_outage() => return Err(fault.into()),
                 Err(fault) if matches!(candidate, Candidate::Report(_)) => candidates.unreadable = Some(fault),

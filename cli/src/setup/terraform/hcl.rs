@@ -138,7 +138,7 @@ impl<'a> Writer<'a> {
     fn fixed(&self, condition: &str) -> Option<bool> {
         match condition {
             "MakesUser" => return Some(false),
-            "HasExternalId" => return Some(true),
+            "UsesStackId" => return Some(false),
             _ => {}
         }
         let all = self.template.json()["Conditions"][condition]["Fn::And"].as_array()?;
