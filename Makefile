@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 60
 
 .PHONY: bless help demo emulator live test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
 	lint-venv build-venv sam-venv data-venv programs demo-programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim critical-path replay \
-	package publish template terraform-schema bucket-prefix cargo-cyclonedx
+	package publish template terraform-schema bucket-prefix cargo-cyclonedx receivers-test
 
 ##@ See it
 help: ## Show this list
@@ -45,11 +45,16 @@ invoke: build venv sam-venv programs ## One event under `sam local invoke`: make
 	@.venv/sam/bin/python -m dev.sam invoke $(or $(EVENT),$(error say which: make invoke EVENT=events/billing-export-create.json))
 
 ##@ Prove it
-test: build venv data-venv programs nextest ## Everything that needs no Docker
+test: build venv data-venv programs nextest receivers-test ## Everything that needs no Docker
 	@echo "-- documentation examples"
 	@cargo test --quiet --doc --workspace --all-features
 	@echo "-- tests"
 	@$(NEXTEST) --workspace --all-features
+
+receivers-test: .venv/receivers/.stamp .cache/receivers/.stamp ## Only the receivers in Python and JavaScript, and the schema under jsonschema and Ajv
+	@echo "-- receivers in Python and JavaScript on each kept notice, the schema under jsonschema and Ajv"
+	@cp docs/examples/receiver/receiver.mjs dev/receivers/harness.mjs .cache/receivers
+	@.venv/receivers/bin/python -m unittest -q dev.receivers.test_receivers
 
 emulator-test: build venv data-venv programs nextest ## Only the tests that deploy the stack on the emulator
 	@$(NEXTEST) --workspace --all-features -E 'package(hawser-dev)'
@@ -227,10 +232,19 @@ endef
 .venv/%/.stamp: $(REQUIREMENTS)/%.txt
 	$(call install,.venv/$*,$<)
 
+# What the receiver in JavaScript needs, exactly as dev/receivers/package-lock.json has it. No package runs a script.
+.cache/receivers/.stamp: dev/receivers/package.json dev/receivers/package-lock.json
+	@echo "-- installing dev/receivers/package-lock.json into .cache/receivers"
+	@command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer"; exit 1; }
+	@mkdir -p .cache/receivers
+	@cp $^ .cache/receivers
+	@npm ci --prefix .cache/receivers --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 requirements: ## Pin dev/requirements/*.in again (after changing one)
 	@$(PYTHON) -m venv .venv/requirements
 	@.venv/requirements/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
-	@cd $(REQUIREMENTS) && for name in emulator bench policies lint build sam data; do \
+	@cd $(REQUIREMENTS) && for name in emulator bench policies lint build sam data receivers; do \
 		echo "-- $$name"; \
 		CUSTOM_COMPILE_COMMAND="make requirements" ../../.venv/requirements/bin/pip-compile --quiet --generate-hashes --strip-extras \
 			--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$name.txt $$name.in; \
