@@ -27,6 +27,8 @@ enum Place {
     BillingData,
     /// No manifest: not yet, or not there.
     NoManifest,
+    /// It is a whole bucket, and what is in it is something else.
+    OtherData,
     /// No key is below it; this one begins with the same letters.
     Beginning(String),
     /// It is the key of an object.
@@ -64,6 +66,10 @@ pub async fn look(origin: &Origin, export: &Export, ports: &Ports<'_>) -> Result
         Ok(Place::Beginning(key)) => {
             not_found(format!("{}; `{key}` begins with it and is not below it", nothing_at(bucket.as_str(), prefix)))
         }
+        // The vendor could read all of it, now and later.
+        Ok(Place::OtherData) => unusable(format!(
+            "bucket `{bucket}` contains objects and no manifest of a report or export, and no prefix narrows it"
+        )),
         Ok(Place::Object) => unusable(format!("`{prefix}` is an object in bucket `{bucket}`, and not a prefix")),
         Ok(Place::InsideExport(export)) => {
             let whole = if export.is_empty() { "the bucket without a prefix".to_owned() } else { format!("`{export}`") };
@@ -87,7 +93,9 @@ async fn place(aws: &dyn Aws, owner: &AccountId, bucket: &BucketName, prefix: &s
         return Ok(if manifests.iter().any(Option::is_some) { Place::BillingData } else { Place::NoManifest });
     }
     if prefix.is_empty() {
-        return Ok(Place::NoManifest);
+        let all = listing.listing("").await?;
+        let is_empty = all.objects.is_empty() && all.folders.is_empty();
+        return Ok(if is_empty { Place::NoManifest } else { Place::OtherData });
     }
     let below = listing.listing(&format!("{prefix}/")).await?;
     if !below.objects.is_empty() || !below.folders.is_empty() {

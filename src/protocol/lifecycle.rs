@@ -244,7 +244,10 @@ async fn deletion(origin: &Origin, ports: &Ports<'_>) -> Result<(bool, Option<St
             }
             continue;
         };
-        if !is_cleaning_up(&status) || (is_create && is_generated_by_cloudformation(&resource.physical_id)) {
+        // Only a stack that goes, or that cleans up, has a resource that is just being deleted: with any other status, one of the two
+        // answers is from a moment ago.
+        let agrees = ends_whole(&status) || (!is_cleaning_up(&status) && resource.status != "DELETE_IN_PROGRESS");
+        if agrees || (is_create && is_generated_by_cloudformation(&resource.physical_id)) {
             return Ok((true, Some(resource)));
         }
         // What is shown while an Update is cleaned up may be the id that it replaced (B-2); afterwards it is what the stack has.

@@ -73,8 +73,8 @@ const ROWS: [(Option<&str>, &str, &str, Option<&str>); 8] = [
     ),
 ];
 
-/// The packs whose changes to what is there stay as they are.
-const OPTIMIZERS: [&str; 6] = ["ebs", "ec2", "ecs", "eks", "lambda", "rds"];
+/// Sessions end, and leave nothing.
+const LEAVES_NOTHING: &str = "session-manager";
 
 /// What can be left of a connection with these parameters; of any connection where none are given.
 pub fn left(template: &Template, parameters: &BTreeMap<String, String>) -> Vec<Left> {
@@ -83,9 +83,10 @@ pub fn left(template: &Template, parameters: &BTreeMap<String, String>) -> Vec<L
         parameters.get(name).cloned().or_else(default).unwrap_or_default()
     };
     let packs = template.packs();
+    // Whatever has no row of its own changes what is there, and that stays as it is.
+    let has_row = |name: &str| name == LEAVES_NOTHING || ROWS.iter().any(|(pack, ..)| *pack == Some(name));
     let writes = |id: &str| {
-        let of_it =
-            packs.iter().filter(|pack| pack.name == id || (id == "optimizers" && OPTIMIZERS.contains(&pack.name.as_str())));
+        let of_it = packs.iter().filter(|pack| pack.name == id || (id == "optimizers" && !has_row(&pack.name)));
         of_it.map(|pack| value(&pack.parameter)).any(|mode| mode == Mode::ReadWrite.as_str())
     };
     let rows = ROWS.into_iter().filter(|(pack, ..)| match pack {

@@ -241,7 +241,7 @@ fn page(template: &Template, text: &str) -> String {
     writeln!(
         page,
         "Only {}, and only with the external ID of this connection ({}). With `AccessMethod: AccessKey` the packs are a \
-         user's, and this role can do nothing but read that user's key. With `ExistingRoleName` the packs are attached to a role of \
+         user's, and this role can only read that user's key and look up the ids of this stack's resources. With `ExistingRoleName` the packs are attached to a role of \
          yours, whose trust policy you write.\n\n## Packs\n",
         cell(&each(&trust["Principal"]["AWS"])),
         cell(&conditions(&trust["Condition"])),

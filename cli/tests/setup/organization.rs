@@ -90,6 +90,24 @@ fn members_get_the_same_without_billing_data() {
     }
 }
 
+/// What the management account's own stack may be given breaks no rule of a member's.
+#[test]
+fn no_parameter_of_the_organization_keeps_a_member_from_its_stack() {
+    let ours = Template::ours();
+    for given in [
+        &[("HostedZoneId", "Z0123456789ABC"), ("RecordName", "engine.example.com"), ("PackLoadBalancing", "ReadWrite")][..],
+        &[("ExistingBucket", "theirs"), ("ExistingPrefix", "exports/costs")],
+        &[("ExistingExport", "theirs")],
+        &[("BillingKind", "CostAndUsageReport2"), ("IncludeIamPrincipalData", "true")],
+        &[("AccessMethod", "AccessKey")],
+        &[("ExternalId", ""), ("ExternalIdSource", "Stack")],
+        &[("EngineRoleArn", "arn:aws:iam::111122223333:role/engine"), ("PackAnalyticsEngine", "ReadWrite")],
+    ] {
+        let parameters = passed_on(&members(given).unwrap());
+        ours.resolve(&ResolveContext { parameters, ..context(&[]) }).unwrap_or_else(|error| panic!("{given:?}: {error}"));
+    }
+}
+
 #[test]
 fn which_accounts_is_said_as_stacksets_want_it() {
     let targets = |changes: &[(&str, &str)]| members(changes).unwrap()["StackInstancesGroup"][0]["DeploymentTargets"].clone();
