@@ -413,11 +413,10 @@ impl Observer<'_> {
             candidates.buckets.insert(bucket, check);
         }
         for (candidate, tags) in others {
+            let key = || candidate.key().to_owned();
             match tags {
-                Ok(None) => drop(candidates.gone.insert(candidate.key().to_owned())),
-                Ok(Some(tags)) if tags.contains_key(TAG_STACK) => {
-                    drop(candidates.other_stacks.insert(candidate.key().to_owned()))
-                }
+                Ok(None) => drop(candidates.gone.insert(key())),
+                Ok(Some(tags)) if tags.contains_key(TAG_STACK) => drop(candidates.other_stacks.insert(key())),
                 Ok(Some(_)) => {}
                 Err(fault) if fault.is_outage() => return Err(fault.into()),
                 Err(fault) if matches!(candidate, Candidate::Report(_)) => candidates.unreadable = Some(fault),
