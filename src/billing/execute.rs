@@ -1,6 +1,10 @@
 //! A plan's steps through the ports, in order. Nothing is decided here: what a step needs, it carries.
 
-use std::{collections::BTreeSet, future::Future};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Mutex, PoisonError},
+};
 
 use futures::future::join_all;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -22,7 +26,7 @@ use crate::{
         lifecycle::is_awaited,
         origin::Origin,
         reply::Attributes,
-        retry::{EVENTUAL_CONSISTENCY, retry_eventual, retry_while},
+        retry::{retry_eventual, retry_while},
     },
 };
 
@@ -95,7 +99,15 @@ impl Journal {
 pub async fn execute(plan: &Plan, origin: &Origin, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Journal, StepError> {
     let region = origin.stack.partition.billing_region().unwrap_or_else(|| origin.stack.region.clone());
     let aws = ports.cloud.at(&region);
-    let run = Run { aws: &*aws, origin, owner: &origin.stack.account, began: ports.clock.now(), until, ports };
+    let run = Run {
+        aws: &*aws,
+        origin,
+        owner: &origin.stack.account,
+        began: ports.clock.now(),
+        until,
+        ports,
+        refused: Mutex::default(),
+    };
     let mut journal = Journal::default();
     let mut kept = BTreeSet::new();
     for round in &plan.rounds {
@@ -172,6 +184,8 @@ struct Run<'a> {
     began: OffsetDateTime,
     until: OffsetDateTime,
     ports: &'a Ports<'a>,
+    /// Why something was last not created: since then, time may have passed.
+    refused: Mutex<Option<Fault>>,
 }
 
 impl Run<'_> {
@@ -226,7 +240,7 @@ impl Run<'_> {
     }
 
     async fn ensure_bucket(&self, bucket: &BucketName, namespace: BucketNamespace, tags: &Tags) -> Result<Journal, StepError> {
-        let create = |tags: Tags| async move { self.retry_eventual(|| self.aws.create_bucket(bucket, namespace, &tags)).await };
+        let create = |tags: Tags| async move { self.retry_creation(|| self.aws.create_bucket(bucket, namespace, &tags)).await };
         match self.create_tagged(tags, create, |()| Resource::Bucket(bucket.clone())).await {
             Ok((_, remarks)) => Ok(Journal { remarks, ..Journal::done(format!("created bucket `{bucket}`")) }),
             Err(fault) if matches!(fault.kind, FaultKind::Exists | FaultKind::Missing) => Err(StepError::Raced(fault.into())),
@@ -258,23 +272,27 @@ impl Run<'_> {
         Ok(self.retry_bucket_conflict(|| self.aws.put_bucket_policy(bucket, self.owner, wanted)).await?)
     }
 
-    /// Tries again while the billing service does not see the bucket's policy, which takes seconds to be seen everywhere
-    /// (HW-B6, F-16, F-18), unless the stack has its answer meanwhile, from another delivery: what comes later nobody removes.
-    async fn retry_until_bucket_is_visible<T, F, Fut>(&self, call: F) -> Result<T, Fault>
+    /// Tries to create something again while the billing service does not see the bucket's policy, which takes seconds to be seen
+    /// everywhere (HW-B6, F-16, F-18), and as ever; but not once the stack has its answer from another delivery: what comes later, nobody
+    /// may find to remove.
+    async fn retry_creation<T, F, Fut>(&self, call: F) -> Result<T, Fault>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Fault>>,
     {
-        let mut tries = EVENTUAL_CONSISTENCY.tries(self.ports.clock, None);
-        loop {
-            match self.retry_eventual(&call).await {
-                Err(fault)
-                    if fault.kind == FaultKind::BucketUnverified
-                        && tries.again(&fault, None).await
-                        && is_awaited(self.origin, self.ports).await => {}
-                answer => return answer,
+        let create = || async {
+            let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(fault) = refused
+                && !is_awaited(self.origin, self.ports).await
+            {
+                return Err(fault);
             }
-        }
+            call().await.inspect_err(|fault| {
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.clone());
+            })
+        };
+        let unseen = |kind| kind == FaultKind::BucketUnverified;
+        retry_while(self.ports.clock, unseen, || self.retry_eventual(&create)).await
     }
 
     async fn ensure_report(&self, report: &Report, tags: &Tags) -> Result<Journal, StepError> {
@@ -296,7 +314,7 @@ impl Run<'_> {
     }
 
     async fn put_report(&self, report: &Report, tags: &Tags) -> Result<Vec<String>, Fault> {
-        let create = |tags: Tags| async move { self.retry_until_bucket_is_visible(|| self.aws.put_report(report, &tags)).await };
+        let create = |tags: Tags| async move { self.retry_creation(|| self.aws.put_report(report, &tags)).await };
         let (_, remarks) = self.create_tagged(tags, create, |()| Resource::Report(ExportName::existing(&report.name))).await?;
         Ok(remarks)
     }
@@ -336,8 +354,7 @@ impl Run<'_> {
     }
 
     async fn create_export(&self, export: &DataExport, tags: &Tags) -> Result<(String, Vec<String>), Fault> {
-        let create =
-            |tags: Tags| async move { self.retry_until_bucket_is_visible(|| self.aws.create_export(export, &tags)).await };
+        let create = |tags: Tags| async move { self.retry_creation(|| self.aws.create_export(export, &tags)).await };
         self.create_tagged(tags, create, |arn: &String| Resource::Export(arn.clone())).await
     }
 
