@@ -109,8 +109,8 @@ fuzz: cargo-fuzz ## Make up events, policies, replies and notices and see what b
 mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [MATCH=src/reply.rs]
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
-bless: ## Write docs/errors.md, failures.md, permissions.md, columns.md, the costs in connect.md, events/, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
-	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test core -- cases:: columns:: events:: failures::
+bless: ## Write docs/errors.md, failures.md, ftr.md, permissions.md, columns.md, the costs in connect.md, events/, the plans in tests/cases/ and the command line's texts again; read the difference before you commit it
+	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test core -- cases:: columns:: events:: failures:: ftr::
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test setup --test docs -- command_line:: connect:: costs:: errors:: permissions:: preflight::
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template, import circles
@@ -241,10 +241,8 @@ endef
 	@npm ci --prefix .cache/receivers --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-requirements: ## Pin dev/requirements/*.in again (after changing one)
-	@$(PYTHON) -m venv .venv/requirements
-	@.venv/requirements/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
-	@cd $(REQUIREMENTS) && for name in emulator bench policies lint build sam data receivers; do \
+requirements: .venv/requirements/.stamp ## Pin dev/requirements/*.in again (after changing one)
+	@cd $(REQUIREMENTS) && for name in emulator bench policies lint build sam data receivers requirements; do \
 		echo "-- $$name"; \
 		CUSTOM_COMPILE_COMMAND="make requirements" ../../.venv/requirements/bin/pip-compile --quiet --generate-hashes --strip-extras \
 			--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$name.txt $$name.in; \

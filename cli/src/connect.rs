@@ -81,6 +81,7 @@ impl<'a> StacklessConnection<'a> {
         let stack = request.stack()?;
         let now = ports.clock.now().unix_timestamp_nanos().to_string();
         let request_id = digest_hex(&["hawser connect", stack.as_str(), &now], 16);
+        request.require_external_id()?;
         let resolved = request.resolve(&stack)?;
         let export = Export::parse(properties(&resolved, BILLING)?.as_object())?;
         Ok(Self { request, stack, request_id, resolved, export, ports: Ports { stacks: &NoStack::Connecting, ..ports }, iam })

@@ -64,6 +64,9 @@ hawser_codes::codes! {
     /// The template cannot be deployed as it is: CloudFormation reads the function's code from S3 only.
     TemplateCodeMissing = "TEMPLATE_CODE_MISSING", Exit::Usage,
         "Pass --code s3://BUCKET/KEY, use the template that your vendor published, or pass --local-code to read this one.";
+    /// A file is not the one that the vendor published, or nothing proves it.
+    SignatureInvalid = "SIGNATURE_INVALID", Exit::Refused,
+        "Do not launch it. Download it again, and compare the public key with what the vendor says in another place.";
     /// There is no such profile.
     ProfileUnknown = "PROFILE_UNKNOWN", Exit::Usage,
         "Name one of these, or give the path of a file that ends in `.toml`.";

@@ -7,6 +7,7 @@ pub mod error;
 pub mod plan;
 pub mod preflight;
 pub mod profile;
+pub mod published;
 pub mod settings;
 pub mod setup;
 pub mod template;

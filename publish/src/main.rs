@@ -12,7 +12,7 @@ use hawser::names::Region;
 use hawser_cli::{settings::Settings, template::Template};
 use hawser_publish::{
     Manifest,
-    package::{Built, PackageRequest, package},
+    package::{Built, PackageRequest, SigningKey, package},
     repository,
     sbom::sbom,
     template, upload,
@@ -54,6 +54,12 @@ struct Package {
     // They become the template's defaults.
     #[command(flatten)]
     settings: Settings,
+    /// Sign the checksums and the bill of materials with this secret key of minisign's.
+    #[arg(long, value_name = "FILE.key")]
+    signing_key: Option<PathBuf>,
+    /// The file with the key's password, if it has one.
+    #[arg(long, value_name = "FILE", requires = "signing_key")]
+    signing_password_file: Option<PathBuf>,
     /// Leave the access key out of the templates: the parameter AccessMethod, the user, its key and its secret.
     #[arg(long)]
     without_access_key: bool,
@@ -85,11 +91,16 @@ fn make(arguments: Package) -> anyhow::Result<()> {
         .filter(|(_, path)| path.is_file())
         .collect();
     let defaults = arguments.settings.parameters(&Template::ours())?;
+    let read = |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("could not read `{}`", path.display()));
+    let password = arguments.signing_password_file.as_ref().map(read).transpose()?;
+    let password = password.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+    let signing_key = arguments.signing_key.as_ref().map(|path| SigningKey::read(&read(path)?, password)).transpose()?;
     let request = PackageRequest {
         bucket_prefix: arguments.bucket_prefix,
         regions: arguments.regions,
         architecture: arguments.architecture,
         defaults,
+        signing_key,
         without_access_key: arguments.without_access_key,
     };
     let built = Built { zips, sbom: sbom(&repository())? };

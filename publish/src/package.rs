@@ -2,16 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
+    fmt::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail, ensure};
 use hawser::names::Region;
 use hawser_cli::{
+    published::{CHECKSUMS, SIGNATURE_SUFFIX},
     setup::link::link,
     template::{INLINE_BYTES_MAX, MEMBER_REGION, MEMBER_TEMPLATE_URL, Template},
 };
+use minisign::{SecretKey, SecretKeyBox};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -28,8 +30,6 @@ pub const ORGANIZATION: &str = "organization.json";
 pub const INLINE: &str = "template-inline.json";
 /// What the binary is made of.
 pub const SBOM: &str = "sbom.cdx.json";
-/// `sha256sum --check` reads it.
-pub const CHECKSUMS: &str = "SHA256SUMS";
 /// For people.
 pub const LINKS: &str = "launch-links.txt";
 
@@ -50,8 +50,43 @@ pub struct PackageRequest {
     pub architecture: String,
     /// Defaults of the template's parameters.
     pub defaults: BTreeMap<String, String>,
+    /// What signs the checksums and the bill of materials, for `hawser template --verify`.
+    pub signing_key: Option<SigningKey>,
     /// Whether the templates have no `AccessMethod: AccessKey` (see [`Template::without_access_key`]).
     pub without_access_key: bool,
+}
+
+/// A secret key of minisign's. It is never printed.
+#[derive(Clone)]
+pub struct SigningKey(SecretKey);
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey")
+    }
+}
+
+impl SigningKey {
+    /// Reads minisign's file, with its password if it has one.
+    ///
+    /// # Errors
+    /// When it is no such file, or the password is another.
+    pub fn read(text: &str, password: Option<String>) -> anyhow::Result<Self> {
+        let key = SecretKeyBox::from_string(text).context("not a secret key of minisign")?;
+        let key = match password {
+            Some(password) => key.into_secret_key(Some(password)),
+            None => key.into_unencrypted_secret_key(),
+        };
+        Ok(Self(key.context("the key cannot be used (hint: --signing-password-file)")?))
+    }
+
+    /// The signature of a file, as minisign writes it. The same content gives the same bytes: the comment names no time.
+    fn sign(&self, name: &str, content: &[u8]) -> anyhow::Result<String> {
+        let comment = format!("file:{name}\tversion:{}", env!("CARGO_PKG_VERSION"));
+        let signature =
+            minisign::sign(None, &self.0, content, Some(&comment), Some("signature of what a vendor of Hawser published"))?;
+        Ok(signature.into_string())
+    }
 }
 
 /// What was made before.
@@ -148,6 +183,11 @@ pub fn package(
         writeln!(sums, "{sum}  {name}")?;
     }
     making.write(CHECKSUMS, sums.as_bytes())?;
+    if let Some(key) = &request.signing_key {
+        for (name, content) in [(CHECKSUMS, &sums), (SBOM, &built.sbom)] {
+            making.write(&format!("{name}{SIGNATURE_SUFFIX}"), key.sign(name, content.as_bytes())?.as_bytes())?;
+        }
+    }
     put_in_place(&making.folder, dist)?;
     Ok(manifest)
 }

@@ -66,10 +66,11 @@ pub async fn look(origin: &Origin, export: &Export, ports: &Ports<'_>) -> Result
         Ok(Place::Beginning(key)) => {
             not_found(format!("{}; `{key}` begins with it and is not below it", nothing_at(bucket.as_str(), prefix)))
         }
-        // The vendor could read all of it, now and later.
-        Ok(Place::OtherData) => unusable(format!(
-            "bucket `{bucket}` contains objects and no manifest of a report or export, and no prefix narrows it"
-        )),
+        // It may be new and hold AWS's test object only.
+        Ok(Place::OtherData) => {
+            let cause = nothing_at(bucket.as_str(), prefix);
+            not_found(format!("{cause}; without ExistingPrefix, the vendor may read everything else that it contains"))
+        }
         Ok(Place::Object) => unusable(format!("`{prefix}` is an object in bucket `{bucket}`, and not a prefix")),
         Ok(Place::InsideExport(export)) => {
             let whole = if export.is_empty() { "the bucket without a prefix".to_owned() } else { format!("`{export}`") };

@@ -17,6 +17,7 @@ mod events;
 mod events_of_any_shape;
 mod exhaustive;
 mod failures;
+mod ftr;
 mod kinds;
 mod late_runs;
 mod leaks;

@@ -49,8 +49,7 @@ async fn a_place_without_billing_data_is_reported_at_creation() {
         (&EXPORT, "", ""),
         (&[], "", "BILLING_DATA_NOT_FOUND"),
         (&[], "billing/finance", "BILLING_DATA_NOT_FOUND"),
-        // S3 keys of somebody else's, all of which the vendor could read.
-        (&OTHER, "", "BILLING_EXPORT_UNUSABLE: bucket `b` contains objects and no manifest"),
+        (&OTHER, "", "without ExistingPrefix, the vendor may read everything else that it contains"),
         (&OTHER, "log", "BILLING_DATA_NOT_FOUND"),
         (&REPORT, "billing/other", "contains no manifest of a report or export below `billing/other/`"),
         (&REPORT, "billing/fin", "`billing/finance/` begins with it"),

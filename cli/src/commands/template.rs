@@ -1,8 +1,11 @@
 //! `hawser template`: the template itself.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use hawser_cli::{
     error::{CommandCode, CommandError},
+    published,
     template::{Architecture, INLINE_BYTES_MAX, PublishedCode, Template},
 };
 use serde_json::json;
@@ -15,6 +18,12 @@ use crate::commands::common::{Output, Settings, help, out};
     "hawser template --local-code --organization"
 ))]
 pub(crate) struct Arguments {
+    /// Check what a vendor published: minisign's signature of SHA256SUMS in this folder, and every file there against it.
+    #[arg(long, value_name = "FOLDER", requires = "public_key", conflicts_with_all = ["code", "local_code", "inline", "organization", "without_access_key"])]
+    verify: Option<PathBuf>,
+    /// The vendor's public key of minisign, or its file. Get it from another place than the files.
+    #[arg(long, value_name = "KEY|FILE.pub", requires = "verify")]
+    public_key: Option<String>,
     /// The function's code as it was published: a zip in S3, in the Region of the stack.
     #[arg(long, value_name = "s3://BUCKET/KEY", conflicts_with = "local_code")]
     code: Option<PublishedCode>,
@@ -40,6 +49,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<(), CommandError> {
+    if let (Some(folder), Some(public_key)) = (&arguments.verify, &arguments.public_key) {
+        let verified = published::verify(folder, public_key)?;
+        match output {
+            Output::Text => out!("{}\n", verified.iter().map(|name| format!("verified  {name}")).collect::<Vec<_>>().join("\n")),
+            Output::Json => out!("{}\n", json!({ "verified": verified })),
+        }
+        return Ok(());
+    }
     if arguments.code.is_none() && !arguments.local_code {
         let cause = "the template needs the function's code in S3, and where that is published is not known here";
         return Err(CommandError::new(CommandCode::TemplateCodeMissing, cause));

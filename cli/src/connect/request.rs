@@ -99,12 +99,17 @@ impl ConnectRequest {
         }
     }
 
-    /// What the vendor can be told with.
-    pub(super) fn require_launch_token(&self) -> Result<(), CommandError> {
+    /// Without a stack there is no other external ID.
+    pub(super) fn require_external_id(&self) -> Result<(), CommandError> {
         if self.parameter("ExternalId").is_empty() {
             let cause = "`ExternalId` is empty, and there is no stack to generate one".to_owned();
             return Err(CommandError::new(CommandCode::ConnectExternalId, cause));
         }
+        Ok(())
+    }
+
+    /// What the vendor can be told with.
+    pub(super) fn require_launch_token(&self) -> Result<(), CommandError> {
         if self.parameter("LaunchToken").parse::<LaunchToken>().is_err() {
             let cause = "the launch token is missing or malformed".to_owned();
             return Err(CommandError::new(CommandCode::ConnectToken, cause));

@@ -272,7 +272,7 @@ fn every_link_leads_somewhere() {
         fs::read_dir(root().join("docs")).unwrap().map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()));
     let documents = in_docs
         .filter(|path| path.ends_with(".md"))
-        .chain(["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "console/README.md"].map(str::to_owned));
+        .chain(["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "console/README.md"].map(str::to_owned));
     let (mut links, mut wrong) = (0, Vec::new());
     for path in documents {
         let document = read(&path);

@@ -8,6 +8,7 @@ use aws_sdk_s3::{
     types::{BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration},
 };
 use hawser::names::Region;
+use hawser_cli::published::{CHECKSUMS, verify};
 use hawser_dev::{
     account::Account,
     constants::{STACK, STRANGER, VENDOR},
@@ -16,9 +17,10 @@ use hawser_dev::{
 };
 use hawser_publish::{
     Manifest, bucket,
-    package::{Built, INLINE, ORGANIZATION, PackageRequest, TEMPLATE, package},
+    package::{Built, INLINE, ORGANIZATION, PackageRequest, SigningKey, TEMPLATE, package},
     upload::{Published, publish},
 };
+use minisign::KeyPair;
 use serde_json::{Value, json};
 
 use crate::world::Testbed;
@@ -33,6 +35,7 @@ pub(crate) fn dist(folder: &Path, regions: &[&str], defaults: &[(&str, &str)]) -
         regions: regions.iter().map(|region| region.parse::<Region>().unwrap()).collect(),
         architecture: "x86_64".to_owned(),
         defaults: defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        signing_key: None,
         without_access_key: false,
     };
     let zips = BTreeMap::from([("x86_64".to_owned(), handler_zip().unwrap())]);
@@ -161,6 +164,7 @@ async fn the_same_sources_give_the_same_bytes() {
         regions: vec!["eu-west-1".parse().unwrap()],
         architecture: "x86_64".to_owned(),
         defaults: BTreeMap::new(),
+        signing_key: None,
         without_access_key: true,
     };
     let zips = BTreeMap::from([("x86_64".to_owned(), handler_zip().unwrap())]);
@@ -197,6 +201,62 @@ async fn the_same_sources_give_the_same_bytes() {
     assert!(with(&|request| request.regions.push("eu-west-1".parse().unwrap())).contains("given twice"));
     assert!(with(&|request| request.regions.push("cn-north-1".parse().unwrap())).contains("different partitions"));
     assert!(with(&|request| request.regions.clear()).contains("no Region"));
+}
+
+/// What a customer downloads is checked by the vendor's key, file by file.
+#[test]
+fn what_was_published_is_verified_and_nothing_else() {
+    let KeyPair { pk, sk } = KeyPair::generate_unencrypted_keypair().unwrap();
+    let stranger = KeyPair::generate_unencrypted_keypair().unwrap();
+    let key = SigningKey::read(&sk.to_box(None).unwrap().into_string(), None).unwrap();
+    assert!(!format!("{key:?}").contains(&sk.to_box(None).unwrap().into_string()), "a secret key is never printed");
+    let encrypted =
+        KeyPair::generate_encrypted_keypair(Some("secret".to_owned())).unwrap().sk.to_box(None).unwrap().into_string();
+    assert!(SigningKey::read(&encrypted, None).is_err() && SigningKey::read(&encrypted, Some("other".to_owned())).is_err());
+    let folder = tempfile::tempdir().unwrap();
+    let dist = folder.path().join("dist");
+    let request = PackageRequest {
+        bucket_prefix: PREFIX.to_owned(),
+        regions: vec!["eu-west-1".parse().unwrap()],
+        architecture: "x86_64".to_owned(),
+        defaults: BTreeMap::new(),
+        signing_key: Some(key),
+        without_access_key: false,
+    };
+    let zips = BTreeMap::from([("x86_64".to_owned(), handler_zip().unwrap())]);
+    package(&template().unwrap(), &request, &Built { zips, sbom: "{}".to_owned() }, &dist, &mut |_| {}).unwrap();
+    let public = pk.to_base64();
+    let verified = || verify(&dist, &public).map_err(|error| error.to_string());
+    let names = verified().unwrap();
+    assert_eq!(names.len(), std::fs::read_dir(&dist).unwrap().count());
+    for name in [TEMPLATE, ORGANIZATION, CHECKSUMS, "SHA256SUMS.minisig", "sbom.cdx.json.minisig", "manifest.json"] {
+        assert!(names.iter().any(|verified| verified == name), "{name}: {names:?}");
+    }
+    // By the file that minisign writes, and with what a customer has of it.
+    let file = folder.path().join("vendor.pub");
+    std::fs::write(&file, pk.to_box().unwrap().into_string()).unwrap();
+    std::fs::remove_file(dist.join(ORGANIZATION)).unwrap();
+    assert_eq!(verify(&dist, file.to_str().unwrap()).unwrap().len(), names.len() - 1);
+    // Another key, another file, a file that is not the vendor's, and checksums that somebody wrote.
+    assert!(verify(&dist, &stranger.pk.to_base64()).unwrap_err().to_string().starts_with("SIGNATURE_INVALID"));
+    let changed = |name: &str, change: &dyn Fn(String) -> String| {
+        let path = dist.join(name);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        std::fs::write(&path, change(text.clone())).unwrap();
+        let outcome = verified();
+        if text.is_empty() {
+            std::fs::remove_file(&path).unwrap()
+        } else {
+            std::fs::write(&path, text).unwrap()
+        }
+        outcome.unwrap_err()
+    };
+    assert!(changed(TEMPLATE, &|text| text + "\n").contains("its SHA-256 differs"));
+    assert!(changed("more.yaml", &|_| "Resources: {}".to_owned()).contains("not among the signed checksums"));
+    assert!(changed(CHECKSUMS, &|text| text.replace('a', "b")).contains("is not this key's signature"));
+    assert!(changed("SHA256SUMS.minisig", &|text| text.replace("version", "Version")).contains("is not this key's signature"));
+    assert!(changed("sbom.cdx.json", &|_| "{ }".to_owned()).starts_with("SIGNATURE_INVALID"));
+    verified().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,7 +319,7 @@ fn checksums_and_links_belong_to_what_is_there() {
         links.contains(&format!("template  https://acme-hawser-eu-west-1.s3.eu-west-1.amazonaws.com/{}", template.key)),
         "{links}"
     );
-    assert!(links.contains("to fill in: VendorAccountId, NoticeUrl, LaunchToken"), "{links}");
+    assert!(links.contains("to fill in: VendorAccountId, NoticeUrl, ExternalId, LaunchToken"), "{links}");
     let text = std::fs::read_to_string(folder.join(ORGANIZATION)).unwrap();
     let organization: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(organization["Parameters"]["MemberTemplateUrl"]["Default"], manifest.url(template, "eu-west-1"));
