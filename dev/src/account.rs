@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, anyhow};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningInstructions, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_types::SdkConfig;
@@ -101,17 +101,7 @@ impl Account {
     ) -> anyhow::Result<(u16, Bytes)> {
         let body = body.into();
         let url = format!("{}{path_and_query}", self.endpoint);
-        let identity = self.credentials.clone().into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name(service)
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()?
-            .into();
-        let signable = SignableRequest::new(method, &url, headers.iter().copied(), SignableBody::Bytes(&body))?;
-        let (instructions, _) = sign(signable, &params)?.into_parts();
+        let instructions = self.sign(service, method, &url, headers, &body)?;
         let mut request = http::Request::builder().method(method).uri(&url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -121,6 +111,40 @@ impl Account {
         let answer = http_client().request(request).await.context("the emulator did not answer")?;
         let status = answer.status().as_u16();
         Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+
+    /// The headers by which a request is signed, for somebody else to send it.
+    pub fn signature(
+        &self,
+        service: &str,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        let instructions = self.sign(service, method, url, headers, body)?;
+        Ok(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    fn sign(
+        &self,
+        service: &str,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> anyhow::Result<SigningInstructions> {
+        let identity = self.credentials.clone().into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name(service)
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()?
+            .into();
+        let signable = SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(body))?;
+        Ok(sign(signable, &params)?.into_parts().0)
     }
 
     /// One operation of a service that speaks AWS JSON.

@@ -155,6 +155,12 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// A stack that somebody else made.
+    pub fn existing(account: &Account, id: &str) -> Self {
+        let name = id.split('/').nth(1).unwrap_or_default().to_owned();
+        Self { account: account.clone(), name, id: id.to_owned(), seen: BTreeSet::new() }
+    }
+
     /// Creates a stack and waits for the end of it, which may be a rollback.
     pub async fn create(
         account: &Account,

@@ -41,6 +41,7 @@ mod wire;
 
 use crate::faults::{self, Faults};
 use crate::serve::{Ending, Peer, serve};
+use crate::vendor::CONSOLE_APP_ID;
 use calls::{Call, CallLog, Upload, lock};
 use model::Model;
 use refusal::{refused, written};
@@ -190,6 +191,11 @@ async fn serve_one(shared: Arc<Shared>, peer: Peer, request: http::Request<Incom
     shared.call(peer, request).await
 }
 
+/// Whether the vendor's console makes it, as itself or in a role that it assumed.
+fn is_of_console(request: &Request) -> bool {
+    request.header("user-agent").contains(&format!("app/{CONSOLE_APP_ID}"))
+}
+
 impl Shared {
     /// One AWS call, logged.
     async fn call(self: Arc<Self>, peer: Peer, request: Request) -> Result<Answer, Ending> {
@@ -205,7 +211,11 @@ impl Shared {
             service: scope.service,
             operation,
             region: scope.region,
-            principal: if scope.access_key == account { "root" } else { "role" },
+            principal: match () {
+                () if is_of_console(&request) => "vendor",
+                () if scope.access_key == account => "root",
+                () => "role",
+            },
             account,
             status: 0,
             error: None,

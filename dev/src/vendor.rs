@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -22,7 +22,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::account::ROOT_SECRET;
 use crate::certs::Certificates;
+use crate::constants::VENDOR;
 use crate::emulator::Emulator;
 use crate::faults::{self, Faults, InjectedError};
 use crate::serve::{Answer, Ending, Peer, serve};
@@ -33,11 +35,20 @@ use crate::strict_proxy::scenario::{FaultAnswer, Scenario};
 /// Names another console than the one beside this program.
 const CONSOLE_VARIABLE: &str = "HAWSER_CONSOLE_BIN";
 
+/// What the console's calls to AWS have in their user agent.
+pub(crate) const CONSOLE_APP_ID: &str = "hawser-console";
+
 /// The one customer that this vendor has.
 const CUSTOMER_ID: &str = "customer-4711";
 
 /// The console binds two listeners and opens a database; this allows for a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// The console asks AWS at once, and after a refusal every 15 seconds; this allows for a busy machine.
+const CONFIRMATION_LIMIT: Duration = Duration::from_secs(60);
+
+/// Between two looks at a connection.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Longer than any function may run in the tests.
 const SILENCE: Duration = Duration::from_secs(900);
@@ -331,15 +342,20 @@ async fn text_of(response: &Answer) -> String {
 }
 
 async fn relay(trust: Arc<ClientConfig>, to: &str, parts: &http::request::Parts, body: Bytes) -> anyhow::Result<Answer> {
-    let stream = TcpStream::connect(to).await.with_context(|| format!("could not reach `{to}`"))?;
-    let stream = TlsConnector::from(trust).connect(ServerName::try_from("localhost")?, stream).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
     let mut request = http::Request::builder().method(parts.method.clone()).uri(parts.uri.clone());
     for (name, value) in &parts.headers {
         request = request.header(name, value);
     }
-    let (head, body) = sender.send_request(request.body(Full::new(body))?).await?.into_parts();
+    send(trust, to, request.body(Full::new(body))?).await
+}
+
+/// One request over TLS, to a vendor at this address.
+async fn send(trust: Arc<ClientConfig>, to: &str, request: http::Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+    let stream = TcpStream::connect(to).await.with_context(|| format!("could not reach `{to}`"))?;
+    let stream = TlsConnector::from(trust).connect(ServerName::try_from("localhost")?, stream).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await?.into_parts();
     Ok(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
 }
 
@@ -354,6 +370,7 @@ fn reply(status: u16, content_type: &'static str, body: String) -> Answer {
 #[derive(Debug)]
 pub struct Console {
     _child: Child,
+    trust: Arc<ClientConfig>,
     listening: String,
     admin: String,
     notice_url: String,
@@ -370,8 +387,8 @@ pub struct Launch {
 }
 
 impl Console {
-    /// Starts the console with the run's certificate; `authority` is the host and port that stacks are given, and
-    /// `localhost:0` means its own.
+    /// Starts the console with the run's certificate and the vendor's credentials; `authority` is the host and port that stacks are
+    /// given, and `localhost:0` means its own.
     pub async fn start(emulator: &Emulator, authority: &str) -> anyhow::Result<Self> {
         let certificates = emulator.certificates();
         let log = emulator.folder().join("console.log");
@@ -388,6 +405,12 @@ impl Console {
             .env_clear()
             .env("HTTPS_PROXY", emulator.issuers())
             .env("SSL_CERT_FILE", &certificates.authority)
+            .env("AWS_ENDPOINT_URL", emulator.front().url())
+            .envs([("AWS_ACCESS_KEY_ID", VENDOR), ("AWS_SECRET_ACCESS_KEY", ROOT_SECRET)])
+            // What this machine is, is nothing to it.
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            // By this the front knows its calls, also those in a role.
+            .env("AWS_SDK_UA_APP_ID", CONSOLE_APP_ID)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log)?)
@@ -404,7 +427,8 @@ impl Console {
         let reported: Value = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
         let text = |name: &str| reported[name].as_str().unwrap_or_default().to_owned();
         let listening = text("listening").trim_start_matches("https://").to_owned();
-        Ok(Self { _child: child, listening, admin: text("admin"), notice_url: text("noticeUrl"), log })
+        let trust = Arc::new(certificates.client()?);
+        Ok(Self { _child: child, trust, listening, admin: text("admin"), notice_url: text("noticeUrl"), log })
     }
 
     /// `127.0.0.1:<port>` of the public listener.
@@ -452,6 +476,38 @@ impl Console {
     pub async fn connections(&self) -> anyhow::Result<Vec<Value>> {
         let request = http::Request::get(format!("{}/connections", self.admin)).body(Full::new(Bytes::new()))?;
         Ok(admin_json(request).await?["connections"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Waits until what it lists of this stack is as it should be. AWS is asked after the stack has its answer, so that comes later.
+    pub async fn wait_for(&self, stack_id: &str, holds: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+        let started = Instant::now();
+        loop {
+            let found = self.connections().await?.into_iter().find(|connection| connection["data"]["stackId"] == stack_id);
+            if let Some(connection) = found.as_ref().filter(|connection| holds(connection)) {
+                return Ok(connection.clone());
+            }
+            if started.elapsed() > CONFIRMATION_LIMIT {
+                bail!("the console lists {}\n{}", found.unwrap_or_default(), self.log());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until AWS has confirmed the connection of this stack.
+    pub async fn connected(&self, stack_id: &str) -> anyhow::Result<Value> {
+        self.wait_for(stack_id, |connection| connection["state"] == "connected").await
+    }
+
+    /// Sends a notice of the caller's own making, and returns the status and the body of the answer.
+    pub async fn post(&self, headers: &[(String, String)], body: String) -> anyhow::Result<(u16, Value)> {
+        let url: http::Uri = self.notice_url.parse()?;
+        let mut request = http::Request::post(url.path()).header("host", &self.listening);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let answer = send(Arc::clone(&self.trust), &self.listening, request.body(Full::new(Bytes::from(body)))?).await?;
+        let status = answer.status().as_u16();
+        Ok((status, serde_json::from_slice(&answer.into_body().collect().await?.to_bytes())?))
     }
 }
 

@@ -47,8 +47,12 @@ mod publish;
 mod recordings;
 #[path = "emulator/rollout.rs"]
 mod rollout;
+#[path = "emulator/rotation.rs"]
+mod rotation;
 #[path = "emulator/services.rs"]
 mod services;
+#[path = "emulator/speakers.rs"]
+mod speakers;
 #[path = "emulator/status.rs"]
 mod status;
 #[path = "emulator/tokens.rs"]

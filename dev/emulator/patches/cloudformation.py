@@ -151,14 +151,24 @@ async def _update_back(stack_name, stack_id, stack, operation) -> dict:
     return failed
 
 
+def _show_previous(stack_id, operation) -> None:
+    """Shows again what an update replaced: from here on this is the resource, and its replacement is deleted beside it."""
+    previous = (operation.get("previous_stack") or {}).get("_resources", {}) if operation.get("is_update") else {}
+    for logical_id in operation.get("created") or []:
+        before, shown = previous.get(logical_id), _shown.get((stack_id, logical_id))
+        if before and shown and not before["ResourceType"].startswith("Custom::"):
+            shown.update(ResourceStatus="UPDATE_COMPLETE", PhysicalResourceId=before["PhysicalResourceId"], Timestamp=now_iso())
+
+
 @patch(stacks, "_roll_back_operation")
 async def roll_back(original, stack_name, stack_id, stack, operation, *args, **kwargs):
-    """Updates a replaced custom resource back before its replacement is deleted; deletes a resource whose Create failed; keeps
-    in the stack what could not be deleted.
+    """Goes back to what was replaced before it updates what depends on it; updates a replaced custom resource back before its
+    replacement is deleted; deletes a resource whose Create failed; keeps in the stack what could not be deleted.
 
     CloudFormation User Guide, "Stack failure options", "Custom resources" (a failed Create is followed by a Delete), and
-    "Continue rolling back an update". MiniStack does none of the three.
+    "Continue rolling back an update". MiniStack does the first without showing it, and none of the three others.
     """
+    _show_previous(stack_id, operation)
     failed = await _update_back(stack_name, stack_id, stack, operation)
     logical_id = operation.get("failed_logical_id")
     record = _failed_creates.pop((stack_id, logical_id), None)

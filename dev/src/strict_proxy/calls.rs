@@ -19,7 +19,7 @@ pub struct Call {
     pub region: String,
     /// The account of the credentials, empty when unsigned.
     pub account: String,
-    /// `root` or `role`.
+    /// `root` or `role`, or `vendor` for all calls of the vendor's console.
     pub principal: &'static str,
     /// HTTP status of the service, whether or not the caller heard of it; 0 when the call was not made.
     pub status: u16,

@@ -209,8 +209,8 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
     assert!(made.out.ends_with("\nthe vendor says: connected\n"), "{}", made.out);
     let connections = console.connections().await.unwrap();
     assert_eq!(connections.len(), 1, "{connections:?}");
-    let connection = &connections[0];
-    assert_eq!(connection["state"], "announced");
+    let stack_id = connections[0]["data"]["stackId"].as_str().unwrap();
+    let connection = console.connected(stack_id).await.unwrap();
     assert_eq!(connection["verifiedArn"], format!("arn:aws:iam::{CUSTOMER}:user/people/anna"));
     let data = &connection["data"];
     assert_eq!(data["packs"], json!({"billing": "ReadOnly", "security-audit": "ReadOnly"}));
@@ -232,8 +232,7 @@ async fn an_account_connects_changes_and_disconnects_without_a_stack() {
     let changes = [("PackEc2", "ReadOnly"), ("PackSecurityAudit", "None"), ("BillingKind", "CostAndUsageReport2")];
     let changed = run("connect", &["--yes", "--output", "json"], &changes).await.expect(0).json();
     assert_eq!((&changed["plan"]["command"], &changed["done"]["changed"]), (&json!("update"), &json!(true)));
-    let connection = &console.connections().await.unwrap()[0];
-    assert_eq!(connection["state"], "announced");
+    let connection = console.connected(stack_id).await.unwrap();
     assert_eq!(connection["data"]["packs"], json!({"billing": "ReadOnly", "ec2": "ReadOnly"}));
     assert_eq!(connection["data"]["billingExport"]["kind"], "CostAndUsageReport2");
     assert_eq!(connection["data"]["roleArn"], role);

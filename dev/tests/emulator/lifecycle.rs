@@ -29,8 +29,7 @@ async fn an_account_connects_changes_and_disconnects() {
 
     let connections = console.connections().await.unwrap();
     assert_eq!(connections.len(), 1, "{connections:?}");
-    let connection = &connections[0];
-    assert_eq!(connection["state"], "announced");
+    let connection = console.connected(stack.id()).await.unwrap();
     assert_eq!(connection["connectionId"], *outputs["ConnectionId"]);
     assert_eq!(connection["data"]["roleArn"], *outputs["RoleArn"]);
     assert_eq!(connection["data"]["billingExport"]["bucketName"], *outputs["BucketName"]);

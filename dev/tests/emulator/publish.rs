@@ -30,6 +30,11 @@ const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-southeast-2"];
 
 /// Packages for these Regions into a folder.
 pub(crate) fn dist(folder: &Path, regions: &[&str], defaults: &[(&str, &str)]) -> Manifest {
+    dist_of(&template().unwrap(), folder, regions, defaults)
+}
+
+/// The same of another template.
+pub(crate) fn dist_of(template: &str, folder: &Path, regions: &[&str], defaults: &[(&str, &str)]) -> Manifest {
     let request = PackageRequest {
         bucket_prefix: PREFIX.to_owned(),
         regions: regions.iter().map(|region| region.parse::<Region>().unwrap()).collect(),
@@ -40,7 +45,7 @@ pub(crate) fn dist(folder: &Path, regions: &[&str], defaults: &[(&str, &str)]) -
     };
     let zips = BTreeMap::from([("x86_64".to_owned(), handler_zip().unwrap())]);
     let built = Built { zips, sbom: json!({"bomFormat": "CycloneDX"}).to_string() };
-    package(&template().unwrap(), &request, &built, folder, &mut |_| {}).unwrap()
+    package(template, &request, &built, folder, &mut |_| {}).unwrap()
 }
 
 /// A bucket whose objects everybody may read, as a publisher makes it.

@@ -22,8 +22,8 @@ use crate::{
 const STACK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The organization, by its own API.
-struct Directory {
-    root: Account,
+pub(crate) struct Directory {
+    pub(crate) root: Account,
 }
 
 impl Directory {
@@ -34,27 +34,27 @@ impl Directory {
         answer
     }
 
-    async fn top(&self) -> String {
+    pub(crate) async fn top(&self) -> String {
         text(&self.call("ListRoots", json!({})).await["Roots"][0]["Id"])
     }
 
-    async fn unit(&self, name: &str) -> String {
+    pub(crate) async fn unit(&self, name: &str) -> String {
         let unit = self.call("CreateOrganizationalUnit", json!({"ParentId": self.top().await, "Name": name})).await;
         text(&unit["OrganizationalUnit"]["Id"])
     }
 
-    async fn account(&self, name: &str) -> String {
+    pub(crate) async fn account(&self, name: &str) -> String {
         let asked = json!({"AccountName": name, "Email": format!("{name}@example.com")});
         text(&self.call("CreateAccount", asked).await["CreateAccountStatus"]["AccountId"])
     }
 
-    async fn move_account(&self, account: &str, from: &str, to: &str) {
+    pub(crate) async fn move_account(&self, account: &str, from: &str, to: &str) {
         let asked = json!({"AccountId": account, "SourceParentId": from, "DestinationParentId": to});
         self.call("MoveAccount", asked).await;
     }
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
@@ -64,7 +64,7 @@ async fn states(console: &Console) -> BTreeMap<String, String> {
     connections.iter().map(|one| (text(&one["data"]["accountId"]), text(&one["state"]))).collect()
 }
 
-async fn until(console: &Console, account: &str, state: &str) {
+pub(crate) async fn until(console: &Console, account: &str, state: &str) {
     let waited = tokio::time::timeout(STACK_TIMEOUT, async {
         while states(console).await.get(account).map(String::as_str) != Some(state) {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -118,10 +118,10 @@ async fn an_organization_is_connected_as_a_whole() {
     let customer = world.customer();
     let stack = launch(&customer, &url, &parameters).await.unwrap_or_else(|error| panic!("{error}\n{}", world.emulator.log()));
 
-    let connected = |accounts: &[&str]| -> BTreeMap<String, String> {
-        accounts.iter().map(|account| ((*account).to_owned(), "announced".to_owned())).collect()
-    };
-    assert_eq!(states(&console).await, connected(&[CUSTOMER, &shop, &data]));
+    for account in [CUSTOMER, &shop, &data] {
+        until(&console, account, "connected").await;
+    }
+    assert_eq!(states(&console).await.len(), 3);
     for connection in console.connections().await.unwrap() {
         let (reported, account) = (&connection["data"], text(&connection["data"]["accountId"]));
         let (role, kind) = match account == CUSTOMER {
@@ -142,12 +142,12 @@ async fn an_organization_is_connected_as_a_whole() {
     }
 
     directory.move_account(&late, &top, &unit).await;
-    until(&console, &late, "announced").await;
+    until(&console, &late, "connected").await;
     directory.move_account(&shop, &unit, &top).await;
     until(&console, &shop, "removed").await;
     // And comes back, with another stack of the same launch.
     directory.move_account(&shop, &top, &unit).await;
-    until(&console, &shop, "announced").await;
+    until(&console, &shop, "connected").await;
     assert!(!states(&console).await.contains_key(&apart));
 
     customer.cloudformation().delete_stack().stack_name(&stack).send().await.unwrap();
