@@ -63,11 +63,12 @@ pub(super) async fn bind_launch(
     .bind(stack_id)
     .execute(&mut *database)
     .await?;
-    // One of an organization is replaced as a whole only by another one for the same organization.
+    // One of an organization is replaced as a whole, by a newer one for the same organization. Going back to an earlier one replaces
+    // nothing: other stacks still go forward.
     sqlx::query(
-        "UPDATE launches SET replaced = launch_id <> ?1 WHERE launch_id = ?1 OR launch_id IN (SELECT o.launch_id FROM launch_uses u \
+        "UPDATE launches SET replaced = 1 WHERE launch_id IN (SELECT o.launch_id FROM launch_uses u \
          JOIN launches o ON o.launch_id = u.launch_id JOIN launches n ON n.launch_id = ?1 \
-         WHERE u.stack_id = ?2 AND u.until IS NULL AND o.organization_id IS n.organization_id)",
+         WHERE u.stack_id = ?2 AND u.until IS NULL AND o.organization_id IS n.organization_id AND o.rowid < n.rowid)",
     )
     .bind(launch_id)
     .bind(stack_id)
@@ -77,8 +78,17 @@ pub(super) async fn bind_launch(
         .bind(nanos(now + EARLIER_VALID_FOR)?)
         .bind(stack_id)
         .bind(launch_id)
-        .execute(database)
+        .execute(&mut *database)
         .await?;
+    // It opens again once no stack is left that has gone over to a newer one.
+    sqlx::query(
+        "UPDATE launches SET replaced = 0 WHERE launch_id = ?1 AND NOT EXISTS (SELECT 1 FROM launch_uses b \
+         JOIN launch_uses a ON a.stack_id = b.stack_id AND a.until IS NULL JOIN launches n ON n.launch_id = a.launch_id \
+         WHERE b.launch_id = ?1 AND b.until IS NOT NULL AND n.organization_id IS launches.organization_id AND n.rowid > launches.rowid)",
+    )
+    .bind(launch_id)
+    .execute(database)
+    .await?;
     Ok(())
 }
 
