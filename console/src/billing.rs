@@ -5,7 +5,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::names::utc_time;
+use crate::{document::object_or_null, names::utc_time};
 
 /// A stack speaks every six hours; when two in a row are missing, something keeps it from it.
 pub const SILENT_AFTER: Duration = Duration::hours(12);
@@ -28,11 +28,11 @@ pub struct Status {
     #[serde(default, deserialize_with = "utc_text_or_empty")]
     pub due_by: String,
     /// The first delivery that it found.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     pub first: Option<First>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     pub latest: Option<Latest>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     pub problem: Option<Problem>,
 }
 

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 
 use crate::{
     billing::Status,
-    document::Document,
+    document::{Document, object},
     names::{AccountId, Partition, RoleArn, StackId, utc_time},
     refusal::{Reason, Refusal},
     secret::Secret,
@@ -41,6 +41,7 @@ impl Hint {
     pub fn read(document: &Document) -> Result<Self, Refusal> {
         #[derive(Deserialize)]
         struct Event {
+            #[serde(deserialize_with = "object")]
             data: Data,
         }
         #[derive(Deserialize)]
@@ -299,6 +300,7 @@ struct Event {
     #[serde(deserialize_with = "utc_time")]
     time: OffsetDateTime,
     datacontenttype: String,
+    #[serde(deserialize_with = "object")]
     data: Data,
 }
 
@@ -332,9 +334,9 @@ struct Data {
     packs: BTreeMap<String, String>,
     #[serde(default)]
     regions: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     organization: OrganizationFacts,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     billing_export: BillingExport,
     #[serde(default)]
     template_version: String,
@@ -435,9 +437,9 @@ impl Data {
     }
 }
 
-/// What may be left out, but is not `null` where it is written.
+/// An object that may be left out, but is not `null` where it is written.
 fn written<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+    object(deserializer).map(Some)
 }
 
 /// One that we do not know has no endpoint of STS that we could ask, so this enumeration is closed.

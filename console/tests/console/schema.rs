@@ -28,6 +28,13 @@ fn status_example() -> Value {
     event
 }
 
+/// Puts a list of an object's values in its place, in the order of the console's own fields, which serde would take for it.
+fn as_list(event: &mut Value, pointer: &str, fields: &[&str]) {
+    let place = event.pointer_mut(pointer).unwrap();
+    assert_eq!(place.as_object().unwrap().len(), fields.len(), "{pointer}");
+    *place = fields.iter().map(|name| place[*name].take()).collect();
+}
+
 fn parses(event: &Value) -> bool {
     parse(event, NOW + Duration::days(3)).is_ok()
 }
@@ -122,6 +129,28 @@ fn bad_notices_are_not() {
         ("a secret that is a parameter", |e| {
             e["data"]["accessKeySecretArn"] = json!("arn:aws:ssm:eu-west-1:111122223333:parameter/x");
         }),
+        ("an organization as a list", |e| {
+            as_list(e, "/data/organization", &["accountRole", "featureSet", "managementAccountId", "organizationId"]);
+        }),
+        ("a billing export as a list", |e| e["data"]["billingExport"] = vec![""; 17].into()),
+        ("a billing status as a list", |e| {
+            *e = status_example();
+            as_list(e, "/data/billingStatus", &["state", "checkedAt", "dueBy", "first", "latest", "problem"]);
+        }),
+        ("a first delivery as a list", |e| {
+            *e = status_example();
+            as_list(e, "/data/billingStatus/first", &["period", "manifest", "deliveredAt"]);
+        }),
+        ("a latest delivery as a list", |e| {
+            *e = status_example();
+            as_list(e, "/data/billingStatus/latest", &["period", "manifest", "deliveredAt", "files", "bytes"]);
+        }),
+        ("a problem as a list", |e| {
+            *e = status_example();
+            e["data"]["billingStatus"]["problem"] = json!(["BILLING_BUCKET_REJECTED", "AWS may not write", "Allow it."]);
+        }),
+        ("packs as a list", |e| e["data"]["packs"] = json!([["billing", "ReadOnly"]])),
+        ("data as a list", |e| e["data"] = e["data"].as_object().unwrap().values().cloned().collect()),
         ("a key that is none", |e| e["data"]["accessKeyId"] = json!("AKIA/..")),
     ];
     let schema = schema();
