@@ -363,7 +363,8 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
             );
         }
         speaker.admit(&notice.stack, way, launch.terms.handler_role_name.as_deref())?;
-        let newer = old.candidate.as_ref().is_none_or(|candidate| position.supersedes(&candidate.position));
+        let newer = old.candidate.as_ref().is_none_or(|candidate| position.supersedes(&candidate.position))
+            && position.supersedes(&old.latest);
         let candidate = Candidate {
             speaker: speaker.clone(),
             launch_id: launch.id.clone(),
@@ -414,6 +415,9 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
     } else {
         Connection { since, ..old.clone() }
     };
+    // A role that asked before this to speak is the stack's no more: its update was rolled back.
+    let candidate = old.candidate.clone().filter(|candidate| !position.supersedes(&candidate.position));
+    let connection = Connection { candidate, ..connection };
     let message = match () {
         () if connection.latest == *position => "connected",
         () if connection.is_removed() => "stored, but this stack has already been removed",

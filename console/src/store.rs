@@ -181,6 +181,10 @@ impl Store {
         }
         let token_id = attested.map(|attested| attested.id.as_str());
         self.save(&mut transaction, notice, launch, (speaker, token_id), &decision, now).await?;
+        let asked = known.connection.as_ref().is_some_and(|connection| connection.candidate.is_some());
+        if let Some(connection) = decision.connection.as_ref().filter(|connection| asked && connection.candidate.is_none()) {
+            writes::forget_problem(&mut transaction, &connection.id).await?;
+        }
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(decision.answer)
     }

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::{
     Console,
-    confirm::{Problem, ProblemCode},
+    confirm::{Problem, ProblemCode, Question, Resources},
     store::StoreError,
 };
 
@@ -32,10 +32,15 @@ pub async fn work(console: Console) {
 pub async fn once(console: &Console) -> Result<(), StoreError> {
     console.store.forget((console.clock)()).await?;
     for due in console.store.due((console.clock)()).await? {
-        let asked = timeout(ASK_TIMEOUT, console.aws.resources(&due.question)).await;
-        let answer = asked.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Unavailable, "")));
-        let outcome = answer.and_then(|resources| due.judge(&resources));
+        let outcome = ask(console, &due.question).await.and_then(|resources| due.judge(&resources));
         let (id, stack) = (&due.connection.id, &due.connection.stack_id);
+        if let Some(own) = due.doubt(&outcome)
+            && ask(console, own).await.is_ok_and(|resources| due.has_own_role(own, &resources))
+        {
+            tracing::info!("connection.id" = id, "stack.id" = stack, "the stack has its earlier role again");
+            console.store.forget_candidate(&due, (console.clock)()).await?;
+            continue;
+        }
         match &outcome {
             Ok(()) => tracing::info!("connection.id" = id, "stack.id" = stack, "connection confirmed"),
             Err(problem) => {
@@ -45,4 +50,9 @@ pub async fn once(console: &Console) -> Result<(), StoreError> {
         console.store.conclude(&due, outcome, (console.clock)()).await?;
     }
     Ok(())
+}
+
+async fn ask(console: &Console, question: &Question) -> Result<Resources, Problem> {
+    let asked = timeout(ASK_TIMEOUT, console.aws.resources(question)).await;
+    asked.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Unavailable, "")))
 }

@@ -1,5 +1,6 @@
 //! What waits for AWS's word, and what follows from it.
 
+use serde_json::Value;
 use sqlx::SqliteConnection;
 use time::OffsetDateTime;
 
@@ -7,7 +8,7 @@ use super::{
     Store,
     issuers::pin,
     rows::{ConnectionRow, RowError, connection_columns, nanos, write},
-    writes::{StoreError, bind_launch, save_connection},
+    writes::{StoreError, bind_launch, forget_problem, save_connection, schedule},
 };
 use crate::{
     confirm::{Due, Problem, ProblemCode, question},
@@ -33,6 +34,15 @@ async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> 
     Ok(())
 }
 
+/// Whether a connection is still as it was.
+async fn stands(database: &mut SqliteConnection, connection: &Connection) -> Result<bool, StoreError> {
+    let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
+        .bind(&connection.id)
+        .fetch_optional(database)
+        .await?;
+    Ok(row.map(Connection::try_from).transpose()?.as_ref() == Some(connection))
+}
+
 impl Store {
     /// Connections that AWS is to be asked about now.
     ///
@@ -51,16 +61,28 @@ impl Store {
         let mut due = Vec::new();
         for row in rows {
             let attempts = row.confirm_attempts;
+            let is_revoked = row.revoked_at.is_some();
             let connection = Connection::try_from(row)?;
-            let launch = connection.candidate.as_ref().map_or(&connection.launch_id, |candidate| &candidate.launch_id);
-            let external_id: String = sqlx::query_scalar("SELECT external_id FROM launches WHERE launch_id = ?")
-                .bind(launch)
-                .fetch_one(&self.pool)
-                .await?;
-            let question = question(&connection, external_id).ok_or(RowError("a connection without a role"))?;
-            due.push(Due { connection, question, attempts });
+            let question_about = async |launch_id: &str, data: &Value| {
+                let external_id = self.external_id(launch_id).await?;
+                question(&connection, data, external_id).ok_or(StoreError::Row(RowError("a connection without a role")))
+            };
+            let own = (&connection.launch_id, &connection.data);
+            let (question, own) = match &connection.candidate {
+                Some(candidate) => {
+                    let own = if is_revoked { None } else { Some(question_about(own.0, own.1).await?) };
+                    (question_about(&candidate.launch_id, &candidate.data).await?, own)
+                }
+                None => (question_about(own.0, own.1).await?, None),
+            };
+            due.push(Due { connection, question, own, attempts });
         }
         Ok(due)
+    }
+
+    async fn external_id(&self, launch_id: &str) -> Result<String, StoreError> {
+        let found = sqlx::query_scalar("SELECT external_id FROM launches WHERE launch_id = ?");
+        Ok(found.bind(launch_id).fetch_one(&self.pool).await?)
     }
 
     /// Stores what AWS said, unless the connection is another one by now: then it is asked again.
@@ -70,11 +92,7 @@ impl Store {
     pub async fn conclude(&self, due: &Due, outcome: Result<(), Problem>, now: OffsetDateTime) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let id = &due.connection.id;
-        let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
-            .bind(id)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        if row.map(Connection::try_from).transpose()?.as_ref() != Some(&due.connection) {
+        if !stands(&mut transaction, &due.connection).await? {
             return Ok(());
         }
         let outcome = match (outcome, due.speaker().bearer.as_ref()) {
@@ -114,6 +132,22 @@ impl Store {
         .bind(id)
         .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets a role that asked to speak, unless the connection is another one by now, and asks about the one that speaks.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_candidate(&self, due: &Due, now: OffsetDateTime) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        if !stands(&mut transaction, &due.connection).await? {
+            return Ok(());
+        }
+        save_connection(&mut transaction, &Connection { candidate: None, ..due.connection.clone() }, now).await?;
+        forget_problem(&mut transaction, &due.connection.id).await?;
+        schedule(&mut transaction, &due.connection.id, now).await?;
         transaction.commit().await?;
         Ok(())
     }

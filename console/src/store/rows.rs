@@ -128,7 +128,7 @@ pub(super) struct ConnectionRow {
     pub(super) replaced_by: Option<String>,
     contested_with: Option<String>,
     contested: bool,
-    revoked_at: Option<i64>,
+    pub(super) revoked_at: Option<i64>,
     heard_at: Option<i64>,
     status: Option<String>,
     pub(super) confirm_attempts: i64,

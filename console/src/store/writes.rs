@@ -159,6 +159,12 @@ pub(super) async fn schedule(
     Ok(())
 }
 
+/// What AWS said of a role that asked to speak is no problem of the role that does.
+pub(super) async fn forget_problem(database: &mut SqliteConnection, connection_id: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE connections SET problem = NULL WHERE connection_id = ?").bind(connection_id).execute(database).await?;
+    Ok(())
+}
+
 /// A connection's stack has spoken. If another one took over from it and was there by then, both claim the name; if that one is gone,
 /// this one has it again.
 pub(super) async fn spoke(database: &mut SqliteConnection, notice: &Notice, now: OffsetDateTime) -> Result<(), StoreError> {

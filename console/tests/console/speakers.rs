@@ -8,7 +8,7 @@ use hawser_console::{
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{HANDLER_ROLE, NOW, Principal, Stack, TestConsole, code, resources};
+use crate::support::{HANDLER_ROLE, NOW, Principal, Stack, TestConsole, VENDOR_ROLE, code, resources};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -322,6 +322,103 @@ async fn a_role_that_aws_does_not_confirm_never_counts() {
     assert_eq!((&connection["candidateArn"], &connection["data"]), (&json!(null), &before));
     assert_eq!(connection["problem"]["code"], "stack-foreign");
     assert_eq!(world.notify(&stack, "alive", 2 * HOUR).await.0, 200);
+}
+
+/// A changed path gives the vendor's role another ARN, too.
+fn moved_role(stack: &Stack) -> String {
+    format!("arn:aws:iam::{}:role/moved/{VENDOR_ROLE}", stack.account)
+}
+
+/// The stack's update under a changed path.
+async fn move_roles(world: &TestConsole, next: &Stack, seconds: i64) {
+    let at = NOW + Duration::seconds(seconds);
+    let mut event = next.event("updated", at);
+    event["data"]["roleArn"] = json!(moved_role(next));
+    world.set_clock(at);
+    let (status, answer) = world.post(next.send(event, at)).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// AWS is asked as often as it takes to give up.
+async fn ask_until_given_up(world: &TestConsole, seconds: i64) {
+    for attempt in 0..10 {
+        world.set_clock(NOW + Duration::seconds(seconds + attempt * 15));
+        world.ask_aws().await;
+    }
+}
+
+/// F-60: the update that changed the path is rolled back: the role that it made is the stack's no more.
+#[tokio::test]
+async fn a_rolled_back_role_is_forgotten() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let next = stack.by(Principal::NextHandler);
+    let candidate = async || world.connections().await.remove(0)["candidateArn"].is_string();
+    move_roles(&world, &next, HOUR).await;
+    world.stacks.refuse(&moved_role(&stack));
+    world.ask_aws().await;
+    assert_eq!(world.connections().await[0]["problem"]["code"], "role-refused");
+    // Neither a heartbeat nor a late word of before says that it was rolled back.
+    assert_eq!(world.notify(&stack, "alive", HOUR + 5).await.0, 200);
+    assert_eq!(world.notify(&stack, "updated", HOUR - 5).await.0, 200);
+    assert!(candidate().await);
+    assert_eq!(world.notify(&stack, "updated", HOUR + 10).await.0, 200);
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["candidateArn"], &connection["problem"]), (&json!(null), &json!(null)));
+    world.ask_aws().await;
+    assert_eq!(states(&world).await, ["connected"]);
+    assert_refused(&world, &next, "alive", HOUR + 20, (403, "speaker")).await;
+    // Its update comes late: it was overtaken by its rollback.
+    assert_eq!(world.notify(&next, "updated", HOUR + 8).await.0, 200);
+    assert!(!candidate().await);
+}
+
+/// F-60: the notice of the rollback was lost, and AWS says whose the stack is.
+#[tokio::test]
+async fn a_lost_rollback_is_found_out() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let next = stack.by(Principal::NextHandler);
+    move_roles(&world, &next, HOUR).await;
+    world.stacks.refuse(&moved_role(&stack));
+    ask_until_given_up(&world, HOUR).await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!(
+        (&connection["candidateArn"], &connection["problem"], &connection["state"]),
+        (&json!(null), &json!(null), &json!("connected"))
+    );
+    let asked = world.stacks.questions.lock().unwrap().last().unwrap().role.as_str().to_owned();
+    assert_eq!(json!(asked), connection["data"]["roleArn"]);
+    assert_refused(&world, &next, "alive", 2 * HOUR, (403, "speaker")).await;
+    assert_eq!(world.notify(&stack, "alive", 2 * HOUR + 1).await.0, 200);
+}
+
+/// F-60: where neither role can be assumed, nothing says that the update was rolled back.
+#[tokio::test]
+async fn a_role_that_cannot_be_assumed_waits() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let next = stack.by(Principal::NextHandler);
+    move_roles(&world, &next, HOUR).await;
+    let own = world.connections().await[0]["data"]["roleArn"].as_str().unwrap().to_owned();
+    for role in [&own, &moved_role(&stack)] {
+        world.stacks.refuse(role);
+    }
+    ask_until_given_up(&world, HOUR).await;
+    let connection = world.connections().await.remove(0);
+    assert!(connection["candidateArn"].is_string(), "{connection}");
+    assert_eq!(connection["problem"]["code"], "role-refused");
+    // Nor does it where the earlier role can be assumed, and the stack has another handler.
+    world.stacks.refused.lock().unwrap().remove(&own);
+    world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
+    world.set_clock(NOW + Duration::seconds(3 * HOUR));
+    world.ask_aws().await;
+    assert!(world.connections().await[0]["candidateArn"].is_string());
+    world.stacks.refused.lock().unwrap().clear();
+    world.set_clock(NOW + Duration::seconds(5 * HOUR));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["data"]["roleArn"]), (&json!("connected"), &json!(moved_role(&stack))));
 }
 
 /// F-29: the old stack's removal was lost, and a new stack under a new launch takes over, once AWS has confirmed it. What comes late from
