@@ -664,8 +664,8 @@ async fn a_confirmed_role_takes_no_launch_away() {
 }
 
 async fn revoke(world: &TestConsole, stack: &Stack) {
-    let launches = world.console.store.launches_for(&Hint { stack_id: String::new(), external_id: stack.external_id.clone() });
-    let id = launches.await.unwrap().remove(0).id;
+    let hint = Hint { stack_id: String::new(), external_id: stack.external_id.clone() };
+    let id = world.console.store.launches_for(&hint).await.unwrap().remove(0).id;
     assert!(world.console.store.revoke(&id, world.now()).await.unwrap());
 }
 
