@@ -72,12 +72,7 @@ async fn is_used_by_another(
          WHERE u.launch_id = ? AND u.stack_id <> ? AND (NOT l.for_organization OR u.account_id = ? AND NOT EXISTS \
          (SELECT 1 FROM connections g WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed')))",
     );
-    Ok(used
-        .bind(launch_id)
-        .bind(&connection.stack_id)
-        .bind(connection.data["accountId"].as_str())
-        .fetch_one(database)
-        .await?)
+    Ok(used.bind(launch_id).bind(&connection.stack_id).bind(connection.data["accountId"].as_str()).fetch_one(database).await?)
 }
 
 impl Store {
