@@ -5,7 +5,10 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::names::utc_time;
+use crate::{
+    document::object_or_null,
+    names::{UTC_BYTES_MAX, utc_time},
+};
 
 /// A stack speaks every six hours; when two in a row are missing, something keeps it from it.
 pub const SILENT_AFTER: Duration = Duration::hours(12);
@@ -28,11 +31,11 @@ pub struct Status {
     #[serde(default, deserialize_with = "utc_text_or_empty")]
     pub due_by: String,
     /// The first delivery that it found.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     pub first: Option<First>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     pub latest: Option<Latest>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     pub problem: Option<Problem>,
 }
 
@@ -251,7 +254,7 @@ fn text_if<'de, D: Deserializer<'de>>(deserializer: D, legal: impl Fn(&str) -> b
 }
 
 fn is_utc(text: &str) -> bool {
-    text.ends_with('Z') && OffsetDateTime::parse(text, &Rfc3339).is_ok()
+    text.len() <= UTC_BYTES_MAX && text.ends_with('Z') && OffsetDateTime::parse(text, &Rfc3339).is_ok()
 }
 
 fn utc_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

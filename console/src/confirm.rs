@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
@@ -81,6 +82,8 @@ pub struct Question {
     pub role: RoleArn,
     /// The one that we issued.
     pub external_id: String,
+    /// Those that we issued before, and that are still valid: the role has one of them where an update was rolled back.
+    pub earlier_ids: Vec<String>,
     pub stack: StackId,
     /// Without a stack there is nothing to read: then that the role can be assumed is the answer.
     pub reads_stack: bool,
@@ -92,7 +95,7 @@ pub type Resources = BTreeMap<String, String>;
 /// The port: AWS, as the vendor.
 #[async_trait]
 pub trait Aws: Send + Sync {
-    /// Assumes the role, and reads the resources of its stack.
+    /// Assumes the role with the external ID, and reads the resources of its stack.
     ///
     /// # Errors
     /// Why not.
@@ -124,6 +127,8 @@ pub fn judge(resources: &Resources, speaker: &Speaker, role: &RoleArn, resource:
 pub struct Due {
     pub connection: Connection,
     pub question: Question,
+    /// The question about the role that speaks, where another one asks to.
+    pub own: Option<Question>,
     pub attempts: i64,
 }
 
@@ -139,6 +144,21 @@ impl Due {
         let Connection { candidate, data, .. } = &self.connection;
         let data = candidate.as_ref().map_or(data, |candidate| &candidate.data);
         judge(resources, self.speaker(), &self.question.role, data["resource"].as_str().unwrap_or_default())
+    }
+
+    /// What is asked next: about the role that speaks, where the one that asks to was not there for two minutes. Its update may have been
+    /// rolled back, and the notice of that lost.
+    pub fn doubt<T>(&self, outcome: &Result<T, Problem>) -> Option<&Question> {
+        let is_gone = |problem: &Problem| {
+            [ProblemCode::RoleRefused, ProblemCode::StackUnreadable].iter().any(|code| code.as_str() == problem.code())
+        };
+        self.own.as_ref().filter(|_| self.gives_up() && outcome.as_ref().is_err_and(is_gone))
+    }
+
+    /// Whether the stack's own resources are those of the role that speaks.
+    pub fn has_own_role(&self, own: &Question, resources: &Resources) -> bool {
+        let Connection { speaker, data, .. } = &self.connection;
+        judge(resources, speaker, &own.role, data["resource"].as_str().unwrap_or_default()).is_ok()
     }
 
     /// Who is to be confirmed: a role that asks to speak, or the one that does.
@@ -157,12 +177,12 @@ impl Due {
     }
 }
 
-/// The question about a connection; None where its description has no role that could be asked.
-pub fn question(connection: &Connection, external_id: String) -> Option<Question> {
-    let data = connection.candidate.as_ref().map_or(&connection.data, |candidate| &candidate.data);
+/// The question about a connection and one description of it; None where that has no role that could be asked.
+pub fn question(connection: &Connection, data: &Value, external_id: String, earlier_ids: Vec<String>) -> Option<Question> {
     Some(Question {
         role: data["roleArn"].as_str()?.parse().ok()?,
         external_id,
+        earlier_ids,
         stack: connection.stack_id.parse().ok()?,
         reads_stack: connection.way == Way::Stack,
     })

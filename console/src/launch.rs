@@ -79,11 +79,17 @@ pub struct Binding {
     pub until: Option<OffsetDateTime>,
     /// Whether the stack was removed since, which makes room for another one in its account. Only for an organization.
     pub vacant: bool,
+    /// Whether it is so only because a role that AWS has still to judge asked to speak for the stack with it.
+    pub reserved: bool,
 }
 
 /// For this long after a stack has gone over to a new launch, or to a new role, the earlier one counts as well: an update may be
 /// rolled back, and CloudFormation gives one a day at most (AWS CloudFormation quotas, stack timeouts).
 pub const EARLIER_VALID_FOR: Duration = Duration::hours(24);
+
+/// A heartbeat that comes this long after an update, and is signed with the launch of before, says that the update was rolled back: one
+/// that began before the update has ended by then (Lambda runs a function for 15 minutes at most).
+pub const ROLLED_BACK_AFTER: Duration = Duration::minutes(15);
 
 /// Who may use a launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +157,16 @@ impl Launch {
     /// Whether it is this stack's own, now.
     pub fn is_bound_to(&self, stack: &StackId, now: OffsetDateTime) -> bool {
         self.bound.as_ref().is_some_and(|bound| bound.stack_id == stack.as_str() && bound.until.is_none_or(|until| now < until))
+    }
+
+    /// Whether this stack has it only until AWS has judged the role that asked to speak with it.
+    pub fn is_reserved(&self) -> bool {
+        self.bound.as_ref().is_some_and(|bound| bound.reserved)
+    }
+
+    /// Whether its stack has gone over to another launch.
+    pub fn is_earlier(&self) -> bool {
+        self.bound.as_ref().is_some_and(|bound| bound.until.is_some())
     }
 
     /// Whether this launch may speak for a stack in this account: it is bound to it, or free and fresh.

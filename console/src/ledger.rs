@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     billing::ReportedStatus,
-    launch::{EARLIER_VALID_FOR, Launch},
+    launch::{EARLIER_VALID_FOR, Launch, ROLLED_BACK_AFTER},
     names::CustomerId,
     notice::{Kind, Notice, NoticePosition, TOKEN_PROOF},
     refusal::{Reason, Refusal},
@@ -81,6 +81,8 @@ pub const REMOVAL_FINAL_AFTER: Duration = Duration::minutes(15);
 pub const REMOVALS_PER_LAUNCH_MAX: i64 = 16;
 /// How long: a Create that was overtaken is long over.
 pub const REMOVAL_MEMORY: Duration = Duration::hours(24);
+/// A removed connection is kept, and what its stack sent is not, once nobody sends it again: CloudFormation's requests end within a day.
+pub const NOTICES_OF_REMOVED_KEPT_FOR: Duration = Duration::days(30);
 /// Accounts of one launch that wait for AWS's word, and for how long.
 pub const UNCONFIRMED_PER_LAUNCH_MAX: i64 = 100;
 /// See [`UNCONFIRMED_PER_LAUNCH_MAX`].
@@ -141,18 +143,17 @@ impl Connection {
         }
     }
 
-    /// The connection once AWS has confirmed the role that asked to speak.
+    /// The connection once AWS has confirmed the role that asked to speak. What it said counts more than what heartbeats of the earlier
+    /// role repeated since.
     #[must_use]
     pub fn promoted(&self, candidate: &Candidate, now: OffsetDateTime) -> Self {
         let position = &candidate.position;
         let next = self.spoken_by(&candidate.speaker, &candidate.data["roleArn"], now);
-        let next = Self { candidate: None, confirmed_at: Some(now), ..next };
-        if !position.supersedes(&self.described) {
-            return next;
-        }
         Self {
+            candidate: None,
+            confirmed_at: Some(now),
             launch_id: candidate.launch_id.clone(),
-            described: position.clone(),
+            described: position.or_later(&self.described),
             latest: position.or_later(&self.latest),
             organization_change: self.organization_change(&candidate.data, position.time),
             data: candidate.data.clone(),
@@ -215,6 +216,8 @@ pub struct Decision {
     pub reported: Option<ReportedStatus>,
     /// Whether the launch now belongs to this stack.
     pub binds_launch: bool,
+    /// Whether the launch is kept for this stack until AWS has judged the role that asks to speak with it.
+    pub reserves_launch: bool,
     /// Whether the notice is remembered. A removal of what nobody knows is, as long as there is room.
     pub remembered: bool,
     /// Whether the connection's stack has spoken, which one that was taken over should not.
@@ -251,7 +254,7 @@ pub fn admit(notice: &Notice, known: &LedgerState, now: OffsetDateTime) -> Resul
         return Err(Reason::LaunchOfOtherCustomer.into());
     }
     // Neither makes a launch this stack's own.
-    if scheduled && connection.is_none() && !launch.is_bound_to(&notice.stack, now) {
+    if scheduled && connection.is_none() && (launch.is_reserved() || !launch.is_bound_to(&notice.stack, now)) {
         return Err(Reason::StatusOfUnknown.into());
     }
     if (removal || scheduled) && !launch.is_bound_to(&notice.stack, now) {
@@ -302,6 +305,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         connection: None,
         reported: None,
         binds_launch: false,
+        reserves_launch: false,
         remembered: true,
         spoke: false,
     };
@@ -352,9 +356,8 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         // A changed path, or a changed name, gives the stack another role; nobody but its own handler has what AWS then confirms.
         let asks = way == Way::Stack && kind == Kind::Updated;
         let waits = old.candidate.as_ref().is_some_and(|candidate| candidate.speaker.is(speaker));
-        let rotating = launch.bound.as_ref().is_some_and(|bound| bound.until.is_some());
         let may_ask = asks || waits && kind.is_scheduled();
-        if rotating || !may_ask {
+        if launch.is_earlier() || !may_ask {
             return Err(Reason::Speaker.with("another principal of the account speaks for this stack"));
         }
         if old.speaker.bearer.is_some() && speaker.bearer.is_none() {
@@ -363,7 +366,8 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
             );
         }
         speaker.admit(&notice.stack, way, launch.terms.handler_role_name.as_deref())?;
-        let newer = old.candidate.as_ref().is_none_or(|candidate| position.supersedes(&candidate.position));
+        let newer = old.candidate.as_ref().is_none_or(|candidate| position.supersedes(&candidate.position))
+            && position.supersedes(&old.latest);
         let candidate = Candidate {
             speaker: speaker.clone(),
             launch_id: launch.id.clone(),
@@ -372,6 +376,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         };
         return Ok(Decision {
             answer: accepted("stored; it counts once AWS confirms that the role which sent it is this stack's"),
+            reserves_launch: asks && newer && !launch.is_bound_to(&notice.stack, now),
             connection: (asks && newer).then(|| Connection { candidate: Some(candidate), ..old.clone() }),
             ..nothing
         });
@@ -389,7 +394,12 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
                 () if counts => "disconnected",
                 () => "stored, but a newer notice of this stack takes precedence",
             }),
-            connection: counts.then(|| Connection { latest: last, removed_at: old.removed_at.or(Some(now)), ..old.clone() }),
+            connection: counts.then(|| Connection {
+                latest: last,
+                removed_at: old.removed_at.or(Some(now)),
+                candidate: old.candidate.clone().filter(|candidate| !position.supersedes(&candidate.position)),
+                ..old.clone()
+            }),
             ..nothing
         });
     }
@@ -414,6 +424,9 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
     } else {
         Connection { since, ..old.clone() }
     };
+    // A role that asked before this to speak is the stack's no more: its update was rolled back.
+    let candidate = old.candidate.clone().filter(|candidate| !position.supersedes(&candidate.position));
+    let connection = Connection { candidate, ..connection };
     let message = match () {
         () if connection.latest == *position => "connected",
         () if connection.is_removed() => "stored, but this stack has already been removed",
@@ -437,8 +450,12 @@ fn record_scheduled(
         |reported: &&ReportedStatus| notice.status.as_ref().is_some_and(|s| reported.status.checked_at > s.checked_at);
     let earlier = known.reported.as_ref().filter(checked_later).map(|reported| &reported.status);
     let change = connection.organization_change(&notice.data, notice.position.time);
-    // The earlier role's heartbeat must not undo what the later one said.
-    let describes = notice.position.supersedes(&connection.described) && connection.speaker.is(speaker);
+    // A heartbeat of the earlier role, or with the earlier launch, must not undo what the later one said; with the earlier launch it does
+    // once it can only have begun after a rollback, whose notice was lost.
+    let rolled_back = known.launch.is_earlier() && notice.position.time >= connection.described.time + ROLLED_BACK_AFTER;
+    let describes = notice.position.supersedes(&connection.described)
+        && connection.speaker.is(speaker)
+        && (rolled_back || !known.launch.is_earlier());
     let message = match earlier {
         Some(_) => "stored, but a newer status of this stack takes precedence",
         None if describes && change != connection.organization_change => {
@@ -459,7 +476,8 @@ fn record_scheduled(
         answer: Answer::Accepted { connection_id: connection.id.clone(), message: message.to_owned() },
         connection: describes.then_some(described),
         reported: earlier.or(notice.status.as_ref()).map(|status| ReportedStatus { status: status.clone(), at: now }),
-        binds_launch: false,
+        binds_launch: describes && (rolled_back || known.launch.is_reserved()),
+        reserves_launch: false,
         remembered: true,
         spoke: true,
     }

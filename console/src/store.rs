@@ -111,16 +111,19 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a launch: from now on it is good for nothing but removals. False where there is none of this id.
+    /// Ends a launch: from now on it is good for nothing but removals, and roles that asked to speak with it are forgotten. False where there is none of this id.
     ///
     /// # Errors
     /// The database's.
     pub async fn revoke(&self, launch_id: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let revoked = sqlx::query("UPDATE launches SET revoked_at = COALESCE(revoked_at, ?) WHERE launch_id = ?")
             .bind(nanos(now)?)
             .bind(launch_id)
-            .execute(&self.pool)
+            .execute(&mut *transaction)
             .await?;
+        confirmations::forget_candidates(&mut transaction, launch_id, now).await?;
+        transaction.commit().await?;
         Ok(revoked.rows_affected() > 0)
     }
 
@@ -181,6 +184,10 @@ impl Store {
         }
         let token_id = attested.map(|attested| attested.id.as_str());
         self.save(&mut transaction, notice, launch, (speaker, token_id), &decision, now).await?;
+        let asked = known.connection.as_ref().is_some_and(|connection| connection.candidate.is_some());
+        if let Some(connection) = decision.connection.as_ref().filter(|connection| asked && connection.candidate.is_none()) {
+            writes::forget_problem(&mut transaction, &connection.id).await?;
+        }
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(decision.answer)
     }
@@ -196,15 +203,17 @@ impl Store {
     ) -> Result<(), StoreError> {
         if let Some(connection) = &decision.connection {
             save_connection(database, connection, now).await?;
-            // What changes who speaks, or with which role, is AWS's to confirm.
-            if !connection.unconfirmed && !connection.is_removed() && !notice.position.kind.is_scheduled()
-                || connection.confirmed_at.is_none()
-            {
+            // What changes who speaks, or with which role and external ID, is AWS's to confirm.
+            let changes = !notice.position.kind.is_scheduled() || decision.binds_launch;
+            if !connection.unconfirmed && !connection.is_removed() && changes || connection.confirmed_at.is_none() {
                 writes::schedule(database, &connection.id, now).await?;
             }
         }
         if let Some(reported) = &decision.reported {
             save_status(database, reported, notice, now).await?;
+        }
+        if decision.reserves_launch {
+            writes::reserve_launch(database, &launch.id, notice).await?;
         }
         if decision.binds_launch {
             bind_launch(database, &launch.id, notice.account(), notice.stack.as_str(), now).await?;

@@ -1,5 +1,6 @@
 //! What waits for AWS's word, and what follows from it.
 
+use serde_json::Value;
 use sqlx::SqliteConnection;
 use time::OffsetDateTime;
 
@@ -7,16 +8,19 @@ use super::{
     Store,
     issuers::pin,
     rows::{ConnectionRow, RowError, connection_columns, nanos, write},
-    writes::{StoreError, bind_launch, save_connection},
+    writes::{StoreError, bind_launch, forget_problem, save_connection, schedule},
 };
 use crate::{
     confirm::{Due, Problem, ProblemCode, question},
-    ledger::{Connection, REMOVAL_MEMORY, UNCONFIRMED_KEPT_FOR},
+    ledger::{Connection, NOTICES_OF_REMOVED_KEPT_FOR, REMOVAL_MEMORY, UNCONFIRMED_KEPT_FOR},
     notice::Kind,
 };
 
 /// Connections that are asked about before the next look.
 const DUE_MAX: i64 = 16;
+
+/// Earlier external IDs that are tried: a launch of before is valid for a day, and nobody rotates often in one.
+const EARLIER_IDS_MAX: i64 = 3;
 
 /// A confirmed connection takes over from those of its name that said nothing since it was made.
 async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> Result<(), StoreError> {
@@ -33,6 +37,47 @@ async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> 
     Ok(())
 }
 
+/// Forgets the roles that asked to speak with this launch, and asks about those that speak.
+pub(super) async fn forget_candidates(
+    database: &mut SqliteConnection,
+    launch_id: &str,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE connections SET candidate = NULL, problem = NULL, confirm_at = ?, confirm_attempts = 0 \
+         WHERE json_extract(candidate, '$.launch_id') = ?",
+    )
+    .bind(nanos(now)?)
+    .bind(launch_id)
+    .execute(&mut *database)
+    .await?;
+    sqlx::query("DELETE FROM launch_uses WHERE launch_id = ? AND reserved").bind(launch_id).execute(database).await?;
+    Ok(())
+}
+
+/// Whether a connection is still as it was.
+async fn stands(database: &mut SqliteConnection, connection: &Connection) -> Result<bool, StoreError> {
+    let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
+        .bind(&connection.id)
+        .fetch_optional(database)
+        .await?;
+    Ok(row.map(Connection::try_from).transpose()?.as_ref() == Some(connection))
+}
+
+/// Whether another stack has this launch: the whole, or its part for the account. One of an organization is free again when it is gone.
+async fn is_used_by_another(
+    database: &mut SqliteConnection,
+    launch_id: &str,
+    connection: &Connection,
+) -> Result<bool, StoreError> {
+    let used = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM launch_uses u JOIN launches l ON l.launch_id = u.launch_id \
+         WHERE u.launch_id = ? AND u.stack_id <> ? AND (NOT l.for_organization OR u.account_id = ? AND NOT EXISTS \
+         (SELECT 1 FROM connections g WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed')))",
+    );
+    Ok(used.bind(launch_id).bind(&connection.stack_id).bind(connection.data["accountId"].as_str()).fetch_one(database).await?)
+}
+
 impl Store {
     /// Connections that AWS is to be asked about now.
     ///
@@ -42,7 +87,8 @@ impl Store {
         let rows: Vec<ConnectionRow> = sqlx::query_as(concat!(
             connection_columns!(),
             " WHERE c.confirm_at <= ? AND NOT c.unconfirmed AND c.latest_kind <> 'hawser.connection.removed' \
-             AND l.revoked_at IS NULL ORDER BY c.confirm_at LIMIT ?"
+             AND NOT EXISTS (SELECT 1 FROM launches r WHERE r.revoked_at IS NOT NULL \
+             AND r.launch_id = COALESCE(json_extract(c.candidate, '$.launch_id'), c.launch_id)) ORDER BY c.confirm_at LIMIT ?"
         ))
         .bind(nanos(now)?)
         .bind(DUE_MAX)
@@ -51,43 +97,77 @@ impl Store {
         let mut due = Vec::new();
         for row in rows {
             let attempts = row.confirm_attempts;
+            let is_revoked = row.revoked_at.is_some();
             let connection = Connection::try_from(row)?;
-            let launch = connection.candidate.as_ref().map_or(&connection.launch_id, |candidate| &candidate.launch_id);
-            let external_id: String = sqlx::query_scalar("SELECT external_id FROM launches WHERE launch_id = ?")
-                .bind(launch)
-                .fetch_one(&self.pool)
-                .await?;
-            let question = question(&connection, external_id).ok_or(RowError("a connection without a role"))?;
-            due.push(Due { connection, question, attempts });
+            let question_about = async |launch_id: &str, data: &Value| {
+                let external_id = self.external_id(launch_id).await?;
+                let earlier_ids = self.earlier_external_ids(launch_id, &connection, now).await?;
+                question(&connection, data, external_id, earlier_ids)
+                    .ok_or(StoreError::Row(RowError("a connection without a role")))
+            };
+            let own = (&connection.launch_id, &connection.data);
+            let (question, own) = match &connection.candidate {
+                Some(candidate) => {
+                    let own = if is_revoked { None } else { Some(question_about(own.0, own.1).await?) };
+                    (question_about(&candidate.launch_id, &candidate.data).await?, own)
+                }
+                None => (question_about(own.0, own.1).await?, None),
+            };
+            due.push(Due { connection, question, own, attempts });
         }
         Ok(due)
     }
 
-    /// Stores what AWS said, unless the connection is another one by now: then it is asked again.
+    async fn external_id(&self, launch_id: &str) -> Result<String, StoreError> {
+        let found = sqlx::query_scalar("SELECT external_id FROM launches WHERE launch_id = ?");
+        Ok(found.bind(launch_id).fetch_one(&self.pool).await?)
+    }
+
+    /// Those of the launches that are the stack's beside this one of its own; a role that asks to speak has none but its own.
+    async fn earlier_external_ids(
+        &self,
+        launch_id: &str,
+        connection: &Connection,
+        now: OffsetDateTime,
+    ) -> Result<Vec<String>, StoreError> {
+        if launch_id != connection.launch_id {
+            return Ok(Vec::new());
+        }
+        let found = sqlx::query_scalar(
+            "SELECT l.external_id FROM launch_uses u JOIN launches l ON l.launch_id = u.launch_id WHERE u.stack_id = ? \
+             AND l.launch_id <> ? AND NOT u.reserved AND COALESCE(u.until > ?, 1) AND l.revoked_at IS NULL \
+             ORDER BY u.until DESC LIMIT ?",
+        );
+        Ok(found.bind(&connection.stack_id).bind(launch_id).bind(nanos(now)?).bind(EARLIER_IDS_MAX).fetch_all(&self.pool).await?)
+    }
+
+    /// Stores what AWS said, with the external ID that works, unless the connection is another one by now: then it is asked again.
     ///
     /// # Errors
     /// The database's.
-    pub async fn conclude(&self, due: &Due, outcome: Result<(), Problem>, now: OffsetDateTime) -> Result<(), StoreError> {
+    pub async fn conclude(&self, due: &Due, outcome: Result<String, Problem>, now: OffsetDateTime) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let id = &due.connection.id;
-        let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
-            .bind(id)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        if row.map(Connection::try_from).transpose()?.as_ref() != Some(&due.connection) {
+        if !stands(&mut transaction, &due.connection).await? {
             return Ok(());
         }
         let outcome = match (outcome, due.speaker().bearer.as_ref()) {
             // The customer's own stack said so with this issuer's token, and AWS that it is that stack's role and function.
-            (Ok(()), Some(bearer)) if !pin(&mut transaction, &due.question.stack.account, &bearer.issuer).await? => {
+            (Ok(_), Some(bearer)) if !pin(&mut transaction, &due.question.stack.account, &bearer.issuer).await? => {
                 Err(Problem::new(ProblemCode::Foreign, "the issuer of its token is another account's"))
             }
             (outcome, _) => outcome,
         };
+        let outcome = match (outcome, &due.connection.candidate) {
+            (Ok(_), Some(candidate)) if is_used_by_another(&mut transaction, &candidate.launch_id, &due.connection).await? => {
+                Err(Problem::new(ProblemCode::Foreign, "its launch belongs to another stack"))
+            }
+            (outcome, _) => outcome,
+        };
         let refused = outcome.as_ref().err().is_some_and(|problem| problem.code() == ProblemCode::Foreign.as_str());
-        let (problem, next) = match outcome {
-            Err(problem) => (Some(problem), Some(due.next_attempt(now))),
-            Ok(()) => {
+        let (problem, next, external_id) = match outcome {
+            Err(problem) => (Some(problem), Some(due.next_attempt(now)), None),
+            Ok(external_id) => {
                 let confirmed = match &due.connection.candidate {
                     Some(candidate) => {
                         let account = due.question.stack.account.clone();
@@ -98,7 +178,7 @@ impl Store {
                 };
                 save_connection(&mut transaction, &confirmed, now).await?;
                 take_over(&mut transaction, &confirmed).await?;
-                (None, None)
+                (None, None, Some(external_id))
             }
         };
         // Once AWS has said for two minutes that another role has nothing to do with the stack, it need not be asked again.
@@ -107,10 +187,12 @@ impl Store {
             save_connection(&mut transaction, &without, now).await?;
         }
         sqlx::query(
-            "UPDATE connections SET problem = ?, confirm_at = ?, confirm_attempts = confirm_attempts + 1 WHERE connection_id = ?",
+            "UPDATE connections SET problem = ?, confirm_at = ?, confirm_attempts = confirm_attempts + 1, \
+             external_id_in_use = COALESCE(?, external_id_in_use) WHERE connection_id = ?",
         )
         .bind(problem.as_ref().map(write).transpose()?)
         .bind(next.map(nanos).transpose()?)
+        .bind(external_id)
         .bind(id)
         .execute(&mut *transaction)
         .await?;
@@ -118,7 +200,24 @@ impl Store {
         Ok(())
     }
 
-    /// Drops what is kept for a time only: accounts that nobody confirmed, and removals of what nobody knew.
+    /// Forgets a role that asked to speak, unless the connection is another one by now, and asks about the one that speaks.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_candidate(&self, due: &Due, now: OffsetDateTime) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        if !stands(&mut transaction, &due.connection).await? {
+            return Ok(());
+        }
+        save_connection(&mut transaction, &Connection { candidate: None, ..due.connection.clone() }, now).await?;
+        forget_problem(&mut transaction, &due.connection.id).await?;
+        schedule(&mut transaction, &due.connection.id, now).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Drops what is kept for a time only: accounts that nobody confirmed, removals of what nobody knew, and notices
+    /// of what was removed long ago.
     ///
     /// # Errors
     /// The database's.
@@ -127,10 +226,12 @@ impl Store {
         // Looked at often, and nearly always for nothing: no writer is kept waiting for that.
         let anything: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM connections WHERE unconfirmed AND made_at < ?) \
-             OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= ?)",
+             OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= ?) \
+             OR EXISTS (SELECT 1 FROM connections c JOIN notices n ON n.stack_id = c.stack_id WHERE c.removed_at < ?)",
         )
         .bind(old)
         .bind(nanos(now - REMOVAL_MEMORY)?)
+        .bind(nanos(now - NOTICES_OF_REMOVED_KEPT_FOR)?)
         .fetch_one(&self.pool)
         .await?;
         if !anything {
@@ -147,6 +248,10 @@ impl Store {
         }
         sqlx::query("DELETE FROM notices WHERE connection_id IS NULL AND received_at <= ?")
             .bind(nanos(now - REMOVAL_MEMORY)?)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM notices WHERE stack_id IN (SELECT stack_id FROM connections WHERE removed_at < ?)")
+            .bind(nanos(now - NOTICES_OF_REMOVED_KEPT_FOR)?)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;

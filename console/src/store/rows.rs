@@ -36,7 +36,7 @@ pub(super) use connection_columns;
 /// The columns of a launch. Which of an organization's stacks is meant, a join with `launch_uses` says, named `u`.
 macro_rules! launch_columns {
     () => {
-        "SELECT l.*, u.stack_id, u.until, l.for_organization AND u.until IS NULL AND EXISTS (SELECT 1 FROM connections g \
+        "SELECT l.*, u.stack_id, u.until, u.reserved, l.for_organization AND u.until IS NULL AND EXISTS (SELECT 1 FROM connections g \
          WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed') AS vacant FROM launches l"
     };
 }
@@ -59,6 +59,7 @@ pub(super) struct LaunchRow {
     management_account_id: Option<String>,
     stack_id: Option<String>,
     until: Option<i64>,
+    reserved: Option<bool>,
     vacant: bool,
 }
 
@@ -90,7 +91,12 @@ impl TryFrom<LaunchRow> for Launch {
             revoked_at: row.revoked_at.map(from_nanos).transpose()?,
             replaced: row.replaced,
             bound: match row.stack_id {
-                Some(stack_id) => Some(Binding { stack_id, until: row.until.map(from_nanos).transpose()?, vacant: row.vacant }),
+                Some(stack_id) => Some(Binding {
+                    stack_id,
+                    until: row.until.map(from_nanos).transpose()?,
+                    vacant: row.vacant,
+                    reserved: row.reserved.unwrap_or_default(),
+                }),
                 None => None,
             },
         })
@@ -112,6 +118,7 @@ pub(super) struct ConnectionRow {
     candidate: Option<String>,
     confirmed_at: Option<i64>,
     problem: Option<String>,
+    external_id_in_use: Option<String>,
     unconfirmed: bool,
     removed_at: Option<i64>,
     since: i64,
@@ -128,7 +135,7 @@ pub(super) struct ConnectionRow {
     pub(super) replaced_by: Option<String>,
     contested_with: Option<String>,
     contested: bool,
-    revoked_at: Option<i64>,
+    pub(super) revoked_at: Option<i64>,
     heard_at: Option<i64>,
     status: Option<String>,
     pub(super) confirm_attempts: i64,
@@ -145,6 +152,7 @@ impl ConnectionRow {
             replaced_by: self.replaced_by.clone(),
             contested_with: self.contested_with.clone().filter(|_| self.contested),
             problem: self.problem.as_deref().map(read).transpose()?,
+            external_id_in_use: self.external_id_in_use.clone(),
             revoked_at: self.revoked_at.map(from_nanos).transpose()?,
             heard_at: self.alive_at.map(from_nanos).transpose()?,
             reported: self.heard()?,

@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{ACCOUNT, Behaviour, NOW, REGION, Stack, TestConsole, code, database_url, error_xml};
+use crate::support::{ACCOUNT, Behaviour, NOW, REGION, Stack, TestConsole, call, code, database_url, error_xml};
 
 #[tokio::test]
 async fn a_connection_is_made_updated_and_removed() {
@@ -208,6 +208,47 @@ async fn notices_at_the_same_moment_are_stored_once() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 403], "{a:?} {b:?}");
     assert_eq!(world.connections().await.len(), 2);
+}
+
+/// Sixteen stacks race for one launch, and AWS takes its time: all have passed the first look when the first one is stored.
+#[tokio::test]
+async fn sixteen_stacks_race_for_one_launch() {
+    let world = TestConsole::new().await;
+    world.sts.behave(Behaviour::Slow(std::time::Duration::from_millis(500)));
+    let first = world.stack("a0").await;
+    let mut racing = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let stack = Stack { stack_id: first.stack_id.replace("/a0", &format!("/a{number}")), ..first.clone() };
+        let app = hawser_console::routes::public(world.console.clone());
+        racing.spawn(call(app, stack.send(stack.event("established", NOW), NOW)));
+    }
+    let answers = racing.join_all().await;
+    assert_eq!(world.sts.calls(), 16);
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 200).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|(_, body)| code(body) == "launch-used").count(), 15, "{answers:?}");
+    assert_eq!(world.connections().await.len(), 1);
+}
+
+/// What a removed stack sent is kept for a month; the connection stays removed.
+#[tokio::test]
+async fn notices_of_removed_connections_are_dropped() {
+    let world = TestConsole::new().await;
+    let (gone, stays) = (world.stack("51af3dc0").await, world.stack("51af3dc1").await);
+    for stack in [&gone, &stays] {
+        assert_eq!(world.notify(stack, "established", 0).await.0, 200);
+    }
+    assert_eq!(world.notify(&gone, "removed", 60).await.0, 200);
+    let database = sqlx::SqlitePool::connect(&database_url(&world.directory)).await.unwrap();
+    let kept = async |days: i64| -> i64 {
+        world.set_clock(NOW + Duration::days(days));
+        world.ask_aws().await;
+        sqlx::query_scalar("SELECT COUNT(*) FROM notices").fetch_one(&database).await.unwrap()
+    };
+    assert_eq!((kept(29).await, kept(31).await), (3, 1));
+    let states: Vec<_> = world.connections().await.iter().map(|c| c["state"].clone()).collect();
+    assert_eq!(states, ["removed", "announced"]);
+    let (status, body) = world.notify(&gone, "established", 31 * 24 * 3600).await;
+    assert_eq!((status, code(&body)), (410, "connection-removed"));
 }
 
 /// What was answered with 200 is there after a restart, and so is the memory of what was seen.

@@ -107,6 +107,42 @@ async fn an_account_that_was_removed_may_come_back() {
     assert_eq!(states(&world).await, [state("removed"), state("removed")]);
 }
 
+/// A roll-out goes over to a new launch, and one of its stacks is rolled back: the others still go over.
+#[tokio::test]
+async fn one_rollback_stops_no_roll_out() {
+    let world = TestConsole::new().await;
+    let (old, new) = (Rollout::of(&world, 240).await, Rollout::of(&world, 240).await);
+    let send = async |rollout: &Rollout, account: &str, uuid: &str, kind: &str, hours: i64| {
+        let stack = rollout.stack(&world, account, uuid).await;
+        let (status, body) = rollout.notify(&world, &stack, kind, hours).await;
+        (status, code(&body).to_owned())
+    };
+    let (ok, replaced) = ((200, String::new()), (403, "launch-replaced".to_owned()));
+    for (account, uuid) in [(ACCOUNT, "a1"), (OTHER_ACCOUNT, "b1"), (THIRD_ACCOUNT, "c1")] {
+        assert_eq!(send(&old, account, uuid, "established", 0).await, ok, "{account}");
+    }
+    assert_eq!(send(&new, ACCOUNT, "a1", "updated", 1).await, ok);
+    assert_eq!(send(&old, ACCOUNT, "a1", "updated", 2).await, ok);
+    assert_eq!(send(&new, OTHER_ACCOUNT, "b1", "updated", 3).await, ok);
+    // The earlier launch connects no new account, whoever is still updated with it.
+    assert_eq!(send(&old, THIRD_ACCOUNT, "c1", "updated", 4).await, ok);
+    assert_eq!(send(&old, "555566667777", "d1", "established", 5).await, replaced);
+    assert_eq!(send(&new, "555566667777", "d1", "established", 6).await, ok);
+}
+
+/// Once the whole roll-out is rolled back, its launch connects accounts that join later.
+#[tokio::test]
+async fn a_roll_out_that_was_rolled_back_goes_on() {
+    let world = TestConsole::new().await;
+    let (old, new) = (Rollout::of(&world, 240).await, Rollout::of(&world, 240).await);
+    for (rollout, kind, hours) in [(&old, "established", 0), (&new, "updated", 1), (&old, "updated", 2)] {
+        let stack = rollout.stack(&world, ACCOUNT, "a1").await;
+        assert_eq!(rollout.notify(&world, &stack, kind, hours).await.0, 200, "{kind} at {hours}");
+    }
+    let joined = old.stack(&world, OTHER_ACCOUNT, "b1").await;
+    assert_eq!(old.notify(&world, &joined, "established", 3).await.0, 200);
+}
+
 async fn waiting(world: &TestConsole) -> Vec<Value> {
     let request = Request::get("/connections?unconfirmed=true").body(Body::empty()).unwrap();
     world.operate(request).await.1["connections"].as_array().unwrap().clone()

@@ -3,12 +3,13 @@
 use hawser_console::{
     confirm::{Problem, ProblemCode, Resources},
     launch::Launch,
+    notice::Hint,
     speaker::Way,
 };
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{HANDLER_ROLE, NOW, Principal, Stack, TestConsole, code, resources};
+use crate::support::{HANDLER_ROLE, NOW, Principal, Stack, TestConsole, VENDOR_ROLE, code, resources};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -324,6 +325,103 @@ async fn a_role_that_aws_does_not_confirm_never_counts() {
     assert_eq!(world.notify(&stack, "alive", 2 * HOUR).await.0, 200);
 }
 
+/// A changed path gives the vendor's role another ARN, too.
+fn moved_role(stack: &Stack) -> String {
+    format!("arn:aws:iam::{}:role/moved/{VENDOR_ROLE}", stack.account)
+}
+
+/// The stack's update under a changed path.
+async fn move_roles(world: &TestConsole, next: &Stack, seconds: i64) {
+    let at = NOW + Duration::seconds(seconds);
+    let mut event = next.event("updated", at);
+    event["data"]["roleArn"] = json!(moved_role(next));
+    world.set_clock(at);
+    let (status, answer) = world.post(next.send(event, at)).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// AWS is asked as often as it takes to give up.
+async fn ask_until_given_up(world: &TestConsole, seconds: i64) {
+    for attempt in 0..10 {
+        world.set_clock(NOW + Duration::seconds(seconds + attempt * 15));
+        world.ask_aws().await;
+    }
+}
+
+/// F-60: the update that changed the path is rolled back: the role that it made is the stack's no more.
+#[tokio::test]
+async fn a_rolled_back_role_is_forgotten() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let next = stack.by(Principal::NextHandler);
+    let candidate = async || world.connections().await.remove(0)["candidateArn"].is_string();
+    move_roles(&world, &next, HOUR).await;
+    world.stacks.refuse(&moved_role(&stack));
+    world.ask_aws().await;
+    assert_eq!(world.connections().await[0]["problem"]["code"], "role-refused");
+    // Neither a heartbeat nor a late word of before says that it was rolled back.
+    assert_eq!(world.notify(&stack, "alive", HOUR + 5).await.0, 200);
+    assert_eq!(world.notify(&stack, "updated", HOUR - 5).await.0, 200);
+    assert!(candidate().await);
+    assert_eq!(world.notify(&stack, "updated", HOUR + 10).await.0, 200);
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["candidateArn"], &connection["problem"]), (&json!(null), &json!(null)));
+    world.ask_aws().await;
+    assert_eq!(states(&world).await, ["connected"]);
+    assert_refused(&world, &next, "alive", HOUR + 20, (403, "speaker")).await;
+    // Its update comes late: it was overtaken by its rollback.
+    assert_eq!(world.notify(&next, "updated", HOUR + 8).await.0, 200);
+    assert!(!candidate().await);
+}
+
+/// F-60: the notice of the rollback was lost, and AWS says whose the stack is.
+#[tokio::test]
+async fn a_lost_rollback_is_found_out() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let next = stack.by(Principal::NextHandler);
+    move_roles(&world, &next, HOUR).await;
+    world.stacks.refuse(&moved_role(&stack));
+    ask_until_given_up(&world, HOUR).await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!(
+        (&connection["candidateArn"], &connection["problem"], &connection["state"]),
+        (&json!(null), &json!(null), &json!("connected"))
+    );
+    let asked = world.stacks.questions.lock().unwrap().last().unwrap().role.as_str().to_owned();
+    assert_eq!(json!(asked), connection["data"]["roleArn"]);
+    assert_refused(&world, &next, "alive", 2 * HOUR, (403, "speaker")).await;
+    assert_eq!(world.notify(&stack, "alive", 2 * HOUR + 1).await.0, 200);
+}
+
+/// F-60: where neither role can be assumed, nothing says that the update was rolled back.
+#[tokio::test]
+async fn a_role_that_cannot_be_assumed_waits() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let next = stack.by(Principal::NextHandler);
+    move_roles(&world, &next, HOUR).await;
+    let own = world.connections().await[0]["data"]["roleArn"].as_str().unwrap().to_owned();
+    for role in [&own, &moved_role(&stack)] {
+        world.stacks.refuse(role);
+    }
+    ask_until_given_up(&world, HOUR).await;
+    let connection = world.connections().await.remove(0);
+    assert!(connection["candidateArn"].is_string(), "{connection}");
+    assert_eq!(connection["problem"]["code"], "role-refused");
+    // Nor does it where the earlier role can be assumed, and the stack has another handler.
+    world.stacks.refused.lock().unwrap().remove(&own);
+    world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
+    world.set_clock(NOW + Duration::seconds(3 * HOUR));
+    world.ask_aws().await;
+    assert!(world.connections().await[0]["candidateArn"].is_string());
+    world.stacks.refused.lock().unwrap().clear();
+    world.set_clock(NOW + Duration::seconds(5 * HOUR));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["data"]["roleArn"]), (&json!("connected"), &json!(moved_role(&stack))));
+}
+
 /// F-29: the old stack's removal was lost, and a new stack under a new launch takes over, once AWS has confirmed it. What comes late from
 /// the old stack finds only the old connection (F-12).
 #[tokio::test]
@@ -461,6 +559,39 @@ async fn a_rotated_launch_is_valid_for_a_day() {
     assert_eq!(world.notify(&last, "removed", 33 * DAY).await.0, 200);
 }
 
+/// F-60: the update with a new launch was rolled back, and the notice of that lost: the role has its earlier external ID, and the stack's
+/// heartbeats are signed with the earlier token.
+#[tokio::test]
+async fn a_lost_rollback_of_a_rotation_is_found_out() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let fresh = world.stack("51af3dc0").await;
+    let ids = async || {
+        let connection = world.connections().await.remove(0);
+        assert_eq!((&connection["state"], &connection["problem"]), (&json!("connected"), &json!(null)));
+        (
+            connection["data"]["externalId"].as_str().unwrap().to_owned(),
+            connection["externalIdInUse"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (before, after) = (stack.external_id.clone(), fresh.external_id.clone());
+    assert_eq!(ids().await, (before.clone(), before.clone()));
+    assert_eq!(world.notify(&fresh, "updated", HOUR).await.0, 200);
+    world.stacks.refuse(&after);
+    world.ask_aws().await;
+    assert_eq!(ids().await, (after.clone(), before.clone()));
+    // This one may have begun before the update.
+    assert_eq!(world.notify(&stack, "alive", HOUR + 14 * MINUTE).await.0, 200);
+    assert_eq!(ids().await.0, after);
+    assert_eq!(world.notify(&stack, "alive", 2 * HOUR).await.0, 200);
+    world.ask_aws().await;
+    assert_eq!(ids().await, (before.clone(), before.clone()));
+    let asked = world.stacks.questions.lock().unwrap().last().unwrap().external_id.clone();
+    assert_eq!(asked, before);
+    assert_eq!(world.notify(&stack, "alive", 30 * HOUR).await.0, 200);
+    assert_refused(&world, &fresh, "alive", 30 * HOUR + 1, (403, "launch-replaced")).await;
+}
+
 /// Revocation ends everything at once but the stack's leave.
 #[tokio::test]
 async fn a_revoked_launch_is_good_for_removals_only() {
@@ -485,6 +616,115 @@ async fn a_revoked_launch_is_good_for_removals_only() {
     assert_refused(&world, &stack.by(Principal::VendorB), "removed", 70, (403, "speaker")).await;
     assert_eq!(world.notify(&stack, "removed", 70).await.0, 200);
     assert_eq!(states(&world).await, ["removed"]);
+}
+
+/// F-60: one update gives the stack another role and another launch. Both wait for AWS's word, however long, and nobody takes the launch
+/// meanwhile; the earlier ones count as before.
+#[tokio::test]
+async fn a_new_role_under_a_new_launch() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+    let another = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), principal: Principal::Handler, ..next.clone() };
+    world.stacks.answer(&stack, Err(Problem::new(ProblemCode::Unavailable, "")));
+    assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
+    for hours in [2, 20, 31] {
+        assert_eq!(world.notify(&next, "alive", hours * HOUR).await.0, 200, "{hours}");
+        assert_refused(&world, &another, "established", hours * HOUR + 1, (403, "launch-used")).await;
+        assert_eq!(world.notify(&stack, "alive", hours * HOUR + 2).await.0, 200, "{hours}");
+    }
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["data"]["externalId"]), (&json!("connected"), &json!(stack.external_id)));
+    world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["data"]["externalId"]), (&json!("connected"), &json!(next.external_id)));
+    // From here on it is rotated: both for a day, then the newer one.
+    assert_eq!(world.notify(&next, "alive", 32 * HOUR).await.0, 200);
+    assert_eq!(world.notify(&stack, "alive", 33 * HOUR).await.0, 200);
+    assert_refused(&world, &stack, "alive", 56 * HOUR, (403, "launch-replaced")).await;
+    assert_eq!(world.notify(&next, "alive", 57 * HOUR).await.0, 200);
+}
+
+/// F-60: a role that is not the stack's keeps a launch from nobody for longer than AWS takes to say so.
+#[tokio::test]
+async fn a_launch_is_free_again_without_its_role() {
+    for ended in ["foreign", "rolled back", "removed", "asked with another", "revoked"] {
+        let world = TestConsole::new().await;
+        let stack = connected(&world, "51af3dc0").await;
+        let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+        let another =
+            Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), principal: Principal::Handler, ..next.clone() };
+        assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
+        assert_refused(&world, &another, "established", HOUR + 1, (403, "launch-used")).await;
+        match ended {
+            "foreign" => ask_until_given_up(&world, HOUR + 2).await,
+            "rolled back" => assert_eq!(world.notify(&stack, "updated", HOUR + 10).await.0, 200),
+            "removed" => assert_eq!(world.notify(&stack, "removed", HOUR + 10).await.0, 200),
+            "asked with another" => {
+                let third = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+                assert_eq!(world.notify(&third, "updated", HOUR + 10).await.0, 200);
+            }
+            _ => revoke(&world, &next).await,
+        }
+        let expected = if ended == "revoked" { 403 } else { 200 };
+        let (status, body) = world.notify(&another, "established", HOUR + 200).await;
+        assert_eq!(status, expected, "{ended}: {body}");
+        // The honest launch was touched by none of it.
+        if ended != "removed" {
+            assert_eq!(world.notify(&stack, "alive", 40 * HOUR).await.0, 200, "{ended}");
+        }
+    }
+}
+
+/// F-60: a launch that went to another stack while a role asked with it stays there.
+#[tokio::test]
+async fn a_confirmed_role_takes_no_launch_away() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+    let another = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), principal: Principal::Handler, ..next.clone() };
+    assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
+    // As an earlier version left it.
+    let database = sqlx::SqlitePool::connect(&crate::support::database_url(&world.directory)).await.unwrap();
+    sqlx::query("DELETE FROM launch_uses WHERE reserved").execute(&database).await.unwrap();
+    assert_eq!(world.notify(&another, "established", HOUR + 1).await.0, 200);
+    world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!(connection["data"]["externalId"], json!(stack.external_id));
+    assert_eq!(connection["problem"]["code"], "stack-foreign");
+    assert_eq!(world.notify(&another, "alive", HOUR + 2).await.0, 200);
+}
+
+async fn revoke(world: &TestConsole, stack: &Stack) {
+    let hint = Hint { stack_id: String::new(), external_id: stack.external_id.clone() };
+    let id = world.console.store.launches_for(&hint).await.unwrap().remove(0).id;
+    assert!(world.console.store.revoke(&id, world.now()).await.unwrap());
+}
+
+/// F-60: a role that asks to speak with a new launch stands and falls with that launch, and not with the earlier one.
+#[tokio::test]
+async fn a_role_that_asks_depends_on_its_own_launch() {
+    for revoked in ["the earlier one", "its own", "its own, while AWS is asked"] {
+        let world = TestConsole::new().await;
+        let stack = connected(&world, "51af3dc0").await;
+        let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+        assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
+        world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
+        let due = world.console.store.due(world.now()).await.unwrap().remove(0);
+        revoke(&world, if revoked == "the earlier one" { &stack } else { &next }).await;
+        if revoked.ends_with("asked") {
+            world.console.store.conclude(&due, Ok(next.external_id.clone()), world.now()).await.unwrap();
+        }
+        world.ask_aws().await;
+        let connection = world.connections().await.remove(0);
+        let counts = revoked == "the earlier one";
+        assert_eq!(connection["verifiedArn"].as_str().unwrap().contains("9Z8Y7X6W5V4U"), counts, "{revoked}: {connection}");
+        assert_eq!(connection["data"]["externalId"] == json!(next.external_id), counts, "{revoked}");
+        assert_eq!(connection["candidateArn"], json!(null), "{revoked}");
+        assert_eq!(connection["revokedAt"], json!(null), "{revoked}");
+    }
 }
 
 /// A database that lost a connection has it again from its next heartbeat, where the launch is known to be the stack's.

@@ -1,7 +1,7 @@
 //! A customer's stack, and an STS that checks signatures: what the tests set against the console.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -411,6 +411,8 @@ pub(crate) struct TestConsole {
 #[derive(Clone, Default)]
 pub(crate) struct StackStub {
     answers: Arc<Mutex<BTreeMap<String, Result<Resources, Problem>>>>,
+    /// Roles, and external ids, with which none can be assumed.
+    pub(crate) refused: Arc<Mutex<BTreeSet<String>>>,
     pub(crate) questions: Arc<Mutex<Vec<Question>>>,
 }
 
@@ -418,12 +420,19 @@ pub(crate) struct StackStub {
 impl Aws for StackStub {
     async fn resources(&self, question: &Question) -> Result<Resources, Problem> {
         self.questions.lock().unwrap().push(question.clone());
+        if [question.role.as_str(), &question.external_id].iter().any(|name| self.refused.lock().unwrap().contains(*name)) {
+            return Err(Problem::new(ProblemCode::RoleRefused, "`AccessDenied`"));
+        }
         let answer = self.answers.lock().unwrap().get(question.stack.as_str()).cloned();
         answer.unwrap_or_else(|| Err(Problem::new(ProblemCode::NoCredentials, "")))
     }
 }
 
 impl StackStub {
+    pub(crate) fn refuse(&self, name: &str) {
+        self.refused.lock().unwrap().insert(name.to_owned());
+    }
+
     pub(crate) fn answer(&self, stack: &Stack, answer: Result<Resources, Problem>) {
         self.answers.lock().unwrap().insert(stack.stack_id.clone(), answer);
     }
