@@ -155,7 +155,7 @@ async fn idle_slow_and_unread_connections_switch_nothing_off() {
     attackers.shutdown().await;
 }
 
-/// F-61: A stranger's connection ends by itself: after its one request, and in any case after half a minute.
+/// F-61: a stranger's connection ends by itself: after its one request, and in any case after half a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_has_one_request_in_each_connection() {
     let world = World::new().await;
@@ -234,7 +234,7 @@ async fn a_thousand_accounts_of_one_address_connect_in_a_minute() {
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
-/// F-61: Somebody who knows the token of a roll-out sends proofs of other accounts: with one access key or with many, from the address of
+/// F-61: somebody who knows the token of a roll-out sends proofs of other accounts: with one access key or with many, from the address of
 /// honest stacks. AWS takes its time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_proofs_delay_no_honest_notice() {
