@@ -164,7 +164,7 @@ async fn another_vendors_role_does_not_speak_for_the_stack() {
     let status = watch::run(&stack, &world.vendor).await.unwrap();
     assert_eq!(status.error, None, "{}", world.emulator.handler_log());
     let before = console.connected(stack.id()).await.unwrap();
-    let (heartbeat, established) = (&status.notices[0], &world.vendor.notices()[0]);
+    let (delivery, established) = (&status.notices[0], &world.vendor.notices()[0]);
     let forged = |model: &Notice, launch: &Launch, kind: &str, id: char, changes: &[(&str, Value)]| {
         Forgery { session: &session, model, launch }.make(kind, id, changes)
     };
@@ -177,7 +177,7 @@ async fn another_vendors_role_does_not_speak_for_the_stack() {
         ("speaker", forged(established, &launch, "hawser.connection.established", 'a', &role)),
         ("speaker", forged(established, &launch, "hawser.connection.updated", 'b', &role)),
         ("speaker", forged(established, &launch, "hawser.connection.alive", 'c', &role)),
-        ("speaker", forged(heartbeat, &launch, "hawser.billing.status", 'd', &[])),
+        ("speaker", forged(delivery, &launch, "hawser.billing.status", 'd', &[])),
         ("speaker", forged(established, &launch, "hawser.connection.removed", 'e', &[])),
         // With a launch that nobody has used, too.
         ("speaker", forged(established, &fresh, "hawser.connection.updated", 'f', &role)),
