@@ -111,16 +111,19 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a launch: from now on it is good for nothing but removals. False where there is none of this id.
+    /// Ends a launch: from now on it is good for nothing but removals, and roles that asked to speak with it are forgotten. False where there is none of this id.
     ///
     /// # Errors
     /// The database's.
     pub async fn revoke(&self, launch_id: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let revoked = sqlx::query("UPDATE launches SET revoked_at = COALESCE(revoked_at, ?) WHERE launch_id = ?")
             .bind(nanos(now)?)
             .bind(launch_id)
-            .execute(&self.pool)
+            .execute(&mut *transaction)
             .await?;
+        confirmations::forget_candidates(&mut transaction, launch_id, now).await?;
+        transaction.commit().await?;
         Ok(revoked.rows_affected() > 0)
     }
 

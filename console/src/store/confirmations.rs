@@ -34,6 +34,23 @@ async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> 
     Ok(())
 }
 
+/// Forgets the roles that asked to speak with this launch, and asks about those that speak.
+pub(super) async fn forget_candidates(
+    database: &mut SqliteConnection,
+    launch_id: &str,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE connections SET candidate = NULL, problem = NULL, confirm_at = ?, confirm_attempts = 0 \
+         WHERE json_extract(candidate, '$.launch_id') = ?",
+    )
+    .bind(nanos(now)?)
+    .bind(launch_id)
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
 /// Whether a connection is still as it was.
 async fn stands(database: &mut SqliteConnection, connection: &Connection) -> Result<bool, StoreError> {
     let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
@@ -41,6 +58,25 @@ async fn stands(database: &mut SqliteConnection, connection: &Connection) -> Res
         .fetch_optional(database)
         .await?;
     Ok(row.map(Connection::try_from).transpose()?.as_ref() == Some(connection))
+}
+
+/// Whether another stack has this launch: the whole, or its part for the account. One of an organization is free again when it is gone.
+async fn is_used_by_another(
+    database: &mut SqliteConnection,
+    launch_id: &str,
+    connection: &Connection,
+) -> Result<bool, StoreError> {
+    let used = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM launch_uses u JOIN launches l ON l.launch_id = u.launch_id \
+         WHERE u.launch_id = ? AND u.stack_id <> ? AND (NOT l.for_organization OR u.account_id = ? AND NOT EXISTS \
+         (SELECT 1 FROM connections g WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed')))",
+    );
+    Ok(used
+        .bind(launch_id)
+        .bind(&connection.stack_id)
+        .bind(connection.data["accountId"].as_str())
+        .fetch_one(database)
+        .await?)
 }
 
 impl Store {
@@ -52,7 +88,8 @@ impl Store {
         let rows: Vec<ConnectionRow> = sqlx::query_as(concat!(
             connection_columns!(),
             " WHERE c.confirm_at <= ? AND NOT c.unconfirmed AND c.latest_kind <> 'hawser.connection.removed' \
-             AND l.revoked_at IS NULL ORDER BY c.confirm_at LIMIT ?"
+             AND NOT EXISTS (SELECT 1 FROM launches r WHERE r.revoked_at IS NOT NULL \
+             AND r.launch_id = COALESCE(json_extract(c.candidate, '$.launch_id'), c.launch_id)) ORDER BY c.confirm_at LIMIT ?"
         ))
         .bind(nanos(now)?)
         .bind(DUE_MAX)
@@ -99,6 +136,12 @@ impl Store {
             // The customer's own stack said so with this issuer's token, and AWS that it is that stack's role and function.
             (Ok(()), Some(bearer)) if !pin(&mut transaction, &due.question.stack.account, &bearer.issuer).await? => {
                 Err(Problem::new(ProblemCode::Foreign, "the issuer of its token is another account's"))
+            }
+            (outcome, _) => outcome,
+        };
+        let outcome = match (outcome, &due.connection.candidate) {
+            (Ok(()), Some(candidate)) if is_used_by_another(&mut transaction, &candidate.launch_id, &due.connection).await? => {
+                Err(Problem::new(ProblemCode::Foreign, "its launch belongs to another stack"))
             }
             (outcome, _) => outcome,
         };

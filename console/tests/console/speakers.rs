@@ -3,6 +3,7 @@
 use hawser_console::{
     confirm::{Problem, ProblemCode, Resources},
     launch::Launch,
+    notice::Hint,
     speaker::Way,
 };
 use serde_json::{Value, json};
@@ -582,6 +583,36 @@ async fn a_revoked_launch_is_good_for_removals_only() {
     assert_refused(&world, &stack.by(Principal::VendorB), "removed", 70, (403, "speaker")).await;
     assert_eq!(world.notify(&stack, "removed", 70).await.0, 200);
     assert_eq!(states(&world).await, ["removed"]);
+}
+
+async fn revoke(world: &TestConsole, stack: &Stack) {
+    let hint = Hint { stack_id: String::new(), external_id: stack.external_id.clone() };
+    let id = world.console.store.launches_for(&hint).await.unwrap().remove(0).id;
+    assert!(world.console.store.revoke(&id, world.now()).await.unwrap());
+}
+
+/// F-60: a role that asks to speak with a new launch stands and falls with that launch, and not with the earlier one.
+#[tokio::test]
+async fn a_role_that_asks_depends_on_its_own_launch() {
+    for revoked in ["the earlier one", "its own", "its own, while AWS is asked"] {
+        let world = TestConsole::new().await;
+        let stack = connected(&world, "51af3dc0").await;
+        let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+        assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
+        world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
+        let due = world.console.store.due(world.now()).await.unwrap().remove(0);
+        revoke(&world, if revoked == "the earlier one" { &stack } else { &next }).await;
+        if revoked.ends_with("asked") {
+            world.console.store.conclude(&due, Ok(()), world.now()).await.unwrap();
+        }
+        world.ask_aws().await;
+        let connection = world.connections().await.remove(0);
+        let counts = revoked == "the earlier one";
+        assert_eq!(connection["verifiedArn"].as_str().unwrap().contains("9Z8Y7X6W5V4U"), counts, "{revoked}: {connection}");
+        assert_eq!(connection["data"]["externalId"] == json!(next.external_id), counts, "{revoked}");
+        assert_eq!(connection["candidateArn"], json!(null), "{revoked}");
+        assert_eq!(connection["revokedAt"], json!(null), "{revoked}");
+    }
 }
 
 /// A database that lost a connection has it again from its next heartbeat, where the launch is known to be the stack's.
