@@ -79,6 +79,8 @@ pub struct Binding {
     pub until: Option<OffsetDateTime>,
     /// Whether the stack was removed since, which makes room for another one in its account. Only for an organization.
     pub vacant: bool,
+    /// Whether it is so only because a role that AWS has still to judge asked to speak for the stack with it.
+    pub reserved: bool,
 }
 
 /// For this long after a stack has gone over to a new launch, or to a new role, the earlier one counts as well: an update may be
@@ -151,6 +153,11 @@ impl Launch {
     /// Whether it is this stack's own, now.
     pub fn is_bound_to(&self, stack: &StackId, now: OffsetDateTime) -> bool {
         self.bound.as_ref().is_some_and(|bound| bound.stack_id == stack.as_str() && bound.until.is_none_or(|until| now < until))
+    }
+
+    /// Whether this stack has it only until AWS has judged the role that asked to speak with it.
+    pub fn is_reserved(&self) -> bool {
+        self.bound.as_ref().is_some_and(|bound| bound.reserved)
     }
 
     /// Whether this launch may speak for a stack in this account: it is bound to it, or free and fresh.

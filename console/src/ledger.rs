@@ -141,18 +141,17 @@ impl Connection {
         }
     }
 
-    /// The connection once AWS has confirmed the role that asked to speak.
+    /// The connection once AWS has confirmed the role that asked to speak. What it said counts more than what heartbeats of the earlier
+    /// role repeated since.
     #[must_use]
     pub fn promoted(&self, candidate: &Candidate, now: OffsetDateTime) -> Self {
         let position = &candidate.position;
         let next = self.spoken_by(&candidate.speaker, &candidate.data["roleArn"], now);
-        let next = Self { candidate: None, confirmed_at: Some(now), ..next };
-        if !position.supersedes(&self.described) {
-            return next;
-        }
         Self {
+            candidate: None,
+            confirmed_at: Some(now),
             launch_id: candidate.launch_id.clone(),
-            described: position.clone(),
+            described: position.or_later(&self.described),
             latest: position.or_later(&self.latest),
             organization_change: self.organization_change(&candidate.data, position.time),
             data: candidate.data.clone(),
@@ -215,6 +214,8 @@ pub struct Decision {
     pub reported: Option<ReportedStatus>,
     /// Whether the launch now belongs to this stack.
     pub binds_launch: bool,
+    /// Whether the launch is kept for this stack until AWS has judged the role that asks to speak with it.
+    pub reserves_launch: bool,
     /// Whether the notice is remembered. A removal of what nobody knows is, as long as there is room.
     pub remembered: bool,
     /// Whether the connection's stack has spoken, which one that was taken over should not.
@@ -251,7 +252,7 @@ pub fn admit(notice: &Notice, known: &LedgerState, now: OffsetDateTime) -> Resul
         return Err(Reason::LaunchOfOtherCustomer.into());
     }
     // Neither makes a launch this stack's own.
-    if scheduled && connection.is_none() && !launch.is_bound_to(&notice.stack, now) {
+    if scheduled && connection.is_none() && (launch.is_reserved() || !launch.is_bound_to(&notice.stack, now)) {
         return Err(Reason::StatusOfUnknown.into());
     }
     if (removal || scheduled) && !launch.is_bound_to(&notice.stack, now) {
@@ -302,6 +303,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         connection: None,
         reported: None,
         binds_launch: false,
+        reserves_launch: false,
         remembered: true,
         spoke: false,
     };
@@ -373,6 +375,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         };
         return Ok(Decision {
             answer: accepted("stored; it counts once AWS confirms that the role which sent it is this stack's"),
+            reserves_launch: asks && newer && !launch.is_bound_to(&notice.stack, now),
             connection: (asks && newer).then(|| Connection { candidate: Some(candidate), ..old.clone() }),
             ..nothing
         });
@@ -390,7 +393,12 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
                 () if counts => "disconnected",
                 () => "stored, but a newer notice of this stack takes precedence",
             }),
-            connection: counts.then(|| Connection { latest: last, removed_at: old.removed_at.or(Some(now)), ..old.clone() }),
+            connection: counts.then(|| Connection {
+                latest: last,
+                removed_at: old.removed_at.or(Some(now)),
+                candidate: old.candidate.clone().filter(|candidate| !position.supersedes(&candidate.position)),
+                ..old.clone()
+            }),
             ..nothing
         });
     }
@@ -463,7 +471,8 @@ fn record_scheduled(
         answer: Answer::Accepted { connection_id: connection.id.clone(), message: message.to_owned() },
         connection: describes.then_some(described),
         reported: earlier.or(notice.status.as_ref()).map(|status| ReportedStatus { status: status.clone(), at: now }),
-        binds_launch: false,
+        binds_launch: describes && known.launch.is_reserved(),
+        reserves_launch: false,
         remembered: true,
         spoke: true,
     }

@@ -213,6 +213,9 @@ impl Store {
         if let Some(reported) = &decision.reported {
             save_status(database, reported, notice, now).await?;
         }
+        if decision.reserves_launch {
+            writes::reserve_launch(database, &launch.id, notice).await?;
+        }
         if decision.binds_launch {
             bind_launch(database, &launch.id, notice.account(), notice.stack.as_str(), now).await?;
         }

@@ -46,8 +46,9 @@ pub(super) async fn forget_candidates(
     )
     .bind(nanos(now)?)
     .bind(launch_id)
-    .execute(database)
+    .execute(&mut *database)
     .await?;
+    sqlx::query("DELETE FROM launch_uses WHERE launch_id = ? AND reserved").bind(launch_id).execute(database).await?;
     Ok(())
 }
 

@@ -36,7 +36,7 @@ pub(super) use connection_columns;
 /// The columns of a launch. Which of an organization's stacks is meant, a join with `launch_uses` says, named `u`.
 macro_rules! launch_columns {
     () => {
-        "SELECT l.*, u.stack_id, u.until, l.for_organization AND u.until IS NULL AND EXISTS (SELECT 1 FROM connections g \
+        "SELECT l.*, u.stack_id, u.until, u.reserved, l.for_organization AND u.until IS NULL AND EXISTS (SELECT 1 FROM connections g \
          WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed') AS vacant FROM launches l"
     };
 }
@@ -59,6 +59,7 @@ pub(super) struct LaunchRow {
     management_account_id: Option<String>,
     stack_id: Option<String>,
     until: Option<i64>,
+    reserved: Option<bool>,
     vacant: bool,
 }
 
@@ -90,7 +91,12 @@ impl TryFrom<LaunchRow> for Launch {
             revoked_at: row.revoked_at.map(from_nanos).transpose()?,
             replaced: row.replaced,
             bound: match row.stack_id {
-                Some(stack_id) => Some(Binding { stack_id, until: row.until.map(from_nanos).transpose()?, vacant: row.vacant }),
+                Some(stack_id) => Some(Binding {
+                    stack_id,
+                    until: row.until.map(from_nanos).transpose()?,
+                    vacant: row.vacant,
+                    reserved: row.reserved.unwrap_or_default(),
+                }),
                 None => None,
             },
         })

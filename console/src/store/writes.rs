@@ -56,7 +56,7 @@ pub(super) async fn bind_launch(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO launch_uses (launch_id, account_id, stack_id) VALUES (?, ?, ?) \
-         ON CONFLICT (launch_id, account_id) DO UPDATE SET stack_id = excluded.stack_id, until = NULL",
+         ON CONFLICT (launch_id, account_id) DO UPDATE SET stack_id = excluded.stack_id, until = NULL, reserved = 0",
     )
     .bind(launch_id)
     .bind(account.as_str())
@@ -68,13 +68,13 @@ pub(super) async fn bind_launch(
     sqlx::query(
         "UPDATE launches SET replaced = 1 WHERE launch_id IN (SELECT o.launch_id FROM launch_uses u \
          JOIN launches o ON o.launch_id = u.launch_id JOIN launches n ON n.launch_id = ?1 \
-         WHERE u.stack_id = ?2 AND u.until IS NULL AND o.organization_id IS n.organization_id AND o.rowid < n.rowid)",
+         WHERE u.stack_id = ?2 AND u.until IS NULL AND NOT u.reserved AND o.organization_id IS n.organization_id AND o.rowid < n.rowid)",
     )
     .bind(launch_id)
     .bind(stack_id)
     .execute(&mut *database)
     .await?;
-    sqlx::query("UPDATE launch_uses SET until = ? WHERE stack_id = ? AND launch_id <> ? AND until IS NULL")
+    sqlx::query("UPDATE launch_uses SET until = ? WHERE stack_id = ? AND launch_id <> ? AND until IS NULL AND NOT reserved")
         .bind(nanos(now + EARLIER_VALID_FOR)?)
         .bind(stack_id)
         .bind(launch_id)
@@ -83,7 +83,7 @@ pub(super) async fn bind_launch(
     // It opens again once no stack is left that has gone over to a newer one.
     sqlx::query(
         "UPDATE launches SET replaced = 0 WHERE launch_id = ?1 AND NOT EXISTS (SELECT 1 FROM launch_uses b \
-         JOIN launch_uses a ON a.stack_id = b.stack_id AND a.until IS NULL JOIN launches n ON n.launch_id = a.launch_id \
+         JOIN launch_uses a ON a.stack_id = b.stack_id AND a.until IS NULL AND NOT a.reserved JOIN launches n ON n.launch_id = a.launch_id \
          WHERE b.launch_id = ?1 AND b.until IS NOT NULL AND n.organization_id IS launches.organization_id AND n.rowid > launches.rowid)",
     )
     .bind(launch_id)
@@ -92,6 +92,21 @@ pub(super) async fn bind_launch(
     Ok(())
 }
 
+/// The launch is kept for this stack until AWS has judged the role that asks to speak with it. What the stack has stays as it is.
+pub(super) async fn reserve_launch(database: &mut SqliteConnection, launch_id: &str, notice: &Notice) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO launch_uses (launch_id, account_id, stack_id, reserved) VALUES (?, ?, ?, 1) \
+         ON CONFLICT (launch_id, account_id) DO UPDATE SET stack_id = excluded.stack_id, until = NULL, reserved = 1",
+    )
+    .bind(launch_id)
+    .bind(notice.account().as_str())
+    .bind(notice.stack.as_str())
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Stores a connection. A launch is kept for its stack only while a role asks to speak with it.
 pub(super) async fn save_connection(
     database: &mut SqliteConnection,
     connection: &Connection,
@@ -140,8 +155,13 @@ pub(super) async fn save_connection(
     .bind(connection.organization_change.as_ref().map(|change| change.before.to_string()))
     .bind(connection.organization_change.as_ref().map(|change| nanos(change.at)).transpose()?)
     .bind(nanos(now)?)
-    .execute(database)
+    .execute(&mut *database)
     .await?;
+    sqlx::query("DELETE FROM launch_uses WHERE stack_id = ? AND reserved AND launch_id <> ?")
+        .bind(&connection.stack_id)
+        .bind(connection.candidate.as_ref().map_or("", |candidate| &candidate.launch_id))
+        .execute(database)
+        .await?;
     Ok(())
 }
 

@@ -585,6 +585,84 @@ async fn a_revoked_launch_is_good_for_removals_only() {
     assert_eq!(states(&world).await, ["removed"]);
 }
 
+/// F-60: one update gives the stack another role and another launch. Both wait for AWS's word, however long, and nobody takes the launch
+/// meanwhile; the earlier ones count as before.
+#[tokio::test]
+async fn a_new_role_under_a_new_launch() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+    let another = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), principal: Principal::Handler, ..next.clone() };
+    world.stacks.answer(&stack, Err(Problem::new(ProblemCode::Unavailable, "")));
+    assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
+    for hours in [2, 20, 31] {
+        assert_eq!(world.notify(&next, "alive", hours * HOUR).await.0, 200, "{hours}");
+        assert_refused(&world, &another, "established", hours * HOUR + 1, (403, "launch-used")).await;
+        assert_eq!(world.notify(&stack, "alive", hours * HOUR + 2).await.0, 200, "{hours}");
+    }
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["data"]["externalId"]), (&json!("connected"), &json!(stack.external_id)));
+    world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["data"]["externalId"]), (&json!("connected"), &json!(next.external_id)));
+    // From here on it is rotated: both for a day, then the newer one.
+    assert_eq!(world.notify(&next, "alive", 32 * HOUR).await.0, 200);
+    assert_eq!(world.notify(&stack, "alive", 33 * HOUR).await.0, 200);
+    assert_refused(&world, &stack, "alive", 56 * HOUR, (403, "launch-replaced")).await;
+    assert_eq!(world.notify(&next, "alive", 57 * HOUR).await.0, 200);
+}
+
+/// F-60: a role that is not the stack's keeps a launch from nobody for longer than AWS takes to say so.
+#[tokio::test]
+async fn a_launch_is_free_again_without_its_role() {
+    for ended in ["foreign", "rolled back", "removed", "asked with another", "revoked"] {
+        let world = TestConsole::new().await;
+        let stack = connected(&world, "51af3dc0").await;
+        let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+        let another = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), principal: Principal::Handler, ..next.clone() };
+        assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
+        assert_refused(&world, &another, "established", HOUR + 1, (403, "launch-used")).await;
+        match ended {
+            "foreign" => ask_until_given_up(&world, HOUR + 2).await,
+            "rolled back" => assert_eq!(world.notify(&stack, "updated", HOUR + 10).await.0, 200),
+            "removed" => assert_eq!(world.notify(&stack, "removed", HOUR + 10).await.0, 200),
+            "asked with another" => {
+                let third = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+                assert_eq!(world.notify(&third, "updated", HOUR + 10).await.0, 200);
+            }
+            _ => revoke(&world, &next).await,
+        }
+        let expected = if ended == "revoked" { 403 } else { 200 };
+        let (status, body) = world.notify(&another, "established", HOUR + 200).await;
+        assert_eq!(status, expected, "{ended}: {body}");
+        // The honest launch was touched by none of it.
+        if ended != "removed" {
+            assert_eq!(world.notify(&stack, "alive", 40 * HOUR).await.0, 200, "{ended}");
+        }
+    }
+}
+
+/// F-60: a launch that went to another stack while a role asked with it stays there.
+#[tokio::test]
+async fn a_confirmed_role_takes_no_launch_away() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+    let another = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), principal: Principal::Handler, ..next.clone() };
+    assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
+    // As an earlier version left it.
+    let database = sqlx::SqlitePool::connect(&crate::support::database_url(&world.directory)).await.unwrap();
+    sqlx::query("DELETE FROM launch_uses WHERE reserved").execute(&database).await.unwrap();
+    assert_eq!(world.notify(&another, "established", HOUR + 1).await.0, 200);
+    world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!(connection["data"]["externalId"], json!(stack.external_id));
+    assert_eq!(connection["problem"]["code"], "stack-foreign");
+    assert_eq!(world.notify(&another, "alive", HOUR + 2).await.0, 200);
+}
+
 async fn revoke(world: &TestConsole, stack: &Stack) {
     let hint = Hint { stack_id: String::new(), external_id: stack.external_id.clone() };
     let id = world.console.store.launches_for(&hint).await.unwrap().remove(0).id;
