@@ -272,6 +272,15 @@ pub(crate) fn utc_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Off
     if time.unix_timestamp() < 0 { Err(D::Error::custom("before 1970")) } else { Ok(time) }
 }
 
+/// Whether a character is not seen, or turns a text round: the categories Cf, Zl and Zp of Unicode 16. The handler has the same list.
+pub(crate) fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a panic is the test's failure")]
@@ -336,5 +345,16 @@ mod tests {
         ] {
             assert!(RoleArn::from_str(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn unseen_characters_are_the_handlers() {
+        let part = |text: &'static str| {
+            let body = text.split("fn is_unseen(c: char) -> bool {\n").nth(1)?;
+            body.split("\n}\n").next()
+        };
+        let (ours, theirs) = (part(include_str!("names.rs")), part(include_str!("../../src/names.rs")));
+        assert!(ours.is_some_and(|list| list.contains("202e")));
+        assert_eq!(ours, theirs);
     }
 }

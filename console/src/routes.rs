@@ -23,7 +23,7 @@ use crate::{
     config::role_name,
     launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Entropy, Launch, Organization, Terms},
     ledger::Answer,
-    names::StackId,
+    names::{StackId, is_unseen},
     refusal::{Problem, Reason, Refusal},
     serve::{Peer, Slot, slots},
     speaker::Way,
@@ -282,13 +282,17 @@ async fn show_connection(State(console): State<Console>, Path(connection_id): Pa
     }
 }
 
-/// JSON that a terminal can show: names are the customer's. JSON escapes the control characters below U+0020 and no other, and
-/// U+009B begins a terminal's escape sequence as ESC does.
+/// JSON that a terminal can show: names are the customer's. JSON escapes the control characters below U+0020 and no other: U+009B begins
+/// a terminal's escape sequence as ESC does, and U+202E turns the rest of a line round.
 fn shown(what: &Value) -> Response {
     let mut text = String::new();
     for c in what.to_string().chars() {
         // Outside of texts JSON is plain ASCII, so this is always inside one.
-        if c.is_control() { text.extend(format!("\\u{:04x}", u32::from(c)).chars()) } else { text.push(c) }
+        if c.is_control() || is_unseen(c) {
+            text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(c);
+        }
     }
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }

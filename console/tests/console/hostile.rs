@@ -14,8 +14,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::{NOW, Stack, TestConsole};
 
-/// Line ends, terminal escapes in both their forms, and JSON.
-const FORGED: &str = "x\n{\"level\":\"ERROR\",\"message\":\"forged\"}\r\n\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{85}\u{7f}\u{0}\"},{\"a\":\"\\<script>";
+/// Line ends, terminal escapes in both their forms, what is not seen or turns a line round, and JSON.
+const FORGED: &str = "x\n{\"level\":\"ERROR\",\"message\":\"forged\"}\r\n\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{85}\u{7f}\u{0}\u{202e}\u{2028}\u{2029}\u{200b}\u{2066}\u{feff}\u{ad}\u{e0041}\"},{\"a\":\"\\<script>";
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -37,8 +37,10 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
+const UNSEEN: &str = "\u{202e}\u{2028}\u{2029}\u{200b}\u{2066}\u{feff}\u{ad}\u{e0041}";
+
 fn has_control(text: &str) -> bool {
-    text.trim_end_matches('\n').chars().any(|c| c.is_control() && c != '\n')
+    text.trim_end_matches('\n').chars().any(|c| c.is_control() && c != '\n' || UNSEEN.contains(c))
 }
 
 /// A change to a notice.
@@ -109,7 +111,7 @@ async fn a_name_in_a_notice_forges_no_line() {
 async fn a_name_is_kept_unchanged() {
     let world = TestConsole::new().await;
     for (number, name) in
-        ["\"><script>alert(1)</script>", "Zürich \u{202e}gpj.exe", "' OR 1=1 --", "{{7*7}}"].into_iter().enumerate()
+        ["\"><script>alert(1)</script>", "Zürich \u{202e}gpj.exe\u{e0041}", "' OR 1=1 --", "{{7*7}}"].into_iter().enumerate()
     {
         let stack = Stack { connection_name: name.to_owned(), ..world.stack(&format!("51af3dc{number}")).await };
         assert_eq!(world.notify(&stack, "established", 0).await.0, 200, "{name}");
