@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{ACCOUNT, Behaviour, NOW, REGION, Stack, TestConsole, code, database_url, error_xml};
+use crate::support::{ACCOUNT, Behaviour, NOW, REGION, Stack, TestConsole, call, code, database_url, error_xml};
 
 #[tokio::test]
 async fn a_connection_is_made_updated_and_removed() {
@@ -208,6 +208,25 @@ async fn notices_at_the_same_moment_are_stored_once() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 403], "{a:?} {b:?}");
     assert_eq!(world.connections().await.len(), 2);
+}
+
+/// Sixteen stacks race for one launch, and AWS takes its time: all have passed the first look when the first one is stored.
+#[tokio::test]
+async fn sixteen_stacks_race_for_one_launch() {
+    let world = TestConsole::new().await;
+    world.sts.behave(Behaviour::Slow(std::time::Duration::from_millis(500)));
+    let first = world.stack("a0").await;
+    let mut racing = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let stack = Stack { stack_id: first.stack_id.replace("/a0", &format!("/a{number}")), ..first.clone() };
+        let app = hawser_console::routes::public(world.console.clone());
+        racing.spawn(call(app, stack.send(stack.event("established", NOW), NOW)));
+    }
+    let answers = racing.join_all().await;
+    assert_eq!(world.sts.calls(), 16);
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 200).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|(_, body)| code(body) == "launch-used").count(), 15, "{answers:?}");
+    assert_eq!(world.connections().await.len(), 1);
 }
 
 /// What was answered with 200 is there after a restart, and so is the memory of what was seen.
