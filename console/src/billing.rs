@@ -5,7 +5,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{document::object_or_null, names::utc_time};
+use crate::{document::object_or_null, names::{UTC_BYTES_MAX, utc_time}};
 
 /// A stack speaks every six hours; when two in a row are missing, something keeps it from it.
 pub const SILENT_AFTER: Duration = Duration::hours(12);
@@ -251,7 +251,7 @@ fn text_if<'de, D: Deserializer<'de>>(deserializer: D, legal: impl Fn(&str) -> b
 }
 
 fn is_utc(text: &str) -> bool {
-    text.ends_with('Z') && OffsetDateTime::parse(text, &Rfc3339).is_ok()
+    text.len() <= UTC_BYTES_MAX && text.ends_with('Z') && OffsetDateTime::parse(text, &Rfc3339).is_ok()
 }
 
 fn utc_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

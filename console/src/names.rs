@@ -262,10 +262,13 @@ impl FromStr for RoleArn {
     }
 }
 
+/// A time may have any fraction of a second; this is more than anybody needs.
+pub(crate) const UTC_BYTES_MAX: usize = 64;
+
 /// A time in UTC, not before 1970.
 pub(crate) fn utc_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if !text.ends_with('Z') {
+    if !text.ends_with('Z') || text.len() > UTC_BYTES_MAX {
         return Err(D::Error::custom("not in UTC"));
     }
     let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(D::Error::custom)?;

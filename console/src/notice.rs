@@ -171,6 +171,14 @@ impl fmt::Debug for Proof {
 /// Later than our clock by more than this, a notice's time would keep all honest ones after it from counting.
 pub const TIME_AHEAD_MAX: time::Duration = time::Duration::minutes(5);
 
+/// A connection's name, and that of a pack: the template allows 64 and fewer. For people, who make them longer than that elsewhere.
+const NAME_CHARS_MAX: usize = 256;
+/// Any other text. A stack's texts are parameters, or attributes of its resources in one response: each has at most 4,096 bytes (AWS
+/// CloudFormation quotas, and its user guide, "Custom resource response objects").
+const TEXT_CHARS_MAX: usize = 4096;
+/// Regions, packs, proofs: AWS has 40 Regions, and the template fewer packs.
+const LIST_MAX: usize = 64;
+
 /// A physical id has at most 1,024 bytes (CloudFormation user guide, "Custom resource response objects").
 const RESOURCE_BYTES_MAX: usize = 1024;
 
@@ -241,6 +249,7 @@ impl Notice {
         let (proof, token) =
             (data.proof(REQUEST_PROOF)?, data.proof(TOKEN_PROOF)?.map(|TokenProof { token }| Secret::new(token)));
         data.forget_unknown_values();
+        data.check_lengths()?;
 
         let mut unproven = document.event.clone();
         unproven["data"].as_object_mut().map(|data| data.remove("proofs"));
@@ -412,6 +421,35 @@ impl Data {
             }
             (Some(_), Some(_)) => Err(malformed("proofs")),
         }
+    }
+
+    /// What is stored and shown has an end. Only the place of what is too long is named.
+    fn check_lengths(&self) -> Result<(), Refusal> {
+        let too_long = |place: &str| Reason::Malformed.with(format!("`data.{place}` is too long"));
+        let fits = |text: &str, max: usize| text.len() <= max || text.chars().count() <= max;
+        let lists = [("proofs", self.proofs.len()), ("regions", self.regions.len()), ("packs", self.packs.len())];
+        let kinds = ("proofKinds", self.proof_kinds.as_ref().map_or(0, Vec::len));
+        if let Some((place, _)) = lists.into_iter().chain([kinds]).find(|(_, length)| *length > LIST_MAX) {
+            return Err(too_long(place));
+        }
+        if !fits(&self.connection_name, NAME_CHARS_MAX) {
+            return Err(too_long("connectionName"));
+        }
+        if !self.packs.keys().all(|name| fits(name, NAME_CHARS_MAX)) {
+            return Err(too_long("packs"));
+        }
+        let described = json!(self);
+        for (name, value) in described.as_object().into_iter().flatten() {
+            let texts: Vec<&Value> = match value {
+                Value::Object(fields) => fields.values().collect(),
+                Value::Array(items) => items.iter().collect(),
+                text => vec![text],
+            };
+            if !texts.into_iter().filter_map(Value::as_str).all(|text| fits(text, TEXT_CHARS_MAX)) {
+                return Err(too_long(name));
+            }
+        }
+        Ok(())
     }
 
     /// Enumerations are open: a value that a later handler knows is not known here, and that is the empty text.

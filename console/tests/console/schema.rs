@@ -2,7 +2,7 @@
 
 use hawser_console::names::Partition;
 use jsonschema::Validator;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::Duration;
 
 use crate::support::{NOW, Stack, billing_status, launch, parse};
@@ -77,8 +77,12 @@ fn good_notices_are_valid() {
     let mut long_term_key = example();
     long_term_key["data"]["proofs"][0]["headers"].as_object_mut().unwrap().remove("x-amz-security-token");
     let status = |state| stack.prove(stack.status_event(state, NOW), NOW);
+    let mut long = example();
+    long["data"]["connectionName"] = json!("ü".repeat(256));
+    long["data"]["billingExport"]["decision"] = json!("ü".repeat(4096));
+    long["data"]["regions"] = json!(vec!["eu-west-1"; 64]);
     let connection =
-        [example(), sent("established"), sent("updated"), sent("removed"), empty_removal(example()), role_only, with_keys];
+        [long, example(), sent("established"), sent("updated"), sent("removed"), empty_removal(example()), role_only, with_keys];
     let statuses = [status_example(), status("waiting"), status("delivered"), status("stalled"), status("failed")];
     for event in connection.into_iter().chain(statuses).chain([long_term_key]) {
         let errors: Vec<String> = schema.iter_errors(&event).map(|e| format!("{}: {e}", e.instance_path())).collect();
@@ -151,6 +155,26 @@ fn bad_notices_are_not() {
         }),
         ("packs as a list", |e| e["data"]["packs"] = json!([["billing", "ReadOnly"]])),
         ("data as a list", |e| e["data"] = e["data"].as_object().unwrap().values().cloned().collect()),
+        ("a name without end", |e| e["data"]["connectionName"] = json!("ü".repeat(257))),
+        ("a decision without end", |e| e["data"]["billingExport"]["decision"] = json!("ü".repeat(4097))),
+        ("a version without end", |e| e["data"]["templateVersion"] = json!("1".repeat(4097))),
+        ("a feature set without end", |e| e["data"]["organization"]["featureSet"] = json!("A".repeat(4097))),
+        ("a Region without end", |e| e["data"]["regions"] = json!(["a".repeat(4097)])),
+        ("Regions without end", |e| e["data"]["regions"] = json!(vec!["eu-west-1"; 65])),
+        ("packs without end", |e| {
+            e["data"]["packs"] = (0..65).map(|number| (format!("p{number}"), json!("ReadOnly"))).collect::<Map<_, _>>().into();
+        }),
+        ("a pack without end", |e| e["data"]["packs"]["p".repeat(257)] = json!("ReadOnly")),
+        ("proofs without end", |e| {
+            e["data"].as_object_mut().unwrap().remove("proofKinds");
+            let later = vec![json!({"kind": "later"}); 64];
+            e["data"]["proofs"].as_array_mut().unwrap().extend(later);
+        }),
+        ("a time without end", |e| e["time"] = json!(format!("2026-11-22T10:00:00.{}Z", "0".repeat(64)))),
+        ("a due time without end", |e| {
+            *e = status_example();
+            e["data"]["billingStatus"]["dueBy"] = json!(format!("2026-11-22T10:00:00.{}Z", "0".repeat(64)));
+        }),
         ("a key that is none", |e| e["data"]["accessKeyId"] = json!("AKIA/..")),
     ];
     let schema = schema();
