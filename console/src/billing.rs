@@ -5,7 +5,10 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{document::object_or_null, names::{UTC_BYTES_MAX, utc_time}};
+use crate::{
+    document::object_or_null,
+    names::{UTC_BYTES_MAX, utc_time},
+};
 
 /// A stack speaks every six hours; when two in a row are missing, something keeps it from it.
 pub const SILENT_AFTER: Duration = Duration::hours(12);

@@ -81,6 +81,8 @@ pub const REMOVAL_FINAL_AFTER: Duration = Duration::minutes(15);
 pub const REMOVALS_PER_LAUNCH_MAX: i64 = 16;
 /// How long: a Create that was overtaken is long over.
 pub const REMOVAL_MEMORY: Duration = Duration::hours(24);
+/// A removed connection is kept, and what its stack sent is not, once nobody sends it again: CloudFormation's requests end within a day.
+pub const NOTICES_OF_REMOVED_KEPT_FOR: Duration = Duration::days(30);
 /// Accounts of one launch that wait for AWS's word, and for how long.
 pub const UNCONFIRMED_PER_LAUNCH_MAX: i64 = 100;
 /// See [`UNCONFIRMED_PER_LAUNCH_MAX`].

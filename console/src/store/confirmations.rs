@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     confirm::{Due, Problem, ProblemCode, question},
-    ledger::{Connection, REMOVAL_MEMORY, UNCONFIRMED_KEPT_FOR},
+    ledger::{Connection, NOTICES_OF_REMOVED_KEPT_FOR, REMOVAL_MEMORY, UNCONFIRMED_KEPT_FOR},
     notice::Kind,
 };
 
@@ -72,12 +72,7 @@ async fn is_used_by_another(
          WHERE u.launch_id = ? AND u.stack_id <> ? AND (NOT l.for_organization OR u.account_id = ? AND NOT EXISTS \
          (SELECT 1 FROM connections g WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed')))",
     );
-    Ok(used
-        .bind(launch_id)
-        .bind(&connection.stack_id)
-        .bind(connection.data["accountId"].as_str())
-        .fetch_one(database)
-        .await?)
+    Ok(used.bind(launch_id).bind(&connection.stack_id).bind(connection.data["accountId"].as_str()).fetch_one(database).await?)
 }
 
 impl Store {
@@ -196,7 +191,8 @@ impl Store {
         Ok(())
     }
 
-    /// Drops what is kept for a time only: accounts that nobody confirmed, and removals of what nobody knew.
+    /// Drops what is kept for a time only: accounts that nobody confirmed, removals of what nobody knew, and notices
+    /// of what was removed long ago.
     ///
     /// # Errors
     /// The database's.
@@ -205,10 +201,12 @@ impl Store {
         // Looked at often, and nearly always for nothing: no writer is kept waiting for that.
         let anything: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM connections WHERE unconfirmed AND made_at < ?) \
-             OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= ?)",
+             OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= ?) \
+             OR EXISTS (SELECT 1 FROM connections c JOIN notices n ON n.stack_id = c.stack_id WHERE c.removed_at < ?)",
         )
         .bind(old)
         .bind(nanos(now - REMOVAL_MEMORY)?)
+        .bind(nanos(now - NOTICES_OF_REMOVED_KEPT_FOR)?)
         .fetch_one(&self.pool)
         .await?;
         if !anything {
@@ -225,6 +223,10 @@ impl Store {
         }
         sqlx::query("DELETE FROM notices WHERE connection_id IS NULL AND received_at <= ?")
             .bind(nanos(now - REMOVAL_MEMORY)?)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM notices WHERE stack_id IN (SELECT stack_id FROM connections WHERE removed_at < ?)")
+            .bind(nanos(now - NOTICES_OF_REMOVED_KEPT_FOR)?)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;

@@ -229,6 +229,28 @@ async fn sixteen_stacks_race_for_one_launch() {
     assert_eq!(world.connections().await.len(), 1);
 }
 
+/// What a removed stack sent is kept for a month; the connection stays removed.
+#[tokio::test]
+async fn notices_of_removed_connections_are_dropped() {
+    let world = TestConsole::new().await;
+    let (gone, stays) = (world.stack("51af3dc0").await, world.stack("51af3dc1").await);
+    for stack in [&gone, &stays] {
+        assert_eq!(world.notify(stack, "established", 0).await.0, 200);
+    }
+    assert_eq!(world.notify(&gone, "removed", 60).await.0, 200);
+    let database = sqlx::SqlitePool::connect(&database_url(&world.directory)).await.unwrap();
+    let kept = async |days: i64| -> i64 {
+        world.set_clock(NOW + Duration::days(days));
+        world.ask_aws().await;
+        sqlx::query_scalar("SELECT COUNT(*) FROM notices").fetch_one(&database).await.unwrap()
+    };
+    assert_eq!((kept(29).await, kept(31).await), (3, 1));
+    let states: Vec<_> = world.connections().await.iter().map(|c| c["state"].clone()).collect();
+    assert_eq!(states, ["removed", "announced"]);
+    let (status, body) = world.notify(&gone, "established", 31 * 24 * 3600).await;
+    assert_eq!((status, code(&body)), (410, "connection-removed"));
+}
+
 /// What was answered with 200 is there after a restart, and so is the memory of what was seen.
 #[tokio::test]
 async fn a_restart_forgets_nothing() {

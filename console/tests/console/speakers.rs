@@ -620,7 +620,8 @@ async fn a_launch_is_free_again_without_its_role() {
         let world = TestConsole::new().await;
         let stack = connected(&world, "51af3dc0").await;
         let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
-        let another = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), principal: Principal::Handler, ..next.clone() };
+        let another =
+            Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), principal: Principal::Handler, ..next.clone() };
         assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
         assert_refused(&world, &another, "established", HOUR + 1, (403, "launch-used")).await;
         match ended {
