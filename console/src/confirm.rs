@@ -82,6 +82,8 @@ pub struct Question {
     pub role: RoleArn,
     /// The one that we issued.
     pub external_id: String,
+    /// Those that we issued before, and that are still valid: the role has one of them where an update was rolled back.
+    pub earlier_ids: Vec<String>,
     pub stack: StackId,
     /// Without a stack there is nothing to read: then that the role can be assumed is the answer.
     pub reads_stack: bool,
@@ -93,7 +95,7 @@ pub type Resources = BTreeMap<String, String>;
 /// The port: AWS, as the vendor.
 #[async_trait]
 pub trait Aws: Send + Sync {
-    /// Assumes the role, and reads the resources of its stack.
+    /// Assumes the role with the external ID, and reads the resources of its stack.
     ///
     /// # Errors
     /// Why not.
@@ -146,7 +148,7 @@ impl Due {
 
     /// What is asked next: about the role that speaks, where the one that asks to was not there for two minutes. Its update may have been
     /// rolled back, and the notice of that lost.
-    pub fn doubt(&self, outcome: &Result<(), Problem>) -> Option<&Question> {
+    pub fn doubt<T>(&self, outcome: &Result<T, Problem>) -> Option<&Question> {
         let is_gone = |problem: &Problem| {
             [ProblemCode::RoleRefused, ProblemCode::StackUnreadable].iter().any(|code| code.as_str() == problem.code())
         };
@@ -176,10 +178,11 @@ impl Due {
 }
 
 /// The question about a connection and one description of it; None where that has no role that could be asked.
-pub fn question(connection: &Connection, data: &Value, external_id: String) -> Option<Question> {
+pub fn question(connection: &Connection, data: &Value, external_id: String, earlier_ids: Vec<String>) -> Option<Question> {
     Some(Question {
         role: data["roleArn"].as_str()?.parse().ok()?,
         external_id,
+        earlier_ids,
         stack: connection.stack_id.parse().ok()?,
         reads_stack: connection.way == Way::Stack,
     })

@@ -87,6 +87,10 @@ pub struct Binding {
 /// rolled back, and CloudFormation gives one a day at most (AWS CloudFormation quotas, stack timeouts).
 pub const EARLIER_VALID_FOR: Duration = Duration::hours(24);
 
+/// A heartbeat that comes this long after an update, and is signed with the launch of before, says that the update was rolled back: one
+/// that began before the update has ended by then (Lambda runs a function for 15 minutes at most).
+pub const ROLLED_BACK_AFTER: Duration = Duration::minutes(15);
+
 /// Who may use a launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audience {
@@ -158,6 +162,11 @@ impl Launch {
     /// Whether this stack has it only until AWS has judged the role that asked to speak with it.
     pub fn is_reserved(&self) -> bool {
         self.bound.as_ref().is_some_and(|bound| bound.reserved)
+    }
+
+    /// Whether its stack has gone over to another launch.
+    pub fn is_earlier(&self) -> bool {
+        self.bound.as_ref().is_some_and(|bound| bound.until.is_some())
     }
 
     /// Whether this launch may speak for a stack in this account: it is bound to it, or free and fresh.

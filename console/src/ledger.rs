@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     billing::ReportedStatus,
-    launch::{EARLIER_VALID_FOR, Launch},
+    launch::{EARLIER_VALID_FOR, Launch, ROLLED_BACK_AFTER},
     names::CustomerId,
     notice::{Kind, Notice, NoticePosition, TOKEN_PROOF},
     refusal::{Reason, Refusal},
@@ -356,9 +356,8 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         // A changed path, or a changed name, gives the stack another role; nobody but its own handler has what AWS then confirms.
         let asks = way == Way::Stack && kind == Kind::Updated;
         let waits = old.candidate.as_ref().is_some_and(|candidate| candidate.speaker.is(speaker));
-        let rotating = launch.bound.as_ref().is_some_and(|bound| bound.until.is_some());
         let may_ask = asks || waits && kind.is_scheduled();
-        if rotating || !may_ask {
+        if launch.is_earlier() || !may_ask {
             return Err(Reason::Speaker.with("another principal of the account speaks for this stack"));
         }
         if old.speaker.bearer.is_some() && speaker.bearer.is_none() {
@@ -451,8 +450,12 @@ fn record_scheduled(
         |reported: &&ReportedStatus| notice.status.as_ref().is_some_and(|s| reported.status.checked_at > s.checked_at);
     let earlier = known.reported.as_ref().filter(checked_later).map(|reported| &reported.status);
     let change = connection.organization_change(&notice.data, notice.position.time);
-    // The earlier role's heartbeat must not undo what the later one said.
-    let describes = notice.position.supersedes(&connection.described) && connection.speaker.is(speaker);
+    // A heartbeat of the earlier role, or with the earlier launch, must not undo what the later one said; with the earlier launch it does
+    // once it can only have begun after a rollback, whose notice was lost.
+    let rolled_back = known.launch.is_earlier() && notice.position.time >= connection.described.time + ROLLED_BACK_AFTER;
+    let describes = notice.position.supersedes(&connection.described)
+        && connection.speaker.is(speaker)
+        && (rolled_back || !known.launch.is_earlier());
     let message = match earlier {
         Some(_) => "stored, but a newer status of this stack takes precedence",
         None if describes && change != connection.organization_change => {
@@ -473,7 +476,7 @@ fn record_scheduled(
         answer: Answer::Accepted { connection_id: connection.id.clone(), message: message.to_owned() },
         connection: describes.then_some(described),
         reported: earlier.or(notice.status.as_ref()).map(|status| ReportedStatus { status: status.clone(), at: now }),
-        binds_launch: describes && known.launch.is_reserved(),
+        binds_launch: describes && (rolled_back || known.launch.is_reserved()),
         reserves_launch: false,
         remembered: true,
         spoke: true,

@@ -203,10 +203,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         if let Some(connection) = &decision.connection {
             save_connection(database, connection, now).await?;
-            // What changes who speaks, or with which role, is AWS's to confirm.
-            if !connection.unconfirmed && !connection.is_removed() && !notice.position.kind.is_scheduled()
-                || connection.confirmed_at.is_none()
-            {
+            // What changes who speaks, or with which role and external ID, is AWS's to confirm.
+            let changes = !notice.position.kind.is_scheduled() || decision.binds_launch;
+            if !connection.unconfirmed && !connection.is_removed() && changes || connection.confirmed_at.is_none() {
                 writes::schedule(database, &connection.id, now).await?;
             }
         }

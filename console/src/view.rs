@@ -30,6 +30,8 @@ pub struct ConnectionView {
     pub problem: Option<Problem>,
     /// See [`Connection::launch_id`].
     pub launch_id: String,
+    /// The external ID with which the role could be assumed last; `data` has the one that the stack stated last.
+    pub external_id_in_use: Option<String>,
     /// When that launch was revoked.
     #[serde(with = "time::serde::rfc3339::option")]
     pub revoked_at: Option<OffsetDateTime>,
@@ -83,6 +85,7 @@ pub struct Beside {
     /// Only where that one still stands.
     pub contested_with: Option<String>,
     pub problem: Option<Problem>,
+    pub external_id_in_use: Option<String>,
     pub revoked_at: Option<OffsetDateTime>,
     pub heard_at: Option<OffsetDateTime>,
     /// Its last billing status.
@@ -125,6 +128,7 @@ impl ConnectionView {
             replaced_by: beside.replaced_by.filter(|_| state == State::Replaced),
             contested_with: beside.contested_with.filter(|_| state == State::Contested),
             problem: beside.problem.or(downgraded).filter(|_| state != State::Removed),
+            external_id_in_use: beside.external_id_in_use,
             revoked_at: beside.revoked_at,
             heard_at: beside.heard_at,
             candidate_arn: connection.candidate.map(|candidate| candidate.speaker.arn),

@@ -32,17 +32,17 @@ pub async fn work(console: Console) {
 pub async fn once(console: &Console) -> Result<(), StoreError> {
     console.store.forget((console.clock)()).await?;
     for due in console.store.due((console.clock)()).await? {
-        let outcome = ask(console, &due.question).await.and_then(|resources| due.judge(&resources));
+        let outcome = ask(console, &due.question).await.and_then(|(resources, id)| due.judge(&resources).map(|()| id));
         let (id, stack) = (&due.connection.id, &due.connection.stack_id);
         if let Some(own) = due.doubt(&outcome)
-            && ask(console, own).await.is_ok_and(|resources| due.has_own_role(own, &resources))
+            && ask(console, own).await.is_ok_and(|(resources, _)| due.has_own_role(own, &resources))
         {
             tracing::info!("connection.id" = id, "stack.id" = stack, "the stack has its earlier role again");
             console.store.forget_candidate(&due, (console.clock)()).await?;
             continue;
         }
         match &outcome {
-            Ok(()) => tracing::info!("connection.id" = id, "stack.id" = stack, "connection confirmed"),
+            Ok(_) => tracing::info!("connection.id" = id, "stack.id" = stack, "connection confirmed"),
             Err(problem) => {
                 tracing::warn!(code = problem.code(), "connection.id" = id, "stack.id" = stack, "connection not confirmed");
             }
@@ -52,7 +52,18 @@ pub async fn once(console: &Console) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn ask(console: &Console, question: &Question) -> Result<Resources, Problem> {
-    let asked = timeout(ASK_TIMEOUT, console.aws.resources(question)).await;
-    asked.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Unavailable, "")))
+/// What AWS answers, and the external ID that the role has. Where it refuses the newest one, the earlier ones are tried.
+async fn ask(console: &Console, question: &Question) -> Result<(Resources, String), Problem> {
+    let mut refused = None;
+    for external_id in [&question.external_id].into_iter().chain(&question.earlier_ids) {
+        let question = Question { external_id: external_id.clone(), ..question.clone() };
+        let asked = timeout(ASK_TIMEOUT, console.aws.resources(&question)).await;
+        match asked.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Unavailable, ""))) {
+            Ok(resources) => return Ok((resources, external_id.clone())),
+            // Of several refusals the first is told: it is about the ID that should work.
+            Err(problem) if problem.code() == ProblemCode::RoleRefused.as_str() => _ = refused.get_or_insert(problem),
+            Err(problem) => return Err(refused.unwrap_or(problem)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| Problem::new(ProblemCode::Unavailable, "")))
 }

@@ -19,6 +19,9 @@ use crate::{
 /// Connections that are asked about before the next look.
 const DUE_MAX: i64 = 16;
 
+/// Earlier external IDs that are tried: a launch of before is valid for a day, and nobody rotates often in one.
+const EARLIER_IDS_MAX: i64 = 3;
+
 /// A confirmed connection takes over from those of its name that said nothing since it was made.
 async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> Result<(), StoreError> {
     sqlx::query(
@@ -98,7 +101,9 @@ impl Store {
             let connection = Connection::try_from(row)?;
             let question_about = async |launch_id: &str, data: &Value| {
                 let external_id = self.external_id(launch_id).await?;
-                question(&connection, data, external_id).ok_or(StoreError::Row(RowError("a connection without a role")))
+                let earlier_ids = self.earlier_external_ids(launch_id, &connection, now).await?;
+                question(&connection, data, external_id, earlier_ids)
+                    .ok_or(StoreError::Row(RowError("a connection without a role")))
             };
             let own = (&connection.launch_id, &connection.data);
             let (question, own) = match &connection.candidate {
@@ -118,11 +123,29 @@ impl Store {
         Ok(found.bind(launch_id).fetch_one(&self.pool).await?)
     }
 
-    /// Stores what AWS said, unless the connection is another one by now: then it is asked again.
+    /// Those of the launches that are the stack's beside this one of its own; a role that asks to speak has none but its own.
+    async fn earlier_external_ids(
+        &self,
+        launch_id: &str,
+        connection: &Connection,
+        now: OffsetDateTime,
+    ) -> Result<Vec<String>, StoreError> {
+        if launch_id != connection.launch_id {
+            return Ok(Vec::new());
+        }
+        let found = sqlx::query_scalar(
+            "SELECT l.external_id FROM launch_uses u JOIN launches l ON l.launch_id = u.launch_id WHERE u.stack_id = ? \
+             AND l.launch_id <> ? AND NOT u.reserved AND COALESCE(u.until > ?, 1) AND l.revoked_at IS NULL \
+             ORDER BY u.until DESC LIMIT ?",
+        );
+        Ok(found.bind(&connection.stack_id).bind(launch_id).bind(nanos(now)?).bind(EARLIER_IDS_MAX).fetch_all(&self.pool).await?)
+    }
+
+    /// Stores what AWS said, with the external ID that works, unless the connection is another one by now: then it is asked again.
     ///
     /// # Errors
     /// The database's.
-    pub async fn conclude(&self, due: &Due, outcome: Result<(), Problem>, now: OffsetDateTime) -> Result<(), StoreError> {
+    pub async fn conclude(&self, due: &Due, outcome: Result<String, Problem>, now: OffsetDateTime) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let id = &due.connection.id;
         if !stands(&mut transaction, &due.connection).await? {
@@ -130,21 +153,21 @@ impl Store {
         }
         let outcome = match (outcome, due.speaker().bearer.as_ref()) {
             // The customer's own stack said so with this issuer's token, and AWS that it is that stack's role and function.
-            (Ok(()), Some(bearer)) if !pin(&mut transaction, &due.question.stack.account, &bearer.issuer).await? => {
+            (Ok(_), Some(bearer)) if !pin(&mut transaction, &due.question.stack.account, &bearer.issuer).await? => {
                 Err(Problem::new(ProblemCode::Foreign, "the issuer of its token is another account's"))
             }
             (outcome, _) => outcome,
         };
         let outcome = match (outcome, &due.connection.candidate) {
-            (Ok(()), Some(candidate)) if is_used_by_another(&mut transaction, &candidate.launch_id, &due.connection).await? => {
+            (Ok(_), Some(candidate)) if is_used_by_another(&mut transaction, &candidate.launch_id, &due.connection).await? => {
                 Err(Problem::new(ProblemCode::Foreign, "its launch belongs to another stack"))
             }
             (outcome, _) => outcome,
         };
         let refused = outcome.as_ref().err().is_some_and(|problem| problem.code() == ProblemCode::Foreign.as_str());
-        let (problem, next) = match outcome {
-            Err(problem) => (Some(problem), Some(due.next_attempt(now))),
-            Ok(()) => {
+        let (problem, next, external_id) = match outcome {
+            Err(problem) => (Some(problem), Some(due.next_attempt(now)), None),
+            Ok(external_id) => {
                 let confirmed = match &due.connection.candidate {
                     Some(candidate) => {
                         let account = due.question.stack.account.clone();
@@ -155,7 +178,7 @@ impl Store {
                 };
                 save_connection(&mut transaction, &confirmed, now).await?;
                 take_over(&mut transaction, &confirmed).await?;
-                (None, None)
+                (None, None, Some(external_id))
             }
         };
         // Once AWS has said for two minutes that another role has nothing to do with the stack, it need not be asked again.
@@ -164,10 +187,12 @@ impl Store {
             save_connection(&mut transaction, &without, now).await?;
         }
         sqlx::query(
-            "UPDATE connections SET problem = ?, confirm_at = ?, confirm_attempts = confirm_attempts + 1 WHERE connection_id = ?",
+            "UPDATE connections SET problem = ?, confirm_at = ?, confirm_attempts = confirm_attempts + 1, \
+             external_id_in_use = COALESCE(?, external_id_in_use) WHERE connection_id = ?",
         )
         .bind(problem.as_ref().map(write).transpose()?)
         .bind(next.map(nanos).transpose()?)
+        .bind(external_id)
         .bind(id)
         .execute(&mut *transaction)
         .await?;

@@ -559,6 +559,39 @@ async fn a_rotated_launch_is_valid_for_a_day() {
     assert_eq!(world.notify(&last, "removed", 33 * DAY).await.0, 200);
 }
 
+/// F-60: the update with a new launch was rolled back, and the notice of that lost: the role has its earlier external ID, and the stack's
+/// heartbeats are signed with the earlier token.
+#[tokio::test]
+async fn a_lost_rollback_of_a_rotation_is_found_out() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let fresh = world.stack("51af3dc0").await;
+    let ids = async || {
+        let connection = world.connections().await.remove(0);
+        assert_eq!((&connection["state"], &connection["problem"]), (&json!("connected"), &json!(null)));
+        (
+            connection["data"]["externalId"].as_str().unwrap().to_owned(),
+            connection["externalIdInUse"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (before, after) = (stack.external_id.clone(), fresh.external_id.clone());
+    assert_eq!(ids().await, (before.clone(), before.clone()));
+    assert_eq!(world.notify(&fresh, "updated", HOUR).await.0, 200);
+    world.stacks.refuse(&after);
+    world.ask_aws().await;
+    assert_eq!(ids().await, (after.clone(), before.clone()));
+    // This one may have begun before the update.
+    assert_eq!(world.notify(&stack, "alive", HOUR + 14 * MINUTE).await.0, 200);
+    assert_eq!(ids().await.0, after);
+    assert_eq!(world.notify(&stack, "alive", 2 * HOUR).await.0, 200);
+    world.ask_aws().await;
+    assert_eq!(ids().await, (before.clone(), before.clone()));
+    let asked = world.stacks.questions.lock().unwrap().last().unwrap().external_id.clone();
+    assert_eq!(asked, before);
+    assert_eq!(world.notify(&stack, "alive", 30 * HOUR).await.0, 200);
+    assert_refused(&world, &fresh, "alive", 30 * HOUR + 1, (403, "launch-replaced")).await;
+}
+
 /// Revocation ends everything at once but the stack's leave.
 #[tokio::test]
 async fn a_revoked_launch_is_good_for_removals_only() {
@@ -682,7 +715,7 @@ async fn a_role_that_asks_depends_on_its_own_launch() {
         let due = world.console.store.due(world.now()).await.unwrap().remove(0);
         revoke(&world, if revoked == "the earlier one" { &stack } else { &next }).await;
         if revoked.ends_with("asked") {
-            world.console.store.conclude(&due, Ok(()), world.now()).await.unwrap();
+            world.console.store.conclude(&due, Ok(next.external_id.clone()), world.now()).await.unwrap();
         }
         world.ask_aws().await;
         let connection = world.connections().await.remove(0);
