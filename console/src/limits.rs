@@ -1,7 +1,7 @@
 //! What strangers may cost us: refused notices, questions to AWS, lines of log (F-61).
 //!
 //! Only what was refused is counted. What is counted it is for, is chosen so that nobody can use up another's: answers that explain a
-//! refusal for the network that gets them, bad proofs for the launch, the network and the credentials that they name. So a stack whose
+//! refusal for the network that gets them, bad proofs for the launch, the network and the credentials that they name, and those of a network for its share of the places. So a stack whose
 //! notices are good is never refused for what others sent, from the same address or with the same token.
 
 use std::{
@@ -25,6 +25,10 @@ const REFUSALS: Allowance = Allowance { at_once: 120, per_minute: 60 };
 /// Proofs that AWS did not vouch for, of one launch, network and access key. A handler makes a new proof for every attempt and gives
 /// up after minutes.
 const BAD_PROOFS: Allowance = Allowance { at_once: 5, per_minute: 6 };
+/// The same of one launch and network, whatever access keys they name: an access key costs nothing to invent. Behind one address may be a
+/// whole roll-out, which makes good proofs, and each of them gives one back; so what is beyond this is not refused, and has a part of the
+/// places only.
+const BAD_PROOFS_OF_NETWORK: Allowance = Allowance { at_once: 60, per_minute: 120 };
 /// Networks, or launches with network and key, that are remembered. What is forgotten first is nearest to having its whole allowance.
 const SOURCES_MAX: usize = 10_000;
 
@@ -33,6 +37,8 @@ const SOURCES_MAX: usize = 10_000;
 const QUESTIONS_MAX: usize = 128;
 /// See [`QUESTIONS_MAX`]: so that one token does not take them all.
 const QUESTIONS_PER_LAUNCH_MAX: usize = 32;
+/// Of these, the places of all networks whose proofs are bad: the other half is for the others.
+const QUESTIONS_OF_SUSPECTS_MAX: usize = QUESTIONS_PER_LAUNCH_MAX / 2;
 /// For one of these places. A stack waits ten seconds for an answer, and AWS may take four of them.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -84,6 +90,14 @@ impl<K: Ord> Used<K> {
         let full_at = all.entry(source).or_insert(now);
         *full_at = (*full_at).max(now) + self.allowance.interval();
     }
+
+    /// Takes one back.
+    fn give_back(&self, source: &K) {
+        let mut all = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(full_at) = all.get_mut(source) {
+            *full_at -= self.allowance.interval();
+        }
+    }
 }
 
 /// Who sent a proof: the launch whose token signed its notice, the network, and the access key or the token's issuer that it names.
@@ -97,13 +111,43 @@ pub struct Prover {
     pub signer: String,
 }
 
+impl Prover {
+    fn source(&self) -> (String, Option<IpAddr>) {
+        (self.launch_id.clone(), self.network)
+    }
+}
+
+/// The places of one launch among those that ask AWS.
+#[derive(Debug, Clone)]
+struct LaunchPlaces {
+    all: Arc<Semaphore>,
+    /// Beside one of these, one of all.
+    of_suspects: Arc<Semaphore>,
+}
+
+impl LaunchPlaces {
+    fn new() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(QUESTIONS_PER_LAUNCH_MAX)),
+            of_suspects: Arc::new(Semaphore::new(QUESTIONS_OF_SUSPECTS_MAX)),
+        }
+    }
+
+    /// Whether somebody holds one of them, or waits for it.
+    fn is_used(&self) -> bool {
+        [&self.all, &self.of_suspects].into_iter().any(|semaphore| Arc::strong_count(semaphore) > 1)
+    }
+}
+
 /// The counters of one console.
 #[derive(Debug, Clone)]
 pub struct Limits {
     refusals: Arc<Used<IpAddr>>,
     bad_proofs: Arc<Used<Prover>>,
+    /// By launch and network.
+    bad_proofs_of_network: Arc<Used<(String, Option<IpAddr>)>>,
     questions: Arc<Semaphore>,
-    questions_per_launch: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
+    questions_per_launch: Arc<Mutex<BTreeMap<String, LaunchPlaces>>>,
 }
 
 impl Default for Limits {
@@ -111,6 +155,7 @@ impl Default for Limits {
         Self {
             refusals: Arc::new(Used::new(REFUSALS)),
             bad_proofs: Arc::new(Used::new(BAD_PROOFS)),
+            bad_proofs_of_network: Arc::new(Used::new(BAD_PROOFS_OF_NETWORK)),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             questions_per_launch: Arc::default(),
         }
@@ -121,6 +166,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Place {
     _launch: OwnedSemaphorePermit,
+    _suspect: Option<OwnedSemaphorePermit>,
     _all: OwnedSemaphorePermit,
 }
 
@@ -146,8 +192,14 @@ impl Limits {
         if self.bad_proofs.is_spent(prover, now) { Err(Reason::TooManyBadProofs.into()) } else { Ok(()) }
     }
 
-    /// AWS did not vouch for this one's proof.
+    /// AWS vouched for this one's proof, and the notice was taken.
+    pub fn count_good_proof(&self, prover: &Prover) {
+        self.bad_proofs_of_network.give_back(&prover.source());
+    }
+
+    /// AWS did not vouch for this one's proof, or it was another principal's than the stack's own.
     pub fn count_bad_proof(&self, prover: Prover, now: OffsetDateTime) {
+        self.bad_proofs_of_network.spend(prover.source(), now);
         self.bad_proofs.spend(prover, now);
     }
 
@@ -155,19 +207,20 @@ impl Limits {
     ///
     /// # Errors
     /// [`Reason::Busy`]: there was none in time.
-    pub async fn place(&self, launch_id: &str) -> Result<Place, Refusal> {
+    pub async fn place(&self, prover: &Prover, now: OffsetDateTime) -> Result<Place, Refusal> {
+        let suspect = self.bad_proofs_of_network.is_spent(&prover.source(), now);
         let own = {
             let mut all = self.questions_per_launch.lock().unwrap_or_else(PoisonError::into_inner);
             // Those that nobody holds or waits for are not kept.
-            all.retain(|id, semaphore| id == launch_id || Arc::strong_count(semaphore) > 1);
-            let new = || Arc::new(Semaphore::new(QUESTIONS_PER_LAUNCH_MAX));
-            Arc::clone(all.entry(launch_id.to_owned()).or_insert_with(new))
+            all.retain(|id, places| *id == prover.launch_id || places.is_used());
+            all.entry(prover.launch_id.clone()).or_insert_with(LaunchPlaces::new).clone()
         };
         let both = async {
-            // The launch's first: who waits for it holds nothing of the others'.
-            let launch = own.acquire_owned().await.ok()?;
+            // The narrowest first: who waits for it holds nothing of the others'.
+            let suspect = if suspect { Some(own.of_suspects.acquire_owned().await.ok()?) } else { None };
+            let launch = own.all.acquire_owned().await.ok()?;
             let all = Arc::clone(&self.questions).acquire_owned().await.ok()?;
-            Some(Place { _launch: launch, _all: all })
+            Some(Place { _launch: launch, _suspect: suspect, _all: all })
         };
         timeout(QUESTION_TIMEOUT, both).await.ok().flatten().ok_or_else(|| Reason::Busy.into())
     }
@@ -189,6 +242,39 @@ mod tests {
         assert!(!used.is_spent(&"b", now));
         assert!(used.is_spent(&"a", now + time::Duration::seconds(19)));
         assert!(!used.is_spent(&"a", now + time::Duration::seconds(20)));
+    }
+
+    /// F-61: bad proofs, each with an access key of its own, take half of a launch's places, and the honest stacks of other networks have
+    /// the rest.
+    #[tokio::test]
+    async fn a_network_of_bad_proofs_has_half_of_the_places() {
+        let (now, limits) = (datetime!(2026-11-22 10:00:00 UTC), Limits::default());
+        let prover = |network: [u8; 4], key: usize| Prover {
+            launch_id: "launch".to_owned(),
+            network: Some(network.into()),
+            signer: format!("ASIA{key}"),
+        };
+        let attacker = |key| prover([192, 0, 2, 1], key);
+        for key in 0..60 {
+            assert!(limits.admit(&attacker(key), now).is_ok());
+            limits.count_bad_proof(attacker(key), now);
+        }
+        let mut held = Vec::new();
+        for key in 0..QUESTIONS_OF_SUSPECTS_MAX {
+            held.extend(limits.place(&attacker(key), now).await);
+        }
+        assert_eq!(limits.place(&attacker(99), now).await.map(drop), Err(Reason::Busy.into()));
+        for key in 0..QUESTIONS_OF_SUSPECTS_MAX {
+            held.extend(limits.place(&prover([198, 51, 100, 1], key), now).await);
+        }
+        assert_eq!(held.len(), QUESTIONS_PER_LAUNCH_MAX);
+        drop(held);
+        // A good proof gives one back, and so does half a second.
+        limits.count_good_proof(&attacker(100));
+        assert!(!limits.bad_proofs_of_network.is_spent(&attacker(0).source(), now));
+        limits.count_bad_proof(attacker(101), now);
+        assert!(limits.bad_proofs_of_network.is_spent(&attacker(0).source(), now));
+        assert!(!limits.bad_proofs_of_network.is_spent(&attacker(0).source(), now + time::Duration::seconds(1)));
     }
 
     #[test]

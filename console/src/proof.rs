@@ -25,6 +25,9 @@ pub const AHEAD_MAX: Duration = Duration::minutes(5);
 /// may raise this one. The notice's own limit is eight times this.
 const HEADER_BYTES_MAX: usize = 8 * 1024;
 
+/// An access key's id has at most 128 characters (IAM API reference, `accessKeyIdType`); it is remembered while it is refused.
+const KEY_ID_BYTES_MAX: usize = 128;
+
 /// The only form we forward (AWS STS API reference, `GetCallerIdentity`, version 2011-06-15).
 pub const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
@@ -132,7 +135,7 @@ impl<'a> Authorization<'a> {
         let [credential, signed_headers, signature] = parts.as_slice() else { return None };
         let credential: Vec<&str> = credential.strip_prefix("Credential=")?.split('/').collect();
         let [key_id, day, region, service, end] = credential.as_slice() else { return None };
-        let key_id_legal = !key_id.is_empty() && key_id.bytes().all(|b| b.is_ascii_alphanumeric());
+        let key_id_legal = (1..=KEY_ID_BYTES_MAX).contains(&key_id.len()) && key_id.bytes().all(|b| b.is_ascii_alphanumeric());
         let signature = signature.strip_prefix("Signature=")?;
         let signature_legal = signature.len() == 64 && signature.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         (key_id_legal && signature_legal).then_some(Self {

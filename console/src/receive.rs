@@ -57,12 +57,12 @@ impl Console {
         let prover = Prover { launch_id: launch.id.clone(), network: trace.network, signer };
         self.limits.admit(&prover, now)?;
         let proven = {
-            let _place = self.limits.place(&launch.id).await?;
+            let _place = self.limits.place(&prover, now).await?;
             self.prove(&notice, sts_request.as_ref(), token.as_ref(), now).await
         };
         let (speaker, attested) = proven.inspect_err(|refusal| {
             if matches!(refusal.reason, Reason::StsRefused | Reason::Identity | Reason::Token) {
-                self.limits.count_bad_proof(prover, now);
+                self.limits.count_bad_proof(prover.clone(), now);
             }
         })?;
         if notice.position.kind == Kind::Unknown {
@@ -75,6 +75,7 @@ impl Console {
         }
         match self.store.record(&notice, launch, (&speaker, attested.as_ref()), now).await {
             Ok(answer) => {
+                self.limits.count_good_proof(&prover);
                 self.announced.notify_one();
                 tracing::info!(
                     "notice.id" = notice.position.id,
@@ -86,7 +87,12 @@ impl Console {
                 );
                 Ok(answer)
             }
-            Err(RecordError::Refused(refusal)) => Err(refusal),
+            Err(RecordError::Refused(refusal)) => {
+                if refusal.reason == Reason::Speaker {
+                    self.limits.count_bad_proof(prover, now);
+                }
+                Err(refusal)
+            }
             Err(RecordError::Store(error)) => Err(storage(error)),
         }
     }

@@ -1,7 +1,7 @@
 //! F-61: what strangers do to the listener of the real binary does not keep a stack from being heard.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -79,6 +79,13 @@ impl World {
 fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()
+}
+
+/// A proof with another access key: AWS refuses it.
+fn with_key(mut event: Value, stack: &Stack, key: &str) -> Value {
+    let authorization = &mut event["data"]["proofs"][0]["headers"]["authorization"];
+    *authorization = json!(authorization.as_str().unwrap().replace(&format!("ASIA{}", stack.account), key));
+    event
 }
 
 /// From one of the addresses of the attackers.
@@ -168,6 +175,45 @@ async fn a_stranger_has_one_request_in_each_connection() {
     assert_eq!(answer.status(), 431);
 }
 
+/// F-61: somebody who knows the token of a roll-out invents an access key for each bad proof, more of them than AWS answers meanwhile.
+/// Honest stacks of another address have half of the launch's places.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_proofs_with_invented_keys_leave_half_of_the_places() {
+    let world = Arc::new(World::new().await);
+    world.sts.behave(Behaviour::Slow(Duration::from_millis(1500)));
+    let elsewhere = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).local_address(IpAddr::from([127, 0, 0, 2]));
+    let (client, elsewhere, stop) = (client(), elsewhere.build().unwrap(), Arc::new(AtomicBool::new(false)));
+    let attack = {
+        let (world, stop) = (Arc::clone(&world), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let (mut sent, mut number) = (JoinSet::new(), 0);
+            while !stop.load(Ordering::Relaxed) {
+                number += 1;
+                let (world, client) = (Arc::clone(&world), elsewhere.clone());
+                sent.spawn(async move {
+                    let (stack, event) = world.established();
+                    let event = with_key(stack.prove(event, now()), &stack, &format!("ASIA9{number:011}"));
+                    let request = stack.sign(event["id"].as_str().unwrap(), &event.to_string(), now());
+                    send(&client, &world.base, request).await
+                });
+                sleep(Duration::from_millis(20)).await;
+            }
+            while sent.join_next().await.is_some() {}
+        })
+    };
+    // Until the address has had its share of bad proofs, it has all places; who waits for one waits for three seconds.
+    while world.sts.calls() < 100 {
+        sleep(Duration::from_millis(100)).await;
+    }
+    sleep(Duration::from_secs(4)).await;
+    for _ in 0..3 {
+        let took = world.connect(&client).await;
+        assert!(took < Duration::from_secs(3), "an honest notice waited for {took:?}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    attack.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_accounts_of_one_address_connect_in_a_minute() {
     let world = Arc::new(World::new().await);
@@ -203,10 +249,8 @@ async fn bad_proofs_delay_no_honest_notice() {
                 let (world, client) = (Arc::clone(&world), client.clone());
                 sent.spawn(async move {
                     let (stack, event) = world.established();
-                    let mut event = stack.prove(event, now());
                     let key = if number % 2 == 0 { "ASIA999999999999".to_owned() } else { format!("ASIA9{number:011}") };
-                    let authorization = &mut event["data"]["proofs"][0]["headers"]["authorization"];
-                    *authorization = json!(authorization.as_str().unwrap().replace(&format!("ASIA{}", stack.account), &key));
+                    let event = with_key(stack.prove(event, now()), &stack, &key);
                     let request = stack.sign(event["id"].as_str().unwrap(), &event.to_string(), now());
                     send(&client, &world.base, request).await
                 });

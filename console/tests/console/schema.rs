@@ -264,6 +264,11 @@ fn bad_proofs_are_not_valid() {
         ("no digest", |p| drop(p["headers"].as_object_mut().unwrap().remove("x-hawser-event-sha256"))),
         ("a hash that is none", |p| p["headers"]["x-hawser-event-sha256"] = json!("abc")),
         ("a date that is none", |p| p["headers"]["x-amz-date"] = json!("2026-11-22T10:00:00Z")),
+        ("an access key id without end", |p| {
+            let authorization = p["headers"]["authorization"].as_str().unwrap();
+            p["headers"]["authorization"] =
+                json!(authorization.replace("Credential=", &format!("Credential={}", "A".repeat(129))));
+        }),
         ("another algorithm", |p| p["headers"]["authorization"] = json!("Bearer x")),
     ];
     let schema = schema();

@@ -64,20 +64,37 @@ async fn other_principals_of_the_account_cannot_speak() {
     assert_eq!(world.notify(&stack.by(Principal::Assumed), "updated", 100).await.0, 200);
 }
 
+/// F-61: AWS vouches for another principal of the account, and is not asked about it again and again.
+#[tokio::test]
+async fn another_principal_is_soon_no_more_asked_about() {
+    let world = TestConsole::new().await;
+    let stack = world.stack("51af3dc0").await;
+    for attempt in 0..5 {
+        assert_refused(&world, &stack.by(Principal::VendorB), "established", attempt, (403, "speaker")).await;
+    }
+    assert_refused(&world, &stack.by(Principal::VendorB), "established", 5, (429, "too-many-bad-proofs")).await;
+    assert_eq!(world.sts.calls(), 5);
+    // The stack's own role has an access key of its own.
+    assert_eq!(world.notify(&stack, "established", 6).await.0, 200);
+}
+
 /// An invented stack, before the customer's own has spoken: the launch is not used up.
 #[tokio::test]
 async fn other_principals_of_the_account_cannot_begin() {
     let world = TestConsole::new().await;
     let stack = world.stack("51af3dc0").await;
+    let mut seconds = 0;
     for principal in [Principal::VendorB, Principal::User] {
         for name in ["hawser", "vendor-b", "invented"] {
             let invented = Stack { stack_id: stack.stack_id.replace("/hawser/", &format!("/{name}/")), ..stack.by(principal) };
             for kind in ["established", "updated", "removed"] {
-                assert_refused(&world, &invented, kind, 0, (403, "speaker")).await;
+                assert_refused(&world, &invented, kind, seconds, (403, "speaker")).await;
+                // More of them at once, and AWS is not asked any more.
+                seconds += 10;
             }
         }
     }
-    assert_eq!(world.notify(&stack, "established", 10).await.0, 200);
+    assert_eq!(world.notify(&stack, "established", seconds).await.0, 200);
 }
 
 /// A template that names the role needs a launch that allows the name.
