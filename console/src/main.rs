@@ -72,6 +72,12 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         announced: Arc::default(),
         clock: Arc::new(now),
     };
+    if tls.is_none() && args.proxies.is_empty() && !address.ip().is_loopback() {
+        tracing::warn!(
+            listening = %address,
+            "plain HTTP for other machines: give it `--tls-cert` and `--tls-key`, or name the proxy in front of it with `--proxies`"
+        );
+    }
     let clients = Clients::Strangers { proxies: args.proxies.into() };
     say(&json!({
         "listening": format!("{scheme}://{address}"),

@@ -48,8 +48,12 @@ impl Running {
     }
 
     fn command(directory: &tempfile::TempDir, sts: &StsStub) -> Command {
+        Self::command_at("127.0.0.1:0", directory, sts)
+    }
+
+    fn command_at(address: &str, directory: &tempfile::TempDir, sts: &StsStub) -> Command {
         let mut command = command();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--authority", "localhost:0"]).args([
+        command.args(["serve", "--listen", address, "--admin-listen", "127.0.0.1:0", "--authority", "localhost:0"]).args([
             "--sts-endpoint",
             &sts.url,
             "--database",
@@ -291,4 +295,20 @@ fn a_failed_start_is_reported() {
 #[expect(clippy::disallowed_methods, reason = "the binary under test reads the real clock")]
 pub(crate) fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
+}
+
+/// Launch tokens and customers' data would cross the network in clear, unless a proxy on the way has the certificate.
+#[tokio::test]
+async fn plain_http_for_other_machines_is_logged() {
+    let sts = StsStub::start().await;
+    for (address, proxies, expected) in
+        [("0.0.0.0:0", None, true), ("0.0.0.0:0", Some("192.0.2.1"), false), ("127.0.0.1:0", None, false)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Running::command_at(address, &directory, &sts);
+        command.args(proxies.map(|proxies| ["--proxies", proxies]).into_iter().flatten());
+        let running = Running::spawn(&directory, command);
+        assert_eq!(running.log().contains("plain HTTP for other machines"), expected, "{address} {proxies:?}: {}", running.log());
+        running.stop();
+    }
 }
