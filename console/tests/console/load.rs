@@ -120,6 +120,7 @@ async fn unread(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
+/// F-61: whoever holds many connections takes them from themselves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_slow_and_unread_connections_switch_nothing_off() {
     let world = World::new().await;
@@ -154,7 +155,7 @@ async fn idle_slow_and_unread_connections_switch_nothing_off() {
     attackers.shutdown().await;
 }
 
-/// A stranger's connection ends by itself: after its one request, and in any case after half a minute.
+/// F-61: a stranger's connection ends by itself: after its one request, and in any case after half a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_has_one_request_in_each_connection() {
     let world = World::new().await;
@@ -214,6 +215,7 @@ async fn bad_proofs_with_invented_keys_leave_half_of_the_places() {
     attack.await.unwrap();
 }
 
+/// F-61: a roll-out behind one address is no stranger.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_accounts_of_one_address_connect_in_a_minute() {
     let world = Arc::new(World::new().await);
@@ -232,7 +234,7 @@ async fn a_thousand_accounts_of_one_address_connect_in_a_minute() {
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
-/// Somebody who knows the token of a roll-out sends proofs of other accounts: with one access key or with many, from the address of
+/// F-61: somebody who knows the token of a roll-out sends proofs of other accounts: with one access key or with many, from the address of
 /// honest stacks. AWS takes its time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_proofs_delay_no_honest_notice() {

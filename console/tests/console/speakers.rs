@@ -39,7 +39,7 @@ async fn connected(world: &TestConsole, uuid: &str) -> Stack {
     stack
 }
 
-/// Whoever may read the stack's parameters has the token, and some identity in the account.
+/// F-60: whoever may read the stack's parameters has the token, and some identity in the account.
 #[tokio::test]
 async fn other_principals_of_the_account_cannot_speak() {
     let world = TestConsole::new().await;
@@ -78,7 +78,7 @@ async fn another_principal_is_soon_no_more_asked_about() {
     assert_eq!(world.notify(&stack, "established", 6).await.0, 200);
 }
 
-/// An invented stack, before the customer's own has spoken: the launch is not used up.
+/// F-60: an invented stack, before the customer's own has spoken: the launch is not used up.
 #[tokio::test]
 async fn other_principals_of_the_account_cannot_begin() {
     let world = TestConsole::new().await;
@@ -97,7 +97,7 @@ async fn other_principals_of_the_account_cannot_begin() {
     assert_eq!(world.notify(&stack, "established", seconds).await.0, 200);
 }
 
-/// A template that names the role needs a launch that allows the name.
+/// F-60: a template that names the role needs a launch that allows the name.
 #[tokio::test]
 async fn an_operator_allows_one_other_name() {
     let world = TestConsole::new().await;
@@ -107,7 +107,7 @@ async fn an_operator_allows_one_other_name() {
     assert_eq!(world.notify(&elsewhere, "established", 0).await.0, 200);
 }
 
-/// `direct` takes a launch that was made for it, is that principal's, and a connection never changes its way.
+/// F-60: `direct` takes a launch that was made for it, is that principal's, and a connection never changes its way.
 #[tokio::test]
 async fn ways() {
     let world = TestConsole::new().await;
@@ -223,7 +223,7 @@ async fn removals_of_unknown_stacks_are_bounded() {
     assert_refused(&world, &later, "established", 5, (403, "launch-expired")).await;
 }
 
-/// AWS confirms a connection by what its stack has, through the role and the external ID that we issued.
+/// F-60: AWS confirms a connection by what its stack has, through the role and the external ID that we issued.
 #[tokio::test]
 async fn aws_confirms() {
     let world = TestConsole::new().await;
@@ -276,7 +276,7 @@ async fn aws_confirms() {
     assert!(!world.connections().await[0]["problem"].to_string().contains(&stack.external_id));
 }
 
-/// A changed path gives the stack another role. It counts once AWS confirms it, and the earlier one may take it back for a day.
+/// F-60: a changed path gives the stack another role. It counts once AWS confirms it, and the earlier one may take it back for a day.
 #[tokio::test]
 async fn a_changed_role_counts_when_aws_confirms_it() {
     let world = TestConsole::new().await;
@@ -324,7 +324,7 @@ async fn a_changed_role_counts_when_aws_confirms_it() {
     assert_eq!(states(&world).await, ["removed"]);
 }
 
-/// A role by the name of the stack's own, which the stack has not: AWS says so, and it is forgotten.
+/// F-60: a role by the name of the stack's own, which the stack has not: AWS says so, and it is forgotten.
 #[tokio::test]
 async fn a_role_that_aws_does_not_confirm_never_counts() {
     let world = TestConsole::new().await;
@@ -465,7 +465,7 @@ async fn a_new_stack_replaces_the_old_one() {
     assert_eq!(states(&world).await, ["removed", "connected", "connected"]);
 }
 
-/// Two stacks that both speak for one name are for the operator to judge.
+/// F-60: two stacks that both speak for one name are for the operator to judge.
 #[tokio::test]
 async fn an_older_stack_that_speaks_makes_both_contested() {
     let world = TestConsole::new().await;
@@ -499,7 +499,7 @@ async fn an_older_stack_has_its_name_again_when_the_newer_is_gone() {
     assert_eq!(states(&world).await, ["connected", "removed"]);
 }
 
-/// Another customer of the vendor has a launch of its own, and an invented stack in this one's account: nothing of it is this one's.
+/// F-60: another customer of the vendor has a launch of its own, and an invented stack in this one's account: nothing of it is this one's.
 #[tokio::test]
 async fn customers_are_strangers_to_each_other() {
     let world = TestConsole::new().await;
