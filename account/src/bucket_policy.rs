@@ -3,7 +3,7 @@
 use hawser::aws::FaultKind;
 use serde_json::Value;
 
-use crate::services::Refusal;
+use crate::refusal::Refusal;
 
 /// A bucket policy may have 20 KB.
 const POLICY_BYTES_MAX: usize = 20 * 1024;

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use crate::{
     file::{BucketFile, CaseFile, ObjectFile},
     freedoms::RegionNamed,
-    services::Refusal,
+    refusal::Refusal,
 };
 
 /// Bytes of an object of which only the key matters.

@@ -5,7 +5,7 @@ use hawser::aws::{FaultKind, PolicyType};
 use crate::{
     ACCOUNT,
     freedoms::{Freedoms, pick},
-    services::Refusal,
+    refusal::Refusal,
 };
 
 impl Freedoms {

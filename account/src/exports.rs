@@ -11,7 +11,8 @@ use hawser::{
 
 use crate::{
     freedoms::TableForm,
-    services::{Exported, NO_SPLIT, Refusal, Services},
+    refusal::Refusal,
+    services::{Exported, NO_SPLIT, Services},
     tables::{SPLIT, table_of, uuid},
 };
 

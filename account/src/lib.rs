@@ -16,6 +16,7 @@ pub mod freedoms;
 pub mod organizations;
 pub mod port;
 mod read_only;
+pub mod refusal;
 pub mod reports;
 pub mod response;
 pub mod services;
@@ -27,7 +28,8 @@ pub mod under_way;
 pub use file::AccountFile;
 pub use freedoms::Freedoms;
 pub use read_only::ReadOnly;
-pub use services::{AccountState, Refusal, Services};
+pub use refusal::Refusal;
+pub use services::{AccountState, Services};
 
 /// The account that files describe.
 pub const ACCOUNT: &str = "111122223333";

@@ -7,7 +7,8 @@ use hawser::aws::{BillingTransfer, Direction, FaultKind, Organization};
 
 use crate::{
     file::{OrganizationFile, TransferFile},
-    services::{Refusal, Services},
+    refusal::Refusal,
+    services::Services,
 };
 
 /// The account's place, as its calls are answered by it.

@@ -17,8 +17,9 @@ use crate::{
     bucket_policy::{self, means_the_same},
     buckets::{Bucket, Object, answers_at},
     exports::EXPORT_SERVICE,
+    refusal::Refusal,
     reports::REPORT_SERVICE,
-    services::{OpenedCase, Refusal, Services},
+    services::{OpenedCase, Services},
     support::SEVERITIES,
     tags::{check_tags, is_account_regional},
 };

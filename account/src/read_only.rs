@@ -21,7 +21,8 @@ use crate::{
     EPOCH,
     file::AccountFile,
     port::{Access, Call, Port},
-    services::{Refusal, Services},
+    refusal::Refusal,
+    services::Services,
 };
 
 /// An account that nothing changes. A clone is the same account.

@@ -4,7 +4,10 @@
 
 use hawser::aws::{FaultKind, Report, Tags};
 
-use crate::services::{NO_SPLIT, Refusal, Services};
+use crate::{
+    refusal::Refusal,
+    services::{NO_SPLIT, Services},
+};
 
 /// Who puts the data of reports into buckets.
 pub const REPORT_SERVICE: &str = "billingreports.amazonaws.com";

@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use hawser::{
-    aws::{DataExport, Execution, ExportSummary, Fault, FaultKind, NewCase, Report, Tags},
-    names::Region,
-};
+use hawser::aws::{DataExport, Execution, ExportSummary, NewCase, Report, Tags};
 use time::OffsetDateTime;
 
 use crate::{
@@ -21,34 +18,6 @@ use crate::{
 
 /// What an account hears that has not opted in to split cost allocation data.
 pub(crate) const NO_SPLIT: &str = "Split cost allocation data is not enabled for this account.";
-
-/// Why a service refuses a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    pub kind: FaultKind,
-    /// AWS's error code.
-    pub code: &'static str,
-    pub message: String,
-    /// Where the bucket is that was asked about elsewhere.
-    pub bucket_region: Option<Region>,
-}
-
-impl Refusal {
-    pub fn new(kind: FaultKind, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, code, message: message.into(), bucket_region: None }
-    }
-
-    /// What a service finds wrong with a request.
-    pub fn invalid(message: impl Into<String>) -> Self {
-        Self::new(FaultKind::Refused, "ValidationException", message)
-    }
-
-    /// The fault of the call that was refused.
-    pub fn of(self, action: &'static str) -> Fault {
-        let Self { kind, code, message, bucket_region } = self;
-        Fault { action, kind, code: code.to_owned(), message, request_id: Some("sim".to_owned()), bucket_region }
-    }
-}
 
 /// Everything in the account that can be compared before and after.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

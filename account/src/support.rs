@@ -6,7 +6,8 @@ use hawser::aws::{FaultKind, NewCase, SupportService};
 
 use crate::{
     file::SupportPlan,
-    services::{OpenedCase, Refusal, Services},
+    refusal::Refusal,
+    services::{OpenedCase, Services},
 };
 
 /// Code and name.

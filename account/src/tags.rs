@@ -2,10 +2,7 @@
 
 use hawser::aws::{BucketNamespace, FaultKind, PolicyType, Tags};
 
-use crate::{
-    creation::TagsAtCreation,
-    services::{Refusal, Services},
-};
+use crate::{creation::TagsAtCreation, refusal::Refusal, services::Services};
 
 /// Tags of a bucket, and of a report or an export, written out, so that a slip in the handler shows (F-51).
 const BUCKET_TAGS: usize = 50;

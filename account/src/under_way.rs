@@ -10,7 +10,7 @@ use hawser::aws::FaultKind;
 use crate::{
     freedoms::{Freedoms, Overlap, RATE_MAX, Rate},
     port::conflict,
-    services::Refusal,
+    refusal::Refusal,
 };
 
 /// What calls can meet at.

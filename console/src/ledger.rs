@@ -357,7 +357,8 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         let asks = way == Way::Stack && kind == Kind::Updated;
         let waits = old.candidate.as_ref().is_some_and(|candidate| candidate.speaker.is(speaker));
         let may_ask = asks || waits && kind.is_scheduled();
-        if launch.is_earlier() || !may_ask {
+        // A launch that was replaced may have leaked; one that was only rolled back may come again, with another role.
+        if (launch.is_earlier() && launch.replaced) || !may_ask {
             return Err(Reason::Speaker.with("another principal of the account speaks for this stack"));
         }
         if old.speaker.bearer.is_some() && speaker.bearer.is_none() {

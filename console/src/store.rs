@@ -122,7 +122,7 @@ impl Store {
             .bind(launch_id)
             .execute(&mut *transaction)
             .await?;
-        confirmations::forget_candidates(&mut transaction, launch_id, now).await?;
+        writes::forget_candidates(&mut transaction, launch_id, now).await?;
         transaction.commit().await?;
         Ok(revoked.rows_affected() > 0)
     }

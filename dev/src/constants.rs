@@ -6,11 +6,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use crate::{account::Account, emulator::Emulator, stack::Parameters, strict_proxy::shared::BILLING_REGION, vendor::Launch};
 
+pub use crate::vendor::VENDOR;
+
 /// The customer's account, in which the stack is made.
 pub const CUSTOMER: &str = "111122223333";
-
-/// The vendor's account, which may assume the role.
-pub const VENDOR: &str = "999988887777";
 
 /// A third account, which may nothing.
 pub const STRANGER: &str = "555566667777";

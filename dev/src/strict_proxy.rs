@@ -24,6 +24,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 
+/// What the console's calls to AWS have in their user agent.
+pub(crate) const CONSOLE_APP_ID: &str = "hawser-console";
+
 pub mod billing;
 pub mod calls;
 pub mod delivery;
@@ -41,7 +44,6 @@ mod wire;
 
 use crate::faults::{self, Faults};
 use crate::serve::{Ending, Peer, serve};
-use crate::vendor::CONSOLE_APP_ID;
 use calls::{Call, CallLog, Upload, lock};
 use model::Model;
 use refusal::{refused, written};

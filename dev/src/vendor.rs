@@ -1,3 +1,4 @@
+//! Long because the vendor's listener, its console and its launches are one party of every test.
 //! The vendor's side: the real one (`hawser-console`), and a scripted one that refuses, is down, redirects or is slow.
 //!
 //! Both speak TLS with the certificate of the run. The scripted one can also stand before the real one and relay to it, which
@@ -24,19 +25,18 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::account::ROOT_SECRET;
 use crate::certs::Certificates;
-use crate::constants::VENDOR;
 use crate::emulator::Emulator;
 use crate::faults::{self, Faults, InjectedError};
 use crate::serve::{Answer, Ending, Peer, serve};
 use crate::strict_proxy::calls::lock;
-use crate::strict_proxy::listen_at;
 use crate::strict_proxy::scenario::{FaultAnswer, Scenario};
+use crate::strict_proxy::{CONSOLE_APP_ID, listen_at};
+
+/// The vendor's account, which may assume the role.
+pub const VENDOR: &str = "999988887777";
 
 /// Names another console than the one beside this program.
 const CONSOLE_VARIABLE: &str = "HAWSER_CONSOLE_BIN";
-
-/// What the console's calls to AWS have in their user agent.
-pub(crate) const CONSOLE_APP_ID: &str = "hawser-console";
 
 /// The one customer that this vendor has.
 const CUSTOMER_ID: &str = "customer-4711";

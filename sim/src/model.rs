@@ -1,3 +1,4 @@
+//! Long because every rule that a life is judged by stands here, and the excuses beside them.
 //! What must hold after every life: a reference model, written from `docs/requirements.md` and from CloudFormation's own
 //! rules, knowing nothing of how the handler decides.
 

@@ -37,24 +37,6 @@ async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> 
     Ok(())
 }
 
-/// Forgets the roles that asked to speak with this launch, and asks about those that speak.
-pub(super) async fn forget_candidates(
-    database: &mut SqliteConnection,
-    launch_id: &str,
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE connections SET candidate = NULL, problem = NULL, confirm_at = ?, confirm_attempts = 0 \
-         WHERE json_extract(candidate, '$.launch_id') = ?",
-    )
-    .bind(nanos(now)?)
-    .bind(launch_id)
-    .execute(&mut *database)
-    .await?;
-    sqlx::query("DELETE FROM launch_uses WHERE launch_id = ? AND reserved").bind(launch_id).execute(database).await?;
-    Ok(())
-}
-
 /// Whether a connection is still as it was.
 async fn stands(database: &mut SqliteConnection, connection: &Connection) -> Result<bool, StoreError> {
     let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))

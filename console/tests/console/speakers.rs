@@ -545,12 +545,16 @@ async fn a_rotated_launch_is_valid_for_a_day() {
     // It opens nothing new, at once.
     let another = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), ..stack.clone() };
     assert_refused(&world, &another, "established", HOUR + 1, (403, "launch-used")).await;
+    // Nor does it let another role ask.
+    assert_refused(&world, &stack.by(Principal::NextHandler), "updated", HOUR + 2, (403, "speaker")).await;
     // Heartbeats that were signed before the schedule knew; and the update's rollback.
     assert_eq!(world.notify(&stack, "alive", 2 * HOUR).await.0, 200);
     assert_eq!(world.notify(&stack, "updated", 3 * HOUR).await.0, 200);
     assert_eq!(regions().await, json!(stack.external_id));
-    // From nobody but the pinned role.
-    assert_refused(&world, &fresh.by(Principal::NextHandler), "updated", 4 * HOUR, (403, "speaker")).await;
+    // The update may be tried again, and give the stack another role: it asks, and nothing changes until AWS confirms it.
+    assert_eq!(world.notify(&fresh.by(Principal::NextHandler), "updated", 4 * HOUR).await.0, 200);
+    assert_eq!(regions().await, json!(stack.external_id));
+    assert_refused(&world, &fresh.by(Principal::VendorB), "updated", 4 * HOUR, (403, "speaker")).await;
     // The one that was rolled back is over after its day, the restored one stays.
     assert_refused(&world, &fresh, "updated", 3 * HOUR + DAY, (403, "launch-replaced")).await;
     assert_refused(&world, &fresh, "alive", 3 * HOUR + DAY, (403, "launch-replaced")).await;

@@ -14,7 +14,7 @@ use futures::{
 };
 use tracing::{info, warn};
 
-use super::remains::{OwnershipFacts, remains};
+use super::remains::{OwnershipFacts, remains, with_policy};
 use crate::{
     aws::{Aws, BillingTransfer, DataExport, Direction, ExportSummary, Fault, FaultKind, Report, Table, Tags},
     billing::{
@@ -95,19 +95,6 @@ fn unless_gone<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match answer {
         Err(fault) if fault.kind == FaultKind::Missing => Ok(None),
         answer => answer.map(Some),
-    }
-}
-
-/// A bucket of ours, as far as its policy may be read: one that cannot be read cannot be added to.
-fn with_policy(
-    policy: Result<Option<String>, Fault>,
-    bucket: impl FnOnce(Option<String>) -> OwnBucket,
-) -> Result<OwnBucket, Failure> {
-    match policy {
-        Ok(policy) => Ok(bucket(policy)),
-        Err(fault) if fault.kind == FaultKind::Missing => Ok(OwnBucket::Absent),
-        Err(fault) if fault.is_outage() => Err(fault.into()),
-        Err(fault) => Ok(OwnBucket::Unreadable(fault)),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What one id owns, and what of it is removed.
 
 use crate::{
-    aws::Fault,
+    aws::{Fault, FaultKind},
     billing::{
         facts::{OwnBucket, OwnExport, OwnedResources},
         id::ExportId,
     },
+    error::Failure,
     names::BucketName,
 };
 
@@ -46,4 +47,17 @@ pub(super) fn remains(
     }
     let is_own = matches!(owned.bucket, OwnBucket::Tagged { .. } | OwnBucket::Remnant { .. });
     (OwnedResources { report, exports, bucket: is_own && unknown.is_none() }, kept)
+}
+
+/// A bucket of ours, as far as its policy may be read: one that cannot be read cannot be added to.
+pub(super) fn with_policy(
+    policy: Result<Option<String>, Fault>,
+    bucket: impl FnOnce(Option<String>) -> OwnBucket,
+) -> Result<OwnBucket, Failure> {
+    match policy {
+        Ok(policy) => Ok(bucket(policy)),
+        Err(fault) if fault.kind == FaultKind::Missing => Ok(OwnBucket::Absent),
+        Err(fault) if fault.is_outage() => Err(fault.into()),
+        Err(fault) => Ok(OwnBucket::Unreadable(fault)),
+    }
 }
