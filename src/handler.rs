@@ -299,7 +299,8 @@ async fn undo(request: &Request, made: bool, until: OffsetDateTime, ports: &Port
             let (decided, _) = decide::removal(origin, ids, &[export.kind], export.retention, made, ports).await?;
             let plan = decided.plan?;
             // Asked once more, because a stack that got over it may already be making the same again.
-            if !plan.rounds.is_empty() && creation_fate(origin, &physical_id, until, ports).await? == fate {
+            let still = |now| now == fate || now == CreationFate::ResourceDeleted;
+            if !plan.rounds.is_empty() && still(creation_fate(origin, &physical_id, until, ports).await?) {
                 execute(&plan, origin, until, ports).await?;
             }
         }

@@ -276,11 +276,11 @@ impl CreationFate {
     /// of a later Update to the same replacement, and while it is cleaned up, either one (B-2).
     fn of(resource: Option<&StackResource>, made: &str, stack_status: &str) -> Option<Self> {
         // What is shown is the id that stays, or a Delete of the whole resource follows.
-        let is_shown = resource.is_some_and(|resource| resource.physical_id == made) && !is_cleaning_up(stack_status);
-        if is_shown || ends_whole(stack_status) {
+        if resource.is_some_and(|resource| resource.physical_id == made) && !is_cleaning_up(stack_status) {
             return Some(Self::Wanted);
         }
-        is_at_rest(stack_status).then_some(Self::Abandoned)
+        // Also of a stack that goes: its Delete may not be shown yet what was made moments ago (B-22).
+        (is_at_rest(stack_status) || ends_whole(stack_status)).then_some(Self::Abandoned)
     }
 }
 
@@ -424,7 +424,8 @@ mod tests {
             assert_eq!(fate(Some("hawser/made"), status), None, "{status}");
         }
         for status in ["DELETE_IN_PROGRESS", "DELETE_FAILED", "ROLLBACK_IN_PROGRESS"] {
-            assert_eq!(fate(Some("hawser/before"), status), Some(CreationFate::Wanted), "{status}");
+            assert_eq!(fate(Some("hawser/before"), status), Some(CreationFate::Abandoned), "{status}");
+            assert_eq!(fate(Some("hawser/made"), status), Some(CreationFate::Wanted), "{status}");
         }
     }
 
