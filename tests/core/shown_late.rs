@@ -183,3 +183,31 @@ async fn nothing_of_another_stack_is_reused() {
         }
     }
 }
+
+/// HW-O3: a Create whose calls take seconds made the bucket itself, and the customer has given it a policy before the Create does.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_a_new_bucket_has_meanwhile_is_kept() {
+    let world = World::new(AccountFile::default());
+    world.account.set_lags(Lags { call: Duration::from_secs(6), ..Lags::default() });
+    let customer = async {
+        while world.account.state().buckets.is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        world.account.change(|state| {
+            for (name, bucket) in &mut state.buckets {
+                let all = format!("arn:aws:s3:::{name}/theirs/*");
+                let reader = json!({ "AWS": "arn:aws:iam::111122223333:root" });
+                let statement =
+                    json!({ "Sid": "Theirs", "Effect": "Allow", "Principal": reader, "Action": "s3:GetObject", "Resource": all });
+                bucket.policy = Some(json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string());
+            }
+        });
+        // From here on it is as fast as ever.
+        world.account.set_lags(Lags::default());
+    };
+    let (created, ()) = tokio::join!(deliver(&world, "Create", "first", KINDS[0], None), customer);
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
+    let state = world.account.state();
+    let policy = state.buckets.values().next().unwrap().policy.clone().unwrap();
+    assert!(policy.contains("Theirs") && policy.contains("billingreports.amazonaws.com"), "{policy}");
+}
