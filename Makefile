@@ -50,6 +50,8 @@ test: build venv data-venv programs nextest receivers-test ## Everything that ne
 	@cargo test --quiet --doc --workspace --all-features
 	@echo "-- tests"
 	@$(NEXTEST) --workspace --all-features
+	@echo "-- a console that is one version behind, on each kept notice"
+	@$(NEXTEST) --workspace --no-default-features --features hawser/sdk --test console -E 'test(kept::)'
 
 receivers-test: .venv/receivers/.stamp .cache/receivers/.stamp ## Only the receivers in Python and JavaScript, and the schema under jsonschema and Ajv
 	@echo "-- receivers in Python and JavaScript on each kept notice, the schema under jsonschema and Ajv"
@@ -99,8 +101,7 @@ fuzz: cargo-fuzz ## Make up events, policies, replies and notices and see what b
 	$(call fuzz,event,8192)
 	$(call fuzz,policy,24576)
 	$(call fuzz,reply,8192)
-	@mkdir -p $(foreach target,notice proof token answer,.cache/fuzz/start/$(target))
-	@cd docs/notices/v1 && for name in *; do [ ! -f $$name/body.json ] || cp $$name/body.json $(CURDIR)/.cache/fuzz/start/notice/$$name; done
+	@HAWSER_FUZZ_INPUTS=$(CURDIR)/.cache/fuzz/start cargo test --quiet -p hawser-console --test console fuzzed_inputs::
 	$(call fuzz,notice,24576)
 	$(call fuzz,proof,16384)
 	$(call fuzz,token,8192)

@@ -34,6 +34,8 @@ pub enum Command {
     Launch(LaunchArgs),
     /// End a launch at once: notices of its stacks are refused, but for removals. The server may be running.
     Revoke(RevokeArgs),
+    /// End one connection, whose stack cannot: whatever the stack sends is refused. The server may be running.
+    Disconnect(DisconnectArgs),
 }
 
 /// Where the data is.
@@ -180,6 +182,17 @@ pub struct RevokeArgs {
     /// Which launch: the `launchId` that it was made with.
     #[arg(long, value_name = "ID")]
     pub launch_id: String,
+}
+
+/// `disconnect`
+#[derive(Debug, Args)]
+pub struct DisconnectArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
+    pub database: Database,
+    /// Which connection: its `connectionId`.
+    #[arg(long, value_name = "ID")]
+    pub connection_id: String,
 }
 
 fn customer(text: &str) -> Result<CustomerId, String> {

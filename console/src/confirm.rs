@@ -11,7 +11,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
-    ledger::Connection,
+    connection::Connection,
     names::{RoleArn, StackId},
     speaker::{HANDLER_ROLE, Speaker, Way},
 };

@@ -189,11 +189,15 @@ impl Launch {
         }
     }
 
-    /// Whether the account of this notice is one that it was made for, as far as the account says. Others wait until AWS confirms them.
-    pub fn expects(&self, data: &Value) -> bool {
+    /// Whether the account of this notice is one that it was made for: as the account says, and as AWS says where a token vouched
+    /// (`attested`: the organization's id in it). Others wait until AWS confirms them.
+    pub fn expects(&self, data: &Value, attested: Option<&str>) -> bool {
         match &self.terms.audience {
             Audience::Stack(_) => true,
-            Audience::Organization(organization) => Organization::from_notice(data).as_ref() == Some(organization),
+            Audience::Organization(organization) => {
+                Organization::from_notice(data).as_ref() == Some(organization)
+                    && attested.is_none_or(|id| id == organization.id.as_str())
+            }
         }
     }
 

@@ -7,72 +7,18 @@
 //! A heartbeat may describe, and is never a word of that second kind: it comes by a schedule that may outlive the
 //! connection by moments, and a late removal must still count.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
     billing::ReportedStatus,
-    launch::{EARLIER_VALID_FOR, Launch, ROLLED_BACK_AFTER},
-    names::CustomerId,
-    notice::{Kind, Notice, NoticePosition, TOKEN_PROOF},
+    connection::{Candidate, Connection},
+    launch::{Launch, ROLLED_BACK_AFTER},
+    notice::{Kind, Notice, NoticePosition},
     refusal::{Reason, Refusal},
     speaker::{Speaker, Way},
+    token::Attested,
 };
-
-/// A connection as it is stored, keyed by its stack (F-1).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Connection {
-    /// Ours, derived from the stack id.
-    pub id: String,
-    pub stack_id: String,
-    /// Of the launch that connected it. It never changes.
-    pub customer_id: CustomerId,
-    /// Never changes either.
-    pub way: Way,
-    /// Whose token signed the description.
-    pub launch_id: String,
-    /// The one principal whose word counts.
-    pub speaker: Speaker,
-    /// The one before, and until when its word counts as well.
-    pub earlier: Option<Earlier>,
-    /// Another role that asks to speak: it counts from when AWS confirms it.
-    pub candidate: Option<Candidate>,
-    /// When AWS last confirmed that speaker and role are this stack's own.
-    pub confirmed_at: Option<OffsetDateTime>,
-    /// Whether its account is none of those that the launch was made for, as far as the account says.
-    pub unconfirmed: bool,
-    /// When its removal came in.
-    pub removed_at: Option<OffsetDateTime>,
-    /// The time of the first notice that described it.
-    pub since: OffsetDateTime,
-    /// The newest notice that described it.
-    pub described: NoticePosition,
-    /// The newest of all that CloudFormation had told.
-    pub latest: NoticePosition,
-    /// The description: the notice's data without the proof.
-    pub data: Value,
-    /// The last change of the account's place in its organization, if there was one.
-    pub organization_change: Option<OrganizationChange>,
-}
-
-/// A principal that was replaced.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Earlier {
-    pub speaker: Speaker,
-    #[serde(with = "time::serde::rfc3339")]
-    pub until: OffsetDateTime,
-}
-
-/// What a role that nobody knows says of a stack, until AWS confirms that it is the stack's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Candidate {
-    pub speaker: Speaker,
-    pub launch_id: String,
-    pub position: NoticePosition,
-    pub data: Value,
-}
 
 /// After this long a removal is final: a stack's id never comes back, and a Create that its Delete overtook has ended (Lambda runs a
 /// function for 15 minutes at most).
@@ -87,80 +33,6 @@ pub const NOTICES_OF_REMOVED_KEPT_FOR: Duration = Duration::days(30);
 pub const UNCONFIRMED_PER_LAUNCH_MAX: i64 = 100;
 /// See [`UNCONFIRMED_PER_LAUNCH_MAX`].
 pub const UNCONFIRMED_KEPT_FOR: Duration = Duration::days(7);
-
-/// An account that left its organization, joined one, or whose management account changed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OrganizationChange {
-    /// `organization` of the description before.
-    pub before: Value,
-    /// The time of the notice that told it.
-    #[serde(with = "time::serde::rfc3339")]
-    pub at: OffsetDateTime,
-}
-
-impl Connection {
-    /// The last change once this description counts. What is not known on either side is no change.
-    fn organization_change(&self, data: &Value, at: OffsetDateTime) -> Option<OrganizationChange> {
-        let (before, now) = (&self.data["organization"], &data["organization"]);
-        let known = |facts: &Value| !matches!(facts["accountRole"].as_str(), None | Some("" | "unknown"));
-        if before != now && known(before) && known(now) {
-            Some(OrganizationChange { before: before.clone(), at })
-        } else {
-            self.organization_change.clone()
-        }
-    }
-
-    /// Whether a token vouched for it before, and its description came without one. Then the account's federation was switched off, or
-    /// the token was held back.
-    pub fn is_downgraded(&self) -> bool {
-        let sent = |kinds: &Vec<Value>| kinds.iter().any(|kind| kind == TOKEN_PROOF);
-        self.speaker.bearer.is_some() && !self.data["proofKinds"].as_array().is_some_and(sent)
-    }
-
-    /// Whether its last word is a removal.
-    pub fn is_removed(&self) -> bool {
-        self.latest.kind == Kind::Removed
-    }
-
-    /// Whether this principal's word counts.
-    fn trusts(&self, speaker: &Speaker, now: OffsetDateTime) -> bool {
-        self.speaker.is(speaker)
-            || self.earlier.as_ref().is_some_and(|earlier| earlier.speaker.is(speaker) && now < earlier.until)
-    }
-
-    /// The connection once a principal whose word counts has updated it: that principal is the one from now on, and the one before
-    /// keeps its word for a day. What AWS confirmed, it confirmed of the speaker and the role.
-    fn spoken_by(&self, speaker: &Speaker, role_arn: &Value, now: OffsetDateTime) -> Self {
-        let changed = !self.speaker.is(speaker);
-        let earlier = changed.then(|| Earlier { speaker: self.speaker.clone(), until: now + EARLIER_VALID_FOR });
-        let before = [Some(&self.speaker), self.earlier.as_ref().map(|earlier| &earlier.speaker)];
-        let before = before.into_iter().flatten().find(|before| before.is(speaker));
-        Self {
-            speaker: before.map_or_else(|| speaker.clone(), |before| speaker.and_before(before)),
-            earlier: earlier.or_else(|| self.earlier.clone()),
-            confirmed_at: self.confirmed_at.filter(|_| !changed && self.data["roleArn"] == *role_arn),
-            ..self.clone()
-        }
-    }
-
-    /// The connection once AWS has confirmed the role that asked to speak. What it said counts more than what heartbeats of the earlier
-    /// role repeated since.
-    #[must_use]
-    pub fn promoted(&self, candidate: &Candidate, now: OffsetDateTime) -> Self {
-        let position = &candidate.position;
-        let next = self.spoken_by(&candidate.speaker, &candidate.data["roleArn"], now);
-        Self {
-            candidate: None,
-            confirmed_at: Some(now),
-            launch_id: candidate.launch_id.clone(),
-            described: position.or_later(&self.described),
-            latest: position.or_later(&self.latest),
-            organization_change: self.organization_change(&candidate.data, position.time),
-            data: candidate.data.clone(),
-            ..next
-        }
-    }
-}
 
 /// What the store knows that matters to one notice.
 #[derive(Debug, Clone)]
@@ -271,7 +143,9 @@ pub fn admit(notice: &Notice, known: &LedgerState, now: OffsetDateTime) -> Resul
     }
     if let Some(connection) = connection.filter(|connection| !removal && is_final(connection, now)) {
         // A person may connect again what the same person removed, or what the vendor makes a new launch for.
-        let again = connection.way == Way::Direct && notice.position.kind == Kind::Established;
+        let again = connection.way == Way::Direct
+            && notice.position.kind == Kind::Established
+            && (connection.ended_at.is_none() || !launch.is_bound_to(&notice.stack, now));
         if !again {
             return Err(Reason::Removed.into());
         }
@@ -289,17 +163,24 @@ fn way(notice: &Notice, known: &LedgerState) -> Way {
 }
 
 fn is_final(connection: &Connection, now: OffsetDateTime) -> bool {
-    connection.is_removed() && connection.removed_at.is_some_and(|at| now >= at + REMOVAL_FINAL_AFTER)
+    let is_over = connection.removed_at.is_some_and(|at| now >= at + REMOVAL_FINAL_AFTER);
+    connection.is_removed() && (is_over || connection.ended_at.is_some())
 }
 
 /// What a notice that [`admit`] let through and AWS vouched for changes.
 ///
 /// # Errors
 /// [`Reason::Speaker`]: somebody else of the account sent it. [`Reason::LaunchOfOtherOrganization`]: too many accounts wait already.
-pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: OffsetDateTime) -> Result<Decision, Refusal> {
+pub fn decide(
+    notice: &Notice,
+    (speaker, attested): (&Speaker, Option<&Attested>),
+    known: &LedgerState,
+    now: OffsetDateTime,
+) -> Result<Decision, Refusal> {
     let (position, launch, kind) = (&notice.position, &known.launch, notice.position.kind);
     let id = connection_id(notice.stack.as_str());
     let way = way(notice, known);
+    let expected = launch.expects(&notice.data, attested.and_then(|attested| attested.organization_id.as_deref()));
     let nothing = Decision {
         answer: Answer::Unknown,
         connection: None,
@@ -316,7 +197,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
             let remembered = known.removals < REMOVALS_PER_LAUNCH_MAX;
             return Ok(Decision { remembered, ..nothing });
         }
-        let unconfirmed = !launch.expects(&notice.data);
+        let unconfirmed = !expected;
         if unconfirmed && known.unconfirmed >= UNCONFIRMED_PER_LAUNCH_MAX {
             return Err(Reason::LaunchOfOtherOrganization.into());
         }
@@ -333,6 +214,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
             confirmed_at: None,
             unconfirmed,
             removed_at: (latest.kind == Kind::Removed).then_some(now),
+            ended_at: None,
             since: position.time,
             described: position.clone(),
             latest,
@@ -383,7 +265,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
         });
     }
     if kind.is_scheduled() {
-        return Ok(record_scheduled(notice, old, speaker, known, now));
+        return Ok(record_scheduled(notice, old, (speaker, expected), known, now));
     }
     if kind == Kind::Removed {
         let last = position.or_later(&old.latest);
@@ -413,11 +295,12 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
             // Whoever spoke for what was removed speaks for nothing of what comes after it.
             earlier: next.earlier.clone().filter(|_| !again),
             launch_id: launch.id.clone(),
-            unconfirmed: old.unconfirmed && !launch.expects(&notice.data),
+            unconfirmed: old.unconfirmed && !expected,
             since,
             described: position.clone(),
             latest,
             removed_at,
+            ended_at: old.ended_at.filter(|_| !again),
             data: notice.data.clone(),
             organization_change: old.organization_change(&notice.data, position.time),
             ..next
@@ -443,7 +326,7 @@ pub fn decide(notice: &Notice, speaker: &Speaker, known: &LedgerState, now: Offs
 fn record_scheduled(
     notice: &Notice,
     connection: &Connection,
-    speaker: &Speaker,
+    (speaker, expected): (&Speaker, bool),
     known: &LedgerState,
     now: OffsetDateTime,
 ) -> Decision {
@@ -467,7 +350,7 @@ fn record_scheduled(
     };
     let described = Connection {
         launch_id: known.launch.id.clone(),
-        unconfirmed: connection.unconfirmed && !known.launch.expects(&notice.data),
+        unconfirmed: connection.unconfirmed && !expected,
         described: notice.position.clone(),
         data: notice.data.clone(),
         organization_change: change,

@@ -20,6 +20,7 @@ pub mod aws;
 pub mod billing;
 pub mod config;
 pub mod confirm;
+pub mod connection;
 pub mod document;
 pub mod identity;
 pub mod issuers;

@@ -6,7 +6,7 @@ use clap::Parser;
 use hawser_console::{
     Console,
     aws::Sdk,
-    config::{Cli, Command, LaunchArgs, RevokeArgs, Serve},
+    config::{Cli, Command, DisconnectArgs, LaunchArgs, RevokeArgs, Serve},
     issuers::Issuers,
     launch::Launch,
     limits::Limits,
@@ -31,6 +31,7 @@ async fn main() -> ExitCode {
         Command::Serve(args) => run(args).await,
         Command::Launch(args) => launch(args).await,
         Command::Revoke(args) => revoke(args).await,
+        Command::Disconnect(args) => disconnect(args).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -146,6 +147,16 @@ async fn revoke(args: RevokeArgs) -> Result<(), Box<dyn Error>> {
         return Err(format!("no launch has the id `{}`", args.launch_id).into());
     }
     say(&json!({"launchId": args.launch_id, "revoked": true}))
+}
+
+async fn disconnect(args: DisconnectArgs) -> Result<(), Box<dyn Error>> {
+    let store = Store::open(&args.database.database).await?;
+    let disconnected = store.disconnect(&args.connection_id, now()).await?;
+    store.close().await;
+    if !disconnected {
+        return Err(format!("no connection has the id `{}`", args.connection_id).into());
+    }
+    say(&json!({"connectionId": args.connection_id, "disconnected": true}))
 }
 
 /// The one place where the clock is read.

@@ -376,6 +376,7 @@ struct BillingExport {
     decision: String,
     first_data_due_by: String,
     format: String,
+    #[cfg(feature = "newest-fields")]
     iam_principal_data: String,
     kms_key_arn: String,
     kind: String,
@@ -383,6 +384,7 @@ struct BillingExport {
     origin: String,
     prefix: String,
     refreshes_closed_months: String,
+    #[cfg(feature = "newest-fields")]
     versioning: String,
 }
 
@@ -455,16 +457,18 @@ impl Data {
     /// Enumerations are open: a value that a later handler knows is not known here, and that is the empty text.
     fn forget_unknown_values(&mut self) {
         let (organization, export) = (&mut self.organization, &mut self.billing_export);
-        let enumerations: [(&mut String, &[&str]); 9] = [
-            (&mut self.way, &WAYS),
-            (&mut organization.account_role, &["management", "member", "standalone", "unknown"]),
-            (&mut export.kind, &["None", "CostAndUsageReport", "CostAndUsageReport2", "Focus"]),
-            (&mut export.format, &["Parquet", "Csv"]),
-            (&mut export.compression, &["Parquet", "GZIP", "ZIP"]),
-            (&mut export.refreshes_closed_months, &["true", "false"]),
-            (&mut export.versioning, &["OverwriteReport", "CreateNewReport"]),
-            (&mut export.iam_principal_data, &["true", "false"]),
-            (&mut export.origin, &["created", "reused", "none"]),
+        let enumerations = [
+            (&mut self.way, &WAYS[..]),
+            (&mut organization.account_role, &["management", "member", "standalone", "unknown"][..]),
+            (&mut export.kind, &["None", "CostAndUsageReport", "CostAndUsageReport2", "Focus"][..]),
+            (&mut export.format, &["Parquet", "Csv"][..]),
+            (&mut export.compression, &["Parquet", "GZIP", "ZIP"][..]),
+            (&mut export.refreshes_closed_months, &["true", "false"][..]),
+            #[cfg(feature = "newest-fields")]
+            (&mut export.versioning, &["OverwriteReport", "CreateNewReport"][..]),
+            #[cfg(feature = "newest-fields")]
+            (&mut export.iam_principal_data, &["true", "false"][..]),
+            (&mut export.origin, &["created", "reused", "none"][..]),
         ];
         let modes = self.packs.values_mut().map(|mode| (mode, &PACK_MODES[..]));
         for (value, known) in enumerations.into_iter().chain(modes) {

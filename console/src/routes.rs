@@ -54,6 +54,7 @@ pub fn admin(console: Console) -> Router {
     Router::new()
         .route("/launches", post(make_launch))
         .route("/launches/{launch_id}/revoke", post(revoke_launch))
+        .route("/connections/{connection_id}/disconnect", post(disconnect))
         .route("/connections", get(list_connections))
         .route("/connections/{connection_id}", get(show_connection))
         .route("/healthz", get(health))
@@ -242,6 +243,14 @@ async fn revoke_launch(State(console): State<Console>, Path(launch_id): Path<Str
     match console.store.revoke(&launch_id, (console.clock)()).await {
         Ok(true) => shown(&json!({"launchId": launch_id, "revoked": true})),
         Ok(false) => operator_problem(StatusCode::NOT_FOUND, "no launch has this id"),
+        Err(error) => storage_problem(&error),
+    }
+}
+
+async fn disconnect(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
+    match console.store.disconnect(&connection_id, (console.clock)()).await {
+        Ok(true) => shown(&json!({"connectionId": connection_id, "disconnected": true})),
+        Ok(false) => operator_problem(StatusCode::NOT_FOUND, "no connection has this id"),
         Err(error) => storage_problem(&error),
     }
 }

@@ -18,8 +18,9 @@ use writes::{bind_launch, save_connection};
 
 use crate::{
     billing::ReportedStatus,
+    connection::Connection,
     launch::{Audience, Launch},
-    ledger::{self, Answer, Connection, Decision, LedgerState, Prior, REMOVAL_MEMORY},
+    ledger::{self, Answer, Decision, LedgerState, Prior, REMOVAL_MEMORY},
     names::AccountId,
     notice::{Hint, Kind, Notice},
     signature::KEYS_PER_NOTICE_MAX,
@@ -127,6 +128,22 @@ impl Store {
         Ok(revoked.rows_affected() > 0)
     }
 
+    /// Ends a connection whose stack cannot: its launch stays, for others of an organization. False where there is none of this id.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn disconnect(&self, connection_id: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
+            .bind(connection_id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(row) = row else { return Ok(false) };
+        save_connection(&mut transaction, &Connection::try_from(row)?.ended(now), now).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
     /// The launches whose token may have signed a notice.
     ///
     /// # Errors
@@ -178,7 +195,7 @@ impl Store {
         if let Some(answer) = ledger::admit(notice, &known, now)? {
             return Ok(answer);
         }
-        let decision = ledger::decide(notice, speaker, &known, now)?;
+        let decision = ledger::decide(notice, (speaker, attested), &known, now)?;
         if let Some(attested) = attested {
             issuers::admit(&mut transaction, notice.account(), speaker, attested, now).await?;
         }

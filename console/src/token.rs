@@ -159,6 +159,8 @@ pub struct Attested {
     pub bearer: Bearer,
     /// Its own id, good once.
     pub id: String,
+    /// The organization that its account is in, if it is in one.
+    pub organization_id: Option<String>,
     /// Those that verified it.
     pub keys: Keys,
 }
@@ -185,6 +187,8 @@ enum Audience {
 #[derive(Deserialize)]
 struct AwsClaims {
     aws_account: String,
+    #[serde(default)]
+    org_id: Option<String>,
     #[serde(default)]
     principal_id: Option<String>,
     #[serde(default)]
@@ -236,7 +240,7 @@ pub fn check(
         }
     };
     let bearer = Bearer { issuer: token.issuer.clone(), role_arn: claims.sub, function };
-    Ok(Attested { bearer, id: claims.jti, keys })
+    Ok(Attested { bearer, id: claims.jti, organization_id: aws.org_id, keys })
 }
 
 /// The claims, if the key signed them, by the algorithm that the header names and no other.

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::{
     billing::{self, ReportedStatus, StatusSummary},
     confirm::{Problem, ProblemCode},
-    ledger::{Connection, OrganizationChange},
+    connection::{Connection, OrganizationChange},
     names::CustomerId,
     speaker::Way,
 };
@@ -38,6 +38,9 @@ pub struct ConnectionView {
     /// See [`Connection::since`].
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
+    /// See [`Connection::ended_at`].
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub ended_at: Option<OffsetDateTime>,
     /// The stack's last word.
     pub latest_notice: LatestNotice,
     /// When its stack was heard last, by whatever notice.
@@ -74,7 +77,7 @@ pub enum State {
     Replaced,
     /// The same, and the older one's stack has spoken since: somebody has to decide.
     Contested,
-    /// Its stack was deleted.
+    /// Its stack was deleted, or the operator ended it.
     Removed,
 }
 
@@ -135,6 +138,7 @@ impl ConnectionView {
             confirmed_at: connection.confirmed_at,
             launch_id: connection.launch_id,
             since: connection.since,
+            ended_at: connection.ended_at,
             latest_notice: LatestNotice {
                 id: connection.latest.id,
                 kind: connection.latest.kind.as_str().to_owned(),

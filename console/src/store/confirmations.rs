@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     confirm::{Due, Problem, ProblemCode, question},
-    ledger::{Connection, NOTICES_OF_REMOVED_KEPT_FOR, REMOVAL_MEMORY, UNCONFIRMED_KEPT_FOR},
+    connection::Connection,
+    ledger::{NOTICES_OF_REMOVED_KEPT_FOR, REMOVAL_MEMORY, UNCONFIRMED_KEPT_FOR},
     notice::Kind,
 };
 

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use crate::{
     billing::ReportedStatus,
+    connection::{Connection, OrganizationChange},
     launch::{Audience, Binding, Launch, Organization, Terms},
-    ledger::{Connection, OrganizationChange},
     names::{AccountId, CustomerId, OrganizationId},
     notice::{Kind, NoticePosition},
     secret::Secret,
@@ -121,6 +121,7 @@ pub(super) struct ConnectionRow {
     external_id_in_use: Option<String>,
     unconfirmed: bool,
     removed_at: Option<i64>,
+    ended_at: Option<i64>,
     since: i64,
     described_time: i64,
     described_kind: String,
@@ -177,6 +178,7 @@ impl TryFrom<ConnectionRow> for Connection {
             confirmed_at: row.confirmed_at.map(from_nanos).transpose()?,
             unconfirmed: row.unconfirmed,
             removed_at: row.removed_at.map(from_nanos).transpose()?,
+            ended_at: row.ended_at.map(from_nanos).transpose()?,
             since: from_nanos(row.since)?,
             described: position(row.described_time, &row.described_kind, row.described_id)?,
             latest: position(row.latest_time, &row.latest_kind, row.latest_id)?,

@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 
 use super::rows::{RowError, nanos, write};
 use crate::{
+    connection::Connection,
     launch::EARLIER_VALID_FOR,
-    ledger::Connection,
     names::AccountId,
     notice::{Kind, Notice},
     refusal::Refusal,
@@ -74,12 +74,17 @@ pub(super) async fn bind_launch(
     .bind(stack_id)
     .execute(&mut *database)
     .await?;
-    sqlx::query("UPDATE launch_uses SET until = ? WHERE stack_id = ? AND launch_id <> ? AND until IS NULL AND NOT reserved")
-        .bind(nanos(now + EARLIER_VALID_FOR)?)
-        .bind(stack_id)
-        .bind(launch_id)
-        .execute(&mut *database)
-        .await?;
+    // A newer one was rolled back: the stack may try it again as long as it is fresh.
+    sqlx::query(
+        "UPDATE launch_uses SET until = (SELECT MAX(?3, CASE WHEN o.rowid > n.rowid THEN o.expires_at ELSE 0 END) \
+         FROM launches o JOIN launches n ON n.launch_id = ?1 WHERE o.launch_id = launch_uses.launch_id) \
+         WHERE stack_id = ?2 AND launch_id <> ?1 AND until IS NULL AND NOT reserved",
+    )
+    .bind(launch_id)
+    .bind(stack_id)
+    .bind(nanos(now + EARLIER_VALID_FOR)?)
+    .execute(&mut *database)
+    .await?;
     // It opens again once no stack is left that has gone over to a newer one.
     sqlx::query(
         "UPDATE launches SET replaced = 0 WHERE launch_id = ?1 AND NOT EXISTS (SELECT 1 FROM launch_uses b \
@@ -117,13 +122,13 @@ pub(super) async fn save_connection(
     let account = connection.data["accountId"].as_str().ok_or(RowError("`data` has no account"))?;
     sqlx::query(
         "INSERT INTO connections (connection_id, stack_id, customer_id, way, launch_id, account_id, connection_name, speaker_id, \
-         verified_arn, bearer, earlier, candidate, confirmed_at, unconfirmed, removed_at, since, described_time, described_kind, \
+         verified_arn, bearer, earlier, candidate, confirmed_at, unconfirmed, removed_at, ended_at, since, described_time, described_kind, \
          described_id, latest_time, latest_kind, latest_id, data, organization_before, organization_changed_at, made_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (stack_id) DO UPDATE SET launch_id = excluded.launch_id, connection_name = excluded.connection_name, \
          speaker_id = excluded.speaker_id, verified_arn = excluded.verified_arn, bearer = excluded.bearer, earlier = excluded.earlier, \
          candidate = excluded.candidate, confirmed_at = excluded.confirmed_at, unconfirmed = excluded.unconfirmed, \
-         removed_at = excluded.removed_at, since = excluded.since, described_time = excluded.described_time, \
+         removed_at = excluded.removed_at, ended_at = excluded.ended_at, since = excluded.since, described_time = excluded.described_time, \
          described_kind = excluded.described_kind, described_id = excluded.described_id, \
          latest_time = excluded.latest_time, latest_kind = excluded.latest_kind, latest_id = excluded.latest_id, \
          data = excluded.data, organization_before = excluded.organization_before, \
@@ -144,6 +149,7 @@ pub(super) async fn save_connection(
     .bind(connection.confirmed_at.map(nanos).transpose()?)
     .bind(connection.unconfirmed)
     .bind(connection.removed_at.map(nanos).transpose()?)
+    .bind(connection.ended_at.map(nanos).transpose()?)
     .bind(nanos(connection.since)?)
     .bind(nanos(described.time)?)
     .bind(described.kind.as_str())

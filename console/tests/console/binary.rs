@@ -211,6 +211,19 @@ async fn a_vendor_runs_it() {
     let (status, body) = send(&client, &base, moved.send(moved.event("removed", at), now())).await;
     assert_eq!((status, code(&body), sts.calls()), (503, "sts-unavailable", calls), "{body}");
     let said = said + &running.stop();
+    // What an operator ends by hand.
+    for (name, id, done) in [
+        ("revoke", &listed["connections"][0]["launchId"], "revoked"),
+        ("disconnect", &listed["connections"][0]["connectionId"], "disconnected"),
+    ] {
+        let flag = if name == "revoke" { "--launch-id" } else { "--connection-id" };
+        let end = |id: &str| command().args([name, "--database", &database_url(&directory), flag, id]).output().unwrap();
+        let (ended, unknown) = (end(id.as_str().unwrap()), end("nobody"));
+        let answer: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!((ended.status.success(), &answer[done]), (true, &true.into()), "{name}");
+        assert_eq!((unknown.status.code(), unknown.stdout.len()), (Some(1), 0), "{name}");
+        assert!(String::from_utf8_lossy(&unknown.stderr).contains("has the id `nobody`"), "{name}");
+    }
 
     let log = std::fs::read_to_string(directory.path().join("stderr")).unwrap();
     for expected in ["notice verified and stored", "sts-refused", "sts-unavailable", "notice-malformed", "told to stop"] {

@@ -33,8 +33,8 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     support::{
-        ACCOUNT, AUDIENCE, NOW, Principal, REGION, Stack, StackStub, call, database_url, error_xml, identified, identity_xml,
-        launch, terms,
+        ACCOUNT, AUDIENCE, NOW, Principal, REGION, Stack, StackStub, TestConsole, call, database_url, error_xml, identified,
+        identity_xml, launch, terms,
     },
     tokens,
 };
@@ -202,6 +202,9 @@ fn notices() -> Vec<ToKeep> {
         ("established-refused-by-sts", &[], "established", |_| {}, (403, error_xml("ExpiredToken"))),
         ("established-token", &[], "established", |e| e["data"]["proofKinds"] = json!(["request", "token"]), session()),
         ("established-token-only", &[], "established", |e| e["data"]["proofKinds"] = json!(["token"]), session()),
+        ("updated", &["established"], "updated", |e| e["data"]["regions"] = json!(["eu-west-1", "us-east-1"]), session()),
+        ("alive", &["established"], "alive", forgotten, session()),
+        ("established-newest-fields", &[], "established", newest, session()),
         ("updated-access-key", &["established"], "updated", access_key, session()),
         ("status-waiting", &["established"], "waiting", |_| {}, session()),
         ("status-delivered", &["established"], "delivered", |_| {}, session()),
@@ -240,6 +243,30 @@ fn access_key(event: &mut Value) {
 fn forgotten(event: &mut Value) {
     event["data"]["organization"] = json!({});
     event["data"]["billingExport"] = json!({});
+}
+
+/// The fields that the contract got last, each with a value: `console/Cargo.toml` names the feature that knows them.
+const NEWEST: [(&str, &str); 2] = [("versioning", "CreateNewReport"), ("iamPrincipalData", "true")];
+
+fn newest(event: &mut Value) {
+    for (name, value) in NEWEST {
+        event["data"]["billingExport"][name] = json!(value);
+    }
+}
+
+/// A console that is one version behind takes them and drops what it does not know; the others store it.
+#[tokio::test]
+async fn the_newest_fields() {
+    let world = TestConsole::new().await;
+    let stack = world.stack("51af3dc0").await;
+    let mut event = stack.event("established", NOW);
+    newest(&mut event);
+    assert_eq!(world.post(stack.send(event, NOW)).await.0, 200);
+    let stored = world.connections().await[0]["data"]["billingExport"].clone();
+    for (name, value) in NEWEST {
+        let known = cfg!(feature = "newest-fields").then_some(value);
+        assert_eq!(stored.get(name).and_then(Value::as_str), known, "{name}: {stored}");
+    }
 }
 
 /// Nothing but what every notice has for ever.

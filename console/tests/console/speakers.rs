@@ -2,14 +2,14 @@
 
 use hawser_console::{
     confirm::{Problem, ProblemCode, Resources},
-    launch::Launch,
+    launch::{Audience, Entropy, Launch, Terms},
     notice::Hint,
     speaker::Way,
 };
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{HANDLER_ROLE, NOW, Principal, Stack, TestConsole, VENDOR_ROLE, code, resources};
+use crate::support::{HANDLER_ROLE, NOW, Principal, Stack, TestConsole, VENDOR_ROLE, code, resources, terms};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -664,6 +664,77 @@ async fn a_new_role_under_a_new_launch() {
     assert_eq!(world.notify(&stack, "alive", 33 * HOUR).await.0, 200);
     assert_refused(&world, &stack, "alive", 56 * HOUR, (403, "launch-replaced")).await;
     assert_eq!(world.notify(&next, "alive", 57 * HOUR).await.0, 200);
+}
+
+/// F-60: an update that was rolled back may be tried again with the same link, for as long as the link is fresh.
+#[tokio::test]
+async fn a_rolled_back_launch_may_be_tried_again_later() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let launch = Launch::new(&[5; 56], terms(Audience::Stack(None)), NOW, 168);
+    world.console.store.add_launch(&launch).await.unwrap();
+    let fresh = Stack { token: launch.token.expose().to_owned(), external_id: launch.external_id.clone(), ..stack.clone() };
+    let issued = async || world.connections().await.remove(0)["data"]["externalId"].clone();
+    for (sender, hours, expected) in [(&fresh, 1, &fresh), (&stack, 2, &stack), (&fresh, 100, &fresh), (&stack, 101, &stack)] {
+        assert_eq!(world.notify(sender, "updated", hours * HOUR).await.0, 200, "{hours}");
+        assert_eq!(issued().await, json!(expected.external_id), "{hours}");
+    }
+    // Nobody else may have it meanwhile, and it ends when it would have.
+    let another = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), ..fresh.clone() };
+    assert_refused(&world, &another, "established", 102 * HOUR, (403, "launch-used")).await;
+    assert_refused(&world, &fresh, "updated", 168 * HOUR, (403, "launch-replaced")).await;
+    assert_eq!(world.notify(&stack, "alive", 169 * HOUR).await.0, 200);
+}
+
+/// F-60: the operator ends one connection whose stack cannot. Nothing that the stack sends brings it back; its launch serves others.
+#[tokio::test]
+async fn an_operator_ends_a_connection() {
+    let world = TestConsole::new().await;
+    let stack = connected(&world, "51af3dc0").await;
+    let id = world.connections().await[0]["connectionId"].as_str().unwrap().to_owned();
+    let disconnect = async |id: &str| {
+        let path = format!("/connections/{id}/disconnect");
+        world.operate(http::Request::post(path).body(axum::body::Body::empty()).unwrap()).await
+    };
+    assert_eq!(disconnect("con-0").await.0, 404);
+    assert_eq!(disconnect(&id).await, (200, json!({"connectionId": id, "disconnected": true})));
+    assert_eq!(disconnect(&id).await.0, 200, "again");
+    for (kind, code) in [("established", "connection-removed"), ("updated", "connection-removed"), ("alive", "status-of-removed")]
+    {
+        assert_refused(&world, &stack, kind, 60, (410, code)).await;
+    }
+    let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
+    assert_refused(&world, &next, "updated", 61, (410, "connection-removed")).await;
+    assert_eq!(world.notify(&stack, "removed", 62).await.0, 200);
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["endedAt"]), (&json!("removed"), &json!("2026-11-22T10:00:00Z")));
+
+    // A person connects again with a new launch only.
+    let direct = async |uuid: &str| {
+        let terms = Terms { ways: Way::ALL.into(), ..terms(Audience::Stack(None)) };
+        let entropy: Entropy = std::array::from_fn(|at| uuid.as_bytes()[at % uuid.len()]);
+        let launch = Launch::new(&entropy, terms, NOW, 24);
+        world.console.store.add_launch(&launch).await.unwrap();
+        let stack_id = stack.stack_id.replace("51af3dc0", "d1");
+        let token = launch.token.expose().to_owned();
+        Stack { token, external_id: launch.external_id, stack_id, principal: Principal::User, ..stack.clone() }
+    };
+    let send = async |person: &Stack, seconds: i64| {
+        let at = NOW + Duration::seconds(seconds);
+        let mut event = person.event("established", at);
+        event["data"]["way"] = json!("direct");
+        world.set_clock(at);
+        let (status, body) = world.post(person.send(event, at)).await;
+        (status, code(&body).to_owned())
+    };
+    let (first, second) = (direct("first").await, direct("second").await);
+    assert_eq!(send(&first, 70).await.0, 200);
+    let id = world.connections().await.into_iter().find(|c| c["way"] == "direct").unwrap()["connectionId"].clone();
+    assert_eq!(disconnect(id.as_str().unwrap()).await.0, 200);
+    assert_eq!(send(&first, 80).await, (410, "connection-removed".to_owned()));
+    assert_eq!(send(&second, 90).await.0, 200);
+    let connection = world.connections().await.into_iter().find(|c| c["way"] == "direct").unwrap();
+    assert_eq!((&connection["state"], &connection["endedAt"]), (&json!("announced"), &json!(null)));
 }
 
 /// F-60: a role that is not the stack's keeps a launch from nobody for longer than AWS takes to say so.

@@ -9,6 +9,7 @@ use std::{
 
 use axum::{
     Router,
+    body::Body,
     extract::State,
     response::{IntoResponse, Response},
     routing::get,
@@ -25,7 +26,7 @@ use hawser_console::{
     store::Store,
     token::{self, Attested, Issuer, Keys, Unverified},
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use rcgen::{CertificateParams, KeyPair};
 use ring::{
     hmac,
@@ -38,7 +39,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::support::{
     ACCOUNT, AUDIENCE, FUNCTION, HANDLER_ROLE, NOW, OTHER_ACCOUNT, Principal, REGION, Stack, TestConsole, code, database_url,
-    launch, parse, resources,
+    launch, parse, resources, rollout_launch,
 };
 
 const DAY: i64 = 24 * 60 * 60;
@@ -699,6 +700,30 @@ async fn keys_change() {
     world.console.store = Store::open(&database_url(&world.directory)).await.unwrap();
     assert_eq!(of(both, &world, "two").notify("alive", DAY + 20).await.0, 200);
     assert_eq!(of(both, &world, "two").connection().await["problem"], Value::Null);
+}
+
+/// An account that says it is in the launch's organization, and of which AWS says something else, waits.
+#[tokio::test]
+async fn a_token_names_the_organization() {
+    for (named, state) in
+        [(json!("o-exampleorgid"), "announced"), (json!("o-anotherorgid"), "unconfirmed"), (Value::Null, "announced")]
+    {
+        let (world, sts) = world().await;
+        let launch = rollout_launch(NOW);
+        world.console.store.add_launch(&launch).await.unwrap();
+        let stack = Stack::new(&launch, "51af3dc0", &world.sts.url);
+        let change: fn(&mut Value) = match named.as_str() {
+            Some("o-exampleorgid") => |_| {},
+            Some(_) => |claims| claims[AWS]["org_id"] = json!("o-anotherorgid"),
+            None => |claims| drop(claims[AWS].as_object_mut().unwrap().remove("org_id")),
+        };
+        let federated = Federated { change, ..Federated::new(&world, &sts, stack.clone()) };
+        let (status, _, body) = federated.notify("established", 0).await;
+        assert_eq!(status, 200, "{body}");
+        let path = format!("/connections/{}", body["connectionId"].as_str().unwrap());
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(world.operate(request).await.1["state"], state, "{named}");
+    }
 }
 
 #[tokio::test]

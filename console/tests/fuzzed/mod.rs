@@ -1,16 +1,20 @@
 //! What must hold of anything that strangers send to the console, one function for each fuzz target. A fuzzer may feed them what it
 //! makes up, `console/tests/console/fuzzed_inputs.rs` the kept notices and what is near them.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use hawser_console::{
     document::Document,
     identity::Identity,
     notice::{Hint, Notice},
     proof::{self, Trust},
     secret::Secret,
-    token::{Keys, Unverified},
+    token::{self, DIGEST_TAG, Keys, Unverified},
 };
-use serde_json::Value;
+use ring::{rand::SystemRandom, rsa::KeyPair, signature::RSA_PKCS1_SHA256};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, macros::datetime};
 
@@ -51,9 +55,12 @@ pub(crate) fn proof(data: &[u8]) {
     notice(event.to_string().as_bytes());
 }
 
-/// Any text as a token, whole and part by part, and as the key set of an issuer.
+/// Any text as a token, whole and part by part, as the key set of an issuer, and as claims that an issuer signed.
 pub(crate) fn token(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
+    if text.starts_with('{') {
+        vouches(text);
+    }
     let _ = Keys::read(text);
     let parts: Vec<String> = text.split('.').map(|part| URL_SAFE_NO_PAD.encode(part)).collect();
     for token in [text.to_owned(), parts.join(".")] {
@@ -63,6 +70,70 @@ pub(crate) fn token(data: &[u8]) {
         let zone = host.and_then(|host| host.strip_suffix(".tokens.sts.global.api.aws"));
         assert!(zone.is_some_and(|id| id.len() == 36 && !id.contains(['.', '/', ':', '@'])), "keys would be fetched elsewhere");
     }
+}
+
+/// Any text as the claims of a token with a good signature: whether it vouches for the kept notice. What does says all that it must.
+pub(crate) fn vouches(text: &str) -> bool {
+    let kept = include_str!("../../../docs/notices/v1/established/body.json");
+    let document = Document::read(kept.as_bytes()).expect("a kept notice");
+    let event: Value = serde_json::from_str(kept).expect("a kept notice");
+    let notice = Notice::parse(&document, event["id"].as_str().unwrap_or_default(), NOW).expect("a kept notice");
+    let Ok(said) = serde_json::from_str::<Value>(text) else { return false };
+    let token = signed(text);
+    let Ok(unverified) = Unverified::read(&Secret::new(token)) else { return false };
+    let keys = Keys::read(&key_set().to_string()).expect("a key set");
+    let Ok(attested) = token::check(&notice, &unverified, keys, &[AUDIENCE.to_owned()], NOW) else { return false };
+    let aws = &said["https://sts.amazonaws.com/"];
+    let audience = said["aud"].as_str().or_else(|| said["aud"][0].as_str());
+    assert_eq!(audience, Some(AUDIENCE));
+    assert_eq!(said["iss"], attested.bearer.issuer.as_str());
+    assert_eq!(said["sub"], attested.bearer.role_arn);
+    assert_eq!(said["jti"], attested.id);
+    assert_eq!(aws["aws_account"], notice.account().as_str());
+    assert_eq!(aws["request_tags"][DIGEST_TAG], notice.event_sha256);
+    let role = format!("arn:{}:iam::{}:role/", notice.stack.partition.as_str(), notice.account().as_str());
+    assert!(attested.bearer.role_arn.starts_with(&role), "{}", attested.bearer.role_arn);
+    let now = NOW.unix_timestamp();
+    assert!(said["iat"].as_i64().is_some_and(|iat| (now - 360..=now + 60).contains(&iat)), "{}", said["iat"]);
+    assert!(said["exp"].as_i64().is_some_and(|exp| exp > now - 60), "{}", said["exp"]);
+    true
+}
+
+/// Claims that vouch for the kept notice: what to begin with.
+pub(crate) fn good_claims() -> Value {
+    let kept: Value =
+        serde_json::from_str(include_str!("../../../docs/notices/v1/established/body.json")).expect("a kept notice");
+    let account = &kept["data"]["accountId"];
+    let role = format!("arn:aws:iam::{}:role/hawser-HandlerRole-1A2B3C4D5E6F", account.as_str().unwrap_or_default());
+    json!({
+        "iss": "https://00000001-1111-4222-8333-444455556666.tokens.sts.global.api.aws", "sub": role, "aud": AUDIENCE,
+        "iat": NOW.unix_timestamp(), "exp": NOW.unix_timestamp() + 300, "jti": "2f0c9d3e-7c1b-4b86-9d5a-0d2a3c4b5e6f",
+        "https://sts.amazonaws.com/": {
+            "aws_account": account, "org_id": "o-exampleorgid", "principal_id": role,
+            "request_tags": {DIGEST_TAG: kept["data"]["proofs"][0]["headers"]["x-hawser-event-sha256"]},
+        },
+    })
+}
+
+/// Made for tests only, so it signs for nobody.
+fn key() -> KeyPair {
+    let text: String = include_str!("../console/keys/rsa.base64").split_whitespace().collect();
+    KeyPair::from_pkcs8(&STANDARD.decode(text).expect("Base64")).expect("a key")
+}
+
+fn key_set() -> Value {
+    let public = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(key().public());
+    let [n, e] = [public.n, public.e].map(|number| URL_SAFE_NO_PAD.encode(number));
+    json!({"keys": [{"kid": "one", "kty": "RSA", "use": "sig", "alg": "RS256", "n": n, "e": e}]})
+}
+
+fn signed(claims: &str) -> String {
+    let [header, claims] = [r#"{"alg":"RS256","kid":"one"}"#, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let message = format!("{header}.{claims}");
+    let key = key();
+    let mut signature = vec![0; key.public().modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature).expect("a signature");
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// Any text as the answer of AWS STS.

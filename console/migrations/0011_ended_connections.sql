@@ -1,0 +1,3 @@
+-- An operator ends a connection whose stack cannot.
+
+ALTER TABLE connections ADD COLUMN ended_at INTEGER;
