@@ -121,13 +121,19 @@ pub async fn carry_out(
         NoticePlan::Required(kind, terms) => {
             // Late, repeated or made up by whoever may invoke the function, it would replace what the vendor has (HW-I2).
             let goes_back = async { *kind == notice::Type::Updated && is_stack_rolling_back(origin, ports).await };
-            let (rolling_back, is_awaited) = tokio::join!(goes_back, is_awaited(origin, ports));
+            // Beside the look, so that a token costs no round. It goes nowhere if the stack does not wait.
+            let sealed = SealedNotice::new(origin, terms, (*kind, notice::id(origin)), notice::data(origin, terms), ports);
+            let (rolling_back, is_awaited, sealed) = tokio::join!(goes_back, is_awaited(origin, ports), sealed);
             if !is_awaited {
                 let cause = "the stack does not wait for this request any more, so the vendor was not notified";
                 return Err(Failure::new(Code::RequestOutdated, cause));
             }
             let until = if rolling_back { until.min(ports.clock.now() + BEST_EFFORT_LIMIT) } else { until };
-            match notify(origin, terms, (*kind, notice::id(origin)), until, ports).await {
+            let notified = match sealed {
+                Ok(sealed) => sealed.send(until, ports).await,
+                Err(failure) => Err(failure),
+            };
+            match notified {
                 // What is undone here is what the vendor refused or never heard of.
                 Err(failure) if rolling_back => {
                     warn!(code = failure.code.as_str(), "the stack rolls back although the vendor was not notified: {failure}");
@@ -154,7 +160,8 @@ pub async fn retract(origin: &Origin, terms: &Terms, until: OffsetDateTime, port
 /// Tells the vendor that the connection ends, and what the reader of the stack event should know if that failed.
 async fn notify_removed(origin: &Origin, terms: &Terms, id: String, until: OffsetDateTime, ports: &Ports<'_>) -> Option<String> {
     let until = until.min(ports.clock.now() + BEST_EFFORT_LIMIT);
-    let failure = notify(origin, terms, (notice::Type::Removed, id), until, ports).await.err()?;
+    let removal = (notice::Type::Removed, id);
+    let failure = send_notice(origin, terms, removal, notice::data(origin, terms), until, ports).await.err()?;
     warn!(code = failure.code.as_str(), "the stack is deleted although the vendor was not notified: {failure}");
     Some(format!("removed, but the vendor was not notified: {failure}"))
 }
@@ -286,16 +293,6 @@ pub async fn notify_alive(
     send_notice(origin, terms, (kind, notice::id(origin)), data, until, ports).await.map(|_| ())
 }
 
-async fn notify(
-    origin: &Origin,
-    terms: &Terms,
-    kind_and_id: (notice::Type, String),
-    until: OffsetDateTime,
-    ports: &Ports<'_>,
-) -> Result<Acknowledgement, Failure> {
-    send_notice(origin, terms, kind_and_id, notice::data(origin, terms), until, ports).await
-}
-
 async fn send_notice(
     origin: &Origin,
     terms: &Terms,
@@ -304,42 +301,68 @@ async fn send_notice(
     until: OffsetDateTime,
     ports: &Ports<'_>,
 ) -> Result<Acknowledgement, Failure> {
-    let kind = kind_and_id.0;
-    let mut draft = notice::Draft::new(origin, kind_and_id, data, ports.clock.now())?;
-    let mut notice = prove_and_seal(&mut draft, terms, ports).await?;
-    let in_time = |last: Failure| {
-        let cause = format!("`{}` did not accept the notice in time: {}", terms.notice_url.authority(), last.cause);
-        Failure { cause, ..last }
-    };
-    let mut tries = NOTICE.tries(ports.clock, Some(until - CAUSE_MARGIN));
-    let mut last = unreachable("there was no time left to try");
-    loop {
-        if ports.clock.now() - notice.sealed_at >= PROOFS_FRESH_FOR {
-            notice = prove_and_seal(&mut draft, terms, ports).await?;
-        }
-        let limit = tries.limit();
-        if limit.is_zero() {
-            return Err(in_time(last));
-        }
-        let asked_for;
-        (last, asked_for) = match ports.vendor.post(terms.notice_url.as_url(), &notice.headers, &notice.body, limit).await {
-            Ok(answer) => match interpret(kind, &notice.id, &answer) {
-                VendorAnswer::Accepted(receipt) => {
-                    info!(notice = notice.id, kind = kind.as_str(), status = answer.status, "the vendor was notified");
-                    ports.progress.done(&format!("notified `{}` (`{}`)", terms.notice_url.authority(), kind.as_str()));
-                    return Ok(Acknowledgement { notice_id: notice.id, receipt });
-                }
-                VendorAnswer::Refused(failure) => return Err(failure),
-                VendorAnswer::TryAgain(why, after) => (why, after),
-            },
-            Err(NoResponse::Untrusted(why)) => {
-                let cause = format!("the certificate of `{}` does not verify: {why}", terms.notice_url.authority());
-                return Err(Failure::new(Code::VendorCertificateInvalid, cause));
-            }
-            Err(NoResponse::Failed(why)) => (unreachable(why), None),
+    SealedNotice::new(origin, terms, kind_and_id, data, ports).await?.send(until, ports).await
+}
+
+/// A notice that can be sent.
+struct SealedNotice<'a> {
+    kind: notice::Type,
+    terms: &'a Terms,
+    draft: notice::Draft<'a>,
+    notice: notice::Notice,
+}
+
+impl<'a> SealedNotice<'a> {
+    async fn new(
+        origin: &'a Origin,
+        terms: &'a Terms,
+        kind_and_id: (notice::Type, String),
+        data: notice::Data,
+        ports: &Ports<'_>,
+    ) -> Result<Self, Failure> {
+        let kind = kind_and_id.0;
+        let mut draft = notice::Draft::new(origin, kind_and_id, data, ports.clock.now())?;
+        let notice = prove_and_seal(&mut draft, terms, ports).await?;
+        Ok(Self { kind, terms, draft, notice })
+    }
+
+    /// Sends it until the vendor has answered, with fresh proofs where it takes long.
+    async fn send(self, until: OffsetDateTime, ports: &Ports<'_>) -> Result<Acknowledgement, Failure> {
+        let Self { kind, terms, mut draft, mut notice } = self;
+        let in_time = |last: Failure| {
+            let cause = format!("`{}` did not accept the notice in time: {}", terms.notice_url.authority(), last.cause);
+            Failure { cause, ..last }
         };
-        if !tries.again(&last.cause, asked_for).await {
-            return Err(in_time(last));
+        let mut tries = NOTICE.tries(ports.clock, Some(until - CAUSE_MARGIN));
+        let mut last = unreachable("there was no time left to try");
+        loop {
+            if ports.clock.now() - notice.sealed_at >= PROOFS_FRESH_FOR {
+                notice = prove_and_seal(&mut draft, terms, ports).await?;
+            }
+            let limit = tries.limit();
+            if limit.is_zero() {
+                return Err(in_time(last));
+            }
+            let asked_for;
+            (last, asked_for) = match ports.vendor.post(terms.notice_url.as_url(), &notice.headers, &notice.body, limit).await {
+                Ok(answer) => match interpret(kind, &notice.id, &answer) {
+                    VendorAnswer::Accepted(receipt) => {
+                        info!(notice = notice.id, kind = kind.as_str(), status = answer.status, "the vendor was notified");
+                        ports.progress.done(&format!("notified `{}` (`{}`)", terms.notice_url.authority(), kind.as_str()));
+                        return Ok(Acknowledgement { notice_id: notice.id, receipt });
+                    }
+                    VendorAnswer::Refused(failure) => return Err(failure),
+                    VendorAnswer::TryAgain(why, after) => (why, after),
+                },
+                Err(NoResponse::Untrusted(why)) => {
+                    let cause = format!("the certificate of `{}` does not verify: {why}", terms.notice_url.authority());
+                    return Err(Failure::new(Code::VendorCertificateInvalid, cause));
+                }
+                Err(NoResponse::Failed(why)) => (unreachable(why), None),
+            };
+            if !tries.again(&last.cause, asked_for).await {
+                return Err(in_time(last));
+            }
         }
     }
 }

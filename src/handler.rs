@@ -131,10 +131,13 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
     Ok(())
 }
 
-/// Opens the connections that the work needs after its first reads, beside them: for the response, and for the settings of a new bucket,
-/// which are made together.
+/// Opens the connections that the work needs after its first reads, beside them: for the response, for the notice, and for the settings
+/// of a new bucket, which are made together.
 fn open_connections(request: Option<&Request>, response_url: &ResponseUrl, ports: &Ports<'_>) {
     ports.mailbox.open_connection(response_url.expose());
+    if let Some(Request::Connection(_, ConnectionRequest::Ensure(terms) | ConnectionRequest::Remove(Ok(terms)))) = request {
+        ports.vendor.open_connection(terms.notice_url.as_url());
+    }
     let Some(Request::Billing(origin, BillingRequest::Ensure { export, .. })) = request else { return };
     let makes = export.kind != Kind::None && export.existing.is_none();
     if let Some(region) = origin

@@ -80,6 +80,8 @@ pub trait Vendor: Send + Sync {
         body: &str,
         limit: Duration,
     ) -> Result<VendorResponse, NoResponse>;
+    /// Opens a connection to the host ahead of need, and waits for nothing.
+    fn open_connection(&self, _url: &Url) {}
 }
 
 /// Where CloudFormation waits for responses.

@@ -25,7 +25,7 @@ use crate::{
     ledger::Answer,
     names::{StackId, is_unseen},
     refusal::{Problem, Reason, Refusal},
-    serve::{Peer, Slot, slots},
+    serve::{Peer, Slot, end_connection, slots},
     speaker::Way,
     store::{List, StoreError},
 };
@@ -45,7 +45,11 @@ const PAGE_MAX: u32 = 1000;
 
 /// What stacks can reach.
 pub fn public(console: Console) -> Router {
-    Router::new().route("/notices", post(take_notice)).route("/healthz", get(health)).with_state(console)
+    Router::new()
+        .route("/notices", post(take_notice))
+        .route("/healthz", get(health))
+        .layer(middleware::from_fn(end_connection))
+        .with_state(console)
 }
 
 /// What the operator can reach. Answers only requests whose `Host` is loopback: a web page that resolves its own name to

@@ -1,6 +1,6 @@
 //! A listener with bounds: TLS when there is a certificate, an end for every connection, and a quiet end of its own.
 //!
-//! Strangers reach one of the listeners (F-61). Each of their connections is for one request and has half a minute from its first byte
+//! Strangers reach one of the listeners (F-61). Each of their connections is for one request, and one before it that only opens it, and has half a minute from its first byte
 //! to its last, the answer's included. Where all slots are taken, the network that waits in most of them loses its oldest: whoever
 //! opens connections to say nothing takes them from themselves, and a stack, which sends its notice at once, is not waiting.
 
@@ -11,11 +11,20 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use axum::{Extension, Router};
+use axum::{
+    Extension, Router,
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Method, StatusCode, header};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -66,6 +75,21 @@ pub struct Peer {
     pub is_proxy: bool,
     /// None where connections are not counted.
     pub slot: Option<Arc<Slot>>,
+    /// Whether the connection ends with its next response. A stranger's does, but for the one request that only opened it.
+    pub ends: Option<Arc<AtomicBool>>,
+}
+
+/// Strangers keep no connection, or a few idle ones would be all there are (F-61). A stack may open its connection ahead of need by a
+/// `HEAD /`, because a handshake far away takes as long as an answer: then one more request counts, within the same time.
+pub async fn end_connection(peer: Option<Extension<Peer>>, request: Request, next: Next) -> Response {
+    let opens = request.method() == Method::HEAD && request.uri().path() == "/";
+    let ends = peer.and_then(|Extension(peer)| peer.ends);
+    let ends = ends.is_some_and(|ends| ends.swap(true, Ordering::Relaxed) || !opens);
+    let mut response = if opens { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    if ends {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Why a certificate and key cannot be used.
@@ -138,7 +162,7 @@ pub async fn serve(
             }
         };
         let is_proxy = !stranger && matches!(clients, Clients::Strangers { .. });
-        let peer = Peer { address, is_proxy, slot: slot.clone() };
+        let peer = Peer { address, is_proxy, slot: slot.clone(), ends: stranger.then(Arc::default) };
         let (tls, app, watcher) = (tls.clone(), app.clone().layer(Extension(peer)), graceful.watcher());
         tokio::spawn(async move {
             let served = async {
@@ -174,7 +198,6 @@ type Served<S> = http1::Connection<TokioIo<S>, TowerToHyperService<Router>>;
 fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, app: Router, stranger: bool) -> Served<S> {
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .keep_alive(!stranger)
         .max_buf_size(BUFFER_BYTES)
         .header_read_timeout(if stranger { HANDSHAKE_TIMEOUT } else { IDLE_TIMEOUT })
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))

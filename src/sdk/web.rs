@@ -35,8 +35,9 @@ use crate::{
 /// milliseconds, and a retry needs the time more.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// Shorter than the idle time-outs of AWS's endpoints, so that a pooled connection is not one that was just closed.
-const IDLE_LIMIT: Duration = Duration::from_secs(15);
+/// Shorter than the idle time-outs of AWS's endpoints, so that a pooled connection is not one that was just closed: S3 has been seen to
+/// close after ten seconds and not after five (awslabs/aws-sdk-kotlin issue 1214). AWS documents none.
+const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
 /// Longer than an endpoint needs to answer a request that only opens a connection; nothing waits for it.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
@@ -115,6 +116,10 @@ impl Vendor for Web {
         limit: Duration,
     ) -> Result<VendorResponse, NoResponse> {
         self.send(url, headers.iter().map(|(name, value)| (*name, value.as_str())), body, limit).await
+    }
+
+    fn open_connection(&self, url: &Url) {
+        self.open_connections(url, 1);
     }
 }
 

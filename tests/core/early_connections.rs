@@ -1,6 +1,7 @@
 //! Which connections are opened when an event arrives, beside the first reads: those that only later calls need.
 
 use std::{
+    collections::BTreeMap,
     fs,
     sync::{
         Arc,
@@ -15,7 +16,7 @@ use hawser::{
     billing::plan::BUCKET_SETTINGS,
     decide, handler,
     names::Region,
-    ports::{Mailbox, NoResponse, Ports},
+    ports::{Mailbox, NoResponse, Ports, Vendor, VendorResponse},
 };
 use hawser_account::AccountFile;
 use hawser_sim::World;
@@ -24,10 +25,11 @@ use url::Url;
 
 const TIME_OUT: Duration = Duration::from_secs(120);
 
-/// Counts what is opened ahead of need: to the response's host, and to the billing Region's buckets.
+/// Counts what is opened ahead of need: to the response's host, to the vendor, and to the billing Region's buckets.
 struct Opened<'a> {
     ports: Ports<'a>,
     responses: AtomicUsize,
+    vendors: AtomicUsize,
     buckets: AtomicUsize,
 }
 
@@ -40,6 +42,25 @@ impl Mailbox for Opened<'_> {
     fn open_connection(&self, url: &Url) {
         assert!(url.as_str().starts_with("https://cloudformation-custom-resource-response-"), "{url}");
         self.responses.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Vendor for Opened<'_> {
+    async fn post(
+        &self,
+        url: &Url,
+        headers: &BTreeMap<&'static str, String>,
+        body: &str,
+        limit: Duration,
+    ) -> Result<VendorResponse, NoResponse> {
+        assert_eq!(self.vendors.load(Ordering::SeqCst), 1, "the notice has a connection already");
+        self.ports.vendor.post(url, headers, body, limit).await
+    }
+
+    fn open_connection(&self, url: &Url) {
+        assert_eq!(url.host_str(), Some("vendor.example"));
+        self.vendors.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -61,23 +82,30 @@ fn event(file: &str) -> Value {
 #[tokio::test(start_paused = true)]
 async fn what_later_calls_need_is_opened_when_the_event_arrives() {
     let settings = BUCKET_SETTINGS - 1;
-    for (file, buckets) in [
-        ("billing-export-create", settings),
-        ("billing-export-create-focus", settings),
-        ("billing-export-update-replace", settings),
+    for (file, vendors, buckets) in [
+        ("billing-export-create", 0, settings),
+        ("billing-export-create-focus", 0, settings),
+        ("billing-export-update-replace", 0, settings),
         // No bucket is made.
-        ("billing-export-update", 0),
-        ("billing-export-create-none", 0),
-        ("billing-export-delete", 0),
-        ("account-connection-create", 0),
-        ("billing-export-create-kind-wrong", 0),
+        ("billing-export-update", 0, 0),
+        ("billing-export-create-none", 0, 0),
+        ("billing-export-delete", 0, 0),
+        ("account-connection-create", 1, 0),
+        ("account-connection-update", 1, 0),
+        ("account-connection-delete", 1, 0),
+        ("billing-export-create-kind-wrong", 0, 0),
     ] {
         let world = World::new(AccountFile::default());
-        let opened = Opened { ports: world.ports(), responses: AtomicUsize::new(0), buckets: AtomicUsize::new(0) };
-        let ports = Ports { cloud: &opened, mailbox: &opened, ..world.ports() };
+        let opened = Opened {
+            ports: world.ports(),
+            responses: AtomicUsize::new(0),
+            vendors: AtomicUsize::new(0),
+            buckets: AtomicUsize::new(0),
+        };
+        let ports = Ports { cloud: &opened, mailbox: &opened, vendor: &opened, ..world.ports() };
         handler::answer(&event(file), world.now() + TIME_OUT, &ports).await.unwrap();
-        let found = (opened.responses.load(Ordering::SeqCst), opened.buckets.load(Ordering::SeqCst));
-        assert_eq!(found, (1, buckets), "{file}");
+        let found = [&opened.responses, &opened.vendors, &opened.buckets].map(|count| count.load(Ordering::SeqCst));
+        assert_eq!(found, [1, vendors, buckets], "{file}");
     }
 }
 

@@ -478,7 +478,8 @@ async fn a_certificate_that_does_not_verify_ends_it_at_once() {
     });
     let (response, took) = run(&event("Create", &url), &web).await;
     assert!(response["Reason"].as_str().unwrap().starts_with("VENDOR_CERTIFICATE_INVALID"), "{response}");
-    assert!(took < Duration::from_secs(2) && met.load(Ordering::SeqCst) == 1, "{took:?} {met:?}");
+    // The connection that is opened ahead of need, and the notice's.
+    assert!(took < Duration::from_secs(2) && met.load(Ordering::SeqCst) <= 2, "{took:?} {met:?}");
     assert_sound(&response, &"a certificate of one's own");
     assert_no_secret(&log.text());
 }
@@ -582,9 +583,9 @@ async fn a_connection_opened_ahead_of_need_can_only_help() {
         let neighbour = Neighbour::that(&[early.clone(), ok("")]).await;
         let web = Web::new().unwrap();
         let url = Url::parse(&neighbour.url("http", "/a%7Cb?X-Amz-Signature=topsecret")).unwrap();
-        web.open_connection(&url);
+        Mailbox::open_connection(&web, &url);
         // Once only: what was opened moments ago is there.
-        web.open_connection(&url);
+        Mailbox::open_connection(&web, &url);
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(neighbour.met(), 1, "{early:?}");
         let (ended, took) = deliver(url.as_str(), &WithoutHaste(&web)).await;

@@ -159,12 +159,26 @@ async fn idle_slow_and_unread_connections_switch_nothing_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_has_one_request_in_each_connection() {
     let world = World::new().await;
-    let mut stream = TcpStream::connect(world.address()).await.unwrap();
-    stream.write_all(&b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2)).await.unwrap();
-    let mut answers = Vec::new();
-    // The second request may be met by a closed connection.
-    let _ = timeout(Duration::from_secs(5), stream.read_to_end(&mut answers)).await.unwrap();
-    assert_eq!(String::from_utf8(answers).unwrap().matches("HTTP/1.1").count(), 1);
+    let ([ask, miss, open], close) = (["GET /healthz", "GET /x", "HEAD /"], "connection: close");
+    // A request that opens the connection is one more, once.
+    for (requests, statuses) in [
+        (&[ask, ask] as &[&str], &["200 OK"] as &[&str]),
+        (&[miss, ask], &["404 Not Found"]),
+        (&[open, ask, ask], &["204 No Content", "200 OK"]),
+        (&[open, open, ask], &["204 No Content", "204 No Content"]),
+        (&[ask, open], &["200 OK"]),
+    ] {
+        let mut stream = TcpStream::connect(world.address()).await.unwrap();
+        let sent: String = requests.iter().map(|request| format!("{request} HTTP/1.1\r\nhost: x\r\n\r\n")).collect();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut answers = Vec::new();
+        // What comes after the last request may be met by a closed connection.
+        let _ = timeout(Duration::from_secs(5), stream.read_to_end(&mut answers)).await.unwrap();
+        let answers = String::from_utf8(answers).unwrap();
+        let answered: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).map(|answer| answer.lines().next().unwrap()).collect();
+        assert_eq!(answered, statuses, "{requests:?}");
+        assert_eq!(answers.matches(close).count(), 1, "{requests:?}: {answers}");
+    }
 
     let begun = Instant::now();
     let silent = idle(TcpStream::connect(world.address()).await.unwrap());

@@ -8,7 +8,7 @@ use serde_json::Value;
 use standardwebhooks::Webhook;
 use url::form_urlencoded;
 
-use crate::record::Service::{self, CloudFormation, Cur, DataExports, Mailbox, Organizations, S3, Vendor};
+use crate::record::Service::{self, CloudFormation, Cur, DataExports, Mailbox, Organizations, S3, Sts, Vendor};
 use crate::world::{ACCESS_KEY, Answer, BILLING_REGION, HttpRequest, LAUNCH_TOKEN, SESSION_TOKEN, STACK_REGION, State};
 
 /// How an AWS endpoint answers a probe, and that it keeps the connection open then, is not documented; here it does.
@@ -57,7 +57,7 @@ const fn operation(
     Operation { service, name, asked, has, status: StatusCode::OK, answer }
 }
 
-const OPERATIONS: [Operation; 16] = [
+const OPERATIONS: [Operation; 17] = [
     operation(
         Organizations,
         "DescribeOrganization",
@@ -163,6 +163,25 @@ const OPERATIONS: [Operation; 16] = [
          <ResponseMetadata><RequestId>00000000-0000-4000-8000-000000000000</RequestId></ResponseMetadata>\
          </DescribeStacksResponse>",
     ),
+    // An account is as AWS makes it: outbound identity federation is off (STS API reference, `GetWebIdentityToken`).
+    Operation {
+        status: StatusCode::FORBIDDEN,
+        ..operation(
+            Sts,
+            "GetWebIdentityToken",
+            "GetWebIdentityToken",
+            &[
+                "&Version=2011-06-15&",
+                "&SigningAlgorithm=ES384&",
+                "&Tags.member.1.Key=hawser-event-sha256&",
+                "&Audience.member.1=",
+            ],
+            "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+             <Code>OutboundWebIdentityFederationDisabledException</Code>\
+             <Message>Outbound web identity federation is disabled for this account.</Message></Error>\
+             <RequestId>00000000-0000-4000-8000-000000000000</RequestId></ErrorResponse>",
+        )
+    },
     operation(Mailbox, "PutResponse", "PUT", &["content-length:"], ""),
     operation(
         Vendor,
@@ -184,7 +203,7 @@ pub(crate) fn respond(service: Service, state: &mut State, request: &HttpRequest
     let path = request.head.uri.path();
     let content_type = match service {
         Organizations | Cur | DataExports => "application/x-amz-json-1.1",
-        S3 | CloudFormation | Mailbox => "text/xml",
+        S3 | CloudFormation | Sts | Mailbox => "text/xml",
         Vendor => "application/json",
     };
     if request.head.method == Method::HEAD && path == "/" && request.header("authorization").is_none() {
@@ -259,7 +278,7 @@ fn asked(service: Service, request: &HttpRequest) -> String {
             format!("{method} {}", query.unwrap_or_default().trim_end_matches('='))
         }
         Mailbox | Vendor => method.to_owned(),
-        CloudFormation => {
+        CloudFormation | Sts => {
             let action = form_urlencoded::parse(&request.body).find(|(key, _)| key == "Action");
             action.map(|(_, value)| value.into_owned()).unwrap_or_default()
         }
@@ -272,7 +291,7 @@ fn text(service: Service, request: &HttpRequest) -> String {
     let headers = request.head.headers.iter();
     let mut text: String =
         headers.map(|(name, value)| format!("{name}:{}\n", String::from_utf8_lossy(value.as_bytes()))).collect();
-    if service == CloudFormation {
+    if [CloudFormation, Sts].contains(&service) {
         text.extend(form_urlencoded::parse(&request.body).map(|(key, value)| format!("&{key}={value}&")));
     } else {
         text.push_str(&String::from_utf8_lossy(&request.body));
@@ -285,7 +304,7 @@ fn text(service: Service, request: &HttpRequest) -> String {
 fn signature(service: Service) -> Vec<String> {
     let region = match service {
         Mailbox | Vendor => return Vec::new(),
-        CloudFormation => STACK_REGION,
+        CloudFormation | Sts => STACK_REGION,
         _ => BILLING_REGION,
     };
     vec![
@@ -366,7 +385,7 @@ mod tests {
             S3 => request(method, &format!("/b-1?{setting}=&x-id={}", operation.name), &headers, &body),
             Mailbox => request("PUT", PATH, &headers, "{}"),
             Vendor => request("POST", "/notices", &headers, &body),
-            CloudFormation => {
+            CloudFormation | Sts => {
                 let scope = body.find('&').map(|at| body.split_off(at)).unwrap_or_default();
                 headers.push(("x-scope", body.trim()));
                 let form = scope.replace(' ', "").replace(':', "%3A") + "&Action=" + operation.asked;

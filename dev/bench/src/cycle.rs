@@ -1,7 +1,7 @@
-//! The run: cycles in which every handler is measured once in each way, until the time is up.
+//! The run: cycles in which every handler is measured once in each way.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::handlers::{Handler, HandlerName};
 use crate::network::{Network, Variant};
@@ -11,19 +11,14 @@ use crate::workload::Workload;
 
 /// How many later events each handler gets in one cycle, per workload and latency: they are short, and vary more.
 const WARM_PER_CYCLE: usize = 3;
-/// With fewer cycles there is no spread to speak of.
-pub(crate) const FEWEST_CYCLES: usize = 3;
 
 /// Everything that was measured.
 pub(crate) type Samples = BTreeMap<(Network, Workload, Variant, HandlerName), Vec<Sample>>;
 
-/// How long to go on.
+/// How much to measure.
 #[derive(Debug, Clone)]
 pub(crate) struct RunPlan {
-    /// No new cycle starts that would end later, beyond [`FEWEST_CYCLES`].
-    pub(crate) time: Duration,
-    /// Nor more cycles than this.
-    pub(crate) most_cycles: usize,
+    pub(crate) cycles: usize,
     /// With which networks.
     pub(crate) networks: Vec<Network>,
 }
@@ -34,8 +29,7 @@ pub(crate) async fn run(
     handlers: &[Handler],
     setup: &BenchSetup<'_>,
     progress: &mut impl FnMut(&str),
-) -> anyhow::Result<(Samples, usize)> {
-    let start = Instant::now();
+) -> anyhow::Result<Samples> {
     let mut run = Run { handlers, setup, samples: Samples::new(), events: 0 };
     let mut warm = Vec::new();
     for handler in handlers {
@@ -48,25 +42,22 @@ pub(crate) async fn run(
         session.again(Workload::AccountConnection, number, Duration::ZERO).await?;
         warm.push((handler.name, session));
     }
-    let measuring = Instant::now();
-    let mut cycles = 0;
-    while cycles < plan.most_cycles {
-        let done = u32::try_from(cycles).unwrap_or(u32::MAX);
-        let next_end = start.elapsed() + measuring.elapsed().checked_div(done).unwrap_or_default();
-        if cycles >= FEWEST_CYCLES && next_end > plan.time {
-            break;
-        }
+    for cycle in 0..plan.cycles {
         for network in &plan.networks {
-            run.cold(*network, cycles).await?;
-            run.warm(*network, cycles, &mut warm).await?;
+            run.cold(*network, cycle).await?;
+            run.warm(*network, cycle, &mut warm).await?;
         }
-        cycles += 1;
-        progress(&format!("cycle {cycles}: {}", plan.networks.first().map_or_else(String::new, |first| run.last_cold(*first))));
+        progress(&format!(
+            "cycle {} of {}: {}",
+            cycle + 1,
+            plan.cycles,
+            plan.networks.first().map_or_else(String::new, |first| run.last_cold(*first))
+        ));
     }
     for (_, session) in warm {
         session.end().await?;
     }
-    Ok((run.samples, cycles))
+    Ok(run.samples)
 }
 
 struct Run<'a> {

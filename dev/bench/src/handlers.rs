@@ -157,6 +157,7 @@ impl Handler {
             .env("AWS_ENDPOINT_URL", world.url(Service::S3))
             .env("AWS_ENDPOINT_URL_S3", world.url(Service::S3))
             .env("AWS_ENDPOINT_URL_CLOUDFORMATION", world.url(Service::CloudFormation))
+            .env("AWS_ENDPOINT_URL_STS", world.url(Service::Sts))
             .env("AWS_ENDPOINT_URL_ORGANIZATIONS", world.url(Service::Organizations))
             .env("AWS_ENDPOINT_URL_COST_AND_USAGE_REPORT_SERVICE", world.url(Service::Cur))
             .env("AWS_ENDPOINT_URL_BCM_DATA_EXPORTS", world.url(Service::DataExports))

@@ -29,7 +29,7 @@ mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{env, fs};
 
 use anyhow::{Context as _, bail, ensure};
@@ -40,6 +40,7 @@ use crate::handlers::{Handler, HandlerName};
 use crate::network::Network;
 use crate::results::{Results, Run};
 use crate::session::BenchSetup;
+use crate::stub::S3Ways;
 use crate::throttle::Throttle;
 use crate::tls::Authority;
 
@@ -68,15 +69,12 @@ struct Args {
     /// S3 refuses a setting of a bucket while another one is being made.
     #[arg(long)]
     conflicts: bool,
-    /// Measure for about this many seconds.
-    #[arg(long, default_value_t = 300)]
-    seconds: u64,
-    /// Measure for about a minute.
+    /// S3 closes the connection after an error, also after that of a request that only opens one.
     #[arg(long)]
-    quick: bool,
-    /// Stop after this many cycles, however much time is left.
-    #[arg(long, default_value_t = 100)]
-    cycles: usize,
+    errors_close: bool,
+    /// How often each handler is measured in each way.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..))]
+    cycles: u8,
     /// Throttle by signals even where the kernel can.
     #[arg(long)]
     signals: bool,
@@ -84,9 +82,6 @@ struct Args {
     #[arg(long, value_delimiter = ',', default_value = "python,plain,hawser,floor")]
     only: Vec<HandlerName>,
 }
-
-/// What `--quick` measures: three cycles take longer only on a slow machine.
-const QUICK: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -114,17 +109,17 @@ async fn bench(args: &Args, start: Instant) -> anyhow::Result<()> {
     authority.write_bundle(&roots)?;
     let throttle = if args.signals { Throttle::Signals } else { Throttle::find() };
     say(start, &format!("the CPU of a 128 MB function: {}", throttle.describe()));
-    let setup = BenchSetup { authority: &authority, roots: &roots, throttle: &throttle, conflicts: args.conflicts };
-    let time = if args.quick { QUICK } else { Duration::from_secs(args.seconds) };
-    let plan = RunPlan { time, most_cycles: args.cycles, networks: args.networks.clone() };
+    let s3 = S3Ways { conflicts: args.conflicts, errors_close: args.errors_close };
+    let setup = BenchSetup { authority: &authority, roots: &roots, throttle: &throttle, s3 };
+    let plan = RunPlan { cycles: args.cycles.into(), networks: args.networks.clone() };
     let mut progress = |line: &str| say(start, line);
-    let (samples, cycles) = tokio::select! {
+    let samples = tokio::select! {
         done = cycle::run(&plan, &handlers, &setup, &mut progress) => done?,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     };
 
     let at = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
-    let run = Run::here(&setup, cycles, at);
+    let run = Run::here(&setup, plan.cycles, at);
     let results = Results::new(run, &handlers, &samples);
     write_json(&args.out, &results)?;
     print(&report::render(&results));

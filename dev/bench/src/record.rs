@@ -18,6 +18,8 @@ pub(crate) enum Service {
     /// Amazon S3.
     S3,
     CloudFormation,
+    /// AWS Security Token Service.
+    Sts,
     /// CloudFormation's presigned response URL.
     Mailbox,
     /// The vendor's notice URL.
@@ -26,8 +28,16 @@ pub(crate) enum Service {
 
 impl Service {
     /// All of them, one listener each.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Organizations, Self::Cur, Self::DataExports, Self::S3, Self::CloudFormation, Self::Mailbox, Self::Vendor];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Organizations,
+        Self::Cur,
+        Self::DataExports,
+        Self::S3,
+        Self::CloudFormation,
+        Self::Sts,
+        Self::Mailbox,
+        Self::Vendor,
+    ];
 }
 
 impl fmt::Display for Service {
@@ -38,6 +48,7 @@ impl fmt::Display for Service {
             Self::DataExports => "bcm-data-exports",
             Self::S3 => "s3",
             Self::CloudFormation => "cloudformation",
+            Self::Sts => "sts",
             Self::Mailbox => "mailbox",
             Self::Vendor => "vendor",
         })

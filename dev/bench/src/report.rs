@@ -11,11 +11,13 @@ use crate::workload::Workload;
 /// Everything, ready to be printed.
 pub(crate) fn render(results: &Results) -> String {
     let run = &results.run;
-    let conflicts = if run.conflicts { "; settings of one bucket conflict" } else { "" };
+    let ways =
+        [(run.s3.conflicts, "; settings of one bucket conflict"), (run.s3.errors_close, "; errors of S3 close their connection")];
+    let ways: String = ways.into_iter().filter(|(is_so, _)| *is_so).map(|(_, what)| what).collect();
     let mut text = format!(
         "{} cycles on {} cores of {}, kernel {}\n{} public TLS roots{}\n\
          128 MB: {}\nmedian [p10..p90], and its ratio to plain\n",
-        run.cycles, run.cores, run.processor, run.kernel, run.public_roots, conflicts, run.throttle
+        run.cycles, run.cores, run.processor, run.kernel, run.public_roots, ways, run.throttle
     );
     for (name, package) in &results.packages {
         if let Some(versions) = &package.versions {

@@ -11,6 +11,7 @@ use crate::handlers::{Handler, HandlerName, Package};
 use crate::network::{Network, Variant};
 use crate::session::BenchSetup;
 use crate::stats::{Measure, Summary, summaries};
+use crate::stub::S3Ways;
 use crate::workload::Workload;
 
 type ByHandler = BTreeMap<HandlerName, BTreeMap<Measure, Summary>>;
@@ -39,8 +40,7 @@ pub(crate) struct Run {
     pub(crate) cores: usize,
     pub(crate) kernel: String,
     pub(crate) cycles: usize,
-    /// S3 refused a setting of a bucket while another one was being made.
-    pub(crate) conflicts: bool,
+    pub(crate) s3: S3Ways,
     /// How the CPU of the small function was made.
     pub(crate) throttle: String,
     /// Public roots that every handler had to load.
@@ -61,7 +61,7 @@ impl Run {
             cores: thread::available_parallelism().map_or(0, usize::from),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             cycles,
-            conflicts: setup.conflicts,
+            s3: setup.s3,
             throttle: setup.throttle.describe(),
             public_roots: setup.authority.public_roots,
         }

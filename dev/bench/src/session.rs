@@ -11,7 +11,7 @@ use crate::process::Process;
 use crate::record::rounds;
 use crate::runtime_api::RuntimeApi;
 use crate::stats::{Measure, Sample};
-use crate::stub::StubAws;
+use crate::stub::{S3Ways, StubAws};
 use crate::throttle::{CpuQuota, Throttle};
 use crate::tls::Authority;
 use crate::workload::{self, Workload, faults};
@@ -36,14 +36,13 @@ pub(crate) struct BenchSetup<'a> {
     pub(crate) roots: &'a Path,
     /// How processes are throttled.
     pub(crate) throttle: &'a Throttle,
-    /// S3 refuses a setting of a bucket while another one is being made.
-    pub(crate) conflicts: bool,
+    pub(crate) s3: S3Ways,
 }
 
 impl Session {
     /// Starts a handler and waits for nothing. What it calls before its first event has the network's latency too.
     pub(crate) async fn start(handler: &Handler, setup: &BenchSetup<'_>, network: Network) -> anyhow::Result<Self> {
-        let world = StubAws::open(setup.authority, network.connecting(), setup.conflicts).await?;
+        let world = StubAws::open(setup.authority, network.connecting(), setup.s3).await?;
         world.state().latency = network.latency();
         let api = RuntimeApi::start().await?;
         let process = Process::start(handler.command(&world, api.address, setup.roots))?;

@@ -15,7 +15,8 @@ use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -25,6 +26,22 @@ use crate::record::{Call, Service};
 use crate::tls::Authority;
 use crate::world::{HttpRequest, State};
 
+/// How long S3 leaves a connection open on which nothing happens: five seconds have been seen to be safe and ten not to be
+/// (awslabs/aws-sdk-kotlin issue 1214). AWS documents none.
+const S3_IDLE: Duration = Duration::from_secs(6);
+/// The same of the services that speak JSON, and of the others: about 50 seconds have been seen (JuliaCloud/AWSCore.jl issue 35).
+const IDLE: Duration = Duration::from_secs(50);
+
+/// How S3 behaves where AWS is free to do either.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct S3Ways {
+    /// A setting of a bucket is answered with 409 OperationAborted while another one is being made (Amazon S3 API Reference, "Error
+    /// responses").
+    pub(crate) conflicts: bool,
+    /// An error ends its connection (`Connection: close`), that of an unsigned probe too (B-19).
+    pub(crate) errors_close: bool,
+}
+
 /// Everything that one handler process can reach.
 pub(crate) struct StubAws {
     state: Arc<Mutex<State>>,
@@ -33,10 +50,9 @@ pub(crate) struct StubAws {
 }
 
 impl StubAws {
-    /// Starts the listeners; `connecting` is how long each new connection waits before its TLS handshake. With `conflicts`, S3 answers 409
-    /// OperationAborted to a setting of a bucket while another one is being made (Amazon S3 API Reference, "Error responses").
-    pub(crate) async fn open(authority: &Authority, connecting: Duration, conflicts: bool) -> anyhow::Result<Self> {
-        let state = Arc::new(Mutex::new(State { conflicts, ..State::default() }));
+    /// Starts the listeners; `connecting` is how long each new connection waits before its TLS handshake.
+    pub(crate) async fn open(authority: &Authority, connecting: Duration, s3: S3Ways) -> anyhow::Result<Self> {
+        let state = Arc::new(Mutex::new(State { s3, ..State::default() }));
         let acceptor = TlsAcceptor::from(Arc::clone(&authority.server));
         let (mut addresses, mut servers) = (BTreeMap::new(), Vec::new());
         for service in Service::ALL {
@@ -61,7 +77,7 @@ impl StubAws {
     /// A new event: an empty account, nothing recorded, the connections that are open stay open.
     pub(crate) fn reset(&self) {
         let mut state = self.state();
-        *state = State { conflicts: state.conflicts, ..State::default() };
+        *state = State { s3: state.s3, ..State::default() };
     }
 }
 
@@ -104,7 +120,11 @@ impl Server {
                 lock(&state).connections += 1;
                 let answer = service_fn(move |request| attend(service, Arc::clone(&state), request));
                 // A client that goes away between two requests is no fault.
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+                let _ = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(if service == Service::S3 { S3_IDLE } else { IDLE })
+                    .serve_connection(TokioIo::new(stream), answer)
+                    .await;
             }
             Err(error) => lock(&state).handshakes_failed.push(format!("{service}: the TLS handshake failed: {error}")),
         }
@@ -120,13 +140,13 @@ async fn attend(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let request = HttpRequest { head, body };
-    let (answer, latency) = {
+    let (answer, latency, errors_close) = {
         let mut state = lock(&state);
         let is_setting = service == Service::S3 && is_setting(&request);
-        let is_refused = is_setting && state.conflicts && state.settings > 0;
+        let is_refused = is_setting && state.s3.conflicts && state.settings > 0;
         let answer = if is_refused { conflict() } else { respond(service, &mut state, &request) };
         state.settings += usize::from(is_setting && !is_refused);
-        (answer, state.latency)
+        (answer, state.latency, service == Service::S3 && state.s3.errors_close)
     };
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
@@ -142,5 +162,8 @@ async fn attend(
     let mut response = Response::new(Full::from(answer.body));
     *response.status_mut() = answer.status;
     response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    if errors_close && answer.status.is_client_error() {
+        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response)
 }

@@ -53,7 +53,7 @@ impl Workload {
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::BillingExport => "Create on an empty account: 9 AWS calls, 14 of hawser, and the response",
-            Self::AccountConnection => "Create: the notice and the response",
+            Self::AccountConnection => "Create: the notice and the response; 2 AWS calls of hawser before them",
         }
     }
 
@@ -76,8 +76,8 @@ impl Workload {
         }
     }
 
-    /// What Hawser asks besides, before it answers: whether the stack waits, its tags, what the other billing service has, and who
-    /// receives the bill.
+    /// What Hawser asks besides, before it answers: whether the stack waits, its tags, what the other billing service has, who receives
+    /// the bill, and a token that proves who sends the notice.
     fn only_hawser(self) -> &'static [&'static str] {
         match self {
             Self::BillingExport => &[
@@ -87,7 +87,7 @@ impl Workload {
                 "organizations:ListOutboundResponsibilityTransfers",
                 "organizations:ListInboundResponsibilityTransfers",
             ],
-            Self::AccountConnection => &["cloudformation:DescribeStackResources"],
+            Self::AccountConnection => &["cloudformation:DescribeStackResources", "sts:GetWebIdentityToken"],
         }
     }
 
@@ -294,5 +294,7 @@ mod tests {
         let work = Workload::BillingExport;
         let (rivals, hawser) = (aws(work.calls()), aws(work.calls()) + aws(work.only_hawser()));
         assert!(work.describe().contains(&format!("{rivals} AWS calls, {hawser} of hawser")), "{}", work.describe());
+        let work = Workload::AccountConnection;
+        assert!(work.describe().contains(&format!("{} AWS calls of hawser", aws(work.only_hawser()))), "{}", work.describe());
     }
 }

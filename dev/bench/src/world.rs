@@ -7,6 +7,7 @@ use hyper::body::Bytes;
 use serde_json::Value;
 
 use crate::record::Call;
+use crate::stub::S3Ways;
 
 /// The account that everything happens in: empty, the management account of its organization.
 pub(crate) const ACCOUNT: &str = "111122223333";
@@ -41,8 +42,7 @@ pub(crate) struct State {
     /// Added to every call.
     pub(crate) latency: Duration,
     pub(crate) event: Event,
-    /// S3 refuses a setting of a bucket while another one is being made.
-    pub(crate) conflicts: bool,
+    pub(crate) s3: S3Ways,
     /// Settings of the bucket that are being made.
     pub(crate) settings: usize,
     /// Every call, in the order in which they ended.
