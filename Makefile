@@ -192,7 +192,7 @@ programs:
 
 demo-programs:
 	@echo "-- building the demo's programs"
-	@cargo build --workspace --all-features --bin demo --bin hawser --bin hawser-console
+	@cargo build --workspace --all-features --bin demo --bin hawser-console
 
 nextest:
 	@cargo nextest --version >/dev/null 2>&1 || { echo "-- installing cargo-nextest"; cargo install --locked --quiet cargo-nextest; }

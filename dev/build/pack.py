@@ -19,7 +19,7 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 GLIBC_MAX = (2, 34)
 # The most that libdeflate can: the zip is packed once and loaded for years, each time as part of a cold start.
 LEVEL = 12
-ZIP_BYTES_BUDGET = 5_000_000
+ZIP_BYTES_BUDGET = 4_000_000
 # Zip's own epoch. The time of the build would make every zip different.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 MACHINES = {"x86_64": "EM_X86_64", "arm64": "EM_AARCH64"}

@@ -2,7 +2,7 @@
 //!
 //! One *session* is one handler process with a world of its own: a Lambda Runtime API and a TLS listener for each service. The
 //! world records every call with its start and end, checks that the work was really done, and adds the same latency to each
-//! call. A *cycle* measures every handler once in each way; cycles repeat until the time is up, so that whatever slows the
+//! call. A *cycle* measures every handler once in each way, and cycles repeat, so that whatever slows the
 //! machine slows all handlers alike.
 //!
 //! Reading order: [`workload`] (the events), [`mod@handlers`] (who handles them), [`world`], [`answers`], [`stub`] and
