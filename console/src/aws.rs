@@ -27,7 +27,7 @@ impl Sdk {
         Self { config: aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await }
     }
 
-    async fn assume(&self, question: &Question) -> Result<SdkConfig, Problem> {
+    async fn assume(&self, question: &Question, external_id: Option<&str>) -> Result<SdkConfig, Problem> {
         let Some(provider) = self.config.credentials_provider() else { return Err(Problem::new(ProblemCode::NoCredentials, "")) };
         provider.provide_credentials().await.map_err(|error| {
             tracing::debug!(error = %DisplayErrorContext(&error), "no credentials");
@@ -39,7 +39,7 @@ impl Sdk {
             .assume_role()
             .role_arn(question.role.as_str())
             .role_session_name(SESSION_NAME)
-            .external_id(&question.external_id)
+            .set_external_id(external_id.map(str::to_owned))
             .duration_seconds(SESSION_SECONDS)
             .send()
             .await
@@ -54,7 +54,7 @@ impl Sdk {
 #[async_trait]
 impl Aws for Sdk {
     async fn resources(&self, question: &Question) -> Result<Resources, Problem> {
-        let session = self.assume(question).await?;
+        let session = self.assume(question, Some(&question.external_id)).await?;
         if !question.reads_stack {
             return Ok(Resources::new());
         }
@@ -68,6 +68,14 @@ impl Aws for Sdk {
             Some((resource.logical_resource_id?, resource.physical_resource_id?))
         };
         Ok(answer.stack_resources.unwrap_or_default().into_iter().filter_map(ids).collect())
+    }
+
+    async fn can_assume(&self, question: &Question, external_id: Option<&str>) -> Result<bool, Problem> {
+        match self.assume(question, external_id).await {
+            Ok(_) => Ok(true),
+            Err(problem) if problem.code() == ProblemCode::RoleRefused.as_str() => Ok(false),
+            Err(problem) => Err(problem),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ const QUICK_ATTEMPTS: i64 = 8;
 /// Between the first attempts, and after them.
 const QUICK_PAUSE: time::Duration = time::Duration::seconds(15);
 /// See [`QUICK_PAUSE`].
-const SLOW_PAUSE: time::Duration = time::Duration::hours(1);
+pub(crate) const SLOW_PAUSE: time::Duration = time::Duration::hours(1);
 
 hawser_codes::codes! {
     /// Why AWS has not confirmed a connection, or not as before. Each stands in the connection's `problem` until AWS does.
@@ -43,6 +43,9 @@ hawser_codes::codes! {
     /// the stack has other resources than the notice states
     Foreign = "stack-foreign", "vendor",
         "Do not use the role, and ask the customer who sent the notice.";
+    /// the role can be assumed without the external ID that was issued for it
+    RoleOpen = "role-open", "customer",
+        "Let the role's trust policy demand the external ID (`sts:ExternalId`), as the template's own role does.";
     /// the stack has proven itself with a token of AWS STS before, and came without one
     Downgraded = "proof-downgraded", "customer",
         "Check whether outbound identity federation was switched off in the account, and update the stack once it is on.";
@@ -100,6 +103,27 @@ pub trait Aws: Send + Sync {
     /// # Errors
     /// Why not.
     async fn resources(&self, question: &Question) -> Result<Resources, Problem>;
+
+    /// Whether the role can be assumed with this external ID, or without one.
+    ///
+    /// # Errors
+    /// Why nobody knows.
+    async fn can_assume(&self, question: &Question, external_id: Option<&str>) -> Result<bool, Problem>;
+}
+
+/// What AWS has confirmed.
+#[derive(Debug)]
+pub struct Confirmed {
+    /// The external ID that the role has.
+    pub external_id: String,
+    /// What is wrong with the role all the same.
+    pub problem: Option<Problem>,
+}
+
+/// External IDs that must not open a role that has this one: none, and another one (AWS Foundational Technical Review, "cross-account
+/// access": test that a missing or a wrong external ID is refused).
+pub fn wrong_external_ids(external_id: &str) -> [Option<String>; 2] {
+    [None, Some(format!("{external_id}0"))]
 }
 
 /// Whether the stack's own resources are those that a notice came from and speaks of (B-21).

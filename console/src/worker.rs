@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::{
     Console,
-    confirm::{Problem, ProblemCode, Question, Resources},
+    confirm::{Confirmed, Problem, ProblemCode, Question, Resources, wrong_external_ids},
     store::StoreError,
 };
 
@@ -41,15 +41,34 @@ pub async fn once(console: &Console) -> Result<(), StoreError> {
             console.store.forget_candidate(&due, (console.clock)()).await?;
             continue;
         }
-        match &outcome {
-            Ok(_) => tracing::info!("connection.id" = id, "stack.id" = stack, "connection confirmed"),
+        let outcome = match outcome {
+            Ok(external_id) => {
+                tracing::info!("connection.id" = id, "stack.id" = stack, "connection confirmed");
+                let problem = open_role(console, &due.question, &external_id).await;
+                if let Some(problem) = &problem {
+                    tracing::warn!(code = problem.code(), "connection.id" = id, "stack.id" = stack, "the role is open");
+                }
+                Ok(Confirmed { external_id, problem })
+            }
             Err(problem) => {
                 tracing::warn!(code = problem.code(), "connection.id" = id, "stack.id" = stack, "connection not confirmed");
+                Err(problem)
             }
-        }
+        };
         console.store.conclude(&due, outcome, (console.clock)()).await?;
     }
     Ok(())
+}
+
+/// The problem of a role that an external ID opens which is not its own. Where AWS does not answer nothing is said.
+async fn open_role(console: &Console, question: &Question, external_id: &str) -> Option<Problem> {
+    for (wrong, what) in wrong_external_ids(external_id).into_iter().zip(["without any", "with another one"]) {
+        let asked = timeout(ASK_TIMEOUT, console.aws.can_assume(question, wrong.as_deref())).await;
+        if let Ok(Ok(true)) = asked {
+            return Some(Problem::new(ProblemCode::RoleOpen, what));
+        }
+    }
+    None
 }
 
 /// What AWS answers, and the external ID that the role has. Where it refuses the newest one, the earlier ones are tried.

@@ -11,7 +11,7 @@ use super::{
     writes::{StoreError, bind_launch, forget_problem, save_connection, schedule},
 };
 use crate::{
-    confirm::{Due, Problem, ProblemCode, question},
+    confirm::{Confirmed, Due, Problem, ProblemCode, SLOW_PAUSE, question},
     connection::Connection,
     ledger::{NOTICES_OF_REMOVED_KEPT_FOR, REMOVAL_MEMORY, UNCONFIRMED_KEPT_FOR},
     notice::Kind,
@@ -124,11 +124,11 @@ impl Store {
         Ok(found.bind(&connection.stack_id).bind(launch_id).bind(nanos(now)?).bind(EARLIER_IDS_MAX).fetch_all(&self.pool).await?)
     }
 
-    /// Stores what AWS said, with the external ID that works, unless the connection is another one by now: then it is asked again.
+    /// Stores what AWS said, unless the connection is another one by now: then it is asked again.
     ///
     /// # Errors
     /// The database's.
-    pub async fn conclude(&self, due: &Due, outcome: Result<String, Problem>, now: OffsetDateTime) -> Result<(), StoreError> {
+    pub async fn conclude(&self, due: &Due, outcome: Result<Confirmed, Problem>, now: OffsetDateTime) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let id = &due.connection.id;
         if !stands(&mut transaction, &due.connection).await? {
@@ -150,7 +150,7 @@ impl Store {
         let refused = outcome.as_ref().err().is_some_and(|problem| problem.code() == ProblemCode::Foreign.as_str());
         let (problem, next, external_id) = match outcome {
             Err(problem) => (Some(problem), Some(due.next_attempt(now)), None),
-            Ok(external_id) => {
+            Ok(Confirmed { external_id, problem }) => {
                 let confirmed = match &due.connection.candidate {
                     Some(candidate) => {
                         let account = due.question.stack.account.clone();
@@ -161,7 +161,9 @@ impl Store {
                 };
                 save_connection(&mut transaction, &confirmed, now).await?;
                 take_over(&mut transaction, &confirmed).await?;
-                (None, None, Some(external_id))
+                // Looked at again until it is closed.
+                let next = problem.as_ref().map(|_| now + SLOW_PAUSE);
+                (problem, next, Some(external_id))
             }
         };
         // Once AWS has said for two minutes that another role has nothing to do with the stack, it need not be asked again.

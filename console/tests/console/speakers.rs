@@ -1,7 +1,7 @@
 //! F-60: nobody but a stack's own handler speaks for it, and no customer for another.
 
 use hawser_console::{
-    confirm::{Problem, ProblemCode, Resources},
+    confirm::{Confirmed, Problem, ProblemCode, Resources},
     launch::{Audience, Entropy, Launch, Terms},
     notice::Hint,
     speaker::Way,
@@ -9,7 +9,7 @@ use hawser_console::{
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::{HANDLER_ROLE, NOW, Principal, Stack, TestConsole, VENDOR_ROLE, code, resources, terms};
+use crate::support::{HANDLER_ROLE, NOW, Open, Principal, Stack, TestConsole, VENDOR_ROLE, code, resources, terms};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -686,6 +686,38 @@ async fn a_rolled_back_launch_may_be_tried_again_later() {
     assert_eq!(world.notify(&stack, "alive", 169 * HOUR).await.0, 200);
 }
 
+/// A role that anybody of the vendor's account can assume without its external ID is told until it is closed. The connection is the
+/// stack's own all the same.
+#[tokio::test]
+async fn an_open_role_is_a_problem_until_it_is_closed() {
+    for (open, found) in [
+        (Open::WithoutId, Some("without any")),
+        (Open::WithAnyId, Some("with another one")),
+        (Open::Unknown, None),
+        (Open::Closed, None),
+    ] {
+        let world = TestConsole::new().await;
+        *world.stacks.open.lock().unwrap() = open;
+        let stack = connected(&world, "51af3dc0").await;
+        let connection = world.connections().await.remove(0);
+        assert_eq!(connection["state"], "connected", "{open:?}");
+        let Some(found) = found else {
+            assert_eq!(connection["problem"], json!(null), "{open:?}");
+            continue;
+        };
+        assert_eq!(connection["problem"]["code"], "role-open", "{connection}");
+        assert!(connection["problem"]["cause"].as_str().unwrap().ends_with(found), "{connection}");
+        // Looked at each hour; a heartbeat changes nothing.
+        *world.stacks.open.lock().unwrap() = Open::Closed;
+        assert_eq!(world.notify(&stack, "alive", HOUR - 1).await.0, 200);
+        world.ask_aws().await;
+        assert_eq!(world.connections().await[0]["problem"]["code"], "role-open");
+        world.set_clock(NOW + Duration::seconds(HOUR));
+        world.ask_aws().await;
+        assert_eq!(world.connections().await[0]["problem"], json!(null));
+    }
+}
+
 /// F-60: the operator ends one connection whose stack cannot. Nothing that the stack sends brings it back; its launch serves others.
 #[tokio::test]
 async fn an_operator_ends_a_connection() {
@@ -806,7 +838,8 @@ async fn a_role_that_asks_depends_on_its_own_launch() {
         let due = world.console.store.due(world.now()).await.unwrap().remove(0);
         revoke(&world, if revoked == "the earlier one" { &stack } else { &next }).await;
         if revoked.ends_with("asked") {
-            world.console.store.conclude(&due, Ok(next.external_id.clone()), world.now()).await.unwrap();
+            let confirmed = Confirmed { external_id: next.external_id.clone(), problem: None };
+            world.console.store.conclude(&due, Ok(confirmed), world.now()).await.unwrap();
         }
         world.ask_aws().await;
         let connection = world.connections().await.remove(0);

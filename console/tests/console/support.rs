@@ -414,6 +414,7 @@ pub(crate) struct StackStub {
     /// Roles, and external ids, with which none can be assumed.
     pub(crate) refused: Arc<Mutex<BTreeSet<String>>>,
     pub(crate) questions: Arc<Mutex<Vec<Question>>>,
+    pub(crate) open: Arc<Mutex<Open>>,
 }
 
 #[async_trait::async_trait]
@@ -426,6 +427,27 @@ impl Aws for StackStub {
         let answer = self.answers.lock().unwrap().get(question.stack.as_str()).cloned();
         answer.unwrap_or_else(|| Err(Problem::new(ProblemCode::NoCredentials, "")))
     }
+
+    async fn can_assume(&self, question: &Question, external_id: Option<&str>) -> Result<bool, Problem> {
+        assert_ne!(external_id, Some(&*question.external_id), "its own is no wrong one");
+        match *self.open.lock().unwrap() {
+            Open::Closed => Ok(false),
+            Open::WithoutId => Ok(external_id.is_none()),
+            Open::WithAnyId => Ok(external_id.is_some()),
+            Open::Unknown => Err(Problem::new(ProblemCode::Unavailable, "")),
+        }
+    }
+}
+
+/// Which wrong external IDs open the roles.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Open {
+    #[default]
+    Closed,
+    WithoutId,
+    WithAnyId,
+    /// AWS does not answer.
+    Unknown,
 }
 
 impl StackStub {
