@@ -257,6 +257,10 @@ async fn unresponsive(mut stream: TcpStream) {
 
 async fn answer(state: Arc<State>, peer: Peer, request: http::Request<Incoming>) -> Result<Answer, Ending> {
     let (parts, body) = request.into_parts();
+    // Only opens the connection, ahead of the notice.
+    if parts.method == http::Method::HEAD && parts.uri.path() == "/" {
+        return Ok(reply(204, "text/plain", String::new()));
+    }
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let event: Value = serde_json::from_slice(&body).unwrap_or_default();
     let kind = event["type"].as_str().and_then(|kind| kind.rsplit('.').next()).unwrap_or_default();

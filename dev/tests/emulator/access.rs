@@ -143,7 +143,7 @@ async fn attached(world: &Testbed, role: &str) -> Vec<String> {
     arn.captures_iter(&answer).map(|found| found[1].to_owned()).collect()
 }
 
-async fn iam(world: &Testbed, body: String) -> String {
+pub(crate) async fn iam(world: &Testbed, body: String) -> String {
     let headers = [("content-type", "application/x-www-form-urlencoded")];
     let (status, answer) = world.customer().raw("iam", "POST", "/", &headers, body).await.unwrap();
     let answer = String::from_utf8_lossy(&answer).into_owned();

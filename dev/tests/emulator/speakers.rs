@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hawser_dev::{
     account::Account,
-    constants::{CUSTOMER, STACK, STACK_REGION, STRANGER, assume, parameters},
+    constants::{CUSTOMER, STACK, STACK_REGION, STRANGER, VENDOR, assume, parameters},
     stack::{Outcome, Parameters, Stack},
     vendor::{Console, Launch, Notice, Script, ScriptedVendor},
     watch,
@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::world::{TOKEN, Testbed};
+use crate::{
+    access::iam,
+    world::{TOKEN, Testbed},
+};
 
 /// The real vendor side behind the scripted one.
 pub(crate) async fn console_of(world: &Testbed) -> Console {
@@ -114,7 +117,12 @@ async fn another_vendors_role_does_not_speak_for_the_stack() {
     assert!(connection["confirmedAt"].is_string() && connection["problem"].is_null(), "{connection}");
     let by_console = world.emulator.front().calls().all().into_iter().filter(|call| call.principal == "vendor");
     let by_console: Vec<String> = by_console.map(|call| format!("{} {} {}", call.name(), call.region, call.status)).collect();
-    assert_eq!(by_console, ["sts:AssumeRole eu-west-1 200", "cloudformation:DescribeStackResources eu-west-1 200"]);
+    // The last two are without the external ID, and with a wrong one.
+    let refused = "sts:AssumeRole eu-west-1 403";
+    assert_eq!(
+        by_console,
+        ["sts:AssumeRole eu-west-1 200", "cloudformation:DescribeStackResources eu-west-1 200", refused, refused]
+    );
 
     let other = ScriptedVendor::start(world.emulator.certificates(), Script::Accept).await.unwrap();
     let others = Launch { token: TOKEN.to_owned(), external_id: "external-id-of-the-other".to_owned() };
@@ -240,4 +248,38 @@ async fn what_aws_does_not_confirm_stays_announced() {
         // So that the next one is no newer stack of the same name.
         stack.delete(&mut |_| {}).await.unwrap();
     }
+}
+
+/// The customer takes the external ID out of the role's trust policy: whoever works for the vendor may get in then, and the vendor is
+/// told until it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_is_open_is_told() {
+    let world = Testbed::new("standalone").await;
+    let console = console_of(&world).await;
+    let launch = console.launch(CUSTOMER).await.unwrap();
+    let mut wanted = little(&world.vendor.notice_url(), &launch);
+    let (mut stack, outcome) = create(&world, STACK, &world.template, &wanted).await;
+    world.expect_status(&outcome, "CREATE_COMPLETE");
+    assert!(console.connected(stack.id()).await.unwrap()["problem"].is_null());
+    let role = stack.resources().await.unwrap()["VendorRole"].clone();
+    for (condition, regions, problem) in [
+        (json!({}), "eu-west-1,eu-west-2", json!("role-open")),
+        (json!({"StringLike": {"sts:ExternalId": "*"}}), "eu-west-1,eu-west-3", json!("role-open")),
+        (json!({"StringEquals": {"sts:ExternalId": launch.external_id}}), "eu-west-1,eu-north-1", Value::Null),
+    ] {
+        let trust = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{VENDOR}:root")}, "Action": "sts:AssumeRole",
+            "Condition": condition}]});
+        let body = url::form_urlencoded::Serializer::new("Action=UpdateAssumeRolePolicy&Version=2010-05-08".to_owned())
+            .append_pair("RoleName", &role)
+            .append_pair("PolicyDocument", &trust.to_string())
+            .finish();
+        iam(&world, body).await;
+        wanted.insert("Regions".into(), regions.into());
+        let outcome = stack.update(&world.template, &wanted, &mut |_| {}).await.unwrap();
+        world.expect_status(&outcome, "UPDATE_COMPLETE");
+        let told = |connection: &Value| connection["state"] == "connected" && connection["problem"]["code"] == problem;
+        console.wait_for(stack.id(), told).await.unwrap();
+    }
+    world.deleted(&mut stack).await;
 }
