@@ -13,7 +13,9 @@ mod stacks;
 mod support;
 mod tags;
 
-pub use buckets::{BucketNamespace, Buckets, FolderListing, OBJECT_BYTES_MAX, OBJECTS_LISTED_MAX, Object, TEST_OBJECT, Version};
+pub use buckets::{
+    BucketNamespace, Buckets, FolderListing, OBJECT_BYTES_MAX, OBJECTS_LISTED_MAX, Object, READ_OBJECT, TEST_OBJECT, Version,
+};
 pub use cost_reports::{CostReports, Report, SPLIT_ELEMENT};
 pub use data_exports::{
     DataExport, DataExports, Execution, ExportStatus, ExportSummary, SPLIT_PROPERTY, Table, TableConfigurations, TableProperty,

@@ -234,6 +234,9 @@ async fn observe(origin: &Origin, delivery_check: &DeliveryCheck, ports: &Ports<
             match layout::find(&*aws, owner, bucket, prefix, name).await {
                 Err(layout::ReadError::Fault(fault)) => Err(fault),
                 Err(layout::ReadError::Unreadable(why)) => Ok(Err(Failure::new(Code::BillingDataMissing, why))),
+                Err(layout::ReadError::NotSearched) => {
+                    Ok(Err(Failure::new(Code::BillingDataNotFound, not_searched(bucket.as_str(), prefix))))
+                }
                 Ok(found) => Ok(Ok(found)),
             }
         }),
@@ -406,6 +409,13 @@ fn assess(
         return (DeliveryState::Stalled, Some(DeliveryProblem::new(Code::BillingDataLate, cause)));
     }
     (DeliveryState::Delivered, None)
+}
+
+fn not_searched(bucket: &str, place: &str) -> String {
+    format!(
+        "{} in what was looked at, which was not everything: it has too many folders. Name the one with the billing data in ExistingPrefix",
+        nothing_at(bucket, place)
+    )
 }
 
 fn nothing_at(bucket: &str, place: &str) -> String {

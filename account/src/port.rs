@@ -128,7 +128,7 @@ pub fn conflict() -> Refusal {
 /// The answer to a HEAD has a status and no words (F-53).
 fn without_body(fault: Fault) -> Fault {
     let (kind, code) = match fault.kind {
-        FaultKind::Denied | FaultKind::DeniedBy(_) => (FaultKind::Denied, "HTTP 403"),
+        FaultKind::Denied | FaultKind::DeniedBy(_) | FaultKind::DeniedExplicitly => (FaultKind::Denied, "HTTP 403"),
         FaultKind::Refused => (FaultKind::Refused, "HTTP 400"),
         _ => return fault,
     };

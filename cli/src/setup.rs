@@ -83,7 +83,11 @@ impl BillingLocation {
         if let Some(key) = kms_key.filter(|key| !key.starts_with("arn:") || !key.contains(":key/")) {
             return invalid(format!("`{key}` is not the ARN of a key; IAM policies name a key by its ARN, not by its alias"));
         }
-        let prefix = prefix.trim_matches('/').to_owned();
+        if !prefix.is_empty() && prefix.bytes().all(|b| b == b'/') {
+            return invalid(format!("`{prefix}` names no more than the whole bucket, which leaving it out does"));
+        }
+        // A leading slash is a part of the keys.
+        let prefix = prefix.trim_end_matches('/').to_owned();
         Ok(Self { bucket: bucket.to_owned(), prefix, kms_key: kms_key.map(str::to_owned) })
     }
 }

@@ -71,6 +71,9 @@ pub struct FolderListing {
 /// Objects and folders of one level, at most: ten pages. A month of the largest reports has some hundred files.
 pub const OBJECTS_LISTED_MAX: usize = 10_000;
 
+/// The action of [`Buckets::read_object`].
+pub const READ_OBJECT: &str = "s3:GetObject";
+
 /// Largest object that is read, and so the largest answer of AWS: a report's manifest, which has two megabytes for ten thousand
 /// files and some more for many columns.
 pub const OBJECT_BYTES_MAX: usize = 8 * 1024 * 1024;

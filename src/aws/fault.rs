@@ -16,6 +16,8 @@ pub enum FaultKind {
     Denied,
     /// A policy of this type denies the call, and will deny it again (F-5, F-52).
     DeniedBy(PolicyType),
+    /// Some policy denies the call explicitly, which no other one and no waiting changes (F-52).
+    DeniedExplicitly,
     /// Throttled until the client's tries were used up.
     Throttled,
     /// 5xx, a time-out or no connection until the client's tries were used up.
@@ -94,6 +96,11 @@ impl PolicyType {
         })
     }
 
+    /// Whether an AccessDenied text speaks of an explicit deny, in whatever policy.
+    pub fn is_explicit(message: &str) -> bool {
+        message.to_lowercase().contains("explicit deny")
+    }
+
     fn article(self) -> &'static str {
         if self == Self::IdentityBasedPolicy { "an" } else { "a" }
     }
@@ -138,7 +145,7 @@ impl Fault {
     /// Whether AWS's text says that a policy of the caller's account or organization is the cause. S3 says "Access Denied" and no
     /// more of what belongs to another account (B-10).
     pub fn is_of_this_account(&self) -> bool {
-        matches!(self.kind, FaultKind::DeniedBy(_))
+        matches!(self.kind, FaultKind::DeniedBy(_) | FaultKind::DeniedExplicitly)
             || (self.kind == FaultKind::Denied && self.message.contains("is not authorized to perform"))
     }
 
@@ -146,7 +153,7 @@ impl Fault {
     /// denial may be of tagging alone. AWS's text names the action that was denied; where it names none, it may be that one.
     pub fn may_be_of_tags(&self) -> bool {
         match self.kind {
-            FaultKind::Denied | FaultKind::DeniedBy(_) => {
+            FaultKind::Denied | FaultKind::DeniedBy(_) | FaultKind::DeniedExplicitly => {
                 let denied = self.message.split_once("to perform: ").map(|(_, action)| action.split_whitespace().next());
                 denied.flatten().is_none_or(|action| action.contains("Tag"))
             }
@@ -157,7 +164,7 @@ impl Fault {
 
     /// Whether AWS denied the call, by whatever policy.
     pub fn is_denial(&self) -> bool {
-        matches!(self.kind, FaultKind::Denied | FaultKind::DeniedBy(_))
+        matches!(self.kind, FaultKind::Denied | FaultKind::DeniedBy(_) | FaultKind::DeniedExplicitly)
     }
 }
 
@@ -165,6 +172,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             FaultKind::Denied => write!(f, "`{}` was denied", self.action)?,
+            FaultKind::DeniedExplicitly => {
+                write!(f, "`{}` was denied explicitly by a policy that AWS does not name", self.action)?
+            }
             FaultKind::DeniedBy(policy_type) => {
                 write!(f, "`{}` was denied by {} {}", self.action, policy_type.article(), policy_type.as_str())?
             }
@@ -190,7 +200,7 @@ impl Failure {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let code = match fault.kind {
-            FaultKind::Denied => Code::AwsAccessDenied,
+            FaultKind::Denied | FaultKind::DeniedExplicitly => Code::AwsAccessDenied,
             FaultKind::DeniedBy(policy_type) => policy_type.code(),
             FaultKind::Throttled => Code::AwsThrottled,
             FaultKind::Unavailable => Code::AwsUnavailable,

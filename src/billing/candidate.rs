@@ -245,7 +245,7 @@ impl Candidate {
                     all.extend((property("INCLUDE_RESOURCES") != Some("TRUE")).then(no_resource_ids));
                 }
                 all.extend(self.other_format(export.format));
-                all.extend(property("BILLING_VIEW_ARN").and_then(one_view));
+                all.extend(property("BILLING_VIEW_ARN").filter(|view| !view.is_empty()).and_then(one_view));
                 let lacks_principals = export.iam_principals && !query::includes_iam_principals(known);
                 all.extend(lacks_principals.then(|| "it does not say which IAM principal caused each cost".to_owned()));
                 all.extend(query_mismatch(export.kind, &known.query));

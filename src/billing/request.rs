@@ -310,6 +310,10 @@ impl Existing {
                 "must be a prefix of keys in the bucket, such as `billing/finance`, and no address",
             ));
         }
+        // It would be the whole bucket, which leaving it out asks for.
+        if prefix.as_deref().is_some_and(|prefix| prefix.bytes().all(|b| b == b'/')) {
+            return Err(invalid("ExistingPrefix", "must name more than `/`"));
+        }
         match (named, bucket, prefix) {
             (None, None, None) => Ok(None),
             (Some(named), None, None) => Ok(Some(Self::Named(named))),

@@ -15,13 +15,16 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
-    aws::{Aws, Fault, FaultKind, FolderListing, OBJECT_BYTES_MAX, Object},
+    aws::{Aws, Fault, FaultKind, FolderListing, OBJECT_BYTES_MAX, Object, READ_OBJECT},
     connection::status::LatestData,
     names::{AccountId, BucketName, one_line, rfc3339, shorten},
 };
 
 /// How a manifest's name ends, with and without the report's own name before it, in small letters.
 const MANIFEST: &str = "manifest.json";
+
+/// What of it may be read, whatever the first letter: the template's `ReadManifests`.
+const READABLE_MANIFEST: &str = "anifest.json";
 
 /// How many periods are opened from each end: one that has no manifest yet does not hide the one before.
 const PERIODS_OPENED: usize = 3;
@@ -30,7 +33,7 @@ const PERIODS_OPENED: usize = 3;
 const FOLDERS_OPENED: usize = 100;
 
 /// How many levels below a prefix that was brought are searched: a prefix of AWS's may have several, and the name is one more.
-const LEVELS_SEARCHED: usize = 6;
+const LEVELS_SEARCHED: usize = 12;
 
 /// How many folders hold the files of one manifest.
 const DATA_FOLDERS_MAX: usize = 20;
@@ -42,6 +45,8 @@ pub enum ReadError {
     Fault(Fault),
     /// A manifest is not one.
     Unreadable(String),
+    /// Nothing was found, and not everything was looked at.
+    NotSearched,
 }
 
 impl From<Fault> for ReadError {
@@ -87,12 +92,28 @@ pub async fn find(
     name: &str,
 ) -> Result<Option<DeliveredData>, ReadError> {
     let listing = BucketListing { aws, owner, bucket };
-    let periods = listing.periods(prefix, name).await?;
+    match read(&listing, prefix, name).await {
+        // It was there a moment ago: written again by a delivery, or taken away.
+        Err(ReadError::Fault(fault)) if fault.kind == FaultKind::Missing && fault.action == READ_OBJECT => {
+            match read(&listing, prefix, name).await {
+                Err(ReadError::Fault(fault)) if fault.kind == FaultKind::Missing && fault.action == READ_OBJECT => {
+                    Err(ReadError::Unreadable("the newest manifest is listed and cannot be read: it is not there".to_owned()))
+                }
+                answer => answer,
+            }
+        }
+        answer => answer,
+    }
+}
+
+async fn read(listing: &BucketListing<'_>, prefix: &str, name: &str) -> Result<Option<DeliveredData>, ReadError> {
+    let BucketListing { owner, bucket, .. } = *listing;
+    let Periods { found: periods, searched_all } = listing.periods(prefix, name).await?;
     let manifests = listing.manifests_at_ends(name, &periods).await?;
     // A closed month is delivered again while the next one begins: the newest data are those written last.
     let newest = manifests.iter().rev().take(PERIODS_OPENED).flatten();
     let Some(latest) = newest.max_by(|a, b| a.modified.cmp(&b.modified).then(a.period.cmp(&b.period))).cloned() else {
-        return Ok(None);
+        return if searched_all { Ok(None) } else { Err(ReadError::NotSearched) };
     };
     let first = manifests.into_iter().take(PERIODS_OPENED).flatten().next().unwrap_or_else(|| latest.clone());
     if latest.size > OBJECT_BYTES_MAX as u64 {
@@ -164,6 +185,21 @@ fn last_segment(folder: &str) -> &str {
     folder.rsplit('/').next().unwrap_or_default()
 }
 
+/// The first of each list, then the second of each: none with many folders keeps the others from being looked at.
+fn in_turn<T>(lists: Vec<Vec<T>>) -> Vec<T> {
+    let longest = lists.iter().map(Vec::len).max().unwrap_or_default();
+    let mut lists: Vec<_> = lists.into_iter().map(Vec::into_iter).collect();
+    (0..longest).flat_map(|_| lists.iter_mut().filter_map(Iterator::next).collect::<Vec<_>>()).collect()
+}
+
+/// Folders of billing periods.
+pub(super) struct Periods {
+    /// Period and folder, the oldest first.
+    pub(super) found: Vec<(String, String)>,
+    /// Whether every folder in which there may be more was looked at.
+    pub(super) searched_all: bool,
+}
+
 pub(super) struct BucketListing<'a> {
     pub(super) aws: &'a dyn Aws,
     pub(super) owner: &'a AccountId,
@@ -176,37 +212,42 @@ impl BucketListing<'_> {
     }
 
     /// The folders of billing periods, the oldest first.
-    pub(super) async fn periods(&self, prefix: &str, name: &str) -> Result<Vec<(String, String)>, Fault> {
+    pub(super) async fn periods(&self, prefix: &str, name: &str) -> Result<Periods, Fault> {
         // An empty prefix of a report leaves its keys with a leading `/`; one of a bucket that was brought does not.
         let root = match (prefix, name) {
             ("", "") => String::new(),
             (prefix, "") => format!("{prefix}/"),
             (prefix, name) => format!("{prefix}/{name}/"),
         };
-        let mut found = Vec::new();
+        let (mut found, mut searched_all) = (Vec::new(), true);
         let mut level = vec![self.listing(&root).await?];
         for depth in 0..LEVELS_SEARCHED {
             for listing in &level {
                 found.extend(self.periods_among(listing).await?);
+                searched_all &= !listing.truncated;
             }
-            if depth > 0 && !found.is_empty() {
+            // Below a prefix that was brought there may be several exports, and the one that is nearest may be the one that stopped.
+            if depth > 0 && !found.is_empty() && !name.is_empty() {
                 break;
             }
             // Below it: Athena's copy below the report's own name, and whatever delivers below a prefix that was brought.
             let root = &root;
-            let searched = level.iter().flat_map(|listing| {
+            let searched = level.iter().map(|listing| {
                 let is_export = listing.folders.iter().any(|folder| is_metadata(folder));
-                listing.folders.iter().filter(move |folder| match name {
+                let below = listing.folders.iter().filter(move |folder| match name {
                     "" => may_hold_exports(folder, is_export),
                     name => last_segment(folder) == name && *folder != root,
-                })
+                });
+                below.collect::<Vec<_>>()
             });
-            let folders = searched.take(FOLDERS_OPENED);
+            let folders = in_turn(searched.collect());
+            searched_all &= folders.len() <= FOLDERS_OPENED && (depth + 1 < LEVELS_SEARCHED || folders.is_empty());
+            let folders = folders.into_iter().take(FOLDERS_OPENED);
             level = try_join_all(folders.map(|folder| self.listing(folder))).await?;
         }
         found.sort();
         found.dedup();
-        Ok(found)
+        Ok(Periods { found, searched_all })
     }
 
     async fn periods_among(&self, listing: &FolderListing) -> Result<Vec<(String, String)>, Fault> {
@@ -285,8 +326,12 @@ fn newest_manifest(name: &str, objects: &[Object]) -> Option<Object> {
     let own = format!("{name}-{MANIFEST}");
     let file = |object: &Object| last_segment(&object.key).to_owned();
     // As a word of its own: `<name>-RedshiftManifest.json` is for Redshift.
-    let is_manifest = |file: String| file.strip_suffix(MANIFEST).is_some_and(|before| before.is_empty() || before.ends_with('-'));
-    let manifests = objects.iter().filter(|object| is_manifest(file(object).to_lowercase()));
+    let is_manifest = |file: String| {
+        let small = file.to_lowercase();
+        let is_one = small.strip_suffix(MANIFEST).is_some_and(|before| before.is_empty() || before.ends_with('-'));
+        is_one && file.ends_with(READABLE_MANIFEST)
+    };
+    let manifests = objects.iter().filter(|object| is_manifest(file(object)));
     let is_own = |object: &Object| !name.is_empty() && file(object).eq_ignore_ascii_case(&own);
     manifests.max_by(|a, b| (is_own(a), a.modified, &a.key).cmp(&(is_own(b), b.modified, &b.key))).cloned()
 }
@@ -338,7 +383,9 @@ mod tests {
             ("", &["n-Manifest.json", "n-RedshiftManifest.json"][..], Some("a/n-Manifest.json")),
             ("", &["n-RedshiftManifest.json"], None),
             ("", &["manifest.json"], Some("a/manifest.json")),
-            ("", &["n-manifest.JSON", "n-1.csv.gz"], Some("a/n-manifest.JSON")),
+            ("", &["n-manifest.json", "n-1.csv.gz"], Some("a/n-manifest.json")),
+            // The handler's role may not read it.
+            ("", &["n-manifest.JSON"], None),
             ("n", &["n-Manifest.json", "n-x-Manifest.json"], Some("a/n-Manifest.json")),
         ] {
             assert_eq!(newest(name, files).as_deref(), expected, "{files:?}");

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::{
-    layout::{BucketListing, is_metadata, period_of},
-    nothing_at,
+    layout::{BucketListing, Periods, is_metadata, period_of},
+    not_searched, nothing_at,
 };
 use crate::{
     aws::{Aws, Fault, FaultKind},
@@ -31,6 +31,8 @@ enum Place {
     OtherData,
     /// No key is below it; this one begins with the same letters.
     Beginning(String),
+    /// No manifest in what was looked at, and that is not everything.
+    NotSearched,
     /// It is the key of an object.
     Object,
     /// It is inside of an export, whose keys are below this one.
@@ -63,6 +65,7 @@ pub async fn look(origin: &Origin, export: &Export, ports: &Ports<'_>) -> Result
     match seen {
         Ok(Place::BillingData) => Ok(None),
         Ok(Place::NoManifest) => not_found(nothing_at(bucket.as_str(), prefix)),
+        Ok(Place::NotSearched) => not_found(not_searched(bucket.as_str(), prefix)),
         Ok(Place::Beginning(key)) => {
             not_found(format!("{}; `{key}` begins with it and is not below it", nothing_at(bucket.as_str(), prefix)))
         }
@@ -84,7 +87,10 @@ pub async fn look(origin: &Origin, export: &Export, ports: &Ports<'_>) -> Result
 
 async fn place(aws: &dyn Aws, owner: &AccountId, bucket: &BucketName, prefix: &str) -> Result<Place, Fault> {
     let listing = BucketListing { aws, owner, bucket };
-    let periods = listing.periods(prefix, "").await?;
+    let Periods { found: periods, searched_all } = listing.periods(prefix, "").await?;
+    if !searched_all && periods.is_empty() {
+        return Ok(Place::NotSearched);
+    }
     if !periods.is_empty() {
         // The folder of metadata holds the manifests, and not the files that they name.
         if is_metadata(prefix) && periods.iter().any(|(_, folder)| folder.contains('=')) {

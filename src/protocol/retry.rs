@@ -123,16 +123,16 @@ impl Tries<'_> {
     }
 }
 
-/// Tries a call again while eventual consistency may be the cause: a conflict with an operation under way, and, on
-/// Create and on the Delete that may follow at once, a denial, because the role and its policies can be seconds old (AWS
-/// IAM User Guide, "Changes that I make are not always immediately visible"). A service control policy's denial is final.
+/// Tries a call again while eventual consistency may be the cause: a conflict with an operation under way, and a denial, because the
+/// role, or with an Update its policies, can be seconds old (AWS IAM User Guide, "Changes that I make are not always immediately
+/// visible"). Of a heartbeat, the one Update without a physical id, neither is. A service control policy's denial is final.
 pub async fn retry_eventual<T, F, Fut>(ports: &Ports<'_>, origin: &Origin, call: F) -> Result<T, Fault>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T, Fault>>,
 {
-    let fresh_role = origin.request_type != RequestType::Update;
-    let may_pass = |kind| kind == FaultKind::Conflict || (fresh_role && kind == FaultKind::Denied);
+    let fresh_permissions = origin.request_type != RequestType::Update || origin.physical_id.is_some();
+    let may_pass = |kind| kind == FaultKind::Conflict || (fresh_permissions && kind == FaultKind::Denied);
     let answer = retry_while(ports.clock, may_pass, call).await;
     if let Err(fault) = &answer
         && fault.is_denial()

@@ -9,7 +9,7 @@ use super::{
     fault::{fault, incomplete, kind, unreadable},
 };
 use crate::{
-    aws::{BucketNamespace, Buckets, Fault, FaultKind, FolderListing, OBJECTS_LISTED_MAX, Object, Tags, Version},
+    aws::{BucketNamespace, Buckets, Fault, FaultKind, FolderListing, OBJECTS_LISTED_MAX, Object, READ_OBJECT, Tags, Version},
     names::{AccountId, BucketName, Region},
 };
 
@@ -157,14 +157,12 @@ impl Buckets for Clients {
             Err(fault) if fault.kind == FaultKind::Missing => return Ok(()),
             answer => answer?,
         };
-        // The call succeeds even when single keys were refused.
-        match answer.errors.unwrap_or_default().into_iter().next() {
-            None => Ok(()),
-            Some(command_error) => {
-                let (code, message) = (command_error.code.unwrap_or_default(), command_error.message.unwrap_or_default());
-                Err(Fault { action, kind: kind(&code, &message, None), code, message, request_id: None, bucket_region: None })
-            }
-        }
+        // The call succeeds even when single keys were refused. What may pass comes first: the others are refused again.
+        let faults = answer.errors.unwrap_or_default().into_iter().map(|error| {
+            let (code, message) = (error.code.unwrap_or_default(), error.message.unwrap_or_default());
+            Fault { action, kind: kind(&code, &message, None), code, message, request_id: None, bucket_region: None }
+        });
+        faults.min_by_key(|fault| !fault.is_outage()).map_or(Ok(()), Err)
     }
 
     async fn delete_bucket(&self, bucket: &BucketName, owner: &AccountId) -> Result<(), Fault> {
@@ -203,7 +201,7 @@ impl Buckets for Clients {
     }
 
     async fn read_object(&self, bucket: &BucketName, owner: &AccountId, key: &str, max: usize) -> Result<Vec<u8>, Fault> {
-        let action = "s3:GetObject";
+        let action = READ_OBJECT;
         let request = self.s3.get_object().bucket(bucket.as_str()).expected_bucket_owner(owner.as_str());
         let mut body = request.key(key).send().await.map_err(|why| fault(action, why))?.body;
         let mut read = Vec::new();

@@ -77,7 +77,7 @@ fn report(known: cur::types::ReportDefinition) -> Report {
         artifacts: known.additional_artifacts.unwrap_or_default().iter().map(|a| a.as_str().to_owned()).collect(),
         versioning: known.report_versioning.map(|v| v.as_str().to_owned()).unwrap_or_default(),
         refresh_closed: known.refresh_closed_reports.unwrap_or_default(),
-        billing_view: known.billing_view_arn,
+        billing_view: known.billing_view_arn.filter(|view| !view.is_empty()),
         last_status: status.as_ref().and_then(|s| Some(s.last_status.as_ref()?.as_str().to_owned())),
         last_delivery: status.and_then(|s| s.last_delivery),
     }

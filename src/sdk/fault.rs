@@ -86,7 +86,11 @@ pub(super) fn kind(code: &str, message: &str, status: Option<u16>) -> FaultKind 
         | "UnauthorizedAccess"
         | "UnauthorizedOperation"
         | "HTTP 403"
-        | "Forbidden" => PolicyType::of_message(message).map_or(FaultKind::Denied, FaultKind::DeniedBy),
+        | "Forbidden" => match PolicyType::of_message(message) {
+            Some(policy_type) => FaultKind::DeniedBy(policy_type),
+            None if PolicyType::is_explicit(message) => FaultKind::DeniedExplicitly,
+            None => FaultKind::Denied,
+        },
         "Throttling"
         | "ThrottlingException"
         | "ThrottledException"
@@ -143,7 +147,8 @@ mod tests {
             ("AccessDenied", "", Some(403), FaultKind::Denied),
             ("HTTP 403", "", Some(403), FaultKind::Denied),
             ("AccessDenied", "… because no identity-based policy allows the s3:ListBucket action", Some(403), FaultKind::Denied),
-            ("AccessDenied", "… with an explicit deny", Some(403), FaultKind::Denied),
+            ("AccessDenied", "… with an explicit deny", Some(403), FaultKind::DeniedExplicitly),
+            ("AccessDenied", "… with an explicit deny in a policy of a kind to come", Some(403), FaultKind::DeniedExplicitly),
             ("ThrottlingException", "", Some(400), FaultKind::Throttled),
             ("RequestLimitExceeded", "", Some(400), FaultKind::Throttled),
             ("SlowDown", "", Some(503), FaultKind::Throttled),

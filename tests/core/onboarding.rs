@@ -117,6 +117,30 @@ fn their_bucket() -> BucketFile {
     serde_json::from_value(json!({ "name": "theirs", "policy": policy, "objects": ["theirs/1.parquet"] })).unwrap()
 }
 
+/// An Update of the template gives the role permissions seconds before the resource needs them: to another kind, for example.
+#[tokio::test(start_paused = true)]
+async fn permissions_that_an_update_brings_are_waited_for() {
+    for action in ["bcm-data-exports:ListTables", "cur:PutReportDefinition", "bcm-data-exports:CreateExport", "s3:CreateBucket"] {
+        for (injected, status) in [(InjectedFault::Denied, "SUCCESS"), (InjectedFault::DeniedByPolicy, "FAILED")] {
+            let world = World::new(AccountFile::default());
+            let made = create(&world, &here()).await;
+            let asked =
+                |kind: &str| here().with("Kind", json!(kind)).event("Update", "update", Some(&made["PhysicalResourceId"]));
+            let event = if action == "cur:PutReportDefinition" {
+                here().with("Format", json!("Csv")).event("Update", "update", Some(&made["PhysicalResourceId"]))
+            } else {
+                asked("CostAndUsageReport2")
+            };
+            let before = calls(&world).iter().filter(|call| *call == action).count();
+            for nth in 0..3 {
+                world.script.inject(action, before + nth, injected);
+            }
+            let response = answer(&world, &event).await;
+            assert_eq!(response["Status"], status, "{action} {injected:?}: {response}");
+        }
+    }
+}
+
 /// F-1, F-2, F-4, F-5: whichever permission is missing, on create and on delete: an answer in time, under the id that success
 /// has, that names the action and, where AWS says so, the policy that denies it.
 #[tokio::test(start_paused = true)]

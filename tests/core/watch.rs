@@ -452,6 +452,7 @@ async fn data_are_found_wherever_aws_writes_them() {
         ),
         ("brought without prefix", "", "", report("reports/"), "", "delivered"),
         ("brought, a long prefix", "", "", report("a/b/c/"), "", "delivered"),
+        ("brought, very deep", "", "", report("a/b/c/d/e/f/g/h/i/"), "", "delivered"),
         ("brought, in a folder called data", "", "", report("data/"), "", "delivered"),
         ("brought without prefix, FOCUS", "", "", focus("billing_period", ""), "", "delivered"),
         ("brought, a level too high", "p", "", focus("BILLING_PERIOD", ""), "", "delivered"),
@@ -499,6 +500,42 @@ async fn data_are_found_wherever_aws_writes_them() {
             );
         } else {
             assert_eq!((&status["state"], problem(&status).0.as_str()), (&json!("failed"), expected), "{what}: {status}");
+        }
+    }
+}
+
+/// F-48: of several exports below a place that was brought the newest data count, however deep they are and whatever is beside them.
+#[tokio::test(start_paused = true)]
+async fn the_newest_data_of_a_brought_place_count() {
+    let stopped = |prefix: &str| (format!("{prefix}old/20260101-20260201/old-Manifest.json"), 300);
+    let live = |prefix: &str| (format!("{prefix}n/metadata/BILLING_PERIOD=2026-11/n-Manifest.json"), 1);
+    let accounts: Vec<(String, u64)> = (0..200).map(|number| (format!("AWSLogs/{number:012}/x"), 1)).collect();
+    let wide: Vec<(String, u64)> = (0..150).map(|number| (format!("team-{number:03}/a/b/x"), 1)).collect();
+    for (what, objects, expected) in [
+        ("a stopped report nearer", vec![stopped("finance/"), live("exports/cur2/")], "delivered"),
+        ("a stopped report deeper", vec![stopped("a/b/c/finance/"), live("")], "delivered"),
+        ("a stopped report alone", vec![stopped("finance/")], "stalled"),
+        ("beside many folders", [accounts, vec![live("billing/finance/")]].concat(), "delivered"),
+        ("among too many folders", [wide, vec![live("zzz/finance/")]].concat(), "not everything"),
+    ] {
+        let account: AccountFile =
+            serde_json::from_value(json!({ "buckets": [{ "name": "b", "region": "eu-west-1" }] })).unwrap();
+        let mut watched = Watched::create(account, json!({ "ExistingBucket": "b", "Kind": "CostAndUsageReport" })).await;
+        for (key, hours) in &objects {
+            let manifest = json!({ "dataFiles": [] }).to_string();
+            let object = Object::holding(&manifest, watched.world.now() - Duration::from_secs(hours * 3600));
+            watched.world.account.change(|state| {
+                state.buckets.get_mut("b").unwrap().objects.insert(key.clone(), object);
+            });
+        }
+        let status = watched.check().await;
+        match expected {
+            "not everything" => {
+                let (code, cause) = problem(&status);
+                assert_eq!((&status["state"], code.as_str()), (&json!("failed"), "BILLING_DATA_NOT_FOUND"), "{what}: {status}");
+                assert!(cause.contains(expected) && cause.contains("ExistingPrefix"), "{cause}");
+            }
+            _ => assert_eq!(status["state"], expected, "{what}: {status}"),
         }
     }
 }

@@ -256,6 +256,11 @@ fn variable(parameter: &Parameter, default: Option<String>) -> String {
         let message = parameter.constraint.clone().unwrap_or_else(|| format!("must match {pattern}"));
         validation(format!("can(regex({whole}, var.{name}))"), &message);
     }
+    // As the handler does.
+    if parameter.name == "ExistingPrefix" {
+        let why = "must be a prefix of keys in the bucket, such as billing/finance, and no address";
+        validation(format!("!can(regex(\"://|^arn:|^/+$\", var.{name}))"), why);
+    }
     if is_external_id {
         let why = "must not be empty: it is what keeps the vendor's other customers out";
         validation(format!("var.{name} != \"\""), why);

@@ -149,11 +149,19 @@ fn without_a_bucket_the_billing_pack_names_one_that_nobody_has_and_with_it_no_ot
     let none = resources(None);
     assert!(none.contains("arn:aws:s3:::hawser-111122223333-none/hawser/*") && none.contains(":key/none"), "{none}");
     let key = "arn:aws:kms:eu-west-1:111122223333:key/1";
-    let with = resources(Some(&BillingLocation::new("costs", "/exports/hourly*/", Some(key)).unwrap()));
+    let with = resources(Some(&BillingLocation::new("costs", "exports/hourly*//", Some(key)).unwrap()));
     assert!(with.contains("arn:aws:s3:::costs/exports/hourly${*}/*") && with.contains(key) && !with.contains("none"), "{with}");
-    for (bucket, prefix, key) in
-        [("a", "", None), ("a\"b", "", None), ("costs", "a\"", None), ("costs", "${x}", None), ("costs", "", Some("alias/x"))]
-    {
+    // Keys may begin with a slash: those of a report without a prefix do.
+    let with = resources(Some(&BillingLocation::new("costs", "/exports", None).unwrap()));
+    assert!(with.contains("arn:aws:s3:::costs//exports/*"), "{with}");
+    for (bucket, prefix, key) in [
+        ("costs", "/", None),
+        ("a", "", None),
+        ("a\"b", "", None),
+        ("costs", "a\"", None),
+        ("costs", "${x}", None),
+        ("costs", "", Some("alias/x")),
+    ] {
         assert_eq!(BillingLocation::new(bucket, prefix, key).unwrap_err().code(), "BUCKET_INVALID", "{bucket} {prefix}");
     }
 }

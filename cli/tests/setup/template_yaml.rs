@@ -127,7 +127,7 @@ fn scope(resource: &Value) -> Scope {
         "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*" => Scope::OwnBuckets,
         "arn:${AWS::Partition}:s3:::${NamePrefix}-${AWS::AccountId}-*/*" => Scope::OwnObjects,
         "arn:${AWS::Partition}:s3:::${ExistingBucket}" => Scope::ExistingBucket,
-        "${BillingExport.ReadableObjectsArn}Manifest.json" => Scope::WatchedManifests,
+        "${BillingExport.ReadableObjectsArn}anifest.json" => Scope::WatchedManifests,
         other if other.contains("ReadableBucketArn") => Scope::WatchedBucket,
         other if other.contains("DecryptableKeyArn") => Scope::WatchedKey,
         other if other.contains("HandlerLogGroup") => Scope::OwnLogs,

@@ -32,9 +32,24 @@ const NOW: &str = "2026-11-28T10:11:12Z";
 
 /// The functions of Terraform that the module calls, as far as it needs them.
 type Function = fn(FuncArgs) -> Result<hcl::Value, String>;
-const FUNCTIONS: [(&str, usize, Function); 9] = [
+const FUNCTIONS: [(&str, usize, Function); 13] = [
     ("jsonencode", 1, |given| Ok(serde_json::to_string(&given[0]).unwrap().into())),
     ("contains", 2, |given| Ok(given[0].as_array().is_some_and(|items| items.contains(&given[1])).into())),
+    // A pattern between slashes is a regular expression.
+    ("replace", 3, |given| {
+        let [text, what, with] = [&given[0], &given[1], &given[2]].map(|one| one.as_str().unwrap());
+        Ok(match what.strip_prefix('/').and_then(|what| what.strip_suffix('/')).filter(|what| !what.is_empty()) {
+            Some(pattern) => regex_lite::Regex::new(pattern).unwrap().replace_all(text, with).into_owned().into(),
+            None => text.replace(what, with).into(),
+        })
+    }),
+    // Terraform's fails without a match, which `can` catches.
+    ("regex", 2, |given| {
+        let found = regex_lite::Regex::new(given[0].as_str().unwrap()).unwrap().find(given[1].as_str().unwrap());
+        Ok(found.map_or(hcl::Value::Null, |found| found.as_str().into()))
+    }),
+    ("can", 1, |given| Ok((!given[0].is_null()).into())),
+    ("length", 1, |given| Ok(given[0].as_str().unwrap().chars().count().into())),
     ("lower", 1, |given| Ok(given[0].as_str().unwrap().to_lowercase().into())),
     ("substr", 3, |given| {
         let (from, count) = (given[1].as_u64().unwrap() as usize, given[2].as_u64().unwrap() as usize);
@@ -482,16 +497,23 @@ fn outputs_say_where_the_data_is() {
     assert_eq!(format!("{}/*", output("prefix").as_str().unwrap()), module.locals["readable_keys"].as_str().unwrap());
     assert_eq!(output("external_id"), "x-1");
     // With the name of a bucket, the pack names it as the other ways do.
-    let context = setup::context(
-        &Template::ours(),
-        &BTreeMap::new(),
-        &target(),
-        Some(&BillingLocation::new("costs", "a/b", None).unwrap()),
-    );
-    let given = [("external_id", json!("x-1")), ("existing_bucket", json!("costs")), ("existing_prefix", json!("a/b"))];
-    let module = Module::of(&BTreeMap::new(), &given);
-    for ((_, attribute), value) in context.attributes.iter().filter(|((resource, _), _)| resource == "BillingExport") {
-        assert_eq!(module.locals[&snake(attribute)], json!(value), "{attribute}");
+    for prefix in ["a/b", "a/b/", "a/b///", "/a", "hourly*", "", "a*/"] {
+        let location = BillingLocation::new("costs", prefix, None).unwrap();
+        let context = setup::context(&Template::ours(), &BTreeMap::new(), &target(), Some(&location));
+        let given = [("external_id", json!("x-1")), ("existing_bucket", json!("costs")), ("existing_prefix", json!(prefix))];
+        let module = Module::of(&BTreeMap::new(), &given);
+        for ((_, attribute), value) in context.attributes.iter().filter(|((resource, _), _)| resource == "BillingExport") {
+            assert_eq!(module.locals[&snake(attribute)], json!(value), "{attribute} of `{prefix}`");
+        }
+        // What can be no prefix is none for Terraform either.
+        for (prefix, is_valid) in [(prefix, true), ("s3://costs/a", false), ("arn:aws:s3:::costs/a", false), ("/", false)] {
+            let given = [("external_id", json!("x-1")), ("existing_prefix", json!(prefix))];
+            let module = Module::of(&BTreeMap::new(), &given);
+            let of_prefix = |block: &&Block| block.identifier() == "variable" && block.labels()[0].as_str() == "existing_prefix";
+            let variable = module.body.blocks().find(of_prefix).unwrap();
+            let conditions = variable.body().blocks().map(|one| module.value(attribute(one.body(), "condition").unwrap()));
+            assert_eq!(conditions.into_iter().all(|holds| holds == json!(true)), is_valid, "{prefix}");
+        }
     }
 }
 

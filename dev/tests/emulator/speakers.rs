@@ -253,7 +253,7 @@ async fn what_aws_does_not_confirm_stays_announced() {
 /// The customer takes the external ID out of the role's trust policy: whoever works for the vendor may get in then, and the vendor is
 /// told until it is back.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_that_is_open_is_told() {
+async fn an_open_role_is_reported() {
     let world = Testbed::new("standalone").await;
     let console = console_of(&world).await;
     let launch = console.launch(CUSTOMER).await.unwrap();
@@ -278,8 +278,8 @@ async fn a_role_that_is_open_is_told() {
         wanted.insert("Regions".into(), regions.into());
         let outcome = stack.update(&world.template, &wanted, &mut |_| {}).await.unwrap();
         world.expect_status(&outcome, "UPDATE_COMPLETE");
-        let told = |connection: &Value| connection["state"] == "connected" && connection["problem"]["code"] == problem;
-        console.wait_for(stack.id(), told).await.unwrap();
+        let reported = |connection: &Value| connection["state"] == "connected" && connection["problem"]["code"] == problem;
+        console.wait_for(stack.id(), reported).await.unwrap();
     }
     world.deleted(&mut stack).await;
 }

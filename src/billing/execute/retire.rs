@@ -7,6 +7,7 @@ use crate::{
     aws::{Fault, FaultKind, TEST_OBJECT, Version},
     billing::plan::Resource,
     names::BucketName,
+    protocol::retry::EVENTUAL_CONSISTENCY,
 };
 
 /// `DeleteObjects` takes at most 1,000 keys (Amazon S3 API Reference).
@@ -61,7 +62,7 @@ impl Run<'_> {
             if self.ports.clock.now() + DATA_RESERVE > self.until {
                 break Some(format!("bucket `{bucket}` still contains data: there was too much to delete in time"));
             }
-            match self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &removable)).await {
+            match self.delete_versions(bucket, &removable).await {
                 // Those of them that are listed again are held; S3 tells of one only.
                 Err(fault) if !fault.is_outage() => {
                     held.extend(removable);
@@ -75,6 +76,17 @@ impl Run<'_> {
         };
         let done = (count > 0).then(|| format!("removed {count} object{} from `{bucket}`", if count == 1 { "" } else { "s" }));
         Ok(Journal { done, remarks: remark.into_iter().collect(), ..Journal::default() })
+    }
+
+    /// The call succeeds when S3 cannot remove single keys now, so nobody tries these again (Amazon S3 API Reference, `DeleteObjects`).
+    async fn delete_versions(&self, bucket: &BucketName, versions: &[Version]) -> Result<(), Fault> {
+        let mut tries = EVENTUAL_CONSISTENCY.tries(self.ports.clock, Some(self.until));
+        loop {
+            match self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, versions)).await {
+                Err(fault) if fault.is_outage() && tries.again(&fault, None).await => {}
+                answer => return answer,
+            }
+        }
     }
 
     /// Removes the bucket if it is empty. Whatever keeps it does not keep the stack from going (F-27, F-55).
@@ -92,12 +104,10 @@ impl Run<'_> {
         };
         let refused = match page.as_slice() {
             [] => None,
-            [only] if only.key == TEST_OBJECT => {
-                match self.retry_eventual(|| self.aws.delete_versions(bucket, self.owner, &page)).await {
-                    Err(fault) if fault.is_outage() => return Err(fault.into()),
-                    answer => answer.err(),
-                }
-            }
+            [only] if only.key == TEST_OBJECT => match self.delete_versions(bucket, &page).await {
+                Err(fault) if fault.is_outage() => return Err(fault.into()),
+                answer => answer.err(),
+            },
             _ => return Ok(Journal::remark(format!("bucket `{bucket}` was kept, because it contains data"))),
         };
         // S3 itself is the judge: an object that arrived since the look, or could not be deleted, keeps its bucket.

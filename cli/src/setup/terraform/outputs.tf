@@ -15,5 +15,5 @@ output "bucket" {
 
 output "prefix" {
   description = "Where in the bucket"
-  value       = local.makes_bucket ? "${local.report_prefix}/${local.report_name}" : var.existing_prefix
+  value       = local.makes_bucket ? "${local.report_prefix}/${local.report_name}" : local.existing_prefix
 }
