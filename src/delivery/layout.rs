@@ -23,7 +23,7 @@ use crate::{
 /// How a manifest's name ends, with and without the report's own name before it, in small letters.
 const MANIFEST: &str = "manifest.json";
 
-/// What of it may be read, whatever the first letter: the template's `ReadManifests`.
+/// What of it the function may read (the template's `ReadManifests`): AWS writes it large, and whoever copies reports may write it small.
 const READABLE_MANIFEST: &str = "anifest.json";
 
 /// How many periods are opened from each end: one that has no manifest yet does not hide the one before.
