@@ -284,17 +284,25 @@ impl CreationFate {
     }
 }
 
-/// What becomes of what was made under the id `made` for a request that has its answer (HW-L7, F-34). A Create's has one id; an Update may
-/// have made a replacement for a stack that went back before it was there, and whose rollback found nothing to remove yet: such a run waits
-/// until the stack is at rest. So does one that changed the resource in place, if a later Update replaced it meanwhile: the Delete of
-/// the replaced may have ended before all of it was there. Whatever is not settled by then stays.
+/// What becomes of what was made under the id `made` for a request that has its answer, be it that it `failed` (HW-L7, F-34). A Create's
+/// has one id; an Update may have made a replacement for a stack that went back before it was there, and whose rollback found nothing to
+/// remove yet: such a run waits until the stack is at rest. So does one that changed the resource in place, if a later Update replaced
+/// it meanwhile: the Delete of the replaced may have ended before all of it was there. Whatever is not settled by then stays.
+///
+/// An answer that was read shows within seconds. Until then, a stack that goes forward may be at a later Update, whose rollback would not
+/// look under this id.
 ///
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
-pub async fn creation_fate(origin: &Origin, made: &str, until: OffsetDateTime, ports: &Ports<'_>) -> Result<CreationFate, Fault> {
+pub async fn creation_fate(
+    origin: &Origin,
+    made: &str,
+    failed: bool,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<CreationFate, Fault> {
     let before = origin.physical_id.as_deref();
     let mut tries = STACK_AT_REST.tries(ports.clock, Some(until));
-    let mut is_first = true;
     loop {
         let (is_going, shown) = deletion(origin, ports).await?;
         if is_going {
@@ -309,9 +317,11 @@ pub async fn creation_fate(origin: &Origin, made: &str, until: OffsetDateTime, p
         let resource = stack_resource(origin, ports).await?;
         match CreationFate::of(resource.as_ref(), made, &status) {
             Some(fate) => return Ok(fate),
-            // It goes forward. If it gives up later, its rollback comes after this run and finds everything.
-            None if is_first && status == "UPDATE_IN_PROGRESS" => return Ok(CreationFate::Wanted),
-            None if tries.again(&"the stack is being changed", None).await => is_first = false,
+            // The failure was read, and the rollback that follows it looks under this id.
+            None if failed && resource.is_some_and(|resource| resource.status == "UPDATE_FAILED") => {
+                return Ok(CreationFate::Wanted);
+            }
+            None if tries.again(&"the stack is being changed", None).await => {}
             None => return Ok(CreationFate::Wanted),
         }
     }
