@@ -42,9 +42,14 @@ impl ResourceFate {
             return if stack_status.is_some_and(ends_whole) { Self::Deleting } else { Self::Unknown };
         };
         if !is_being_deleted(resource) {
-            // What is being created again gets the id that it had, and only an old Delete names one by then.
-            let is_created_again = resource.status == "CREATE_IN_PROGRESS" && stack_status == Some("UPDATE_IN_PROGRESS");
-            return if resource.physical_id == physical_id || is_created_again { Self::Current } else { Self::Unknown };
+            // What is being created again gets the id that it had, and what is being updated may get back one that it had; only an old
+            // Delete names one by then, because CloudFormation sends none of a resource before its Update is done.
+            let is_made_again = match resource.status.as_str() {
+                "CREATE_IN_PROGRESS" => stack_status == Some("UPDATE_IN_PROGRESS"),
+                "UPDATE_IN_PROGRESS" => stack_status.is_some_and(is_updating),
+                _ => false,
+            };
+            return if resource.physical_id == physical_id || is_made_again { Self::Current } else { Self::Unknown };
         }
         let named = resource.physical_id == physical_id;
         let whole = match stack_status {
@@ -60,6 +65,11 @@ impl ResourceFate {
 /// Whether a stack with this status goes with all of its resources.
 fn ends_whole(stack_status: &str) -> bool {
     ["DELETE_", "ROLLBACK_"].iter().any(|ending| stack_status.starts_with(ending))
+}
+
+/// Whether a stack with this status updates its resources, be it on the way back.
+fn is_updating(stack_status: &str) -> bool {
+    ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"].contains(&stack_status)
 }
 
 /// Whether a stack with this status removes what an Update replaced or took out, be it on the way back.
@@ -403,8 +413,12 @@ mod tests {
         ] {
             for status in cleaning.into_iter().chain(whole).chain(others).chain([None]) {
                 assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/a", status), ResourceFate::Current, "{staying}");
-                let created_again = staying == "CREATE_IN_PROGRESS" && status == Some("UPDATE_IN_PROGRESS");
-                let other = if created_again { ResourceFate::Current } else { ResourceFate::Unknown };
+                let made_again = matches!(
+                    (staying, status),
+                    ("CREATE_IN_PROGRESS" | "UPDATE_IN_PROGRESS", Some("UPDATE_IN_PROGRESS"))
+                        | ("UPDATE_IN_PROGRESS", Some("UPDATE_ROLLBACK_IN_PROGRESS"))
+                );
+                let other = if made_again { ResourceFate::Current } else { ResourceFate::Unknown };
                 assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/b", status), other, "{staying}");
             }
         }
