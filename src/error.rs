@@ -189,11 +189,6 @@ impl Failure {
     pub fn new(code: Code, cause: impl Into<String>) -> Self {
         Self { code, cause: one_line(&cause.into()), aws_request_id: None }
     }
-
-    /// Whether the last call may have done what it was for all the same: its answer was lost, or never waited for.
-    pub fn is_open(&self) -> bool {
-        matches!(self.code, Code::AwsUnavailable | Code::DeadlineExceeded | Code::Internal)
-    }
 }
 
 impl fmt::Display for Failure {

@@ -125,11 +125,8 @@ pub async fn answer(event: &Value, deadline: OffsetDateTime, ports: &Ports<'_>) 
     log(&envelope, request.as_ref().ok(), &reply_content, ports.clock.now() - started);
     upload_response(response_url, &render(&envelope, &reply_content), reply_until, ports).await?;
     if let Ok(request) = &request {
-        let failure = match &reply_content {
-            Reply::Success { .. } => None,
-            Reply::Failed { failure, .. } => Some(failure),
-        };
-        undo_if_not_wanted(request, failure, reply_until, ports).await;
+        let made = matches!(reply_content, Reply::Success { .. });
+        undo_if_not_wanted(request, made, reply_until, ports).await;
     }
     Ok(())
 }
@@ -265,14 +262,14 @@ async fn roll_back_without_export(
 /// The order makes it sure: the resource is condemned before its Delete is sent. If it was not when this looked, its
 /// Delete comes later and finds everything. The answer is delivered by now, so this costs the stack no time, and its
 /// failure is only logged.
-async fn undo_if_not_wanted(request: &Request, failure: Option<&Failure>, until: OffsetDateTime, ports: &Ports<'_>) {
+async fn undo_if_not_wanted(request: &Request, made: bool, until: OffsetDateTime, ports: &Ports<'_>) {
     if request.origin().request_type == RequestType::Delete {
         return;
     }
     let work = async {
         let mut tries = EVENTUAL_CONSISTENCY.tries(ports.clock, None);
         loop {
-            let outcome = AssertUnwindSafe(undo(request, failure, until, ports)).catch_unwind().await;
+            let outcome = AssertUnwindSafe(undo(request, made, until, ports)).catch_unwind().await;
             match outcome.unwrap_or_else(|_| Err(panicked())) {
                 // Nobody comes after this run, so it tries again itself; a denial was waited for already.
                 Err(failure) if failure.code != Code::AwsAccessDenied && tries.again(&failure, None).await => {}
@@ -286,14 +283,13 @@ async fn undo_if_not_wanted(request: &Request, failure: Option<&Failure>, until:
     }
 }
 
-async fn undo(request: &Request, failure: Option<&Failure>, until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Failure> {
+async fn undo(request: &Request, made: bool, until: OffsetDateTime, ports: &Ports<'_>) -> Result<(), Failure> {
     let origin = request.origin();
     match request {
         Request::Billing(_, BillingRequest::Ensure { export, .. }) => {
             let id = export.id(origin);
             let physical_id = id.to_string();
-            let (failed, made) = (failure.is_some(), failure.is_none_or(Failure::is_open));
-            let fate = creation_fate(origin, &physical_id, failed, until, ports).await?;
+            let fate = creation_fate(origin, &physical_id, !made, until, ports).await?;
             let ids = match fate {
                 CreationFate::Wanted => return Ok(()),
                 CreationFate::ResourceDeleted => ExportId::all(origin, &export.prefix).collect(),
@@ -304,7 +300,7 @@ async fn undo(request: &Request, failure: Option<&Failure>, until: OffsetDateTim
             let plan = decided.plan?;
             // Asked once more, because a stack that got over it may already be making the same again.
             let still = |now| now == fate || now == CreationFate::ResourceDeleted;
-            if !plan.rounds.is_empty() && still(creation_fate(origin, &physical_id, failed, until, ports).await?) {
+            if !plan.rounds.is_empty() && still(creation_fate(origin, &physical_id, !made, until, ports).await?) {
                 execute(&plan, origin, until, ports).await?;
             }
         }

@@ -185,7 +185,7 @@ fn random_scenarios_end_well() {
 }
 
 /// HW-L7, HW-O3, F-34: lives that once ended with something left behind or lost: an export's twin, what a run made late or of a resource
-/// that was replaced meanwhile, a statement of the customer's.
+/// that was replaced meanwhile, a statement of the customer's; or with a rollback that could not go on.
 #[test]
 fn scenarios_that_once_failed_end_well() {
     for seed in [
@@ -196,12 +196,15 @@ fn scenarios_that_once_failed_end_well() {
         7_027_479,
         7_028_973,
         7_052_860,
+        7_056_275,
         7_098_459,
         83_422_727,
         123_483_688,
         123_523_685,
         123_529_679,
         123_541_031,
+        298_777_562,
+        298_822_716,
     ] {
         let (scenario, per_mille) = random::scenario(seed);
         let scenario_run = run_isolated(&scenario, |script| random::inject(seed, per_mille, script)).unwrap();
