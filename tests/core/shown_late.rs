@@ -185,21 +185,6 @@ fn a_late_delete_takes_nothing_that_an_update_makes_again() {
     }
 }
 
-/// 409 `OperationAborted`: two deliveries of one event that refuse each other's settings for longer than either tries: whoever is second
-/// finds what the first has made.
-#[test]
-fn a_bucket_that_another_run_works_on_is_looked_at_again() {
-    for seconds in 0..10 {
-        let lags = Lags { call: Duration::from_millis(700), bucket: Duration::from_secs(seconds), ..Lags::default() };
-        let mut scenario = Scenario { lags, ..Scenario::of_one("overlap", vec![Op::Create(parameters(&[]), None)]) };
-        scenario.freedoms.overlap = Overlap::Aborted;
-        scenario.stacks[0].deliveries = Deliveries::All(Delivery { again: Some(Duration::ZERO), ..Delivery::default() });
-        let scenario_run = run_isolated(&scenario, |_| {}).unwrap();
-        model::check(&scenario, &scenario_run).unwrap();
-        assert_eq!(scenario_run.stacks[0].statuses[0], Status::Complete, "{seconds} s");
-    }
-}
-
 /// 409 `OperationAborted`: settings that are refused because of each other are made in turn, however long a new bucket takes none.
 #[test]
 fn settings_that_overlap_are_made_in_turn() {
