@@ -204,6 +204,7 @@ fn scenarios_that_once_failed_end_well() {
         123_529_679,
         123_541_031,
         298_777_562,
+        298_815_150,
         298_822_716,
     ] {
         let (scenario, per_mille) = random::scenario(seed);
