@@ -292,7 +292,7 @@ async fn undo(request: &Request, made: bool, until: OffsetDateTime, ports: &Port
         Request::Billing(_, BillingRequest::Ensure { export, .. }) => {
             let id = export.id(origin);
             let physical_id = id.to_string();
-            let fate = creation_fate(origin, &physical_id, until, ports).await?;
+            let fate = creation_fate(origin, &physical_id, !made, until, ports).await?;
             let ids = match fate {
                 CreationFate::Wanted => return Ok(()),
                 CreationFate::ResourceDeleted => ExportId::all(origin, &export.prefix).collect(),
@@ -303,7 +303,7 @@ async fn undo(request: &Request, made: bool, until: OffsetDateTime, ports: &Port
             let plan = decided.plan?;
             // Asked once more, because a stack that got over it may already be making the same again.
             let still = |now| now == fate || now == CreationFate::ResourceDeleted;
-            if !plan.rounds.is_empty() && still(creation_fate(origin, &physical_id, until, ports).await?) {
+            if !plan.rounds.is_empty() && still(creation_fate(origin, &physical_id, !made, until, ports).await?) {
                 execute(&plan, origin, until, ports).await?;
             }
         }

@@ -216,14 +216,17 @@ impl Services {
         self.late.freed.get(name).is_some_and(|freed| self.now < *freed + self.lags.name)
     }
 
-    /// Exports that no list shows yet, by ARN, made before one of the same name was removed: whoever removed that one could not know of
-    /// them.
-    pub fn unseen_twins(&self) -> BTreeSet<String> {
+    /// Reports, by name, and exports, by ARN, that no list shows yet and nothing tells of: those whose bucket is gone, and exports made
+    /// before one of the same name was removed. Whoever removes what there is cannot know of them.
+    pub fn unseen(&self) -> BTreeSet<String> {
+        let is_lost = |bucket: &String| !self.state.buckets.contains_key(bucket);
         let freed = |known: &Exported| self.late.freed.get(&known.export.name);
-        let is_unseen = |(arn, known): &(&String, &Exported)| {
-            !self.is_listed(arn) && freed(known).is_some_and(|freed| self.late.made.get(*arn).is_some_and(|made| made <= freed))
+        let is_twin = |(arn, known): &(&String, &Exported)| {
+            freed(known).is_some_and(|freed| self.late.made.get(*arn).is_some_and(|made| made <= freed))
         };
-        self.state.exports.iter().filter(is_unseen).map(|(arn, _)| arn.clone()).collect()
+        let reports = self.state.reports.iter().filter(|(_, (report, _))| is_lost(&report.bucket)).map(|(name, _)| name);
+        let exports = self.state.exports.iter().filter(|known| is_lost(&known.1.export.bucket) || is_twin(known));
+        reports.chain(exports.map(|(arn, _)| arn)).filter(|key| !self.is_listed(key)).cloned().collect()
     }
 
     pub fn note_policy(&mut self, bucket: &str, before: Option<String>, put: &str) {

@@ -105,8 +105,8 @@ impl Account {
         locked(&self.inner).services.state.clone()
     }
 
-    pub(crate) fn unseen_twins(&self) -> BTreeSet<String> {
-        locked(&self.inner).services.unseen_twins()
+    pub(crate) fn unseen(&self) -> BTreeSet<String> {
+        locked(&self.inner).services.unseen()
     }
 
     /// Changes something, as the customer or AWS would.

@@ -208,9 +208,11 @@ fn check_claim(event: &Value, response: &Value, stored: &Stored, scenario_run: &
     if kind == "Delete" {
         let id = response["PhysicalResourceId"].as_str().unwrap_or_default();
         let name = id.rsplit('/').next().unwrap_or_default();
-        let reports = state.reports.get(name).into_iter().map(|(report, tags)| (&report.name, tags));
-        // `CreateExport` knows no idempotency token; the Delete of the whole resource finds what was made twice.
-        let exports = state.exports.iter().filter(|(arn, _)| !stored.unseen_twins.contains(*arn));
+        // `CreateExport` knows no idempotency token; the Delete of the whole resource finds what was made twice. What another run made
+        // without a bucket that could tell of it, that run removes: `check_end` looks whether it did.
+        let reports = state.reports.get(name).into_iter().filter(|(report, _)| !stored.unseen.contains(&report.name));
+        let reports = reports.map(|(report, tags)| (&report.name, tags));
+        let exports = state.exports.iter().filter(|(arn, _)| !stored.unseen.contains(*arn));
         let exports = exports.map(|(_, known)| (&known.export.name, &known.tags));
         // F-55: what AWS does not let the handler look at or remove keeps no stack from going, and the answer says so.
         let kept = response["Reason"].as_str().is_some_and(|reason| reason.contains("was kept"));

@@ -216,8 +216,8 @@ pub struct Stored {
     pub state: AccountState,
     /// What the vendor has of the stack.
     pub connected: Option<Value>,
-    /// Exports whose twin was removed before any list showed them, by ARN.
-    pub unseen_twins: BTreeSet<String>,
+    /// What was made, and nothing tells of yet: reports by name, exports by ARN.
+    pub unseen: BTreeSet<String>,
     /// Somebody else changed the stack's things while the run was at work, or a later run told the vendor of it.
     pub disturbed: bool,
 }
@@ -290,7 +290,7 @@ impl SimMailbox {
             body: body.to_vec(),
             run: self.run.as_ref().map_or(0, |run| run.number),
             state: self.account.state(),
-            unseen_twins: self.account.unseen_twins(),
+            unseen: self.account.unseen(),
             connected: self.run.as_ref().and_then(|run| self.vendor.connected().remove(&run.stack)),
             disturbed: self.run.as_ref().is_some_and(|run| {
                 self.account.was_disturbed(run) || self.vendor.last_run(&run.stack).is_some_and(|last| last > run.number)

@@ -159,11 +159,11 @@ fn creation_denied(fault: Fault, also: Option<&str>) -> Failure {
     failure
 }
 
-/// What was removed meanwhile is looked for again.
-fn raced_if_missing(fault: Fault) -> StepError {
-    let is_gone = fault.kind == FaultKind::Missing;
+/// What was removed meanwhile is looked for again, as is what another run has been at work on for longer than a conflict lasts.
+fn raced_if_changed(fault: Fault) -> StepError {
+    let is_changed = matches!(fault.kind, FaultKind::Missing | FaultKind::Conflict);
     let failure = fault.into();
-    if is_gone { StepError::Raced(failure) } else { StepError::Failed(failure) }
+    if is_changed { StepError::Raced(failure) } else { StepError::Failed(failure) }
 }
 
 /// Where a policy forbids a setting that is S3's default for new buckets since 2023, or mere housekeeping, the export is created
@@ -172,7 +172,7 @@ fn unless_denied(answer: Result<(), Fault>, done: String, without: &str) -> Resu
     match answer {
         Ok(()) => Ok(Journal::done(done)),
         Err(fault) if fault.is_denial() => Ok(Journal::remark(format!("{without}: {fault}"))),
-        Err(fault) => Err(fault.into()),
+        Err(fault) => Err(raced_if_changed(fault)),
     }
 }
 
@@ -200,7 +200,7 @@ impl Run<'_> {
         let done = match step {
             Step::EnsureBucket { bucket, namespace, tags } => return self.ensure_bucket(bucket, *namespace, tags).await,
             Step::EnsureTags { resource, tags } => {
-                let remarks = self.tag(resource, tags).await.map_err(raced_if_missing)?;
+                let remarks = self.tag(resource, tags).await.map_err(raced_if_changed)?;
                 let done = remarks.is_empty().then(|| format!("tagged {resource}"));
                 return Ok(Journal { done, remarks, ..Journal::default() });
             }
@@ -269,7 +269,7 @@ impl Run<'_> {
             let cause = format!("the policy of bucket `{bucket}` keeps changing");
             return Err(StepError::Raced(Failure::new(Code::BucketPolicyUnmergeable, cause)));
         }
-        Ok(self.retry_bucket_conflict(|| self.aws.put_bucket_policy(bucket, self.owner, wanted)).await?)
+        self.retry_bucket_conflict(|| self.aws.put_bucket_policy(bucket, self.owner, wanted)).await.map_err(raced_if_changed)
     }
 
     /// Tries to create something again while the billing service does not see the bucket's policy, which takes seconds to be seen

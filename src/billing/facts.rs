@@ -60,10 +60,11 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Whether our bucket is there and what it was created for is not: it was removed, or not created yet, or AWS does not show it yet
-    /// (B-22).
+    /// Whether our bucket is there, or what is left of one, and what it was created for is not: it was removed, or not created yet, or
+    /// AWS does not show it yet (B-22).
     pub fn is_partial(&self) -> bool {
-        self.ours.is_none() && matches!(self.bucket, OwnBucket::Tagged { .. })
+        let is_lone = self.ours.is_none() && matches!(self.bucket, OwnBucket::Tagged { .. });
+        is_lone || self.leftover.as_ref().is_some_and(|leftover| leftover.is_partial)
     }
 }
 
@@ -129,6 +130,8 @@ pub struct Leftover {
     pub id: ExportId,
     /// What is left under it.
     pub remains: OwnedResources,
+    /// There is a bucket without its mark, or without what it was created for.
+    pub is_partial: bool,
 }
 
 /// What is there to be removed, and may be.

@@ -139,7 +139,7 @@ pub async fn observe(origin: &Origin, export: &Export, before: Option<&Export>, 
         or_empty(&details).iter().filter(|(export, tags)| tags.contains_key(TAG_STACK) || own_names.contains(&export.name));
     candidates.other_stacks.extend(of_stacks.map(|(export, _)| export.arn.clone()));
     candidates.other_stacks.extend(own_names);
-    if let Some(Leftover { id, remains }) = &leftover {
+    if let Some(Leftover { id, remains, .. }) = &leftover {
         candidates.other_stacks.extend(remains.exports.iter().cloned());
         candidates.other_stacks.extend(remains.report.then(|| id.report().as_str().to_owned()));
     }

@@ -42,9 +42,14 @@ impl ResourceFate {
             return if stack_status.is_some_and(ends_whole) { Self::Deleting } else { Self::Unknown };
         };
         if !is_being_deleted(resource) {
-            // What is being created again gets the id that it had, and only an old Delete names one by then.
-            let is_created_again = resource.status == "CREATE_IN_PROGRESS" && stack_status == Some("UPDATE_IN_PROGRESS");
-            return if resource.physical_id == physical_id || is_created_again { Self::Current } else { Self::Unknown };
+            // What is being created again gets the id that it had, and what is being updated may get back one that it had; only an old
+            // Delete names one by then, because CloudFormation sends none of a resource before its Update is done.
+            let is_made_again = match resource.status.as_str() {
+                "CREATE_IN_PROGRESS" => stack_status == Some("UPDATE_IN_PROGRESS"),
+                "UPDATE_IN_PROGRESS" => stack_status.is_some_and(is_updating),
+                _ => false,
+            };
+            return if resource.physical_id == physical_id || is_made_again { Self::Current } else { Self::Unknown };
         }
         let named = resource.physical_id == physical_id;
         let whole = match stack_status {
@@ -60,6 +65,11 @@ impl ResourceFate {
 /// Whether a stack with this status goes with all of its resources.
 fn ends_whole(stack_status: &str) -> bool {
     ["DELETE_", "ROLLBACK_"].iter().any(|ending| stack_status.starts_with(ending))
+}
+
+/// Whether a stack with this status updates its resources, be it on the way back.
+fn is_updating(stack_status: &str) -> bool {
+    ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"].contains(&stack_status)
 }
 
 /// Whether a stack with this status removes what an Update replaced or took out, be it on the way back.
@@ -284,17 +294,25 @@ impl CreationFate {
     }
 }
 
-/// What becomes of what was made under the id `made` for a request that has its answer (HW-L7, F-34). A Create's has one id; an Update may
-/// have made a replacement for a stack that went back before it was there, and whose rollback found nothing to remove yet: such a run waits
-/// until the stack is at rest. So does one that changed the resource in place, if a later Update replaced it meanwhile: the Delete of
-/// the replaced may have ended before all of it was there. Whatever is not settled by then stays.
+/// What becomes of what was made under the id `made` for a request that has its answer, be it that it `failed` (HW-L7, F-34). A Create's
+/// has one id; an Update may have made a replacement for a stack that went back before it was there, and whose rollback found nothing to
+/// remove yet: such a run waits until the stack is at rest. So does one that changed the resource in place, if a later Update replaced
+/// it meanwhile: the Delete of the replaced may have ended before all of it was there. Whatever is not settled by then stays.
+///
+/// An answer that was read shows within seconds. Until then, a stack that goes forward may be at a later Update, whose rollback would not
+/// look under this id.
 ///
 /// # Errors
 /// What CloudFormation refused or could not answer, after all tries.
-pub async fn creation_fate(origin: &Origin, made: &str, until: OffsetDateTime, ports: &Ports<'_>) -> Result<CreationFate, Fault> {
+pub async fn creation_fate(
+    origin: &Origin,
+    made: &str,
+    failed: bool,
+    until: OffsetDateTime,
+    ports: &Ports<'_>,
+) -> Result<CreationFate, Fault> {
     let before = origin.physical_id.as_deref();
     let mut tries = STACK_AT_REST.tries(ports.clock, Some(until));
-    let mut is_first = true;
     loop {
         let (is_going, shown) = deletion(origin, ports).await?;
         if is_going {
@@ -309,9 +327,11 @@ pub async fn creation_fate(origin: &Origin, made: &str, until: OffsetDateTime, p
         let resource = stack_resource(origin, ports).await?;
         match CreationFate::of(resource.as_ref(), made, &status) {
             Some(fate) => return Ok(fate),
-            // It goes forward. If it gives up later, its rollback comes after this run and finds everything.
-            None if is_first && status == "UPDATE_IN_PROGRESS" => return Ok(CreationFate::Wanted),
-            None if tries.again(&"the stack is being changed", None).await => is_first = false,
+            // The failure was read, and the rollback that follows it looks under this id.
+            None if failed && resource.is_some_and(|resource| resource.status == "UPDATE_FAILED") => {
+                return Ok(CreationFate::Wanted);
+            }
+            None if tries.again(&"the stack is being changed", None).await => {}
             None => return Ok(CreationFate::Wanted),
         }
     }
@@ -393,8 +413,12 @@ mod tests {
         ] {
             for status in cleaning.into_iter().chain(whole).chain(others).chain([None]) {
                 assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/a", status), ResourceFate::Current, "{staying}");
-                let created_again = staying == "CREATE_IN_PROGRESS" && status == Some("UPDATE_IN_PROGRESS");
-                let other = if created_again { ResourceFate::Current } else { ResourceFate::Unknown };
+                let made_again = matches!(
+                    (staying, status),
+                    ("CREATE_IN_PROGRESS" | "UPDATE_IN_PROGRESS", Some("UPDATE_IN_PROGRESS"))
+                        | ("UPDATE_IN_PROGRESS", Some("UPDATE_ROLLBACK_IN_PROGRESS"))
+                );
+                let other = if made_again { ResourceFate::Current } else { ResourceFate::Unknown };
                 assert_eq!(ResourceFate::of(Some(&resource(staying)), "hawser/b", status), other, "{staying}");
             }
         }

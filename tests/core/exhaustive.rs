@@ -575,7 +575,11 @@ fn leftover(origin: &Origin, export: &Export, something: bool) -> Leftover {
     let format = if export.format == Format::Csv { Format::Parquet } else { Format::Csv };
     let id = Export { format, kind, ..export.clone() }.id(origin);
     let exports = if something && kind.is_data_export() { vec![export_arn("left")] } else { Vec::new() };
-    Leftover { remains: OwnedResources { report: something && !kind.is_data_export(), exports, bucket: true }, id }
+    Leftover {
+        remains: OwnedResources { report: something && !kind.is_data_export(), exports, bucket: true },
+        id,
+        is_partial: !something,
+    }
 }
 
 #[test]

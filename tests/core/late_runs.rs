@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use hawser::billing::TAG_STACK;
+use hawser::{
+    aws::{StackDescription, StackResource},
+    billing::{RESOURCE_TYPE, TAG_STACK},
+    handler,
+};
 use hawser_account::{AccountFile, AccountState};
 use hawser_sim::{
     Script, World,
@@ -13,8 +17,9 @@ use hawser_sim::{
     model,
     random::parameters,
     script::{InjectedFault, Label, VENDOR_CALL},
-    stack::{BILLING, CONNECTION, Cancellation, Stack, Status, WITHOUT},
+    stack::{BILLING, CONNECTION, Cancellation, Stack, Status, WITHOUT, stack_id},
 };
+use serde_json::json;
 
 const AGAIN_AFTER: Duration = Duration::from_secs(90);
 
@@ -126,6 +131,79 @@ fn a_cancelled_update_removes_the_replacement_that_came_too_late() {
         }
     }
     assert!(taken_back > 10, "only {taken_back} runs came too late");
+}
+
+/// HW-L7, F-34: the run of a cancelled Update ends while a later Update to something else is under way, which could be its own as far as
+/// the stack's status tells. The rollback of that one would not look for what the first made, and its Delete names another id.
+#[test]
+fn a_cancelled_update_removes_the_replacement_also_during_a_later_update() {
+    let mut during = 0;
+    for (kind, call) in
+        [("CostAndUsageReport", "cur:PutReportDefinition"), ("CostAndUsageReport2", "bcm-data-exports:CreateExport")]
+    {
+        for milliseconds in (40..400).step_by(40) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(async {
+                let world = World::new(AccountFile::default());
+                world.account.set_lags(Lags { call: Duration::from_millis(20), ..Lags::default() });
+                let mut stack = Stack::new(&world, "acme");
+                assert_eq!(stack.create(parameters(&[("Kind", kind)])).await, Status::Complete);
+                let update = Label { resource: BILLING, request: "Update" };
+                world.script.inject_at_step((update, call), 0, InjectedFault::AnswerLost);
+                let cancellation = Cancellation { resource: BILLING, after: Duration::from_millis(milliseconds) };
+                let csv = parameters(&[("Kind", kind), ("Format", "Csv")]);
+                stack.update_cancelled_by(csv, Some(cancellation)).await;
+                stack.deliveries = Deliveries::One(update, Delivery { late: AGAIN_AFTER, ..Delivery::default() });
+                assert_eq!(stack.update(parameters(&[("Kind", "Focus")])).await, Status::Complete);
+                stack.drain_runs().await;
+                stack.update(parameters(&[("Kind", "Focus"), (WITHOUT, BILLING)])).await;
+                stack.drain_runs().await;
+                let what = format!("{kind}, cancelled after {milliseconds} ms");
+                assert_eq!(names(&world.account.state()), Vec::<String>::new(), "{what}");
+                let exchanges = stack.exchanges();
+                let cut = exchanges.iter().filter(|exchange| exchange.closed == RequestOutcome::Cancelled);
+                during += cut.filter(|exchange| exchange.runs.iter().any(|run| run.took > HELD_UP)).count();
+            });
+        }
+    }
+    assert!(during > 10, "only {during} runs went on during a later Update");
+}
+
+/// What CloudFormation is told is soon shown, so that an ordinary run ends soon, however long the rest of the stack takes.
+#[test]
+fn a_replacement_does_not_wait_for_its_stack() {
+    let replacement = vec![Op::Create(parameters(&[]), None), Op::Update(parameters(&[("Format", "Csv")]), None), Op::Rest];
+    let mut scenario = Scenario::of_one("a replacement", replacement);
+    let connection = Label { resource: CONNECTION, request: "Update" };
+    scenario.stacks[0].deliveries = Deliveries::One(connection, Delivery { late: AGAIN_AFTER, ..Delivery::default() });
+    let scenario_run = run_isolated(&scenario, |_| {}).unwrap();
+    model::check(&scenario, &scenario_run).unwrap();
+    let stack = &scenario_run.stacks[0];
+    assert_eq!(stack.statuses[1], Status::Complete);
+    let update = Label { resource: BILLING, request: "Update" };
+    let first = stack.exchanges.iter().find(|exchange| exchange.label == update).unwrap();
+    assert!(first.runs[0].took < HELD_UP, "{:?}", first.runs[0].took);
+}
+
+/// The same of an Update whose failure was read.
+#[tokio::test(start_paused = true)]
+async fn a_failed_update_does_not_wait_for_its_stack() {
+    let world = World::new(AccountFile::default());
+    let stack = stack_id("acme");
+    let before = "hawser/billing-export/acme-before";
+    let status = "UPDATE_IN_PROGRESS".to_owned();
+    world.cloudformation.show_stack(&stack, StackDescription { status, ..StackDescription::default() });
+    let failed = StackResource { status: "UPDATE_FAILED".to_owned(), physical_id: before.to_owned() };
+    world.cloudformation.show_resource(&stack, BILLING, failed);
+    let event = json!({
+        "RequestType": "Update", "RequestId": "request-1", "ResponseURL": "https://cloudformation-custom-resource-response.s3.amazonaws.com/1",
+        "ResourceType": RESOURCE_TYPE, "StackId": stack, "LogicalResourceId": BILLING, "PhysicalResourceId": before,
+        "ResourceProperties": { "Kind": "Focus", "NamePrefix": "acme" },
+        "OldResourceProperties": { "Kind": "CostAndUsageReport", "NamePrefix": "acme" },
+    });
+    let began = world.now();
+    handler::answer(&event, began + Duration::from_secs(120), &world.ports()).await.unwrap();
+    assert!(world.now() - began < AGAIN_AFTER / 2, "{}", world.now() - began);
 }
 
 /// F-12: an Update of the connection that the vendor could not be told of comes again when its stack has gone back.

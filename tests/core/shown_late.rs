@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hawser::{billing, handler};
-use hawser_account::{AccountFile, freedoms::Overlap};
+use hawser_account::{AccountFile, AccountState, freedoms::Overlap};
 use hawser_sim::{
     InjectedFault, World,
     account::Lags,
@@ -12,7 +12,7 @@ use hawser_sim::{
     model,
     random::parameters,
     script::Label,
-    stack::{BILLING, Cancellation, Status},
+    stack::{BILLING, Cancellation, Stack, Status},
 };
 use serde_json::{Value, json};
 
@@ -124,6 +124,57 @@ fn a_delete_that_looked_again_takes_nothing_that_the_stack_has_by_then() {
         let operations = vec![Op::Create(plain.clone(), None), Op::Update(csv, None), Op::Update(plain, None), Op::Rest];
         let late = Duration::from_secs(6);
         let lags = Lags { call: Duration::from_millis(20), policy: late, ..Lags::default() };
+        let mut scenario = Scenario { lags, ..Scenario::of_one(&name, operations) };
+        let again = Delivery { again: Some(Duration::from_millis(again)), ..Delivery::default() };
+        scenario.stacks[0].deliveries = Deliveries::One(delete, again);
+        let scenario_run = run_isolated(&scenario, |_| {}).unwrap();
+        model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{name}: {what}"));
+        let state = &scenario_run.stacks[0].steady_state.state;
+        assert_eq!(state.reports.len() + state.exports.len(), 1, "{name}");
+    }
+}
+
+/// HW-L4: the Update that rolls back a failed replacement waits for what its bucket was created for: once that is removed, nothing tells
+/// of what is not shown yet.
+#[test]
+fn a_rollback_removes_what_is_not_listed_yet() {
+    for (kind, call) in
+        [("CostAndUsageReport", "cur:PutReportDefinition"), ("CostAndUsageReport2", "bcm-data-exports:CreateExport")]
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let world = World::new(AccountFile::default());
+            world.account.set_lags(Lags { call: Duration::from_millis(20), list: Duration::from_secs(3), ..Lags::default() });
+            let mut stack = Stack::new(&world, "acme");
+            assert_eq!(stack.create(parameters(&[("Kind", kind)])).await, Status::Complete);
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let names = || {
+                let AccountState { reports, exports, buckets, .. } = world.account.state();
+                let exports = exports.into_values().map(|known| known.export.name);
+                reports.into_keys().chain(exports).chain(buckets.into_keys()).collect::<Vec<_>>()
+            };
+            let before = names();
+            let update = Label { resource: BILLING, request: "Update" };
+            world.script.inject_at_step((update, call), 0, InjectedFault::KilledAfter);
+            let cancellation = Cancellation { resource: BILLING, after: Duration::from_millis(500) };
+            let csv = parameters(&[("Kind", kind), ("Format", "Csv")]);
+            assert_eq!(stack.update_cancelled_by(csv, Some(cancellation)).await, Status::RolledBack, "{kind}");
+            assert_eq!(names(), before, "{kind}");
+        });
+    }
+}
+
+/// HW-L8: a Delete that comes again, of an id that an Update under way comes back to.
+#[test]
+fn a_late_delete_takes_nothing_that_an_update_makes_again() {
+    let delete = Label { resource: BILLING, request: "Delete" };
+    for (kind, again) in KINDS.into_iter().flat_map(|kind| (0..48).map(move |quarters| (kind, quarters * 250))) {
+        let name = format!("{kind}, again after {again} ms");
+        let plain = parameters(&[("Kind", kind)]);
+        let csv = parameters(&[("Kind", kind), ("Format", "Csv")]);
+        let operations = vec![Op::Create(plain.clone(), None), Op::Update(csv, None), Op::Update(plain, None), Op::Rest];
+        // Slow enough for a Delete to look before, and to remove after, what it names is there again.
+        let lags = Lags { call: Duration::from_millis(700), policy: Duration::from_secs(3), ..Lags::default() };
         let mut scenario = Scenario { lags, ..Scenario::of_one(&name, operations) };
         let again = Delivery { again: Some(Duration::from_millis(again)), ..Delivery::default() };
         scenario.stacks[0].deliveries = Deliveries::One(delete, again);

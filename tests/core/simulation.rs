@@ -185,10 +185,28 @@ fn random_scenarios_end_well() {
 }
 
 /// HW-L7, HW-O3, F-34: lives that once ended with something left behind or lost: an export's twin, what a run made late or of a resource
-/// that was replaced meanwhile, a statement of the customer's.
+/// that was replaced meanwhile, a statement of the customer's; or with a rollback that could not go on.
 #[test]
 fn scenarios_that_once_failed_end_well() {
-    for seed in [4938, 37036, 90484, 99466, 7_027_479, 7_028_973, 7_052_860, 7_098_459, 83_422_727, 123_529_679] {
+    for seed in [
+        4938,
+        37036,
+        90484,
+        99466,
+        7_027_479,
+        7_028_973,
+        7_052_860,
+        7_056_275,
+        7_098_459,
+        83_422_727,
+        123_483_688,
+        123_523_685,
+        123_529_679,
+        123_541_031,
+        298_777_562,
+        298_815_150,
+        298_822_716,
+    ] {
         let (scenario, per_mille) = random::scenario(seed);
         let scenario_run = run_isolated(&scenario, |script| random::inject(seed, per_mille, script)).unwrap();
         model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{what}\n  to see it: make replay SEED={seed}"));

@@ -38,6 +38,7 @@ LOOK_SECONDS = 0.05
 _failed_creates: dict[tuple[str, str], dict] = {}  # (StackId, LogicalResourceId) -> its record
 _not_deleted: set[tuple[str, str]] = set()  # (stack name, LogicalResourceId)
 _shown: dict[tuple[str, str], dict] = {}  # (StackId, LogicalResourceId) -> how CloudFormation shows the resource
+_answered: dict[tuple[str, str], dict] = {}  # the same, of an Update that was answered by a function which has not ended
 
 
 def _stack(stack_name: str) -> dict:
@@ -74,10 +75,27 @@ def _request(event: dict) -> dict | None:
     arguments = (lambda_functions.invoke_asynchronously, lambda_svc._execution_record_for_config(record, config), event)
     runs = threading.Thread(target=contextvars.copy_context().run, args=arguments, daemon=True)
     runs.start()
-    runs.join(timeout)
-    responded.wait(max(0.0, until - time.monotonic()))
+    responded.wait(timeout)
+    _show_answer(event)
+    runs.join(max(0.0, until - time.monotonic()))
+    _answered.pop((event["StackId"], event["LogicalResourceId"]), None)
     with custom_resource._lock:
         return custom_resource._pending.pop(event["RequestId"])["result"]
+
+
+def _show_answer(event: dict) -> None:
+    """Shows what became of an Update as soon as it is answered, which the function may still be waiting for.
+
+    CloudFormation Template Reference, "Custom resource request and response reference": CloudFormation goes on with the response.
+    """
+    with custom_resource._lock:
+        response = custom_resource._pending[event["RequestId"]]["result"]
+    if response is None or event["RequestType"] != "Update":
+        return
+    answered = {"ResourceStatus": "UPDATE_FAILED"}
+    if response["Status"] == "SUCCESS":
+        answered = {"ResourceStatus": "UPDATE_COMPLETE", "PhysicalResourceId": response["PhysicalResourceId"]}
+    _answered[(event["StackId"], event["LogicalResourceId"])] = {**answered, "Timestamp": now_iso()}
 
 
 @patch(provisioners, "_physical_name")
@@ -282,8 +300,8 @@ def describe_resources(original, params, gone=True):
     if stack is None:
         return original(params)
     kept, stack_id = stack.get("_resources", {}), stack["StackId"]
-    shown = {name: shown for (of, name), shown in _shown.items() if of == stack_id and name != stack["StackName"]
-             if gone or name in kept}
+    shown = {name: {**shown, **_answered.get((of, name), {})} for (of, name), shown in _shown.items()
+             if of == stack_id and name != stack["StackName"] if gone or name in kept}
     # Requests are handled one at a time, so no other sees this.
     stack["_resources"] = {name: {**kept.get(name, {}), **resource} for name, resource in shown.items()}
     try:

@@ -287,11 +287,18 @@ impl Observer<'_> {
         let Some(id) = id else { return Ok(None) };
         let bucket = own_bucket(self.origin, &id)?;
         let exists = self.aws.bucket_exists(&bucket, self.owner).await;
-        let exports = self.owned_exports(&id, &bucket, details).into_iter().map(|(export, _)| export.arn.clone()).collect();
-        let (remains, kept) = remains(&id, &bucket, self.owned(&id, reports, exists, BucketUse::Remove).await?, exports, None);
+        let exports: Vec<String> =
+            self.owned_exports(&id, &bucket, details).into_iter().map(|(export, _)| export.arn.clone()).collect();
+        let owned = self.owned(&id, reports, exists, BucketUse::Remove).await?;
+        let is_partial = match owned.bucket {
+            OwnBucket::Untagged => true,
+            OwnBucket::Tagged { .. } | OwnBucket::Remnant { .. } => owned.report.is_none() && exports.is_empty(),
+            OwnBucket::Absent | OwnBucket::Unreadable(_) => false,
+        };
+        let (remains, kept) = remains(&id, &bucket, owned, exports, None);
         kept.iter().for_each(|why| warn!("{why}"));
-        let is_left = remains != OwnedResources::default() && is_current(self.origin, self.ports).await;
-        Ok(is_left.then_some(Leftover { id, remains }))
+        let is_left = (is_partial || remains != OwnedResources::default()) && is_current(self.origin, self.ports).await;
+        Ok(is_left.then_some(Leftover { id, remains, is_partial }))
     }
 
     pub(super) async fn owned(
