@@ -77,6 +77,9 @@ hawser_codes::codes! {
     /// A policy of the handler's role explicitly denied a call (F-52).
     AwsDeniedByIdentityPolicy = "AWS_DENIED_BY_IDENTITY_POLICY", FixedBy::Customer,
         "Detach the policy that denies the action from the handler's role: somebody added it to what the stack created.";
+    /// A policy that AWS does not name explicitly denied a call (F-52).
+    AwsDeniedExplicitly = "AWS_DENIED_EXPLICITLY", FixedBy::Customer,
+        "Find the policy that denies the action, in the account or its organization, and change it: allowing the action elsewhere does not help.";
     /// AWS throttled a call until the tries were used up.
     AwsThrottled = "AWS_THROTTLED", FixedBy::Aws,
         "Wait a few minutes and try again.";

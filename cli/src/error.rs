@@ -193,7 +193,7 @@ pub struct CommandError {
 }
 
 /// Next steps that are about the function, said to whoever runs its code.
-const OPERATOR_TEXTS: [(HandlerCode, &str); 10] = [
+const OPERATOR_TEXTS: [(HandlerCode, &str); 11] = [
     (HandlerCode::AwsAccessDenied, "Allow yourself the action, or ask somebody who has the permission to run this."),
     (
         HandlerCode::AwsDeniedByScp,
@@ -214,6 +214,10 @@ const OPERATOR_TEXTS: [(HandlerCode, &str); 10] = [
         HandlerCode::AwsDeniedByIdentityPolicy,
         "Ask whoever manages your permissions to lift the policy that denies you this action.",
     ),
+    (
+        HandlerCode::AwsDeniedExplicitly,
+        "Ask whoever manages your permissions, or your organization's, which policy denies you this action.",
+    ),
     (HandlerCode::AwsUnavailable, "Check the AWS Health Dashboard and your internet connection, then try again."),
     (
         HandlerCode::CredentialsMissing,
@@ -222,7 +226,7 @@ const OPERATOR_TEXTS: [(HandlerCode, &str); 10] = [
 ];
 
 /// What has to do with the way to AWS, and not with what was asked for.
-const EXTERNAL: [HandlerCode; 12] = [
+const EXTERNAL: [HandlerCode; 13] = [
     HandlerCode::AwsAccessDenied,
     HandlerCode::AwsDeniedByScp,
     HandlerCode::AwsDeniedByRcp,
@@ -231,6 +235,7 @@ const EXTERNAL: [HandlerCode; 12] = [
     HandlerCode::AwsDeniedByEndpointPolicy,
     HandlerCode::AwsDeniedByResourcePolicy,
     HandlerCode::AwsDeniedByIdentityPolicy,
+    HandlerCode::AwsDeniedExplicitly,
     HandlerCode::AwsThrottled,
     HandlerCode::AwsUnavailable,
     HandlerCode::AwsRefused,

@@ -453,7 +453,7 @@ impl Report {
             match iam.role(name).await {
                 Ok(Some(_)) => {}
                 Ok(None) => self.failures.push(format!("this account has no role `{name}`, which ExistingRoleName names")),
-                Err(fault) => self.unknown.push(format!("whether role `{name}` exists: {fault}")),
+                Err(fault) => self.could_not_look(format!("whether role `{name}` exists: {fault}")),
             }
         }
     }

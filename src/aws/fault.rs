@@ -200,7 +200,8 @@ impl Failure {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let code = match fault.kind {
-            FaultKind::Denied | FaultKind::DeniedExplicitly => Code::AwsAccessDenied,
+            FaultKind::Denied => Code::AwsAccessDenied,
+            FaultKind::DeniedExplicitly => Code::AwsDeniedExplicitly,
             FaultKind::DeniedBy(policy_type) => policy_type.code(),
             FaultKind::Throttled => Code::AwsThrottled,
             FaultKind::Unavailable => Code::AwsUnavailable,

@@ -284,7 +284,8 @@ impl Candidate {
         match facts.candidate_buckets.get(bucket) {
             Some(BucketCheck::Usable) => None,
             Some(BucketCheck::Absent) => Some("its bucket does not exist".to_owned()),
-            Some(BucketCheck::Unreadable(why)) => Some(format!("its bucket could not be read: {why}")),
+            Some(BucketCheck::Elsewhere(why)) => Some(format!("its bucket could not be read: {why}")),
+            Some(BucketCheck::Refused(why)) => Some(format!("its bucket could not be read: {why}")),
             None => Some("its bucket could not be read: it was not checked".to_owned()),
         }
     }

@@ -286,6 +286,9 @@ fn existing_export(named: &str, export: &Export, facts: &Facts) -> Result<Choice
         let cause = format!("this account has no report or export `{named}`; {}", shorten(&there, NAMES_QUOTED_BYTES_MAX));
         return Err(Failure::new(Code::BillingExportNotFound, cause));
     };
+    if let Some(fault) = facts.candidate_buckets.get(found.location().0).and_then(BucketCheck::own_denial) {
+        return Err(fault.clone().into());
+    }
     let short = found.mismatches(export);
     let readable = found.kind().is_some() && (found.format().is_some() || found.is_zip());
     let unreadable = (!readable).then(|| short.join(", "));
@@ -315,7 +318,11 @@ pub(super) fn matches_name(candidate: &Candidate, named: &str) -> bool {
 }
 
 fn existing_bucket(bucket: &BucketName, prefix: &str, facts: &Facts) -> Result<Choice, Failure> {
-    let why = match facts.candidate_buckets.get(bucket.as_str()) {
+    let check = facts.candidate_buckets.get(bucket.as_str());
+    if let Some(fault) = check.and_then(BucketCheck::own_denial) {
+        return Err(fault.clone().into());
+    }
+    let why = match check {
         Some(BucketCheck::Usable) => {
             let place = if prefix.is_empty() { String::new() } else { format!(" below `{prefix}`") };
             // Without a key in the request, S3's listing has no `s3:prefix` for the policy to compare.
@@ -324,7 +331,8 @@ fn existing_bucket(bucket: &BucketName, prefix: &str, facts: &Facts) -> Result<C
                 format!("the existing bucket `{bucket}`{place}, as ExistingBucket says; what delivers to it is not known{whole}");
             return Ok(Choice { export: Selection::Bucket { bucket: bucket.clone(), prefix: prefix.to_owned() }, decision });
         }
-        Some(BucketCheck::Unreadable(why)) => format!("cannot be seen: {why}"),
+        Some(BucketCheck::Elsewhere(why)) => format!("cannot be seen: {why}"),
+        Some(BucketCheck::Refused(why)) => format!("cannot be seen: {why}"),
         Some(BucketCheck::Absent) | None => "does not exist".to_owned(),
     };
     Err(Failure::new(Code::BillingExportUnusable, format!("bucket `{bucket}` {why}")))

@@ -120,8 +120,20 @@ pub enum BucketCheck {
     /// In this account, where the report says it is.
     Usable,
     Absent,
-    /// Another account's, or not visible, and why.
-    Unreadable(String),
+    /// Somewhere else than the report says, and where.
+    Elsewhere(String),
+    /// Another account's, or not visible.
+    Refused(Fault),
+}
+
+impl BucketCheck {
+    /// The refusal of a policy of this account or its organization: no other bucket would be seen either.
+    pub fn own_denial(&self) -> Option<&Fault> {
+        match self {
+            Self::Refused(fault) if fault.is_of_this_account() => Some(fault),
+            _ => None,
+        }
+    }
 }
 
 /// Things of this stack under an id that was never answered with success.

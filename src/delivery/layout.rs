@@ -111,11 +111,12 @@ async fn read(listing: &BucketListing<'_>, prefix: &str, name: &str) -> Result<O
     let Periods { found: periods, searched_all } = listing.periods(prefix, name).await?;
     let manifests = listing.manifests_at_ends(name, &periods).await?;
     // A closed month is delivered again while the next one begins: the newest data are those written last.
-    let newest = manifests.iter().rev().take(PERIODS_OPENED).flatten();
+    let (_, newest_from) = ends(&periods);
+    let newest = manifests.iter().filter(|manifest| manifest.period.as_str() >= newest_from);
     let Some(latest) = newest.max_by(|a, b| a.modified.cmp(&b.modified).then(a.period.cmp(&b.period))).cloned() else {
         return if searched_all { Ok(None) } else { Err(ReadError::NotSearched) };
     };
-    let first = manifests.into_iter().take(PERIODS_OPENED).flatten().next().unwrap_or_else(|| latest.clone());
+    let first = manifests.into_iter().next().unwrap_or_else(|| latest.clone());
     if latest.size > OBJECT_BYTES_MAX as u64 {
         let (key, size) = (quoted(&latest.key), latest.size);
         let why = format!("manifest `{key}` cannot be read: it has {size} bytes, and at most {OBJECT_BYTES_MAX} are read");
@@ -183,6 +184,14 @@ fn folder_of(key: &str) -> &str {
 fn last_segment(folder: &str) -> &str {
     let folder = folder.strip_suffix('/').unwrap_or(folder);
     folder.rsplit('/').next().unwrap_or_default()
+}
+
+/// The last of the oldest and the first of the newest periods that are opened. Several exports may each have a folder of one period.
+fn ends(periods: &[(String, String)]) -> (&str, &str) {
+    let distinct: BTreeSet<&str> = periods.iter().map(|(period, _)| period.as_str()).collect();
+    let oldest = distinct.iter().take(PERIODS_OPENED).next_back();
+    let newest = distinct.iter().rev().take(PERIODS_OPENED).next_back();
+    (oldest.copied().unwrap_or_default(), newest.copied().unwrap_or_default())
 }
 
 /// The first of each list, then the second of each: none with many folders keeps the others from being looked at.
@@ -258,15 +267,14 @@ impl BucketListing<'_> {
         Ok(folders.into_iter().filter_map(|folder| Some((period_of(&folder)?, folder))).collect())
     }
 
-    /// The newest manifest of each of the first and the last of these periods, if it has one.
-    pub(super) async fn manifests_at_ends(
-        &self,
-        name: &str,
-        periods: &[(String, String)],
-    ) -> Result<Vec<Option<Manifest>>, Fault> {
-        let at_an_end = |index: usize| index < PERIODS_OPENED || index + PERIODS_OPENED >= periods.len();
-        let ends = periods.iter().enumerate().filter(|(index, _)| at_an_end(*index)).map(|(_, period)| period);
-        let manifests = ends.map(|(period, folder)| async move {
+    /// The newest manifest of each folder of the first and the last of these periods, as far as they have one; the oldest first.
+    pub(super) async fn manifests_at_ends(&self, name: &str, periods: &[(String, String)]) -> Result<Vec<Manifest>, Fault> {
+        let (oldest_to, newest_from) = ends(periods);
+        let is_old = |period: &str| period <= oldest_to && period < newest_from;
+        let oldest = periods.iter().filter(|(period, _)| is_old(period)).take(FOLDERS_OPENED);
+        let newest = periods.iter().filter(|(period, _)| period.as_str() >= newest_from);
+        let newest = newest.rev().take(FOLDERS_OPENED).collect::<Vec<_>>().into_iter().rev();
+        let manifests = oldest.chain(newest).map(|(period, folder)| async move {
             let listing = self.listing(folder).await?;
             let newest = match newest_manifest(name, &listing.objects) {
                 Some(newest) => Some(newest),
@@ -285,7 +293,7 @@ impl BucketListing<'_> {
                 size: object.size,
             }))
         });
-        try_join_all(manifests).await
+        Ok(try_join_all(manifests).await?.into_iter().flatten().collect())
     }
 
     /// The sizes of those files that are there, by listing the folders they are in, and the folders that were listed to the end.

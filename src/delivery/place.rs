@@ -93,11 +93,12 @@ async fn place(aws: &dyn Aws, owner: &AccountId, bucket: &BucketName, prefix: &s
     }
     if !periods.is_empty() {
         // The folder of metadata holds the manifests, and not the files that they name.
-        if is_metadata(prefix) && periods.iter().any(|(_, folder)| folder.contains('=')) {
+        let is_here = |folder: &str| parent(folder.trim_end_matches('/')) == prefix && folder.contains('=');
+        if is_metadata(prefix) && periods.iter().any(|(_, folder)| is_here(folder)) {
             return Ok(Place::InsideExport(parent(prefix).to_owned()));
         }
         let manifests = listing.manifests_at_ends("", &periods).await?;
-        return Ok(if manifests.iter().any(Option::is_some) { Place::BillingData } else { Place::NoManifest });
+        return Ok(if manifests.is_empty() { Place::NoManifest } else { Place::BillingData });
     }
     if prefix.is_empty() {
         let all = listing.listing("").await?;

@@ -428,6 +428,24 @@ async fn what_the_customer_brings_is_used_and_never_changed() {
     }
 }
 
+/// F-52: where a policy of the account or its organization keeps the handler from looking at what is brought, it is named, and not the bucket
+/// or export.
+#[tokio::test(start_paused = true)]
+async fn who_denies_the_look_at_what_is_brought_is_named() {
+    for existing in [json!({ "ExistingBucket": "theirs" }), json!({ "ExistingExport": "finance" })] {
+        let account: AccountFile = serde_json::from_value(json!({
+            "buckets": [{ "name": "theirs" }], "reports": [{ "name": "finance", "bucket": "theirs" }],
+        }))
+        .unwrap();
+        let mut export = Export::new(account, existing.clone());
+        export.world.script.inject_all("s3:GetBucketLocation", InjectedFault::DeniedByPolicy);
+        export.world.script.inject_all("s3:ListBucket", InjectedFault::DeniedByPolicy);
+        let response = export.request("Create", &Map::new()).await;
+        let reason = response["Reason"].as_str().unwrap_or_default();
+        assert!(reason.starts_with("AWS_DENIED_BY_") && reason.contains("s3:GetBucketLocation"), "{existing}: {response}");
+    }
+}
+
 fn account_arn(account: &AccountFile, name: &str) -> String {
     let state = World::new(account.clone()).account.state();
     state.exports.values().find(|known| known.export.name == name).unwrap().export.arn.clone()

@@ -72,6 +72,8 @@ async fn a_place_without_billing_data_is_reported_at_creation() {
             "metadata",
             "all of its data are below the bucket without a prefix",
         ),
+        // A customer's own folder may be called so, too.
+        (&["billing/metadata/n/metadata/BILLING_PERIOD=2026-11/n-Manifest.json"], "billing/metadata", ""),
         (&REPORT, "/", "PROPERTY_INVALID"),
         (&REPORT, "//", "PROPERTY_INVALID"),
         (&REPORT, "s3://b/billing/finance", "PROPERTY_INVALID"),

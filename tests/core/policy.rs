@@ -309,6 +309,45 @@ fn delivery(text: &str) -> DeliveryAccess {
     delivery_access(Some(text), &delivery)
 }
 
+/// AWS's own policy for legacy reports compares the ARN literally with `definition/*`, and its reports are delivered (B-23).
+#[test]
+fn the_policy_of_awss_page_on_reports_keeps_no_report_out() {
+    use DeliveryAccess::{Allowed, Denied, Uncertain};
+    let arn = "arn:aws:s3:::acme-111122223333-5a3786aa0a9f623d";
+    let any = "arn:aws:cur:us-east-1:111122223333:definition/*";
+    let page = |operator: &str, source: &str| {
+        let statement = |action: Value, resource: String| {
+            json!({ "Effect": "Allow", "Principal": { "Service": "billingreports.amazonaws.com" }, "Action": action, "Resource": resource,
+                "Condition": { operator: { "aws:SourceArn": source, "aws:SourceAccount": "111122223333" } } })
+        };
+        let look = statement(json!(["s3:GetBucketAcl", "s3:GetBucketPolicy"]), arn.to_owned());
+        json!({ "Version": "2008-10-17", "Statement": [look, statement(json!("s3:PutObject"), format!("{arn}/*"))] }).to_string()
+    };
+    let (bucket, account) = ("acme-111122223333-5a3786aa0a9f623d".parse().unwrap(), "111122223333".parse().unwrap());
+    let report = DeliveryCall {
+        bucket: &bucket,
+        partition: Partition::Aws,
+        account: &account,
+        source_arn: "arn:aws:cur:us-east-1:111122223333:definition/acme",
+        service: "billingreports.amazonaws.com",
+        prefix: "hawser/acme",
+    };
+    for (operator, source, expected) in [
+        ("StringEquals", any, Uncertain),
+        ("ForAnyValue:StringEquals", any, Uncertain),
+        ("StringLike", any, Allowed),
+        ("ForAnyValue:StringLike", any, Allowed),
+        ("StringEquals", report.source_arn, Allowed),
+        ("StringEquals", "arn:aws:cur:us-east-1:444455556666:definition/*", Denied),
+        ("StringEquals", "arn:aws:cur:us-east-1:111122223333:definition/other", Denied),
+        ("StringEquals", "arn:aws:cur:*:111122223333:definition/*", Denied),
+    ] {
+        assert_eq!(delivery_access(Some(&page(operator, source)), &report), expected, "{operator} {source}");
+    }
+    let export = "arn:aws:bcm-data-exports:us-east-1:111122223333:export/*";
+    assert_eq!(delivery(&page("StringEquals", export)), Denied, "an export's has no star (F-15)");
+}
+
 /// F-46: a statement narrowed to the export's own folder lets AWS in, and a variable may have any value.
 #[test]
 fn a_policy_is_judged_by_what_it_says_of_the_keys_that_are_delivered() {

@@ -509,12 +509,20 @@ async fn data_are_found_wherever_aws_writes_them() {
 async fn the_newest_data_of_a_brought_place_count() {
     let stopped = |prefix: &str| (format!("{prefix}old/20260101-20260201/old-Manifest.json"), 300);
     let live = |prefix: &str| (format!("{prefix}n/metadata/BILLING_PERIOD=2026-11/n-Manifest.json"), 1);
+    let months = |name: &str, hours: u64| {
+        let month = move |month: u64| {
+            (format!("{name}/2026{month:02}01-2026{:02}01/{name}-Manifest.json", month + 1), hours + 700 * (11 - month))
+        };
+        (7..12).map(month).collect::<Vec<_>>()
+    };
+    let several = [months("a", 1), months("b", 400), months("c", 400), months("d", 400), months("e", 400)].concat();
     let accounts: Vec<(String, u64)> = (0..200).map(|number| (format!("AWSLogs/{number:012}/x"), 1)).collect();
     let wide: Vec<(String, u64)> = (0..150).map(|number| (format!("team-{number:03}/a/b/x"), 1)).collect();
     for (what, objects, expected) in [
         ("a stopped report nearer", vec![stopped("finance/"), live("exports/cur2/")], "delivered"),
         ("a stopped report deeper", vec![stopped("a/b/c/finance/"), live("")], "delivered"),
         ("a stopped report alone", vec![stopped("finance/")], "stalled"),
+        ("of several exports the first in the alphabet", several, "delivered"),
         ("beside many folders", [accounts, vec![live("billing/finance/")]].concat(), "delivered"),
         ("among too many folders", [wide, vec![live("zzz/finance/")]].concat(), "not everything"),
     ] {

@@ -432,10 +432,10 @@ impl Observer<'_> {
         let actual = location.as_ref().ok().cloned();
         let check = match location {
             Ok(actual) if region.is_none_or(|region| actual.as_str() == region) => BucketCheck::Usable,
-            Ok(actual) => BucketCheck::Unreadable(format!("it is in {actual}, the report says {}", region.unwrap_or_default())),
+            Ok(actual) => BucketCheck::Elsewhere(format!("it is in {actual}, the report says {}", region.unwrap_or_default())),
             Err(fault) if fault.kind == FaultKind::Missing => BucketCheck::Absent,
             Err(fault) if fault.is_outage() => return Err(Failure::from(fault)),
-            Err(fault) => BucketCheck::Unreadable(fault.to_string()),
+            Err(fault) => BucketCheck::Refused(fault),
         };
         let key = if check == BucketCheck::Usable { key } else { BucketKey::Known(None) };
         Ok(BucketFacts { check, region: actual, key })

@@ -137,11 +137,15 @@ fn condition_holds(operator: &str, key: &str, values: &Value, call: &Call<'_>) -
         _ => return Match::Maybe,
     };
     let operator = operator.strip_suffix("IfExists").unwrap_or(operator);
+    // Each of these keys has one value, so that any of them is all of them.
+    let operator = ["ForAnyValue:", "ForAllValues:"].iter().find_map(|set| operator.strip_prefix(set)).unwrap_or(operator);
     let exact = |value: &Value| any_of(value, |text| text == given);
     let same_letters = |value: &Value| any_of(value, |text| text.eq_ignore_ascii_case(given));
     let pattern = |value: &Value| any_pattern(value, given, str::to_owned);
     match operator {
-        // Literally: with a `*` in it the condition never holds (F-15).
+        // Literally: with a `*` in it the condition never holds for an export (F-15). Of reports AWS's own page has it so, and they are
+        // delivered (B-23).
+        "StringEquals" | "StringNotEquals" if key == "aws:sourcearn" && names_any_report(values, call) => Match::Maybe,
         "StringEquals" => exact(values),
         "StringNotEquals" => exact(values).not(),
         "StringEqualsIgnoreCase" | "Bool" => same_letters(values),
@@ -152,6 +156,12 @@ fn condition_holds(operator: &str, key: &str, values: &Value, call: &Call<'_>) -
         "Null" => Match::of(texts(values).iter().all(|text| text.eq_ignore_ascii_case("false"))),
         _ => Match::Maybe,
     }
+}
+
+/// Whether the account's reports are meant, as the bucket policy of AWS's page on legacy reports writes it.
+fn names_any_report(values: &Value, call: &Call<'_>) -> bool {
+    let any = call.source_arn.rsplit_once("definition/").map(|(before, _)| format!("{before}definition/*"));
+    any.is_some_and(|any| call.source_arn.contains(":cur:") && texts(values).contains(&any))
 }
 
 fn any_pattern(patterns: &Value, text: &str, letters: impl Fn(&str) -> String) -> Match {

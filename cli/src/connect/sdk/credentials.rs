@@ -33,7 +33,8 @@ pub(super) async fn load(web: &Web, profile: Option<&str>, region: Option<&str>)
         .http_client(web.for_aws())
         .retry_config(retries.clone())
         .timeout_config(limits.clone());
-    if let Some(name) = profile {
+    // The SDK reads `AWS_PROFILE` only, the AWS CLI both.
+    if let Some(name) = profile.or(variable.as_deref()) {
         loader = loader.profile_name(name);
     }
     if let Some(region) = region {

@@ -14,7 +14,8 @@ locals {
   # All properties that AWS has for the table: provider hashicorp/aws fails when AWS gives one back that is not here
   # (https://github.com/hashicorp/terraform-provider-aws/issues/48807). A newer property goes into var.table_properties, and null takes one out.
   properties = var.billing_kind == "Focus" ? tomap({
-    TIME_GRANULARITY = "HOURLY"
+    # FOCUS 1.0 has no such property and is hourly.
+    TIME_GRANULARITY = var.focus_table == "FOCUS_1_0_AWS" ? null : "HOURLY"
     }) : tomap({
     BILLING_VIEW_ARN                      = "arn:${local.partition}:billing::${local.account_id}:billingview/primary"
     INCLUDE_CAPACITY_RESERVATION_DATA     = "FALSE"
