@@ -88,7 +88,9 @@ impl Issuers {
                 None => tracing::warn!(issuer = issuer.as_str(), "the issuer's keys could not be fetched"),
             }
         }
-        known.keys.as_ref().map(|(keys, _)| keys.clone())
+        // A set that lacks the key says something of the token only where it is the newest.
+        let says_all = |at: OffsetDateTime| known.tried_at.is_none_or(|tried_at| tried_at == at);
+        known.keys.as_ref().filter(|(keys, at)| keys.has(key_id) || says_all(*at)).map(|(keys, _)| keys.clone())
     }
 
     async fn fetch(&self, issuer: &Issuer) -> Option<Keys> {

@@ -116,8 +116,8 @@ pub fn admit(notice: &Notice, known: &LedgerState, now: OffsetDateTime) -> Resul
     }
     if removal && connection.is_none() {
         // Also for a stack that failed because its launch was used: its rollback's removal names its own stack, finds nothing, and
-        // leaves the connection of the first stack alone (F-1).
-        return Ok(None);
+        // leaves the connection of the first stack alone (F-1). Who speaks is judged by the way, so it has to be one of the launch.
+        return if launch.terms.ways.contains(&way(notice, known)) { Ok(None) } else { Err(Reason::Way.into()) };
     }
     if notice.external_id != launch.external_id && !(removal && notice.external_id.is_empty()) {
         return Err(Reason::ExternalId.into());
@@ -258,7 +258,11 @@ pub fn decide(
             data: notice.data.clone(),
         };
         return Ok(Decision {
-            answer: accepted("stored; it counts once AWS confirms that the role which sent it is this stack's"),
+            answer: accepted(if newer || waits {
+                "stored; it counts once AWS confirms that the role which sent it is this stack's"
+            } else {
+                "ignored: a newer update of this stack waits for AWS's word"
+            }),
             reserves_launch: asks && newer && !launch.is_bound_to(&notice.stack, now),
             connection: (asks && newer).then(|| Connection { candidate: Some(candidate), ..old.clone() }),
             ..nothing

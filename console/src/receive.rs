@@ -75,7 +75,10 @@ impl Console {
         }
         match self.store.record(&notice, launch, (&speaker, attested.as_ref()), now).await {
             Ok(answer) => {
-                self.limits.count_good_proof(&prover);
+                // What changed nothing could be sent again and again, to make up for bad ones.
+                if matches!(answer, Answer::Accepted { .. }) {
+                    self.limits.count_good_proof(&prover);
+                }
                 self.announced.notify_one();
                 tracing::info!(
                     "notice.id" = notice.position.id,
@@ -88,7 +91,7 @@ impl Console {
                 Ok(answer)
             }
             Err(RecordError::Refused(refusal)) => {
-                if refusal.reason == Reason::Speaker {
+                if matches!(refusal.reason, Reason::Speaker | Reason::Token | Reason::LaunchOfOtherOrganization) {
                     self.limits.count_bad_proof(prover, now);
                 }
                 Err(refusal)

@@ -314,6 +314,10 @@ async fn only_loopback_host(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
     match host.as_ref().map(|host| host.host()) {
+        // A browser says which page asks (Fetch Standard, "Origin header"); no page is the operator's.
+        Some("127.0.0.1" | "[::1]" | "localhost") if request.headers().contains_key(header::ORIGIN) => {
+            operator_problem(StatusCode::FORBIDDEN, "the operator's routes answer to no web page")
+        }
         Some("127.0.0.1" | "[::1]" | "localhost") => next.run(request).await,
         _ => operator_problem(StatusCode::MISDIRECTED_REQUEST, "the operator's routes answer to loopback names only"),
     }

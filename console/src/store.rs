@@ -357,18 +357,20 @@ async fn load(
     let reported = row.as_ref().map(ConnectionRow::heard).transpose()?.flatten();
     let remembered_since = nanos(now - REMOVAL_MEMORY)?;
     let removal: Option<(i64, String, String)> = sqlx::query_as(
-        "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? AND resource = ? AND received_at > ? \
+        "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? AND resource = ? AND launch_id = ? AND received_at > ? \
          ORDER BY time DESC, notice_id DESC LIMIT 1",
     )
     .bind(notice.stack.as_str())
     .bind(Kind::Removed.as_str())
     .bind(&notice.resource)
+    .bind(launch_id)
     .bind(remembered_since)
     .fetch_optional(&mut *connection)
     .await?;
     let count = "SELECT COUNT(*) FROM notices WHERE launch_id = ? AND connection_id IS NULL AND received_at > ?";
     let removals: i64 = sqlx::query_scalar(count).bind(launch_id).bind(remembered_since).fetch_one(&mut *connection).await?;
-    let count = "SELECT COUNT(*) FROM connections WHERE launch_id = ? AND unconfirmed";
+    let count =
+        "SELECT COUNT(*) FROM connections WHERE launch_id = ? AND unconfirmed AND latest_kind <> 'hawser.connection.removed'";
     let unconfirmed: i64 = sqlx::query_scalar(count).bind(launch_id).fetch_one(&mut *connection).await?;
     Ok(LedgerState {
         launch: launch.try_into()?,

@@ -72,7 +72,11 @@ async fn bad_orders() {
     assert!(problem["detail"].as_str().unwrap().contains("invalid type: integer"), "{problem}");
     let (status, problem) = world.operate(Request::get("/elsewhere").body(Body::empty()).unwrap()).await;
     assert_eq!((status, problem["status"].as_u64()), (404, Some(404)), "{problem}");
-    // A form of another web page cannot set the content type.
+    // A form of another web page cannot set the content type, and its browser names the page.
+    for path in ["/launches", "/launches/1/revoke", "/connections/con-0/disconnect"] {
+        let form = Request::post(path).header("origin", "https://evil.example.com").body(Body::empty()).unwrap();
+        assert_eq!(world.operate(form).await.0, 403, "{path}");
+    }
     let form = Request::post("/launches").header("content-type", "text/plain").body(Body::from("{}")).unwrap();
     assert_eq!(world.operate(form).await.0, 400);
 }

@@ -223,6 +223,32 @@ async fn removals_of_unknown_stacks_are_bounded() {
     assert_refused(&world, &later, "established", 5, (403, "launch-expired")).await;
 }
 
+/// F-60: a stack that is being created has no connection yet. Another principal of its account calls itself a person and removes what comes,
+/// with the stack's own token, with one of its own, or with one for persons.
+#[tokio::test]
+async fn nobody_removes_what_is_being_created() {
+    let world = TestConsole::new().await;
+    let victim = world.stack("51af3dc0").await;
+    let (_, others) = stack_of(&world, "51af3dc0", |terms| terms.customer_id = "other".parse().unwrap()).await;
+    let (_, persons) = stack_of(&world, "51af3dc0", |terms| {
+        terms.customer_id = "other".parse().unwrap();
+        terms.ways = Way::ALL.into();
+    })
+    .await;
+    for (launch, expected) in [(&victim, (403, "way")), (&others, (403, "way")), (&persons, (404, "connection-unknown"))] {
+        for principal in [Principal::VendorB, Principal::User] {
+            let at = NOW + Duration::minutes(4);
+            let sender = launch.by(principal);
+            let mut event = sender.event("removed", at);
+            event["data"]["way"] = json!("direct");
+            let (status, body) = world.post(sender.send(event, NOW)).await;
+            assert_eq!((status, code(&body)), expected, "{principal:?}: {body}");
+        }
+    }
+    assert_eq!(world.notify(&victim, "established", 1).await.1["message"], "connected");
+    assert_eq!(states(&world).await, ["announced"]);
+}
+
 /// F-60: AWS confirms a connection by what its stack has, through the role and the external ID that we issued.
 #[tokio::test]
 async fn aws_confirms() {

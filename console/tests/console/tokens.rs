@@ -692,10 +692,15 @@ async fn keys_change() {
     sts.serve(1, Served::Keys(sts.signer.keys("two")));
     assert_eq!(of(both, &world, "two").notify("alive", 30).await.0, 200);
     assert_eq!(of(both, &world, "one").notify("alive", 31).await.1, "token-refused", "the issuer has taken it back");
+    // Where no newer set is to be had, a key that the last one lacks makes the token as none, and never the notice refused.
+    sts.serve(1, Served::Status(500));
+    for seconds in [45, 46] {
+        assert_eq!(of(both, &world, "three").notify("alive", seconds).await.0, 200);
+    }
     // A set is good while no newer one is to be had, also after a restart.
     sts.serve(1, Served::Status(500));
     assert_eq!(of(both, &world, "two").notify("alive", DAY).await.0, 200);
-    assert_eq!(sts.fetches(), 4);
+    assert_eq!(sts.fetches(), 5);
     sts.reached_by(&mut world);
     world.console.store = Store::open(&database_url(&world.directory)).await.unwrap();
     assert_eq!(of(both, &world, "two").notify("alive", DAY + 20).await.0, 200);

@@ -373,7 +373,9 @@ class Issuers {
         Object.assign(set, { keys, fetchedAt: now });
       }
     }
-    return set.keys;
+    // A set that lacks the key says something of the token only where it is the newest.
+    const hasIt = set.keys?.some((key) => key.kid === keyId);
+    return hasIt || set.fetchedAt === set.triedAt ? set.keys : null;
   }
 }
 
@@ -504,7 +506,10 @@ export class Receiver {
     }
     const connection = this.connections.get(notice.stackId);
     const [removal, scheduled] = [notice.type === REMOVED, isScheduled(notice)];
-    if (removal && !connection) return null;
+    if (removal && !connection) {
+      require(launch.ways.includes(wayOf(notice)), "way");
+      return null;
+    }
     const { externalId } = notice.data;
     require(externalId === launch.externalId || (removal && externalId === ""), "external-id");
     require(!connection || connection.customerId === launch.customerId, "launch-of-other-customer");
@@ -552,7 +557,7 @@ export class Receiver {
     if (!connection) {
       const way = wayOf(notice);
       require(way === "direct" || isHandlerRole(speaker.role, notice.stack), "speaker");
-      const place = `${notice.stackId} ${data.resource}`;
+      const place = `${launch.token} ${notice.stackId} ${data.resource}`;
       const latest = Math.max(position, this.#removals.get(place) ?? position);
       if (notice.type === REMOVED) {
         // Its creation may still come; in a table, at most 16 of a launch for 24 hours.

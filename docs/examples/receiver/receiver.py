@@ -445,7 +445,9 @@ class Issuers:
             keys = (self.fetch_keys(issuer) or {}).get("keys")
             if isinstance(keys, list) and 1 <= len(keys) <= 16 and all(isinstance(key, dict) for key in keys):
                 self.sets[issuer], self.fetched[issuer] = keys, now
-        return self.sets.get(issuer)
+        # A set that lacks the key says something of the token only where it is the newest.
+        has_it = any(key.get("kid") == key_id for key in self.sets.get(issuer, []))
+        return self.sets.get(issuer) if has_it or self.fetched.get(issuer) == self.tried.get(issuer) else None
 
 
 def check_token(token: str, notice: Notice, authority: str, issuers: Issuers, now: float) -> tuple[str, tuple] | None:
@@ -511,7 +513,7 @@ class Receiver:
         self.accepted: dict[str, tuple[str, dict]] = {}
         self.tokens: dict[str, str] = {}
         self.issuer_accounts: dict[str, str] = {}
-        self.removals: dict[tuple[str, str], tuple[float, int]] = {}
+        self.removals: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def answer(self, headers: dict[str, str], body: bytes) -> tuple[int, str, dict]:
         """One notice in; status, content type and JSON out. Only who read the notice can repeat its id, which the stack checks."""
@@ -569,6 +571,7 @@ class Receiver:
             return prior[1]
         connection, removal, scheduled = self.connections.get(notice.stack_id), notice.type == REMOVED, notice.type in SCHEDULED
         if removal and connection is None:
+            require(way_of(notice, None) in launch.ways, "way")
             return None
         external_id = notice.data["externalId"]
         require(external_id == launch.external_id or (removal and not external_id), "external-id")
@@ -612,7 +615,7 @@ class Receiver:
         if connection is None:
             way = way_of(notice, None)
             require(way == "direct" or is_handler_role(speaker.role, notice.stack), "speaker")
-            place = notice.stack_id, notice.data["resource"]
+            place = launch.token, notice.stack_id, notice.data["resource"]
             if notice.type == REMOVED:
                 # Its creation may still come; in a table, at most 16 of a launch for 24 hours.
                 self.removals[place] = max(position, self.removals.get(place, position))
