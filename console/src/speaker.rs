@@ -2,8 +2,8 @@
 //! it, so that a notice comes from the account says little.
 //!
 //! The role's *name* admits a stack's first notice: CloudFormation makes it of the stack's name, and to name a role takes rights in IAM
-//! that no pack gives a vendor's role but analytics-engine, below a path of its own, which a session does not show. From then on the role's unique id counts, which no other role ever has, also not one of the same name
-//! (IAM user guide, "IAM identifiers").
+//! that no pack gives a vendor's role but analytics-engine, below a path of its own, which a session does not show. From then on the
+//! role's unique id counts, which no other role ever has, also not one of the same name (IAM user guide, "IAM identifiers").
 
 use serde::{Deserialize, Serialize};
 
