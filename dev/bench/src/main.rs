@@ -40,9 +40,9 @@ use crate::handlers::{Handler, HandlerName};
 use crate::network::Network;
 use crate::results::{Results, Run};
 use crate::session::BenchSetup;
-use crate::stub::S3Ways;
 use crate::throttle::Throttle;
 use crate::tls::Authority;
+use crate::world::S3Ways;
 
 /// Measure the handler beside three others that do the same work.
 #[derive(Debug, Parser)]

@@ -11,8 +11,8 @@ use crate::handlers::{Handler, HandlerName, Package};
 use crate::network::{Network, Variant};
 use crate::session::BenchSetup;
 use crate::stats::{Measure, Summary, summaries};
-use crate::stub::S3Ways;
 use crate::workload::Workload;
+use crate::world::S3Ways;
 
 type ByHandler = BTreeMap<HandlerName, BTreeMap<Measure, Summary>>;
 

@@ -11,10 +11,11 @@ use crate::process::Process;
 use crate::record::rounds;
 use crate::runtime_api::RuntimeApi;
 use crate::stats::{Measure, Sample};
-use crate::stub::{S3Ways, StubAws};
+use crate::stub::StubAws;
 use crate::throttle::{CpuQuota, Throttle};
 use crate::tls::Authority;
 use crate::workload::{self, Workload, faults};
+use crate::world::S3Ways;
 
 /// Longer than any handler needs, the slowest under the smallest CPU included.
 const TIME_LIMIT: Duration = Duration::from_secs(60);

@@ -16,7 +16,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -24,23 +23,13 @@ use tokio_rustls::TlsAcceptor;
 use crate::answers::{CONFLICT, PROBE, conflict, is_setting, respond};
 use crate::record::{Call, Service};
 use crate::tls::Authority;
-use crate::world::{HttpRequest, State};
+use crate::world::{HttpRequest, S3Ways, State};
 
 /// How long S3 leaves a connection open on which nothing happens: five seconds have been seen to be safe and ten not to be
 /// (awslabs/aws-sdk-kotlin issue 1214). AWS documents none.
 const S3_IDLE: Duration = Duration::from_secs(6);
 /// The same of the services that speak JSON, and of the others: about 50 seconds have been seen (JuliaCloud/AWSCore.jl issue 35).
 const IDLE: Duration = Duration::from_secs(50);
-
-/// How S3 behaves where AWS is free to do either.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct S3Ways {
-    /// A setting of a bucket is answered with 409 OperationAborted while another one is being made (Amazon S3 API Reference, "Error
-    /// responses").
-    pub(crate) conflicts: bool,
-    /// An error ends its connection (`Connection: close`), that of an unsigned probe too (B-19).
-    pub(crate) errors_close: bool,
-}
 
 /// Everything that one handler process can reach.
 pub(crate) struct StubAws {

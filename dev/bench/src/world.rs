@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use hyper::body::Bytes;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::record::Call;
-use crate::stub::S3Ways;
 
 /// The account that everything happens in: empty, the management account of its organization.
 pub(crate) const ACCOUNT: &str = "111122223333";
@@ -34,6 +34,16 @@ pub(crate) struct Event {
     pub(crate) stack_id: String,
     pub(crate) request_id: String,
     pub(crate) logical_id: &'static str,
+}
+
+/// How S3 behaves where AWS is free to do either.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct S3Ways {
+    /// A setting of a bucket is answered with 409 OperationAborted while another one is being made (Amazon S3 API Reference, "Error
+    /// responses").
+    pub(crate) conflicts: bool,
+    /// An error ends its connection (`Connection: close`), that of an unsigned probe too (B-19).
+    pub(crate) errors_close: bool,
 }
 
 /// What the world remembers of the event being handled.
