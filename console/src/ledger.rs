@@ -290,7 +290,8 @@ pub fn decide(
             ..nothing
         });
     }
-    let latest = position.or_later(&old.latest);
+    // What was removed before says nothing of a connection that begins again.
+    let latest = if again { position.clone() } else { position.or_later(&old.latest) };
     let removed_at = old.removed_at.filter(|_| latest.kind == Kind::Removed);
     let since = if again { position.time } else { old.since.min(position.time) };
     let connection = if again || position.supersedes(&old.described) {
@@ -298,6 +299,7 @@ pub fn decide(
         Connection {
             // Whoever spoke for what was removed speaks for nothing of what comes after it.
             earlier: next.earlier.clone().filter(|_| !again),
+            confirmed_at: next.confirmed_at.filter(|_| !again),
             launch_id: launch.id.clone(),
             unconfirmed: old.unconfirmed && !expected,
             since,

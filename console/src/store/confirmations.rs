@@ -210,7 +210,7 @@ impl Store {
         let old = nanos(now - UNCONFIRMED_KEPT_FOR)?;
         // Looked at often, and nearly always for nothing: no writer is kept waiting for that.
         let anything: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM connections WHERE unconfirmed AND made_at < ?) \
+            "SELECT EXISTS (SELECT 1 FROM connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?) \
              OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= ?) \
              OR EXISTS (SELECT 1 FROM connections c JOIN notices n ON n.stack_id = c.stack_id WHERE c.removed_at < ?)",
         )
@@ -224,10 +224,14 @@ impl Store {
         }
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         for statement in [
-            "DELETE FROM billing_statuses WHERE stack_id IN (SELECT stack_id FROM connections WHERE unconfirmed AND made_at < ?)",
-            "DELETE FROM launch_uses WHERE stack_id IN (SELECT stack_id FROM connections WHERE unconfirmed AND made_at < ?)",
-            "DELETE FROM notices WHERE stack_id IN (SELECT stack_id FROM connections WHERE unconfirmed AND made_at < ?)",
-            "DELETE FROM connections WHERE unconfirmed AND made_at < ?",
+            "DELETE FROM billing_statuses WHERE stack_id IN \
+             (SELECT stack_id FROM connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?)",
+            "DELETE FROM launch_uses WHERE stack_id IN \
+             (SELECT stack_id FROM connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?)",
+            "DELETE FROM notices WHERE stack_id IN \
+             (SELECT stack_id FROM connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?)",
+            // What the operator ended stays so.
+            "DELETE FROM connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?",
         ] {
             sqlx::query(statement).bind(old).execute(&mut *transaction).await?;
         }

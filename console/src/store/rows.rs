@@ -36,7 +36,7 @@ pub(super) use connection_columns;
 /// The columns of a launch. Which of an organization's stacks is meant, a join with `launch_uses` says, named `u`.
 macro_rules! launch_columns {
     () => {
-        "SELECT l.*, u.stack_id, u.until, u.reserved, l.for_organization AND u.until IS NULL AND EXISTS (SELECT 1 FROM connections g \
+        "SELECT l.*, u.stack_id, u.until, u.reserved, l.for_organization AND EXISTS (SELECT 1 FROM connections g \
          WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed') AS vacant FROM launches l"
     };
 }

@@ -68,17 +68,20 @@ pub(super) async fn bind_launch(
     sqlx::query(
         "UPDATE launches SET replaced = 1 WHERE launch_id IN (SELECT o.launch_id FROM launch_uses u \
          JOIN launches o ON o.launch_id = u.launch_id JOIN launches n ON n.launch_id = ?1 \
-         WHERE u.stack_id = ?2 AND u.until IS NULL AND NOT u.reserved AND o.organization_id IS n.organization_id AND o.rowid < n.rowid)",
+         WHERE u.stack_id = ?2 AND (u.until IS NULL OR u.until > ?3) AND NOT u.reserved AND o.organization_id IS n.organization_id \
+         AND o.rowid < n.rowid)",
     )
     .bind(launch_id)
     .bind(stack_id)
+    .bind(nanos(now)?)
     .execute(&mut *database)
     .await?;
     // A newer one was rolled back: the stack may try it again as long as it is fresh.
     sqlx::query(
-        "UPDATE launch_uses SET until = (SELECT MAX(?3, CASE WHEN o.rowid > n.rowid THEN o.expires_at ELSE 0 END) \
+        "UPDATE launch_uses SET until = (SELECT MIN(COALESCE(launch_uses.until, 9223372036854775807), \
+         MAX(?3, CASE WHEN o.rowid > n.rowid THEN o.expires_at ELSE 0 END)) \
          FROM launches o JOIN launches n ON n.launch_id = ?1 WHERE o.launch_id = launch_uses.launch_id) \
-         WHERE stack_id = ?2 AND launch_id <> ?1 AND until IS NULL AND NOT reserved",
+         WHERE stack_id = ?2 AND launch_id <> ?1 AND NOT reserved",
     )
     .bind(launch_id)
     .bind(stack_id)

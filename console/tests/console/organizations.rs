@@ -143,6 +143,22 @@ async fn a_roll_out_that_was_rolled_back_goes_on() {
     assert_eq!(old.notify(&world, &joined, "established", 3).await.0, 200);
 }
 
+/// An account whose update was rolled back is deleted and created again by the StackSet, with the newer launch.
+#[tokio::test]
+async fn a_rolled_back_account_may_be_added_again() {
+    let world = TestConsole::new().await;
+    let (old, new) = (Rollout::of(&world, 240).await, Rollout::of(&world, 240).await);
+    let ok = async |rollout: &Rollout, uuid: &str, kind: &str, hours: i64| {
+        let stack = rollout.stack(&world, ACCOUNT, uuid).await;
+        let (status, body) = rollout.notify(&world, &stack, kind, hours).await;
+        assert_eq!(status, 200, "{uuid} {kind}: {body}");
+    };
+    for (rollout, kind, hours) in [(&old, "established", 0), (&new, "updated", 1), (&old, "updated", 2), (&old, "removed", 3)] {
+        ok(rollout, "a1", kind, hours).await;
+    }
+    ok(&new, "a2", "established", 4).await;
+}
+
 async fn waiting(world: &TestConsole) -> Vec<Value> {
     let request = Request::get("/connections?unconfirmed=true").body(Body::empty()).unwrap();
     world.operate(request).await.1["connections"].as_array().unwrap().clone()

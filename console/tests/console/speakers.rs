@@ -705,6 +705,18 @@ async fn a_rolled_back_launch_may_be_tried_again_later() {
         assert_eq!(world.notify(sender, "updated", hours * HOUR).await.0, 200, "{hours}");
         assert_eq!(issued().await, json!(expected.external_id), "{hours}");
     }
+    // One that is superseded as well is over after a day.
+    {
+        let world = TestConsole::new().await;
+        let stack = connected(&world, "51af3dc0").await;
+        world.console.store.add_launch(&launch).await.unwrap();
+        let fresh = Stack { token: fresh.token.clone(), external_id: fresh.external_id.clone(), ..stack.clone() };
+        let last = world.stack("51af3dc0").await;
+        for (sender, hours) in [(&fresh, 1), (&stack, 2), (&last, 3)] {
+            assert_eq!(world.notify(sender, "updated", hours * HOUR).await.0, 200, "{hours}");
+        }
+        assert_refused(&world, &fresh, "updated", 28 * HOUR, (403, "launch-replaced")).await;
+    }
     // Nobody else may have it meanwhile, and it ends when it would have.
     let another = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), ..fresh.clone() };
     assert_refused(&world, &another, "established", 102 * HOUR, (403, "launch-used")).await;
@@ -790,7 +802,8 @@ async fn an_operator_ends_a_connection() {
     let id = world.connections().await.into_iter().find(|c| c["way"] == "direct").unwrap()["connectionId"].clone();
     assert_eq!(disconnect(id.as_str().unwrap()).await.0, 200);
     assert_eq!(send(&first, 80).await, (410, "connection-removed".to_owned()));
-    assert_eq!(send(&second, 90).await.0, 200);
+    // A person's clock may be slow.
+    assert_eq!(send(&second, 75).await.0, 200);
     let connection = world.connections().await.into_iter().find(|c| c["way"] == "direct").unwrap();
     assert_eq!((&connection["state"], &connection["endedAt"]), (&json!("announced"), &json!(null)));
 }

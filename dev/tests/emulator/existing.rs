@@ -118,7 +118,7 @@ async fn suitable_exports_are_reused_and_left_alone() {
         }
         let manifests = resource(&stack, "DeliveryWatchAccess", "ReadManifests").await;
         let home = if encrypted { BUCKET } else { "plain-111122223333" };
-        assert_eq!(manifests, format!("arn:aws:s3:::{home}/exports/good-{table}/*Manifest.json"));
+        assert_eq!(manifests, format!("arn:aws:s3:::{home}/exports/good-{table}/*anifest.json"));
         world.deleted(&mut stack).await;
         assert_only_read(&world, mark);
         assert_eq!(account_resources(&world, None).await, before);
