@@ -120,10 +120,10 @@ pub struct Confirmed {
     pub problem: Option<Problem>,
 }
 
-/// External IDs that must not open a role that has this one: none, and another one (AWS Foundational Technical Review, "cross-account
-/// access": test that a missing or a wrong external ID is refused).
-pub fn wrong_external_ids(external_id: &str) -> [Option<String>; 2] {
-    [None, Some(format!("{external_id}0"))]
+/// External IDs that must not open a role that has this one, none and another one, and what to say of a role that they open (AWS
+/// Foundational Technical Review, "cross-account access": test that a missing or a wrong external ID is refused).
+pub fn wrong_external_ids(external_id: &str) -> [(Option<String>, &'static str); 2] {
+    [(None, "without any"), (Some(format!("{external_id}0")), "with another one")]
 }
 
 /// Whether the stack's own resources are those that a notice came from and speaks of (B-21).

@@ -1,7 +1,7 @@
 //! A listener with bounds: TLS when there is a certificate, an end for every connection, and a quiet end of its own.
 //!
-//! Strangers reach one of the listeners (F-61). Each of their connections is for one request, and one before it that only opens it, and has half a minute from its first byte
-//! to its last, the answer's included. Where all slots are taken, the network that waits in most of them loses its oldest: whoever
+//! Strangers reach one of the listeners (F-61). Each of their connections is for one request, and one before it that only opens it, and
+//! has half a minute from its first byte to its last, the answer's included. Where all slots are taken, the network that waits in most of them loses its oldest: whoever
 //! opens connections to say nothing takes them from themselves, and a stack, which sends its notice at once, is not waiting.
 
 pub(crate) mod slots;

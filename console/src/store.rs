@@ -7,7 +7,7 @@ mod writes;
 
 use std::{path::Path, str::FromStr, time::Duration};
 
-use rows::{ConnectionRow, LaunchRow, connection_columns, launch_columns, nanos, position, write};
+use rows::{ConnectionRow, LaunchRow, connection_columns, connection_row, launch_columns, nanos, position, write};
 use sqlx::{
     FromRow, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -134,11 +134,7 @@ impl Store {
     /// The database's.
     pub async fn disconnect(&self, connection_id: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
-            .bind(connection_id)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let Some(row) = row else { return Ok(false) };
+        let Some(row) = connection_row(&mut *transaction, connection_id).await? else { return Ok(false) };
         save_connection(&mut transaction, &Connection::try_from(row)?.ended(now), now).await?;
         transaction.commit().await?;
         Ok(true)
@@ -306,10 +302,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn connection(&self, connection_id: &str, now: OffsetDateTime) -> Result<Option<ConnectionView>, StoreError> {
-        let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
-            .bind(connection_id)
-            .fetch_optional(&self.pool)
-            .await?;
+        let row = connection_row(&self.pool, connection_id).await?;
         Ok(row.map(|row| row.view(now)).transpose()?)
     }
 }

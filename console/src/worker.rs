@@ -62,7 +62,7 @@ pub async fn once(console: &Console) -> Result<(), StoreError> {
 
 /// The problem of a role that an external ID opens which is not its own. Where AWS does not answer nothing is said.
 async fn open_role(console: &Console, question: &Question, external_id: &str) -> Option<Problem> {
-    for (wrong, what) in wrong_external_ids(external_id).into_iter().zip(["without any", "with another one"]) {
+    for (wrong, what) in wrong_external_ids(external_id) {
         let asked = timeout(ASK_TIMEOUT, console.aws.can_assume(question, wrong.as_deref())).await;
         if let Ok(Ok(true)) = asked {
             return Some(Problem::new(ProblemCode::RoleOpen, what));

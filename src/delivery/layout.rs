@@ -92,18 +92,16 @@ pub async fn find(
     name: &str,
 ) -> Result<Option<DeliveredData>, ReadError> {
     let listing = BucketListing { aws, owner, bucket };
-    match read(&listing, prefix, name).await {
+    let is_gone = |read: &Result<_, ReadError>| matches!(read, Err(ReadError::Fault(fault)) if fault.kind == FaultKind::Missing && fault.action == READ_OBJECT);
+    let mut found = read(&listing, prefix, name).await;
+    if is_gone(&found) {
         // It was there a moment ago: written again by a delivery, or taken away.
-        Err(ReadError::Fault(fault)) if fault.kind == FaultKind::Missing && fault.action == READ_OBJECT => {
-            match read(&listing, prefix, name).await {
-                Err(ReadError::Fault(fault)) if fault.kind == FaultKind::Missing && fault.action == READ_OBJECT => {
-                    Err(ReadError::Unreadable("the newest manifest is listed and cannot be read: it is not there".to_owned()))
-                }
-                answer => answer,
-            }
-        }
-        answer => answer,
+        found = read(&listing, prefix, name).await;
     }
+    if is_gone(&found) {
+        return Err(ReadError::Unreadable("the newest manifest is listed and cannot be read: it is not there".to_owned()));
+    }
+    found
 }
 
 async fn read(listing: &BucketListing<'_>, prefix: &str, name: &str) -> Result<Option<DeliveredData>, ReadError> {

@@ -125,7 +125,7 @@ impl Tries<'_> {
 
 /// Tries a call again while eventual consistency may be the cause: a conflict with an operation under way, and a denial, because the
 /// role, or with an Update its policies, can be seconds old (AWS IAM User Guide, "Changes that I make are not always immediately
-/// visible"). Of a heartbeat, the one Update without a physical id, neither is. A service control policy's denial is final.
+/// visible"; B-25). Of a heartbeat, the one Update without a physical id, neither is. A service control policy's denial is final.
 pub async fn retry_eventual<T, F, Fut>(ports: &Ports<'_>, origin: &Origin, call: F) -> Result<T, Fault>
 where
     F: Fn() -> Fut,

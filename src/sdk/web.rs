@@ -36,7 +36,7 @@ use crate::{
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Shorter than the idle time-outs of AWS's endpoints, so that a pooled connection is not one that was just closed: S3 has been seen to
-/// close after ten seconds and not after five (awslabs/aws-sdk-kotlin issue 1214). AWS documents none.
+/// close after ten seconds and not after five (awslabs/aws-sdk-kotlin issue 1214). AWS documents none (B-24).
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
 /// Longer than an endpoint needs to answer a request that only opens a connection; nothing waits for it.

@@ -538,6 +538,25 @@ async fn an_export_that_may_not_be_removed_is_kept_with_its_bucket() {
     }
 }
 
+/// F-55: `DeleteObjects` succeeds when S3 cannot remove single keys now; they are tried again, and only an outage that stays is a failure.
+#[tokio::test(start_paused = true)]
+async fn keys_that_cannot_be_removed_for_a_moment_keep_no_stack() {
+    for (times, status) in [(1, "SUCCESS"), (2, "SUCCESS"), (usize::MAX, "FAILED")] {
+        for fault in [InjectedFault::Throttled, InjectedFault::Unavailable] {
+            let mut export = Export::new(AccountFile::default(), json!({ "Kind": "CostAndUsageReport", "Retention": "Delete" }));
+            export.create().await;
+            export.world.account.deliver();
+            match times {
+                usize::MAX => export.world.script.inject_all("s3:DeleteObject", fault),
+                times => (0..times).for_each(|nth| export.world.script.inject("s3:DeleteObject", nth, fault)),
+            }
+            let response = export.request("Delete", &Map::new()).await;
+            assert_eq!(response["Status"], status, "{fault:?} {times} times: {response}");
+            assert_eq!(export.state().buckets.is_empty(), status == "SUCCESS", "{fault:?} {times} times");
+        }
+    }
+}
+
 /// A key that the customer gives to a bucket of ours later is told with the next Update.
 #[tokio::test(start_paused = true)]
 async fn the_key_of_our_own_bucket_is_reported_too() {

@@ -113,24 +113,29 @@ fn an_update_creates_no_second_export() {
     }
 }
 
+/// A stack changes the format and comes back, and the Delete of what it came back to is delivered `again` after so many milliseconds: it
+/// has its export all the same.
+fn comes_back_beside_a_late_delete(name: &str, kind: &str, again: u64, lags: Lags) {
+    let plain = parameters(&[("Kind", kind)]);
+    let csv = parameters(&[("Kind", kind), ("Format", "Csv")]);
+    let operations = vec![Op::Create(plain.clone(), None), Op::Update(csv, None), Op::Update(plain, None), Op::Rest];
+    let mut scenario = Scenario { lags, ..Scenario::of_one(name, operations) };
+    let again = Delivery { again: Some(Duration::from_millis(again)), ..Delivery::default() };
+    scenario.stacks[0].deliveries = Deliveries::One(Label { resource: BILLING, request: "Delete" }, again);
+    let scenario_run = run_isolated(&scenario, |_| {}).unwrap();
+    model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{name}: {what}"));
+    let state = &scenario_run.stacks[0].steady_state.state;
+    assert_eq!(state.reports.len() + state.exports.len(), 1, "{name}");
+}
+
 /// HW-L8: a late Delete finds a bucket without its report, and looks again; meanwhile the stack has come back to both.
 #[test]
 fn a_delete_that_looked_again_takes_nothing_that_the_stack_has_by_then() {
-    let delete = Label { resource: BILLING, request: "Delete" };
     for (kind, again) in KINDS.into_iter().flat_map(|kind| (0..20).map(move |half_seconds| (kind, half_seconds * 500))) {
         let name = format!("{kind}, again after {again} ms");
-        let plain = parameters(&[("Kind", kind)]);
-        let csv = parameters(&[("Kind", kind), ("Format", "Csv")]);
-        let operations = vec![Op::Create(plain.clone(), None), Op::Update(csv, None), Op::Update(plain, None), Op::Rest];
         let late = Duration::from_secs(6);
         let lags = Lags { call: Duration::from_millis(20), policy: late, ..Lags::default() };
-        let mut scenario = Scenario { lags, ..Scenario::of_one(&name, operations) };
-        let again = Delivery { again: Some(Duration::from_millis(again)), ..Delivery::default() };
-        scenario.stacks[0].deliveries = Deliveries::One(delete, again);
-        let scenario_run = run_isolated(&scenario, |_| {}).unwrap();
-        model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{name}: {what}"));
-        let state = &scenario_run.stacks[0].steady_state.state;
-        assert_eq!(state.reports.len() + state.exports.len(), 1, "{name}");
+        comes_back_beside_a_late_delete(&name, kind, again, lags);
     }
 }
 
@@ -167,21 +172,11 @@ fn a_rollback_removes_what_is_not_listed_yet() {
 /// HW-L8: a Delete that comes again, of an id that an Update under way comes back to.
 #[test]
 fn a_late_delete_takes_nothing_that_an_update_makes_again() {
-    let delete = Label { resource: BILLING, request: "Delete" };
     for (kind, again) in KINDS.into_iter().flat_map(|kind| (0..48).map(move |quarters| (kind, quarters * 250))) {
         let name = format!("{kind}, again after {again} ms");
-        let plain = parameters(&[("Kind", kind)]);
-        let csv = parameters(&[("Kind", kind), ("Format", "Csv")]);
-        let operations = vec![Op::Create(plain.clone(), None), Op::Update(csv, None), Op::Update(plain, None), Op::Rest];
         // Slow enough for a Delete to look before, and to remove after, what it names is there again.
         let lags = Lags { call: Duration::from_millis(700), policy: Duration::from_secs(3), ..Lags::default() };
-        let mut scenario = Scenario { lags, ..Scenario::of_one(&name, operations) };
-        let again = Delivery { again: Some(Duration::from_millis(again)), ..Delivery::default() };
-        scenario.stacks[0].deliveries = Deliveries::One(delete, again);
-        let scenario_run = run_isolated(&scenario, |_| {}).unwrap();
-        model::check(&scenario, &scenario_run).unwrap_or_else(|what| panic!("{name}: {what}"));
-        let state = &scenario_run.stacks[0].steady_state.state;
-        assert_eq!(state.reports.len() + state.exports.len(), 1, "{name}");
+        comes_back_beside_a_late_delete(&name, kind, again, lags);
     }
 }
 

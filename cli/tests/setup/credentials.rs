@@ -107,7 +107,9 @@ fn a_named_profile_goes_before_the_environment() {
     let key = |arguments: &[&str], environment: &[(&str, &str)]| aws.preflight(&home, arguments, environment).1;
     assert_eq!(key(&[], &environment).as_deref(), Some("AKIDENVIRONMENT"));
     assert_eq!(key(&[], &[]).as_deref(), Some("AKIDDEFAULT"));
-    assert_eq!(key(&[], &[("AWS_PROFILE", "other")]).as_deref(), Some("AKIDOTHER"));
+    for variable in ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"] {
+        assert_eq!(key(&[], &[(variable, "other")]).as_deref(), Some("AKIDOTHER"), "{variable}");
+    }
     for environment in [&environment[..], &[]] {
         assert_eq!(key(&["--aws-profile", "other"], environment).as_deref(), Some("AKIDOTHER"));
         assert_eq!(key(&["--aws-profile", "signed-in"], environment).as_deref(), Some("ASIASIGNEDIN"), "by `aws login`");

@@ -143,6 +143,14 @@ async fn what_decides_and_cannot_be_looked_at_is_a_verdict_of_its_own() {
     }
     scene.iam.deny("iam:GetAccountSummary");
     assert_eq!(scene.check(&[]).await.outcome, Outcome::Ready, "quotas are seldom full");
+    // Whether the role is there that ExistingRoleName names, a user's own is not.
+    let sender =
+        std::mem::replace(&mut scene.caller, Caller::read(&format!("arn:aws:iam::{ACCOUNT}:user/anna"), ACCOUNT).unwrap());
+    scene.iam.deny("iam:GetRole");
+    assert_eq!(scene.check(&[]).await.outcome, Outcome::Ready);
+    assert_eq!(scene.check(&[("ExistingRoleName", "theirs")]).await.outcome, Outcome::CouldNotLook);
+    scene.iam.allow_all();
+    scene.caller = sender;
     let root = Caller::read(&format!("arn:aws:iam::{ACCOUNT}:root"), ACCOUNT).unwrap();
     scene.caller = root.clone();
     assert_eq!(scene.check(&[]).await.outcome, Outcome::Ready);

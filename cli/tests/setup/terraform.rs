@@ -517,6 +517,15 @@ fn outputs_say_where_the_data_is() {
     }
 }
 
+/// A property that a table has not is refused by AWS.
+#[test]
+fn focus_1_0_has_no_time_granularity() {
+    for (table, expected) in [("FOCUS_1_2_AWS", json!({ "TIME_GRANULARITY": "HOURLY" })), ("FOCUS_1_0_AWS", json!({}))] {
+        let given = [("external_id", json!("x-1")), ("billing_kind", json!("Focus")), ("focus_table", json!(table))];
+        assert_eq!(Module::of(&BTreeMap::new(), &given).locals["table_properties"], expected, "{table}");
+    }
+}
+
 /// F-57: two connections of one account share no name, nor do two kinds, formats or attempts share a folder.
 #[test]
 fn names_carry_the_connection() {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::{
     Store,
     issuers::pin,
-    rows::{ConnectionRow, RowError, connection_columns, nanos, write},
+    rows::{ConnectionRow, RowError, connection_columns, connection_row, nanos, write},
     writes::{StoreError, bind_launch, forget_problem, save_connection, schedule},
 };
 use crate::{
@@ -22,6 +22,13 @@ const DUE_MAX: i64 = 16;
 
 /// Earlier external IDs that are tried: a launch of before is valid for a day, and nobody rotates often in one.
 const EARLIER_IDS_MAX: i64 = 3;
+
+/// Accounts that nobody confirmed in time. What the operator ended stays so.
+macro_rules! forgotten {
+    () => {
+        "connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?"
+    };
+}
 
 /// A confirmed connection takes over from those of its name that said nothing since it was made.
 async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> Result<(), StoreError> {
@@ -40,10 +47,7 @@ async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> 
 
 /// Whether a connection is still as it was.
 async fn stands(database: &mut SqliteConnection, connection: &Connection) -> Result<bool, StoreError> {
-    let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?"))
-        .bind(&connection.id)
-        .fetch_optional(database)
-        .await?;
+    let row = connection_row(database, &connection.id).await?;
     Ok(row.map(Connection::try_from).transpose()?.as_ref() == Some(connection))
 }
 
@@ -209,11 +213,13 @@ impl Store {
     pub async fn forget(&self, now: OffsetDateTime) -> Result<(), StoreError> {
         let old = nanos(now - UNCONFIRMED_KEPT_FOR)?;
         // Looked at often, and nearly always for nothing: no writer is kept waiting for that.
-        let anything: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?) \
+        let anything: bool = sqlx::query_scalar(concat!(
+            "SELECT EXISTS (SELECT 1 FROM ",
+            forgotten!(),
+            ") \
              OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= ?) \
-             OR EXISTS (SELECT 1 FROM connections c JOIN notices n ON n.stack_id = c.stack_id WHERE c.removed_at < ?)",
-        )
+             OR EXISTS (SELECT 1 FROM connections c JOIN notices n ON n.stack_id = c.stack_id WHERE c.removed_at < ?)"
+        ))
         .bind(old)
         .bind(nanos(now - REMOVAL_MEMORY)?)
         .bind(nanos(now - NOTICES_OF_REMOVED_KEPT_FOR)?)
@@ -224,14 +230,10 @@ impl Store {
         }
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         for statement in [
-            "DELETE FROM billing_statuses WHERE stack_id IN \
-             (SELECT stack_id FROM connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?)",
-            "DELETE FROM launch_uses WHERE stack_id IN \
-             (SELECT stack_id FROM connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?)",
-            "DELETE FROM notices WHERE stack_id IN \
-             (SELECT stack_id FROM connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?)",
-            // What the operator ended stays so.
-            "DELETE FROM connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?",
+            concat!("DELETE FROM billing_statuses WHERE stack_id IN (SELECT stack_id FROM ", forgotten!(), ")"),
+            concat!("DELETE FROM launch_uses WHERE stack_id IN (SELECT stack_id FROM ", forgotten!(), ")"),
+            concat!("DELETE FROM notices WHERE stack_id IN (SELECT stack_id FROM ", forgotten!(), ")"),
+            concat!("DELETE FROM ", forgotten!()),
         ] {
             sqlx::query(statement).bind(old).execute(&mut *transaction).await?;
         }

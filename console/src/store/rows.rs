@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::FromRow;
+use sqlx::{FromRow, SqliteExecutor};
 use thiserror::Error;
 use time::OffsetDateTime;
 
@@ -32,6 +32,11 @@ macro_rules! connection_columns {
     };
 }
 pub(super) use connection_columns;
+
+/// One connection.
+pub(super) async fn connection_row(database: impl SqliteExecutor<'_>, id: &str) -> Result<Option<ConnectionRow>, sqlx::Error> {
+    sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?")).bind(id).fetch_optional(database).await
+}
 
 /// The columns of a launch. Which of an organization's stacks is meant, a join with `launch_uses` says, named `u`.
 macro_rules! launch_columns {

@@ -39,13 +39,14 @@ locals {
   # Where the report is delivered, as the report itself has it.
   report_prefix = local.makes_report ? aws_cur_report_definition.billing[0].s3_prefix : (local.makes_export ? aws_bcmdataexports_export.billing[0].export[0].destination_configurations[0].s3_destination[0].s3_prefix : "")
 
-  # Keys below it begin with it and a slash; in a policy a star of a key is written as IAM's ${*}.
+  # Keys below it begin with it and one slash.
   existing_prefix = replace(var.existing_prefix, "/\\/+$/", "")
 
   # What the billing pack may read: never empty, and never more than one report's files. Without a bucket, one that nobody has.
   bucket_name          = local.makes_bucket ? local.new_bucket : (var.existing_bucket != "" ? var.existing_bucket : "${var.name_prefix}-${local.account_id}-none")
   readable_prefix      = local.makes_bucket ? "${local.report_prefix}/${local.report_name}/" : (var.existing_bucket == "" ? "@DATA_ROOT@/" : (local.existing_prefix == "" ? "" : "${local.existing_prefix}/"))
   readable_bucket_arn  = "arn:${local.partition}:s3:::${local.bucket_name}"
+  # A star in a key is IAM's ${*}; the last one is any key.
   readable_keys        = "${replace(local.readable_prefix, "*", "$${*}")}*"
   readable_objects_arn = "${local.readable_bucket_arn}/${local.readable_keys}"
   decryptable_key_arn  = var.kms_key_arn != "" ? var.kms_key_arn : "arn:${local.partition}:kms:${local.region}:${local.account_id}:key/none"
