@@ -26,7 +26,7 @@ ARCHITECTURE ?= x86_64
 FUZZ_SECONDS ?= 60
 
 .PHONY: bless help demo emulator live test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
-	lint-venv build-venv sam-venv data-venv programs demo-programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim critical-path replay \
+	lint-venv build-venv sam-venv data-venv postgres-venv programs demo-programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim critical-path replay \
 	package publish template terraform-schema bucket-prefix cargo-cyclonedx receivers-test
 
 ##@ See it
@@ -45,11 +45,13 @@ invoke: build venv sam-venv programs ## One event under `sam local invoke`: make
 	@.venv/sam/bin/python -m dev.sam invoke $(or $(EVENT),$(error say which: make invoke EVENT=events/billing-export-create.json))
 
 ##@ Prove it
-test: build venv data-venv programs nextest receivers-test ## Everything that needs no Docker
+test: build venv data-venv postgres-venv programs nextest receivers-test ## Everything that needs no Docker
 	@echo "-- documentation examples"
 	@cargo test --quiet --doc --workspace --all-features
 	@echo "-- tests"
 	@$(NEXTEST) --workspace --all-features
+	@echo "-- the console on PostgreSQL"
+	@.venv/postgres/bin/python -m dev.postgres $(NEXTEST) --workspace --all-features -E 'package(hawser-console)'
 	@echo "-- a console that is one version behind, on each kept notice"
 	@$(NEXTEST) --workspace --no-default-features --features hawser/sdk --test console -E 'test(kept::)'
 
@@ -218,6 +220,7 @@ lint-venv: .venv/lint/.stamp ## What `make check` reads the template and the dep
 build-venv: .venv/build/.stamp ## cargo-lambda and zig
 sam-venv: .venv/sam/.stamp ## The SAM command line and the runtime interface emulator
 data-venv: .venv/data/.stamp ## What makes billing data and reads it back
+postgres-venv: .venv/postgres/.stamp ## The programs of a PostgreSQL server
 
 # $(1) the environment, $(2) its requirements
 define install
@@ -243,7 +246,7 @@ endef
 	@touch $@
 
 requirements: .venv/requirements/.stamp ## Pin dev/requirements/*.in again (after changing one)
-	@cd $(REQUIREMENTS) && for name in emulator bench policies lint build sam data receivers requirements; do \
+	@cd $(REQUIREMENTS) && for name in emulator bench policies lint build sam data postgres receivers requirements; do \
 		echo "-- $$name"; \
 		CUSTOM_COMPILE_COMMAND="make requirements" ../../.venv/requirements/bin/pip-compile --quiet --generate-hashes --strip-extras \
 			--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$name.txt $$name.in; \

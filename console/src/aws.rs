@@ -6,7 +6,10 @@ use aws_credential_types::{Credentials, provider::ProvideCredentials as _};
 use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls;
 
-use crate::confirm::{Aws, Problem, ProblemCode, Question, Resources};
+use crate::{
+    confirm::{Aws, Question, Resources},
+    problem::{Problem, ProblemCode},
+};
 
 /// What CloudTrail shows in the customer's account.
 const SESSION_NAME: &str = "hawser-console";

@@ -1,6 +1,7 @@
 //! The command line; every flag can come from the environment.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
 };
@@ -13,6 +14,7 @@ use crate::{
     launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Organization, Terms},
     names::{AccountId, CustomerId, OrganizationId},
     proof::Trust,
+    secret::Secret,
     speaker::Way,
 };
 
@@ -36,14 +38,37 @@ pub enum Command {
     Revoke(RevokeArgs),
     /// End one connection, whose stack cannot: whatever the stack sends is refused. The server may be running.
     Disconnect(DisconnectArgs),
+    /// Seal every secret with the first key of the key file, so that the others can be taken out of it. The server may be running.
+    Reseal(ResealArgs),
 }
 
 /// Where the data is.
 #[derive(Debug, Args)]
 pub struct Database {
-    /// The SQLite database; created if it is missing.
-    #[arg(long, env = "HAWSER_CONSOLE_DATABASE", default_value = "sqlite:hawser-console.db", value_parser = sqlite_url)]
-    pub database: String,
+    /// `sqlite:` and a file, which is created if it is missing, or the URL of a PostgreSQL database (`postgres://…`).
+    #[arg(long, env = "HAWSER_CONSOLE_DATABASE", default_value = "sqlite:hawser-console.db", value_parser = database_url, hide_env_values = true)]
+    pub database: DatabaseUrl,
+    /// The keys that secrets are sealed with in the database, one in each line as 64 hexadecimal digits: the first seals, all of them
+    /// open. Created with a new key if it is missing.
+    #[arg(long, env = "HAWSER_CONSOLE_KEY_FILE", default_value = "hawser-console.key")]
+    pub key_file: PathBuf,
+}
+
+/// The URL of a database. That of PostgreSQL may hold a password.
+#[derive(Clone)]
+pub struct DatabaseUrl(Secret);
+
+impl DatabaseUrl {
+    /// The URL itself.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expose().split(':').next().unwrap_or_default())
+    }
 }
 
 /// `serve`
@@ -195,6 +220,14 @@ pub struct DisconnectArgs {
     pub connection_id: String,
 }
 
+/// `reseal`
+#[derive(Debug, Args)]
+pub struct ResealArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
+    pub database: Database,
+}
+
 fn customer(text: &str) -> Result<CustomerId, String> {
     text.parse().map_err(str::to_owned)
 }
@@ -221,9 +254,10 @@ fn account(text: &str) -> Result<AccountId, String> {
     text.parse().map_err(str::to_owned)
 }
 
-fn sqlite_url(text: &str) -> Result<String, String> {
-    let is_sqlite = text.starts_with("sqlite:");
-    is_sqlite.then(|| text.to_owned()).ok_or_else(|| "only SQLite is known: `sqlite:` and a file".to_owned())
+fn database_url(text: &str) -> Result<DatabaseUrl, String> {
+    let is_known = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme));
+    let url = || DatabaseUrl(Secret::new(text));
+    is_known.then(url).ok_or_else(|| "neither `sqlite:` and a file nor `postgres://…`".to_owned())
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

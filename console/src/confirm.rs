@@ -6,13 +6,15 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
     connection::Connection,
+    job::Job,
     names::{RoleArn, StackId},
+    problem::{Problem, ProblemCode},
+    role_test::{REFUSE_OTHER, REFUSE_WITHOUT, Step},
     speaker::{HANDLER_ROLE, Speaker, Way},
 };
 
@@ -23,61 +25,8 @@ const QUICK_ATTEMPTS: i64 = 8;
 const QUICK_PAUSE: time::Duration = time::Duration::seconds(15);
 /// See [`QUICK_PAUSE`].
 pub(crate) const SLOW_PAUSE: time::Duration = time::Duration::hours(1);
-
-hawser_codes::codes! {
-    /// Why AWS has not confirmed a connection, or not as before. Each stands in the connection's `problem` until AWS does.
-    pub enum ProblemCode { actor: &'static str }
-
-    /// the console has no AWS credentials of the vendor's
-    NoCredentials = "vendor-credentials-missing", "vendor",
-        "Give `hawser-console serve` credentials that may assume the customers' roles.";
-    /// the role cannot be assumed with the external ID
-    RoleRefused = "role-refused", "customer",
-        "Check the role's trust policy, and policies of the organization that deny `sts:AssumeRole` from outside.";
-    /// the role may not read the resources of its own stack
-    StackUnreadable = "stack-unreadable", "customer",
-        "Update the stack with the newest template, which grants `cloudformation:DescribeStackResources` on itself.";
-    /// AWS does not answer
-    Unavailable = "aws-unavailable", "aws",
-        "Wait, it is asked again.";
-    /// the stack has other resources than the notice states
-    Foreign = "stack-foreign", "vendor",
-        "Do not use the role, and ask the customer who sent the notice.";
-    /// the role can be assumed without the external ID that was issued for it
-    RoleOpen = "role-open", "customer",
-        "Let the role's trust policy demand the external ID (`sts:ExternalId`), as the template's own role does.";
-    /// the stack has proven itself with a token of AWS STS before, and came without one
-    Downgraded = "proof-downgraded", "customer",
-        "Check whether outbound identity federation was switched off in the account, and update the stack once it is on.";
-}
-
-/// One open problem of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Problem {
-    code: String,
-    cause: String,
-    actor: String,
-    next_step: String,
-}
-
-impl Problem {
-    /// With what was found, where that says more.
-    pub fn new(code: ProblemCode, found: &str) -> Self {
-        let colon = if found.is_empty() { "" } else { ": " };
-        Self {
-            code: code.as_str().to_owned(),
-            cause: format!("{}{colon}{found}", code.meaning()),
-            actor: code.actor().to_owned(),
-            next_step: code.next_step().to_owned(),
-        }
-    }
-
-    /// The stable word.
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-}
+/// Between two tests of a role with which nothing was wrong: who changed it by hand is found out within a day.
+pub(crate) const DAILY: time::Duration = time::Duration::hours(24);
 
 /// What AWS is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,19 +60,19 @@ pub trait Aws: Send + Sync {
     async fn can_assume(&self, question: &Question, external_id: Option<&str>) -> Result<bool, Problem>;
 }
 
-/// What AWS has confirmed.
+/// What came of asking AWS.
 #[derive(Debug)]
-pub struct Confirmed {
-    /// The external ID that the role has.
-    pub external_id: String,
-    /// What is wrong with the role all the same.
-    pub problem: Option<Problem>,
+pub struct Outcome {
+    /// The external ID that the role has, once AWS has confirmed the connection; or why it has not.
+    pub confirmed: Result<String, Problem>,
+    /// What was tried, in this order.
+    pub steps: Vec<Step>,
 }
 
 /// External IDs that must not open a role that has this one, none and another one, and what to say of a role that they open (AWS
 /// Foundational Technical Review, "cross-account access": test that a missing or a wrong external ID is refused).
-pub fn wrong_external_ids(external_id: &str) -> [(Option<String>, &'static str); 2] {
-    [(None, "without any"), (Some(format!("{external_id}0")), "with another one")]
+pub fn wrong_external_ids(external_id: &str) -> [(&'static str, Option<String>, &'static str); 2] {
+    [(REFUSE_WITHOUT, None, "without any"), (REFUSE_OTHER, Some(format!("{external_id}0")), "with another one")]
 }
 
 /// Whether the stack's own resources are those that a notice came from and speaks of (B-21).
@@ -149,11 +98,11 @@ pub fn judge(resources: &Resources, speaker: &Speaker, role: &RoleArn, resource:
 /// A connection that is due, with what to ask about it.
 #[derive(Debug)]
 pub struct Due {
+    pub job: Job,
     pub connection: Connection,
     pub question: Question,
     /// The question about the role that speaks, where another one asks to.
     pub own: Option<Question>,
-    pub attempts: i64,
 }
 
 impl Due {
@@ -192,7 +141,7 @@ impl Due {
 
     /// Whether it was asked often enough for a new role and a new stack to be there.
     pub fn gives_up(&self) -> bool {
-        self.attempts >= QUICK_ATTEMPTS
+        self.job.attempts >= QUICK_ATTEMPTS
     }
 
     /// When to ask again.

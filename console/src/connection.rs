@@ -8,6 +8,7 @@ use crate::{
     launch::EARLIER_VALID_FOR,
     names::CustomerId,
     notice::{Kind, NoticePosition, TOKEN_PROOF},
+    problem::{Problem, ProblemCode},
     speaker::{Speaker, Way},
 };
 
@@ -90,9 +91,14 @@ impl Connection {
 
     /// Whether a token vouched for it before, and its description came without one. Then the account's federation was switched off, or
     /// the token was held back.
-    pub fn is_downgraded(&self) -> bool {
+    fn is_downgraded(&self) -> bool {
         let sent = |kinds: &Vec<Value>| kinds.iter().any(|kind| kind == TOKEN_PROOF);
         self.speaker.bearer.is_some() && !self.data["proofKinds"].as_array().is_some_and(sent)
+    }
+
+    /// The problem of such a connection.
+    pub fn downgrade(&self) -> Option<Problem> {
+        self.is_downgraded().then(|| Problem::new(ProblemCode::Downgraded, ""))
     }
 
     /// The connection once the operator has ended it, because its stack cannot: final at once.

@@ -8,7 +8,7 @@
 //!    with the keys that [`issuers`] fetches.
 //! 4. [`ledger`]: seen before? may this launch say this? what changes, whatever the order of arrival?
 //! 5. [`sts`] and [`identity`]: AWS's word on who signed the proof; [`speaker`]: whether that one may speak for the stack.
-//! 6. [`store`] writes it down, in SQLite.
+//! 6. [`store`] writes it down, in SQLite or PostgreSQL.
 //! 7. [`worker`] and [`confirm`]: later, AWS's word through the vendor's role ([`aws`]) on what the stack has.
 //!
 //! [`billing`] is what a stack says of its billing data, [`view`] what an operator reads of a connection later.
@@ -24,15 +24,19 @@ pub mod connection;
 pub mod document;
 pub mod identity;
 pub mod issuers;
+pub mod job;
 pub mod launch;
 pub mod ledger;
 pub mod limits;
 pub mod names;
 pub mod notice;
+pub mod problem;
 pub mod proof;
 mod receive;
 pub mod refusal;
+pub mod role_test;
 pub mod routes;
+pub mod seal;
 pub mod secret;
 pub mod serve;
 pub mod signature;

@@ -6,11 +6,12 @@ use clap::Parser;
 use hawser_console::{
     Console,
     aws::Sdk,
-    config::{Cli, Command, DisconnectArgs, LaunchArgs, RevokeArgs, Serve},
+    config::{Cli, Command, Database, DisconnectArgs, LaunchArgs, ResealArgs, RevokeArgs, Serve},
     issuers::Issuers,
     launch::Launch,
     limits::Limits,
     routes,
+    seal::SealKeys,
     serve::{self, Clients},
     store::Store,
     sts::Sts,
@@ -32,6 +33,7 @@ async fn main() -> ExitCode {
         Command::Launch(args) => launch(args).await,
         Command::Revoke(args) => revoke(args).await,
         Command::Disconnect(args) => disconnect(args).await,
+        Command::Reseal(args) => reseal(args).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,7 +56,7 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         (Some(certificate), Some(key)) => Some(serve::tls(certificate, key)?),
         _ => None,
     };
-    let store = Store::open(&args.database.database).await?;
+    let store = open(&args.database).await?;
     let listener = bind(args.listen, "--listen").await?;
     let admin_listener = bind(args.admin_listen, "--admin-listen").await?;
 
@@ -123,6 +125,15 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+async fn open(database: &Database) -> Result<Store, Box<dyn Error>> {
+    let is_new = !database.key_file.exists();
+    let keys = SealKeys::open(&database.key_file)?;
+    if is_new {
+        tracing::info!(path = %database.key_file.display(), "made a key; keep a copy of it, and not beside the database's");
+    }
+    Ok(Store::open(database.database.expose(), keys).await?)
+}
+
 /// A listener; an error names the flag that chose its address.
 async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Box<dyn Error>> {
     TcpListener::bind(address).await.map_err(|error| format!("failed to listen at {address} (`{flag}`): {error}").into())
@@ -130,7 +141,7 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Box<dyn Er
 
 async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {
     let (terms, hours) = args.order()?;
-    let store = Store::open(&args.database.database).await?;
+    let store = open(&args.database).await?;
     let entropy = routes::entropy().ok_or("the operating system provided no randomness")?;
     let launch = Launch::new(&entropy, terms, now(), hours);
     store.add_launch(&launch).await?;
@@ -140,7 +151,7 @@ async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {
 }
 
 async fn revoke(args: RevokeArgs) -> Result<(), Box<dyn Error>> {
-    let store = Store::open(&args.database.database).await?;
+    let store = open(&args.database).await?;
     let revoked = store.revoke(&args.launch_id, now()).await?;
     store.close().await;
     if !revoked {
@@ -150,13 +161,20 @@ async fn revoke(args: RevokeArgs) -> Result<(), Box<dyn Error>> {
 }
 
 async fn disconnect(args: DisconnectArgs) -> Result<(), Box<dyn Error>> {
-    let store = Store::open(&args.database.database).await?;
+    let store = open(&args.database).await?;
     let disconnected = store.disconnect(&args.connection_id, now()).await?;
     store.close().await;
     if !disconnected {
         return Err(format!("no connection has the id `{}`", args.connection_id).into());
     }
     say(&json!({"connectionId": args.connection_id, "disconnected": true}))
+}
+
+async fn reseal(args: ResealArgs) -> Result<(), Box<dyn Error>> {
+    let store = open(&args.database).await?;
+    let resealed = store.reseal().await?;
+    store.close().await;
+    say(&json!({"resealed": resealed}))
 }
 
 /// The one place where the clock is read.

@@ -1,17 +1,22 @@
-//! SQLite: launches, connections and the notices that made them. SQL stops here.
+//! The database: launches, connections and the notices that made them. SQL stops here.
 
 mod confirmations;
+mod database;
+mod history;
 mod issuers;
+mod jobs;
 mod rows;
 mod writes;
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::sync::Arc;
 
-use rows::{ConnectionRow, LaunchRow, connection_columns, connection_row, launch_columns, nanos, position, write};
-use sqlx::{
-    FromRow, SqliteConnection, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use database::Database;
+use history::{Actor, Source, record, set_problems, settle};
+use rows::{
+    ConnectionRow, LaunchRow, connection_columns, connection_row, flag, launch_columns, nanos, position, storable, write,
 };
+use serde_json::json;
+use sqlx::{AnyConnection, FromRow};
 use time::OffsetDateTime;
 pub use writes::{RecordError, StoreError};
 use writes::{bind_launch, save_connection};
@@ -19,20 +24,18 @@ use writes::{bind_launch, save_connection};
 use crate::{
     billing::ReportedStatus,
     connection::Connection,
+    job,
     launch::{Audience, Launch},
     ledger::{self, Answer, Decision, LedgerState, Prior, REMOVAL_MEMORY},
     names::AccountId,
     notice::{Hint, Kind, Notice},
+    seal::SealKeys,
+    secret::Secret,
     signature::KEYS_PER_NOTICE_MAX,
     speaker::Speaker,
     token::{Attested, Issuer, Keys},
     view::ConnectionView,
 };
-
-/// A writer waits this long for another one; longer and a stack would rather send its notice again.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
-/// SQLite has one writer at a time; a few readers beside it are plenty.
-const CONNECTIONS_MAX: u32 = 4;
 
 /// Notices of one stack that are remembered, to recognize a repetition: more than a stack sends while Lambda or CloudFormation may
 /// repeat one of them.
@@ -43,34 +46,61 @@ const NOTICES_PER_STACK_MAX: i64 = 64;
 /// invocation"), so after four times that nobody repeats it any more.
 const STATUS_MEMORY: time::Duration = time::Duration::hours(24);
 
+/// Open problems that are shown with one connection: a pack has at most some dozen statements.
+const PROBLEMS_SHOWN_MAX: u32 = 500;
+
+/// What opens only if the keys are those that the database's secrets were sealed with.
+const CHECK: (&str, &str) = ("seals/check", "hawser-console");
+
 /// The database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    database: Database,
+    keys: Arc<SealKeys>,
 }
 
 impl Store {
-    /// Opens the database, makes it when it is missing, and brings its schema up to date.
+    /// Opens the database, makes SQLite's file when it is missing, and brings the schema up to date. The keys open its secrets.
     ///
     /// # Errors
-    /// The URL, the file or the schema is not usable.
-    pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::from_str(url)?
-            .create_if_missing(true)
-            .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // An answer says that the notice is stored: it is, also when the power goes.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT);
-        make_private(options.get_filename())?;
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
-        sqlx::migrate!().run(&pool).await?;
-        Ok(Self { pool })
+    /// The URL, the file, the server or the schema is not usable, or the keys are another database's.
+    pub async fn open(url: &str, keys: SealKeys) -> Result<Self, StoreError> {
+        let database = Database::open(url).await?;
+        let (place, text) = CHECK;
+        sqlx::query("INSERT INTO seals (name, sealed) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
+            .bind(place)
+            .bind(keys.seal(place, &Secret::new(text))?)
+            .execute(&database.pool)
+            .await?;
+        let sealed: String =
+            sqlx::query_scalar("SELECT sealed FROM seals WHERE name = $1").bind(place).fetch_one(&database.pool).await?;
+        keys.unseal(place, &sealed)?;
+        Ok(Self { database, keys: Arc::new(keys) })
     }
 
-    /// Waits for running statements and closes the file.
+    /// Waits for running statements and closes the database.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.database.pool.close().await;
+    }
+
+    /// Seals every secret with the first of the keys, so that the others are needed no more. How many it sealed anew.
+    ///
+    /// # Errors
+    /// The database's, or a secret that none of the keys opens.
+    pub async fn reseal(&self) -> Result<usize, StoreError> {
+        let mut resealed = 0;
+        for (read, update) in [
+            ("SELECT launch_id, token FROM launches ORDER BY launch_id", "UPDATE launches SET token = $1 WHERE launch_id = $2"),
+            ("SELECT name, sealed FROM seals ORDER BY name", "UPDATE seals SET sealed = $1 WHERE name = $2"),
+        ] {
+            let rows: Vec<(String, String)> = sqlx::query_as(read).fetch_all(&self.database.pool).await?;
+            for (place, sealed) in rows.into_iter().filter(|(_, sealed)| !self.keys.is_current(sealed)) {
+                let anew = self.keys.seal(&place, &self.keys.unseal(&place, &sealed)?)?;
+                sqlx::query(update).bind(anew).bind(place).execute(&self.database.pool).await?;
+                resealed += 1;
+            }
+        }
+        Ok(resealed)
     }
 
     /// Whether the database answers.
@@ -78,7 +108,7 @@ impl Store {
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        sqlx::query("SELECT 1").execute(&self.database.pool).await?;
         Ok(())
     }
 
@@ -94,20 +124,20 @@ impl Store {
         };
         sqlx::query(
             "INSERT INTO launches (launch_id, token, external_id, customer_id, account_id, ways, handler_role_name, expires_at, \
-             for_organization, organization_id, management_account_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             for_organization, organization_id, management_account_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(&launch.id)
-        .bind(launch.token.expose())
+        .bind(self.keys.seal(&launch.id, &launch.token)?)
         .bind(&launch.external_id)
         .bind(terms.customer_id.as_str())
         .bind(account.map(AccountId::as_str))
         .bind(write(&terms.ways)?)
         .bind(&terms.handler_role_name)
         .bind(nanos(launch.expires_at)?)
-        .bind(organization.is_some())
+        .bind(flag(organization.is_some()))
         .bind(organization.map(|organization| organization.id.as_str()))
         .bind(organization.map(|organization| organization.management_account_id.as_str()))
-        .execute(&self.pool)
+        .execute(&self.database.pool)
         .await?;
         Ok(())
     }
@@ -117,15 +147,29 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn revoke(&self, launch_id: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let revoked = sqlx::query("UPDATE launches SET revoked_at = COALESCE(revoked_at, ?) WHERE launch_id = ?")
+        let customer: Option<String> = sqlx::query_scalar("SELECT customer_id FROM launches WHERE launch_id = $1")
+            .bind(storable(launch_id))
+            .fetch_optional(&self.database.pool)
+            .await?;
+        let Some(customer) = customer else { return Ok(false) };
+        let mut transaction = self.database.begin(&customer).await?;
+        sqlx::query("UPDATE launches SET revoked_at = COALESCE(revoked_at, $1) WHERE launch_id = $2")
             .bind(nanos(now)?)
             .bind(launch_id)
             .execute(&mut *transaction)
             .await?;
         writes::forget_candidates(&mut transaction, launch_id, now).await?;
+        // What another connection is contested with counts no more.
+        let contested: Vec<String> =
+            sqlx::query_scalar("SELECT connection_id FROM connections WHERE launch_id = $1 AND contested_with IS NOT NULL")
+                .bind(launch_id)
+                .fetch_all(&mut *transaction)
+                .await?;
+        for id in contested {
+            settle(&mut transaction, &id, now).await?;
+        }
         transaction.commit().await?;
-        Ok(revoked.rows_affected() > 0)
+        Ok(true)
     }
 
     /// Ends a connection whose stack cannot: its launch stays, for others of an organization. False where there is none of this id.
@@ -133,9 +177,14 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn disconnect(&self, connection_id: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let Some(row) = connection_row(&self.database.pool, connection_id).await? else { return Ok(false) };
+        let mut transaction = self.database.begin(&row.customer_id).await?;
         let Some(row) = connection_row(&mut *transaction, connection_id).await? else { return Ok(false) };
+        let customer_id = row.customer_id.clone();
         save_connection(&mut transaction, &Connection::try_from(row)?.ended(now), now).await?;
+        let subject = (connection_id, customer_id.as_str());
+        record(&mut transaction, subject, Actor::Operator, "connection.disconnected", json!({}), now).await?;
+        settle(&mut transaction, connection_id, now).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -147,15 +196,16 @@ impl Store {
     pub async fn launches_for(&self, hint: &Hint) -> Result<Vec<Launch>, StoreError> {
         let rows: Vec<LaunchRow> = sqlx::query_as(concat!(
             launch_columns!(),
-            " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND u.stack_id = ?1 \
-             WHERE l.external_id = ?2 OR u.stack_id = ?1 ORDER BY l.external_id = ?2 DESC, l.expires_at DESC LIMIT ?3"
+            " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND u.stack_id = $1 \
+             WHERE l.external_id = $2 OR u.stack_id = $1 \
+             ORDER BY CASE WHEN l.external_id = $2 THEN 0 ELSE 1 END, l.expires_at DESC LIMIT $3"
         ))
-        .bind(&hint.stack_id)
-        .bind(&hint.external_id)
+        .bind(storable(&hint.stack_id))
+        .bind(storable(&hint.external_id))
         .bind(i64::try_from(KEYS_PER_NOTICE_MAX).unwrap_or(i64::MAX))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database.pool)
         .await?;
-        Ok(rows.into_iter().map(Launch::try_from).collect::<Result<_, _>>()?)
+        rows.into_iter().map(|row| row.open(&self.keys)).collect()
     }
 
     /// An issuer's keys as they were last seen, if it is an account's.
@@ -163,7 +213,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn keys(&self, issuer: &Issuer) -> Result<Option<(Keys, OffsetDateTime)>, StoreError> {
-        issuers::keys(&self.pool, issuer).await
+        issuers::keys(&self.database.pool, issuer).await
     }
 
     /// What is known that matters to this notice.
@@ -171,7 +221,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn known(&self, notice: &Notice, launch: &Launch, now: OffsetDateTime) -> Result<LedgerState, StoreError> {
-        load(&mut *self.pool.acquire().await?, notice, &launch.id, now).await
+        self.load(&mut *self.database.pool.acquire().await?, notice, &launch.id, now).await
     }
 
     /// Stores a verified notice and what follows from it, in one transaction. What is known is read again inside it:
@@ -186,8 +236,8 @@ impl Store {
         (speaker, attested): (&Speaker, Option<&Attested>),
         now: OffsetDateTime,
     ) -> Result<Answer, RecordError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from)?;
-        let known = load(&mut transaction, notice, &launch.id, now).await?;
+        let mut transaction = self.database.begin(launch.terms.customer_id.as_str()).await?;
+        let known = self.load(&mut transaction, notice, &launch.id, now).await?;
         if let Some(answer) = ledger::admit(notice, &known, now)? {
             return Ok(answer);
         }
@@ -199,15 +249,78 @@ impl Store {
         self.save(&mut transaction, notice, launch, (speaker, token_id), &decision, now).await?;
         let asked = known.connection.as_ref().is_some_and(|connection| connection.candidate.is_some());
         if let Some(connection) = decision.connection.as_ref().filter(|connection| asked && connection.candidate.is_none()) {
-            writes::forget_problem(&mut transaction, &connection.id).await?;
+            let subject = (connection.id.as_str(), connection.customer_id.as_str());
+            set_problems(&mut transaction, subject, Source::Verification, &[], now).await?;
+        }
+        if let Answer::Accepted { connection_id, .. } = &decision.answer {
+            settle(&mut transaction, connection_id, now).await?;
         }
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(decision.answer)
     }
 
+    async fn load(
+        &self,
+        connection: &mut AnyConnection,
+        notice: &Notice,
+        launch_id: &str,
+        now: OffsetDateTime,
+    ) -> Result<LedgerState, StoreError> {
+        let launch: LaunchRow = sqlx::query_as(concat!(
+        launch_columns!(),
+        " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND (l.for_organization = 0 OR u.account_id = $1) WHERE l.launch_id = $2"
+    ))
+    .bind(notice.account().as_str())
+    .bind(launch_id)
+    .fetch_one(&mut *connection)
+    .await?;
+        let prior: Option<PriorRow> =
+            sqlx::query_as("SELECT fingerprint, connection_id, message FROM notices WHERE stack_id = $1 AND notice_id = $2")
+                .bind(notice.stack.as_str())
+                .bind(&notice.position.id)
+                .fetch_optional(&mut *connection)
+                .await?;
+        let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.stack_id = $1"))
+            .bind(notice.stack.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+        let reported = row.as_ref().map(ConnectionRow::heard).transpose()?.flatten();
+        let remembered_since = nanos(now - REMOVAL_MEMORY)?;
+        let removal: Option<(i64, String, String)> = sqlx::query_as(
+        "SELECT time, kind, notice_id FROM notices WHERE stack_id = $1 AND kind = $2 AND resource = $3 AND launch_id = $4 AND received_at > $5 \
+         ORDER BY time DESC, notice_id DESC LIMIT 1",
+    )
+    .bind(notice.stack.as_str())
+    .bind(Kind::Removed.as_str())
+    .bind(storable(&notice.resource))
+    .bind(launch_id)
+    .bind(remembered_since)
+    .fetch_optional(&mut *connection)
+    .await?;
+        let count = "SELECT COUNT(*) FROM notices WHERE launch_id = $1 AND connection_id IS NULL AND received_at > $2";
+        let removals: i64 = sqlx::query_scalar(count).bind(launch_id).bind(remembered_since).fetch_one(&mut *connection).await?;
+        let count = "SELECT COUNT(*) FROM connections WHERE launch_id = $1 AND unconfirmed = 1 AND latest_kind <> 'hawser.connection.removed'";
+        let unconfirmed: i64 = sqlx::query_scalar(count).bind(launch_id).fetch_one(&mut *connection).await?;
+        Ok(LedgerState {
+            launch: launch.open(&self.keys)?,
+            prior: prior.map(|row| Prior {
+                fingerprint: row.fingerprint,
+                answer: match row.connection_id {
+                    Some(connection_id) => Answer::Accepted { connection_id, message: row.message },
+                    None => Answer::Unknown,
+                },
+            }),
+            connection: row.map(Connection::try_from).transpose()?,
+            reported,
+            removal: removal.map(|(time, kind, id)| position(time, &kind, id)).transpose()?,
+            removals,
+            unconfirmed,
+        })
+    }
+
     async fn save(
         &self,
-        database: &mut SqliteConnection,
+        database: &mut AnyConnection,
         notice: &Notice,
         launch: &Launch,
         (speaker, token_id): (&Speaker, Option<&str>),
@@ -219,7 +332,7 @@ impl Store {
             // What changes who speaks, or with which role and external ID, is AWS's to confirm.
             let changes = !notice.position.kind.is_scheduled() || decision.binds_launch;
             if !connection.unconfirmed && !connection.is_removed() && changes || connection.confirmed_at.is_none() {
-                writes::schedule(database, &connection.id, now).await?;
+                jobs::request(database, job::Kind::Verify, &connection.id, now).await?;
             }
         }
         if let Some(reported) = &decision.reported {
@@ -243,7 +356,7 @@ impl Store {
         };
         sqlx::query(
             "INSERT INTO notices (notice_id, stack_id, time, kind, launch_id, fingerprint, verified_arn, \
-             resource, received_at, connection_id, message, token_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             resource, received_at, connection_id, message, token_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(&notice.position.id)
         .bind(notice.stack.as_str())
@@ -252,16 +365,16 @@ impl Store {
         .bind(&launch.id)
         .bind(&notice.fingerprint)
         .bind(&speaker.arn)
-        .bind(&notice.resource)
+        .bind(storable(&notice.resource))
         .bind(nanos(now)?)
         .bind(connection_id)
         .bind(message)
-        .bind(token_id)
+        .bind(token_id.map(storable))
         .execute(&mut *database)
         .await?;
         sqlx::query(
-            "DELETE FROM notices WHERE stack_id = ?1 AND rowid NOT IN \
-             (SELECT rowid FROM notices WHERE stack_id = ?1 ORDER BY received_at DESC, rowid DESC LIMIT ?2)",
+            "DELETE FROM notices WHERE stack_id = $1 AND sequence NOT IN \
+             (SELECT sequence FROM notices WHERE stack_id = $1 ORDER BY received_at DESC, sequence DESC LIMIT $2)",
         )
         .bind(notice.stack.as_str())
         .bind(NOTICES_PER_STACK_MAX)
@@ -283,17 +396,26 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<(Vec<ConnectionView>, Option<i64>), StoreError> {
         let rows: Vec<ConnectionRow> =
-            sqlx::query_as(concat!(connection_columns!(), " WHERE c.sequence > ? AND c.unconfirmed = ? AND c.customer_id = COALESCE(?, c.customer_id) ORDER BY c.sequence LIMIT ?"))
+            sqlx::query_as(concat!(connection_columns!(), " WHERE c.sequence > $1 AND c.unconfirmed = $2 AND c.customer_id = COALESCE($3, c.customer_id) ORDER BY c.sequence LIMIT $4"))
                 .bind(after)
-                .bind(list.unconfirmed)
-                .bind(&list.customer_id)
+                .bind(flag(list.unconfirmed))
+                .bind(list.customer_id.as_deref().map(storable))
                 // One more than asked for tells whether there is a next page.
                 .bind(i64::from(limit) + 1)
-                .fetch_all(&self.pool)
+                .fetch_all(&self.database.pool)
                 .await?;
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
         let next = if rows.len() > page { rows.get(page.saturating_sub(1)).map(|row| row.sequence) } else { None };
-        let views: Result<_, _> = rows.into_iter().take(page).map(|row| row.view(now)).collect();
+        let shown: Vec<_> = rows.into_iter().take(page).collect();
+        let (first, last) = (shown.first().map_or(0, |row| row.sequence), shown.last().map_or(0, |row| row.sequence));
+        let mut problems = self.problems_between(first, last).await?;
+        let views: Result<_, _> = shown
+            .into_iter()
+            .map(|row| {
+                let of_this = problems.remove(&row.connection_id).unwrap_or_default();
+                row.view(of_this, now)
+            })
+            .collect();
         Ok((views?, next))
     }
 
@@ -302,8 +424,9 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn connection(&self, connection_id: &str, now: OffsetDateTime) -> Result<Option<ConnectionView>, StoreError> {
-        let row = connection_row(&self.pool, connection_id).await?;
-        Ok(row.map(|row| row.view(now)).transpose()?)
+        let Some(row) = connection_row(&self.database.pool, connection_id).await? else { return Ok(None) };
+        let problems = self.problems((Some(connection_id), None), 0, PROBLEMS_SHOWN_MAX).await?;
+        Ok(Some(row.view(problems, now)?))
     }
 }
 
@@ -323,73 +446,14 @@ struct PriorRow {
     message: String,
 }
 
-async fn load(
-    connection: &mut SqliteConnection,
-    notice: &Notice,
-    launch_id: &str,
-    now: OffsetDateTime,
-) -> Result<LedgerState, StoreError> {
-    let launch: LaunchRow = sqlx::query_as(concat!(
-        launch_columns!(),
-        " LEFT JOIN launch_uses u ON u.launch_id = l.launch_id AND (l.for_organization = 0 OR u.account_id = ?) WHERE l.launch_id = ?"
-    ))
-    .bind(notice.account().as_str())
-    .bind(launch_id)
-    .fetch_one(&mut *connection)
-    .await?;
-    let prior: Option<PriorRow> =
-        sqlx::query_as("SELECT fingerprint, connection_id, message FROM notices WHERE stack_id = ? AND notice_id = ?")
-            .bind(notice.stack.as_str())
-            .bind(&notice.position.id)
-            .fetch_optional(&mut *connection)
-            .await?;
-    let row: Option<ConnectionRow> = sqlx::query_as(concat!(connection_columns!(), " WHERE c.stack_id = ?"))
-        .bind(notice.stack.as_str())
-        .fetch_optional(&mut *connection)
-        .await?;
-    let reported = row.as_ref().map(ConnectionRow::heard).transpose()?.flatten();
-    let remembered_since = nanos(now - REMOVAL_MEMORY)?;
-    let removal: Option<(i64, String, String)> = sqlx::query_as(
-        "SELECT time, kind, notice_id FROM notices WHERE stack_id = ? AND kind = ? AND resource = ? AND launch_id = ? AND received_at > ? \
-         ORDER BY time DESC, notice_id DESC LIMIT 1",
-    )
-    .bind(notice.stack.as_str())
-    .bind(Kind::Removed.as_str())
-    .bind(&notice.resource)
-    .bind(launch_id)
-    .bind(remembered_since)
-    .fetch_optional(&mut *connection)
-    .await?;
-    let count = "SELECT COUNT(*) FROM notices WHERE launch_id = ? AND connection_id IS NULL AND received_at > ?";
-    let removals: i64 = sqlx::query_scalar(count).bind(launch_id).bind(remembered_since).fetch_one(&mut *connection).await?;
-    let count =
-        "SELECT COUNT(*) FROM connections WHERE launch_id = ? AND unconfirmed AND latest_kind <> 'hawser.connection.removed'";
-    let unconfirmed: i64 = sqlx::query_scalar(count).bind(launch_id).fetch_one(&mut *connection).await?;
-    Ok(LedgerState {
-        launch: launch.try_into()?,
-        prior: prior.map(|row| Prior {
-            fingerprint: row.fingerprint,
-            answer: match row.connection_id {
-                Some(connection_id) => Answer::Accepted { connection_id, message: row.message },
-                None => Answer::Unknown,
-            },
-        }),
-        connection: row.map(Connection::try_from).transpose()?,
-        reported,
-        removal: removal.map(|(time, kind, id)| position(time, &kind, id)).transpose()?,
-        removals,
-        unconfirmed,
-    })
-}
-
 async fn save_status(
-    database: &mut SqliteConnection,
+    database: &mut AnyConnection,
     reported: &ReportedStatus,
     notice: &Notice,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO billing_statuses (stack_id, heard_at, status) VALUES (?, ?, ?) \
+        "INSERT INTO billing_statuses (stack_id, heard_at, status) VALUES ($1, $2, $3) \
          ON CONFLICT (stack_id) DO UPDATE SET heard_at = excluded.heard_at, status = excluded.status",
     )
     .bind(notice.stack.as_str())
@@ -397,23 +461,11 @@ async fn save_status(
     .bind(write(&reported.status)?)
     .execute(&mut *database)
     .await?;
-    sqlx::query("DELETE FROM notices WHERE stack_id = ? AND kind = ? AND received_at < ?")
+    sqlx::query("DELETE FROM notices WHERE stack_id = $1 AND kind = $2 AND received_at < $3")
         .bind(notice.stack.as_str())
         .bind(Kind::BillingStatus.as_str())
         .bind(nanos(now - STATUS_MEMORY)?)
         .execute(database)
         .await?;
-    Ok(())
-}
-
-/// Makes the file for its owner only: it holds the launch tokens. SQLite gives its side files the same mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    // The name that sqlx gives to `sqlite::memory:`.
-    let in_memory = path.to_string_lossy().starts_with("file:sqlx-in-memory-");
-    if !in_memory {
-        let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-        made.map_err(|source| StoreError::File { path: path.to_owned(), source })?;
-    }
     Ok(())
 }

@@ -6,9 +6,10 @@ use time::OffsetDateTime;
 
 use crate::{
     billing::{self, ReportedStatus, StatusSummary},
-    confirm::{Problem, ProblemCode},
     connection::{Connection, OrganizationChange},
     names::CustomerId,
+    problem::Problem,
+    role_test::{RoleTest, Verdict},
     speaker::Way,
 };
 
@@ -26,8 +27,18 @@ pub struct ConnectionView {
     pub replaced_by: Option<String>,
     /// The other connection, where both claim the same name.
     pub contested_with: Option<String>,
-    /// Why AWS has not confirmed it, or not what was said last, or not as well as before.
-    pub problem: Option<Problem>,
+    /// What is wrong with it now, the oldest first.
+    pub problems: Vec<OpenProblem>,
+    /// The last test of its role.
+    pub role_test: Option<RoleTest>,
+    /// When the role could last be used.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub available_at: Option<OffsetDateTime>,
+    /// The operator's own name for it.
+    pub label: Option<String>,
+    /// When the operator paused it.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub paused_at: Option<OffsetDateTime>,
     /// See [`Connection::launch_id`].
     pub launch_id: String,
     /// The external ID with which the role could be assumed last; `data` has the one that the stack stated last.
@@ -63,14 +74,52 @@ pub struct ConnectionView {
     pub data: Value,
 }
 
-/// Where a connection stands.
+/// One open problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenProblem {
+    /// Ours; those that opened later have higher ones.
+    pub problem_id: i64,
+    pub connection_id: String,
+    pub customer_id: String,
+    #[serde(flatten)]
+    pub problem: Problem,
+    #[serde(with = "time::serde::rfc3339")]
+    pub opened_at: OffsetDateTime,
+}
+
+/// Something that happened to a connection.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Its place in the history of all connections.
+    pub sequence: i64,
+    pub connection_id: String,
+    pub customer_id: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// Such as `connection.verified` or `problem.opened`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `console` or `operator`.
+    pub actor: String,
+    pub data: Value,
+}
+
+/// Where a connection stands: derived from what is stored, never set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Its stack has said so, and AWS has not confirmed yet that it is the stack's own word and role.
     Announced,
-    /// AWS has confirmed it.
-    Connected,
+    /// AWS has confirmed it, and its role can be used as it should.
+    Verified,
+    /// The same, and something is wrong with the role.
+    Partial,
+    /// AWS has confirmed it, and its role cannot be used any more.
+    Unavailable,
+    /// The operator wants nothing to be done with it for a while.
+    Paused,
     /// Its account is none of those that the launch was made for, as far as the account says.
     Unconfirmed,
     /// A newer stack of the same customer, account and connection name took over.
@@ -81,13 +130,49 @@ pub enum State {
     Removed,
 }
 
+impl State {
+    /// As JSON has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Announced => "announced",
+            Self::Verified => "verified",
+            Self::Partial => "partial",
+            Self::Unavailable => "unavailable",
+            Self::Paused => "paused",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Replaced => "replaced",
+            Self::Contested => "contested",
+            Self::Removed => "removed",
+        }
+    }
+
+    /// The state that follows from what is stored.
+    pub fn of(connection: &Connection, beside: &Beside) -> Self {
+        let verdict = beside.role_test.as_ref().map(|test| test.verdict);
+        match () {
+            () if connection.is_removed() => Self::Removed,
+            () if connection.unconfirmed => Self::Unconfirmed,
+            () if beside.contested_with.is_some() => Self::Contested,
+            () if beside.replaced_by.is_some() => Self::Replaced,
+            () if beside.paused_at.is_some() => Self::Paused,
+            () if connection.confirmed_at.is_none() => Self::Announced,
+            () if verdict == Some(Verdict::Unavailable) => Self::Unavailable,
+            () if verdict == Some(Verdict::Partial) => Self::Partial,
+            () => Self::Verified,
+        }
+    }
+}
+
 /// What is stored of a connection beside its stack's word.
 #[derive(Debug, Default)]
 pub struct Beside {
     pub replaced_by: Option<String>,
     /// Only where that one still stands.
     pub contested_with: Option<String>,
-    pub problem: Option<Problem>,
+    pub role_test: Option<RoleTest>,
+    pub available_at: Option<OffsetDateTime>,
+    pub label: Option<String>,
+    pub paused_at: Option<OffsetDateTime>,
     pub external_id_in_use: Option<String>,
     pub revoked_at: Option<OffsetDateTime>,
     pub heard_at: Option<OffsetDateTime>,
@@ -107,20 +192,12 @@ pub struct LatestNotice {
 
 impl ConnectionView {
     /// How it stands now.
-    pub fn new(connection: Connection, beside: Beside, now: OffsetDateTime) -> Self {
-        let state = match () {
-            () if connection.is_removed() => State::Removed,
-            () if connection.unconfirmed => State::Unconfirmed,
-            () if beside.contested_with.is_some() => State::Contested,
-            () if beside.replaced_by.is_some() => State::Replaced,
-            () if connection.confirmed_at.is_some() => State::Connected,
-            () => State::Announced,
-        };
+    pub fn new(connection: Connection, beside: Beside, problems: Vec<OpenProblem>, now: OffsetDateTime) -> Self {
+        let state = State::of(&connection, &beside);
         let export = &connection.data["billingExport"];
         // Its kind may be one that this version does not know, or that nobody knows; where it is, is always known.
         let has_export = export["kind"] != "None" && export["bucketName"].as_str().is_some_and(|bucket| !bucket.is_empty());
         let expected = has_export && state != State::Removed;
-        let downgraded = connection.is_downgraded().then(|| Problem::new(ProblemCode::Downgraded, ""));
         let has_heartbeats = connection.way == Way::Stack;
         Self {
             connection_id: connection.id,
@@ -130,7 +207,11 @@ impl ConnectionView {
             billing: expected.then(|| billing::status_summary(beside.reported.as_ref(), has_heartbeats, connection.since, now)),
             replaced_by: beside.replaced_by.filter(|_| state == State::Replaced),
             contested_with: beside.contested_with.filter(|_| state == State::Contested),
-            problem: beside.problem.or(downgraded).filter(|_| state != State::Removed),
+            problems,
+            role_test: beside.role_test,
+            available_at: beside.available_at,
+            label: beside.label,
+            paused_at: beside.paused_at,
             external_id_in_use: beside.external_id_in_use,
             revoked_at: beside.revoked_at,
             heard_at: beside.heard_at,

@@ -405,6 +405,8 @@ impl Console {
             .arg(&certificates.key)
             .arg("--database")
             .arg(format!("sqlite:{}", emulator.folder().join("console.db").display()))
+            .arg("--key-file")
+            .arg(emulator.folder().join("console.key"))
             .args(["--sts-endpoint", emulator.front().url()])
             .env_clear()
             .env("HTTPS_PROXY", emulator.issuers())
@@ -499,7 +501,7 @@ impl Console {
 
     /// Waits until AWS has confirmed the connection of this stack.
     pub async fn connected(&self, stack_id: &str) -> anyhow::Result<Value> {
-        self.wait_for(stack_id, |connection| connection["state"] == "connected").await
+        self.wait_for(stack_id, |connection| connection["state"] == "verified").await
     }
 
     /// Sends a notice of the caller's own making, and returns the status and the body of the answer.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, fs, path::Path};
 
 use hawser::error::{Code, FixedBy};
 use hawser_cli::error::CommandCode;
-use hawser_console::{confirm::ProblemCode, refusal::Reason};
+use hawser_console::{problem::ProblemCode, refusal::Reason};
 
 use crate::support::root;
 
@@ -52,7 +52,7 @@ fn the_page_says_what_the_code_says() {
         "# Errors\n\n\
          Every failure begins with one of these codes: `CODE: what happened. What to do next.` Codes never change their meaning; new\n\
          ones may come.\n\n\
-         This page is written from `src/error.rs`, `cli/src/error.rs`, `console/src/refusal.rs` and `confirm.rs` (`make bless`).\n\n\
+         This page is written from `src/error.rs`, `cli/src/error.rs`, `console/src/refusal.rs` and `problem.rs` (`make bless`).\n\n\
          ## Of the stack\n\n\
          In the stack event, the log and the vendor's view alike, with `[aws request …]` where AWS has a request id. The commands that run\n\
          the handler's code, such as `hawser connect`, fail with them too.\n\n{}\n\

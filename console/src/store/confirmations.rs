@@ -1,24 +1,26 @@
 //! What waits for AWS's word, and what follows from it.
 
 use serde_json::Value;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 use time::OffsetDateTime;
 
 use super::{
     Store,
+    history::{Source, set_problems, settle},
     issuers::pin,
-    rows::{ConnectionRow, RowError, connection_columns, connection_row, nanos, write},
-    writes::{StoreError, bind_launch, forget_problem, save_connection, schedule},
+    jobs,
+    rows::{ConnectionRow, RowError, connection_row, nanos, write},
+    writes::{StoreError, bind_launch, save_connection},
 };
 use crate::{
-    confirm::{Confirmed, Due, Problem, ProblemCode, SLOW_PAUSE, question},
+    confirm::{DAILY, Due, Outcome, SLOW_PAUSE, question},
     connection::Connection,
+    job::{self, Job},
     ledger::{NOTICES_OF_REMOVED_KEPT_FOR, REMOVAL_MEMORY, UNCONFIRMED_KEPT_FOR},
     notice::Kind,
+    problem::{Problem, ProblemCode},
+    role_test::{RoleTest, STACK, Step, Verdict},
 };
-
-/// Connections that are asked about before the next look.
-const DUE_MAX: i64 = 16;
 
 /// Earlier external IDs that are tried: a launch of before is valid for a day, and nobody rotates often in one.
 const EARLIER_IDS_MAX: i64 = 3;
@@ -26,17 +28,17 @@ const EARLIER_IDS_MAX: i64 = 3;
 /// Accounts that nobody confirmed in time. What the operator ended stays so.
 macro_rules! forgotten {
     () => {
-        "connections WHERE unconfirmed AND ended_at IS NULL AND made_at < ?"
+        "connections WHERE unconfirmed = 1 AND ended_at IS NULL AND made_at < $1"
     };
 }
 
 /// A confirmed connection takes over from those of its name that said nothing since it was made.
-async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> Result<(), StoreError> {
+async fn take_over(database: &mut AnyConnection, connection: &Connection) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE connections SET replaced_by = ?1 WHERE connection_id IN (SELECT o.connection_id FROM connections o \
-         JOIN connections n ON n.connection_id = ?1 WHERE o.customer_id = n.customer_id AND o.account_id = n.account_id \
-         AND o.connection_name = n.connection_name AND o.connection_id <> n.connection_id AND o.latest_kind <> ?2 \
-         AND o.latest_time < n.since AND o.contested_with IS NULL AND NOT o.unconfirmed)",
+        "UPDATE connections SET replaced_by = $1 WHERE connection_id IN (SELECT o.connection_id FROM connections o \
+         JOIN connections n ON n.connection_id = $1 WHERE o.customer_id = n.customer_id AND o.account_id = n.account_id \
+         AND o.connection_name = n.connection_name AND o.connection_id <> n.connection_id AND o.latest_kind <> $2 \
+         AND o.latest_time < n.since AND o.contested_with IS NULL AND o.unconfirmed = 0)",
     )
     .bind(&connection.id)
     .bind(Kind::Removed.as_str())
@@ -46,68 +48,58 @@ async fn take_over(database: &mut SqliteConnection, connection: &Connection) -> 
 }
 
 /// Whether a connection is still as it was.
-async fn stands(database: &mut SqliteConnection, connection: &Connection) -> Result<bool, StoreError> {
+async fn stands(database: &mut AnyConnection, connection: &Connection) -> Result<bool, StoreError> {
     let row = connection_row(database, &connection.id).await?;
     Ok(row.map(Connection::try_from).transpose()?.as_ref() == Some(connection))
 }
 
 /// Whether another stack has this launch: the whole, or its part for the account. One of an organization is free again when it is gone.
-async fn is_used_by_another(
-    database: &mut SqliteConnection,
-    launch_id: &str,
-    connection: &Connection,
-) -> Result<bool, StoreError> {
-    let used = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM launch_uses u JOIN launches l ON l.launch_id = u.launch_id \
-         WHERE u.launch_id = ? AND u.stack_id <> ? AND (NOT l.for_organization OR u.account_id = ? AND NOT EXISTS \
-         (SELECT 1 FROM connections g WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed')))",
-    );
-    Ok(used.bind(launch_id).bind(&connection.stack_id).bind(connection.data["accountId"].as_str()).fetch_one(database).await?)
+async fn is_used_by_another(database: &mut AnyConnection, launch_id: &str, connection: &Connection) -> Result<bool, StoreError> {
+    let uses: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM launch_uses u JOIN launches l ON l.launch_id = u.launch_id \
+         WHERE u.launch_id = $1 AND u.stack_id <> $2 AND (l.for_organization = 0 OR u.account_id = $3 AND NOT EXISTS \
+         (SELECT 1 FROM connections g WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed'))",
+    )
+    .bind(launch_id)
+    .bind(&connection.stack_id)
+    .bind(connection.data["accountId"].as_str())
+    .fetch_one(database)
+    .await?;
+    Ok(uses > 0)
 }
 
 impl Store {
-    /// Connections that AWS is to be asked about now.
+    /// What AWS is to be asked about a job's connection now. None where nobody needs to know.
     ///
     /// # Errors
     /// The database's.
-    pub async fn due(&self, now: OffsetDateTime) -> Result<Vec<Due>, StoreError> {
-        let rows: Vec<ConnectionRow> = sqlx::query_as(concat!(
-            connection_columns!(),
-            " WHERE c.confirm_at <= ? AND NOT c.unconfirmed AND c.latest_kind <> 'hawser.connection.removed' \
-             AND NOT EXISTS (SELECT 1 FROM launches r WHERE r.revoked_at IS NOT NULL \
-             AND r.launch_id = COALESCE(json_extract(c.candidate, '$.launch_id'), c.launch_id)) ORDER BY c.confirm_at LIMIT ?"
-        ))
-        .bind(nanos(now)?)
-        .bind(DUE_MAX)
-        .fetch_all(&self.pool)
-        .await?;
-        let mut due = Vec::new();
-        for row in rows {
-            let attempts = row.confirm_attempts;
-            let is_revoked = row.revoked_at.is_some();
-            let connection = Connection::try_from(row)?;
-            let question_about = async |launch_id: &str, data: &Value| {
-                let external_id = self.external_id(launch_id).await?;
-                let earlier_ids = self.earlier_external_ids(launch_id, &connection, now).await?;
-                question(&connection, data, external_id, earlier_ids)
-                    .ok_or(StoreError::Row(RowError("a connection without a role")))
-            };
-            let own = (&connection.launch_id, &connection.data);
-            let (question, own) = match &connection.candidate {
-                Some(candidate) => {
-                    let own = if is_revoked { None } else { Some(question_about(own.0, own.1).await?) };
-                    (question_about(&candidate.launch_id, &candidate.data).await?, own)
-                }
-                None => (question_about(own.0, own.1).await?, None),
-            };
-            due.push(Due { connection, question, own, attempts });
+    pub async fn due(&self, job: &Job, now: OffsetDateTime) -> Result<Option<Due>, StoreError> {
+        let Some(row) = connection_row(&self.database.pool, &job.subject).await? else { return Ok(None) };
+        let (is_revoked, is_paused) = (row.revoked_at.is_some(), row.paused_at.is_some());
+        let connection = Connection::try_from(row)?;
+        if connection.unconfirmed || connection.is_removed() || is_paused {
+            return Ok(None);
         }
-        Ok(due)
+        let question_about = async |launch_id: &str, data: &Value| {
+            let external_id = self.external_id(launch_id).await?;
+            let earlier_ids = self.earlier_external_ids(launch_id, &connection, now).await?;
+            question(&connection, data, external_id, earlier_ids).ok_or(StoreError::Row(RowError("a connection without a role")))
+        };
+        let own = (&connection.launch_id, &connection.data);
+        let (question, own) = match &connection.candidate {
+            Some(candidate) => {
+                let own = if is_revoked { None } else { Some(question_about(own.0, own.1).await?) };
+                (question_about(&candidate.launch_id, &candidate.data).await?, own)
+            }
+            None if is_revoked => return Ok(None),
+            None => (question_about(own.0, own.1).await?, None),
+        };
+        Ok(Some(Due { job: job.clone(), connection, question, own }))
     }
 
     async fn external_id(&self, launch_id: &str) -> Result<String, StoreError> {
-        let found = sqlx::query_scalar("SELECT external_id FROM launches WHERE launch_id = ?");
-        Ok(found.bind(launch_id).fetch_one(&self.pool).await?)
+        let found = sqlx::query_scalar("SELECT external_id FROM launches WHERE launch_id = $1");
+        Ok(found.bind(launch_id).fetch_one(&self.database.pool).await?)
     }
 
     /// Those of the launches that are the stack's beside this one of its own; a role that asks to speak has none but its own.
@@ -121,41 +113,64 @@ impl Store {
             return Ok(Vec::new());
         }
         let found = sqlx::query_scalar(
-            "SELECT l.external_id FROM launch_uses u JOIN launches l ON l.launch_id = u.launch_id WHERE u.stack_id = ? \
-             AND l.launch_id <> ? AND NOT u.reserved AND COALESCE(u.until > ?, 1) AND l.revoked_at IS NULL \
-             ORDER BY u.until DESC LIMIT ?",
+            "SELECT l.external_id FROM launch_uses u JOIN launches l ON l.launch_id = u.launch_id WHERE u.stack_id = $1 \
+             AND l.launch_id <> $2 AND u.reserved = 0 AND (u.until IS NULL OR u.until > $3) AND l.revoked_at IS NULL \
+             ORDER BY COALESCE(u.until, 9223372036854775807) DESC LIMIT $4",
         );
-        Ok(found.bind(&connection.stack_id).bind(launch_id).bind(nanos(now)?).bind(EARLIER_IDS_MAX).fetch_all(&self.pool).await?)
+        Ok(found
+            .bind(&connection.stack_id)
+            .bind(launch_id)
+            .bind(nanos(now)?)
+            .bind(EARLIER_IDS_MAX)
+            .fetch_all(&self.database.pool)
+            .await?)
     }
 
     /// Stores what AWS said, unless the connection is another one by now: then it is asked again.
     ///
     /// # Errors
     /// The database's.
-    pub async fn conclude(&self, due: &Due, outcome: Result<Confirmed, Problem>, now: OffsetDateTime) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let id = &due.connection.id;
-        if !stands(&mut transaction, &due.connection).await? {
+    pub async fn conclude(&self, due: &Due, outcome: Outcome, now: OffsetDateTime) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin(due.connection.customer_id.as_str()).await?;
+        let subject = (due.connection.id.as_str(), due.connection.customer_id.as_str());
+        if !jobs::is_current(&mut transaction, &due.job).await? {
             return Ok(());
         }
-        let outcome = match (outcome, due.speaker().bearer.as_ref()) {
+        let row = connection_row(&mut *transaction, subject.0).await?;
+        let before = row.as_ref().map(ConnectionRow::beside).transpose()?.and_then(|beside| beside.role_test);
+        if row.map(Connection::try_from).transpose()?.as_ref() != Some(&due.connection) {
+            jobs::end(&mut transaction, &due.job, Some((now, due.job.attempts))).await?;
+            transaction.commit().await?;
+            return Ok(());
+        }
+        let Outcome { confirmed, mut steps } = outcome;
+        let foreign = |found| Problem::new(ProblemCode::Foreign, found);
+        let confirmed = match (confirmed, due.speaker().bearer.as_ref()) {
             // The customer's own stack said so with this issuer's token, and AWS that it is that stack's role and function.
             (Ok(_), Some(bearer)) if !pin(&mut transaction, &due.question.stack.account, &bearer.issuer).await? => {
-                Err(Problem::new(ProblemCode::Foreign, "the issuer of its token is another account's"))
+                Err(foreign("the issuer of its token is another account's"))
             }
-            (outcome, _) => outcome,
+            (confirmed, _) => confirmed,
         };
-        let outcome = match (outcome, &due.connection.candidate) {
+        let confirmed = match (confirmed, &due.connection.candidate) {
             (Ok(_), Some(candidate)) if is_used_by_another(&mut transaction, &candidate.launch_id, &due.connection).await? => {
-                Err(Problem::new(ProblemCode::Foreign, "its launch belongs to another stack"))
+                Err(foreign("its launch belongs to another stack"))
             }
-            (outcome, _) => outcome,
+            (confirmed, _) => confirmed,
         };
-        let refused = outcome.as_ref().err().is_some_and(|problem| problem.code() == ProblemCode::Foreign.as_str());
-        let (problem, next, external_id) = match outcome {
-            Err(problem) => (Some(problem), Some(due.next_attempt(now)), None),
-            Ok(Confirmed { external_id, problem }) => {
-                let confirmed = match &due.connection.candidate {
+        if let Err(problem) = &confirmed
+            && steps.iter().all(|step| step.problem.is_none())
+        {
+            steps.retain(|step| step.name != STACK);
+            steps.push(Step::failed(STACK, problem.clone()));
+        }
+        let is_foreign = confirmed.as_ref().err().is_some_and(|problem| problem.is(ProblemCode::Foreign.as_str(), ""));
+        // A test of a role that only asks to speak says nothing of the one that does.
+        let test = RoleTest::of(steps, before.as_ref(), now).filter(|_| confirmed.is_ok() || due.connection.candidate.is_none());
+        let (problems, again) = match confirmed {
+            Err(problem) => (vec![problem], (due.next_attempt(now), due.job.attempts + 1)),
+            Ok(external_id) => {
+                let next = match &due.connection.candidate {
                     Some(candidate) => {
                         let account = due.question.stack.account.clone();
                         bind_launch(&mut transaction, &candidate.launch_id, &account, &due.connection.stack_id, now).await?;
@@ -163,29 +178,65 @@ impl Store {
                     }
                     None => Connection { confirmed_at: Some(now), ..due.connection.clone() },
                 };
-                save_connection(&mut transaction, &confirmed, now).await?;
-                take_over(&mut transaction, &confirmed).await?;
-                // Looked at again until it is closed.
-                let next = problem.as_ref().map(|_| now + SLOW_PAUSE);
-                (problem, next, Some(external_id))
+                save_connection(&mut transaction, &next, now).await?;
+                take_over(&mut transaction, &next).await?;
+                sqlx::query("UPDATE connections SET external_id_in_use = $1 WHERE connection_id = $2")
+                    .bind(external_id)
+                    .bind(subject.0)
+                    .execute(&mut *transaction)
+                    .await?;
+                let problems = test.as_ref().map(RoleTest::problems).unwrap_or_default();
+                // What is wrong, or not known, is looked at more often, until it is closed.
+                let is_whole = problems.is_empty() && test.as_ref().is_some_and(|test| !test.is_incomplete());
+                let pause = if is_whole { DAILY } else { SLOW_PAUSE };
+                (problems, (now + pause, 0))
             }
         };
         // Once AWS has said for two minutes that another role has nothing to do with the stack, it need not be asked again.
-        if refused && due.connection.candidate.is_some() && due.gives_up() {
+        let forgets = is_foreign && due.connection.candidate.is_some() && due.gives_up();
+        if forgets {
             let without = Connection { candidate: None, ..due.connection.clone() };
             save_connection(&mut transaction, &without, now).await?;
         }
-        sqlx::query(
-            "UPDATE connections SET problem = ?, confirm_at = ?, confirm_attempts = confirm_attempts + 1, \
-             external_id_in_use = COALESCE(?, external_id_in_use) WHERE connection_id = ?",
-        )
-        .bind(problem.as_ref().map(write).transpose()?)
-        .bind(next.map(nanos).transpose()?)
-        .bind(external_id)
-        .bind(id)
-        .execute(&mut *transaction)
-        .await?;
+        if let Some(test) = &test {
+            let available = (test.verdict != Verdict::Unavailable).then(|| nanos(now)).transpose()?;
+            sqlx::query(
+                "UPDATE connections SET role_test = $1, available_at = COALESCE($2, available_at) WHERE connection_id = $3",
+            )
+            .bind(write(test)?)
+            .bind(available)
+            .bind(subject.0)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        set_problems(&mut transaction, subject, Source::Verification, &problems, now).await?;
+        set_problems(&mut transaction, subject, Source::Jobs, &[], now).await?;
+        jobs::end(&mut transaction, &due.job, Some(again)).await?;
+        settle(&mut transaction, subject.0, now).await?;
         transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Ends a job for which there is nothing to do, unless somebody asked for it again.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn drop_job(&self, job: &Job) -> Result<(), StoreError> {
+        jobs::end(&mut *self.database.pool.acquire().await?, job, None).await
+    }
+
+    /// A job was taken too often without an end. It waits for somebody to look, and is a problem of its connection's.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn bury(&self, job: &Job, now: OffsetDateTime) -> Result<(), StoreError> {
+        let Some(row) = connection_row(&self.database.pool, &job.subject).await? else { return self.drop_job(job).await };
+        let mut transaction = self.database.begin(&row.customer_id).await?;
+        if jobs::bury(&mut transaction, job, now).await? {
+            let problem = Problem::new(ProblemCode::JobFailed, "");
+            set_problems(&mut transaction, (&job.subject, &row.customer_id), Source::Jobs, &[problem], now).await?;
+            transaction.commit().await?;
+        }
         Ok(())
     }
 
@@ -194,13 +245,17 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn forget_candidate(&self, due: &Due, now: OffsetDateTime) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        if !stands(&mut transaction, &due.connection).await? {
-            return Ok(());
+        let mut transaction = self.database.begin(due.connection.customer_id.as_str()).await?;
+        let current = jobs::is_current(&mut transaction, &due.job).await?;
+        if current && stands(&mut transaction, &due.connection).await? {
+            save_connection(&mut transaction, &Connection { candidate: None, ..due.connection.clone() }, now).await?;
+            let subject = (due.connection.id.as_str(), due.connection.customer_id.as_str());
+            set_problems(&mut transaction, subject, Source::Verification, &[], now).await?;
+            settle(&mut transaction, subject.0, now).await?;
         }
-        save_connection(&mut transaction, &Connection { candidate: None, ..due.connection.clone() }, now).await?;
-        forget_problem(&mut transaction, &due.connection.id).await?;
-        schedule(&mut transaction, &due.connection.id, now).await?;
+        if current {
+            jobs::request(&mut transaction, job::Kind::Verify, &due.connection.id, now).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }
@@ -213,23 +268,26 @@ impl Store {
     pub async fn forget(&self, now: OffsetDateTime) -> Result<(), StoreError> {
         let old = nanos(now - UNCONFIRMED_KEPT_FOR)?;
         // Looked at often, and nearly always for nothing: no writer is kept waiting for that.
-        let anything: bool = sqlx::query_scalar(concat!(
-            "SELECT EXISTS (SELECT 1 FROM ",
+        let anything: i64 = sqlx::query_scalar(concat!(
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM ",
             forgotten!(),
             ") \
-             OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= ?) \
-             OR EXISTS (SELECT 1 FROM connections c JOIN notices n ON n.stack_id = c.stack_id WHERE c.removed_at < ?)"
+             OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= $2) \
+             OR EXISTS (SELECT 1 FROM connections c JOIN notices n ON n.stack_id = c.stack_id WHERE c.removed_at < $3) THEN 1 ELSE 0 END"
         ))
         .bind(old)
         .bind(nanos(now - REMOVAL_MEMORY)?)
         .bind(nanos(now - NOTICES_OF_REMOVED_KEPT_FOR)?)
-        .fetch_one(&self.pool)
+        .fetch_one(&self.database.pool)
         .await?;
-        if !anything {
+        if anything == 0 {
             return Ok(());
         }
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.database.pool.begin().await?;
         for statement in [
+            concat!("DELETE FROM jobs WHERE subject IN (SELECT connection_id FROM ", forgotten!(), ")"),
+            concat!("DELETE FROM problems WHERE connection_id IN (SELECT connection_id FROM ", forgotten!(), ")"),
+            concat!("DELETE FROM events WHERE connection_id IN (SELECT connection_id FROM ", forgotten!(), ")"),
             concat!("DELETE FROM billing_statuses WHERE stack_id IN (SELECT stack_id FROM ", forgotten!(), ")"),
             concat!("DELETE FROM launch_uses WHERE stack_id IN (SELECT stack_id FROM ", forgotten!(), ")"),
             concat!("DELETE FROM notices WHERE stack_id IN (SELECT stack_id FROM ", forgotten!(), ")"),
@@ -237,11 +295,11 @@ impl Store {
         ] {
             sqlx::query(statement).bind(old).execute(&mut *transaction).await?;
         }
-        sqlx::query("DELETE FROM notices WHERE connection_id IS NULL AND received_at <= ?")
+        sqlx::query("DELETE FROM notices WHERE connection_id IS NULL AND received_at <= $1")
             .bind(nanos(now - REMOVAL_MEMORY)?)
             .execute(&mut *transaction)
             .await?;
-        sqlx::query("DELETE FROM notices WHERE stack_id IN (SELECT stack_id FROM connections WHERE removed_at < ?)")
+        sqlx::query("DELETE FROM notices WHERE stack_id IN (SELECT stack_id FROM connections WHERE removed_at < $1)")
             .bind(nanos(now - NOTICES_OF_REMOVED_KEPT_FOR)?)
             .execute(&mut *transaction)
             .await?;

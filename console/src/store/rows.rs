@@ -3,19 +3,20 @@
 use std::str::FromStr;
 
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{FromRow, SqliteExecutor};
+use sqlx::{Any, Executor, FromRow};
 use thiserror::Error;
 use time::OffsetDateTime;
 
+use super::writes::StoreError;
 use crate::{
     billing::ReportedStatus,
     connection::{Connection, OrganizationChange},
     launch::{Audience, Binding, Launch, Organization, Terms},
     names::{AccountId, CustomerId, OrganizationId},
     notice::{Kind, NoticePosition},
-    secret::Secret,
+    seal::SealKeys,
     speaker::{Speaker, Way},
-    view::{Beside, ConnectionView},
+    view::{Beside, ConnectionView, OpenProblem},
 };
 
 /// Something in the database was not written by this program.
@@ -26,23 +27,30 @@ pub struct RowError(pub(super) &'static str);
 /// The columns of a connection, what was heard of its billing data, and whether what it is contested with still stands.
 macro_rules! connection_columns {
     () => {
-        "SELECT c.*, b.heard_at, b.status, l.revoked_at, EXISTS (SELECT 1 FROM connections r JOIN launches o ON o.launch_id = r.launch_id \
-         WHERE r.connection_id = c.contested_with AND r.latest_kind <> 'hawser.connection.removed' AND o.revoked_at IS NULL) AS contested \
+        "SELECT c.*, b.heard_at, b.status, l.revoked_at, CASE WHEN EXISTS (SELECT 1 FROM connections r \
+         JOIN launches o ON o.launch_id = r.launch_id WHERE r.connection_id = c.contested_with \
+         AND r.latest_kind <> 'hawser.connection.removed' AND o.revoked_at IS NULL) THEN 1 ELSE 0 END AS contested \
          FROM connections c JOIN launches l ON l.launch_id = c.launch_id LEFT JOIN billing_statuses b ON b.stack_id = c.stack_id"
     };
 }
 pub(super) use connection_columns;
 
 /// One connection.
-pub(super) async fn connection_row(database: impl SqliteExecutor<'_>, id: &str) -> Result<Option<ConnectionRow>, sqlx::Error> {
-    sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = ?")).bind(id).fetch_optional(database).await
+pub(super) async fn connection_row(
+    database: impl Executor<'_, Database = Any>,
+    id: &str,
+) -> Result<Option<ConnectionRow>, sqlx::Error> {
+    sqlx::query_as(concat!(connection_columns!(), " WHERE c.connection_id = $1"))
+        .bind(storable(id))
+        .fetch_optional(database)
+        .await
 }
 
 /// The columns of a launch. Which of an organization's stacks is meant, a join with `launch_uses` says, named `u`.
 macro_rules! launch_columns {
     () => {
-        "SELECT l.*, u.stack_id, u.until, u.reserved, l.for_organization AND EXISTS (SELECT 1 FROM connections g \
-         WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed') AS vacant FROM launches l"
+        "SELECT l.*, u.stack_id, u.until, u.reserved, CASE WHEN l.for_organization = 1 AND EXISTS (SELECT 1 FROM connections g \
+         WHERE g.stack_id = u.stack_id AND g.latest_kind = 'hawser.connection.removed') THEN 1 ELSE 0 END AS vacant FROM launches l"
     };
 }
 pub(super) use launch_columns;
@@ -58,22 +66,22 @@ pub(super) struct LaunchRow {
     handler_role_name: Option<String>,
     expires_at: i64,
     revoked_at: Option<i64>,
-    replaced: bool,
-    for_organization: bool,
+    replaced: i64,
+    for_organization: i64,
     organization_id: Option<String>,
     management_account_id: Option<String>,
     stack_id: Option<String>,
     until: Option<i64>,
-    reserved: Option<bool>,
-    vacant: bool,
+    reserved: Option<i64>,
+    vacant: i64,
 }
 
-impl TryFrom<LaunchRow> for Launch {
-    type Error = RowError;
-
-    fn try_from(row: LaunchRow) -> Result<Self, RowError> {
+impl LaunchRow {
+    /// The launch, with its token unsealed.
+    pub(super) fn open(self, keys: &SealKeys) -> Result<Launch, StoreError> {
+        let row = self;
         let account = |id: Option<String>| id.map(|id| AccountId::from_str(&id)).transpose().map_err(RowError);
-        let audience = if row.for_organization {
+        let audience = if row.for_organization == 1 {
             let missing = RowError("a launch for no organization");
             Audience::Organization(Organization {
                 id: OrganizationId::from_str(&row.organization_id.unwrap_or_default()).map_err(RowError)?,
@@ -82,9 +90,9 @@ impl TryFrom<LaunchRow> for Launch {
         } else {
             Audience::Stack(account(row.account_id)?)
         };
-        Ok(Self {
+        Ok(Launch {
+            token: keys.unseal(&row.launch_id, &row.token)?,
             id: row.launch_id,
-            token: Secret::new(row.token),
             external_id: row.external_id,
             terms: Terms {
                 customer_id: CustomerId::from_str(&row.customer_id).map_err(RowError)?,
@@ -94,13 +102,13 @@ impl TryFrom<LaunchRow> for Launch {
             },
             expires_at: from_nanos(row.expires_at)?,
             revoked_at: row.revoked_at.map(from_nanos).transpose()?,
-            replaced: row.replaced,
+            replaced: row.replaced == 1,
             bound: match row.stack_id {
                 Some(stack_id) => Some(Binding {
                     stack_id,
                     until: row.until.map(from_nanos).transpose()?,
-                    vacant: row.vacant,
-                    reserved: row.reserved.unwrap_or_default(),
+                    vacant: row.vacant == 1,
+                    reserved: row.reserved == Some(1),
                 }),
                 None => None,
             },
@@ -111,9 +119,9 @@ impl TryFrom<LaunchRow> for Launch {
 #[derive(FromRow)]
 pub(super) struct ConnectionRow {
     pub(super) sequence: i64,
-    connection_id: String,
+    pub(super) connection_id: String,
     stack_id: String,
-    customer_id: String,
+    pub(super) customer_id: String,
     way: String,
     launch_id: String,
     speaker_id: String,
@@ -122,9 +130,8 @@ pub(super) struct ConnectionRow {
     earlier: Option<String>,
     candidate: Option<String>,
     confirmed_at: Option<i64>,
-    problem: Option<String>,
     external_id_in_use: Option<String>,
-    unconfirmed: bool,
+    unconfirmed: i64,
     removed_at: Option<i64>,
     ended_at: Option<i64>,
     since: i64,
@@ -140,11 +147,15 @@ pub(super) struct ConnectionRow {
     alive_at: Option<i64>,
     pub(super) replaced_by: Option<String>,
     contested_with: Option<String>,
-    contested: bool,
+    contested: i64,
     pub(super) revoked_at: Option<i64>,
     heard_at: Option<i64>,
     status: Option<String>,
-    pub(super) confirm_attempts: i64,
+    label: Option<String>,
+    pub(super) paused_at: Option<i64>,
+    role_test: Option<String>,
+    available_at: Option<i64>,
+    pub(super) state: String,
 }
 
 impl ConnectionRow {
@@ -153,17 +164,24 @@ impl ConnectionRow {
         Ok(Some(ReportedStatus { status: read(status)?, at: from_nanos(at)? }))
     }
 
-    pub(super) fn view(self, now: OffsetDateTime) -> Result<ConnectionView, RowError> {
-        let beside = Beside {
+    pub(super) fn beside(&self) -> Result<Beside, RowError> {
+        Ok(Beside {
             replaced_by: self.replaced_by.clone(),
-            contested_with: self.contested_with.clone().filter(|_| self.contested),
-            problem: self.problem.as_deref().map(read).transpose()?,
+            contested_with: self.contested_with.clone().filter(|_| self.contested == 1),
+            role_test: self.role_test.as_deref().map(read).transpose()?,
+            available_at: self.available_at.map(from_nanos).transpose()?,
+            label: self.label.clone(),
+            paused_at: self.paused_at.map(from_nanos).transpose()?,
             external_id_in_use: self.external_id_in_use.clone(),
             revoked_at: self.revoked_at.map(from_nanos).transpose()?,
             heard_at: self.alive_at.map(from_nanos).transpose()?,
             reported: self.heard()?,
-        };
-        Ok(ConnectionView::new(self.try_into()?, beside, now))
+        })
+    }
+
+    pub(super) fn view(self, problems: Vec<OpenProblem>, now: OffsetDateTime) -> Result<ConnectionView, RowError> {
+        let beside = self.beside()?;
+        Ok(ConnectionView::new(self.try_into()?, beside, problems, now))
     }
 }
 
@@ -181,7 +199,7 @@ impl TryFrom<ConnectionRow> for Connection {
             earlier: row.earlier.as_deref().map(read).transpose()?,
             candidate: row.candidate.as_deref().map(read).transpose()?,
             confirmed_at: row.confirmed_at.map(from_nanos).transpose()?,
-            unconfirmed: row.unconfirmed,
+            unconfirmed: row.unconfirmed == 1,
             removed_at: row.removed_at.map(from_nanos).transpose()?,
             ended_at: row.ended_at.map(from_nanos).transpose()?,
             since: from_nanos(row.since)?,
@@ -207,6 +225,16 @@ pub(super) fn write<T: Serialize>(value: &T) -> Result<String, RowError> {
 pub(super) fn position(time: i64, kind: &str, id: String) -> Result<NoticePosition, RowError> {
     let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind);
     Ok(NoticePosition { time: from_nanos(time)?, kind: kind.ok_or(RowError("unknown kind of notice"))?, id })
+}
+
+/// What PostgreSQL can hold and compare: anything but U+0000, which nothing of ours has.
+pub(super) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Neither database has the other's booleans.
+pub(super) fn flag(is: bool) -> i64 {
+    i64::from(is)
 }
 
 pub(super) fn nanos(time: OffsetDateTime) -> Result<i64, RowError> {

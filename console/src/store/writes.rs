@@ -2,23 +2,29 @@
 
 use std::path::PathBuf;
 
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::rows::{RowError, nanos, write};
+use super::{
+    history::{Source, set_problems},
+    jobs,
+    rows::{RowError, flag, nanos, storable, write},
+};
 use crate::{
     connection::Connection,
+    job::Kind,
     launch::EARLIER_VALID_FOR,
     names::AccountId,
-    notice::{Kind, Notice},
+    notice::{self, Notice},
     refusal::Refusal,
+    seal::SealError,
 };
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// SQLite's or sqlx's own words.
+    /// The database's or sqlx's own words.
     #[error("failed to use the database")]
     Database(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
@@ -34,6 +40,8 @@ pub enum StoreError {
     },
     #[error(transparent)]
     Row(#[from] RowError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }
 
 /// Why a verified notice was not stored.
@@ -48,14 +56,14 @@ pub enum RecordError {
 /// The launch is this stack's from now on: the whole, or its part for the account. What the stack had before is its own for a day more,
 /// and connects nobody new.
 pub(super) async fn bind_launch(
-    database: &mut SqliteConnection,
+    database: &mut AnyConnection,
     launch_id: &str,
     account: &AccountId,
     stack_id: &str,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO launch_uses (launch_id, account_id, stack_id) VALUES (?, ?, ?) \
+        "INSERT INTO launch_uses (launch_id, account_id, stack_id) VALUES ($1, $2, $3) \
          ON CONFLICT (launch_id, account_id) DO UPDATE SET stack_id = excluded.stack_id, until = NULL, reserved = 0",
     )
     .bind(launch_id)
@@ -67,9 +75,9 @@ pub(super) async fn bind_launch(
     // nothing: other stacks still go forward.
     sqlx::query(
         "UPDATE launches SET replaced = 1 WHERE launch_id IN (SELECT o.launch_id FROM launch_uses u \
-         JOIN launches o ON o.launch_id = u.launch_id JOIN launches n ON n.launch_id = ?1 \
-         WHERE u.stack_id = ?2 AND (u.until IS NULL OR u.until > ?3) AND NOT u.reserved AND o.organization_id IS n.organization_id \
-         AND o.rowid < n.rowid)",
+         JOIN launches o ON o.launch_id = u.launch_id JOIN launches n ON n.launch_id = $1 \
+         WHERE u.stack_id = $2 AND (u.until IS NULL OR u.until > $3) AND u.reserved = 0 AND o.organization_id IS NOT DISTINCT FROM n.organization_id \
+         AND o.sequence < n.sequence)",
     )
     .bind(launch_id)
     .bind(stack_id)
@@ -78,10 +86,10 @@ pub(super) async fn bind_launch(
     .await?;
     // A newer one was rolled back: the stack may try it again as long as it is fresh.
     sqlx::query(
-        "UPDATE launch_uses SET until = (SELECT MIN(COALESCE(launch_uses.until, 9223372036854775807), \
-         MAX(?3, CASE WHEN o.rowid > n.rowid THEN o.expires_at ELSE 0 END)) \
-         FROM launches o JOIN launches n ON n.launch_id = ?1 WHERE o.launch_id = launch_uses.launch_id) \
-         WHERE stack_id = ?2 AND launch_id <> ?1 AND NOT reserved",
+        "UPDATE launch_uses SET until = (SELECT CASE WHEN launch_uses.until < x.until THEN launch_uses.until ELSE x.until END \
+         FROM (SELECT o.launch_id, CASE WHEN o.sequence > n.sequence AND o.expires_at > $3 THEN o.expires_at ELSE $3 END AS until \
+         FROM launches o JOIN launches n ON n.launch_id = $1) x WHERE x.launch_id = launch_uses.launch_id) \
+         WHERE stack_id = $2 AND launch_id <> $1 AND reserved = 0",
     )
     .bind(launch_id)
     .bind(stack_id)
@@ -90,9 +98,10 @@ pub(super) async fn bind_launch(
     .await?;
     // It opens again once no stack is left that has gone over to a newer one.
     sqlx::query(
-        "UPDATE launches SET replaced = 0 WHERE launch_id = ?1 AND NOT EXISTS (SELECT 1 FROM launch_uses b \
-         JOIN launch_uses a ON a.stack_id = b.stack_id AND a.until IS NULL AND NOT a.reserved JOIN launches n ON n.launch_id = a.launch_id \
-         WHERE b.launch_id = ?1 AND b.until IS NOT NULL AND n.organization_id IS launches.organization_id AND n.rowid > launches.rowid)",
+        "UPDATE launches SET replaced = 0 WHERE launch_id = $1 AND NOT EXISTS (SELECT 1 FROM launch_uses b \
+         JOIN launch_uses a ON a.stack_id = b.stack_id AND a.until IS NULL AND a.reserved = 0 JOIN launches n ON n.launch_id = a.launch_id \
+         WHERE b.launch_id = $1 AND b.until IS NOT NULL AND n.organization_id IS NOT DISTINCT FROM launches.organization_id \
+         AND n.sequence > launches.sequence)",
     )
     .bind(launch_id)
     .execute(database)
@@ -101,9 +110,9 @@ pub(super) async fn bind_launch(
 }
 
 /// The launch is kept for this stack until AWS has judged the role that asks to speak with it. What the stack has stays as it is.
-pub(super) async fn reserve_launch(database: &mut SqliteConnection, launch_id: &str, notice: &Notice) -> Result<(), StoreError> {
+pub(super) async fn reserve_launch(database: &mut AnyConnection, launch_id: &str, notice: &Notice) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO launch_uses (launch_id, account_id, stack_id, reserved) VALUES (?, ?, ?, 1) \
+        "INSERT INTO launch_uses (launch_id, account_id, stack_id, reserved) VALUES ($1, $2, $3, 1) \
          ON CONFLICT (launch_id, account_id) DO UPDATE SET stack_id = excluded.stack_id, until = NULL, reserved = 1",
     )
     .bind(launch_id)
@@ -116,7 +125,7 @@ pub(super) async fn reserve_launch(database: &mut SqliteConnection, launch_id: &
 
 /// Stores a connection. A launch is kept for its stack only while a role asks to speak with it.
 pub(super) async fn save_connection(
-    database: &mut SqliteConnection,
+    database: &mut AnyConnection,
     connection: &Connection,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
@@ -125,12 +134,12 @@ pub(super) async fn save_connection(
     let account = connection.data["accountId"].as_str().ok_or(RowError("`data` has no account"))?;
     sqlx::query(
         "INSERT INTO connections (connection_id, stack_id, customer_id, way, launch_id, account_id, connection_name, speaker_id, \
-         verified_arn, bearer, earlier, candidate, confirmed_at, unconfirmed, removed_at, ended_at, since, described_time, described_kind, \
-         described_id, latest_time, latest_kind, latest_id, data, organization_before, organization_changed_at, made_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         verified_arn, bearer, earlier, candidate, candidate_launch_id, confirmed_at, unconfirmed, removed_at, ended_at, since, described_time, described_kind, \
+         described_id, latest_time, latest_kind, latest_id, data, organization_before, organization_changed_at, made_at, state) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, '') \
          ON CONFLICT (stack_id) DO UPDATE SET launch_id = excluded.launch_id, connection_name = excluded.connection_name, \
          speaker_id = excluded.speaker_id, verified_arn = excluded.verified_arn, bearer = excluded.bearer, earlier = excluded.earlier, \
-         candidate = excluded.candidate, confirmed_at = excluded.confirmed_at, unconfirmed = excluded.unconfirmed, \
+         candidate = excluded.candidate, candidate_launch_id = excluded.candidate_launch_id, confirmed_at = excluded.confirmed_at, unconfirmed = excluded.unconfirmed, \
          removed_at = excluded.removed_at, ended_at = excluded.ended_at, since = excluded.since, described_time = excluded.described_time, \
          described_kind = excluded.described_kind, described_id = excluded.described_id, \
          latest_time = excluded.latest_time, latest_kind = excluded.latest_kind, latest_id = excluded.latest_id, \
@@ -143,14 +152,15 @@ pub(super) async fn save_connection(
     .bind(connection.way.as_str())
     .bind(&connection.launch_id)
     .bind(account)
-    .bind(name)
+    .bind(storable(name))
     .bind(&connection.speaker.id)
     .bind(&connection.speaker.arn)
     .bind(connection.speaker.bearer.as_ref().map(write).transpose()?)
     .bind(connection.earlier.as_ref().map(write).transpose()?)
     .bind(connection.candidate.as_ref().map(write).transpose()?)
+    .bind(connection.candidate.as_ref().map(|candidate| &candidate.launch_id))
     .bind(connection.confirmed_at.map(nanos).transpose()?)
-    .bind(connection.unconfirmed)
+    .bind(flag(connection.unconfirmed))
     .bind(connection.removed_at.map(nanos).transpose()?)
     .bind(connection.ended_at.map(nanos).transpose()?)
     .bind(nanos(connection.since)?)
@@ -166,7 +176,7 @@ pub(super) async fn save_connection(
     .bind(nanos(now)?)
     .execute(&mut *database)
     .await?;
-    sqlx::query("DELETE FROM launch_uses WHERE stack_id = ? AND reserved AND launch_id <> ?")
+    sqlx::query("DELETE FROM launch_uses WHERE stack_id = $1 AND reserved = 1 AND launch_id <> $2")
         .bind(&connection.stack_id)
         .bind(connection.candidate.as_ref().map_or("", |candidate| &candidate.launch_id))
         .execute(database)
@@ -174,47 +184,27 @@ pub(super) async fn save_connection(
     Ok(())
 }
 
-/// AWS is asked about this connection, as soon as may be.
-pub(super) async fn schedule(
-    database: &mut SqliteConnection,
-    connection_id: &str,
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE connections SET confirm_at = ?, confirm_attempts = 0 WHERE connection_id = ?")
-        .bind(nanos(now)?)
-        .bind(connection_id)
-        .execute(database)
-        .await?;
-    Ok(())
-}
-
-/// What AWS said of a role that asked to speak is no problem of the role that does.
-pub(super) async fn forget_problem(database: &mut SqliteConnection, connection_id: &str) -> Result<(), StoreError> {
-    sqlx::query("UPDATE connections SET problem = NULL WHERE connection_id = ?").bind(connection_id).execute(database).await?;
-    Ok(())
-}
-
 /// A connection's stack has spoken. If another one took over from it and was there by then, both claim the name; if that one is gone,
 /// this one has it again.
-pub(super) async fn spoke(database: &mut SqliteConnection, notice: &Notice, now: OffsetDateTime) -> Result<(), StoreError> {
-    sqlx::query("UPDATE connections SET alive_at = MAX(COALESCE(alive_at, 0), ?) WHERE stack_id = ?")
+pub(super) async fn spoke(database: &mut AnyConnection, notice: &Notice, now: OffsetDateTime) -> Result<(), StoreError> {
+    sqlx::query("UPDATE connections SET alive_at = CASE WHEN alive_at > $1 THEN alive_at ELSE $1 END WHERE stack_id = $2")
         .bind(nanos(now)?)
         .bind(notice.stack.as_str())
         .execute(&mut *database)
         .await?;
     let newer: Option<(String, String, String)> = sqlx::query_as(
         "SELECT c.connection_id, n.connection_id, n.latest_kind FROM connections c \
-         JOIN connections n ON n.connection_id = c.replaced_by WHERE c.stack_id = ? AND n.since < ?",
+         JOIN connections n ON n.connection_id = c.replaced_by WHERE c.stack_id = $1 AND n.since < $2",
     )
     .bind(notice.stack.as_str())
     .bind(nanos(notice.position.time)?)
     .fetch_optional(&mut *database)
     .await?;
     let Some((this, newer, kind)) = newer else { return Ok(()) };
-    sqlx::query("UPDATE connections SET replaced_by = NULL WHERE connection_id = ?").bind(&this).execute(&mut *database).await?;
-    if kind != Kind::Removed.as_str() {
+    sqlx::query("UPDATE connections SET replaced_by = NULL WHERE connection_id = $1").bind(&this).execute(&mut *database).await?;
+    if kind != notice::Kind::Removed.as_str() {
         for (one, other) in [(&this, &newer), (&newer, &this)] {
-            sqlx::query("UPDATE connections SET contested_with = ? WHERE connection_id = ?")
+            sqlx::query("UPDATE connections SET contested_with = $1 WHERE connection_id = $2")
                 .bind(other)
                 .bind(one)
                 .execute(&mut *database)
@@ -226,18 +216,23 @@ pub(super) async fn spoke(database: &mut SqliteConnection, notice: &Notice, now:
 
 /// Forgets the roles that asked to speak with this launch, and asks about those that speak.
 pub(super) async fn forget_candidates(
-    database: &mut SqliteConnection,
+    database: &mut AnyConnection,
     launch_id: &str,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE connections SET candidate = NULL, problem = NULL, confirm_at = ?, confirm_attempts = 0 \
-         WHERE json_extract(candidate, '$.launch_id') = ?",
-    )
-    .bind(nanos(now)?)
-    .bind(launch_id)
-    .execute(&mut *database)
-    .await?;
-    sqlx::query("DELETE FROM launch_uses WHERE launch_id = ? AND reserved").bind(launch_id).execute(database).await?;
+    let ids: Vec<(String, String)> =
+        sqlx::query_as("SELECT connection_id, customer_id FROM connections WHERE candidate_launch_id = $1")
+            .bind(launch_id)
+            .fetch_all(&mut *database)
+            .await?;
+    for (id, customer) in &ids {
+        sqlx::query("UPDATE connections SET candidate = NULL, candidate_launch_id = NULL WHERE connection_id = $1")
+            .bind(id)
+            .execute(&mut *database)
+            .await?;
+        set_problems(&mut *database, (id, customer), Source::Verification, &[], now).await?;
+        jobs::request(&mut *database, Kind::Verify, id, now).await?;
+    }
+    sqlx::query("DELETE FROM launch_uses WHERE launch_id = $1 AND reserved = 1").bind(launch_id).execute(database).await?;
     Ok(())
 }

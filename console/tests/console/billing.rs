@@ -4,14 +4,13 @@ use hawser_console::{
     proof::{self, Trust},
     refusal::Reason,
     speaker::Way,
-    store::Store,
 };
 use serde_json::{Value, json};
 use time::Duration;
 
 use crate::support::{
-    AUDIENCE, Behaviour, NOW, OTHER_ACCOUNT, Stack, TestConsole, billing_status, code, database_url, error_xml, identity_xml,
-    launch, parse,
+    AUDIENCE, Behaviour, NOW, OTHER_ACCOUNT, Stack, TestConsole, billing_status, code, error_xml, identity_xml, launch,
+    open_store, parse,
 };
 
 const HOUR: i64 = 3600;
@@ -527,6 +526,6 @@ async fn a_restart_forgets_no_status() {
     assert_eq!(world.notify_status(&stack, "failed", HOUR).await.0, 200);
     let before = world.connections().await;
     world.console.store.close().await;
-    world.console.store = Store::open(&database_url(&world.directory)).await.unwrap();
+    world.console.store = open_store(&world.directory).await;
     assert_eq!(world.connections().await, before);
 }

@@ -14,7 +14,9 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::support::{ACCOUNT, Behaviour, Principal, REGION, SESSION_TOKEN, Stack, StsStub, code, database_url, error_xml};
+use crate::support::{
+    ACCOUNT, Behaviour, Principal, REGION, SESSION_TOKEN, Stack, StsStub, code, database_url, error_xml, key_file,
+};
 
 pub(crate) struct Running {
     child: Child,
@@ -58,6 +60,8 @@ impl Running {
             &sts.url,
             "--database",
             &database_url(directory),
+            "--key-file",
+            &key_file(directory),
         ]);
         command
     }
@@ -118,7 +122,17 @@ fn client(root: &[u8]) -> reqwest::Client {
 /// A stack deployed from a launch that is made beside the running server.
 fn deployed(directory: &tempfile::TempDir, running: &Running, sts: &StsStub) -> Stack {
     let made = command()
-        .args(["launch", "--database", &database_url(directory), "--customer-id", "acme", "--account-id", ACCOUNT])
+        .args([
+            "launch",
+            "--database",
+            &database_url(directory),
+            "--key-file",
+            &key_file(directory),
+            "--customer-id",
+            "acme",
+            "--account-id",
+            ACCOUNT,
+        ])
         .output()
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -217,7 +231,12 @@ async fn a_vendor_runs_it() {
         ("disconnect", &listed["connections"][0]["connectionId"], "disconnected"),
     ] {
         let flag = if name == "revoke" { "--launch-id" } else { "--connection-id" };
-        let end = |id: &str| command().args([name, "--database", &database_url(&directory), flag, id]).output().unwrap();
+        let end = |id: &str| {
+            command()
+                .args([name, "--database", &database_url(&directory), "--key-file", &key_file(&directory), flag, id])
+                .output()
+                .unwrap()
+        };
         let (ended, unknown) = (end(id.as_str().unwrap()), end("nobody"));
         let answer: Value = serde_json::from_slice(&ended.stdout).unwrap();
         assert_eq!((ended.status.success(), &answer[done]), (true, &true.into()), "{name}");
@@ -241,8 +260,12 @@ async fn a_vendor_runs_it() {
         }
     }
     assert_eq!(said, "", "one line on stdout, the first");
-    let mode = std::fs::metadata(directory.path().join("console.db")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    for file in std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
+        let name = file.file_name().to_string_lossy().into_owned();
+        if name.starts_with("console.") {
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
 }
 
 /// A stack that waits for its answer gets it, although the vendor is stopping.
@@ -287,7 +310,7 @@ fn a_failed_start_is_reported() {
             &["--authority", "x", "--database", "sqlite:/nowhere/at/all.db"],
             "failed to make the database file `/nowhere/at/all.db`",
         ),
-        (&["--authority", "x", "--database", "postgres://x"], "only SQLite is known"),
+        (&["--authority", "x", "--database", "mysql://x"], "neither `sqlite:` and a file nor"),
         (&["--authority", "x", "--listen", &taken], "(`--listen`)"),
     ];
     for (args, expected) in cases {

@@ -23,7 +23,6 @@ use hawser_console::{
     secret::Secret,
     serve,
     speaker::Way,
-    store::Store,
     sts::Sts,
 };
 use rcgen::{CertificateParams, KeyPair};
@@ -33,8 +32,8 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     support::{
-        ACCOUNT, AUDIENCE, NOW, Principal, REGION, Stack, StackStub, TestConsole, call, database_url, error_xml, identified,
-        identity_xml, launch, terms,
+        ACCOUNT, AUDIENCE, NOW, Principal, REGION, Stack, StackStub, TestConsole, call, error_xml, identified, identity_xml,
+        launch, open_store, terms,
     },
     tokens,
 };
@@ -118,7 +117,7 @@ async fn sts(reply: &Reply) -> Sts {
 /// How a console answers that knows what the case says.
 async fn answer(name: &str, case: &Case) -> Reply {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&database_url(&directory)).await.unwrap();
+    let store = open_store(&directory).await;
     let launch = Launch {
         id: "kept".to_owned(),
         token: Secret::new(case.token.as_str()),

@@ -10,7 +10,6 @@ use std::{
 };
 
 use axum::body::Body;
-use hawser_console::store::Store;
 use http::Request;
 use serde_json::{Value, json};
 use tokio::{
@@ -22,7 +21,7 @@ use tokio::{
 
 use crate::{
     binary::{Running, now, send},
-    support::{ACCOUNT, Behaviour, Stack, StsStub, code, database_url, rollout_launch},
+    support::{ACCOUNT, Behaviour, Stack, StsStub, code, open_store, rollout_launch},
 };
 
 /// A server, and a roll-out in whose accounts stacks come up.
@@ -40,7 +39,7 @@ impl World {
         let (directory, sts) = (tempfile::tempdir().unwrap(), StsStub::start().await);
         let running = Running::start_plain(&directory, &sts);
         let launch = rollout_launch(now());
-        Store::open(&database_url(&directory)).await.unwrap().add_launch(&launch).await.unwrap();
+        open_store(&directory).await.add_launch(&launch).await.unwrap();
         let base = running.hello["listening"].as_str().unwrap().to_owned();
         Self { _directory: directory, sts, running, base, launch, stacks: AtomicUsize::new(1) }
     }

@@ -4,7 +4,7 @@
 use hawser_console::{identity::Identity, launch::Launch, ledger::Answer, store::Store, view::State};
 use time::{Duration, OffsetDateTime};
 
-use crate::support::{ACCOUNT, NOW, Stack, identity_xml, launch, parse};
+use crate::support::{ACCOUNT, NOW, Stack, identity_xml, launch, parse, seal_keys};
 
 /// (stack, kind, seconds). The first stack is created, updated and deleted; the second is created in its place.
 type ReceivedNotice = (usize, &'static str, i64);
@@ -21,7 +21,7 @@ const AT_ONCE: [ReceivedNotice; 4] = [(0, "established", 0), (0, "updated", 0), 
 #[tokio::test]
 async fn what_remains_does_not_depend_on_the_order() {
     // In memory: thousands of commits to a disk would take half a minute.
-    let store = Store::open("sqlite::memory:").await.unwrap();
+    let store = Store::open("sqlite::memory:", seal_keys()).await.unwrap();
     let mut history = 0;
     for story in [APART.as_slice(), &INTERLEAVED, &AT_ONCE] {
         for chosen in 1_usize..1 << story.len() {

@@ -1,9 +1,10 @@
 //! F-60: nobody but a stack's own handler speaks for it, and no customer for another.
 
 use hawser_console::{
-    confirm::{Confirmed, Problem, ProblemCode, Resources},
+    confirm::{Outcome, Resources},
     launch::{Audience, Entropy, Launch, Terms},
     notice::Hint,
+    problem::{Problem, ProblemCode},
     speaker::Way,
 };
 use serde_json::{Value, json};
@@ -260,7 +261,10 @@ async fn aws_confirms() {
         world.stacks.answer(&stack, answer);
         world.ask_aws().await;
         let connection = world.connections().await.remove(0);
-        (connection["state"].as_str().unwrap().to_owned(), connection["problem"]["code"].as_str().unwrap_or_default().to_owned())
+        (
+            connection["state"].as_str().unwrap().to_owned(),
+            connection["problems"][0]["code"].as_str().unwrap_or_default().to_owned(),
+        )
     };
     let announced = |code: &str| ("announced".to_owned(), code.to_owned());
     let without = |name: &str| resources(HANDLER_ROLE).into_iter().filter(|(logical, _)| logical != name).collect::<Resources>();
@@ -288,7 +292,7 @@ async fn aws_confirms() {
     assert_eq!(world.notify_status(&stack, "delivered", seconds).await.0, 200);
     let mut own = without("VendorRole");
     own.insert("Connection".to_owned(), stack.event("established", NOW)["data"]["resource"].as_str().unwrap().to_owned());
-    assert_eq!(look(seconds + HOUR, Ok(own)).await, ("connected".to_owned(), String::new()));
+    assert_eq!(look(seconds + HOUR, Ok(own)).await, ("verified".to_owned(), String::new()));
     let question = world.stacks.questions.lock().unwrap().pop().unwrap();
     assert_eq!(question.external_id, stack.external_id);
     assert_eq!(question.stack.as_str(), stack.stack_id);
@@ -299,7 +303,7 @@ async fn aws_confirms() {
     assert_eq!(world.post(stack.send(event, world.now())).await.0, 200);
     assert_eq!(look(2 * HOUR, Ok(resources(HANDLER_ROLE))).await, announced("stack-foreign"));
     // The words of AWS's refusal that we show are a code.
-    assert!(!world.connections().await[0]["problem"].to_string().contains(&stack.external_id));
+    assert!(!world.connections().await[0]["problems"].to_string().contains(&stack.external_id));
 }
 
 /// F-60: a changed path gives the stack another role. It counts once AWS confirms it, and the earlier one may take it back for a day.
@@ -327,7 +331,7 @@ async fn a_changed_role_counts_when_aws_confirms_it() {
     let connection = world.connections().await.remove(0);
     assert_eq!(
         (&connection["state"], regions().await, &connection["billing"]["state"]),
-        (&json!("connected"), before, &json!("unheard"))
+        (&json!("verified"), before, &json!("unheard"))
     );
     assert!(connection["candidateArn"].as_str().unwrap().contains("hawser-HandlerRole-9Z8Y7X6W5V4U"));
 
@@ -335,7 +339,7 @@ async fn a_changed_role_counts_when_aws_confirms_it() {
     world.set_clock(NOW + Duration::seconds(2 * HOUR));
     world.ask_aws().await;
     let connection = world.connections().await.remove(0);
-    assert_eq!((&connection["state"], regions().await), (&json!("connected"), json!(["eu-north-1"])));
+    assert_eq!((&connection["state"], regions().await), (&json!("verified"), json!(["eu-north-1"])));
     assert!(connection["verifiedArn"].as_str().unwrap().contains("hawser-HandlerRole-9Z8Y7X6W5V4U"));
     assert_eq!(world.notify_status(&next, "delivered", 3 * HOUR).await.0, 200);
 
@@ -364,7 +368,7 @@ async fn a_role_that_aws_does_not_confirm_never_counts() {
     }
     let connection = world.connections().await.remove(0);
     assert_eq!((&connection["candidateArn"], &connection["data"]), (&json!(null), &before));
-    assert_eq!(connection["problem"]["code"], "stack-foreign");
+    assert_eq!(connection["problems"][0]["code"], "stack-foreign");
     assert_eq!(world.notify(&stack, "alive", 2 * HOUR).await.0, 200);
 }
 
@@ -401,16 +405,16 @@ async fn a_rolled_back_role_is_forgotten() {
     move_roles(&world, &next, HOUR).await;
     world.stacks.refuse(&moved_role(&stack));
     world.ask_aws().await;
-    assert_eq!(world.connections().await[0]["problem"]["code"], "role-refused");
+    assert_eq!(world.connections().await[0]["problems"][0]["code"], "role-refused");
     // Neither a heartbeat nor a late word of before says that it was rolled back.
     assert_eq!(world.notify(&stack, "alive", HOUR + 5).await.0, 200);
     assert_eq!(world.notify(&stack, "updated", HOUR - 5).await.0, 200);
     assert!(candidate().await);
     assert_eq!(world.notify(&stack, "updated", HOUR + 10).await.0, 200);
     let connection = world.connections().await.remove(0);
-    assert_eq!((&connection["candidateArn"], &connection["problem"]), (&json!(null), &json!(null)));
+    assert_eq!((&connection["candidateArn"], &connection["problems"]), (&json!(null), &json!([])));
     world.ask_aws().await;
-    assert_eq!(states(&world).await, ["connected"]);
+    assert_eq!(states(&world).await, ["verified"]);
     assert_refused(&world, &next, "alive", HOUR + 20, (403, "speaker")).await;
     // Its update comes late: it was overtaken by its rollback.
     assert_eq!(world.notify(&next, "updated", HOUR + 8).await.0, 200);
@@ -428,8 +432,8 @@ async fn a_lost_rollback_is_found_out() {
     ask_until_given_up(&world, HOUR).await;
     let connection = world.connections().await.remove(0);
     assert_eq!(
-        (&connection["candidateArn"], &connection["problem"], &connection["state"]),
-        (&json!(null), &json!(null), &json!("connected"))
+        (&connection["candidateArn"], &connection["problems"], &connection["state"]),
+        (&json!(null), &json!([]), &json!("verified"))
     );
     let asked = world.stacks.questions.lock().unwrap().last().unwrap().role.as_str().to_owned();
     assert_eq!(json!(asked), connection["data"]["roleArn"]);
@@ -451,7 +455,7 @@ async fn a_role_that_cannot_be_assumed_waits() {
     ask_until_given_up(&world, HOUR).await;
     let connection = world.connections().await.remove(0);
     assert!(connection["candidateArn"].is_string(), "{connection}");
-    assert_eq!(connection["problem"]["code"], "role-refused");
+    assert_eq!(connection["problems"][0]["code"], "role-refused");
     // Nor does it where the earlier role can be assumed, and the stack has another handler.
     world.stacks.refused.lock().unwrap().remove(&own);
     world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
@@ -462,7 +466,7 @@ async fn a_role_that_cannot_be_assumed_waits() {
     world.set_clock(NOW + Duration::seconds(5 * HOUR));
     world.ask_aws().await;
     let connection = world.connections().await.remove(0);
-    assert_eq!((&connection["state"], &connection["data"]["roleArn"]), (&json!("connected"), &json!(moved_role(&stack))));
+    assert_eq!((&connection["state"], &connection["data"]["roleArn"]), (&json!("verified"), &json!(moved_role(&stack))));
 }
 
 /// F-29: the old stack's removal was lost, and a new stack under a new launch takes over, once AWS has confirmed it. What comes late from
@@ -473,22 +477,22 @@ async fn a_new_stack_replaces_the_old_one() {
     let (old, new) = (connected(&world, "51af3dc0").await, world.stack("51af3dc1").await);
     let (status, answer) = world.notify(&new, "established", HOUR).await;
     assert_eq!((status, &answer["message"]), (200, &json!("connected")));
-    assert_eq!(states(&world).await, ["connected", "announced"]);
+    assert_eq!(states(&world).await, ["verified", "announced"]);
     world.confirm(&new).await;
     let connections = world.connections().await;
     assert_eq!((&connections[0]["state"], &connections[0]["replacedBy"]), (&json!("replaced"), &answer["connectionId"]));
-    assert_eq!((&connections[1]["state"], &connections[1]["replacedBy"]), (&json!("connected"), &json!(null)));
+    assert_eq!((&connections[1]["state"], &connections[1]["replacedBy"]), (&json!("verified"), &json!(null)));
     // A late word of before is none of after.
     assert_eq!(world.notify(&old, "updated", HOUR - 1).await.0, 200);
-    assert_eq!(states(&world).await, ["replaced", "connected"]);
+    assert_eq!(states(&world).await, ["replaced", "verified"]);
     assert_eq!(world.notify(&old, "removed", 2 * HOUR).await.0, 200);
-    assert_eq!(states(&world).await, ["removed", "connected"]);
+    assert_eq!(states(&world).await, ["removed", "verified"]);
 
     // A connection of another name is nobody's replacement.
     let other = Stack { connection_name: "staging".to_owned(), ..world.stack("51af3dc2").await };
     assert_eq!(world.notify(&other, "established", 3 * HOUR).await.0, 200);
     world.confirm(&other).await;
-    assert_eq!(states(&world).await, ["removed", "connected", "connected"]);
+    assert_eq!(states(&world).await, ["removed", "verified", "verified"]);
 }
 
 /// F-60: two stacks that both speak for one name are for the operator to judge.
@@ -509,7 +513,7 @@ async fn an_older_stack_that_speaks_makes_both_contested() {
     world.confirm(&new).await;
     assert_eq!(states(&world).await, ["contested", "contested"]);
     assert_eq!(world.notify(&new, "removed", 4 * HOUR).await.0, 200);
-    assert_eq!(states(&world).await, ["connected", "removed"]);
+    assert_eq!(states(&world).await, ["verified", "removed"]);
 }
 
 /// The newer stack is gone before the older one speaks: nothing to judge.
@@ -522,7 +526,7 @@ async fn an_older_stack_has_its_name_again_when_the_newer_is_gone() {
     assert_eq!(world.notify(&new, "removed", 2 * HOUR).await.0, 200);
     assert_eq!(states(&world).await, ["replaced", "removed"]);
     assert_eq!(world.notify(&old, "alive", 3 * HOUR).await.0, 200);
-    assert_eq!(states(&world).await, ["connected", "removed"]);
+    assert_eq!(states(&world).await, ["verified", "removed"]);
 }
 
 /// F-60: another customer of the vendor has a launch of its own, and an invented stack in this one's account: nothing of it is this one's.
@@ -536,7 +540,7 @@ async fn customers_are_strangers_to_each_other() {
     // Also with a role that somebody in the account made for it, and confirmed.
     assert_eq!(world.notify(&attacker, "established", HOUR).await.0, 200);
     world.confirm(&attacker).await;
-    assert_eq!(states(&world).await, ["connected", "connected"]);
+    assert_eq!(states(&world).await, ["verified", "verified"]);
     // With its own launch it cannot speak for the victim's stack, whoever sends it.
     let crossed = Stack { stack_id: victim.stack_id.clone(), ..attacker };
     for kind in ["established", "updated", "alive", "removed"] {
@@ -614,7 +618,7 @@ async fn a_lost_rollback_of_a_rotation_is_found_out() {
     let fresh = world.stack("51af3dc0").await;
     let ids = async || {
         let connection = world.connections().await.remove(0);
-        assert_eq!((&connection["state"], &connection["problem"]), (&json!("connected"), &json!(null)));
+        assert_eq!((&connection["state"], &connection["problems"]), (&json!("verified"), &json!([])));
         (
             connection["data"]["externalId"].as_str().unwrap().to_owned(),
             connection["externalIdInUse"].as_str().unwrap().to_owned(),
@@ -680,11 +684,11 @@ async fn a_new_role_under_a_new_launch() {
         assert_eq!(world.notify(&stack, "alive", hours * HOUR + 2).await.0, 200, "{hours}");
     }
     let connection = world.connections().await.remove(0);
-    assert_eq!((&connection["state"], &connection["data"]["externalId"]), (&json!("connected"), &json!(stack.external_id)));
+    assert_eq!((&connection["state"], &connection["data"]["externalId"]), (&json!("verified"), &json!(stack.external_id)));
     world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
     world.ask_aws().await;
     let connection = world.connections().await.remove(0);
-    assert_eq!((&connection["state"], &connection["data"]["externalId"]), (&json!("connected"), &json!(next.external_id)));
+    assert_eq!((&connection["state"], &connection["data"]["externalId"]), (&json!("verified"), &json!(next.external_id)));
     // From here on it is rotated: both for a day, then the newer one.
     assert_eq!(world.notify(&next, "alive", 32 * HOUR).await.0, 200);
     assert_eq!(world.notify(&stack, "alive", 33 * HOUR).await.0, 200);
@@ -738,21 +742,27 @@ async fn an_open_role_is_a_problem_until_it_is_closed() {
         *world.stacks.open.lock().unwrap() = open;
         let stack = connected(&world, "51af3dc0").await;
         let connection = world.connections().await.remove(0);
-        assert_eq!(connection["state"], "connected", "{open:?}");
+        assert_eq!(connection["state"], if found.is_some() { "partial" } else { "verified" }, "{open:?}");
         let Some(found) = found else {
-            assert_eq!(connection["problem"], json!(null), "{open:?}");
+            assert_eq!(connection["problems"], json!([]), "{open:?}");
             continue;
         };
-        assert_eq!(connection["problem"]["code"], "role-open", "{connection}");
-        assert!(connection["problem"]["cause"].as_str().unwrap().ends_with(found), "{connection}");
-        // Looked at each hour; a heartbeat changes nothing.
-        *world.stacks.open.lock().unwrap() = Open::Closed;
-        assert_eq!(world.notify(&stack, "alive", HOUR - 1).await.0, 200);
-        world.ask_aws().await;
-        assert_eq!(world.connections().await[0]["problem"]["code"], "role-open");
+        assert_eq!(connection["problems"][0]["code"], "role-open", "{connection}");
+        assert!(connection["problems"][0]["cause"].as_str().unwrap().ends_with(found), "{connection}");
+        // Looked at each hour; a heartbeat changes nothing, and neither does an answer that AWS owes.
+        *world.stacks.open.lock().unwrap() = Open::Unknown;
+        let opened_at = connection["problems"][0]["openedAt"].clone();
         world.set_clock(NOW + Duration::seconds(HOUR));
         world.ask_aws().await;
-        assert_eq!(world.connections().await[0]["problem"], json!(null));
+        let connection = world.connections().await.remove(0);
+        assert_eq!((&connection["state"], &connection["problems"][0]["openedAt"]), (&json!("partial"), &opened_at));
+        *world.stacks.open.lock().unwrap() = Open::Closed;
+        assert_eq!(world.notify(&stack, "alive", 2 * HOUR - 1).await.0, 200);
+        world.ask_aws().await;
+        assert_eq!(world.connections().await[0]["problems"][0]["code"], "role-open");
+        world.set_clock(NOW + Duration::seconds(2 * HOUR));
+        world.ask_aws().await;
+        assert_eq!(world.connections().await[0]["problems"], json!([]));
     }
 }
 
@@ -848,14 +858,14 @@ async fn a_confirmed_role_takes_no_launch_away() {
     let another = Stack { stack_id: stack.stack_id.replace("51af3dc0", "9999"), principal: Principal::Handler, ..next.clone() };
     assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
     // As an earlier version left it.
-    let database = sqlx::SqlitePool::connect(&crate::support::database_url(&world.directory)).await.unwrap();
-    sqlx::query("DELETE FROM launch_uses WHERE reserved").execute(&database).await.unwrap();
+    let database = crate::support::database(&world.directory).await;
+    sqlx::query("DELETE FROM launch_uses WHERE reserved = 1").execute(&database).await.unwrap();
     assert_eq!(world.notify(&another, "established", HOUR + 1).await.0, 200);
     world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
     world.ask_aws().await;
     let connection = world.connections().await.remove(0);
     assert_eq!(connection["data"]["externalId"], json!(stack.external_id));
-    assert_eq!(connection["problem"]["code"], "stack-foreign");
+    assert_eq!(connection["problems"][0]["code"], "stack-foreign");
     assert_eq!(world.notify(&another, "alive", HOUR + 2).await.0, 200);
 }
 
@@ -874,12 +884,15 @@ async fn a_role_that_asks_depends_on_its_own_launch() {
         let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
         assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
         world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
-        let due = world.console.store.due(world.now()).await.unwrap().remove(0);
+        let job = world.console.store.claim(world.now()).await.unwrap().remove(0);
+        let due = world.console.store.due(&job, world.now()).await.unwrap().unwrap();
         revoke(&world, if revoked == "the earlier one" { &stack } else { &next }).await;
         if revoked.ends_with("asked") {
-            let confirmed = Confirmed { external_id: next.external_id.clone(), problem: None };
-            world.console.store.conclude(&due, Ok(confirmed), world.now()).await.unwrap();
+            let outcome = Outcome { confirmed: Ok(next.external_id.clone()), steps: Vec::new() };
+            world.console.store.conclude(&due, outcome, world.now()).await.unwrap();
         }
+        // The worker that asked is gone by then.
+        world.set_clock(world.now() + hawser_console::job::LEASE);
         world.ask_aws().await;
         let connection = world.connections().await.remove(0);
         let counts = revoked == "the earlier one";
@@ -897,18 +910,13 @@ async fn a_lost_connection_heals() {
         let world = TestConsole::new().await;
         let stack = connected(&world, "51af3dc0").await;
         world.console.store.close().await;
-        let path = world.directory.path().join("console.db");
-        let lost = std::process::Command::new("python3")
-            .args([
-                "-c",
-                "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('DELETE FROM connections'); db.commit()",
-            ])
-            .arg(&path)
-            .status()
-            .unwrap();
-        assert!(lost.success());
+        let database = crate::support::database(&world.directory).await;
+        for table in ["billing_statuses", "connections", "jobs"] {
+            let statement = sqlx::AssertSqlSafe(format!("DELETE FROM {table}"));
+            sqlx::query(statement).execute(&database).await.unwrap();
+        }
         let mut world = world;
-        world.console.store = hawser_console::store::Store::open(&crate::support::database_url(&world.directory)).await.unwrap();
+        world.console.store = crate::support::open_store(&world.directory).await;
         let send = async |stack: &Stack, seconds: i64| match kind {
             "alive" => world.notify(stack, "alive", seconds).await,
             _ => world.notify_status(stack, "delivered", seconds).await,
@@ -922,7 +930,7 @@ async fn a_lost_connection_heals() {
         assert_eq!((status, &body["message"]), (200, &json!("connected again; it was not known")), "{body}");
         assert_eq!(states(&world).await, ["announced"]);
         world.confirm(&stack).await;
-        assert_eq!(states(&world).await, ["connected"]);
+        assert_eq!(states(&world).await, ["verified"]);
     }
 }
 

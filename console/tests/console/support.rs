@@ -24,15 +24,18 @@ use axum::{
 };
 use hawser_console::{
     Console,
-    confirm::{Aws, Problem, ProblemCode, Question, Resources},
+    confirm::{Aws, Question, Resources},
     document::Document,
     issuers::Issuers,
     launch::{Audience, Entropy, Launch, Organization, Terms},
     limits::Limits,
     notice::Notice,
+    problem::{Problem, ProblemCode},
     proof::{BODY, Trust},
     refusal::Refusal,
-    routes, serve,
+    routes,
+    seal::SealKeys,
+    serve,
     store::Store,
     sts::Sts,
     worker,
@@ -40,6 +43,7 @@ use hawser_console::{
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use sqlx::{Connection as _, Executor as _};
 use standardwebhooks::Webhook;
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339, macros::datetime};
 use tower::ServiceExt;
@@ -473,7 +477,7 @@ impl TestConsole {
         let clock = Arc::new(AtomicI64::new(NOW.unix_timestamp()));
         let (hand, stacks) = (Arc::clone(&clock), StackStub::default());
         let console = Console {
-            store: Store::open(&database_url(&directory)).await.unwrap(),
+            store: open_store(&directory).await,
             sts: Sts::new().unwrap(),
             issuers: Issuers::new().unwrap(),
             requires_token: false,
@@ -580,8 +584,41 @@ pub(crate) fn terms(audience: Audience) -> Terms {
     Terms::new("acme".parse().unwrap(), audience)
 }
 
+/// SQLite's file of a test; or, where a server of PostgreSQL's is running for the tests, a schema that is the test's own.
 pub(crate) fn database_url(directory: &tempfile::TempDir) -> String {
-    format!("sqlite:{}", directory.path().join("console.db").display())
+    let Ok(server) = std::env::var("HAWSER_TEST_POSTGRES") else {
+        return format!("sqlite:{}", directory.path().join("console.db").display());
+    };
+    let schema = format!("test_{}", &hex::encode(Sha256::digest(directory.path().as_os_str().as_encoded_bytes()))[..16]);
+    let (url, statement) = (server.clone(), format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
+    let made = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+            connection.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+        });
+    });
+    made.join().unwrap();
+    format!("{server}&options=-c%20search_path%3D{schema}")
+}
+
+/// Where the keys are that a test's secrets are sealed with.
+pub(crate) fn key_file(directory: &tempfile::TempDir) -> String {
+    directory.path().join("console.key").display().to_string()
+}
+
+pub(crate) fn seal_keys() -> SealKeys {
+    SealKeys::new(&[[7; 32]]).unwrap()
+}
+
+pub(crate) async fn open_store(directory: &tempfile::TempDir) -> Store {
+    Store::open(&database_url(directory), SealKeys::open(Path::new(&key_file(directory))).unwrap()).await.unwrap()
+}
+
+/// The database itself.
+pub(crate) async fn database(directory: &tempfile::TempDir) -> sqlx::AnyPool {
+    sqlx::any::install_default_drivers();
+    sqlx::AnyPool::connect(&database_url(directory)).await.unwrap()
 }
 
 pub(crate) async fn call(app: Router, request: Request<Body>) -> (u16, Value) {

@@ -23,7 +23,6 @@ use hawser_console::{
     refusal::{Reason, Refusal},
     secret::Secret,
     serve,
-    store::Store,
     token::{self, Attested, Issuer, Keys, Unverified},
 };
 use http::{HeaderMap, Request, StatusCode};
@@ -38,8 +37,8 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use crate::support::{
-    ACCOUNT, AUDIENCE, FUNCTION, HANDLER_ROLE, NOW, OTHER_ACCOUNT, Principal, REGION, Stack, TestConsole, code, database_url,
-    launch, parse, resources, rollout_launch,
+    ACCOUNT, AUDIENCE, FUNCTION, HANDLER_ROLE, NOW, OTHER_ACCOUNT, Principal, REGION, Stack, TestConsole, code, launch,
+    open_store, parse, resources, rollout_launch,
 };
 
 const DAY: i64 = 24 * 60 * 60;
@@ -493,7 +492,7 @@ async fn a_request_and_a_token_vouch_together() {
     let (status, _, body) = federated.notify("established", 0).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(federated.connection().await["tokenArn"], role_arn());
-    assert_eq!(federated.connection().await["problem"], Value::Null);
+    assert_eq!(federated.connection().await["problems"], json!([]));
     // The keys are kept.
     assert_eq!(federated.notify("updated", 60).await.0, 200);
     assert_eq!((sts.fetches(), world.sts.calls()), (1, 2));
@@ -596,7 +595,7 @@ async fn a_token_alone() {
     let other = Federated { kinds: TOKEN, change: elsewhere, ..Federated::new(&world, &sts, stack.clone()) };
     assert_eq!(other.notify("alive", 11).await.1, "speaker");
     world.confirm(&stack).await;
-    assert_eq!(alone.connection().await["state"], "connected");
+    assert_eq!(alone.connection().await["state"], "verified");
     // From here on the issuer is the account's, and its keys are kept with it.
     assert_eq!(alone.notify("alive", 20).await.0, 200);
     let parsed: Issuer = issuer(1).parse().unwrap();
@@ -606,7 +605,7 @@ async fn a_token_alone() {
     assert_eq!(by_request.notify("alive", 30).await.1, "speaker");
     let both = Federated::new(&world, &sts, stack.clone());
     assert_eq!(both.notify("updated", 31).await.0, 200);
-    assert_eq!(both.connection().await["state"], "connected");
+    assert_eq!(both.connection().await["state"], "verified");
     assert_eq!(by_request.notify("alive", 40).await.0, 200, "its id is known now");
 }
 
@@ -619,7 +618,7 @@ async fn a_token_alone_waits_for_aws() {
     assert_eq!(alone.notify("established", 0).await.0, 200);
     world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-000000000000")));
     world.ask_aws().await;
-    assert_eq!(alone.connection().await["problem"]["code"], "stack-foreign");
+    assert_eq!(alone.connection().await["problems"][0]["code"], "stack-foreign");
     assert!(world.console.store.keys(&issuer(1).parse().unwrap()).await.unwrap().is_none());
 }
 
@@ -641,14 +640,14 @@ async fn a_token_that_is_held_back_is_seen() {
     // Never sent: from the pinned role only, and it is told.
     let request = Federated { kinds: REQUEST, ..Federated::new(&world, &sts, stack.clone()) };
     assert_eq!(request.notify("updated", 20).await.0, 200);
-    assert_eq!(request.connection().await["problem"]["code"], "proof-downgraded");
+    assert_eq!(request.connection().await["problems"][0]["code"], "proof-downgraded");
     let next = Federated { kinds: REQUEST, ..Federated::new(&world, &sts, stack.by(Principal::NextHandler)) };
     let (_, code, body) = next.notify("updated", 30).await;
     assert_eq!(code, "speaker", "{body}");
     assert!(body["detail"].as_str().unwrap().contains("without one"), "{body}");
     // The problem closes with the next token.
     assert_eq!(both.notify("alive", 40).await.0, 200);
-    assert_eq!(both.connection().await["problem"], Value::Null);
+    assert_eq!(both.connection().await["problems"], json!([]));
 }
 
 /// Without the keys a token is as none; it never keeps a notice out that has a request.
@@ -663,7 +662,7 @@ async fn keys_that_cannot_be_had() {
         let federated = Federated { issuer: number, ..Federated::new(&world, &sts, world.stack("51af3dc0").await) };
         assert_eq!(federated.notify("established", 0).await.0, 200);
         assert_eq!(federated.connection().await["tokenArn"], Value::Null);
-        assert_eq!(federated.connection().await["problem"], Value::Null);
+        assert_eq!(federated.connection().await["problems"], json!([]));
         let alone = Federated { issuer: number, kinds: TOKEN, ..Federated::new(&world, &sts, federated.stack.clone()) };
         let (status, code, body) = alone.notify("alive", 5).await;
         assert_eq!((status, code.as_str()), (503, "issuer-unavailable"), "{body}");
@@ -702,9 +701,9 @@ async fn keys_change() {
     assert_eq!(of(both, &world, "two").notify("alive", DAY).await.0, 200);
     assert_eq!(sts.fetches(), 5);
     sts.reached_by(&mut world);
-    world.console.store = Store::open(&database_url(&world.directory)).await.unwrap();
+    world.console.store = open_store(&world.directory).await;
     assert_eq!(of(both, &world, "two").notify("alive", DAY + 20).await.0, 200);
-    assert_eq!(of(both, &world, "two").connection().await["problem"], Value::Null);
+    assert_eq!(of(both, &world, "two").connection().await["problems"], json!([]));
 }
 
 /// An account that says it is in the launch's organization, and of which AWS says something else, waits.

@@ -119,7 +119,7 @@ async fn an_organization_is_connected_as_a_whole() {
     let stack = launch(&customer, &url, &parameters).await.unwrap_or_else(|error| panic!("{error}\n{}", world.emulator.log()));
 
     for account in [CUSTOMER, &shop, &data] {
-        until(&console, account, "connected").await;
+        until(&console, account, "verified").await;
     }
     assert_eq!(states(&console).await.len(), 3);
     for connection in console.connections().await.unwrap() {
@@ -142,12 +142,12 @@ async fn an_organization_is_connected_as_a_whole() {
     }
 
     directory.move_account(&late, &top, &unit).await;
-    until(&console, &late, "connected").await;
+    until(&console, &late, "verified").await;
     directory.move_account(&shop, &unit, &top).await;
     until(&console, &shop, "removed").await;
     // And comes back, with another stack of the same launch.
     directory.move_account(&shop, &top, &unit).await;
-    until(&console, &shop, "connected").await;
+    until(&console, &shop, "verified").await;
     assert!(!states(&console).await.contains_key(&apart));
 
     customer.cloudformation().delete_stack().stack_name(&stack).send().await.unwrap();

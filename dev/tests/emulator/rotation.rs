@@ -56,7 +56,7 @@ impl Rotating {
         assert_eq!(run.error, None, "{what}: {answers:?}\n{}", self.world.emulator.handler_log());
         assert!(matches!(answers.as_slice(), [(200, _)]), "{what}: {answers:?}");
         let expected =
-            |connection: &Value| connection["state"] == "connected" && connection["heardAt"] != heard_at && holds(connection);
+            |connection: &Value| connection["state"] == "verified" && connection["heardAt"] != heard_at && holds(connection);
         self.console.wait_for(self.stack.id(), expected).await.unwrap_or_else(|why| panic!("{what}: {why}"))
     }
 
@@ -87,7 +87,7 @@ async fn begin(rotation: Rotation) -> (Rotating, Parameters, Value) {
     world.expect_status(&outcome, "CREATE_COMPLETE");
     let rotating = Rotating { world, console, stack };
     rotating.console.connected(rotating.stack.id()).await.unwrap();
-    let original = rotating.heard("at first", |connection| connection["problem"].is_null()).await;
+    let original = rotating.heard("at first", |connection| connection["problems"] == json!([])).await;
 
     let mut next = first;
     if rotation.path {
@@ -138,7 +138,7 @@ async fn rotate(rotation: Rotation) {
             && differs("/launchId") == launch
             && differs("/data/externalId") == launch
             && connection["candidateArn"].is_null()
-            && connection["problem"].is_null()
+            && connection["problems"] == json!([])
     };
     rotating.console.wait_for(rotating.stack.id(), rotated).await.unwrap();
     let connection = rotating.heard("forwards", rotated).await;
@@ -177,9 +177,9 @@ async fn a_role_that_is_not_confirmed_yet() {
         let template = rotating.world.template.clone();
         let outcome = rotating.stack.update(&template, &next, &mut |_| {}).await.unwrap();
         rotating.world.expect_status(&outcome, "UPDATE_COMPLETE");
-        let waits = |connection: &Value| connection["problem"]["code"] == "role-refused";
+        let waits = |connection: &Value| connection["problems"][0]["code"] == "role-refused";
         let connection = rotating.console.wait_for(rotating.stack.id(), waits).await.unwrap();
-        assert_eq!(connection["state"], "connected", "{rotation:?}");
+        assert_eq!(connection["state"], "verified", "{rotation:?}");
         assert_eq!(connection["data"], original["data"], "{rotation:?}");
         assert!(connection["candidateArn"].is_string(), "{rotation:?}");
         let run = watch::run(&rotating.stack, &rotating.world.vendor).await.unwrap();
@@ -192,7 +192,7 @@ async fn a_role_that_is_not_confirmed_yet() {
                 && connection["data"]["roleArn"] != original["data"]["roleArn"]
                 && (connection["launchId"] != original["launchId"]) == rotation.launch
                 && connection["candidateArn"].is_null()
-                && connection["problem"].is_null()
+                && connection["problems"] == json!([])
         };
         rotating.console.wait_for(rotating.stack.id(), rotated).await.unwrap();
         rotating.heard("confirmed", rotated).await;
@@ -247,7 +247,7 @@ async fn a_roll_out_changes_version_and_launch() {
     let customer = world.customer();
     let stack = launch(&customer, &urls[0][0], &wanted(&first)).await.unwrap();
     for account in &accounts {
-        until(&console, account, "connected").await;
+        until(&console, account, "verified").await;
     }
     let before = console.connections().await.unwrap();
     assert_eq!(before.len(), 3, "{before:?}");
@@ -263,8 +263,8 @@ async fn a_roll_out_changes_version_and_launch() {
     for old in &before {
         let id = text(&old["data"]["stackId"]);
         let is_new = |connection: &Value| {
-            connection["state"] == "connected"
-                && connection["problem"].is_null()
+            connection["state"] == "verified"
+                && connection["problems"] == json!([])
                 && connection["launchId"] != old["launchId"]
                 && connection["data"]["templateVersion"] == "0.2.0"
                 && connection["data"]["externalId"] == second.external_id.as_str()
@@ -276,7 +276,7 @@ async fn a_roll_out_changes_version_and_launch() {
         assert_eq!(run.error, None, "{}", world.emulator.handler_log());
         let [notice] = run.notices.as_slice() else { panic!("{} notices", run.notices.len()) };
         assert_eq!((notice.kind(), notice.status), ("hawser.connection.alive", 200), "{}", notice.answer);
-        let heard = |now: &Value| now["state"] == "connected" && now["heardAt"] != connection["heardAt"];
+        let heard = |now: &Value| now["state"] == "verified" && now["heardAt"] != connection["heardAt"];
         console.wait_for(&id, heard).await.unwrap();
     }
     assert_eq!(console.connections().await.unwrap().len(), 3);

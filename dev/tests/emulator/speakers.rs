@@ -114,7 +114,7 @@ async fn another_vendors_role_does_not_speak_for_the_stack() {
     let (mut stack, outcome) = create(&world, STACK, &world.template, &wanted).await;
     world.expect_status(&outcome, "CREATE_COMPLETE");
     let connection = console.connected(stack.id()).await.unwrap();
-    assert!(connection["confirmedAt"].is_string() && connection["problem"].is_null(), "{connection}");
+    assert!(connection["confirmedAt"].is_string() && connection["problems"] == json!([]), "{connection}");
     let by_console = world.emulator.front().calls().all().into_iter().filter(|call| call.principal == "vendor");
     let by_console: Vec<String> = by_console.map(|call| format!("{} {} {}", call.name(), call.region, call.status)).collect();
     // The last two are without the external ID, and with a wrong one.
@@ -234,9 +234,9 @@ async fn what_aws_does_not_confirm_stays_announced() {
         let template = world.template.replace(from, to);
         let (mut stack, outcome) = create(&world, name, &template, &little(&notice_url, &launch)).await;
         world.expect_status(&outcome, "CREATE_COMPLETE");
-        let connection = console.wait_for(stack.id(), |connection| !connection["problem"].is_null()).await.unwrap();
-        assert_eq!((&connection["state"], &connection["problem"]["code"]), (&json!("announced"), &json!(code)));
-        assert!(connection["problem"]["cause"].as_str().unwrap().ends_with(cause), "{connection}");
+        let connection = console.wait_for(stack.id(), |connection| connection["problems"] != json!([])).await.unwrap();
+        assert_eq!((&connection["state"], &connection["problems"][0]["code"]), (&json!("announced"), &json!(code)));
+        assert!(connection["problems"][0]["cause"].as_str().unwrap().ends_with(cause), "{connection}");
         // It is heard all the same, and mended by an update.
         assert_eq!(watch::run(&stack, &world.vendor).await.unwrap().error, None, "{}", world.emulator.handler_log());
         let mut mended = little(&notice_url, &launch);
@@ -244,7 +244,7 @@ async fn what_aws_does_not_confirm_stays_announced() {
         let outcome = stack.update(&world.template, &mended, &mut |_| {}).await.unwrap();
         world.expect_status(&outcome, "UPDATE_COMPLETE");
         let connection = console.connected(stack.id()).await.unwrap();
-        assert!(connection["problem"].is_null(), "{connection}");
+        assert!(connection["problems"] == json!([]), "{connection}");
         // So that the next one is no newer stack of the same name.
         stack.delete(&mut |_| {}).await.unwrap();
     }
@@ -260,7 +260,7 @@ async fn an_open_role_is_reported() {
     let mut wanted = little(&world.vendor.notice_url(), &launch);
     let (mut stack, outcome) = create(&world, STACK, &world.template, &wanted).await;
     world.expect_status(&outcome, "CREATE_COMPLETE");
-    assert!(console.connected(stack.id()).await.unwrap()["problem"].is_null());
+    assert!(console.connected(stack.id()).await.unwrap()["problems"] == json!([]));
     let role = stack.resources().await.unwrap()["VendorRole"].clone();
     for (condition, regions, problem) in [
         (json!({}), "eu-west-1,eu-west-2", json!("role-open")),
@@ -278,7 +278,7 @@ async fn an_open_role_is_reported() {
         wanted.insert("Regions".into(), regions.into());
         let outcome = stack.update(&world.template, &wanted, &mut |_| {}).await.unwrap();
         world.expect_status(&outcome, "UPDATE_COMPLETE");
-        let reported = |connection: &Value| connection["state"] == "connected" && connection["problem"]["code"] == problem;
+        let reported = |connection: &Value| connection["state"] == "verified" && connection["problems"][0]["code"] == problem;
         console.wait_for(stack.id(), reported).await.unwrap();
     }
     world.deleted(&mut stack).await;

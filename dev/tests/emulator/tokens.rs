@@ -69,7 +69,7 @@ async fn a_token_goes_beside_the_request() {
         let outcome = stack.update(&world.template, &changed, &mut |_| {}).await.unwrap();
         world.expect_status(&outcome, "UPDATE_COMPLETE");
         assert_eq!(world.kinds(), kinds, "{operation}");
-        let expected = |connection: &Value| connection["state"] == "connected" && connection["problem"]["code"] == problem;
+        let expected = |connection: &Value| connection["state"] == "verified" && connection["problems"][0]["code"] == problem;
         let connection = console.wait_for(stack.id(), expected).await.unwrap();
         assert_eq!(connection["data"]["regions"], json!([regions]), "{operation}");
     }

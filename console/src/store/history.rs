@@ -1,0 +1,284 @@
+//! What is wrong with connections, and what happened to them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sqlx::{AnyConnection, FromRow};
+use time::OffsetDateTime;
+
+use super::{
+    Store,
+    rows::{RowError, connection_row, from_nanos, nanos, read, write},
+    writes::StoreError,
+};
+use crate::{
+    connection::Connection,
+    problem::Problem,
+    view::{Event, OpenProblem, State},
+};
+
+/// What looks for problems, and closes those that it does not find again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    /// AWS's word on the stack and its role.
+    Verification,
+    /// What the stack's own notices say.
+    Notices,
+    /// A job that never ends.
+    Jobs,
+}
+
+impl Source {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Verification => "verification",
+            Self::Notices => "notices",
+            Self::Jobs => "jobs",
+        }
+    }
+}
+
+/// Who did what happened.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Actor {
+    Console,
+    Operator,
+}
+
+impl Actor {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Console => "console",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Of a connection: its id, and whose it is.
+pub(super) type Subject<'a> = (&'a str, &'a str);
+
+#[derive(FromRow)]
+struct ProblemRow {
+    problem_id: i64,
+    connection_id: String,
+    customer_id: String,
+    code: String,
+    subject: String,
+    problem: String,
+    opened_at: i64,
+}
+
+impl TryFrom<ProblemRow> for OpenProblem {
+    type Error = RowError;
+
+    fn try_from(row: ProblemRow) -> Result<Self, RowError> {
+        Ok(Self {
+            problem_id: row.problem_id,
+            connection_id: row.connection_id,
+            customer_id: row.customer_id,
+            problem: read(&row.problem)?,
+            opened_at: from_nanos(row.opened_at)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct EventRow {
+    sequence: i64,
+    connection_id: String,
+    customer_id: String,
+    at: i64,
+    kind: String,
+    actor: String,
+    data: String,
+}
+
+impl TryFrom<EventRow> for Event {
+    type Error = RowError;
+
+    fn try_from(row: EventRow) -> Result<Self, RowError> {
+        let EventRow { sequence, connection_id, customer_id, kind, actor, .. } = row;
+        let (at, data) = (from_nanos(row.at)?, read(&row.data)?);
+        Ok(Self { sequence, connection_id, customer_id, at, kind, actor, data })
+    }
+}
+
+/// The problems that one source finds now: new ones open, those that are gone close, and the others keep their time.
+pub(super) async fn set_problems(
+    database: &mut AnyConnection,
+    (connection_id, customer_id): Subject<'_>,
+    source: Source,
+    found: &[Problem],
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let open: Vec<ProblemRow> =
+        sqlx::query_as("SELECT * FROM problems WHERE connection_id = $1 AND source = $2 AND closed_at IS NULL")
+            .bind(connection_id)
+            .bind(source.as_str())
+            .fetch_all(&mut *database)
+            .await?;
+    for row in open.iter().filter(|row| !found.iter().any(|problem| problem.is(&row.code, &row.subject))) {
+        sqlx::query("UPDATE problems SET closed_at = $1 WHERE problem_id = $2")
+            .bind(nanos(now)?)
+            .bind(row.problem_id)
+            .execute(&mut *database)
+            .await?;
+        let problem: Value = read(&row.problem)?;
+        record(&mut *database, (connection_id, customer_id), Actor::Console, "problem.closed", problem, now).await?;
+    }
+    for problem in found {
+        let known = open.iter().find(|row| problem.is(&row.code, &row.subject));
+        let text = write(problem)?;
+        match known {
+            Some(row) if row.problem == text => {}
+            Some(row) => {
+                sqlx::query("UPDATE problems SET problem = $1 WHERE problem_id = $2")
+                    .bind(text)
+                    .bind(row.problem_id)
+                    .execute(&mut *database)
+                    .await?;
+            }
+            None => {
+                sqlx::query(
+                    "INSERT INTO problems (connection_id, customer_id, source, code, subject, problem, opened_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                )
+                .bind(connection_id)
+                .bind(customer_id)
+                .bind(source.as_str())
+                .bind(problem.code())
+                .bind(problem.subject())
+                .bind(text)
+                .bind(nanos(now)?)
+                .execute(&mut *database)
+                .await?;
+                record(&mut *database, (connection_id, customer_id), Actor::Console, "problem.opened", json!(problem), now)
+                    .await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Closes everything that is open: of a connection that is no more nothing is wrong.
+async fn close_problems(database: &mut AnyConnection, subject: Subject<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
+    for source in [Source::Verification, Source::Notices, Source::Jobs] {
+        set_problems(database, subject, source, &[], now).await?;
+    }
+    Ok(())
+}
+
+/// Something happened to a connection.
+pub(super) async fn record(
+    database: &mut AnyConnection,
+    (connection_id, customer_id): Subject<'_>,
+    actor: Actor,
+    kind: &str,
+    data: Value,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO events (connection_id, customer_id, at, kind, actor, data) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(connection_id)
+        .bind(customer_id)
+        .bind(nanos(now)?)
+        .bind(kind)
+        .bind(actor.as_str())
+        .bind(data.to_string())
+        .execute(database)
+        .await?;
+    Ok(())
+}
+
+/// Derives the state of a connection again after a change, and those of the connections that it took over from or is contested with.
+pub(super) async fn settle(database: &mut AnyConnection, connection_id: &str, now: OffsetDateTime) -> Result<(), StoreError> {
+    let others: Vec<String> =
+        sqlx::query_scalar("SELECT connection_id FROM connections WHERE contested_with = $1 OR replaced_by = $1")
+            .bind(connection_id)
+            .fetch_all(&mut *database)
+            .await?;
+    for id in others.iter().map(String::as_str).chain([connection_id]) {
+        settle_one(&mut *database, id, now).await?;
+    }
+    Ok(())
+}
+
+async fn settle_one(database: &mut AnyConnection, connection_id: &str, now: OffsetDateTime) -> Result<(), StoreError> {
+    let Some(row) = connection_row(&mut *database, connection_id).await? else { return Ok(()) };
+    let (before, customer_id) = (row.state.clone(), row.customer_id.clone());
+    let (beside, connection) = (row.beside()?, Connection::try_from(row)?);
+    let state = State::of(&connection, &beside);
+    let subject = (connection_id, customer_id.as_str());
+    if state == State::Removed {
+        close_problems(&mut *database, subject, now).await?;
+    } else {
+        let problems: Vec<_> = connection.downgrade().into_iter().collect();
+        set_problems(&mut *database, subject, Source::Notices, &problems, now).await?;
+    }
+    if before == state.as_str() {
+        return Ok(());
+    }
+    sqlx::query("UPDATE connections SET state = $1 WHERE connection_id = $2")
+        .bind(state.as_str())
+        .bind(connection_id)
+        .execute(&mut *database)
+        .await?;
+    let kind = format!("connection.{}", state.as_str());
+    record(database, subject, Actor::Console, &kind, json!({"before": before}), now).await
+}
+
+impl Store {
+    /// What is wrong with one connection, or with those of one customer, or with all, the oldest first; and where the next page begins.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn problems(
+        &self,
+        (connection_id, customer_id): (Option<&str>, Option<&str>),
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<OpenProblem>, StoreError> {
+        let rows: Vec<ProblemRow> = sqlx::query_as(
+            "SELECT * FROM problems WHERE closed_at IS NULL AND connection_id = COALESCE($1, connection_id) \
+             AND customer_id = COALESCE($2, customer_id) AND problem_id > $3 ORDER BY problem_id LIMIT $4",
+        )
+        .bind(connection_id)
+        .bind(customer_id)
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(&self.database.pool)
+        .await?;
+        Ok(rows.into_iter().map(OpenProblem::try_from).collect::<Result<_, _>>()?)
+    }
+
+    /// What is wrong with the connections of one page, by connection.
+    pub(super) async fn problems_between(&self, first: i64, last: i64) -> Result<BTreeMap<String, Vec<OpenProblem>>, StoreError> {
+        let rows: Vec<ProblemRow> = sqlx::query_as(
+            "SELECT p.* FROM problems p JOIN connections c ON c.connection_id = p.connection_id \
+             WHERE p.closed_at IS NULL AND c.sequence >= $1 AND c.sequence <= $2 ORDER BY p.problem_id",
+        )
+        .bind(first)
+        .bind(last)
+        .fetch_all(&self.database.pool)
+        .await?;
+        let mut problems: BTreeMap<String, Vec<OpenProblem>> = BTreeMap::new();
+        for row in rows {
+            problems.entry(row.connection_id.clone()).or_default().push(row.try_into()?);
+        }
+        Ok(problems)
+    }
+
+    /// What happened to a connection, the newest first, before this place of the list.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn history(&self, connection_id: &str, before: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        let rows: Vec<EventRow> =
+            sqlx::query_as("SELECT * FROM events WHERE connection_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3")
+                .bind(connection_id)
+                .bind(before)
+                .bind(i64::from(limit))
+                .fetch_all(&self.database.pool)
+                .await?;
+        Ok(rows.into_iter().map(Event::try_from).collect::<Result<_, _>>()?)
+    }
+}
