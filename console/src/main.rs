@@ -13,7 +13,7 @@ use hawser_console::{
     routes,
     seal::SealKeys,
     serve::{self, Clients},
-    store::Store,
+    store::{Change, Store},
     sts::Sts,
     worker,
 };
@@ -162,7 +162,7 @@ async fn revoke(args: RevokeArgs) -> Result<(), Box<dyn Error>> {
 
 async fn disconnect(args: DisconnectArgs) -> Result<(), Box<dyn Error>> {
     let store = open(&args.database).await?;
-    let disconnected = store.disconnect(&args.connection_id, now()).await?;
+    let disconnected = store.change(&args.connection_id, &Change::Disconnect, now()).await?;
     store.close().await;
     if !disconnected {
         return Err(format!("no connection has the id `{}`", args.connection_id).into());

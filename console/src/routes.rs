@@ -27,7 +27,7 @@ use crate::{
     refusal::{Problem, Reason, Refusal},
     serve::{Peer, Slot, end_connection, slots},
     speaker::Way,
-    store::{List, StoreError},
+    store::{Change, List, StoreError},
 };
 
 /// A notice has 4 to 12 KB: a session token of 1 to 4 KB and a sentence about each report the account has.
@@ -59,6 +59,11 @@ pub fn admin(console: Console) -> Router {
         .route("/launches", post(make_launch))
         .route("/launches/{launch_id}/revoke", post(revoke_launch))
         .route("/connections/{connection_id}/disconnect", post(disconnect))
+        .route("/connections/{connection_id}/pause", post(pause))
+        .route("/connections/{connection_id}/resume", post(resume))
+        .route("/connections/{connection_id}/verify", post(verify))
+        .route("/connections/{connection_id}/history", get(show_history))
+        .route("/problems", get(list_problems))
         .route("/connections", get(list_connections))
         .route("/connections/{connection_id}", get(show_connection))
         .route("/healthz", get(health))
@@ -252,9 +257,71 @@ async fn revoke_launch(State(console): State<Console>, Path(launch_id): Path<Str
 }
 
 async fn disconnect(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
-    match console.store.disconnect(&connection_id, (console.clock)()).await {
-        Ok(true) => shown(&json!({"connectionId": connection_id, "disconnected": true})),
+    change(&console, &connection_id, &Change::Disconnect, "disconnected").await
+}
+
+async fn pause(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
+    change(&console, &connection_id, &Change::Pause, "paused").await
+}
+
+async fn resume(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
+    change(&console, &connection_id, &Change::Resume, "resumed").await
+}
+
+async fn verify(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
+    change(&console, &connection_id, &Change::Verify, "requested").await
+}
+
+async fn change(console: &Console, connection_id: &str, change: &Change, done: &str) -> Response {
+    match console.store.change(connection_id, change, (console.clock)()).await {
+        Ok(true) => {
+            console.announced.notify_one();
+            shown(&json!({"connectionId": connection_id, done: true}))
+        }
         Ok(false) => operator_problem(StatusCode::NOT_FOUND, "no connection has this id"),
+        Err(error) => storage_problem(&error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct HistoryPage {
+    before: Option<i64>,
+    limit: Option<u32>,
+}
+
+async fn show_history(
+    State(console): State<Console>,
+    Path(connection_id): Path<String>,
+    page: Result<Query<HistoryPage>, QueryRejection>,
+) -> Response {
+    let Ok(Query(page)) = page else {
+        return operator_problem(StatusCode::BAD_REQUEST, "`before` and `limit` must be numbers");
+    };
+    let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let known = console.store.connection(&connection_id, (console.clock)()).await;
+    match (known, console.store.history(&connection_id, page.before.unwrap_or(i64::MAX), limit).await) {
+        (Ok(None), _) => operator_problem(StatusCode::NOT_FOUND, "no connection has this id"),
+        (Ok(Some(_)), Ok(events)) => shown(&json!({"events": events})),
+        (Err(error), _) | (_, Err(error)) => storage_problem(&error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ProblemPage {
+    customer_id: Option<String>,
+    after: Option<i64>,
+    limit: Option<u32>,
+}
+
+async fn list_problems(State(console): State<Console>, page: Result<Query<ProblemPage>, QueryRejection>) -> Response {
+    let Ok(Query(page)) = page else {
+        return operator_problem(StatusCode::BAD_REQUEST, "`after` and `limit` must be numbers");
+    };
+    let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    match console.store.problems((None, page.customer_id.as_deref()), page.after.unwrap_or(0), limit).await {
+        Ok(problems) => shown(&json!({"problems": problems})),
         Err(error) => storage_problem(&error),
     }
 }

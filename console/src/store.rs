@@ -5,17 +5,18 @@ mod database;
 mod history;
 mod issuers;
 mod jobs;
+mod manage;
 mod rows;
 mod writes;
 
 use std::sync::Arc;
 
 use database::Database;
-use history::{Actor, Source, record, set_problems, settle};
+use history::{Source, set_problems, settle};
+pub use manage::Change;
 use rows::{
     ConnectionRow, LaunchRow, connection_columns, connection_row, flag, launch_columns, nanos, position, storable, write,
 };
-use serde_json::json;
 use sqlx::{AnyConnection, FromRow};
 use time::OffsetDateTime;
 pub use writes::{RecordError, StoreError};
@@ -140,53 +141,6 @@ impl Store {
         .execute(&self.database.pool)
         .await?;
         Ok(())
-    }
-
-    /// Ends a launch: from now on it is good for nothing but removals, and roles that asked to speak with it are forgotten. False where there is none of this id.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn revoke(&self, launch_id: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
-        let customer: Option<String> = sqlx::query_scalar("SELECT customer_id FROM launches WHERE launch_id = $1")
-            .bind(storable(launch_id))
-            .fetch_optional(&self.database.pool)
-            .await?;
-        let Some(customer) = customer else { return Ok(false) };
-        let mut transaction = self.database.begin(&customer).await?;
-        sqlx::query("UPDATE launches SET revoked_at = COALESCE(revoked_at, $1) WHERE launch_id = $2")
-            .bind(nanos(now)?)
-            .bind(launch_id)
-            .execute(&mut *transaction)
-            .await?;
-        writes::forget_candidates(&mut transaction, launch_id, now).await?;
-        // What another connection is contested with counts no more.
-        let contested: Vec<String> =
-            sqlx::query_scalar("SELECT connection_id FROM connections WHERE launch_id = $1 AND contested_with IS NOT NULL")
-                .bind(launch_id)
-                .fetch_all(&mut *transaction)
-                .await?;
-        for id in contested {
-            settle(&mut transaction, &id, now).await?;
-        }
-        transaction.commit().await?;
-        Ok(true)
-    }
-
-    /// Ends a connection whose stack cannot: its launch stays, for others of an organization. False where there is none of this id.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn disconnect(&self, connection_id: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
-        let Some(row) = connection_row(&self.database.pool, connection_id).await? else { return Ok(false) };
-        let mut transaction = self.database.begin(&row.customer_id).await?;
-        let Some(row) = connection_row(&mut *transaction, connection_id).await? else { return Ok(false) };
-        let customer_id = row.customer_id.clone();
-        save_connection(&mut transaction, &Connection::try_from(row)?.ended(now), now).await?;
-        let subject = (connection_id, customer_id.as_str());
-        record(&mut transaction, subject, Actor::Operator, "connection.disconnected", json!({}), now).await?;
-        settle(&mut transaction, connection_id, now).await?;
-        transaction.commit().await?;
-        Ok(true)
     }
 
     /// The launches whose token may have signed a notice.

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::{
     Store,
-    rows::{RowError, connection_row, from_nanos, nanos, read, write},
+    rows::{RowError, connection_row, from_nanos, nanos, read, storable, write},
     writes::StoreError,
 };
 use crate::{
@@ -241,8 +241,8 @@ impl Store {
             "SELECT * FROM problems WHERE closed_at IS NULL AND connection_id = COALESCE($1, connection_id) \
              AND customer_id = COALESCE($2, customer_id) AND problem_id > $3 ORDER BY problem_id LIMIT $4",
         )
-        .bind(connection_id)
-        .bind(customer_id)
+        .bind(connection_id.map(storable))
+        .bind(customer_id.map(storable))
         .bind(after)
         .bind(i64::from(limit))
         .fetch_all(&self.database.pool)
@@ -274,7 +274,7 @@ impl Store {
     pub async fn history(&self, connection_id: &str, before: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
         let rows: Vec<EventRow> =
             sqlx::query_as("SELECT * FROM events WHERE connection_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3")
-                .bind(connection_id)
+                .bind(storable(connection_id))
                 .bind(before)
                 .bind(i64::from(limit))
                 .fetch_all(&self.database.pool)

@@ -57,6 +57,7 @@ pub(super) use launch_columns;
 
 #[derive(FromRow)]
 pub(super) struct LaunchRow {
+    pub(super) sequence: i64,
     launch_id: String,
     token: String,
     external_id: String,
@@ -151,7 +152,7 @@ pub(super) struct ConnectionRow {
     pub(super) revoked_at: Option<i64>,
     heard_at: Option<i64>,
     status: Option<String>,
-    label: Option<String>,
+    pub(super) label: Option<String>,
     pub(super) paused_at: Option<i64>,
     role_test: Option<String>,
     available_at: Option<i64>,

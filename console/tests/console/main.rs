@@ -9,6 +9,7 @@ mod fuzzed;
 mod fuzzed_inputs;
 mod hostile;
 mod identities;
+mod jobs;
 mod kept;
 mod lifecycle;
 mod load;

@@ -1,0 +1,194 @@
+//! Jobs of the console, its problems and its history, on whichever database the tests run.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use hawser_console::{
+    confirm::Outcome,
+    job::{CLAIMS_MAX, CONCURRENT_MAX, LEASE},
+    problem::{Problem, ProblemCode},
+};
+use http::Request;
+use serde_json::{Value, json};
+use time::Duration;
+use tokio::task::JoinSet;
+
+use crate::support::{HANDLER_ROLE, NOW, Stack, TestConsole, database, open_store, resources};
+
+const HOUR: i64 = 3600;
+
+async fn announced(world: &TestConsole, uuid: &str) -> Stack {
+    let stack = world.stack(uuid).await;
+    assert_eq!(world.notify(&stack, "established", 0).await.0, 200);
+    world.stacks.answer(&stack, Ok(resources(HANDLER_ROLE)));
+    stack
+}
+
+async fn history(world: &TestConsole, connection: &Value) -> Vec<String> {
+    let path = format!("/connections/{}/history", connection["connectionId"].as_str().unwrap());
+    let (status, body) = world.operate(Request::get(path).body(Body::empty()).unwrap()).await;
+    assert_eq!(status, 200, "{body}");
+    let kind = |event: &Value| {
+        let code = event["data"]["code"].as_str().map(|code| format!(" {code}")).unwrap_or_default();
+        format!("{}{code}", event["type"].as_str().unwrap())
+    };
+    body["events"].as_array().unwrap().iter().rev().map(kind).collect()
+}
+
+/// Workers that look at the same time share the jobs: each is one's alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_share_jobs_and_no_job_is_done_twice() {
+    let world = TestConsole::new().await;
+    let many = CONCURRENT_MAX * 3 + 1;
+    for number in 0..many {
+        announced(&world, &format!("stack-{number}")).await;
+    }
+    let mut workers = JoinSet::new();
+    for _ in 0..6 {
+        let (store, now) = (open_store(&world.directory).await, world.now());
+        workers.spawn(async move {
+            let mut taken = Vec::new();
+            loop {
+                let jobs = store.claim(now).await.unwrap();
+                if jobs.is_empty() {
+                    return taken;
+                }
+                assert!(jobs.len() <= usize::try_from(CONCURRENT_MAX).unwrap());
+                taken.extend(jobs.into_iter().map(|job| job.subject));
+            }
+        });
+    }
+    let taken = workers.join_all().await.concat();
+    assert_eq!(taken.len(), usize::try_from(many).unwrap());
+    assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), taken.len());
+}
+
+/// A worker that is killed in the middle of a job loses nothing: another one takes it when the lease is over, and no sooner. What the
+/// first one says, should it live, counts no more.
+#[tokio::test]
+async fn a_killed_workers_job_is_taken_again() {
+    let world = TestConsole::new().await;
+    announced(&world, "51af3dc0").await;
+    let store = &world.console.store;
+    let job = store.claim(world.now()).await.unwrap().remove(0);
+    let slow = store.due(&job, world.now()).await.unwrap().unwrap();
+    assert!(store.claim(world.now() + LEASE - Duration::seconds(1)).await.unwrap().is_empty());
+    world.set_clock(world.now() + LEASE);
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!(connection["state"], "verified");
+    let refused = Outcome { confirmed: Err(Problem::new(ProblemCode::RoleRefused, "")), steps: Vec::new() };
+    store.conclude(&slow, refused, world.now()).await.unwrap();
+    assert_eq!(world.connections().await.remove(0), connection);
+}
+
+/// A notice that comes while AWS is asked asks again: the answer is about what was.
+#[tokio::test]
+async fn a_request_during_a_job_is_not_lost() {
+    let world = TestConsole::new().await;
+    let stack = announced(&world, "51af3dc0").await;
+    let store = &world.console.store;
+    let job = store.claim(world.now()).await.unwrap().remove(0);
+    let due = store.due(&job, world.now()).await.unwrap().unwrap();
+    assert_eq!(world.notify(&stack, "updated", 10).await.0, 200);
+    let outcome = Outcome { confirmed: Ok(stack.external_id.clone()), steps: Vec::new() };
+    store.conclude(&due, outcome, world.now()).await.unwrap();
+    assert_eq!(world.connections().await[0]["state"], "announced");
+    world.ask_aws().await;
+    assert_eq!(world.connections().await[0]["state"], "verified");
+    assert!(store.claim(world.now() + Duration::hours(23)).await.unwrap().is_empty(), "done once more, and not again today");
+}
+
+/// A job that never comes to an end is laid aside, and that is a problem until somebody asks again.
+#[tokio::test]
+async fn a_job_that_never_ends_is_a_problem() {
+    let world = TestConsole::new().await;
+    let stack = announced(&world, "51af3dc0").await;
+    for claim in 1..=CLAIMS_MAX {
+        let taken = world.console.store.claim(world.now()).await.unwrap();
+        assert_eq!(taken.iter().map(|job| job.claims).collect::<Vec<_>>(), [claim]);
+        world.set_clock(world.now() + LEASE);
+    }
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["problems"][0]["code"]), (&json!("announced"), &json!("job-failed")));
+    world.set_clock(world.now() + Duration::days(2));
+    world.ask_aws().await;
+    assert_eq!(world.connections().await[0]["state"], "announced");
+    assert_eq!(world.notify(&stack, "updated", 50 * HOUR).await.0, 200);
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["problems"]), (&json!("verified"), &json!([])));
+}
+
+/// F-64: a role that stops working is found out within a day, and so is that it works again; both stand in the history.
+#[tokio::test]
+async fn a_connection_that_breaks_is_found_and_heals() {
+    let world = TestConsole::new().await;
+    let stack = announced(&world, "51af3dc0").await;
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["availableAt"]), (&json!("verified"), &json!("2026-11-22T10:00:00Z")));
+    let steps: Vec<_> = connection["roleTest"]["steps"].as_array().unwrap().iter().map(|step| step["name"].clone()).collect();
+    assert_eq!(
+        steps,
+        ["assume-with-external-id", "stack-resources", "refuse-without-external-id", "refuse-other-external-id"],
+        "{connection}"
+    );
+
+    // Not ours to judge while AWS does not answer.
+    world.stacks.answer(&stack, Err(Problem::new(ProblemCode::Unavailable, "")));
+    world.set_clock(NOW + Duration::hours(24));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["problems"][0]["code"]), (&json!("verified"), &json!("aws-unavailable")));
+
+    world.stacks.answer(&stack, Err(Problem::new(ProblemCode::RoleRefused, "`AccessDenied`")));
+    world.set_clock(NOW + Duration::hours(26));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["problems"][0]["code"]), (&json!("unavailable"), &json!("role-refused")));
+    assert_eq!(connection["availableAt"], json!("2026-11-22T10:00:00Z"));
+
+    world.stacks.answer(&stack, Ok(resources(HANDLER_ROLE)));
+    world.set_clock(NOW + Duration::hours(28));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["problems"]), (&json!("verified"), &json!([])));
+    assert_eq!(
+        history(&world, &connection).await,
+        [
+            "connection.announced",
+            "connection.verified",
+            "problem.opened aws-unavailable",
+            "problem.closed aws-unavailable",
+            "problem.opened role-refused",
+            "connection.unavailable",
+            "problem.closed role-refused",
+            "connection.verified",
+        ]
+    );
+    let (status, body) = world.operate(Request::get("/problems").body(Body::empty()).unwrap()).await;
+    assert_eq!((status, &body["problems"]), (200, &json!([])));
+}
+
+/// The two schemas are one: the same tables with the same columns, which may be null or not in both.
+#[tokio::test]
+async fn both_databases_have_the_same_schema() {
+    let columns = |text: &str| -> BTreeSet<String> {
+        let plain = text.lines().map(|line| line.split("--").next().unwrap()).collect::<Vec<_>>().join("\n");
+        let plain = plain.replace(" COLLATE \"C\"", "").replace("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "KEY");
+        let plain =
+            plain.replace("INTEGER PRIMARY KEY AUTOINCREMENT", "KEY").replace("BIGINT", "INTEGER").replace(") STRICT;", ");");
+        plain.split(';').map(|statement| statement.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    };
+    for (sqlite, postgres) in
+        [(include_str!("../../migrations/sqlite/0001_init.sql"), include_str!("../../migrations/postgres/0001_init.sql"))]
+    {
+        assert_eq!(columns(sqlite), columns(postgres));
+    }
+    // And the database that the tests run on has it.
+    let world = TestConsole::new().await;
+    let jobs: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM jobs").fetch_one(&database(&world.directory).await).await.unwrap();
+    assert_eq!(jobs, 0);
+}
