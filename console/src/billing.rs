@@ -8,6 +8,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::{
     document::object_or_null,
     names::{UTC_BYTES_MAX, utc_time},
+    problem::{self, ProblemCode},
 };
 
 /// A stack speaks every six hours; when two in a row are missing, something keeps it from it.
@@ -165,6 +166,47 @@ pub enum SummaryState {
     Unheard,
     /// Nothing was heard for [`SILENT_AFTER`].
     Silent,
+}
+
+impl SummaryState {
+    /// As JSON has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Delivered => "delivered",
+            Self::Stalled => "stalled",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::None => "none",
+            Self::Unheard => "unheard",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+impl StatusSummary {
+    /// The problem that it is, if it is one.
+    pub fn problem(&self) -> Option<problem::Problem> {
+        let code = match self.state {
+            SummaryState::Failed => ProblemCode::BillingFailed,
+            SummaryState::Stalled => ProblemCode::BillingStalled,
+            SummaryState::Silent => ProblemCode::BillingSilent,
+            SummaryState::Waiting
+            | SummaryState::Delivered
+            | SummaryState::Unknown
+            | SummaryState::None
+            | SummaryState::Unheard => {
+                return None;
+            }
+        };
+        Some(problem::Problem::new(code, &self.summary))
+    }
+
+    /// When it is too long that nothing was heard; None where nothing is to be heard, or it is too long already.
+    pub fn silent_at(&self, since: OffsetDateTime) -> Option<OffsetDateTime> {
+        let is_heard = !matches!(self.state, SummaryState::None | SummaryState::Silent);
+        is_heard.then(|| self.heard_at.unwrap_or(since) + SILENT_AFTER + Duration::SECOND)
+    }
 }
 
 /// What is known at a moment of a connection that stands since `since`. `has_heartbeats`: whether a stack is there to send them.

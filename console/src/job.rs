@@ -16,16 +16,19 @@ pub const CONCURRENT_MAX: i64 = 8;
 pub enum Kind {
     /// Asks AWS about a connection, and tests its role.
     Verify,
+    /// Looks whether a stack that was to be heard by now was.
+    Listen,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::Verify];
+    pub const ALL: [Self; 2] = [Self::Verify, Self::Listen];
 
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Verify => "verify",
+            Self::Listen => "listen",
         }
     }
 }

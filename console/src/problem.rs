@@ -27,6 +27,15 @@ hawser_codes::codes! {
     /// the console gave up asking about it, because each time it was stopped, or did not come to an end
     JobFailed = "job-failed", "vendor",
         "Look into the console's log, and verify the connection again.";
+    /// the billing data cannot arrive, as the stack found
+    BillingFailed = "billing-failed", "customer",
+        "Follow the stack's own words.";
+    /// no new billing data have arrived for too long
+    BillingStalled = "billing-stalled", "customer",
+        "Check in the account whether the export still runs and whether its bucket takes what AWS delivers.";
+    /// the stack is not heard any more
+    BillingSilent = "billing-silent", "customer",
+        "Check whether the stack, its function and its schedule are still there, and whether they reach the notice URL.";
     /// the stack has proven itself with a token of AWS STS before, and came without one
     Downgraded = "proof-downgraded", "customer",
         "Check whether outbound identity federation was switched off in the account, and update the stack once it is on.";

@@ -180,6 +180,16 @@ pub struct Beside {
     pub reported: Option<ReportedStatus>,
 }
 
+/// How a connection's billing data arrives. None where there is none to arrive.
+pub fn billing_of(connection: &Connection, beside: &Beside, now: OffsetDateTime) -> Option<StatusSummary> {
+    let export = &connection.data["billingExport"];
+    // Its kind may be one that this version does not know, or that nobody knows; where it is, is always known.
+    let has_export = export["kind"] != "None" && export["bucketName"].as_str().is_some_and(|bucket| !bucket.is_empty());
+    let has_heartbeats = connection.way == Way::Stack;
+    let expected = has_export && !connection.is_removed();
+    expected.then(|| billing::status_summary(beside.reported.as_ref(), has_heartbeats, connection.since, now))
+}
+
 /// The stack's last word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LatestNotice {
@@ -193,18 +203,13 @@ pub struct LatestNotice {
 impl ConnectionView {
     /// How it stands now.
     pub fn new(connection: Connection, beside: Beside, problems: Vec<OpenProblem>, now: OffsetDateTime) -> Self {
-        let state = State::of(&connection, &beside);
-        let export = &connection.data["billingExport"];
-        // Its kind may be one that this version does not know, or that nobody knows; where it is, is always known.
-        let has_export = export["kind"] != "None" && export["bucketName"].as_str().is_some_and(|bucket| !bucket.is_empty());
-        let expected = has_export && state != State::Removed;
-        let has_heartbeats = connection.way == Way::Stack;
+        let (state, billing) = (State::of(&connection, &beside), billing_of(&connection, &beside, now));
         Self {
             connection_id: connection.id,
             customer_id: connection.customer_id,
             way: connection.way,
             state,
-            billing: expected.then(|| billing::status_summary(beside.reported.as_ref(), has_heartbeats, connection.since, now)),
+            billing,
             replaced_by: beside.replaced_by.filter(|_| state == State::Replaced),
             contested_with: beside.contested_with.filter(|_| state == State::Contested),
             problems,

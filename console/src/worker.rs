@@ -60,6 +60,7 @@ async fn attempt(console: Console, job: Job) -> Result<(), StoreError> {
     }
     let done = match job.kind {
         Kind::Verify => timeout(TIMEOUT.unsigned_abs(), verify(&console, &job)).await,
+        Kind::Listen => Ok(console.store.listen(&job, (console.clock)()).await),
     };
     done.unwrap_or_else(|_| {
         tracing::warn!("job.kind" = job.kind.as_str(), "connection.id" = job.subject, "given up: it took too long");

@@ -67,7 +67,8 @@ CREATE TABLE connections (
     paused_at               BIGINT,          -- when the operator paused it
     role_test               TEXT COLLATE "C",             -- the last one, as JSON
     available_at            BIGINT,          -- when the role could last be used
-    state                   TEXT COLLATE "C" NOT NULL     -- as it was derived last: for lists, and to notice its changes
+    state                   TEXT COLLATE "C" NOT NULL,    -- as it was derived last: for lists, and to notice its changes
+    billing_state           TEXT COLLATE "C"              -- the same of its billing data, where there is any to arrive
 );
 CREATE INDEX connections_by_name ON connections (customer_id, account_id, connection_name);
 CREATE INDEX connections_unconfirmed ON connections (launch_id, made_at) WHERE unconfirmed = 1;

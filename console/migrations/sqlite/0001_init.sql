@@ -67,7 +67,8 @@ CREATE TABLE connections (
     paused_at               INTEGER,          -- when the operator paused it
     role_test               TEXT,             -- the last one, as JSON
     available_at            INTEGER,          -- when the role could last be used
-    state                   TEXT NOT NULL     -- as it was derived last: for lists, and to notice its changes
+    state                   TEXT NOT NULL,    -- as it was derived last: for lists, and to notice its changes
+    billing_state           TEXT              -- the same of its billing data, where there is any to arrive
 ) STRICT;
 CREATE INDEX connections_by_name ON connections (customer_id, account_id, connection_name);
 CREATE INDEX connections_unconfirmed ON connections (launch_id, made_at) WHERE unconfirmed = 1;

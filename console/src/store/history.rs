@@ -7,14 +7,16 @@ use sqlx::{AnyConnection, FromRow};
 use time::OffsetDateTime;
 
 use super::{
-    Store,
+    Store, jobs,
     rows::{RowError, connection_row, from_nanos, nanos, read, storable, write},
     writes::StoreError,
 };
 use crate::{
+    billing::StatusSummary,
     connection::Connection,
+    job::{self, Job},
     problem::Problem,
-    view::{Event, OpenProblem, State},
+    view::{Event, OpenProblem, State, billing_of},
 };
 
 /// What looks for problems, and closes those that it does not find again.
@@ -24,6 +26,8 @@ pub(super) enum Source {
     Verification,
     /// What the stack's own notices say.
     Notices,
+    /// How the billing data arrives.
+    Billing,
     /// A job that never ends.
     Jobs,
 }
@@ -33,6 +37,7 @@ impl Source {
         match self {
             Self::Verification => "verification",
             Self::Notices => "notices",
+            Self::Billing => "billing",
             Self::Jobs => "jobs",
         }
     }
@@ -162,7 +167,7 @@ pub(super) async fn set_problems(
 
 /// Closes everything that is open: of a connection that is no more nothing is wrong.
 async fn close_problems(database: &mut AnyConnection, subject: Subject<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
-    for source in [Source::Verification, Source::Notices, Source::Jobs] {
+    for source in [Source::Verification, Source::Notices, Source::Billing, Source::Jobs] {
         set_problems(database, subject, source, &[], now).await?;
     }
     Ok(())
@@ -204,29 +209,57 @@ pub(super) async fn settle(database: &mut AnyConnection, connection_id: &str, no
 
 async fn settle_one(database: &mut AnyConnection, connection_id: &str, now: OffsetDateTime) -> Result<(), StoreError> {
     let Some(row) = connection_row(&mut *database, connection_id).await? else { return Ok(()) };
-    let (before, customer_id) = (row.state.clone(), row.customer_id.clone());
+    let (before, customer_id, billing_before) = (row.state.clone(), row.customer_id.clone(), row.billing_state.clone());
     let (beside, connection) = (row.beside()?, Connection::try_from(row)?);
-    let state = State::of(&connection, &beside);
+    let (state, billing) = (State::of(&connection, &beside), billing_of(&connection, &beside, now));
     let subject = (connection_id, customer_id.as_str());
     if state == State::Removed {
         close_problems(&mut *database, subject, now).await?;
     } else {
         let problems: Vec<_> = connection.downgrade().into_iter().collect();
         set_problems(&mut *database, subject, Source::Notices, &problems, now).await?;
+        let problems: Vec<_> = billing.as_ref().and_then(StatusSummary::problem).into_iter().collect();
+        set_problems(&mut *database, subject, Source::Billing, &problems, now).await?;
     }
-    if before == state.as_str() {
+    match billing.as_ref().and_then(|billing| billing.silent_at(connection.since)) {
+        Some(at) => jobs::request(&mut *database, job::Kind::Listen, connection_id, at).await?,
+        None => jobs::withdraw(&mut *database, job::Kind::Listen, connection_id).await?,
+    }
+    let billing_state = billing.as_ref().map(|billing| billing.state.as_str());
+    if before == state.as_str() && billing_before.as_deref() == billing_state {
         return Ok(());
     }
-    sqlx::query("UPDATE connections SET state = $1 WHERE connection_id = $2")
+    sqlx::query("UPDATE connections SET state = $1, billing_state = $2 WHERE connection_id = $3")
         .bind(state.as_str())
+        .bind(billing_state)
         .bind(connection_id)
         .execute(&mut *database)
         .await?;
-    let kind = format!("connection.{}", state.as_str());
-    record(database, subject, Actor::Console, &kind, json!({"before": before}), now).await
+    if before != state.as_str() {
+        let kind = format!("connection.{}", state.as_str());
+        record(&mut *database, subject, Actor::Console, &kind, json!({"before": before}), now).await?;
+    }
+    if let Some(billing) = billing.filter(|billing| billing_before.as_deref() != Some(billing.state.as_str())) {
+        let data = json!({"before": billing_before, "summary": billing.summary});
+        record(database, subject, Actor::Console, &format!("billing.{}", billing.state.as_str()), data, now).await?;
+    }
+    Ok(())
 }
 
 impl Store {
+    /// Looks whether a connection's stack was heard as it should be.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn listen(&self, job: &Job, now: OffsetDateTime) -> Result<(), StoreError> {
+        let Some(row) = connection_row(&self.database.pool, &job.subject).await? else { return self.drop_job(job).await };
+        let mut transaction = self.database.begin(&row.customer_id).await?;
+        jobs::end(&mut transaction, job, None).await?;
+        settle(&mut transaction, &job.subject, now).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// What is wrong with one connection, or with those of one customer, or with all, the oldest first; and where the next page begins.
     ///
     /// # Errors

@@ -49,6 +49,12 @@ pub(super) async fn request(
     Ok(())
 }
 
+/// Takes back what was asked for.
+pub(super) async fn withdraw(database: &mut AnyConnection, kind: Kind, subject: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM jobs WHERE kind = $1 AND subject = $2").bind(kind.as_str()).bind(subject).execute(database).await?;
+    Ok(())
+}
+
 /// Whether the job is still as it was taken: nobody asked for it again since, nor took it as one whose worker was gone.
 pub(super) async fn is_current(database: &mut AnyConnection, job: &Job) -> Result<bool, StoreError> {
     let found: Option<i64> = sqlx::query_scalar("SELECT job_id FROM jobs WHERE job_id = $1 AND version = $2")

@@ -157,6 +157,7 @@ pub(super) struct ConnectionRow {
     role_test: Option<String>,
     available_at: Option<i64>,
     pub(super) state: String,
+    pub(super) billing_state: Option<String>,
 }
 
 impl ConnectionRow {
