@@ -22,3 +22,6 @@ mod schema;
 mod speakers;
 mod support;
 mod tokens;
+mod webhooks;
+mod webhooks_addresses;
+mod webhooks_http;
