@@ -45,6 +45,7 @@ pub mod store;
 pub mod sts;
 pub mod token;
 pub mod view;
+pub mod webhook;
 pub mod worker;
 
 use std::{fmt, sync::Arc};

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::support::{assert_written, cases::CASES, files_below, root, yaml};
 
 /// How many failures are known. A row is never dropped, whatever becomes of its test.
-const ROWS: u32 = 61;
+const ROWS: u32 = 64;
 
 /// Where citations count, and where they are only checked for naming a row.
 const PLACES: [&str; 8] = ["src", "cli", "sim", "publish", "tests", "console", "dev", "template.yaml"];

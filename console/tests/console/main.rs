@@ -23,3 +23,6 @@ mod schema;
 mod speakers;
 mod support;
 mod tokens;
+mod webhooks;
+mod webhooks_addresses;
+mod webhooks_http;
