@@ -16,6 +16,7 @@ use crate::{
     proof::Trust,
     secret::Secret,
     speaker::Way,
+    webhook::egress::Egress,
 };
 
 /// The vendor's side of Hawser: receives notices, verifies them, stores connections.
@@ -103,6 +104,12 @@ pub struct Serve {
     /// Take no notice without a token of AWS STS that could be checked: only accounts with outbound identity federation can connect.
     #[arg(long, env = "HAWSER_CONSOLE_REQUIRE_TOKEN")]
     pub require_token: bool,
+    /// Post events through this HTTP proxy, which then decides where they may go; without it they go to public addresses only.
+    #[arg(long, env = "HAWSER_CONSOLE_EGRESS_PROXY", value_parser = egress_proxy, hide_env_values = true)]
+    pub egress_proxy: Option<EgressProxy>,
+    /// Post events to endpoints on this machine as well, and there without TLS: for tests.
+    #[arg(long, env = "HAWSER_CONSOLE_LOOPBACK_ENDPOINTS", conflicts_with = "egress_proxy")]
+    pub loopback_endpoints: bool,
     /// How much to log.
     #[arg(long, env = "HAWSER_CONSOLE_LOG", default_value = "info")]
     pub log: LogLevel,
@@ -112,6 +119,14 @@ impl Serve {
     /// Which STS endpoints are believed.
     pub fn trust(&self) -> Trust {
         self.sts_endpoint.clone().map_or(Trust::Aws, Trust::Only)
+    }
+
+    /// How events leave.
+    pub fn egress(&self) -> Egress {
+        match &self.egress_proxy {
+            Some(proxy) => Egress::Proxy(proxy.0.clone()),
+            None => Egress::Direct { loopback: self.loopback_endpoints },
+        }
     }
 
     /// The authorities when the listener has its port.
@@ -252,6 +267,22 @@ pub fn role_name(text: &str) -> Result<String, String> {
 
 fn account(text: &str) -> Result<AccountId, String> {
     text.parse().map_err(str::to_owned)
+}
+
+/// The URL of an egress proxy, which may hold a password.
+#[derive(Clone)]
+pub struct EgressProxy(Secret);
+
+impl fmt::Debug for EgressProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+fn egress_proxy(text: &str) -> Result<EgressProxy, String> {
+    let url: Url = text.parse().map_err(|_| "not a URL".to_owned())?;
+    let is_proxy = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+    if is_proxy { Ok(EgressProxy(Secret::new(text))) } else { Err("not the URL of an HTTP proxy".to_owned()) }
 }
 
 fn database_url(text: &str) -> Result<DatabaseUrl, String> {

@@ -15,6 +15,7 @@ use hawser_console::{
     serve::{self, Clients},
     store::{Change, Store},
     sts::Sts,
+    webhook::sender::HttpSender,
     worker,
 };
 use serde_json::json;
@@ -72,7 +73,8 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         authorities,
         limits: Limits::default(),
         aws: Arc::new(Sdk::from_environment().await),
-        announced: Arc::default(),
+        webhooks: Arc::new(HttpSender::new(&args.egress())?),
+        signal: worker::Signal::default(),
         clock: Arc::new(now),
     };
     if tls.is_none() && args.proxies.is_empty() && !address.ip().is_loopback() {

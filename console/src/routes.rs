@@ -275,7 +275,7 @@ async fn verify(State(console): State<Console>, Path(connection_id): Path<String
 async fn change(console: &Console, connection_id: &str, change: &Change, done: &str) -> Response {
     match console.store.change(connection_id, change, (console.clock)()).await {
         Ok(true) => {
-            console.announced.notify_one();
+            console.signal.wake();
             shown(&json!({"connectionId": connection_id, done: true}))
         }
         Ok(false) => operator_problem(StatusCode::NOT_FOUND, "no connection has this id"),

@@ -7,6 +7,7 @@ mod issuers;
 mod jobs;
 mod manage;
 mod rows;
+mod webhooks;
 mod writes;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use rows::{
 };
 use sqlx::{AnyConnection, FromRow};
 use time::OffsetDateTime;
+pub use webhooks::{Delivery, EndpointView, NewEndpoint};
 pub use writes::{RecordError, StoreError};
 use writes::{bind_launch, save_connection};
 

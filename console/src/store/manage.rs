@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{
     Store,
-    history::{Actor, Source, record, set_problems, settle},
+    history::{Actor, Source, record, set_problems, settle, settle_for},
     jobs,
     rows::{LaunchRow, connection_row, launch_columns, nanos, storable},
     writes::{StoreError, forget_candidates, save_connection},
@@ -54,9 +54,8 @@ impl Store {
                     .bind(connection_id)
                     .execute(&mut *transaction)
                     .await?;
-                let kind = if pauses { "connection.paused" } else { "connection.resumed" };
-                record(&mut transaction, subject, Actor::Operator, kind, json!({}), now).await?;
                 if !pauses {
+                    record(&mut transaction, subject, Actor::Operator, "connection.resumed", json!({}), now).await?;
                     jobs::request(&mut transaction, Kind::Verify, connection_id, now).await?;
                 }
             }
@@ -74,7 +73,7 @@ impl Store {
             // It is so already.
             Change::Label(_) | Change::Pause | Change::Resume => {}
         }
-        settle(&mut transaction, connection_id, now).await?;
+        settle_for(&mut transaction, connection_id, Actor::Operator, now).await?;
         transaction.commit().await?;
         Ok(true)
     }

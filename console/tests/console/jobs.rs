@@ -56,7 +56,7 @@ async fn workers_share_jobs_and_no_job_is_done_twice() {
         workers.spawn(async move {
             let mut taken = Vec::new();
             loop {
-                let jobs = store.claim(now).await.unwrap();
+                let jobs = store.claim(&[Kind::Verify], CONCURRENT_MAX, now).await.unwrap();
                 if jobs.is_empty() {
                     return taken;
                 }
@@ -77,9 +77,9 @@ async fn a_killed_workers_job_is_taken_again() {
     let world = TestConsole::new().await;
     announced(&world, "51af3dc0").await;
     let store = &world.console.store;
-    let job = store.claim(world.now()).await.unwrap().remove(0);
+    let job = store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now()).await.unwrap().remove(0);
     let slow = store.due(&job, world.now()).await.unwrap().unwrap();
-    assert!(store.claim(world.now() + LEASE - Duration::seconds(1)).await.unwrap().is_empty());
+    assert!(store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now() + LEASE - Duration::seconds(1)).await.unwrap().is_empty());
     world.set_clock(world.now() + LEASE);
     world.ask_aws().await;
     let connection = world.connections().await.remove(0);
@@ -95,7 +95,7 @@ async fn a_request_during_a_job_is_not_lost() {
     let world = TestConsole::new().await;
     let stack = announced(&world, "51af3dc0").await;
     let store = &world.console.store;
-    let job = store.claim(world.now()).await.unwrap().remove(0);
+    let job = store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now()).await.unwrap().remove(0);
     let due = store.due(&job, world.now()).await.unwrap().unwrap();
     assert_eq!(world.notify(&stack, "updated", 10).await.0, 200);
     let outcome = Outcome { confirmed: Ok(stack.external_id.clone()), steps: Vec::new() };
@@ -103,7 +103,7 @@ async fn a_request_during_a_job_is_not_lost() {
     assert_eq!(world.connections().await[0]["state"], "announced");
     world.ask_aws().await;
     assert_eq!(world.connections().await[0]["state"], "verified");
-    let jobs = store.claim(world.now() + Duration::hours(23)).await.unwrap();
+    let jobs = store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now() + Duration::hours(23)).await.unwrap();
     assert!(jobs.iter().all(|job| job.kind == Kind::Listen), "done once more, and not again today: {jobs:?}");
 }
 
@@ -113,7 +113,7 @@ async fn a_job_that_never_ends_is_a_problem() {
     let world = TestConsole::new().await;
     let stack = announced(&world, "51af3dc0").await;
     for claim in 1..=CLAIMS_MAX {
-        let taken = world.console.store.claim(world.now()).await.unwrap();
+        let taken = world.console.store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now()).await.unwrap();
         assert_eq!(taken.iter().map(|job| job.claims).collect::<Vec<_>>(), [claim]);
         world.set_clock(world.now() + LEASE);
     }

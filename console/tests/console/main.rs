@@ -23,6 +23,7 @@ mod schema;
 mod speakers;
 mod support;
 mod tokens;
+mod webhook_deliveries;
 mod webhooks;
 mod webhooks_addresses;
 mod webhooks_http;

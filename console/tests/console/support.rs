@@ -38,6 +38,7 @@ use hawser_console::{
     serve,
     store::Store,
     sts::Sts,
+    webhook::{egress::Egress, sender::HttpSender},
     worker,
 };
 use http::{HeaderMap, Request, StatusCode};
@@ -484,7 +485,8 @@ impl TestConsole {
             trust: Trust::Only(sts.url.parse().unwrap()),
             limits: Limits::default(),
             aws: Arc::new(stacks.clone()),
-            announced: Arc::default(),
+            webhooks: Arc::new(HttpSender::new(&Egress::Direct { loopback: true }).unwrap()),
+            signal: worker::Signal::default(),
             authorities: vec![AUDIENCE.to_owned()],
             clock: Arc::new(move || OffsetDateTime::from_unix_timestamp(hand.load(Ordering::SeqCst)).unwrap()),
         };
