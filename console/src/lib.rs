@@ -29,6 +29,7 @@ pub mod ledger;
 pub mod limits;
 pub mod names;
 pub mod notice;
+pub mod probe;
 pub mod proof;
 mod receive;
 pub mod refusal;

@@ -15,6 +15,7 @@ mod load;
 mod operator;
 mod ordering;
 mod organizations;
+mod probe;
 mod proofs;
 mod python;
 mod refusals;
