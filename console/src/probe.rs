@@ -1,4 +1,4 @@
-//! One harmless call per statement of the granted packs, made with the session of the customer's role (F-63).
+//! One harmless call per statement of the granted packs, made with the session of the customer's role.
 //!
 //! 1. [`granted`]: the statements that a connection's packs have, each with its probe or the reason why it has none ([`data`]).
 //! 2. [`request()`]: the probe as an HTTP request.

@@ -7,8 +7,10 @@ mod document;
 mod pack;
 mod probe;
 mod render;
+mod services;
 
 pub use document::{Document, read, to_json};
 pub use pack::{Mode, Pack, Statement, packs};
-pub use probe::{Probe, ProbeOrReason, probes};
+pub use probe::{Probe, ProbeOrReason};
 pub use render::template;
+pub use services::probes;

@@ -99,9 +99,7 @@ impl Aws for Caller {
         let signed = self.signed(request, &url).ok_or(NoAnswer("the request could not be signed"))?;
         let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| NoAnswer("the request has no method"))?;
         let mut sent = self.http.request(method, url).timeout(TIMEOUT).body(request.body.clone());
-        for (name, value) in
-            request.headers.iter().map(|(name, value)| (name, value)).chain(signed.iter().map(|(name, value)| (name, value)))
-        {
+        for (name, value) in request.headers.iter().chain(signed.iter().map(|(name, value)| (name, value))) {
             let unfit = NoAnswer("a header is not plain text");
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit)?;
             let mut value = HeaderValue::from_str(value).map_err(|_| unfit)?;

@@ -1,4 +1,4 @@
-//! What AWS's words about a refused call mean, and who can change it (F-62). Pure. Of the words themselves nothing is kept but the
+//! What AWS's words about a refused call mean, and who can change it. Pure. Of the words themselves nothing is kept but the
 //! error code, the policy's ARN and the authorization id: they can hold what AWS was sent.
 
 use serde::Serialize;

@@ -58,6 +58,7 @@ fn the_policy_that_denies_is_known_by_its_name() {
         ("with an explicit deny in a policy of a kind to come", Denied, "customer"),
         ("with an explicit deny", Denied, "customer"),
         ("", Denied, "customer"),
+        ("für “ecs” because no permissions boundary allows the ecs:ListClusters action", DeniedByBoundary, "customer"),
     ];
     for (why, code, actor) in cases {
         for (end, policy, id) in [
