@@ -85,3 +85,43 @@ pub(crate) fn probe_or_reason(statement: &Value, probe: Option<Entry>, reason: O
         _ => bail!("{} has one of `probe` and `noProbe`", statement["Sid"]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_reads_and_its_statement_allows_it() {
+        let statement =
+            json!({"Sid": "ReadUsers", "Effect": "Allow", "Action": ["iam:DeleteUser", "iam:ListUsers"], "Resource": "*"});
+        let good = json!({"action": "iam:ListUsers", "required": true, "lost": "All users."});
+        let with = |name: &str, value: Value| {
+            let mut changed = good.clone();
+            changed[name] = value;
+            changed
+        };
+        let read = |statement: &Value, probe: Option<Value>, reason: Option<&str>| -> anyhow::Result<ProbeOrReason> {
+            let probe = probe.map(serde_json::from_value).transpose()?;
+            probe_or_reason(statement, probe, reason.map(str::to_owned))
+        };
+        let Ok(ProbeOrReason::Probe(probe)) = read(&statement, Some(good.clone()), None) else { panic!("{good}") };
+        assert_eq!((probe.service.as_str(), probe.operation.as_str()), ("iam", "ListUsers"));
+        assert!(read(&statement, None, Some("It only changes things.")).is_ok());
+        let mut denial = statement.clone();
+        denial["Effect"] = "Deny".into();
+        for (statement, probe, reason) in [
+            (&statement, None, None),
+            (&statement, Some(good.clone()), Some("both")),
+            (&denial, Some(good.clone()), None),
+            (&statement, Some(with("action", json!("iam:DeleteUser"))), None),
+            (&statement, Some(with("action", json!("iam:ListRoles"))), None),
+            (&statement, Some(with("action", json!("ListUsers"))), None),
+            (&statement, Some(with("operation", json!("DeleteUser"))), None),
+            (&statement, Some(with("parameters", json!({"Filters": [{"Name": "x"}]}))), None),
+            (&statement, Some(with("lost", json!("no sentence"))), None),
+            (&statement, Some(with("unknown", json!(1))), None),
+        ] {
+            assert!(read(statement, probe.clone(), reason).is_err(), "{probe:?} {reason:?}");
+        }
+    }
+}
