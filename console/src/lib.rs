@@ -32,6 +32,7 @@ pub mod ledger;
 pub mod limits;
 pub mod names;
 pub mod notice;
+pub mod probe;
 pub mod problem;
 pub mod proof;
 mod receive;

@@ -16,6 +16,7 @@ mod load;
 mod operator;
 mod ordering;
 mod organizations;
+mod probe;
 mod proofs;
 mod python;
 mod refusals;
