@@ -72,7 +72,7 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         trust: args.trust(),
         authorities,
         limits: Limits::default(),
-        aws: Arc::new(Sdk::from_environment().await),
+        aws: Arc::new(Sdk::from_environment(Arc::new(now)).await?),
         webhooks: Arc::new(HttpSender::new(&args.egress())?),
         signal: worker::Signal::default(),
         clock: Arc::new(now),

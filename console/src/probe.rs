@@ -1,9 +1,9 @@
 //! One harmless call per statement of the granted packs, made with the session of the customer's role.
 //!
-//! 1. [`granted`]: the statements that a connection's packs have, each with its probe or the reason why it has none ([`data`]).
+//! 1. [`granted`]: the statements that a connection's packs have, each with its probe or the reason why it has none (`data`).
 //! 2. [`request()`]: the probe as an HTTP request.
 //! 3. [`Aws::call`]: signed and sent by [`Caller`].
-//! 4. [`judge`]: allowed, denied, or an answer that says nothing about the permission; [`denial`]: by which policy, and who can change it.
+//! 4. [`judge`]: allowed, denied, or an answer that says nothing about the permission; `denial`: by which policy, and who can change it.
 //!
 //! 1, 2 and 4 are pure. [`run`] does all of it.
 
@@ -47,7 +47,16 @@ impl Tried {
 /// Tries each statement of the granted packs (`data.packs` of the notice) at one place, and returns them in the order of the template.
 /// Reads only, and retries once what was throttled or failed at AWS.
 pub async fn run(aws: &dyn Aws, place: &Place, packs: &BTreeMap<String, String>) -> Vec<Tried> {
-    let tried = granted(packs).map(|statement| async move { Tried { statement, result: try_out(aws, place, statement).await } });
+    run_some(aws, place, granted(packs)).await
+}
+
+/// The same with some of the statements.
+pub async fn run_some(
+    aws: &dyn Aws,
+    place: &Place,
+    statements: impl IntoIterator<Item = &'static Statement> + Send,
+) -> Vec<Tried> {
+    let tried = statements.into_iter().map(|statement| async move { Tried { statement, result: try_out(aws, place, statement).await } });
     stream::iter(tried).buffered(CALLS_AT_ONCE).collect().await
 }
 

@@ -13,7 +13,7 @@ use crate::{
     confirm::{self, Due, Question, Resources, wrong_external_ids},
     job::{CLAIMS_MAX, CONCURRENT_MAX, Job, Kind, QUEUES, TIMEOUT},
     problem::{Problem, ProblemCode},
-    role_test::{ASSUME, STACK, Step},
+    role_test::{ASSUME, PACKS, STACK, Step},
     store::{Delivery, StoreError},
     webhook::{self, attempt::Outcome, schedule::Jitter},
 };
@@ -22,6 +22,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(5);
 /// Two calls to AWS, each of which tries again by itself.
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Some dozen calls, a few at a time; what is not answered by then is not known.
+const PROBES_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Says to the workers of this process that there may be jobs. Others look by themselves.
 #[derive(Debug, Clone, Default)]
@@ -185,6 +187,13 @@ async fn test(console: &Console, due: &Due) -> confirm::Outcome {
             Err(problem) => Step::failed(name, problem),
         });
     }
+    let with_its_id = Question { external_id: external_id.clone(), ..due.question.clone() };
+    match timeout(PROBES_TIMEOUT, console.aws.try_packs(&with_its_id, &due.packs())).await {
+        Ok(Ok(tried)) => steps.extend(tried.into_iter().map(Step::from)),
+        // The role was assumed a moment ago.
+        Ok(Err(problem)) => steps.push(Step::unknown(PACKS, problem)),
+        Err(_) => steps.push(Step::unknown(PACKS, Problem::new(ProblemCode::Unavailable, ""))),
+    }
     confirm::Outcome { confirmed: Ok(external_id), steps }
 }
 
@@ -197,7 +206,7 @@ async fn ask(console: &Console, question: &Question) -> Result<(Resources, Strin
         match asked.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Unavailable, ""))) {
             Ok(resources) => return Ok((resources, external_id.clone())),
             // Of several refusals the first is told: it is about the ID that should work.
-            Err(problem) if problem.code() == ProblemCode::RoleRefused.as_str() => _ = refused.get_or_insert(problem),
+            Err(problem) if problem.is_refusal() => _ = refused.get_or_insert(problem),
             Err(problem) => return Err(refused.unwrap_or(problem)),
         }
     }

@@ -90,6 +90,13 @@ impl Finding {
         }
     }
 
+    /// What was found, for people: nothing but codes, names and ids.
+    pub fn describe(&self, action: &str) -> String {
+        let policy = self.policy_arn.as_ref().map(|arn| format!(" by `{arn}`")).unwrap_or_default();
+        let id = self.authorization_id.as_ref().map(|id| format!(" (authorization id {id})")).unwrap_or_default();
+        format!("`{}` for `{action}`{policy}{id}", self.aws_code)
+    }
+
     /// Who can change it: `customer` and `organization` are their administrators.
     pub fn actor(&self) -> &'static str {
         self.code.actor()

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use hawser_console::{
-    confirm::Outcome,
+    confirm::{Outcome, not_assumed},
     job::{CLAIMS_MAX, CONCURRENT_MAX, Kind, LEASE},
+    probe::{How, statements},
     problem::{Problem, ProblemCode},
 };
 use http::Request;
@@ -137,12 +138,16 @@ async fn a_connection_that_breaks_is_found_and_heals() {
     world.ask_aws().await;
     let connection = world.connections().await.remove(0);
     assert_eq!((&connection["state"], &connection["availableAt"]), (&json!("verified"), &json!("2026-11-22T10:00:00Z")));
-    let steps: Vec<_> = connection["roleTest"]["steps"].as_array().unwrap().iter().map(|step| step["name"].clone()).collect();
+    let steps = connection["roleTest"]["steps"].as_array().unwrap().iter();
+    let (statements, others): (Vec<_>, Vec<_>) = steps.partition(|step| step["name"].as_str().unwrap().contains('/'));
+    let names: Vec<_> = others.iter().map(|step| step["name"].clone()).collect();
     assert_eq!(
-        steps,
+        names,
         ["assume-with-external-id", "stack-resources", "refuse-without-external-id", "refuse-other-external-id"],
         "{connection}"
     );
+    assert!(statements.iter().any(|step| step["name"].as_str().unwrap().starts_with("billing/") && step["result"] == "passed"));
+    assert!(statements.iter().all(|step| step["result"] == "passed" || step["note"].is_string()), "{statements:?}");
 
     // Not ours to judge while AWS does not answer.
     world.stacks.answer(&stack, Err(Problem::new(ProblemCode::Unavailable, "")));
@@ -223,4 +228,68 @@ async fn both_databases_have_the_same_schema() {
     let world = TestConsole::new().await;
     let jobs: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM jobs").fetch_one(&database(&world.directory).await).await.unwrap();
     assert_eq!(jobs, 0);
+}
+
+/// F-62, F-63: each permission that is missing is a problem of its own, with what is lost, whose turn it is and what to do; it closes when the
+/// permission is back.
+#[tokio::test]
+async fn missing_permissions_are_found_one_by_one() {
+    let world = TestConsole::new().await;
+    announced(&world, "51af3dc0").await;
+    let user = "User: arn:aws:sts::111122223333:assumed-role/hawser-VendorRole-1A2B3C/hawser-console";
+    let because = [
+        ("ReadBillingBucket", "because no identity-based policy allows the {action} action", "permission-missing", "customer"),
+        ("ReadReports", "with an explicit deny in a service control policy: arn:aws:organizations::444455556666:policy/o-x/p-1", "denied-by-scp", "organization"),
+    ];
+    let sids: BTreeSet<_> = statements().iter().filter(|one| matches!(one.how, How::Probe(_))).map(|one| one.sid.as_str()).collect();
+    for (sid, words, _, _) in &because {
+        assert!(sids.contains(sid), "{sid} of {sids:?}");
+        let words = format!("{user} is not authorized to perform: {{action}} {words}");
+        world.stacks.denied.lock().unwrap().insert((*sid).to_owned(), words);
+    }
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!(connection["state"], "partial");
+    let problems = connection["problems"].as_array().unwrap();
+    for (sid, _, code, actor) in because {
+        let problem = problems.iter().find(|problem| problem["subject"].as_str().unwrap().ends_with(sid)).unwrap();
+        assert_eq!((&problem["code"], &problem["actor"]), (&json!(code), &json!(actor)));
+        assert!(problem["cause"].as_str().unwrap().contains("Without it: "), "{problem}");
+        assert!(!problem["cause"].as_str().unwrap().contains("User: "), "{problem}");
+    }
+    // Nothing is known for a while: what was wrong stands. Then it is whole again.
+    *world.stacks.open.lock().unwrap() = crate::support::Open::Unknown;
+    world.set_clock(NOW + Duration::hours(1));
+    world.ask_aws().await;
+    assert_eq!(world.connections().await[0]["problems"].as_array().unwrap().len(), 2);
+    *world.stacks.open.lock().unwrap() = crate::support::Open::Closed;
+    world.stacks.denied.lock().unwrap().clear();
+    world.set_clock(NOW + Duration::hours(2));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], codes(&connection)), (&json!("verified"), vec![]));
+}
+
+/// F-62: AWS's words say whose policy it is that keeps the vendor out: the customer's, the organization's or the vendor's own.
+#[test]
+fn who_keeps_the_vendor_out_is_said() {
+    let words = "User: arn:aws:iam::999988887777:role/console is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::111122223333:role/x";
+    for (code, because, expected, actor) in [
+        ("AccessDenied", "", "role-refused", "customer"),
+        ("AccessDenied", " because no resource-based policy allows the sts:AssumeRole action", "role-refused", "customer"),
+        ("AccessDenied", " with an explicit deny in a resource control policy", "role-refused-by-rcp", "organization"),
+        ("AccessDenied", " because no identity-based policy allows the sts:AssumeRole action", "vendor-not-allowed", "vendor"),
+        ("AccessDenied", " with an explicit deny in a service control policy", "vendor-not-allowed", "vendor"),
+        ("AccessDenied", " because no permissions boundary allows the sts:AssumeRole action", "vendor-not-allowed", "vendor"),
+        ("ValidationError", "", "role-refused", "customer"),
+        ("RegionDisabledException", "", "vendor-region-disabled", "vendor"),
+        ("InvalidClientTokenId", "", "vendor-region-disabled", "vendor"),
+        ("ExpiredTokenException", "", "vendor-credentials-missing", "vendor"),
+        ("Throttling", "", "aws-unavailable", "aws"),
+        ("", "", "aws-unavailable", "aws"),
+    ] {
+        let problem = json!(not_assumed(code, &format!("{words}{because}")));
+        assert_eq!((&problem["code"], &problem["actor"]), (&json!(expected), &json!(actor)), "{code}{because}");
+        assert!(!problem.to_string().contains("User: "), "{problem}");
+    }
 }

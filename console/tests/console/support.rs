@@ -24,12 +24,13 @@ use axum::{
 };
 use hawser_console::{
     Console,
-    confirm::{Aws, Question, Resources},
+    confirm::{Aws, Packs, Question, Resources},
     document::Document,
     issuers::Issuers,
     launch::{Audience, Entropy, Launch, Organization, Terms},
     limits::Limits,
     notice::Notice,
+    probe::{self, Finding, How, NotTried, Statement, Tried, granted},
     problem::{Problem, ProblemCode},
     proof::{BODY, Trust},
     refusal::Refusal,
@@ -420,6 +421,8 @@ pub(crate) struct StackStub {
     pub(crate) refused: Arc<Mutex<BTreeSet<String>>>,
     pub(crate) questions: Arc<Mutex<Vec<Question>>>,
     pub(crate) open: Arc<Mutex<Open>>,
+    /// AWS's words by the statements that it denies.
+    pub(crate) denied: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 #[async_trait::async_trait]
@@ -442,6 +445,21 @@ impl Aws for StackStub {
             Open::Unknown => Err(Problem::new(ProblemCode::Unavailable, "")),
         }
     }
+
+    async fn try_packs(&self, _: &Question, packs: &Packs) -> Result<Vec<Tried>, Problem> {
+        Ok(tried(packs, &self.denied.lock().unwrap()))
+    }
+}
+
+/// A pack's statements, tried: all allowed, but for those that AWS denies.
+fn tried(packs: &Packs, denied: &BTreeMap<String, String>) -> Vec<Tried> {
+    let outcome = |statement: &Statement| match &statement.how {
+        How::NoProbe(_) => Err(NotTried::NoProbe),
+        How::Probe(probe) => Ok(denied.get(&statement.sid).map_or(probe::Outcome::Allowed, |words| {
+            probe::Outcome::Denied(Finding::denied("AccessDenied", &words.replace("{action}", &probe.action)))
+        })),
+    };
+    granted(&packs.granted).map(|statement| Tried { statement, result: outcome(statement) }).collect()
 }
 
 /// Which wrong external IDs open the roles.
