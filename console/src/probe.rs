@@ -1,9 +1,9 @@
 //! One harmless call per statement of the granted packs, made with the session of the customer's role.
 //!
-//! 1. [`granted`]: the statements that a connection's packs have, each with its probe or the reason why it has none ([`data`]).
+//! 1. [`granted`]: the statements that a connection's packs have, each with its probe or the reason why it has none (`data`).
 //! 2. [`request()`]: the probe as an HTTP request.
 //! 3. [`Aws::call`]: signed and sent by [`Caller`].
-//! 4. [`judge`]: allowed, denied, or an answer that says nothing about the permission; [`denial`]: by which policy, and who can change it.
+//! 4. [`judge`]: allowed, denied, or an answer that says nothing about the permission; `denial`: by which policy, and who can change it.
 //!
 //! 1, 2 and 4 are pure. [`run`] does all of it.
 
