@@ -92,9 +92,9 @@ fn session_policy(actions: &[&str]) -> String {
     json!({"Version": "2012-10-17", "Statement": statement}).to_string()
 }
 
-/// The statements that have a probe, in groups for one session each: with all their actions in it a session policy would be too long.
-fn sessions<'a>(statements: impl Iterator<Item = &'a Statement>) -> Vec<(Vec<&'a str>, Vec<&'a Statement>)> {
-    let mut sessions: Vec<(Vec<&str>, Vec<&Statement>)> = Vec::new();
+/// The statements in groups for one session each: with all their actions in it a session policy would be too long.
+fn sessions(statements: impl Iterator<Item = &'static Statement>) -> Vec<(Vec<&'static str>, Vec<&'static Statement>)> {
+    let mut sessions: Vec<(Vec<&str>, Vec<&'static Statement>)> = Vec::new();
     for statement in statements {
         let action = match &statement.how {
             How::Probe(probe) => probe.action.as_str(),

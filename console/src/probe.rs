@@ -56,8 +56,12 @@ pub async fn run_some(
     place: &Place,
     statements: impl IntoIterator<Item = &'static Statement> + Send,
 ) -> Vec<Tried> {
-    let tried = statements.into_iter().map(|statement| async move { Tried { statement, result: try_out(aws, place, statement).await } });
+    let tried: Vec<_> = statements.into_iter().map(|statement| try_one(aws, place, statement)).collect();
     stream::iter(tried).buffered(CALLS_AT_ONCE).collect().await
+}
+
+async fn try_one(aws: &dyn Aws, place: &Place, statement: &'static Statement) -> Tried {
+    Tried { statement, result: try_out(aws, place, statement).await }
 }
 
 async fn try_out(aws: &dyn Aws, place: &Place, statement: &Statement) -> Result<Outcome, NotTried> {

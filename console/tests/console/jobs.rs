@@ -238,10 +238,16 @@ async fn missing_permissions_are_found_one_by_one() {
     announced(&world, "51af3dc0").await;
     let user = "User: arn:aws:sts::111122223333:assumed-role/hawser-VendorRole-1A2B3C/hawser-console";
     let because = [
-        ("ReadBillingBucket", "because no identity-based policy allows the {action} action", "permission-missing", "customer"),
-        ("ReadReports", "with an explicit deny in a service control policy: arn:aws:organizations::444455556666:policy/o-x/p-1", "denied-by-scp", "organization"),
+        ("ListBillingFiles", "because no identity-based policy allows the {action} action", "permission-missing", "customer"),
+        (
+            "ReadReportDefinitions",
+            "with an explicit deny in a service control policy: arn:aws:organizations::444455556666:policy/o-x/p-1",
+            "denied-by-scp",
+            "organization",
+        ),
     ];
-    let sids: BTreeSet<_> = statements().iter().filter(|one| matches!(one.how, How::Probe(_))).map(|one| one.sid.as_str()).collect();
+    let sids: BTreeSet<_> =
+        statements().iter().filter(|one| matches!(one.how, How::Probe(_))).map(|one| one.sid.as_str()).collect();
     for (sid, words, _, _) in &because {
         assert!(sids.contains(sid), "{sid} of {sids:?}");
         let words = format!("{user} is not authorized to perform: {{action}} {words}");
