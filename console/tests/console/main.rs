@@ -11,6 +11,7 @@ mod hostile;
 mod identities;
 mod jobs;
 mod kept;
+mod kills;
 mod lifecycle;
 mod load;
 mod operator;
