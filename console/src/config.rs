@@ -103,6 +103,9 @@ pub struct Serve {
     /// Take no notice without a token of AWS STS that could be checked: only accounts with outbound identity federation can connect.
     #[arg(long, env = "HAWSER_CONSOLE_REQUIRE_TOKEN")]
     pub require_token: bool,
+    /// Answer the operator's requests only with a token of the API (`token create`). A token that is sent is checked in any case.
+    #[arg(long, env = "HAWSER_CONSOLE_REQUIRE_API_TOKEN")]
+    pub require_api_token: bool,
     /// How much to log.
     #[arg(long, env = "HAWSER_CONSOLE_LOG", default_value = "info")]
     pub log: LogLevel,
@@ -265,7 +268,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     if address.ip().is_loopback() {
         Ok(address)
     } else {
-        Err("the operator's routes have no password: a loopback address only".to_owned())
+        Err("the operator's routes are not encrypted: a loopback address only".to_owned())
     }
 }
 

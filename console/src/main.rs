@@ -5,12 +5,13 @@ use std::{error::Error, io::Write as _, net::SocketAddr, process::ExitCode, sync
 use clap::Parser;
 use hawser_console::{
     Console,
+    access::Access,
     aws::Sdk,
     config::{Cli, Command, Database, DisconnectArgs, LaunchArgs, ResealArgs, RevokeArgs, Serve},
     issuers::Issuers,
     launch::Launch,
     limits::Limits,
-    routes,
+    random, routes,
     seal::SealKeys,
     serve::{self, Clients},
     store::{Change, Store},
@@ -68,6 +69,7 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         sts: Sts::new()?,
         issuers: Issuers::new()?,
         requires_token: args.require_token,
+        requires_api_token: args.require_api_token,
         trust: args.trust(),
         authorities,
         limits: Limits::default(),
@@ -142,9 +144,9 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Box<dyn Er
 async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {
     let (terms, hours) = args.order()?;
     let store = open(&args.database).await?;
-    let entropy = routes::entropy().ok_or("the operating system provided no randomness")?;
+    let entropy = random::bytes().ok_or("the operating system provided no randomness")?;
     let launch = Launch::new(&entropy, terms, now(), hours);
-    store.add_launch(&launch).await?;
+    store.add_launch(&Access::operator(), &launch, None, now()).await?;
     say(&launch.disclose())?;
     store.close().await;
     Ok(())
@@ -152,7 +154,7 @@ async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {
 
 async fn revoke(args: RevokeArgs) -> Result<(), Box<dyn Error>> {
     let store = open(&args.database).await?;
-    let revoked = store.revoke(&args.launch_id, now()).await?;
+    let revoked = store.revoke(&Access::operator(), &args.launch_id, now()).await?;
     store.close().await;
     if !revoked {
         return Err(format!("no launch has the id `{}`", args.launch_id).into());
@@ -162,7 +164,7 @@ async fn revoke(args: RevokeArgs) -> Result<(), Box<dyn Error>> {
 
 async fn disconnect(args: DisconnectArgs) -> Result<(), Box<dyn Error>> {
     let store = open(&args.database).await?;
-    let disconnected = store.change(&args.connection_id, &Change::Disconnect, now()).await?;
+    let disconnected = store.change(&Access::operator(), &args.connection_id, &Change::Disconnect, now()).await?;
     store.close().await;
     if !disconnected {
         return Err(format!("no connection has the id `{}`", args.connection_id).into());

@@ -1,6 +1,7 @@
 //! What is wrong with a connection, and whose turn it is.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 hawser_codes::codes! {
     /// Why AWS has not confirmed a connection, or not as before. Each stands in the connection's `problem` until AWS does.
@@ -42,7 +43,7 @@ hawser_codes::codes! {
 }
 
 /// One open problem of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     code: String,

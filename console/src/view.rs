@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::{
     billing::{self, ReportedStatus, StatusSummary},
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// A connection as the operator sees it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionView {
     /// See [`Connection::id`].
@@ -41,7 +42,8 @@ pub struct ConnectionView {
     pub paused_at: Option<OffsetDateTime>,
     /// See [`Connection::launch_id`].
     pub launch_id: String,
-    /// The external ID with which the role could be assumed last; `data` has the one that the stack stated last.
+    /// The external ID with which the role could be assumed last; `data` has the one that the stack stated last. Neither is in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id_in_use: Option<String>,
     /// When that launch was revoked.
     #[serde(with = "time::serde::rfc3339::option")]
@@ -75,7 +77,7 @@ pub struct ConnectionView {
 }
 
 /// One open problem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenProblem {
     /// Ours; those that opened later have higher ones.
@@ -89,7 +91,7 @@ pub struct OpenProblem {
 }
 
 /// Something that happened to a connection.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     /// Its place in the history of all connections.
@@ -101,13 +103,13 @@ pub struct Event {
     /// Such as `connection.verified` or `problem.opened`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `console` or `operator`.
+    /// `console`, `operator`, or `token:` and the id of the API token that was used.
     pub actor: String,
     pub data: Value,
 }
 
 /// Where a connection stands: derived from what is stored, never set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Its stack has said so, and AWS has not confirmed yet that it is the stack's own word and role.
@@ -131,6 +133,19 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Announced,
+        Self::Verified,
+        Self::Partial,
+        Self::Unavailable,
+        Self::Paused,
+        Self::Unconfirmed,
+        Self::Replaced,
+        Self::Contested,
+        Self::Removed,
+    ];
+
     /// As JSON has it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -191,7 +206,7 @@ pub fn billing_of(connection: &Connection, beside: &Beside, now: OffsetDateTime)
 }
 
 /// The stack's last word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LatestNotice {
     id: String,
     #[serde(rename = "type")]
@@ -201,6 +216,16 @@ pub struct LatestNotice {
 }
 
 impl ConnectionView {
+    /// As lists have it: without the external IDs, which only who assumes the role needs.
+    #[must_use]
+    pub fn without_external_ids(mut self) -> Self {
+        self.external_id_in_use = None;
+        if let Some(data) = self.data.as_object_mut() {
+            data.remove("externalId");
+        }
+        self
+    }
+
     /// How it stands now.
     pub fn new(connection: Connection, beside: Beside, problems: Vec<OpenProblem>, now: OffsetDateTime) -> Self {
         let (state, billing) = (State::of(&connection, &beside), billing_of(&connection, &beside, now));

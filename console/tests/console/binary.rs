@@ -206,15 +206,15 @@ async fn a_vendor_runs_it() {
     notify(foreign, 422).await;
     notify(stack.event("updated", at), 200).await;
 
-    let connections = get(format!("{admin}/connections")).await.unwrap().text().await.unwrap();
+    let connections = get(format!("{admin}/api/v1/connections")).await.unwrap().text().await.unwrap();
     let listed: Value = serde_json::from_str(&connections).unwrap();
-    assert_eq!(listed["connections"][0]["state"], "announced");
+    assert_eq!(listed["items"][0]["state"], "announced");
     let said = running.stop();
 
     // Again, on the same file: nothing is forgotten, and the same notice has the same answer.
     let running = Running::start(&directory, &sts, "other-cert.pem");
     let admin = running.hello["admin"].as_str().unwrap();
-    let again = client.get(format!("{admin}/connections")).send().await.unwrap().text().await.unwrap();
+    let again = client.get(format!("{admin}/api/v1/connections")).send().await.unwrap().text().await.unwrap();
     assert_eq!(again, connections);
     let base = format!("https://{}", running.hello["authority"].as_str().unwrap());
     let moved = Stack { audience: running.hello["authority"].as_str().unwrap().to_owned(), ..stack.clone() };
@@ -227,8 +227,8 @@ async fn a_vendor_runs_it() {
     let said = said + &running.stop();
     // What an operator ends by hand.
     for (name, id, done) in [
-        ("revoke", &listed["connections"][0]["launchId"], "revoked"),
-        ("disconnect", &listed["connections"][0]["connectionId"], "disconnected"),
+        ("revoke", &listed["items"][0]["launchId"], "revoked"),
+        ("disconnect", &listed["items"][0]["connectionId"], "disconnected"),
     ] {
         let flag = if name == "revoke" { "--launch-id" } else { "--connection-id" };
         let end = |id: &str| {
