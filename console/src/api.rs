@@ -20,10 +20,10 @@ use refusal::{ApiCode, ProblemDetails};
 use utoipa::{
     OpenApi as _, PartialSchema as _, ToSchema as _,
     openapi::{
-        Content, OpenApi, Ref, RefOr,
+        Content, OpenApi, Ref, RefOr, Schema,
         path::{Operation, PathItem},
         response::ResponseBuilder,
-        schema::ComponentsBuilder,
+        schema::{ArrayItems, ComponentsBuilder},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -104,8 +104,21 @@ pub fn document() -> OpenApi {
     let components = ComponentsBuilder::from(components)
         .schema(ProblemDetails::name(), ProblemDetails::schema())
         .security_scheme(TOKEN, SecurityScheme::Http(scheme));
-    document.components = Some(components.build());
+    let mut components = components.build();
+    for (name, schema) in &mut components.schemas {
+        name_items(name, schema);
+    }
+    document.components = Some(components);
     document
+}
+
+/// A page of something has the thing's own schema for its items, and not a copy of it.
+fn name_items(name: &str, schema: &mut RefOr<Schema>) {
+    if let (Some(item), RefOr::T(Schema::Object(page))) = (name.strip_prefix("Page_"), schema)
+        && let Some(RefOr::T(Schema::Array(array))) = page.properties.get_mut("items")
+    {
+        array.items = ArrayItems::RefOrSchema(Box::new(RefOr::Ref(Ref::from_schema_name(item))));
+    }
 }
 
 fn all_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

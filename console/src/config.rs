@@ -1,20 +1,23 @@
-//! The command line; every flag can come from the environment.
+//! The command line; every flag can come from the environment. [`operate`] has what an operator does by hand.
+
+pub mod database;
+pub mod operate;
 
 use std::{
-    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use database::Database;
 use http::uri::Authority;
+use operate::{BackupArgs, DoctorArgs, ListArgs, RestoreArgs, ShowArgs, TokenArgs, VerifyArgs};
 use url::Url;
 
 use crate::{
     launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Organization, Terms},
     names::{AccountId, CustomerId, OrganizationId},
     proof::Trust,
-    secret::Secret,
     speaker::Way,
 };
 
@@ -40,35 +43,20 @@ pub enum Command {
     Disconnect(DisconnectArgs),
     /// Seal every secret with the first key of the key file, so that the others can be taken out of it. The server may be running.
     Reseal(ResealArgs),
-}
-
-/// Where the data is.
-#[derive(Debug, Args)]
-pub struct Database {
-    /// `sqlite:` and a file, which is created if it is missing, or the URL of a PostgreSQL database (`postgres://…`).
-    #[arg(long, env = "HAWSER_CONSOLE_DATABASE", default_value = "sqlite:hawser-console.db", value_parser = database_url, hide_env_values = true)]
-    pub database: DatabaseUrl,
-    /// The keys that secrets are sealed with in the database, one in each line as 64 hexadecimal digits: the first seals, all of them
-    /// open. Created with a new key if it is missing.
-    #[arg(long, env = "HAWSER_CONSOLE_KEY_FILE", default_value = "hawser-console.key")]
-    pub key_file: PathBuf,
-}
-
-/// The URL of a database. That of PostgreSQL may hold a password.
-#[derive(Clone)]
-pub struct DatabaseUrl(Secret);
-
-impl DatabaseUrl {
-    /// The URL itself.
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expose().split(':').next().unwrap_or_default())
-    }
+    /// List connections: JSON lines for programs, a table on a terminal. The server may be running.
+    List(ListArgs),
+    /// Show one connection as JSON, with the external ID. The server may be running.
+    Show(ShowArgs),
+    /// Test a connection's role now, and not only within a day. The running server does it.
+    Verify(VerifyArgs),
+    /// Make, list and revoke tokens of the API. The server may be running.
+    Token(TokenArgs),
+    /// Check what the server needs, line by line: ok, or what to do. Exits with 1 if something is to be done. The server may be running.
+    Doctor(DoctorArgs),
+    /// Copy an SQLite database into a new file. The server may be running. PostgreSQL has `pg_dump`.
+    Backup(BackupArgs),
+    /// Make an SQLite database of a backup. There must be none at `--database` yet.
+    Restore(RestoreArgs),
 }
 
 /// `serve`
@@ -255,12 +243,6 @@ pub fn role_name(text: &str) -> Result<String, String> {
 
 fn account(text: &str) -> Result<AccountId, String> {
     text.parse().map_err(str::to_owned)
-}
-
-fn database_url(text: &str) -> Result<DatabaseUrl, String> {
-    let is_known = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme));
-    let url = || DatabaseUrl(Secret::new(text));
-    is_known.then(url).ok_or_else(|| "neither `sqlite:` and a file nor `postgres://…`".to_owned())
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

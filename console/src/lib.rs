@@ -15,13 +15,15 @@
 //!
 //! 1 to 4 (but for `issuers`) and `identity` are pure: time is an argument, nothing is called. [`routes`], [`serve`] and [`limits`] are the HTTP around it,
 //! [`api`] is what the operator and programs with an [`api_token`] ask, within their [`access`],
-//! [`launch`] is what a vendor hands out, [`refusal`] every way to say no, [`config`] the command line.
+//! [`launch`] is what a vendor hands out, [`refusal`] every way to say no, [`config`] the command line,
+//! [`commands`] what an operator does by hand.
 
 pub mod access;
 pub mod api;
 pub mod api_token;
 pub mod aws;
 pub mod billing;
+pub mod commands;
 pub mod config;
 pub mod confirm;
 pub mod connection;

@@ -7,14 +7,18 @@ use hawser_console::{
     Console,
     access::Access,
     aws::Sdk,
-    config::{Cli, Command, Database, DisconnectArgs, LaunchArgs, ResealArgs, RevokeArgs, Serve},
+    commands::{self, doctor, output::Output},
+    config::{
+        Cli, Command, Database, DisconnectArgs, LaunchArgs, ResealArgs, RevokeArgs, Serve,
+        operate::{DoctorArgs, TokenCommand},
+    },
     issuers::Issuers,
     launch::Launch,
     limits::Limits,
     random, routes,
     seal::SealKeys,
     serve::{self, Clients},
-    store::{Change, Store},
+    store::{self, Change, Store},
     sts::Sts,
     worker,
 };
@@ -35,6 +39,8 @@ async fn main() -> ExitCode {
         Command::Revoke(args) => revoke(args).await,
         Command::Disconnect(args) => disconnect(args).await,
         Command::Reseal(args) => reseal(args).await,
+        Command::Doctor(args) => return doctor(args).await,
+        other => operate(other).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -177,6 +183,66 @@ async fn reseal(args: ResealArgs) -> Result<(), Box<dyn Error>> {
     let resealed = store.reseal().await?;
     store.close().await;
     say(&json!({"resealed": resealed}))
+}
+
+/// What is asked for by hand.
+async fn operate(command: Command) -> Result<(), Box<dyn Error>> {
+    let mut output = Output::standard();
+    let output = &mut output;
+    match command {
+        Command::List(args) => {
+            let store = open(&args.database).await?;
+            commands::list(&store, args, output, now()).await
+        }
+        Command::Show(args) => commands::show(&open(&args.database).await?, &args.connection_id, output, now()).await,
+        Command::Verify(args) => commands::verify(&open(&args.database).await?, &args.connection_id, output, now()).await,
+        Command::Token(args) => match args.command {
+            TokenCommand::Create(args) => {
+                let store = open(&args.database).await?;
+                commands::create_token(&store, args, output, now()).await
+            }
+            TokenCommand::List(args) => commands::list_tokens(&open(&args.database).await?, output).await,
+            TokenCommand::Revoke(args) => {
+                commands::revoke_token(&open(&args.database).await?, &args.token_id, output, now()).await
+            }
+        },
+        Command::Backup(args) => {
+            let bytes = store::backup(args.database.database.expose(), &args.file).await?;
+            let key_file = args.database.key_file.display().to_string();
+            output.one(&json!({"backup": args.file.display().to_string(), "bytes": bytes, "keyFile": key_file}))
+        }
+        Command::Restore(args) => {
+            let key_file = &args.database.key_file;
+            if !key_file.exists() {
+                return Err(
+                    format!("the key file `{}` is not there: a backup is of no use without it", key_file.display()).into()
+                );
+            }
+            store::restore(args.database.database.expose(), &args.file, &SealKeys::open(key_file)?).await?;
+            // Brings the schema up to date.
+            open(&args.database).await?.close().await;
+            output.one(&json!({"restored": args.file.display().to_string()}))
+        }
+        // These have their own functions.
+        Command::Serve(_)
+        | Command::Launch(_)
+        | Command::Revoke(_)
+        | Command::Disconnect(_)
+        | Command::Reseal(_)
+        | Command::Doctor(_) => Ok(()),
+    }
+}
+
+async fn doctor(args: DoctorArgs) -> ExitCode {
+    let findings = doctor::findings(&args, now).await;
+    let mut output = Output::standard();
+    for finding in &findings {
+        if let Err(error) = output.either(&finding.to_string(), &json!(finding)) {
+            report(error.as_ref());
+            return ExitCode::FAILURE;
+        }
+    }
+    if findings.iter().all(|finding| finding.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The one place where the clock is read.

@@ -35,7 +35,7 @@ pub enum Verdict {
 #[schema(as = RoleTestStep)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
-    /// What: one of the names below, or a pack's statement.
+    /// What: `assume-with-external-id`, `stack-resources`, `refuse-without-external-id`, `refuse-other-external-id`, or a pack's statement.
     pub name: String,
     pub result: StepResult,
     /// Why it did not pass.

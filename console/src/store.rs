@@ -2,6 +2,7 @@
 
 mod confirmations;
 mod database;
+mod examine;
 mod history;
 mod issuers;
 mod jobs;
@@ -15,6 +16,7 @@ mod writes;
 use std::sync::Arc;
 
 use database::Database;
+pub use examine::{CopyError, Examined, Schema, backup, examine, restore};
 use history::{Source, set_problems, settle};
 pub use lists::{ConnectionFilter, LaunchFilter, Listed, Page, ProblemFilter};
 pub use manage::Change;

@@ -14,13 +14,13 @@ use crate::{
     speaker::Way,
 };
 
-/// A connection as the operator sees it.
+/// A connection as it stands now.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionView {
-    /// See [`Connection::id`].
+    /// Ours; it stays the same as long as the stack does.
     pub connection_id: String,
-    /// See [`Connection::customer_id`].
+    /// The customer of the launch that connected it. It never changes.
     pub customer_id: CustomerId,
     pub way: Way,
     pub state: State,
@@ -40,7 +40,7 @@ pub struct ConnectionView {
     /// When the operator paused it.
     #[serde(with = "time::serde::rfc3339::option")]
     pub paused_at: Option<OffsetDateTime>,
-    /// See [`Connection::launch_id`].
+    /// The launch whose token its stack signs with.
     pub launch_id: String,
     /// The external ID with which the role could be assumed last; `data` has the one that the stack stated last. Neither is in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,10 +48,10 @@ pub struct ConnectionView {
     /// When that launch was revoked.
     #[serde(with = "time::serde::rfc3339::option")]
     pub revoked_at: Option<OffsetDateTime>,
-    /// See [`Connection::since`].
+    /// The time of the first notice that described it.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
-    /// See [`Connection::ended_at`].
+    /// When the operator ended it: its stack connects no more, whatever it sends.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
     /// The stack's last word.
@@ -59,20 +59,21 @@ pub struct ConnectionView {
     /// When its stack was heard last, by whatever notice.
     #[serde(with = "time::serde::rfc3339::option")]
     pub heard_at: Option<OffsetDateTime>,
-    /// See [`Connection::speaker`].
+    /// The one principal whose word counts, as AWS STS names it.
     pub verified_arn: String,
-    /// That role as a token of AWS STS named it, with its path; None where no token ever vouched for it.
+    /// That role as a token of AWS STS named it, with its path; null where no token ever vouched for it.
     pub token_arn: Option<String>,
     /// The role that asks to speak in its place.
     pub candidate_arn: Option<String>,
-    /// See [`Connection::confirmed_at`].
+    /// When AWS last confirmed that speaker and role are this stack's own.
     #[serde(with = "time::serde::rfc3339::option")]
     pub confirmed_at: Option<OffsetDateTime>,
-    /// How its billing data arrives. None where there is none to arrive: without an export, or after its removal.
+    /// How its billing data arrives. Null where there is none to arrive: without an export, or after its removal.
     pub billing: Option<StatusSummary>,
-    /// See `Connection::organization_change`.
+    /// The last change of the account's place in its organization, if there was one.
     pub organization_change: Option<OrganizationChange>,
-    /// See [`Connection::data`].
+    /// What the stack states: the data of its newest notice, without the proofs (`docs/notice.schema.json`).
+    #[schema(value_type = Object)]
     pub data: Value,
 }
 

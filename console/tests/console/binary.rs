@@ -25,7 +25,7 @@ pub(crate) struct Running {
     rest: BufReader<std::process::ChildStdout>,
 }
 
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hawser-console"));
     // The tests' own environment must not decide.
     command.env_clear();
@@ -150,7 +150,7 @@ fn deployed(directory: &tempfile::TempDir, running: &Running, sts: &StsStub) -> 
     }
 }
 
-fn certificate(directory: &Path, prefix: &str) -> Vec<u8> {
+pub(crate) fn certificate(directory: &Path, prefix: &str) -> Vec<u8> {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     std::fs::write(directory.join(format!("{prefix}cert.pem")), certificate.pem()).unwrap();

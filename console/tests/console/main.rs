@@ -5,6 +5,7 @@ mod api;
 mod api_access;
 mod billing;
 mod binary;
+mod commands;
 #[path = "../fuzzed/mod.rs"]
 #[expect(clippy::expect_used, reason = "a panic is the finding")]
 mod fuzzed;
