@@ -4,6 +4,7 @@ pub mod database;
 pub mod operate;
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
 };
@@ -18,7 +19,9 @@ use crate::{
     launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Organization, Terms},
     names::{AccountId, CustomerId, OrganizationId},
     proof::Trust,
+    secret::Secret,
     speaker::Way,
+    webhook::egress::Egress,
 };
 
 /// The vendor's side of Hawser: receives notices, verifies them, stores connections.
@@ -94,6 +97,12 @@ pub struct Serve {
     /// Answer the operator's requests only with a token of the API (`token create`). A token that is sent is checked in any case.
     #[arg(long, env = "HAWSER_CONSOLE_REQUIRE_API_TOKEN")]
     pub require_api_token: bool,
+    /// Post events through this HTTP proxy, which then decides where they may go; without it they go to public addresses only.
+    #[arg(long, env = "HAWSER_CONSOLE_EGRESS_PROXY", value_parser = egress_proxy, hide_env_values = true)]
+    pub egress_proxy: Option<EgressProxy>,
+    /// Post events to endpoints on this machine as well, and there without TLS: for tests.
+    #[arg(long, env = "HAWSER_CONSOLE_LOOPBACK_ENDPOINTS", conflicts_with = "egress_proxy")]
+    pub loopback_endpoints: bool,
     /// How much to log.
     #[arg(long, env = "HAWSER_CONSOLE_LOG", default_value = "info")]
     pub log: LogLevel,
@@ -103,6 +112,14 @@ impl Serve {
     /// Which STS endpoints are believed.
     pub fn trust(&self) -> Trust {
         self.sts_endpoint.clone().map_or(Trust::Aws, Trust::Only)
+    }
+
+    /// How events leave.
+    pub fn egress(&self) -> Egress {
+        match &self.egress_proxy {
+            Some(proxy) => Egress::Proxy(proxy.0.clone()),
+            None => Egress::Direct { loopback: self.loopback_endpoints },
+        }
     }
 
     /// The authorities when the listener has its port.
@@ -243,6 +260,22 @@ pub fn role_name(text: &str) -> Result<String, String> {
 
 fn account(text: &str) -> Result<AccountId, String> {
     text.parse().map_err(str::to_owned)
+}
+
+/// The URL of an egress proxy, which may hold a password.
+#[derive(Clone)]
+pub struct EgressProxy(Secret);
+
+impl fmt::Debug for EgressProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+fn egress_proxy(text: &str) -> Result<EgressProxy, String> {
+    let url: Url = text.parse().map_err(|_| "not a URL".to_owned())?;
+    let is_proxy = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+    if is_proxy { Ok(EgressProxy(Secret::new(text))) } else { Err("not the URL of an HTTP proxy".to_owned()) }
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

@@ -13,6 +13,7 @@ use crate::{
     connection::Connection,
     job::Job,
     names::{RoleArn, StackId},
+    probe::{BillingBucket, Finding, FindingCode, Place, Tried},
     problem::{Problem, ProblemCode},
     role_test::{REFUSE_OTHER, REFUSE_WITHOUT, Step},
     speaker::{HANDLER_ROLE, Speaker, Way},
@@ -58,6 +59,61 @@ pub trait Aws: Send + Sync {
     /// # Errors
     /// Why nobody knows.
     async fn can_assume(&self, question: &Question, external_id: Option<&str>) -> Result<bool, Problem>;
+
+    /// Tries what the role was granted, statement by statement, with the external ID.
+    ///
+    /// # Errors
+    /// The role could not be assumed.
+    async fn try_packs(&self, question: &Question, packs: &Packs) -> Result<Vec<Tried>, Problem>;
+}
+
+/// What was granted, and where it is tried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Packs {
+    /// Modes by pack, as the notice states them.
+    pub granted: BTreeMap<String, String>,
+    pub place: Place,
+}
+
+impl Packs {
+    /// What a description states, for the stack's own account and Region.
+    pub fn read(stack: &StackId, data: &Value) -> Self {
+        let granted = serde_json::from_value(data["packs"].clone()).unwrap_or_default();
+        let export = &data["billingExport"];
+        let text = |name: &str| export[name].as_str().unwrap_or_default().to_owned();
+        let bucket = BillingBucket { name: text("bucketName"), region: text("bucketRegion"), prefix: text("prefix") };
+        let place = Place {
+            partition: stack.partition,
+            account: stack.account.clone(),
+            region: stack.region.clone(),
+            billing: (!bucket.name.is_empty()).then_some(bucket),
+        };
+        Self { granted, place }
+    }
+}
+
+/// Why AWS STS does not let the role be assumed, by its error (F-62). Policies of the vendor's side and of the customer's come together
+/// in this one call: only resource control policies and the role's trust policy are the customer's.
+pub fn not_assumed(code: &str, message: &str) -> Problem {
+    let shown = format!("`{code}`");
+    match code {
+        "AccessDenied" | "AccessDeniedException" => match Finding::denied(code, message).code {
+            FindingCode::DeniedByRcp => Problem::new(ProblemCode::RoleRefusedByRcp, &shown),
+            FindingCode::PermissionMissing
+            | FindingCode::DeniedByIdentityPolicy
+            | FindingCode::DeniedByScp
+            | FindingCode::DeniedByBoundary
+            | FindingCode::DeniedBySessionPolicy
+            | FindingCode::DeniedByEndpointPolicy => Problem::new(ProblemCode::VendorNotAllowed, &shown),
+            _ => Problem::new(ProblemCode::RoleRefused, &shown),
+        },
+        "ValidationError" => Problem::new(ProblemCode::RoleRefused, &shown),
+        "RegionDisabledException" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
+            Problem::new(ProblemCode::VendorRegionDisabled, &shown)
+        }
+        "ExpiredToken" | "ExpiredTokenException" | "SignatureDoesNotMatch" => Problem::new(ProblemCode::NoCredentials, &shown),
+        _ => Problem::new(ProblemCode::Unavailable, code),
+    }
 }
 
 /// What came of asking AWS.
@@ -119,12 +175,16 @@ impl Due {
         judge(resources, self.speaker(), &self.question.role, data["resource"].as_str().unwrap_or_default())
     }
 
+    /// What the role to be confirmed was granted.
+    pub fn packs(&self) -> Packs {
+        let Connection { candidate, data, .. } = &self.connection;
+        Packs::read(&self.question.stack, candidate.as_ref().map_or(data, |candidate| &candidate.data))
+    }
+
     /// What is asked next: about the role that speaks, where the one that asks to was not there for two minutes. Its update may have been
     /// rolled back, and the notice of that lost.
     pub fn doubt<T>(&self, outcome: &Result<T, Problem>) -> Option<&Question> {
-        let is_gone = |problem: &Problem| {
-            [ProblemCode::RoleRefused, ProblemCode::StackUnreadable].iter().any(|code| code.as_str() == problem.code())
-        };
+        let is_gone = |problem: &Problem| problem.is_refusal() || problem.code() == ProblemCode::StackUnreadable.as_str();
         self.own.as_ref().filter(|_| self.gives_up() && outcome.as_ref().is_err_and(is_gone))
     }
 

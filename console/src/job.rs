@@ -8,7 +8,7 @@ pub const TIMEOUT: Duration = Duration::minutes(4);
 pub const LEASE: Duration = Duration::minutes(5);
 /// A job that was taken this often and never ended kills its workers, or never gets to an end in time. It waits for somebody to look.
 pub const CLAIMS_MAX: i64 = 5;
-/// Jobs that one process does at the same time: they wait for AWS nearly all the time.
+/// Jobs of one queue that one process does at the same time: they wait for AWS, or for a receiver, nearly all the time.
 pub const CONCURRENT_MAX: i64 = 8;
 
 /// What a job does.
@@ -18,27 +18,33 @@ pub enum Kind {
     Verify,
     /// Looks whether a stack that was to be heard by now was.
     Listen,
+    /// Posts an event to an endpoint.
+    Deliver,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Verify, Self::Listen];
+    pub const ALL: [Self; 3] = [Self::Verify, Self::Listen, Self::Deliver];
 
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Verify => "verify",
             Self::Listen => "listen",
+            Self::Deliver => "deliver",
         }
     }
 }
+
+/// Kinds that are done side by side: an endpoint that hangs keeps no role from being tested.
+pub const QUEUES: [&[Kind]; 2] = [&[Kind::Verify, Kind::Listen], &[Kind::Deliver]];
 
 /// A job that a worker has taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     pub(crate) id: i64,
     pub kind: Kind,
-    /// What it is about: a connection's id.
+    /// What it is about: the id of a connection, or of a delivery.
     pub subject: String,
     /// How often it was done since it was asked for, and has to be done again.
     pub attempts: i64,

@@ -9,7 +9,9 @@
 //! 4. [`ledger`]: seen before? may this launch say this? what changes, whatever the order of arrival?
 //! 5. [`sts`] and [`identity`]: AWS's word on who signed the proof; [`speaker`]: whether that one may speak for the stack.
 //! 6. [`store`] writes it down, in SQLite or PostgreSQL.
-//! 7. [`worker`] and [`confirm`]: later, AWS's word through the vendor's role ([`aws`]) on what the stack has.
+//! 7. [`worker`], which does each [`job`], and [`confirm`]: later, AWS's word through the vendor's role ([`aws`]) on what the stack has,
+//!    and a [`role_test`] of what that role lets one do. What is wrong is a [`problem`].
+//! 8. [`webhook`]: what happened is posted to the operator's own systems.
 //!
 //! [`billing`] is what a stack says of its billing data, [`view`] what an operator reads of a connection later.
 //!
@@ -36,6 +38,7 @@ pub mod ledger;
 pub mod limits;
 pub mod names;
 pub mod notice;
+pub mod probe;
 pub mod problem;
 pub mod proof;
 pub mod random;
@@ -58,7 +61,6 @@ pub mod worker;
 use std::{fmt, sync::Arc};
 
 use time::OffsetDateTime;
-use tokio::sync::Notify;
 
 /// What all requests share.
 #[derive(Clone)]
@@ -77,8 +79,10 @@ pub struct Console {
     pub limits: limits::Limits,
     /// AWS as the vendor, who is asked what a stack has.
     pub aws: Arc<dyn confirm::Aws>,
+    /// The way to the operator's systems.
+    pub webhooks: Arc<dyn webhook::sender::Sender>,
     /// Wakes [`worker::work`].
-    pub announced: Arc<Notify>,
+    pub signal: worker::Signal,
     pub clock: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
 }
 

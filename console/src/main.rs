@@ -20,6 +20,7 @@ use hawser_console::{
     serve::{self, Clients},
     store::{self, Change, Store},
     sts::Sts,
+    webhook::sender::HttpSender,
     worker,
 };
 use serde_json::json;
@@ -79,8 +80,9 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         trust: args.trust(),
         authorities,
         limits: Limits::default(),
-        aws: Arc::new(Sdk::from_environment().await),
-        announced: Arc::default(),
+        aws: Arc::new(Sdk::from_environment(Arc::new(now)).await?),
+        webhooks: Arc::new(HttpSender::new(&args.egress())?),
+        signal: worker::Signal::default(),
         clock: Arc::new(now),
     };
     if tls.is_none() && args.proxies.is_empty() && !address.ip().is_loopback() {

@@ -139,7 +139,7 @@ impl Partition {
     /// Whether a text has the shape of this partition's Region codes (AWS SDK `partitions.json`, `regionRegex`). The
     /// shape and not a list, so that a Region opened tomorrow works; it holds no dot, so a host made from it stays
     /// below AWS's suffix.
-    fn has_region(self, region: &str) -> bool {
+    pub(crate) fn has_region(self, region: &str) -> bool {
         let parts: Vec<&str> = region.split('-').collect();
         let word = |p: &str| !p.is_empty() && p.len() <= 12 && p.bytes().all(|b| b.is_ascii_lowercase());
         let number = |p: &str| !p.is_empty() && p.len() <= 2 && p.bytes().all(|b| b.is_ascii_digit());

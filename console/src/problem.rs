@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::probe::FindingCode;
+
 hawser_codes::codes! {
     /// Why AWS has not confirmed a connection, or not as before. Each stands in the connection's `problem` until AWS does.
     pub enum ProblemCode { actor: &'static str }
@@ -13,6 +15,15 @@ hawser_codes::codes! {
     /// the role cannot be assumed with the external ID
     RoleRefused = "role-refused", "customer",
         "Check the role's trust policy, and policies of the organization that deny `sts:AssumeRole` from outside.";
+    /// a resource control policy of the organization denies that the role is assumed from outside
+    RoleRefusedByRcp = "role-refused-by-rcp", "organization",
+        "Exempt the vendor's account (`aws:PrincipalAccount`) from the resource control policy that denies `sts:AssumeRole`.";
+    /// the vendor's own policies do not allow the console to assume the role
+    VendorNotAllowed = "vendor-not-allowed", "vendor",
+        "Allow the console's own principal `sts:AssumeRole` on the customers' roles, in its policies and those of the vendor's organization.";
+    /// the vendor's credentials are not accepted in the stack's Region
+    VendorRegionDisabled = "vendor-region-disabled", "vendor",
+        "Enable the Region in the vendor's own account, and check that the console's credentials are still valid.";
     /// the role may not read the resources of its own stack
     StackUnreadable = "stack-unreadable", "customer",
         "Update the stack with the newest template, which grants `cloudformation:DescribeStackResources` on itself.";
@@ -42,6 +53,27 @@ hawser_codes::codes! {
         "Check whether outbound identity federation was switched off in the account, and update the stack once it is on.";
 }
 
+/// What a table of codes says of one of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Wording {
+    code: &'static str,
+    meaning: &'static str,
+    actor: &'static str,
+    next_step: &'static str,
+}
+
+impl From<ProblemCode> for Wording {
+    fn from(code: ProblemCode) -> Self {
+        Self { code: code.as_str(), meaning: code.meaning(), actor: code.actor(), next_step: code.next_step() }
+    }
+}
+
+impl From<FindingCode> for Wording {
+    fn from(code: FindingCode) -> Self {
+        Self { code: code.as_str(), meaning: code.meaning(), actor: code.actor(), next_step: code.next_step() }
+    }
+}
+
 /// One open problem of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -56,14 +88,15 @@ pub struct Problem {
 
 impl Problem {
     /// With what was found, where that says more.
-    pub fn new(code: ProblemCode, found: &str) -> Self {
+    pub fn new(code: impl Into<Wording>, found: &str) -> Self {
+        let Wording { code, meaning, actor, next_step } = code.into();
         let colon = if found.is_empty() { "" } else { ": " };
         Self {
-            code: code.as_str().to_owned(),
+            code: code.to_owned(),
             subject: String::new(),
-            cause: format!("{}{colon}{found}", code.meaning()),
-            actor: code.actor().to_owned(),
-            next_step: code.next_step().to_owned(),
+            cause: format!("{meaning}{colon}{found}"),
+            actor: actor.to_owned(),
+            next_step: next_step.to_owned(),
         }
     }
 
@@ -91,6 +124,12 @@ impl Problem {
 
     /// Whether it says nothing of the customer's account: AWS, or we, could not tell.
     pub fn is_outage(&self) -> bool {
-        [ProblemCode::NoCredentials, ProblemCode::Unavailable].iter().any(|code| code.as_str() == self.code)
+        let vendors = [ProblemCode::NoCredentials, ProblemCode::VendorNotAllowed, ProblemCode::VendorRegionDisabled];
+        vendors.iter().chain([&ProblemCode::Unavailable]).any(|code| code.as_str() == self.code)
+    }
+
+    /// Whether the customer's side refuses that the role is assumed.
+    pub fn is_refusal(&self) -> bool {
+        [ProblemCode::RoleRefused, ProblemCode::RoleRefusedByRcp].iter().any(|code| code.as_str() == self.code)
     }
 }

@@ -79,7 +79,7 @@ impl Console {
                 if matches!(answer, Answer::Accepted { .. }) {
                     self.limits.count_good_proof(&prover);
                 }
-                self.announced.notify_one();
+                self.signal.wake();
                 tracing::info!(
                     "notice.id" = notice.position.id,
                     "notice.type" = notice.position.kind.as_str(),

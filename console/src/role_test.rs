@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::problem::Problem;
+use crate::{
+    probe::{self, How, NotTried, Tried},
+    problem::Problem,
+};
 
 /// One test of a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +44,9 @@ pub struct Step {
     /// Why it did not pass.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<Problem>,
+    /// Why it was not tried.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
 }
 
 /// How it went.
@@ -51,6 +57,8 @@ pub enum StepResult {
     Failed,
     /// AWS did not say, or we could not ask.
     Unknown,
+    /// There is no harmless way to try it here.
+    Skipped,
 }
 
 /// The role is assumed with the external ID that was issued for it.
@@ -62,16 +70,54 @@ pub const REFUSE_WITHOUT: &str = "refuse-without-external-id";
 /// The role refuses whoever brings another one.
 pub const REFUSE_OTHER: &str = "refuse-other-external-id";
 
+/// The statements of the granted packs, where none of them could be tried.
+pub const PACKS: &str = "packs";
+
 impl Step {
+    /// Nobody knows.
+    pub fn unknown(name: &str, problem: Problem) -> Self {
+        Self { name: name.to_owned(), result: StepResult::Unknown, problem: Some(problem), note: None }
+    }
+
     /// It went as it should.
     pub fn passed(name: &str) -> Self {
-        Self { name: name.to_owned(), result: StepResult::Passed, problem: None }
+        Self { name: name.to_owned(), result: StepResult::Passed, problem: None, note: None }
     }
 
     /// It did not.
     pub fn failed(name: &str, problem: Problem) -> Self {
         let result = if problem.is_outage() { StepResult::Unknown } else { StepResult::Failed };
-        Self { name: name.to_owned(), result, problem: Some(problem) }
+        Self { name: name.to_owned(), result, problem: Some(problem), note: None }
+    }
+}
+
+impl From<Tried> for Step {
+    /// A statement of a pack, by its name.
+    fn from(tried: Tried) -> Self {
+        let statement = tried.statement;
+        let name = format!("{}/{}", statement.pack, statement.sid);
+        let probe = match (&statement.how, &tried.result) {
+            (How::Probe(probe), Ok(_)) => probe,
+            (How::NoProbe(reason), _) => {
+                return Self { name, result: StepResult::Skipped, problem: None, note: Some(reason.clone()) };
+            }
+            (How::Probe(_), Err(not_tried)) => {
+                let why = match not_tried {
+                    NotTried::NoProbe | NotTried::NoService => "The partition does not have the service.",
+                    NotTried::NoBillingBucket => "The connection has no billing data.",
+                    NotTried::NotARegion => "The notice states no Region in which it could be tried.",
+                };
+                return Self { name, result: StepResult::Skipped, problem: None, note: Some(why.to_owned()) };
+            }
+        };
+        let Ok(outcome) = tried.result else { return Self::passed(&name) };
+        let Some(finding) = outcome.finding() else { return Self::passed(&name) };
+        let denied = matches!(outcome, probe::Outcome::Denied(_));
+        let result = if denied { StepResult::Failed } else { StepResult::Unknown };
+        let found = finding.describe(&probe.action);
+        let lost = if denied { format!("{found}. Without it: {}", probe.lost) } else { found };
+        let problem = Problem::new(finding.code, &lost).about(&name);
+        Self { name, result, problem: Some(problem), note: None }
     }
 }
 
@@ -79,6 +125,11 @@ impl RoleTest {
     /// What these steps come to. None where an outage, of AWS or of the vendor's own, leaves nothing to say: what was known stands. So
     /// does what was wrong at a step that nobody could answer for now.
     pub fn of(mut steps: Vec<Step>, before: Option<&Self>, checked_at: OffsetDateTime) -> Option<Self> {
+        if steps.iter().any(|step| step.name == PACKS)
+            && let Some(before) = before
+        {
+            steps.extend(before.steps.iter().filter(|step| step.name.contains('/')).cloned());
+        }
         for step in steps.iter_mut().filter(|step| step.result == StepResult::Unknown) {
             let known = before.and_then(|before| before.steps.iter().find(|known| known.name == step.name));
             if let Some(known) =

@@ -11,6 +11,7 @@ mod manage;
 mod once;
 mod rows;
 mod tokens;
+mod webhooks;
 mod writes;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use once::{KEPT_FOR, KEYS_PER_CALLER_MAX, Made, Once};
 use rows::{ConnectionRow, LaunchRow, connection_columns, launch_columns, nanos, position, storable, write};
 use sqlx::{AnyConnection, FromRow};
 use time::OffsetDateTime;
+pub use webhooks::{Delivery, EndpointView, NewEndpoint};
 pub use writes::{RecordError, StoreError};
 use writes::{bind_launch, save_connection};
 

@@ -33,15 +33,7 @@ impl Sts {
     /// # Errors
     /// None could be read.
     pub fn new() -> Result<Self, reqwest::Error> {
-        // Fails when one was installed before: then that one is used, and it can only be ring.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            // A redirect would send the customer's signed request to someone else, and take their word for AWS's.
-            .redirect(redirect::Policy::none())
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()?;
-        Ok(Self::through(http))
+        Ok(Self::through(client()?))
     }
 
     /// Reaches STS through a client of the caller's, who answers for its limits, and that it follows no redirect.
@@ -73,6 +65,21 @@ impl Sts {
         let media_type = answer.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         judge(answer.status(), media_type.unwrap_or_default(), &body)
     }
+}
+
+/// The HTTP client towards AWS.
+///
+/// # Errors
+/// As [`Sts::new`].
+pub fn client() -> Result<reqwest::Client, reqwest::Error> {
+    // Fails when one was installed before: then that one is used, and it can only be ring.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        // A redirect would send the customer's signed request to someone else, and take their word for AWS's.
+        .redirect(redirect::Policy::none())
+        .timeout(TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build()
 }
 
 /// What an answer means.

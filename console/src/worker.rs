@@ -1,53 +1,107 @@
 //! Does the jobs that are due: asks AWS about connections and tests their roles. The store keeps what follows.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    sync::Notify,
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
 
 use crate::{
     Console,
-    confirm::{Due, Outcome, Question, Resources, wrong_external_ids},
-    job::{CLAIMS_MAX, Job, Kind, TIMEOUT},
+    confirm::{self, Due, Question, Resources, wrong_external_ids},
+    job::{CLAIMS_MAX, CONCURRENT_MAX, Job, Kind, QUEUES, TIMEOUT},
     problem::{Problem, ProblemCode},
-    role_test::{ASSUME, STACK, Step},
-    store::StoreError,
+    role_test::{ASSUME, PACKS, STACK, Step},
+    store::{Delivery, StoreError},
+    webhook::{self, attempt::Outcome, schedule::Jitter},
 };
 
 /// Between two looks for jobs that are due, where nothing says that there is one.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Two calls to AWS, each of which tries again by itself.
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Some dozen calls, a few at a time; what is not answered by then is not known.
+const PROBES_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Does every job when it is due, until the console ends.
-pub async fn work(console: Console) {
-    loop {
-        if let Err(error) = once(&console).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "failed to use the database");
-        }
-        let _ = timeout(PAUSE, console.announced.notified()).await;
+/// Says to the workers of this process that there may be jobs. Others look by themselves.
+#[derive(Debug, Clone, Default)]
+pub struct Signal(Arc<[Notify; QUEUES.len()]>);
+
+impl Signal {
+    /// Wakes the worker of each queue, or keeps it from sleeping.
+    pub fn wake(&self) {
+        self.0.iter().for_each(Notify::notify_one);
     }
 }
 
-/// Does every job that is due now.
+/// Does every job when it is due, until the console ends.
+pub async fn work(console: Console) {
+    let forget = async {
+        loop {
+            if let Err(error) = console.store.forget((console.clock)()).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "failed to use the database");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let [first, second] = [0, 1].map(|queue| serve(&console, queue));
+    tokio::join!(forget, first, second);
+}
+
+/// Does every job of one queue when it is due, and as many of them at once as may be.
+async fn serve(console: &Console, queue: usize) {
+    let (kinds, signal) = (QUEUES[queue], &console.signal.0[queue]);
+    let mut working = JoinSet::new();
+    loop {
+        let free = CONCURRENT_MAX - i64::try_from(working.len()).unwrap_or(i64::MAX);
+        match console.store.claim(kinds, free, (console.clock)()).await {
+            Ok(jobs) => {
+                for job in jobs {
+                    working.spawn(attempt(console.clone(), job));
+                }
+            }
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to use the database"),
+        }
+        let is_full = working.len() >= usize::try_from(CONCURRENT_MAX).unwrap_or(usize::MAX);
+        tokio::select! {
+            ended = working.join_next(), if !working.is_empty() => {
+                report(ended);
+                // What it did may be news for an endpoint.
+                console.signal.wake();
+            }
+            () = signal.notified(), if !is_full => {}
+            () = tokio::time::sleep(PAUSE), if !is_full => {}
+        }
+    }
+}
+
+/// A job that fails, or panics, has ended nothing: it is taken again once its lease is over.
+fn report(ended: Option<Result<Result<(), StoreError>, JoinError>>) {
+    match ended {
+        Some(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "a job panicked"),
+        Some(Ok(Err(error))) => tracing::error!(error = &error as &dyn std::error::Error, "failed to use the database"),
+        Some(Ok(Ok(()))) | None => {}
+    }
+}
+
+/// Does every job that is due now, and those that follow from them.
 ///
 /// # Errors
 /// The database's.
 pub async fn once(console: &Console) -> Result<(), StoreError> {
     console.store.forget((console.clock)()).await?;
     loop {
-        let jobs = console.store.claim((console.clock)()).await?;
+        let mut jobs = Vec::new();
+        for kinds in QUEUES {
+            jobs.extend(console.store.claim(kinds, CONCURRENT_MAX, (console.clock)()).await?);
+        }
         if jobs.is_empty() {
             return Ok(());
         }
-        let mut working = JoinSet::new();
         for job in jobs {
-            working.spawn(attempt(console.clone(), job));
-        }
-        // One that panics has ended nothing: it is taken again once its lease is over.
-        while let Some(ended) = working.join_next().await {
-            if let Ok(ended) = ended {
-                ended?;
-            }
+            attempt(console.clone(), job).await?;
         }
     }
 }
@@ -60,12 +114,26 @@ async fn attempt(console: Console, job: Job) -> Result<(), StoreError> {
     }
     let done = match job.kind {
         Kind::Verify => timeout(TIMEOUT.unsigned_abs(), verify(&console, &job)).await,
+        Kind::Deliver => timeout(TIMEOUT.unsigned_abs(), deliver(&console, &job)).await,
         Kind::Listen => Ok(console.store.listen(&job, (console.clock)()).await),
     };
     done.unwrap_or_else(|_| {
         tracing::warn!("job.kind" = job.kind.as_str(), "connection.id" = job.subject, "given up: it took too long");
         Ok(())
     })
+}
+
+/// Posts an event to an endpoint, and keeps what came of it.
+async fn deliver(console: &Console, job: &Job) -> Result<(), StoreError> {
+    let Some(delivery) = console.store.delivery(job).await? else { return console.store.drop_job(job).await };
+    let mut random = [0; 2];
+    let jitter = getrandom::fill(&mut random).map_or(Jitter::NONE, |()| Jitter::new(u16::from_le_bytes(random)));
+    let Delivery { endpoint, event, number } = &delivery;
+    let attempt = webhook::deliver(console.webhooks.as_ref(), endpoint, event, *number, (console.clock)()).await;
+    if let Outcome::Failure { kind, status, .. } = &attempt.outcome {
+        tracing::warn!("endpoint.id" = %endpoint.id, "event.id" = %event.id(), number, failure = kind.as_str(), status, "webhook not delivered");
+    }
+    console.store.delivered(job, &delivery, &attempt, jitter, (console.clock)()).await
 }
 
 /// Asks AWS whether the connection is what its stack says, and tries its role.
@@ -92,7 +160,7 @@ async fn verify(console: &Console, job: &Job) -> Result<(), StoreError> {
 }
 
 /// Tries the role step by step, and ends where there is nothing more to try.
-async fn test(console: &Console, due: &Due) -> Outcome {
+async fn test(console: &Console, due: &Due) -> confirm::Outcome {
     let (resources, external_id) = match ask(console, &due.question).await {
         Ok(answer) => answer,
         Err(problem) => {
@@ -100,13 +168,13 @@ async fn test(console: &Console, due: &Due) -> Outcome {
             let assumed = is_unreadable.then(|| Step::passed(ASSUME));
             let name = if is_unreadable { STACK } else { ASSUME };
             let steps = assumed.into_iter().chain([Step::failed(name, problem.clone())]).collect();
-            return Outcome { confirmed: Err(problem), steps };
+            return confirm::Outcome { confirmed: Err(problem), steps };
         }
     };
     let mut steps = vec![Step::passed(ASSUME)];
     if let Err(problem) = due.judge(&resources) {
         steps.push(Step::failed(STACK, problem.clone()));
-        return Outcome { confirmed: Err(problem), steps };
+        return confirm::Outcome { confirmed: Err(problem), steps };
     }
     if due.question.reads_stack {
         steps.push(Step::passed(STACK));
@@ -119,7 +187,14 @@ async fn test(console: &Console, due: &Due) -> Outcome {
             Err(problem) => Step::failed(name, problem),
         });
     }
-    Outcome { confirmed: Ok(external_id), steps }
+    let with_its_id = Question { external_id: external_id.clone(), ..due.question.clone() };
+    match timeout(PROBES_TIMEOUT, console.aws.try_packs(&with_its_id, &due.packs())).await {
+        Ok(Ok(tried)) => steps.extend(tried.into_iter().map(Step::from)),
+        // The role was assumed a moment ago.
+        Ok(Err(problem)) => steps.push(Step::unknown(PACKS, problem)),
+        Err(_) => steps.push(Step::unknown(PACKS, Problem::new(ProblemCode::Unavailable, ""))),
+    }
+    confirm::Outcome { confirmed: Ok(external_id), steps }
 }
 
 /// What AWS answers, and the external ID that the role has. Where it refuses the newest one, the earlier ones are tried.
@@ -131,7 +206,7 @@ async fn ask(console: &Console, question: &Question) -> Result<(Resources, Strin
         match asked.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Unavailable, ""))) {
             Ok(resources) => return Ok((resources, external_id.clone())),
             // Of several refusals the first is told: it is about the ID that should work.
-            Err(problem) if problem.code() == ProblemCode::RoleRefused.as_str() => _ = refused.get_or_insert(problem),
+            Err(problem) if problem.is_refusal() => _ = refused.get_or_insert(problem),
             Err(problem) => return Err(refused.unwrap_or(problem)),
         }
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from . import audit, checks, decisions, mutation_tests, packs, sizes
+from . import audit, checks, decisions, mutation_tests, packs, probes, sizes
 from .checks import Finding
 
 
@@ -35,7 +35,7 @@ def everything(template: dict, requests: list[decisions.Request], reviewed: chec
 def main() -> int:
     template = packs.read()
     requests = decisions.read()
-    findings = [*everything(template, requests, checks.Reviewed()), *decisions.check_pairs(template, requests)]
+    findings = [*everything(template, requests, checks.Reviewed()), *decisions.check_pairs(template, requests), *probes.check(template)]
     mutations = mutation_tests.MutationTests(template, requests, everything)
     if not findings:
         findings = list(mutations.run())

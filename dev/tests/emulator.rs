@@ -39,6 +39,8 @@ mod live;
 mod lives;
 #[path = "emulator/permissions.rs"]
 mod permissions;
+#[path = "emulator/probes.rs"]
+mod probes;
 #[path = "emulator/profiles.rs"]
 mod profiles;
 #[path = "emulator/publish.rs"]

@@ -6,7 +6,10 @@ use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::document;
+use crate::{
+    document,
+    probe::{self, ProbeOrReason, probe_or_reason},
+};
 
 /// What a pack lets the vendor do. Ordered: the later includes the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,6 +41,8 @@ pub struct Pack {
     pub default: Option<Mode>,
     /// AWS's own policies that go with it.
     pub managed_policies: Vec<String>,
+    /// How these are tried.
+    pub probe: Option<ProbeOrReason>,
     pub statements: Vec<Statement>,
     /// The comment with which the file begins.
     pub comment: Vec<String>,
@@ -54,6 +59,7 @@ pub struct Statement {
     pub condition: Option<String>,
     /// Why it is there.
     pub why: String,
+    pub probe: ProbeOrReason,
     /// The statement in its long form.
     pub json: Value,
     /// The statement as the file has it, with its comments.
@@ -71,15 +77,19 @@ struct File {
     default: Option<Mode>,
     #[serde(default)]
     managed_policies: Vec<String>,
+    probe: Option<probe::Entry>,
     statements: Vec<Entry>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Entry {
     mode: Mode,
     /// A condition of the frame that holds in the mode ReadWrite only, in place of the pack's own; or any, of a denial.
     when: Option<String>,
     why: String,
+    probe: Option<probe::Entry>,
+    no_probe: Option<String>,
     #[serde(flatten)]
     statement: Map<String, Value>,
 }
@@ -117,11 +127,13 @@ fn pack(name: &str, text: &str) -> anyhow::Result<Pack> {
             mode: entry.mode,
             condition: entry.when.or_else(|| writes.clone().filter(|_| entry.mode == Mode::ReadWrite)),
             why: entry.why,
+            probe: probe_or_reason(&json, entry.probe, entry.no_probe)?,
             json,
             text,
             comment,
         });
     }
+    ensure!(file.probe.is_some() != file.managed_policies.is_empty(), "AWS's managed policies have one `probe` of the pack");
     Ok(Pack {
         policy: format!("{parameter}Policy"),
         modes: if writes.is_some() { vec![Mode::ReadOnly, Mode::ReadWrite] } else { vec![Mode::ReadOnly] },
@@ -133,6 +145,7 @@ fn pack(name: &str, text: &str) -> anyhow::Result<Pack> {
         purpose: file.purpose,
         default: file.default,
         managed_policies: file.managed_policies,
+        probe: file.probe.map(|entry| entry.probe().map(ProbeOrReason::Probe)).transpose()?,
         statements,
         comment: text.lines().take_while(|line| line.starts_with('#')).map(str::to_owned).collect(),
     })
@@ -153,7 +166,7 @@ fn statement_texts(file: &str) -> anyhow::Result<Vec<(String, Vec<String>)>> {
             is_ours = false;
         } else if let (Some(line), Some((text, _))) = (line.strip_prefix("    "), found.last_mut()) {
             if !line.starts_with(' ') {
-                is_ours = ["mode:", "when:", "why:"].iter().any(|key| line.starts_with(key));
+                is_ours = ["mode:", "noProbe:", "probe:", "when:", "why:"].iter().any(|key| line.starts_with(key));
             }
             if !is_ours {
                 text.push_str(line);

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use hawser_stack::{Mode, packs, read, template};
+use hawser_stack::{Mode, packs, probes, read, template};
 use serde_json::{Value, json};
 
 fn root() -> &'static Path {
@@ -61,4 +61,21 @@ fn a_statement_with_its_own_condition_still_needs_read_write() {
             assert_eq!(needs_writes, writes, "{}: {condition}", statement.sid);
         }
     }
+}
+
+/// What the console contains. Whether AWS's models agree is for `python -m dev.policies` to say.
+#[test]
+fn every_statement_has_a_probe_or_says_why_not() {
+    let probes: Value = serde_json::from_str(&probes(root()).unwrap()).unwrap();
+    let expected: usize =
+        packs(&root().join("packs")).unwrap().iter().map(|pack| pack.statements.len() + pack.managed_policies.len()).sum();
+    let statements = probes["statements"].as_array().unwrap();
+    assert_eq!(statements.len(), expected);
+    for statement in statements {
+        let reason = statement["how"]["noProbe"].as_str();
+        assert!(statement["how"]["probe"].is_object() != reason.is_some_and(|reason| reason.ends_with('.')), "{statement}");
+    }
+    let called: BTreeSet<&str> = statements.iter().filter_map(|one| one["how"]["probe"]["service"].as_str()).collect();
+    let known: BTreeSet<&str> = probes["services"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(called, known, "a service that no probe calls");
 }

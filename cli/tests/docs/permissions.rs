@@ -7,6 +7,7 @@ use std::{
 };
 
 use hawser_cli::template::{Mode, Pack, Template};
+use hawser_console::probe::{self, How};
 use serde_json::Value;
 
 use crate::support::{read, root, template_of};
@@ -172,6 +173,13 @@ fn pack_section(page: &mut String, template: &Template, pack: &Pack) {
         let head = format!("{}{when} | {}", statement.mode.as_str(), statement.sid);
         statement_row(page, &head, &spelled(template, &statement.json), &statement.why);
     }
+    let called =
+        probe::statements().iter().filter(|statement| statement.pack == pack.name).filter_map(|statement| match &statement.how {
+            How::Probe(probe) if probe.parameters.contains_key("DryRun") => Some(format!("`{}` (a dry run)", probe.action)),
+            How::Probe(probe) => Some(format!("`{}`", probe.action)),
+            How::NoProbe(_) => None,
+        });
+    writeln!(page, "\nCalled to see whether it works: {}.", called.collect::<Vec<_>>().join(", ")).unwrap();
 }
 
 /// The statements of a policy document, those under a condition of the template with its name.
@@ -234,7 +242,8 @@ fn page(template: &Template, text: &str) -> String {
          Every action that anybody is granted by the stack, with the reason, the resources and the conditions. For the security team of \
          whoever is asked to launch it; how to look at the same in your account is in [connect.md](connect.md#check-what-was-granted).\n\n\
          This page is written from `template.yaml` (`make bless`), and a test compares them. `${…}` is filled in by CloudFormation: a \
-         parameter, or what the stack made. What `hawser setup policies` prints has it filled in.\n\n\
+         parameter, or what the stack made. What `hawser setup policies` prints has it filled in. Below each pack is what the vendor's \
+         `hawser-console` calls with its role to see whether the pack works: calls that read, cost nothing and ask for the least.\n\n\
          ## Who gets in\n\n",
     );
     let trust = spelled(template, &resources["VendorRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]);

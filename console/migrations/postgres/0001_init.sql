@@ -156,6 +156,39 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_connection ON events (connection_id, sequence);
 
+-- Where events are posted to.
+CREATE TABLE webhook_endpoints (
+    sequence    BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    endpoint_id TEXT COLLATE "C" NOT NULL UNIQUE,
+    customer_id TEXT COLLATE "C",             -- the only one whose events it takes; null: all
+    url         TEXT COLLATE "C" NOT NULL,    -- sealed: those of many receivers hold a token
+    filter      TEXT COLLATE "C" NOT NULL,    -- as JSON
+    secrets     TEXT COLLATE "C" NOT NULL,    -- sealed, as JSON
+    health      TEXT COLLATE "C" NOT NULL     -- as JSON
+);
+
+-- One event for one endpoint.
+CREATE TABLE webhook_deliveries (
+    sequence    BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    delivery_id TEXT COLLATE "C" NOT NULL UNIQUE,
+    endpoint_id TEXT COLLATE "C" NOT NULL,
+    event       TEXT COLLATE "C" NOT NULL,    -- as JSON, with the bytes that are sent
+    attempts    BIGINT NOT NULL DEFAULT 0,
+    made_at     BIGINT NOT NULL,
+    ended_at    BIGINT,
+    result      TEXT COLLATE "C"              -- `delivered`, `exhausted` or `stopped`, once it has ended
+);
+CREATE INDEX webhook_deliveries_by_time ON webhook_deliveries (made_at);
+
+CREATE TABLE webhook_attempts (
+    sequence    BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    endpoint_id TEXT COLLATE "C" NOT NULL,
+    at          BIGINT NOT NULL,
+    attempt     TEXT COLLATE "C" NOT NULL     -- as JSON
+);
+CREATE INDEX webhook_attempts_by_endpoint ON webhook_attempts (endpoint_id, sequence);
+CREATE INDEX webhook_attempts_by_time ON webhook_attempts (at);
+
 -- A text that the operator's key sealed: whether that is the key which the others were sealed with.
 CREATE TABLE seals (
     name   TEXT COLLATE "C" PRIMARY KEY,

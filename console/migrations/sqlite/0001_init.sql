@@ -156,6 +156,39 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_by_connection ON events (connection_id, sequence);
 
+-- Where events are posted to.
+CREATE TABLE webhook_endpoints (
+    sequence    INTEGER PRIMARY KEY AUTOINCREMENT,
+    endpoint_id TEXT NOT NULL UNIQUE,
+    customer_id TEXT,             -- the only one whose events it takes; null: all
+    url         TEXT NOT NULL,    -- sealed: those of many receivers hold a token
+    filter      TEXT NOT NULL,    -- as JSON
+    secrets     TEXT NOT NULL,    -- sealed, as JSON
+    health      TEXT NOT NULL     -- as JSON
+) STRICT;
+
+-- One event for one endpoint.
+CREATE TABLE webhook_deliveries (
+    sequence    INTEGER PRIMARY KEY AUTOINCREMENT,
+    delivery_id TEXT NOT NULL UNIQUE,
+    endpoint_id TEXT NOT NULL,
+    event       TEXT NOT NULL,    -- as JSON, with the bytes that are sent
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    made_at     INTEGER NOT NULL,
+    ended_at    INTEGER,
+    result      TEXT              -- `delivered`, `exhausted` or `stopped`, once it has ended
+) STRICT;
+CREATE INDEX webhook_deliveries_by_time ON webhook_deliveries (made_at);
+
+CREATE TABLE webhook_attempts (
+    sequence    INTEGER PRIMARY KEY AUTOINCREMENT,
+    endpoint_id TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    attempt     TEXT NOT NULL     -- as JSON
+) STRICT;
+CREATE INDEX webhook_attempts_by_endpoint ON webhook_attempts (endpoint_id, sequence);
+CREATE INDEX webhook_attempts_by_time ON webhook_attempts (at);
+
 -- A text that the operator's key sealed: whether that is the key which the others were sealed with.
 CREATE TABLE seals (
     name   TEXT PRIMARY KEY,

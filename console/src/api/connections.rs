@@ -221,7 +221,7 @@ async fn change(
     if !console.store.change(access, connection_id, change, (console.clock)()).await? {
         return Err(ApiCode::NotFound.into());
     }
-    console.announced.notify_one();
+    console.signal.wake();
     shown(console, access, connection_id, status).await
 }
 

@@ -10,6 +10,7 @@ use super::{
     issuers::pin,
     jobs,
     rows::{ConnectionRow, RowError, connection_row, nanos, write},
+    webhooks::ATTEMPTS_KEPT_FOR,
     writes::{StoreError, bind_launch, save_connection},
 };
 use crate::{
@@ -273,11 +274,13 @@ impl Store {
             forgotten!(),
             ") \
              OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= $2) \
-             OR EXISTS (SELECT 1 FROM connections c JOIN notices n ON n.stack_id = c.stack_id WHERE c.removed_at < $3) THEN 1 ELSE 0 END"
+             OR EXISTS (SELECT 1 FROM connections c JOIN notices n ON n.stack_id = c.stack_id WHERE c.removed_at < $3) \
+             OR EXISTS (SELECT 1 FROM webhook_attempts WHERE at < $4) THEN 1 ELSE 0 END"
         ))
         .bind(old)
         .bind(nanos(now - REMOVAL_MEMORY)?)
         .bind(nanos(now - NOTICES_OF_REMOVED_KEPT_FOR)?)
+        .bind(nanos(now - ATTEMPTS_KEPT_FOR)?)
         .fetch_one(&self.database.pool)
         .await?;
         if anything == 0 {
@@ -299,6 +302,9 @@ impl Store {
             .bind(nanos(now - REMOVAL_MEMORY)?)
             .execute(&mut *transaction)
             .await?;
+        for statement in ["DELETE FROM webhook_attempts WHERE at < $1", "DELETE FROM webhook_deliveries WHERE made_at < $1"] {
+            sqlx::query(statement).bind(nanos(now - ATTEMPTS_KEPT_FOR)?).execute(&mut *transaction).await?;
+        }
         sqlx::query("DELETE FROM notices WHERE stack_id IN (SELECT stack_id FROM connections WHERE removed_at < $1)")
             .bind(nanos(now - NOTICES_OF_REMOVED_KEPT_FOR)?)
             .execute(&mut *transaction)

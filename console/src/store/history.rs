@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::{
     Store, jobs,
     rows::{RowError, connection_row, from_nanos, nanos, read, write},
+    webhooks,
     writes::StoreError,
 };
 use crate::{
@@ -39,6 +40,15 @@ impl Source {
             Self::Billing => "billing",
             Self::Jobs => "jobs",
         }
+    }
+}
+
+/// The type of event that is posted about it: receivers know the customer's words.
+fn webhook_type(kind: &str) -> &str {
+    match kind {
+        "connection.verified" => "connection.connected",
+        "connection.partial" => "connection.degraded",
+        other => other,
     }
 }
 
@@ -165,32 +175,51 @@ pub(super) async fn record(
     data: Value,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO events (connection_id, customer_id, at, kind, actor, data) VALUES ($1, $2, $3, $4, $5, $6)")
-        .bind(connection_id)
-        .bind(customer_id)
-        .bind(nanos(now)?)
-        .bind(kind)
-        .bind(actor.to_string())
-        .bind(data.to_string())
-        .execute(database)
-        .await?;
-    Ok(())
+    let sequence: i64 = sqlx::query_scalar(
+        "INSERT INTO events (connection_id, customer_id, at, kind, actor, data) VALUES ($1, $2, $3, $4, $5, $6) RETURNING sequence",
+    )
+    .bind(connection_id)
+    .bind(customer_id)
+    .bind(nanos(now)?)
+    .bind(kind)
+    .bind(actor.to_string())
+    .bind(data.to_string())
+    .fetch_one(&mut *database)
+    .await?;
+    // Later versions of the table of types have more; what is none of them is history only.
+    let Ok(event_type) = webhook_type(kind).parse() else { return Ok(()) };
+    webhooks::publish_change(database, (connection_id, customer_id), (sequence, event_type), data, now).await
 }
 
 /// Derives the state of a connection again after a change, and those of the connections that it took over from or is contested with.
 pub(super) async fn settle(database: &mut AnyConnection, connection_id: &str, now: OffsetDateTime) -> Result<(), StoreError> {
+    settle_for(database, connection_id, Actor::Console, now).await
+}
+
+/// The same after a change that this actor made.
+pub(super) async fn settle_for(
+    database: &mut AnyConnection,
+    connection_id: &str,
+    actor: Actor,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
     let others: Vec<String> =
         sqlx::query_scalar("SELECT connection_id FROM connections WHERE contested_with = $1 OR replaced_by = $1")
             .bind(connection_id)
             .fetch_all(&mut *database)
             .await?;
     for id in others.iter().map(String::as_str).chain([connection_id]) {
-        settle_one(&mut *database, id, now).await?;
+        settle_one(&mut *database, id, actor.clone(), now).await?;
     }
     Ok(())
 }
 
-async fn settle_one(database: &mut AnyConnection, connection_id: &str, now: OffsetDateTime) -> Result<(), StoreError> {
+async fn settle_one(
+    database: &mut AnyConnection,
+    connection_id: &str,
+    actor: Actor,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
     let Some(row) = connection_row(&mut *database, connection_id).await? else { return Ok(()) };
     let (before, customer_id, billing_before) = (row.state.clone(), row.customer_id.clone(), row.billing_state.clone());
     let (beside, connection) = (row.beside()?, Connection::try_from(row)?);
@@ -220,7 +249,7 @@ async fn settle_one(database: &mut AnyConnection, connection_id: &str, now: Offs
         .await?;
     if before != state.as_str() {
         let kind = format!("connection.{}", state.as_str());
-        record(&mut *database, subject, Actor::Console, &kind, json!({"before": before}), now).await?;
+        record(&mut *database, subject, actor, &kind, json!({"before": before}), now).await?;
     }
     if let Some(billing) = billing.filter(|billing| billing_before.as_deref() != Some(billing.state.as_str())) {
         let data = json!({"before": billing_before, "summary": billing.summary});

@@ -8,7 +8,7 @@ use super::{
     rows::{RowError, nanos},
     writes::StoreError,
 };
-use crate::job::{CONCURRENT_MAX, Job, Kind, LEASE};
+use crate::job::{Job, Kind, LEASE};
 
 #[derive(FromRow)]
 struct JobRow {
@@ -93,34 +93,27 @@ pub(super) async fn bury(database: &mut AnyConnection, job: &Job, now: OffsetDat
 }
 
 impl Store {
-    /// Takes jobs that are due. Nobody else has them until their lease ends.
+    /// Takes jobs of these kinds that are due. Nobody else has them until their lease ends.
     ///
     /// # Errors
     /// The database's.
-    pub async fn claim(&self, now: OffsetDateTime) -> Result<Vec<Job>, StoreError> {
+    pub async fn claim(&self, kinds: &[Kind], limit: i64, now: OffsetDateTime) -> Result<Vec<Job>, StoreError> {
+        let kinds: Vec<String> = kinds.iter().map(|kind| format!("'{}'", kind.as_str())).collect();
         let statement = format!(
             "UPDATE jobs SET run_at = $1, claims = claims + 1, version = version + 1 WHERE job_id IN \
-             (SELECT job_id FROM jobs WHERE run_at <= $2 AND dead_at IS NULL ORDER BY run_at, job_id LIMIT $3{}) \
+             (SELECT job_id FROM jobs WHERE run_at <= $2 AND dead_at IS NULL AND kind IN ({}) ORDER BY run_at, job_id LIMIT $3{}) \
              RETURNING job_id, kind, subject, attempts, claims, version",
+            kinds.join(", "),
             self.database.skip_locked()
         );
         let rows: Vec<JobRow> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(nanos(now + LEASE)?)
             .bind(nanos(now)?)
-            .bind(CONCURRENT_MAX)
+            .bind(limit)
             .fetch_all(&self.database.pool)
             .await?;
         let mut jobs = rows.into_iter().map(Job::try_from).collect::<Result<Vec<_>, _>>()?;
         jobs.sort_by_key(|job| job.id);
         Ok(jobs)
-    }
-
-    /// When the next job is due, if there is one.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn next_job(&self) -> Result<Option<i64>, StoreError> {
-        let next = sqlx::query_scalar("SELECT MIN(run_at) FROM jobs WHERE dead_at IS NULL");
-        Ok(next.fetch_one(&self.database.pool).await?)
     }
 }

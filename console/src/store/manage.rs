@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{
     Store,
-    history::{Source, record, set_problems, settle},
+    history::{Source, record, set_problems, settle, settle_for},
     jobs,
     once::{Made, Once},
     rows::{connection_row, flag, nanos, storable, write},
@@ -117,9 +117,8 @@ impl Store {
                     .bind(connection_id)
                     .execute(&mut *transaction)
                     .await?;
-                let kind = if pauses { "connection.paused" } else { "connection.resumed" };
-                record(&mut transaction, subject, access.actor.clone(), kind, json!({}), now).await?;
                 if !pauses {
+                    record(&mut transaction, subject, access.actor.clone(), "connection.resumed", json!({}), now).await?;
                     jobs::request(&mut transaction, Kind::Verify, connection_id, now).await?;
                 }
             }
@@ -139,7 +138,7 @@ impl Store {
             // It is so already.
             Change::Label(_) | Change::Pause | Change::Resume => {}
         }
-        settle(&mut transaction, connection_id, now).await?;
+        settle_for(&mut transaction, connection_id, access.actor.clone(), now).await?;
         transaction.commit().await?;
         Ok(true)
     }

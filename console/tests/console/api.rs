@@ -98,15 +98,17 @@ async fn a_connection_is_managed() {
     assert_eq!(
         kinds,
         [
+            "connection.removed",
             "connection.disconnected",
             "connection.renamed",
             "connection.verification-requested",
+            "connection.verified",
             "connection.resumed",
             "connection.paused",
             "connection.renamed"
         ]
     );
-    assert_eq!(done[1]["data"], json!({"before": "Acme, Zürich", "label": null}));
+    assert_eq!(done[2]["data"], json!({"before": "Acme, Zürich", "label": null}));
     let (mut cursor, mut pages) = (String::new(), Vec::new());
     loop {
         let page = get(&world, &format!("{path}/history?limit=4{cursor}")).await.1;

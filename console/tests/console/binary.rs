@@ -49,6 +49,23 @@ impl Running {
         Self::spawn(directory, Self::command(directory, sts))
     }
 
+    /// One of several on the same database, at a port that stays the same, with an AWS to ask.
+    pub(crate) fn start_on(port: u16, authority: &str, directory: &tempfile::TempDir, sts: &StsStub, aws: &str) -> Self {
+        let mut command = command();
+        command.args(["serve", "--admin-listen", "127.0.0.1:0", "--authority", authority, "--loopback-endpoints"]);
+        command.args(["--listen", &format!("127.0.0.1:{port}"), "--sts-endpoint", &sts.url]);
+        command.args(["--database", &database_url(directory), "--key-file", &key_file(directory)]);
+        command.envs([("AWS_ENDPOINT_URL", aws), ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "x")]);
+        command.envs([("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", REGION)]);
+        Self::spawn(directory, command)
+    }
+
+    /// SIGKILL, and it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     fn command(directory: &tempfile::TempDir, sts: &StsStub) -> Command {
         Self::command_at("127.0.0.1:0", directory, sts)
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use hawser_console::{
-    confirm::Outcome,
+    confirm::{Outcome, not_assumed},
     job::{CLAIMS_MAX, CONCURRENT_MAX, Kind, LEASE},
+    probe::{How, statements},
     problem::{Problem, ProblemCode},
 };
 use http::Request;
@@ -56,7 +57,7 @@ async fn workers_share_jobs_and_no_job_is_done_twice() {
         workers.spawn(async move {
             let mut taken = Vec::new();
             loop {
-                let jobs = store.claim(now).await.unwrap();
+                let jobs = store.claim(&[Kind::Verify], CONCURRENT_MAX, now).await.unwrap();
                 if jobs.is_empty() {
                     return taken;
                 }
@@ -77,9 +78,9 @@ async fn a_killed_workers_job_is_taken_again() {
     let world = TestConsole::new().await;
     announced(&world, "51af3dc0").await;
     let store = &world.console.store;
-    let job = store.claim(world.now()).await.unwrap().remove(0);
+    let job = store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now()).await.unwrap().remove(0);
     let slow = store.due(&job, world.now()).await.unwrap().unwrap();
-    assert!(store.claim(world.now() + LEASE - Duration::seconds(1)).await.unwrap().is_empty());
+    assert!(store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now() + LEASE - Duration::seconds(1)).await.unwrap().is_empty());
     world.set_clock(world.now() + LEASE);
     world.ask_aws().await;
     let connection = world.connections().await.remove(0);
@@ -95,7 +96,7 @@ async fn a_request_during_a_job_is_not_lost() {
     let world = TestConsole::new().await;
     let stack = announced(&world, "51af3dc0").await;
     let store = &world.console.store;
-    let job = store.claim(world.now()).await.unwrap().remove(0);
+    let job = store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now()).await.unwrap().remove(0);
     let due = store.due(&job, world.now()).await.unwrap().unwrap();
     assert_eq!(world.notify(&stack, "updated", 10).await.0, 200);
     let outcome = Outcome { confirmed: Ok(stack.external_id.clone()), steps: Vec::new() };
@@ -103,7 +104,7 @@ async fn a_request_during_a_job_is_not_lost() {
     assert_eq!(world.connections().await[0]["state"], "announced");
     world.ask_aws().await;
     assert_eq!(world.connections().await[0]["state"], "verified");
-    let jobs = store.claim(world.now() + Duration::hours(23)).await.unwrap();
+    let jobs = store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now() + Duration::hours(23)).await.unwrap();
     assert!(jobs.iter().all(|job| job.kind == Kind::Listen), "done once more, and not again today: {jobs:?}");
 }
 
@@ -113,7 +114,7 @@ async fn a_job_that_never_ends_is_a_problem() {
     let world = TestConsole::new().await;
     let stack = announced(&world, "51af3dc0").await;
     for claim in 1..=CLAIMS_MAX {
-        let taken = world.console.store.claim(world.now()).await.unwrap();
+        let taken = world.console.store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now()).await.unwrap();
         assert_eq!(taken.iter().map(|job| job.claims).collect::<Vec<_>>(), [claim]);
         world.set_clock(world.now() + LEASE);
     }
@@ -137,12 +138,16 @@ async fn a_connection_that_breaks_is_found_and_heals() {
     world.ask_aws().await;
     let connection = world.connections().await.remove(0);
     assert_eq!((&connection["state"], &connection["availableAt"]), (&json!("verified"), &json!("2026-11-22T10:00:00Z")));
-    let steps: Vec<_> = connection["roleTest"]["steps"].as_array().unwrap().iter().map(|step| step["name"].clone()).collect();
+    let steps = connection["roleTest"]["steps"].as_array().unwrap().iter();
+    let (statements, others): (Vec<_>, Vec<_>) = steps.partition(|step| step["name"].as_str().unwrap().contains('/'));
+    let names: Vec<_> = others.iter().map(|step| step["name"].clone()).collect();
     assert_eq!(
-        steps,
+        names,
         ["assume-with-external-id", "stack-resources", "refuse-without-external-id", "refuse-other-external-id"],
         "{connection}"
     );
+    assert!(statements.iter().any(|step| step["name"].as_str().unwrap().starts_with("billing/") && step["result"] == "passed"));
+    assert!(statements.iter().all(|step| step["result"] == "passed" || step["note"].is_string()), "{statements:?}");
 
     // Not ours to judge while AWS does not answer.
     world.stacks.answer(&stack, Err(Problem::new(ProblemCode::Unavailable, "")));
@@ -223,4 +228,74 @@ async fn both_databases_have_the_same_schema() {
     let world = TestConsole::new().await;
     let jobs: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM jobs").fetch_one(&database(&world.directory).await).await.unwrap();
     assert_eq!(jobs, 0);
+}
+
+/// F-62, F-63: each permission that is missing is a problem of its own, with what is lost, whose turn it is and what to do; it closes when the
+/// permission is back.
+#[tokio::test]
+async fn missing_permissions_are_found_one_by_one() {
+    let world = TestConsole::new().await;
+    announced(&world, "51af3dc0").await;
+    let user = "User: arn:aws:sts::111122223333:assumed-role/hawser-VendorRole-1A2B3C/hawser-console";
+    let because = [
+        ("ListBillingFiles", "because no identity-based policy allows the {action} action", "permission-missing", "customer"),
+        (
+            "ReadReportDefinitions",
+            "with an explicit deny in a service control policy: arn:aws:organizations::444455556666:policy/o-x/p-1",
+            "denied-by-scp",
+            "organization",
+        ),
+    ];
+    let sids: BTreeSet<_> =
+        statements().iter().filter(|one| matches!(one.how, How::Probe(_))).map(|one| one.sid.as_str()).collect();
+    for (sid, words, _, _) in &because {
+        assert!(sids.contains(sid), "{sid} of {sids:?}");
+        let words = format!("{user} is not authorized to perform: {{action}} {words}");
+        world.stacks.denied.lock().unwrap().insert((*sid).to_owned(), words);
+    }
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!(connection["state"], "partial");
+    let problems = connection["problems"].as_array().unwrap();
+    for (sid, _, code, actor) in because {
+        let problem = problems.iter().find(|problem| problem["subject"].as_str().unwrap().ends_with(sid)).unwrap();
+        assert_eq!((&problem["code"], &problem["actor"]), (&json!(code), &json!(actor)));
+        assert!(problem["cause"].as_str().unwrap().contains("Without it: "), "{problem}");
+        assert!(!problem["cause"].as_str().unwrap().contains("User: "), "{problem}");
+    }
+    // Nothing is known for a while: what was wrong stands. Then it is whole again.
+    *world.stacks.open.lock().unwrap() = crate::support::Open::Unknown;
+    world.set_clock(NOW + Duration::hours(1));
+    world.ask_aws().await;
+    assert_eq!(world.connections().await[0]["problems"].as_array().unwrap().len(), 2);
+    *world.stacks.open.lock().unwrap() = crate::support::Open::Closed;
+    world.stacks.denied.lock().unwrap().clear();
+    world.set_clock(NOW + Duration::hours(2));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], codes(&connection)), (&json!("verified"), vec![]));
+}
+
+/// F-62: AWS's words say whose policy it is that keeps the vendor out: the customer's, the organization's or the vendor's own.
+#[test]
+fn who_keeps_the_vendor_out_is_said() {
+    let words = "User: arn:aws:iam::999988887777:role/console is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::111122223333:role/x";
+    for (code, because, expected, actor) in [
+        ("AccessDenied", "", "role-refused", "customer"),
+        ("AccessDenied", " because no resource-based policy allows the sts:AssumeRole action", "role-refused", "customer"),
+        ("AccessDenied", " with an explicit deny in a resource control policy", "role-refused-by-rcp", "organization"),
+        ("AccessDenied", " because no identity-based policy allows the sts:AssumeRole action", "vendor-not-allowed", "vendor"),
+        ("AccessDenied", " with an explicit deny in a service control policy", "vendor-not-allowed", "vendor"),
+        ("AccessDenied", " because no permissions boundary allows the sts:AssumeRole action", "vendor-not-allowed", "vendor"),
+        ("ValidationError", "", "role-refused", "customer"),
+        ("RegionDisabledException", "", "vendor-region-disabled", "vendor"),
+        ("InvalidClientTokenId", "", "vendor-region-disabled", "vendor"),
+        ("ExpiredTokenException", "", "vendor-credentials-missing", "vendor"),
+        ("Throttling", "", "aws-unavailable", "aws"),
+        ("", "", "aws-unavailable", "aws"),
+    ] {
+        let problem = json!(not_assumed(code, &format!("{words}{because}")));
+        assert_eq!((&problem["code"], &problem["actor"]), (&json!(expected), &json!(actor)), "{code}{because}");
+        assert!(!problem.to_string().contains("User: "), "{problem}");
+    }
 }

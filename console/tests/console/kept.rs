@@ -25,6 +25,8 @@ use hawser_console::{
     serve,
     speaker::Way,
     sts::Sts,
+    webhook::{egress::Egress, sender::HttpSender},
+    worker,
 };
 use rcgen::{CertificateParams, KeyPair};
 use serde::{Deserialize, Serialize};
@@ -141,7 +143,8 @@ async fn answer(name: &str, case: &Case) -> Reply {
             trust: Trust::Aws,
             limits: Limits::default(),
             aws: Arc::new(StackStub::default()),
-            announced: Arc::default(),
+            webhooks: Arc::new(HttpSender::new(&Egress::Direct { loopback: false }).unwrap()),
+            signal: worker::Signal::default(),
             authorities: vec!["new-name.example.com".to_owned(), case.authority.clone()],
             clock: Arc::new(move || clock),
         };

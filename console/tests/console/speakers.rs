@@ -3,6 +3,7 @@
 use hawser_console::{
     access::Access,
     confirm::{Outcome, Resources},
+    job::{CONCURRENT_MAX, Kind as JobKind},
     launch::{Audience, Entropy, Launch, Terms},
     notice::Hint,
     problem::{Problem, ProblemCode},
@@ -886,7 +887,7 @@ async fn a_role_that_asks_depends_on_its_own_launch() {
         let next = Stack { principal: Principal::NextHandler, ..world.stack("51af3dc0").await };
         assert_eq!(world.notify(&next, "updated", HOUR).await.0, 200);
         world.stacks.answer(&stack, Ok(resources("hawser-HandlerRole-9Z8Y7X6W5V4U")));
-        let job = world.console.store.claim(world.now()).await.unwrap().remove(0);
+        let job = world.console.store.claim(&[JobKind::Verify], CONCURRENT_MAX, world.now()).await.unwrap().remove(0);
         let due = world.console.store.due(&job, world.now()).await.unwrap().unwrap();
         revoke(&world, if revoked == "the earlier one" { &stack } else { &next }).await;
         if revoked.ends_with("asked") {

@@ -25,12 +25,13 @@ use axum::{
 use hawser_console::{
     Console,
     access::Access,
-    confirm::{Aws, Question, Resources},
+    confirm::{Aws, Packs, Question, Resources},
     document::Document,
     issuers::Issuers,
     launch::{Audience, Entropy, Launch, Organization, Terms},
     limits::Limits,
     notice::Notice,
+    probe::{self, Finding, How, NotTried, Statement, Tried, granted},
     problem::{Problem, ProblemCode},
     proof::{BODY, Trust},
     refusal::Refusal,
@@ -39,6 +40,7 @@ use hawser_console::{
     serve,
     store::Store,
     sts::Sts,
+    webhook::{egress::Egress, sender::HttpSender},
     worker,
 };
 use http::{HeaderMap, Request, StatusCode};
@@ -420,6 +422,8 @@ pub(crate) struct StackStub {
     pub(crate) refused: Arc<Mutex<BTreeSet<String>>>,
     pub(crate) questions: Arc<Mutex<Vec<Question>>>,
     pub(crate) open: Arc<Mutex<Open>>,
+    /// AWS's words by the statements that it denies.
+    pub(crate) denied: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 #[async_trait::async_trait]
@@ -442,6 +446,21 @@ impl Aws for StackStub {
             Open::Unknown => Err(Problem::new(ProblemCode::Unavailable, "")),
         }
     }
+
+    async fn try_packs(&self, _: &Question, packs: &Packs) -> Result<Vec<Tried>, Problem> {
+        Ok(tried(packs, &self.denied.lock().unwrap()))
+    }
+}
+
+/// A pack's statements, tried: all allowed, but for those that AWS denies.
+fn tried(packs: &Packs, denied: &BTreeMap<String, String>) -> Vec<Tried> {
+    let outcome = |statement: &Statement| match &statement.how {
+        How::NoProbe(_) => Err(NotTried::NoProbe),
+        How::Probe(probe) => Ok(denied.get(&statement.sid).map_or(probe::Outcome::Allowed, |words| {
+            probe::Outcome::Denied(Finding::denied("AccessDenied", &words.replace("{action}", &probe.action)))
+        })),
+    };
+    granted(&packs.granted).map(|statement| Tried { statement, result: outcome(statement) }).collect()
 }
 
 /// Which wrong external IDs open the roles.
@@ -486,7 +505,8 @@ impl TestConsole {
             trust: Trust::Only(sts.url.parse().unwrap()),
             limits: Limits::default(),
             aws: Arc::new(stacks.clone()),
-            announced: Arc::default(),
+            webhooks: Arc::new(HttpSender::new(&Egress::Direct { loopback: true }).unwrap()),
+            signal: worker::Signal::default(),
             authorities: vec![AUDIENCE.to_owned()],
             clock: Arc::new(move || OffsetDateTime::from_unix_timestamp(hand.load(Ordering::SeqCst)).unwrap()),
         };
