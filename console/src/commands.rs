@@ -97,7 +97,7 @@ pub async fn create_token(
     let order = Order { name, scopes: scopes.into_iter().collect(), customer_id, expires_in_days };
     let entropy = random::bytes().ok_or("the operating system provided no randomness")?;
     let (made, text) = ApiToken::new(&entropy, order, now)?;
-    store.add_token(&Access::operator(), &made, &text).await?;
+    store.add_token(&Access::operator(), &made, &text, None).await?;
     let mut shown = json!(made);
     shown["token"] = text.expose().into();
     output.one(&shown)

@@ -262,6 +262,12 @@ pub enum LaunchState {
 /// A launch as it is listed, without its token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "launchId": "6f5e4d3c2b1a0918", "customerId": "customer-4711", "state": "used", "externalId": "8c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f",
+    "ways": ["stack"], "handlerRoleName": null, "accountId": null, "organization": null,
+    "stackId": "arn:aws:cloudformation:eu-west-1:111122223333:stack/hawser/51af3dc0-da77-11e4-872e-1234567db123",
+    "expiresAt": "2026-11-23T10:00:00Z", "revokedAt": null
+}))]
 pub struct LaunchView {
     pub launch_id: String,
     pub customer_id: CustomerId,

@@ -17,6 +17,16 @@ use crate::{
 /// A connection as it stands now.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "connectionId": "con-1f2e3d4c5b6a79881f2e", "customerId": "customer-4711", "way": "stack", "state": "verified", "problems": [],
+    "roleTest": {"checkedAt": "2026-11-24T10:00:05Z", "verdict": "verified", "steps": [{"name": "assume-with-external-id", "result": "passed"}]},
+    "availableAt": "2026-11-24T10:00:05Z", "label": "Acme, production", "pausedAt": null, "launchId": "6f5e4d3c2b1a0918",
+    "externalIdInUse": "8c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f", "since": "2026-11-22T10:00:00Z", "heardAt": "2026-11-24T16:00:02Z",
+    "latestNotice": {"id": "0123456789abcdef0123456789abcdef", "type": "hawser.connection.established", "time": "2026-11-22T10:00:00Z"},
+    "verifiedArn": "arn:aws:sts::111122223333:assumed-role/hawser-HandlerRole-1A2B3C4D5E6F/hawser-Handler-1A2B3C4D5E6F",
+    "confirmedAt": "2026-11-22T10:00:05Z",
+    "data": {"accountId": "111122223333", "connectionName": "production", "roleArn": "arn:aws:iam::111122223333:role/hawser-VendorRole-1A2B3C4D5E6F", "externalId": "8c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f"}
+}))]
 pub struct ConnectionView {
     /// Ours; it stays the same as long as the stack does.
     pub connection_id: String,

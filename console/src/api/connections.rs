@@ -71,8 +71,7 @@ impl ConnectionParams {
 ///
 /// In the order they were made, as they stand now, without their external IDs.
 #[utoipa::path(get, path = "/connections", operation_id = "listConnections", tag = "connections", params(ConnectionParams),
-    responses((status = 200, description = "One page.", body = Page<ConnectionView>,
-        example = json!({"items": [{"connectionId": "con-1f2e3d4c5b6a79881f2e3d4c5b6a7988", "customerId": "customer-4711", "state": "verified", "label": "Acme, production", "…": "…"}], "next": "Y29ubmVjdGlvbnM6MTAw"}))))]
+    responses((status = 200, description = "One page.", body = Page<ConnectionView>)))]
 pub(super) async fn list_connections(
     State(console): State<Console>,
     caller: Caller<Read>,
@@ -90,8 +89,7 @@ pub(super) async fn list_connections(
 /// external ID that the role is assumed with.
 #[utoipa::path(get, path = "/connections/{connectionId}", operation_id = "getConnection", tag = "connections",
     params(("connectionId" = String, Path, description = "See `connectionId` in the list.")),
-    responses((status = 200, description = "The connection.", body = ConnectionView,
-        example = json!({"connectionId": "con-1f2e3d4c5b6a79881f2e3d4c5b6a7988", "customerId": "customer-4711", "state": "verified", "problems": [], "label": null, "externalIdInUse": "8c1d…", "…": "…"}))))]
+    responses((status = 200, description = "The connection.", body = ConnectionView)))]
 pub(super) async fn get_connection(
     State(console): State<Console>,
     caller: Caller<Read>,

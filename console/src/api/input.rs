@@ -1,6 +1,6 @@
 //! What a request brings: its caller, its query, its body. Everything that is not as documented is refused with its own problem.
 
-use std::{error::Error as _, marker::PhantomData, time::Duration};
+use std::{collections::BTreeSet, error::Error as StdError, marker::PhantomData, time::Duration};
 
 use axum::{
     body::to_bytes,
@@ -9,7 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header, request::Parts};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 use utoipa::IntoParams;
 
 use super::{
@@ -154,7 +157,7 @@ impl<P: DeserializeOwned, T: Send + Sync> FromRequestParts<T> for Params<P> {
         let query = Query::<P>::from_request_parts(parts, state).await;
         let Query(params) = query.map_err(|rejection: QueryRejection| {
             // Its own text repeats what axum says of every query.
-            let cause = rejection.source().and_then(|cause| cause.source()).map(ToString::to_string);
+            let cause = StdError::source(&rejection).and_then(StdError::source).map(ToString::to_string);
             ApiCode::QueryInvalid.with(cause.unwrap_or_else(|| rejection.body_text()))
         })?;
         Ok(Self(params))
@@ -183,6 +186,15 @@ pub fn page(list: &str, cursor: Option<&str>, limit: Option<u32>) -> Result<stor
     Ok(store::Page { after: cursor.map(place).transpose()?, limit })
 }
 
+/// A set whose members are each there once.
+pub(super) fn unique<'de, D: Deserializer<'de>, T: Deserialize<'de> + Ord>(
+    deserializer: D,
+) -> Result<Option<BTreeSet<T>>, D::Error> {
+    let Some(all) = Option::<Vec<T>>::deserialize(deserializer)? else { return Ok(None) };
+    let (count, set) = (all.len(), all.into_iter().collect::<BTreeSet<_>>());
+    if set.len() == count { Ok(Some(set)) } else { Err(D::Error::custom("one is there more than once")) }
+}
+
 /// The body, and its bytes.
 #[derive(Debug)]
 pub struct Input<B> {
@@ -202,7 +214,7 @@ impl<B: DeserializeOwned, T: Send + Sync> FromRequest<T> for Input<B> {
         let bytes = tokio::time::timeout(BODY_TIMEOUT, to_bytes(request.into_body(), BODY_BYTES_MAX))
             .await
             .map_err(|_| ApiCode::BodyTooSlow.with(format!("it took over {} seconds", BODY_TIMEOUT.as_secs())))?;
-        let bytes = bytes.map_err(|error| match error.source() {
+        let bytes = bytes.map_err(|error| match StdError::source(&error) {
             Some(cause) if cause.is::<http_body_util::LengthLimitError>() => {
                 ApiCode::BodyTooLarge.with(format!("over {BODY_BYTES_MAX} bytes"))
             }

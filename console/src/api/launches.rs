@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use axum::{extract::State, response::Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     answer::{self, Page},
     idempotency,
-    input::{Caller, Id, Input, Launch as MayLaunch, Params, Read, page},
+    input::{Caller, Id, Input, Launch as MayLaunch, Params, Read, page, unique},
     refusal::{ApiCode, ApiRefusal},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     random,
     secret::Secret,
     speaker::Way,
-    store::{LaunchFilter, Listed, Made},
+    store::{LaunchFilter, Listed},
 };
 
 /// What a launch is made for.
@@ -30,7 +30,7 @@ use crate::{
 #[schema(example = json!({"customerId": "customer-4711", "accountId": "111122223333", "expiresInHours": 24}))]
 pub(super) struct LaunchOrder {
     /// Your own id of the customer, 1 to 128 visible ASCII characters.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(pattern = "^[!-~]{1,128}$")]
     customer_id: String,
     /// The only account that may use it; any when left out.
     #[schema(pattern = "^[0-9]{12}$")]
@@ -38,9 +38,11 @@ pub(super) struct LaunchOrder {
     /// For the accounts of this organization, one stack in each. Not together with `accountId`.
     organization: Option<OrganizationOrder>,
     /// How it may be used; `["stack"]` when left out.
+    #[serde(default, deserialize_with = "unique")]
     #[schema(min_items = 1)]
     ways: Option<BTreeSet<Way>>,
     /// A name that the handler's role may have beside the one that CloudFormation makes.
+    #[schema(pattern = "^[A-Za-z0-9_+=,.@-]{1,64}$")]
     handler_role_name: Option<String>,
     /// How long it connects new stacks: at most a week, for an organization a year. 24 when left out.
     #[schema(minimum = 1, maximum = 8784)]
@@ -52,6 +54,7 @@ pub(super) struct LaunchOrder {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct OrganizationOrder {
     /// `o-…`
+    #[schema(pattern = "^o-[a-z0-9]{10,32}$")]
     organization_id: String,
     /// The account that pays for it.
     #[schema(pattern = "^[0-9]{12}$")]
@@ -93,7 +96,7 @@ impl LaunchOrder {
 /// What you put into one launch link. The answer has the token and the external ID; no other answer ever has the token. With an
 /// `Idempotency-Key` the same request makes one launch, and gets its answer again, for 24 hours.
 #[utoipa::path(post, path = "/launches", operation_id = "createLaunch", tag = "launches",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters, new for each launch.")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,128}$", description = "1 to 128 visible ASCII characters, new for each launch.")),
     request_body = LaunchOrder,
     responses((status = 201, description = "The launch with its token.", body = Disclosure,
         example = json!({"launchId": "6f5e4d3c2b1a0918", "customerId": "customer-4711", "token": "whsec_…", "externalId": "8c1d…", "ways": ["stack"], "handlerRoleName": null, "accountId": "111122223333", "organization": null, "expiresAt": "2026-11-23T10:00:00Z"}))))]
@@ -110,19 +113,10 @@ pub(super) async fn create_launch(
     }
     let now = (console.clock)();
     let launch = Launch::new(&random::bytes().ok_or(ApiCode::NoRandomness)?, terms, now, hours);
-    let answer = serde_json::to_string(&launch.disclose()).map_err(|_| ApiCode::BodyInvalid)?;
-    let once = key.map(|key| idempotency::once(&caller.access, "createLaunch", &key, &bytes, Secret::new(answer.as_str())));
-    let answer = match console.store.add_launch(&caller.access, &launch, once.as_ref(), now).await? {
-        Made::Now => answer,
-        Made::Before(answer) => answer.expose().to_owned(),
-        Made::OtherRequest => return Err(ApiCode::IdempotencyKeyReused.into()),
-        Made::TooManyKeys => return Err(ApiCode::TooManyIdempotencyKeys.with("").retry_after(idempotency::RETRY_AFTER_SECONDS)),
-    };
-    let mut response = Response::new(answer.into());
-    *response.status_mut() = StatusCode::CREATED;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    let answer = Secret::new(serde_json::to_string(&launch.disclose()).map_err(|error| ApiCode::BodyInvalid.with(error))?);
+    let once = key.map(|key| idempotency::once(&caller.access, "createLaunch", &key, &bytes, &answer));
+    let made = console.store.add_launch(&caller.access, &launch, once.as_ref(), now).await?;
+    idempotency::created(made, answer)
 }
 
 /// Which launches.
@@ -145,8 +139,7 @@ pub(super) struct LaunchParams {
 ///
 /// In the order they were made, without tokens and external IDs.
 #[utoipa::path(get, path = "/launches", operation_id = "listLaunches", tag = "launches", params(LaunchParams),
-    responses((status = 200, description = "One page.", body = Page<LaunchView>,
-        example = json!({"items": [{"launchId": "6f5e4d3c2b1a0918", "customerId": "customer-4711", "state": "used", "ways": ["stack"], "handlerRoleName": null, "accountId": null, "organization": null, "stackId": "arn:aws:cloudformation:…", "expiresAt": "2026-11-23T10:00:00Z", "revokedAt": null}], "next": null}))))]
+    responses((status = 200, description = "One page.", body = Page<LaunchView>)))]
 pub(super) async fn list_launches(
     State(console): State<Console>,
     caller: Caller<Read>,

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use axum::{extract::State, response::Response};
-use http::{HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     answer::{self, Page},
-    input::{Admin, Caller, Id, Input, PageParams, Params, page},
+    idempotency,
+    input::{Admin, Caller, Id, Input, PageParams, Params, page, unique},
     refusal::{ApiCode, ApiRefusal},
 };
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     api_token::{ApiToken, EXPIRES_IN_DAYS_DEFAULT, Order},
     names::CustomerId,
     random,
+    secret::Secret,
 };
 
 /// What a token is made for.
@@ -28,14 +30,20 @@ pub(super) struct TokenOrder {
     /// For people: who has it.
     #[schema(min_length = 1, max_length = 128)]
     name: String,
+    #[serde(deserialize_with = "unique_scopes")]
     #[schema(min_items = 1)]
     scopes: BTreeSet<Scope>,
     /// The only customer whose data it sees; all customers when left out.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(pattern = "^[!-~]{1,128}$")]
     customer_id: Option<String>,
     /// 90 when left out.
     #[schema(minimum = 1, maximum = 366)]
     expires_in_days: Option<u32>,
+}
+
+/// Each once.
+fn unique_scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<Scope>, D::Error> {
+    unique(deserializer).map(Option::unwrap_or_default)
 }
 
 /// A new token, and its text.
@@ -49,16 +57,20 @@ pub(super) struct NewToken<'a> {
 
 /// Make a token
 ///
-/// For a program that uses this API. The answer has the token; only a hash of it is stored. It is not repeatable: a token of which the
-/// answer was lost is revoked, and another one made.
-#[utoipa::path(post, path = "/tokens", operation_id = "createToken", tag = "tokens", request_body = TokenOrder,
+/// For a program that uses this API. The answer has the token; of the token itself only a hash is stored. With an `Idempotency-Key` the
+/// same request makes one token, and gets its answer again, for 24 hours.
+#[utoipa::path(post, path = "/tokens", operation_id = "createToken", tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,128}$", description = "1 to 128 visible ASCII characters, new for each token.")),
+    request_body = TokenOrder,
     responses((status = 201, description = "The token.", body = NewToken,
         example = json!({"token": "hwt_…", "tokenId": "6f5e4d3c2b1a0918", "name": "onboarding service", "scopes": ["read", "launch"], "customerId": null, "madeAt": "2026-11-22T10:00:00Z", "expiresAt": "2027-02-20T10:00:00Z", "lastUsedAt": null, "revokedAt": null}))))]
 pub(super) async fn create_token(
     State(console): State<Console>,
     caller: Caller<Admin>,
-    Input { body, .. }: Input<TokenOrder>,
+    headers: HeaderMap,
+    Input { body, bytes }: Input<TokenOrder>,
 ) -> Result<Response, ApiRefusal> {
+    let key = idempotency::key(&headers)?;
     let invalid = |why: String| ApiCode::BodyInvalid.with(why);
     let customer_id = body.customer_id.map(|id| id.parse::<CustomerId>()).transpose();
     let customer_id = customer_id.map_err(|why| invalid(format!("`customerId`: {why}")))?;
@@ -71,10 +83,11 @@ pub(super) async fn create_token(
     let order = Order { name: body.name, scopes: body.scopes, customer_id, expires_in_days };
     let entropy = random::bytes().ok_or(ApiCode::NoRandomness)?;
     let (made, text) = ApiToken::new(&entropy, order, (console.clock)()).map_err(invalid)?;
-    console.store.add_token(&caller.access, &made, &text).await?;
-    let mut response = answer::json(StatusCode::CREATED, &NewToken { token: text.expose(), made: &made });
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    let answer = serde_json::to_string(&NewToken { token: text.expose(), made: &made });
+    let answer = Secret::new(answer.map_err(|error| ApiCode::BodyInvalid.with(error))?);
+    let once = key.map(|key| idempotency::once(&caller.access, "createToken", &key, &bytes, &answer));
+    let made = console.store.add_token(&caller.access, &made, &text, once.as_ref()).await?;
+    idempotency::created(made, answer)
 }
 
 /// List tokens

@@ -8,6 +8,7 @@ use super::{
     Store,
     history::record,
     lists::{Listed, Page, Selection},
+    once::{Made, Once},
     rows::{RowError, from_nanos, nanos, read, storable, write},
     writes::StoreError,
 };
@@ -52,13 +53,25 @@ impl TryFrom<TokenRow> for ApiToken {
 }
 
 impl Store {
-    /// Stores a new token, as a hash.
+    /// Stores a new token, as a hash, once where its request has an idempotency key.
     ///
     /// # Errors
     /// The database's.
-    pub async fn add_token(&self, access: &Access, token: &ApiToken, text: &Secret) -> Result<(), StoreError> {
+    pub async fn add_token(
+        &self,
+        access: &Access,
+        token: &ApiToken,
+        text: &Secret,
+        once: Option<&Once>,
+    ) -> Result<Made, StoreError> {
         let customer_id = token.customer_id.as_ref().map_or("", CustomerId::as_str);
-        let mut transaction = self.database.begin(customer_id).await?;
+        let mut transaction = self.database.begin(once.map_or(customer_id, |once| &once.key_id)).await?;
+        if let Some(once) = once {
+            let made = self.once(&mut transaction, once, token.made_at).await?;
+            if made != Made::Now {
+                return Ok(made);
+            }
+        }
         sqlx::query(
             "INSERT INTO api_tokens (token_id, token_sha256, name, scopes, customer_id, made_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -75,7 +88,7 @@ impl Store {
         let data = json!({"tokenId": token.token_id, "name": token.name, "scopes": token.scopes});
         record(&mut transaction, ("", customer_id), access.actor.clone(), "token.made", data, token.made_at).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(Made::Now)
     }
 
     /// The token that has this hash, whoever's it is: it says itself what it may see. That it was used is kept.

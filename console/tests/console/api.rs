@@ -1,10 +1,14 @@
 //! The API as the operator uses it: every operation, what it answers, what it refuses, and its description.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock, Mutex},
+};
 
 use axum::body::Body;
 use hawser_console::{api, routes};
 use http::{HeaderMap, Method, Request};
+use jsonschema::Validator;
 use serde_json::{Value, json};
 use time::Duration;
 use tower::ServiceExt as _;
@@ -33,12 +37,41 @@ pub(crate) async fn ask(
     let expected = if parts.status.is_success() { "application/json" } else { "application/problem+json" };
     assert_eq!(parts.headers["content-type"], expected, "{method} {path}: {}", String::from_utf8_lossy(&body));
     let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_described(method, path, parts.status.as_u16(), &body);
     if !parts.status.is_success() {
         assert_eq!(body["status"], parts.status.as_u16());
         let told = ["title", "detail", "nextStep"].iter().all(|name| body[*name].as_str().is_some_and(|text| !text.is_empty()));
         assert!(told && !code(&body).is_empty(), "{body}");
     }
     (parts.status.as_u16(), parts.headers, body)
+}
+
+/// An answer is one that the description has for the operation, in the form that it has there.
+fn assert_described(method: &str, path: &str, status: u16, answer: &Value) {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(api::document()).unwrap());
+    static FORMS: LazyLock<Mutex<BTreeMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+    let place: Vec<_> = path.split('?').next().unwrap().split('/').collect();
+    let is_at = |template: &str| {
+        let parts: Vec<_> = template.split('/').collect();
+        parts.len() == place.len() && parts.iter().zip(&place).all(|(part, here)| part.starts_with('{') || part == here)
+    };
+    let Some((template, item)) = DOCUMENT["paths"].as_object().unwrap().iter().find(|(template, _)| is_at(template)) else {
+        return;
+    };
+    let operation = &item[method.to_lowercase()];
+    if operation.is_null() {
+        return;
+    }
+    let key = format!("{method} {template} {status}");
+    let mut forms = FORMS.lock().unwrap();
+    let form = forms.entry(key.clone()).or_insert_with(|| {
+        let content = operation["responses"][status.to_string()]["content"].as_object();
+        let content = content.unwrap_or_else(|| panic!("{key} is not described"));
+        let schema = json!({"allOf": [content.values().next().unwrap()["schema"]], "components": DOCUMENT["components"]});
+        Arc::new(jsonschema::draft202012::new(&schema).unwrap())
+    });
+    let errors: Vec<String> = form.iter_errors(answer).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{key}: {errors:?}");
 }
 
 /// Status and body of what the operator asks.
@@ -333,6 +366,8 @@ async fn what_is_refused_has_a_problem() {
         ("GET", "/api/v1/tokens?name=x", None, 400, "query-invalid"),
         ("POST", "/api/v1/tokens", Some("{\"name\":\"x\",\"scopes\":[]}"), 422, "body-invalid"),
         ("POST", "/api/v1/tokens", Some("{\"name\":\"x\",\"scopes\":[\"all\"]}"), 422, "body-invalid"),
+        ("POST", "/api/v1/tokens", Some("{\"name\":\"x\",\"scopes\":[\"read\",\"read\"]}"), 422, "body-invalid"),
+        ("POST", "/api/v1/launches", Some("{\"customerId\":\"acme\",\"ways\":[\"stack\",\"stack\"]}"), 422, "body-invalid"),
         ("POST", "/api/v1/tokens", Some("{\"name\":\" \",\"scopes\":[\"read\"]}"), 422, "body-invalid"),
         ("POST", "/api/v1/tokens", Some("{\"name\":\"x\",\"scopes\":[\"read\"],\"expiresInDays\":367}"), 422, "body-invalid"),
         ("POST", "/api/v1/tokens", Some("{\"name\":\"x\",\"scopes\":[\"read\"],\"customerId\":\"a b\"}"), 422, "body-invalid"),
@@ -406,6 +441,24 @@ async fn the_description_is_up_to_date_and_whole() {
         }
     }
     assert_eq!(ids.len(), 16);
+    // Every example is a good one.
+    let mut examples = 0;
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let Some(example) = schema.get("example").filter(|_| schema["type"] == "object") else { continue };
+        let form = json!({"allOf": [{"$ref": format!("#/components/schemas/{name}")}], "components": document["components"]});
+        let form = jsonschema::draft202012::new(&form).unwrap();
+        assert!(form.is_valid(example), "{name}: {:?}", form.iter_errors(example).map(|e| e.to_string()).collect::<Vec<_>>());
+        examples += 1;
+    }
+    assert_eq!(examples, 5);
+    for operation in document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values()) {
+        for response in operation["responses"].as_object().unwrap().values() {
+            let content = &response["content"]["application/json"];
+            let Some(example) = content.get("example") else { continue };
+            let form = json!({"allOf": [content["schema"]], "components": document["components"]});
+            assert!(jsonschema::draft202012::new(&form).unwrap().is_valid(example), "{example}");
+        }
+    }
     // Every reference leads somewhere.
     let mut left = vec![&document];
     while let Some(value) = left.pop() {

@@ -26,7 +26,7 @@ async fn token(world: &TestConsole, scopes: &[Scope], customer: Option<&str>) ->
         expires_in_days: 30,
     };
     let (made, text) = ApiToken::new(&random::bytes().unwrap(), order, world.now()).unwrap();
-    world.console.store.add_token(&Access::operator(), &made, &text).await.unwrap();
+    world.console.store.add_token(&Access::operator(), &made, &text, None).await.unwrap();
     (format!("Bearer {}", text.expose()), made.token_id)
 }
 
@@ -283,6 +283,13 @@ async fn a_repeated_request_makes_one_thing() {
     // Another caller's key is another one.
     let (one, _) = token(&world, &[Scope::Launch], None).await;
     assert_ne!(make("key-1", acme, Some(&one)).await, first);
+    // So is another operation's; what is made there is made once as well.
+    let tokens = async || {
+        let headers = [("idempotency-key", "key-1")];
+        ask(&world, ("POST", "/api/v1/tokens"), &headers, Some("{\"name\":\"x\",\"scopes\":[\"read\"]}")).await.2
+    };
+    let made = tokens().await;
+    assert!(made["token"].as_str().unwrap().starts_with("hwt_") && tokens().await == made, "{made}");
     // A request that was refused has used nothing up.
     assert_eq!(make("key-3", "{\"customerId\":\"\"}", None).await.0, 422);
     assert_eq!(make("key-3", acme, None).await.0, 201);
