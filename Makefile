@@ -112,10 +112,10 @@ fuzz: cargo-fuzz ## Make up events, policies, replies and notices and see what b
 mutants: cargo-mutants ## Break the core in each small way; some test must notice: make mutants [MATCH=src/reply.rs]
 	@cargo mutants --jobs 1 --no-shuffle --output $(TARGET) $(addprefix --re ,$(MATCH))
 
-bless: ## Write docs/errors.md, failures.md, ftr.md, permissions.md, columns.md, the costs in connect.md, events/, the plans in tests/cases/, the probes' requests and the command line's texts again; read the difference before you commit it
+bless: ## Write docs/errors.md, openapi.json, failures.md, ftr.md, permissions.md, columns.md, the costs in connect.md, events/, the plans in tests/cases/, the probes' requests and the command line's texts again; read the difference before you commit it
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser --test core -- cases:: columns:: events:: failures:: ftr::
 	@HAWSER_BLESS=1 INSTA_UPDATE=always cargo test --quiet -p hawser-cli --test setup --test docs -- command_line:: connect:: costs:: errors:: permissions:: preflight::
-	@HAWSER_BLESS=1 cargo test --quiet -p hawser-console --test console -- probe::every_request_is_the_recorded_one
+	@HAWSER_BLESS=1 cargo test --quiet -p hawser-console --test console -- probe::every_request_is_the_recorded_one api::the_description
 
 check: lint-venv venv ## Formatting, lints, documentation, licences, template, import circles
 	@echo "-- house: import circles, layers, long files"

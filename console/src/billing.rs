@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+use utoipa::ToSchema;
 
 use crate::{
     document::object_or_null,
@@ -22,7 +23,8 @@ const CODE_BYTES_MAX: usize = 64;
 const SENTENCE_CHARS_MAX: usize = 2000;
 
 /// What a stack found when it looked at its billing export and at the bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BillingStatus)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     pub state: DeliveryState,
@@ -52,7 +54,7 @@ impl Status {
 }
 
 /// The state's word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase", from = "String")]
 pub enum DeliveryState {
     /// AWS delivered nothing yet.
@@ -80,7 +82,8 @@ impl From<String> for DeliveryState {
 }
 
 /// The first delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = FirstDelivery)]
 #[serde(rename_all = "camelCase")]
 pub struct First {
     #[serde(deserialize_with = "period")]
@@ -94,7 +97,8 @@ pub struct First {
 }
 
 /// The newest delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = LatestDelivery)]
 #[serde(rename_all = "camelCase")]
 pub struct Latest {
     #[serde(deserialize_with = "period")]
@@ -112,7 +116,8 @@ pub struct Latest {
 }
 
 /// What is wrong, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BillingProblem)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// Stable.
@@ -136,7 +141,7 @@ pub struct ReportedStatus {
 }
 
 /// What the operator sees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusSummary {
     /// The status's word, or one that no stack can say.
@@ -150,7 +155,7 @@ pub struct StatusSummary {
 }
 
 /// The state of a connection's billing data at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the first four are those of `DeliveryState`")]
 pub enum SummaryState {

@@ -1,4 +1,7 @@
-//! The command line; every flag can come from the environment.
+//! The command line; every flag can come from the environment. [`operate`] has what an operator does by hand.
+
+pub mod database;
+pub mod operate;
 
 use std::{
     fmt,
@@ -7,7 +10,9 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use database::Database;
 use http::uri::Authority;
+use operate::{BackupArgs, DoctorArgs, ListArgs, RestoreArgs, ShowArgs, TokenArgs, VerifyArgs};
 use url::Url;
 
 use crate::{
@@ -41,35 +46,20 @@ pub enum Command {
     Disconnect(DisconnectArgs),
     /// Seal every secret with the first key of the key file, so that the others can be taken out of it. The server may be running.
     Reseal(ResealArgs),
-}
-
-/// Where the data is.
-#[derive(Debug, Args)]
-pub struct Database {
-    /// `sqlite:` and a file, which is created if it is missing, or the URL of a PostgreSQL database (`postgres://…`).
-    #[arg(long, env = "HAWSER_CONSOLE_DATABASE", default_value = "sqlite:hawser-console.db", value_parser = database_url, hide_env_values = true)]
-    pub database: DatabaseUrl,
-    /// The keys that secrets are sealed with in the database, one in each line as 64 hexadecimal digits: the first seals, all of them
-    /// open. Created with a new key if it is missing.
-    #[arg(long, env = "HAWSER_CONSOLE_KEY_FILE", default_value = "hawser-console.key")]
-    pub key_file: PathBuf,
-}
-
-/// The URL of a database. That of PostgreSQL may hold a password.
-#[derive(Clone)]
-pub struct DatabaseUrl(Secret);
-
-impl DatabaseUrl {
-    /// The URL itself.
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expose().split(':').next().unwrap_or_default())
-    }
+    /// List connections: JSON lines for programs, a table on a terminal. The server may be running.
+    List(ListArgs),
+    /// Show one connection as JSON, with the external ID. The server may be running.
+    Show(ShowArgs),
+    /// Test a connection's role now, and not only within a day. The running server does it.
+    Verify(VerifyArgs),
+    /// Make, list and revoke tokens of the API. The server may be running.
+    Token(TokenArgs),
+    /// Check what the server needs, line by line: ok, or what to do. Exits with 1 if something is to be done. The server may be running.
+    Doctor(DoctorArgs),
+    /// Copy an SQLite database into a new file. The server may be running. PostgreSQL has `pg_dump`.
+    Backup(BackupArgs),
+    /// Make an SQLite database of a backup. There must be none at `--database` yet.
+    Restore(RestoreArgs),
 }
 
 /// `serve`
@@ -104,6 +94,9 @@ pub struct Serve {
     /// Take no notice without a token of AWS STS that could be checked: only accounts with outbound identity federation can connect.
     #[arg(long, env = "HAWSER_CONSOLE_REQUIRE_TOKEN")]
     pub require_token: bool,
+    /// Answer the operator's requests only with a token of the API (`token create`). A token that is sent is checked in any case.
+    #[arg(long, env = "HAWSER_CONSOLE_REQUIRE_API_TOKEN")]
+    pub require_api_token: bool,
     /// Post events through this HTTP proxy, which then decides where they may go; without it they go to public addresses only.
     #[arg(long, env = "HAWSER_CONSOLE_EGRESS_PROXY", value_parser = egress_proxy, hide_env_values = true)]
     pub egress_proxy: Option<EgressProxy>,
@@ -285,18 +278,12 @@ fn egress_proxy(text: &str) -> Result<EgressProxy, String> {
     if is_proxy { Ok(EgressProxy(Secret::new(text))) } else { Err("not the URL of an HTTP proxy".to_owned()) }
 }
 
-fn database_url(text: &str) -> Result<DatabaseUrl, String> {
-    let is_known = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme));
-    let url = || DatabaseUrl(Secret::new(text));
-    is_known.then(url).ok_or_else(|| "neither `sqlite:` and a file nor `postgres://…`".to_owned())
-}
-
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|_| "not an address with a port".to_owned())?;
     if address.ip().is_loopback() {
         Ok(address)
     } else {
-        Err("the operator's routes have no password: a loopback address only".to_owned())
+        Err("the operator's routes are not encrypted: a loopback address only".to_owned())
     }
 }
 

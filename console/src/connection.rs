@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::{
     launch::EARLIER_VALID_FOR,
@@ -68,7 +69,7 @@ pub struct Candidate {
 }
 
 /// An account that left its organization, joined one, or whose management account changed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct OrganizationChange {
     /// `organization` of the description before.
     pub before: Value,

@@ -7,6 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
 
 use crate::{
     names::{AccountId, CustomerId, OrganizationId, StackId},
@@ -101,7 +102,7 @@ pub enum Audience {
 }
 
 /// An organization.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Organization {
     /// `o-…`
@@ -201,6 +202,17 @@ impl Launch {
         }
     }
 
+    /// Where it stands now.
+    pub fn state(&self, now: OffsetDateTime) -> LaunchState {
+        match &self.bound {
+            _ if self.revoked_at.is_some() => LaunchState::Revoked,
+            _ if self.replaced || self.is_earlier() => LaunchState::Replaced,
+            Some(bound) if !bound.reserved => LaunchState::Used,
+            _ if now >= self.expires_at => LaunchState::Expired,
+            _ => LaunchState::Open,
+        }
+    }
+
     /// Why it connects no further stack.
     pub fn used(&self) -> Refusal {
         match self.terms.audience {
@@ -231,8 +243,86 @@ impl Launch {
     }
 }
 
+/// Where a launch stands: derived, never set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LaunchState {
+    /// It connects new stacks.
+    Open,
+    /// It has connected its stack, whose notices it signs.
+    Used,
+    /// Its stack has gone over to a newer one.
+    Replaced,
+    /// Its time is over, and it connects no new stack.
+    Expired,
+    /// It was revoked: it is good for nothing but removals.
+    Revoked,
+}
+
+/// A launch as it is listed, without its token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "launchId": "6f5e4d3c2b1a0918", "customerId": "customer-4711", "state": "used", "externalId": "8c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f",
+    "ways": ["stack"], "handlerRoleName": null, "accountId": null, "organization": null,
+    "stackId": "arn:aws:cloudformation:eu-west-1:111122223333:stack/hawser/51af3dc0-da77-11e4-872e-1234567db123",
+    "expiresAt": "2026-11-23T10:00:00Z", "revokedAt": null
+}))]
+pub struct LaunchView {
+    pub launch_id: String,
+    pub customer_id: CustomerId,
+    pub state: LaunchState,
+    /// The external ID of the stack's role. Not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// On which ways it may be used.
+    pub ways: BTreeSet<Way>,
+    /// A name that the handler's role may have beside the one that CloudFormation makes.
+    pub handler_role_name: Option<String>,
+    /// The only account that may use it.
+    pub account_id: Option<AccountId>,
+    /// The organization whose accounts may use it, one stack in each.
+    pub organization: Option<Organization>,
+    /// The stack that it has connected; null for an organization, whose connections name the launch.
+    pub stack_id: Option<String>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub revoked_at: Option<OffsetDateTime>,
+}
+
+impl LaunchView {
+    /// How it stands now.
+    pub fn new(launch: Launch, now: OffsetDateTime) -> Self {
+        let state = launch.state(now);
+        let (account_id, organization) = match launch.terms.audience {
+            Audience::Stack(account) => (account, None),
+            Audience::Organization(organization) => (None, Some(organization)),
+        };
+        Self {
+            launch_id: launch.id,
+            customer_id: launch.terms.customer_id,
+            state,
+            external_id: Some(launch.external_id),
+            ways: launch.terms.ways,
+            handler_role_name: launch.terms.handler_role_name,
+            account_id,
+            organization,
+            stack_id: launch.bound.filter(|bound| !bound.reserved).map(|bound| bound.stack_id),
+            expires_at: launch.expires_at,
+            revoked_at: launch.revoked_at,
+        }
+    }
+
+    /// As lists have it.
+    #[must_use]
+    pub fn without_external_id(self) -> Self {
+        Self { external_id: None, ..self }
+    }
+}
+
 /// The answer to the making of a launch.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Disclosure<'a> {
     launch_id: &'a str,

@@ -16,10 +16,16 @@
 //! [`billing`] is what a stack says of its billing data, [`view`] what an operator reads of a connection later.
 //!
 //! 1 to 4 (but for `issuers`) and `identity` are pure: time is an argument, nothing is called. [`routes`], [`serve`] and [`limits`] are the HTTP around it,
-//! [`launch`] is what a vendor hands out, [`refusal`] every way to say no, [`config`] the command line.
+//! [`api`] is what the operator and programs with an [`api_token`] ask, within their [`access`],
+//! [`launch`] is what a vendor hands out, [`refusal`] every way to say no, [`config`] the command line,
+//! [`commands`] what an operator does by hand.
 
+pub mod access;
+pub mod api;
+pub mod api_token;
 pub mod aws;
 pub mod billing;
+pub mod commands;
 pub mod config;
 pub mod confirm;
 pub mod connection;
@@ -35,6 +41,7 @@ pub mod notice;
 pub mod probe;
 pub mod problem;
 pub mod proof;
+pub mod random;
 mod receive;
 pub mod refusal;
 pub mod role_test;
@@ -63,6 +70,8 @@ pub struct Console {
     pub issuers: issuers::Issuers,
     /// Whether a notice needs a token that was checked.
     pub requires_token: bool,
+    /// Whether the operator's routes need a token of the API.
+    pub requires_api_token: bool,
     /// Which STS endpoints are believed.
     pub trust: proof::Trust,
     /// `host` or `host:port` of the notice URL, of now and of before: the audiences that proofs may name.

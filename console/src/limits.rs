@@ -29,6 +29,11 @@ const BAD_PROOFS: Allowance = Allowance { at_once: 5, per_minute: 6 };
 /// whole roll-out, which makes good proofs, and each of them gives one back; so what is beyond this is not refused, and has a part of the
 /// places only.
 const BAD_PROOFS_OF_NETWORK: Allowance = Allowance { at_once: 60, per_minute: 120 };
+/// Requests with one token of the API. A program that follows every connection of a large vendor asks for some pages a second; one that
+/// asks without end shares the database with the notices.
+const REQUESTS: Allowance = Allowance { at_once: REQUESTS_AT_ONCE, per_minute: 600 };
+/// See [`REQUESTS`].
+pub const REQUESTS_AT_ONCE: u32 = 300;
 /// Networks, or launches with network and key, that are remembered. What is forgotten first is nearest to having its whole allowance.
 const SOURCES_MAX: usize = 10_000;
 
@@ -143,6 +148,8 @@ impl LaunchPlaces {
 #[derive(Debug, Clone)]
 pub struct Limits {
     refusals: Arc<Used<IpAddr>>,
+    /// By token of the API.
+    requests: Arc<Used<String>>,
     bad_proofs: Arc<Used<Prover>>,
     /// By launch and network.
     bad_proofs_of_network: Arc<Used<(String, Option<IpAddr>)>>,
@@ -154,6 +161,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             refusals: Arc::new(Used::new(REFUSALS)),
+            requests: Arc::new(Used::new(REQUESTS)),
             bad_proofs: Arc::new(Used::new(BAD_PROOFS)),
             bad_proofs_of_network: Arc::new(Used::new(BAD_PROOFS_OF_NETWORK)),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
@@ -171,6 +179,20 @@ pub struct Place {
 }
 
 impl Limits {
+    /// Counts a request with this token of the API.
+    ///
+    /// # Errors
+    /// There were too many: after so many seconds there may be another one.
+    pub fn count_request(&self, token_id: &str, now: OffsetDateTime) -> Result<(), u64> {
+        let token_id = token_id.to_owned();
+        if self.requests.is_spent(&token_id, now) {
+            let wait = REQUESTS.interval().whole_seconds().unsigned_abs();
+            return Err(wait.max(1));
+        }
+        self.requests.spend(token_id, now);
+        Ok(())
+    }
+
     /// A refusal as this network gets it: as it is, or, once it had enough of them, that it had enough.
     pub fn refuse(&self, network: IpAddr, refusal: Refusal, now: OffsetDateTime) -> Refusal {
         // A vendor that cannot answer now is not what somebody did wrong.

@@ -5,15 +5,20 @@ use std::{error::Error, io::Write as _, net::SocketAddr, process::ExitCode, sync
 use clap::Parser;
 use hawser_console::{
     Console,
+    access::Access,
     aws::Sdk,
-    config::{Cli, Command, Database, DisconnectArgs, LaunchArgs, ResealArgs, RevokeArgs, Serve},
+    commands::{self, doctor, output::Output},
+    config::{
+        Cli, Command, Database, DisconnectArgs, LaunchArgs, ResealArgs, RevokeArgs, Serve,
+        operate::{DoctorArgs, TokenCommand},
+    },
     issuers::Issuers,
     launch::Launch,
     limits::Limits,
-    routes,
+    random, routes,
     seal::SealKeys,
     serve::{self, Clients},
-    store::{Change, Store},
+    store::{self, Change, Store},
     sts::Sts,
     webhook::sender::HttpSender,
     worker,
@@ -35,6 +40,8 @@ async fn main() -> ExitCode {
         Command::Revoke(args) => revoke(args).await,
         Command::Disconnect(args) => disconnect(args).await,
         Command::Reseal(args) => reseal(args).await,
+        Command::Doctor(args) => return doctor(args).await,
+        other => operate(other).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,6 +76,7 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         sts: Sts::new()?,
         issuers: Issuers::new()?,
         requires_token: args.require_token,
+        requires_api_token: args.require_api_token,
         trust: args.trust(),
         authorities,
         limits: Limits::default(),
@@ -144,9 +152,9 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Box<dyn Er
 async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {
     let (terms, hours) = args.order()?;
     let store = open(&args.database).await?;
-    let entropy = routes::entropy().ok_or("the operating system provided no randomness")?;
+    let entropy = random::bytes().ok_or("the operating system provided no randomness")?;
     let launch = Launch::new(&entropy, terms, now(), hours);
-    store.add_launch(&launch).await?;
+    store.add_launch(&Access::operator(), &launch, None, now()).await?;
     say(&launch.disclose())?;
     store.close().await;
     Ok(())
@@ -154,7 +162,7 @@ async fn launch(args: LaunchArgs) -> Result<(), Box<dyn Error>> {
 
 async fn revoke(args: RevokeArgs) -> Result<(), Box<dyn Error>> {
     let store = open(&args.database).await?;
-    let revoked = store.revoke(&args.launch_id, now()).await?;
+    let revoked = store.revoke(&Access::operator(), &args.launch_id, now()).await?;
     store.close().await;
     if !revoked {
         return Err(format!("no launch has the id `{}`", args.launch_id).into());
@@ -164,7 +172,7 @@ async fn revoke(args: RevokeArgs) -> Result<(), Box<dyn Error>> {
 
 async fn disconnect(args: DisconnectArgs) -> Result<(), Box<dyn Error>> {
     let store = open(&args.database).await?;
-    let disconnected = store.change(&args.connection_id, &Change::Disconnect, now()).await?;
+    let disconnected = store.change(&Access::operator(), &args.connection_id, &Change::Disconnect, now()).await?;
     store.close().await;
     if !disconnected {
         return Err(format!("no connection has the id `{}`", args.connection_id).into());
@@ -177,6 +185,66 @@ async fn reseal(args: ResealArgs) -> Result<(), Box<dyn Error>> {
     let resealed = store.reseal().await?;
     store.close().await;
     say(&json!({"resealed": resealed}))
+}
+
+/// What is asked for by hand.
+async fn operate(command: Command) -> Result<(), Box<dyn Error>> {
+    let mut output = Output::standard();
+    let output = &mut output;
+    match command {
+        Command::List(args) => {
+            let store = open(&args.database).await?;
+            commands::list(&store, args, output, now()).await
+        }
+        Command::Show(args) => commands::show(&open(&args.database).await?, &args.connection_id, output, now()).await,
+        Command::Verify(args) => commands::verify(&open(&args.database).await?, &args.connection_id, output, now()).await,
+        Command::Token(args) => match args.command {
+            TokenCommand::Create(args) => {
+                let store = open(&args.database).await?;
+                commands::create_token(&store, args, output, now()).await
+            }
+            TokenCommand::List(args) => commands::list_tokens(&open(&args.database).await?, output).await,
+            TokenCommand::Revoke(args) => {
+                commands::revoke_token(&open(&args.database).await?, &args.token_id, output, now()).await
+            }
+        },
+        Command::Backup(args) => {
+            let bytes = store::backup(args.database.database.expose(), &args.file).await?;
+            let key_file = args.database.key_file.display().to_string();
+            output.one(&json!({"backup": args.file.display().to_string(), "bytes": bytes, "keyFile": key_file}))
+        }
+        Command::Restore(args) => {
+            let key_file = &args.database.key_file;
+            if !key_file.exists() {
+                return Err(
+                    format!("the key file `{}` is not there: a backup is of no use without it", key_file.display()).into()
+                );
+            }
+            store::restore(args.database.database.expose(), &args.file, &SealKeys::open(key_file)?).await?;
+            // Brings the schema up to date.
+            open(&args.database).await?.close().await;
+            output.one(&json!({"restored": args.file.display().to_string()}))
+        }
+        // These have their own functions.
+        Command::Serve(_)
+        | Command::Launch(_)
+        | Command::Revoke(_)
+        | Command::Disconnect(_)
+        | Command::Reseal(_)
+        | Command::Doctor(_) => Ok(()),
+    }
+}
+
+async fn doctor(args: DoctorArgs) -> ExitCode {
+    let findings = doctor::findings(&args, now).await;
+    let mut output = Output::standard();
+    for finding in &findings {
+        if let Err(error) = output.either(&finding.to_string(), &json!(finding)) {
+            report(error.as_ref());
+            return ExitCode::FAILURE;
+        }
+    }
+    if findings.iter().all(|finding| finding.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The one place where the clock is read.

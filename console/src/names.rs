@@ -7,9 +7,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize as _, Deserializer, Serialize, Serializer, de::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use utoipa::ToSchema;
 
 /// A 12-digit AWS account id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 pub struct AccountId(String);
 
 impl AccountId {
@@ -44,7 +45,7 @@ impl fmt::Display for AccountId {
 }
 
 /// The vendor's own name for one of its customers: opaque to us.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CustomerId(String);
 
 impl CustomerId {
@@ -70,7 +71,7 @@ impl FromStr for CustomerId {
 }
 
 /// The id of an organization (AWS Organizations `OrganizationId`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
 pub struct OrganizationId(String);
 
 impl OrganizationId {

@@ -1,6 +1,7 @@
 //! What is wrong with a connection, and whose turn it is.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::probe::FindingCode;
 
@@ -74,7 +75,7 @@ impl From<FindingCode> for Wording {
 }
 
 /// One open problem of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     code: String,

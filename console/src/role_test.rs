@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::{
     probe::{self, How, NotTried, Tried},
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// One test of a role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoleTest {
     /// When it ended.
@@ -21,7 +22,7 @@ pub struct RoleTest {
 }
 
 /// What a test comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Everything that was granted works, and the role is closed to others.
@@ -33,10 +34,11 @@ pub enum Verdict {
 }
 
 /// One thing that was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RoleTestStep)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
-    /// What: one of the names below, or a pack's statement.
+    /// What: `assume-with-external-id`, `stack-resources`, `refuse-without-external-id`, `refuse-other-external-id`, or a pack's statement.
     pub name: String,
     pub result: StepResult,
     /// Why it did not pass.
@@ -48,7 +50,7 @@ pub struct Step {
 }
 
 /// How it went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StepResult {
     Passed,

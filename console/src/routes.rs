@@ -1,33 +1,29 @@
-//! The routes. Stacks reach [`public`]; [`admin`] is for the operator, on loopback.
+//! The routes. Stacks reach [`public`]; [`admin`] is for the operator and the vendor's programs, on loopback, with the API.
 
-use std::{collections::BTreeSet, error::Error, net::IpAddr, time::Duration};
+use std::{error::Error, net::IpAddr, time::Duration};
 
 use axum::{
     Extension, Json, Router,
     body::{Body, to_bytes},
-    extract::{
-        Path, Query, Request, State,
-        rejection::{JsonRejection, QueryRejection},
-    },
+    extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use standardwebhooks::HEADER_WEBHOOK_ID;
 
 use crate::{
     Console,
-    config::role_name,
-    launch::{Audience, EXPIRES_IN_HOURS_DEFAULT, Entropy, Launch, Organization, Terms},
+    api::{
+        self,
+        refusal::{ApiCode, ApiRefusal},
+    },
     ledger::Answer,
-    names::{StackId, is_unseen},
+    names::StackId,
     refusal::{Problem, Reason, Refusal},
     serve::{Peer, Slot, end_connection, slots},
-    speaker::Way,
-    store::{Change, List, StoreError},
 };
 
 /// A notice has 4 to 12 KB: a session token of 1 to 4 KB and a sentence about each report the account has.
@@ -38,16 +34,12 @@ const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
 /// minutes.
 const RETRY_AFTER_SECONDS: &str = "2";
 
-/// Connections in one page when nothing is said, and at most.
-const PAGE_DEFAULT: u32 = 100;
-/// See [`PAGE_DEFAULT`].
-const PAGE_MAX: u32 = 1000;
-
 /// What stacks can reach.
 pub fn public(console: Console) -> Router {
     Router::new()
         .route("/notices", post(take_notice))
         .route("/healthz", get(health))
+        .route("/readyz", get(ready))
         .layer(middleware::from_fn(end_connection))
         .with_state(console)
 }
@@ -56,18 +48,11 @@ pub fn public(console: Console) -> Router {
 /// 127.0.0.1 would otherwise speak as the operator.
 pub fn admin(console: Console) -> Router {
     Router::new()
-        .route("/launches", post(make_launch))
-        .route("/launches/{launch_id}/revoke", post(revoke_launch))
-        .route("/connections/{connection_id}/disconnect", post(disconnect))
-        .route("/connections/{connection_id}/pause", post(pause))
-        .route("/connections/{connection_id}/resume", post(resume))
-        .route("/connections/{connection_id}/verify", post(verify))
-        .route("/connections/{connection_id}/history", get(show_history))
-        .route("/problems", get(list_problems))
-        .route("/connections", get(list_connections))
-        .route("/connections/{connection_id}", get(show_connection))
+        .merge(api::router(&console))
         .route("/healthz", get(health))
-        .fallback(async || operator_problem(StatusCode::NOT_FOUND, "there is no such route"))
+        .route("/readyz", get(ready))
+        .method_not_allowed_fallback(async || ApiRefusal::from(ApiCode::MethodNotAllowed))
+        .fallback(async || ApiRefusal::from(ApiCode::RouteUnknown))
         .layer(middleware::from_fn(only_loopback_host))
         .with_state(console)
 }
@@ -176,205 +161,15 @@ fn problem(problem: &Problem) -> Response {
 async fn health(State(console): State<Console>) -> Response {
     match console.store.ping().await {
         Ok(()) => Json(json!({"status": "ok"})).into_response(),
-        Err(error) => storage_problem(&error),
+        Err(error) => ApiRefusal::from(error).into_response(),
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct LaunchRequest {
-    customer_id: String,
-    account_id: Option<String>,
-    organization: Option<OrganizationRequest>,
-    ways: Option<BTreeSet<Way>>,
-    handler_role_name: Option<String>,
-    expires_in_hours: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct OrganizationRequest {
-    organization_id: String,
-    management_account_id: String,
-}
-
-impl LaunchRequest {
-    fn terms(self) -> Result<Terms, String> {
-        let audience = match (self.account_id, self.organization) {
-            (Some(_), Some(_)) => return Err("either `accountId` or `organization`".to_owned()),
-            (id, None) => Audience::Stack(id.map(|id| id.parse()).transpose()?),
-            (None, Some(order)) => Audience::Organization(Organization {
-                id: order.organization_id.parse()?,
-                management_account_id: order.management_account_id.parse()?,
-            }),
-        };
-        let mut terms = Terms::new(self.customer_id.parse()?, audience);
-        terms.handler_role_name = self.handler_role_name.as_deref().map(role_name).transpose()?;
-        if let Some(ways) = self.ways {
-            terms.ways = ways;
-        }
-        if terms.ways.is_empty() { Err("`ways` must name one".to_owned()) } else { Ok(terms) }
+async fn ready(State(console): State<Console>) -> Response {
+    match console.store.check().await {
+        Ok(()) => Json(json!({"status": "ok"})).into_response(),
+        Err(error) => ApiRefusal::from(error).into_response(),
     }
-}
-
-async fn make_launch(State(console): State<Console>, order: Result<Json<LaunchRequest>, JsonRejection>) -> Response {
-    let order = match order {
-        Ok(Json(order)) => order,
-        Err(rejection) => {
-            let why = format!(
-                "the body must be JSON with `customerId`, and perhaps `accountId` or `organization` (`organizationId` and \
-                 `managementAccountId`), `ways`, `handlerRoleName` and `expiresInHours`: {rejection}"
-            );
-            return operator_problem(StatusCode::BAD_REQUEST, &why);
-        }
-    };
-    let hours = order.expires_in_hours.unwrap_or(EXPIRES_IN_HOURS_DEFAULT);
-    let terms = match order.terms() {
-        Ok(terms) => terms,
-        Err(why) => return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, &why),
-    };
-    let max = terms.audience.expires_in_hours_max();
-    if !(1..=max).contains(&hours) {
-        let why = format!("`expiresInHours` must be between 1 and {max}");
-        return operator_problem(StatusCode::UNPROCESSABLE_ENTITY, &why);
-    }
-    let Some(entropy) = entropy() else {
-        return operator_problem(StatusCode::SERVICE_UNAVAILABLE, "the operating system provided no randomness");
-    };
-    let launch = Launch::new(&entropy, terms, (console.clock)(), hours);
-    match console.store.add_launch(&launch).await {
-        Ok(()) => (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(launch.disclose())).into_response(),
-        Err(error) => storage_problem(&error),
-    }
-}
-
-async fn revoke_launch(State(console): State<Console>, Path(launch_id): Path<String>) -> Response {
-    match console.store.revoke(&launch_id, (console.clock)()).await {
-        Ok(true) => shown(&json!({"launchId": launch_id, "revoked": true})),
-        Ok(false) => operator_problem(StatusCode::NOT_FOUND, "no launch has this id"),
-        Err(error) => storage_problem(&error),
-    }
-}
-
-async fn disconnect(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
-    change(&console, &connection_id, &Change::Disconnect, "disconnected").await
-}
-
-async fn pause(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
-    change(&console, &connection_id, &Change::Pause, "paused").await
-}
-
-async fn resume(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
-    change(&console, &connection_id, &Change::Resume, "resumed").await
-}
-
-async fn verify(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
-    change(&console, &connection_id, &Change::Verify, "requested").await
-}
-
-async fn change(console: &Console, connection_id: &str, change: &Change, done: &str) -> Response {
-    match console.store.change(connection_id, change, (console.clock)()).await {
-        Ok(true) => {
-            console.signal.wake();
-            shown(&json!({"connectionId": connection_id, done: true}))
-        }
-        Ok(false) => operator_problem(StatusCode::NOT_FOUND, "no connection has this id"),
-        Err(error) => storage_problem(&error),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct HistoryPage {
-    before: Option<i64>,
-    limit: Option<u32>,
-}
-
-async fn show_history(
-    State(console): State<Console>,
-    Path(connection_id): Path<String>,
-    page: Result<Query<HistoryPage>, QueryRejection>,
-) -> Response {
-    let Ok(Query(page)) = page else {
-        return operator_problem(StatusCode::BAD_REQUEST, "`before` and `limit` must be numbers");
-    };
-    let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    let known = console.store.connection(&connection_id, (console.clock)()).await;
-    match (known, console.store.history(&connection_id, page.before.unwrap_or(i64::MAX), limit).await) {
-        (Ok(None), _) => operator_problem(StatusCode::NOT_FOUND, "no connection has this id"),
-        (Ok(Some(_)), Ok(events)) => shown(&json!({"events": events})),
-        (Err(error), _) | (_, Err(error)) => storage_problem(&error),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ProblemPage {
-    customer_id: Option<String>,
-    after: Option<i64>,
-    limit: Option<u32>,
-}
-
-async fn list_problems(State(console): State<Console>, page: Result<Query<ProblemPage>, QueryRejection>) -> Response {
-    let Ok(Query(page)) = page else {
-        return operator_problem(StatusCode::BAD_REQUEST, "`after` and `limit` must be numbers");
-    };
-    let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    match console.store.problems((None, page.customer_id.as_deref()), page.after.unwrap_or(0), limit).await {
-        Ok(problems) => shown(&json!({"problems": problems})),
-        Err(error) => storage_problem(&error),
-    }
-}
-
-/// Randomness from the operating system, when it has some.
-pub fn entropy() -> Option<Entropy> {
-    let mut entropy = Entropy::from([0; size_of::<Entropy>()]);
-    getrandom::fill(&mut entropy).ok().map(|()| entropy)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Page {
-    customer_id: Option<String>,
-    #[serde(default)]
-    unconfirmed: bool,
-    after: Option<i64>,
-    limit: Option<u32>,
-}
-
-async fn list_connections(State(console): State<Console>, page: Result<Query<Page>, QueryRejection>) -> Response {
-    let Ok(Query(page)) = page else {
-        return operator_problem(StatusCode::BAD_REQUEST, "`after` and `limit` must be numbers, `unconfirmed` `true` or `false`");
-    };
-    let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    let list = List { customer_id: page.customer_id, unconfirmed: page.unconfirmed };
-    match console.store.connections(&list, page.after.unwrap_or(0), limit, (console.clock)()).await {
-        Ok((connections, next)) => shown(&json!({"connections": connections, "next": next})),
-        Err(error) => storage_problem(&error),
-    }
-}
-
-async fn show_connection(State(console): State<Console>, Path(connection_id): Path<String>) -> Response {
-    match console.store.connection(&connection_id, (console.clock)()).await {
-        Ok(Some(connection)) => shown(&json!(connection)),
-        Ok(None) => operator_problem(StatusCode::NOT_FOUND, "no connection has this id"),
-        Err(error) => storage_problem(&error),
-    }
-}
-
-/// JSON that a terminal can show: names are the customer's. JSON escapes the control characters below U+0020 and no other: U+009B begins
-/// a terminal's escape sequence as ESC does, and U+202E turns the rest of a line round.
-fn shown(what: &Value) -> Response {
-    let mut text = String::new();
-    for c in what.to_string().chars() {
-        // Outside of texts JSON is plain ASCII, so this is always inside one.
-        if c.is_control() || is_unseen(c) {
-            text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
-        } else {
-            text.push(c);
-        }
-    }
-    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 async fn only_loopback_host(request: Request, next: Next) -> Response {
@@ -383,20 +178,9 @@ async fn only_loopback_host(request: Request, next: Next) -> Response {
     match host.as_ref().map(|host| host.host()) {
         // A browser says which page asks (Fetch Standard, "Origin header"); no page is the operator's.
         Some("127.0.0.1" | "[::1]" | "localhost") if request.headers().contains_key(header::ORIGIN) => {
-            operator_problem(StatusCode::FORBIDDEN, "the operator's routes answer to no web page")
+            ApiRefusal::from(ApiCode::WebPage).into_response()
         }
         Some("127.0.0.1" | "[::1]" | "localhost") => next.run(request).await,
-        _ => operator_problem(StatusCode::MISDIRECTED_REQUEST, "the operator's routes answer to loopback names only"),
+        _ => ApiRefusal::from(ApiCode::HostRefused).into_response(),
     }
-}
-
-fn operator_problem(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or("Error");
-    let status = status.as_u16();
-    problem(&Problem { kind: "about:blank".to_owned(), title, status, detail: detail.to_owned() })
-}
-
-fn storage_problem(error: &StoreError) -> Response {
-    tracing::error!(error = error as &dyn Error, "failed to use the database");
-    operator_problem(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer")
 }

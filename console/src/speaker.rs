@@ -6,6 +6,7 @@
 //! role's unique id counts, which no other role ever has, also not one of the same name (IAM user guide, "IAM identifiers").
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     names::StackId,
@@ -23,7 +24,7 @@ const CUT_STACK_NAME_CHARS: std::ops::RangeInclusive<usize> = 34..=40;
 const SUFFIX_CHARS: std::ops::RangeInclusive<usize> = 10..=16;
 
 /// How a connection is made. It never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Way {
     /// By a stack, whose function speaks.

@@ -2,22 +2,27 @@
 
 mod confirmations;
 mod database;
+mod examine;
 mod history;
 mod issuers;
 mod jobs;
+mod lists;
 mod manage;
+mod once;
 mod rows;
+mod tokens;
 mod webhooks;
 mod writes;
 
 use std::sync::Arc;
 
 use database::Database;
+pub use examine::{CopyError, Examined, Schema, backup, examine, restore};
 use history::{Source, set_problems, settle};
+pub use lists::{ConnectionFilter, LaunchFilter, Listed, Page, ProblemFilter};
 pub use manage::Change;
-use rows::{
-    ConnectionRow, LaunchRow, connection_columns, connection_row, flag, launch_columns, nanos, position, storable, write,
-};
+pub use once::{KEPT_FOR, KEYS_PER_CALLER_MAX, Made, Once};
+use rows::{ConnectionRow, LaunchRow, connection_columns, launch_columns, nanos, position, storable, write};
 use sqlx::{AnyConnection, FromRow};
 use time::OffsetDateTime;
 pub use webhooks::{Delivery, EndpointView, NewEndpoint};
@@ -28,16 +33,14 @@ use crate::{
     billing::ReportedStatus,
     connection::Connection,
     job,
-    launch::{Audience, Launch},
+    launch::Launch,
     ledger::{self, Answer, Decision, LedgerState, Prior, REMOVAL_MEMORY},
-    names::AccountId,
     notice::{Hint, Kind, Notice},
     seal::SealKeys,
     secret::Secret,
     signature::KEYS_PER_NOTICE_MAX,
     speaker::Speaker,
     token::{Attested, Issuer, Keys},
-    view::ConnectionView,
 };
 
 /// Notices of one stack that are remembered, to recognize a repetition: more than a stack sends while Lambda or CloudFormation may
@@ -48,9 +51,6 @@ const NOTICES_PER_STACK_MAX: i64 = 64;
 /// request for six hours at most (Lambda developer guide, "How Lambda handles errors and retries with asynchronous
 /// invocation"), so after four times that nobody repeats it any more.
 const STATUS_MEMORY: time::Duration = time::Duration::hours(24);
-
-/// Open problems that are shown with one connection: a pack has at most some dozen statements.
-const PROBLEMS_SHOWN_MAX: u32 = 500;
 
 /// What opens only if the keys are those that the database's secrets were sealed with.
 const CHECK: (&str, &str) = ("seals/check", "hawser-console");
@@ -81,6 +81,18 @@ impl Store {
         Ok(Self { database, keys: Arc::new(keys) })
     }
 
+    /// Whether it can do its work: the database answers with the schema that this program knows, and the keys open its secrets.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let (place, _) = CHECK;
+        let sealed: String =
+            sqlx::query_scalar("SELECT sealed FROM seals WHERE name = $1").bind(place).fetch_one(&self.database.pool).await?;
+        self.keys.unseal(place, &sealed)?;
+        Ok(())
+    }
+
     /// Waits for running statements and closes the database.
     pub async fn close(&self) {
         self.database.pool.close().await;
@@ -94,6 +106,10 @@ impl Store {
         let mut resealed = 0;
         for (read, update) in [
             ("SELECT launch_id, token FROM launches ORDER BY launch_id", "UPDATE launches SET token = $1 WHERE launch_id = $2"),
+            (
+                "SELECT key_id, answer FROM idempotency_keys ORDER BY key_id",
+                "UPDATE idempotency_keys SET answer = $1 WHERE key_id = $2",
+            ),
             ("SELECT name, sealed FROM seals ORDER BY name", "UPDATE seals SET sealed = $1 WHERE name = $2"),
         ] {
             let rows: Vec<(String, String)> = sqlx::query_as(read).fetch_all(&self.database.pool).await?;
@@ -112,36 +128,6 @@ impl Store {
     /// It does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.database.pool).await?;
-        Ok(())
-    }
-
-    /// Stores a new launch.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn add_launch(&self, launch: &Launch) -> Result<(), StoreError> {
-        let terms = &launch.terms;
-        let (account, organization) = match &terms.audience {
-            Audience::Stack(account) => (account.as_ref(), None),
-            Audience::Organization(organization) => (None, Some(organization)),
-        };
-        sqlx::query(
-            "INSERT INTO launches (launch_id, token, external_id, customer_id, account_id, ways, handler_role_name, expires_at, \
-             for_organization, organization_id, management_account_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(&launch.id)
-        .bind(self.keys.seal(&launch.id, &launch.token)?)
-        .bind(&launch.external_id)
-        .bind(terms.customer_id.as_str())
-        .bind(account.map(AccountId::as_str))
-        .bind(write(&terms.ways)?)
-        .bind(&terms.handler_role_name)
-        .bind(nanos(launch.expires_at)?)
-        .bind(flag(organization.is_some()))
-        .bind(organization.map(|organization| organization.id.as_str()))
-        .bind(organization.map(|organization| organization.management_account_id.as_str()))
-        .execute(&self.database.pool)
-        .await?;
         Ok(())
     }
 
@@ -338,61 +324,6 @@ impl Store {
         .await?;
         Ok(())
     }
-
-    /// A page of connections in the order they were made, as they stand now, and where the next page begins: of one customer, or of
-    /// all. Accounts that nobody confirmed are a list of their own.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn connections(
-        &self,
-        list: &List,
-        after: i64,
-        limit: u32,
-        now: OffsetDateTime,
-    ) -> Result<(Vec<ConnectionView>, Option<i64>), StoreError> {
-        let rows: Vec<ConnectionRow> =
-            sqlx::query_as(concat!(connection_columns!(), " WHERE c.sequence > $1 AND c.unconfirmed = $2 AND c.customer_id = COALESCE($3, c.customer_id) ORDER BY c.sequence LIMIT $4"))
-                .bind(after)
-                .bind(flag(list.unconfirmed))
-                .bind(list.customer_id.as_deref().map(storable))
-                // One more than asked for tells whether there is a next page.
-                .bind(i64::from(limit) + 1)
-                .fetch_all(&self.database.pool)
-                .await?;
-        let page = usize::try_from(limit).unwrap_or(usize::MAX);
-        let next = if rows.len() > page { rows.get(page.saturating_sub(1)).map(|row| row.sequence) } else { None };
-        let shown: Vec<_> = rows.into_iter().take(page).collect();
-        let (first, last) = (shown.first().map_or(0, |row| row.sequence), shown.last().map_or(0, |row| row.sequence));
-        let mut problems = self.problems_between(first, last).await?;
-        let views: Result<_, _> = shown
-            .into_iter()
-            .map(|row| {
-                let of_this = problems.remove(&row.connection_id).unwrap_or_default();
-                row.view(of_this, now)
-            })
-            .collect();
-        Ok((views?, next))
-    }
-
-    /// One connection, as it stands now.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn connection(&self, connection_id: &str, now: OffsetDateTime) -> Result<Option<ConnectionView>, StoreError> {
-        let Some(row) = connection_row(&self.database.pool, connection_id).await? else { return Ok(None) };
-        let problems = self.problems((Some(connection_id), None), 0, PROBLEMS_SHOWN_MAX).await?;
-        Ok(Some(row.view(problems, now)?))
-    }
-}
-
-/// Which connections are listed.
-#[derive(Debug, Clone, Default)]
-pub struct List {
-    /// Of this customer only.
-    pub customer_id: Option<String>,
-    /// Those of accounts that nobody confirmed, and no others.
-    pub unconfirmed: bool,
 }
 
 #[derive(FromRow)]

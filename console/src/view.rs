@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::{
     billing::{self, ReportedStatus, StatusSummary},
@@ -13,13 +14,23 @@ use crate::{
     speaker::Way,
 };
 
-/// A connection as the operator sees it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A connection as it stands now.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "connectionId": "con-1f2e3d4c5b6a79881f2e", "customerId": "customer-4711", "way": "stack", "state": "verified", "problems": [],
+    "roleTest": {"checkedAt": "2026-11-24T10:00:05Z", "verdict": "verified", "steps": [{"name": "assume-with-external-id", "result": "passed"}]},
+    "availableAt": "2026-11-24T10:00:05Z", "label": "Acme, production", "pausedAt": null, "launchId": "6f5e4d3c2b1a0918",
+    "externalIdInUse": "8c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f", "since": "2026-11-22T10:00:00Z", "heardAt": "2026-11-24T16:00:02Z",
+    "latestNotice": {"id": "0123456789abcdef0123456789abcdef", "type": "hawser.connection.established", "time": "2026-11-22T10:00:00Z"},
+    "verifiedArn": "arn:aws:sts::111122223333:assumed-role/hawser-HandlerRole-1A2B3C4D5E6F/hawser-Handler-1A2B3C4D5E6F",
+    "confirmedAt": "2026-11-22T10:00:05Z",
+    "data": {"accountId": "111122223333", "connectionName": "production", "roleArn": "arn:aws:iam::111122223333:role/hawser-VendorRole-1A2B3C4D5E6F", "externalId": "8c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f"}
+}))]
 pub struct ConnectionView {
-    /// See [`Connection::id`].
+    /// Ours; it stays the same as long as the stack does.
     pub connection_id: String,
-    /// See [`Connection::customer_id`].
+    /// The customer of the launch that connected it. It never changes.
     pub customer_id: CustomerId,
     pub way: Way,
     pub state: State,
@@ -39,17 +50,18 @@ pub struct ConnectionView {
     /// When the operator paused it.
     #[serde(with = "time::serde::rfc3339::option")]
     pub paused_at: Option<OffsetDateTime>,
-    /// See [`Connection::launch_id`].
+    /// The launch whose token its stack signs with.
     pub launch_id: String,
-    /// The external ID with which the role could be assumed last; `data` has the one that the stack stated last.
+    /// The external ID with which the role could be assumed last; `data` has the one that the stack stated last. Neither is in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id_in_use: Option<String>,
     /// When that launch was revoked.
     #[serde(with = "time::serde::rfc3339::option")]
     pub revoked_at: Option<OffsetDateTime>,
-    /// See [`Connection::since`].
+    /// The time of the first notice that described it.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
-    /// See [`Connection::ended_at`].
+    /// When the operator ended it: its stack connects no more, whatever it sends.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
     /// The stack's last word.
@@ -57,25 +69,26 @@ pub struct ConnectionView {
     /// When its stack was heard last, by whatever notice.
     #[serde(with = "time::serde::rfc3339::option")]
     pub heard_at: Option<OffsetDateTime>,
-    /// See [`Connection::speaker`].
+    /// The one principal whose word counts, as AWS STS names it.
     pub verified_arn: String,
-    /// That role as a token of AWS STS named it, with its path; None where no token ever vouched for it.
+    /// That role as a token of AWS STS named it, with its path; null where no token ever vouched for it.
     pub token_arn: Option<String>,
     /// The role that asks to speak in its place.
     pub candidate_arn: Option<String>,
-    /// See [`Connection::confirmed_at`].
+    /// When AWS last confirmed that speaker and role are this stack's own.
     #[serde(with = "time::serde::rfc3339::option")]
     pub confirmed_at: Option<OffsetDateTime>,
-    /// How its billing data arrives. None where there is none to arrive: without an export, or after its removal.
+    /// How its billing data arrives. Null where there is none to arrive: without an export, or after its removal.
     pub billing: Option<StatusSummary>,
-    /// See `Connection::organization_change`.
+    /// The last change of the account's place in its organization, if there was one.
     pub organization_change: Option<OrganizationChange>,
-    /// See [`Connection::data`].
+    /// What the stack states: the data of its newest notice, without the proofs (`docs/notice.schema.json`).
+    #[schema(value_type = Object)]
     pub data: Value,
 }
 
 /// One open problem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenProblem {
     /// Ours; those that opened later have higher ones.
@@ -89,7 +102,7 @@ pub struct OpenProblem {
 }
 
 /// Something that happened to a connection.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     /// Its place in the history of all connections.
@@ -101,13 +114,13 @@ pub struct Event {
     /// Such as `connection.verified` or `problem.opened`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `console` or `operator`.
+    /// `console`, `operator`, or `token:` and the id of the API token that was used.
     pub actor: String,
     pub data: Value,
 }
 
 /// Where a connection stands: derived from what is stored, never set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Its stack has said so, and AWS has not confirmed yet that it is the stack's own word and role.
@@ -131,6 +144,19 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Announced,
+        Self::Verified,
+        Self::Partial,
+        Self::Unavailable,
+        Self::Paused,
+        Self::Unconfirmed,
+        Self::Replaced,
+        Self::Contested,
+        Self::Removed,
+    ];
+
     /// As JSON has it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -191,7 +217,7 @@ pub fn billing_of(connection: &Connection, beside: &Beside, now: OffsetDateTime)
 }
 
 /// The stack's last word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LatestNotice {
     id: String,
     #[serde(rename = "type")]
@@ -201,6 +227,16 @@ pub struct LatestNotice {
 }
 
 impl ConnectionView {
+    /// As lists have it: without the external IDs, which only who assumes the role needs.
+    #[must_use]
+    pub fn without_external_ids(mut self) -> Self {
+        self.external_id_in_use = None;
+        if let Some(data) = self.data.as_object_mut() {
+            data.remove("externalId");
+        }
+        self
+    }
+
     /// How it stands now.
     pub fn new(connection: Connection, beside: Beside, problems: Vec<OpenProblem>, now: OffsetDateTime) -> Self {
         let (state, billing) = (State::of(&connection, &beside), billing_of(&connection, &beside, now));

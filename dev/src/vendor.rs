@@ -470,7 +470,7 @@ impl Console {
 
     async fn order(&self, order: &Value) -> anyhow::Result<Launch> {
         let asked = order.to_string();
-        let request = http::Request::post(format!("{}/launches", self.admin))
+        let request = http::Request::post(format!("{}/api/v1/launches", self.admin))
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(asked)))?;
         let launch = admin_json(request).await?;
@@ -480,8 +480,8 @@ impl Console {
 
     /// All connections, as the console lists them.
     pub async fn connections(&self) -> anyhow::Result<Vec<Value>> {
-        let request = http::Request::get(format!("{}/connections", self.admin)).body(Full::new(Bytes::new()))?;
-        Ok(admin_json(request).await?["connections"].as_array().cloned().unwrap_or_default())
+        let request = http::Request::get(format!("{}/api/v1/connections", self.admin)).body(Full::new(Bytes::new()))?;
+        Ok(admin_json(request).await?["items"].as_array().cloned().unwrap_or_default())
     }
 
     /// Waits until what it lists of this stack is as it should be. AWS is asked after the stack has its answer, so that comes later.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, fs, path::Path};
 
 use hawser::error::{Code, FixedBy};
 use hawser_cli::error::CommandCode;
-use hawser_console::{probe::FindingCode, problem::ProblemCode, refusal::Reason};
+use hawser_console::{api::refusal::ApiCode, probe::FindingCode, problem::ProblemCode, refusal::Reason};
 
 use crate::support::root;
 
@@ -39,6 +39,11 @@ fn problems() -> Vec<Row> {
     ProblemCode::ALL.iter().map(row).collect()
 }
 
+fn api() -> Vec<Row> {
+    let row = |code: &ApiCode| [code.as_str(), code.meaning(), &code.status().to_string(), code.next_step()].map(str::to_owned);
+    ApiCode::ALL.iter().map(row).collect()
+}
+
 fn findings() -> Vec<Row> {
     let row = |code: &FindingCode| [code.as_str(), code.meaning(), code.actor(), code.next_step()].map(str::to_owned);
     FindingCode::ALL.iter().map(row).collect()
@@ -57,8 +62,8 @@ fn the_page_says_what_the_code_says() {
         "# Errors\n\n\
          Every failure begins with one of these codes: `CODE: what happened. What to do next.` Codes never change their meaning; new\n\
          ones may come.\n\n\
-         This page is written from `src/error.rs`, `cli/src/error.rs`, `console/src/refusal.rs`, `problem.rs` and\n\
-         `probe/denial.rs` (`make bless`).\n\n\
+         This page is written from `src/error.rs`, `cli/src/error.rs`, `console/src/refusal.rs`, `problem.rs`,\n\
+         `api/refusal.rs` and `probe/denial.rs` (`make bless`).\n\n\
          ## Of the stack\n\n\
          In the stack event, the log and the vendor's view alike, with `[aws request …]` where AWS has a request id. The commands that run\n\
          the handler's code, such as `hawser connect`, fail with them too.\n\n{}\n\
@@ -70,12 +75,15 @@ fn the_page_says_what_the_code_says() {
          after `connection-unknown`.\n\n{}\n\
          Why AWS has not confirmed a connection ([console/README.md](../console/README.md#who-speaks)): the `problem` of the connection.\n\n{}\n\
          Why a call that tries a statement of a pack ([permissions.md](permissions.md#packs)) was not answered as it should be. `customer` and\n\
-         `organization` are their administrators.\n\n{}",
+         `organization` are their administrators.\n\n{}\n\
+         What `/api/v1` answers to what it refuses, as problem details (RFC 9457): `type` is `urn:hawser:problem:` and the code, `detail`\n\
+         the meaning with what was found, `nextStep` the next step.\n\n{}",
         table("who can fix it", &handler()),
         table("exit", &command_line()),
         table("status", &console()),
         table("who acts", &problems()),
         table("who acts", &findings()),
+        table("status", &api()),
     );
     let path = root().join("docs/errors.md");
     if env::var_os("HAWSER_BLESS").is_some() {
@@ -109,13 +117,15 @@ fn every_code_is_answered_with_by_some_line_of_code() {
     let command_line = CommandCode::ALL.iter().map(|code| format!("CommandCode::{code:?}")).collect();
     let console = Reason::ALL.iter().map(|reason| format!("Reason::{reason:?}")).collect();
     let problems = ProblemCode::ALL.iter().map(|code| format!("ProblemCode::{code:?}")).collect();
+    let api = ApiCode::ALL.iter().map(|code| format!("ApiCode::{code:?}")).collect();
     // The file that declares them gives them as well.
     let findings = FindingCode::ALL.iter().map(|code| format!("FindingCode::{code:?}")).collect();
-    let lists: [(&[&str], Vec<String>); 5] = [
+    let lists: [(&[&str], Vec<String>); 6] = [
         (&["src"], handler),
         (&["cli/src", "publish/src"], command_line),
         (&["console/src"], console),
         (&["console/src"], problems),
+        (&["console/src"], api),
         (&["console/src"], findings),
     ];
     for (folders, codes) in lists {

@@ -17,6 +17,7 @@ CREATE TABLE launches (
     organization_id       TEXT COLLATE "C",
     management_account_id TEXT COLLATE "C"
 );
+CREATE INDEX launches_of_customers ON launches (customer_id, sequence);
 
 -- Which stack a launch is bound to: one, or one in each account of an organization.
 CREATE TABLE launch_uses (
@@ -71,6 +72,9 @@ CREATE TABLE connections (
     billing_state           TEXT COLLATE "C"              -- the same of its billing data, where there is any to arrive
 );
 CREATE INDEX connections_by_name ON connections (customer_id, account_id, connection_name);
+CREATE INDEX connections_of_customers ON connections (customer_id, sequence);
+CREATE INDEX connections_of_accounts ON connections (account_id, sequence);
+CREATE INDEX connections_by_state ON connections (state, sequence);
 CREATE INDEX connections_unconfirmed ON connections (launch_id, made_at) WHERE unconfirmed = 1;
 CREATE INDEX connections_contested ON connections (contested_with) WHERE contested_with IS NOT NULL;
 CREATE INDEX connections_replaced ON connections (replaced_by) WHERE replaced_by IS NOT NULL;
@@ -143,11 +147,11 @@ CREATE INDEX problems_of_customers ON problems (customer_id, problem_id) WHERE c
 -- What happened to connections, in the order in which it was stored.
 CREATE TABLE events (
     sequence      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    connection_id TEXT COLLATE "C" NOT NULL,
-    customer_id   TEXT COLLATE "C" NOT NULL,
+    connection_id TEXT COLLATE "C" NOT NULL,    -- empty: of a launch or a token, which `data` names
+    customer_id   TEXT COLLATE "C" NOT NULL,    -- empty: of no customer
     at            BIGINT NOT NULL,
     kind          TEXT COLLATE "C" NOT NULL,
-    actor         TEXT COLLATE "C" NOT NULL,    -- `stack`, `console` or `operator`
+    actor         TEXT COLLATE "C" NOT NULL,    -- `console`, `operator` or `token:` and a token's id
     data          TEXT COLLATE "C" NOT NULL     -- as JSON
 );
 CREATE INDEX events_by_connection ON events (connection_id, sequence);
@@ -190,3 +194,28 @@ CREATE TABLE seals (
     name   TEXT COLLATE "C" PRIMARY KEY,
     sealed TEXT COLLATE "C" NOT NULL
 );
+
+-- Bearer tokens of the API. Of the token itself there is only a hash.
+CREATE TABLE api_tokens (
+    sequence     BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    token_id     TEXT COLLATE "C" NOT NULL UNIQUE,
+    token_sha256 TEXT COLLATE "C" NOT NULL UNIQUE,
+    name         TEXT COLLATE "C" NOT NULL,
+    scopes       TEXT COLLATE "C" NOT NULL, -- as JSON
+    customer_id  TEXT COLLATE "C",          -- null: all customers
+    made_at      BIGINT NOT NULL,
+    expires_at   BIGINT NOT NULL,
+    last_used_at BIGINT,       -- to the minute
+    revoked_at   BIGINT
+);
+
+-- First answers to requests with an `Idempotency-Key`, for as long as they may be repeated.
+CREATE TABLE idempotency_keys (
+    key_id         TEXT COLLATE "C" PRIMARY KEY, -- a hash of who asked, for what, with which key
+    actor          TEXT COLLATE "C" NOT NULL,
+    request_sha256 TEXT COLLATE "C" NOT NULL,
+    answer         TEXT COLLATE "C" NOT NULL,    -- sealed: it may hold a token
+    made_at        BIGINT NOT NULL
+);
+CREATE INDEX idempotency_keys_by_time ON idempotency_keys (made_at);
+CREATE INDEX idempotency_keys_of_actors ON idempotency_keys (actor);

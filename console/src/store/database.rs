@@ -92,6 +92,12 @@ impl Database {
     }
 }
 
+/// The version of the schema that this program knows.
+pub(super) fn newest_version(url: &str) -> i64 {
+    let schema = if url.starts_with("sqlite:") { &SQLITE_SCHEMA } else { &POSTGRES_SCHEMA };
+    schema.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
 /// Makes the file for its owner only: it names customers and their accounts. SQLite gives its side files the same mode.
 fn make_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt;

@@ -1,18 +1,17 @@
 //! What is wrong with connections, and what happened to them.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, FromRow};
 use time::OffsetDateTime;
 
 use super::{
     Store, jobs,
-    rows::{RowError, connection_row, from_nanos, nanos, read, storable, write},
+    rows::{RowError, connection_row, from_nanos, nanos, read, write},
     webhooks,
     writes::StoreError,
 };
 use crate::{
+    access::Actor,
     billing::StatusSummary,
     connection::Connection,
     job::{self, Job},
@@ -44,22 +43,6 @@ impl Source {
     }
 }
 
-/// Who did what happened.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Actor {
-    Console,
-    Operator,
-}
-
-impl Actor {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Console => "console",
-            Self::Operator => "operator",
-        }
-    }
-}
-
 /// The type of event that is posted about it: receivers know the customer's words.
 fn webhook_type(kind: &str) -> &str {
     match kind {
@@ -69,13 +52,13 @@ fn webhook_type(kind: &str) -> &str {
     }
 }
 
-/// Of a connection: its id, and whose it is.
+/// Of a connection: its id, and whose it is. The id is empty for what happens to no connection.
 pub(super) type Subject<'a> = (&'a str, &'a str);
 
 #[derive(FromRow)]
-struct ProblemRow {
-    problem_id: i64,
-    connection_id: String,
+pub(super) struct ProblemRow {
+    pub(super) problem_id: i64,
+    pub(super) connection_id: String,
     customer_id: String,
     code: String,
     subject: String,
@@ -98,8 +81,8 @@ impl TryFrom<ProblemRow> for OpenProblem {
 }
 
 #[derive(FromRow)]
-struct EventRow {
-    sequence: i64,
+pub(super) struct EventRow {
+    pub(super) sequence: i64,
     connection_id: String,
     customer_id: String,
     at: i64,
@@ -199,7 +182,7 @@ pub(super) async fn record(
     .bind(customer_id)
     .bind(nanos(now)?)
     .bind(kind)
-    .bind(actor.as_str())
+    .bind(actor.to_string())
     .bind(data.to_string())
     .fetch_one(&mut *database)
     .await?;
@@ -226,7 +209,7 @@ pub(super) async fn settle_for(
             .fetch_all(&mut *database)
             .await?;
     for id in others.iter().map(String::as_str).chain([connection_id]) {
-        settle_one(&mut *database, id, actor, now).await?;
+        settle_one(&mut *database, id, actor.clone(), now).await?;
     }
     Ok(())
 }
@@ -287,60 +270,5 @@ impl Store {
         settle(&mut transaction, &job.subject, now).await?;
         transaction.commit().await?;
         Ok(())
-    }
-
-    /// What is wrong with one connection, or with those of one customer, or with all, the oldest first; and where the next page begins.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn problems(
-        &self,
-        (connection_id, customer_id): (Option<&str>, Option<&str>),
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<OpenProblem>, StoreError> {
-        let rows: Vec<ProblemRow> = sqlx::query_as(
-            "SELECT * FROM problems WHERE closed_at IS NULL AND connection_id = COALESCE($1, connection_id) \
-             AND customer_id = COALESCE($2, customer_id) AND problem_id > $3 ORDER BY problem_id LIMIT $4",
-        )
-        .bind(connection_id.map(storable))
-        .bind(customer_id.map(storable))
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(&self.database.pool)
-        .await?;
-        Ok(rows.into_iter().map(OpenProblem::try_from).collect::<Result<_, _>>()?)
-    }
-
-    /// What is wrong with the connections of one page, by connection.
-    pub(super) async fn problems_between(&self, first: i64, last: i64) -> Result<BTreeMap<String, Vec<OpenProblem>>, StoreError> {
-        let rows: Vec<ProblemRow> = sqlx::query_as(
-            "SELECT p.* FROM problems p JOIN connections c ON c.connection_id = p.connection_id \
-             WHERE p.closed_at IS NULL AND c.sequence >= $1 AND c.sequence <= $2 ORDER BY p.problem_id",
-        )
-        .bind(first)
-        .bind(last)
-        .fetch_all(&self.database.pool)
-        .await?;
-        let mut problems: BTreeMap<String, Vec<OpenProblem>> = BTreeMap::new();
-        for row in rows {
-            problems.entry(row.connection_id.clone()).or_default().push(row.try_into()?);
-        }
-        Ok(problems)
-    }
-
-    /// What happened to a connection, the newest first, before this place of the list.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn history(&self, connection_id: &str, before: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
-        let rows: Vec<EventRow> =
-            sqlx::query_as("SELECT * FROM events WHERE connection_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3")
-                .bind(storable(connection_id))
-                .bind(before)
-                .bind(i64::from(limit))
-                .fetch_all(&self.database.pool)
-                .await?;
-        Ok(rows.into_iter().map(Event::try_from).collect::<Result<_, _>>()?)
     }
 }

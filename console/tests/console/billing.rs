@@ -133,7 +133,7 @@ async fn silence_is_noticed_by_the_reader() {
     );
     // One page and all of them tell the same.
     let id = world.connections().await[0]["connectionId"].as_str().unwrap().to_owned();
-    let request = http::Request::get(format!("/connections/{id}")).body(axum::body::Body::empty()).unwrap();
+    let request = http::Request::get(format!("/api/v1/connections/{id}")).body(axum::body::Body::empty()).unwrap();
     assert_eq!(world.operate(request).await.1["billing"], silent);
     // Heard again.
     assert_eq!(world.notify_status(&stack, "delivered", 31 * HOUR).await.0, 200);

@@ -25,7 +25,7 @@ pub(crate) struct Running {
     rest: BufReader<std::process::ChildStdout>,
 }
 
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hawser-console"));
     // The tests' own environment must not decide.
     command.env_clear();
@@ -167,7 +167,7 @@ fn deployed(directory: &tempfile::TempDir, running: &Running, sts: &StsStub) -> 
     }
 }
 
-fn certificate(directory: &Path, prefix: &str) -> Vec<u8> {
+pub(crate) fn certificate(directory: &Path, prefix: &str) -> Vec<u8> {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     std::fs::write(directory.join(format!("{prefix}cert.pem")), certificate.pem()).unwrap();
@@ -223,15 +223,15 @@ async fn a_vendor_runs_it() {
     notify(foreign, 422).await;
     notify(stack.event("updated", at), 200).await;
 
-    let connections = get(format!("{admin}/connections")).await.unwrap().text().await.unwrap();
+    let connections = get(format!("{admin}/api/v1/connections")).await.unwrap().text().await.unwrap();
     let listed: Value = serde_json::from_str(&connections).unwrap();
-    assert_eq!(listed["connections"][0]["state"], "announced");
+    assert_eq!(listed["items"][0]["state"], "announced");
     let said = running.stop();
 
     // Again, on the same file: nothing is forgotten, and the same notice has the same answer.
     let running = Running::start(&directory, &sts, "other-cert.pem");
     let admin = running.hello["admin"].as_str().unwrap();
-    let again = client.get(format!("{admin}/connections")).send().await.unwrap().text().await.unwrap();
+    let again = client.get(format!("{admin}/api/v1/connections")).send().await.unwrap().text().await.unwrap();
     assert_eq!(again, connections);
     let base = format!("https://{}", running.hello["authority"].as_str().unwrap());
     let moved = Stack { audience: running.hello["authority"].as_str().unwrap().to_owned(), ..stack.clone() };
@@ -244,8 +244,8 @@ async fn a_vendor_runs_it() {
     let said = said + &running.stop();
     // What an operator ends by hand.
     for (name, id, done) in [
-        ("revoke", &listed["connections"][0]["launchId"], "revoked"),
-        ("disconnect", &listed["connections"][0]["connectionId"], "disconnected"),
+        ("revoke", &listed["items"][0]["launchId"], "revoked"),
+        ("disconnect", &listed["items"][0]["connectionId"], "disconnected"),
     ] {
         let flag = if name == "revoke" { "--launch-id" } else { "--connection-id" };
         let end = |id: &str| {

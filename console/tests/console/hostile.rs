@@ -87,8 +87,8 @@ async fn a_name_in_a_notice_forges_no_line() {
 
         let connections = world.connections().await;
         assert_eq!(connections.len(), usize::from(stored), "{name}");
-        let paths = connections.first().map(|c| format!("/connections/{}", c["connectionId"].as_str().unwrap()));
-        for path in ["/connections".to_owned()].into_iter().chain(paths) {
+        let paths = connections.first().map(|c| format!("/api/v1/connections/{}", c["connectionId"].as_str().unwrap()));
+        for path in ["/api/v1/connections".to_owned()].into_iter().chain(paths) {
             let request = Request::get(&path).header("host", "localhost").body(Body::empty()).unwrap();
             let shown = routes::admin(world.console.clone()).oneshot(request).await.unwrap();
             assert_eq!(shown.headers()["content-type"], "application/json");

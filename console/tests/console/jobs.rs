@@ -32,14 +32,14 @@ fn codes(connection: &Value) -> Vec<&str> {
 }
 
 async fn history(world: &TestConsole, connection: &Value) -> Vec<String> {
-    let path = format!("/connections/{}/history", connection["connectionId"].as_str().unwrap());
+    let path = format!("/api/v1/connections/{}/history", connection["connectionId"].as_str().unwrap());
     let (status, body) = world.operate(Request::get(path).body(Body::empty()).unwrap()).await;
     assert_eq!(status, 200, "{body}");
     let kind = |event: &Value| {
         let code = event["data"]["code"].as_str().map(|code| format!(" {code}")).unwrap_or_default();
         format!("{}{code}", event["type"].as_str().unwrap())
     };
-    let kinds = body["events"].as_array().unwrap().iter().rev().map(kind);
+    let kinds = body["items"].as_array().unwrap().iter().rev().map(kind);
     kinds.filter(|kind| !kind.contains("billing")).collect()
 }
 
@@ -181,8 +181,8 @@ async fn a_connection_that_breaks_is_found_and_heals() {
             "connection.verified",
         ]
     );
-    let (status, body) = world.operate(Request::get("/problems").body(Body::empty()).unwrap()).await;
-    assert_eq!((status, &body["problems"]), (200, &connection["problems"]));
+    let (status, body) = world.operate(Request::get("/api/v1/problems").body(Body::empty()).unwrap()).await;
+    assert_eq!((status, &body["items"]), (200, &connection["problems"]));
 }
 
 /// F-64: a stack that is not heard any more is a problem when its time has come, without any notice; one status and it is none.

@@ -17,6 +17,7 @@ use axum::{
 };
 use hawser_console::{
     Console,
+    access::Access,
     launch::{Audience, Launch, Terms},
     limits::Limits,
     proof::Trust,
@@ -130,7 +131,7 @@ async fn answer(name: &str, case: &Case) -> Reply {
         replaced: false,
         bound: None,
     };
-    store.add_launch(&launch).await.unwrap();
+    store.add_launch(&Access::operator(), &launch, None, NOW).await.unwrap();
     let send = async |name: &str, case: &Case| {
         let clock = case.clock;
         let console = Console {
@@ -138,6 +139,7 @@ async fn answer(name: &str, case: &Case) -> Reply {
             sts: sts(&case.sts).await,
             issuers: tokens::issuers(case.keys.clone()).await,
             requires_token: false,
+            requires_api_token: false,
             trust: Trust::Aws,
             limits: Limits::default(),
             aws: Arc::new(StackStub::default()),

@@ -17,7 +17,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hawser_console::{
-    store::NewEndpoint,
+    access::Access,
+    store::{ConnectionFilter, NewEndpoint, Page},
     webhook::{
         endpoint::Filter,
         endpoint_url::{EndpointUrl, Reach},
@@ -152,7 +153,7 @@ async fn a_hundred_kills_lose_nothing_and_double_nothing() {
     for number in 0..STACKS {
         let mut launch = launch(number, None);
         launch.expires_at = now() + time::Duration::hours(24);
-        store.add_launch(&launch).await.unwrap();
+        store.add_launch(&Access::operator(), &launch, None, now()).await.unwrap();
         let mut stack = Stack::new(&launch, &format!("stack-{number}"), &sts.url);
         stack.audience.clone_from(&authority);
         stack.connection_name = format!("connection-{number}");
@@ -204,12 +205,23 @@ async fn a_hundred_kills_lose_nothing_and_double_nothing() {
 
     assert_eq!(count("SELECT COUNT(*) FROM connections").await, i64::try_from(STACKS).unwrap());
     for (stack, _) in &sent {
-        let (connections, _) = store.connections(&hawser_console::store::List::default(), 0, 100, now()).await.unwrap();
-        let connection = connections.iter().find(|one| one.data["stackId"] == stack.stack_id.as_str()).unwrap();
+        let page = Page { after: None, limit: 100 };
+        let listed = store.connections(&Access::operator(), &ConnectionFilter::default(), page, now()).await.unwrap();
+        let connection = listed.items.iter().find(|one| one.data["stackId"] == stack.stack_id.as_str()).unwrap();
         let of = |kind: &str| {
             let kind = kind.to_owned();
             let (store, id) = (store.clone(), connection.connection_id.clone());
-            async move { store.history(&id, i64::MAX, 1000).await.unwrap().iter().filter(|event| event.kind == kind).count() }
+            async move {
+                store
+                    .history(&Access::operator(), &id, Page { after: None, limit: 1000 })
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .items
+                    .iter()
+                    .filter(|event| event.kind == kind)
+                    .count()
+            }
         };
         assert_eq!((of("connection.announced").await, of("connection.verified").await), (1, 1), "{}", stack.stack_id);
         assert_eq!(connection.problems, [], "{}", stack.stack_id);

@@ -321,8 +321,8 @@ async fn public_routes_are_two() {
     use tower::ServiceExt;
     for (request, status) in [
         (Request::get("/healthz"), 200),
-        (Request::get("/connections"), 404),
-        (Request::post("/launches"), 404),
+        (Request::get("/api/v1/connections"), 404),
+        (Request::post("/api/v1/launches"), 404),
         (Request::get("/notices"), 405),
     ] {
         let answer = public().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();

@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::body::Body;
+use hawser_console::access::Access;
 use http::Request;
 use serde_json::{Value, json};
 use tokio::{
@@ -21,7 +22,7 @@ use tokio::{
 
 use crate::{
     binary::{Running, now, send},
-    support::{ACCOUNT, Behaviour, Stack, StsStub, code, open_store, rollout_launch},
+    support::{ACCOUNT, Behaviour, NOW, Stack, StsStub, code, open_store, rollout_launch},
 };
 
 /// A server, and a roll-out in whose accounts stacks come up.
@@ -39,7 +40,7 @@ impl World {
         let (directory, sts) = (tempfile::tempdir().unwrap(), StsStub::start().await);
         let running = Running::start_plain(&directory, &sts);
         let launch = rollout_launch(now());
-        open_store(&directory).await.add_launch(&launch).await.unwrap();
+        open_store(&directory).await.add_launch(&Access::operator(), &launch, None, NOW).await.unwrap();
         let base = running.hello["listening"].as_str().unwrap().to_owned();
         Self { _directory: directory, sts, running, base, launch, stacks: AtomicUsize::new(1) }
     }

@@ -1,8 +1,11 @@
 //! The console from outside: its decisions by table, its routes on a database of their own, its binary as a process.
 #![expect(clippy::unwrap_used, reason = "a panic is the test's failure")]
 
+mod api;
+mod api_access;
 mod billing;
 mod binary;
+mod commands;
 #[path = "../fuzzed/mod.rs"]
 #[expect(clippy::expect_used, reason = "a panic is the finding")]
 mod fuzzed;

@@ -1,6 +1,7 @@
 //! F-12, F-34: notices of two stacks, in every order of arrival and with every one of them lost, through the database.
 //! What remains must not depend on the order, only on which ones came. (Who takes over from whom depends on when AWS confirms.)
 
+use hawser_console::access::Access;
 use hawser_console::{identity::Identity, launch::Launch, ledger::Answer, store::Store, view::State};
 use time::{Duration, OffsetDateTime};
 
@@ -64,7 +65,7 @@ async fn play(store: &Store, history: usize, order: &[ReceivedNotice]) -> [Shown
     let mut stacks = Vec::new();
     for number in 0..2 {
         let launch = launch(2 * history + number, None);
-        store.add_launch(&launch).await.unwrap();
+        store.add_launch(&Access::operator(), &launch, None, NOW).await.unwrap();
         let mut stack = Stack::new(&launch, &format!("stack-{number}"), "http://127.0.0.1:1/");
         stack.stack_id = stack.stack_id.replace(ACCOUNT, &account);
         stack.account.clone_from(&account);
@@ -78,7 +79,7 @@ async fn play(store: &Store, history: usize, order: &[ReceivedNotice]) -> [Shown
     let mut found = [None, None];
     for (at, (stack, _)) in stacks.iter().enumerate() {
         let id = hawser_console::ledger::connection_id(&stack.stack_id);
-        found[at] = store.connection(&id, NOW).await.unwrap().map(|view| {
+        found[at] = store.connection(&Access::operator(), &id, NOW).await.unwrap().map(|view| {
             // The template version tells which notice described the connection.
             let description = view.data["templateVersion"].as_str().unwrap();
             (view.state, if description == "established" { "established" } else { "updated" })

@@ -21,7 +21,8 @@ impl Rollout {
     async fn of(world: &TestConsole, hours: u32) -> Self {
         let organization = json!({"organizationId": ORGANIZATION, "managementAccountId": ACCOUNT});
         let order = json!({"customerId": "acme", "organization": organization, "expiresInHours": hours}).to_string();
-        let request = Request::post("/launches").header("content-type", "application/json").body(Body::from(order)).unwrap();
+        let request =
+            Request::post("/api/v1/launches").header("content-type", "application/json").body(Body::from(order)).unwrap();
         let (status, launch) = world.operate(request).await;
         assert_eq!(status, 201, "{launch}");
         Self { launch, stated: facts(ORGANIZATION, ACCOUNT) }
@@ -160,8 +161,8 @@ async fn a_rolled_back_account_may_be_added_again() {
 }
 
 async fn waiting(world: &TestConsole) -> Vec<Value> {
-    let request = Request::get("/connections?unconfirmed=true").body(Body::empty()).unwrap();
-    world.operate(request).await.1["connections"].as_array().unwrap().clone()
+    let request = Request::get("/api/v1/connections?state=unconfirmed").body(Body::empty()).unwrap();
+    world.operate(request).await.1["items"].as_array().unwrap().clone()
 }
 
 /// Accounts that state another organization, or none, wait: nobody assumes their role, they take over nothing, and they stand in a list
@@ -255,15 +256,15 @@ async fn bad_orders() {
         ("\"organization\":{\"organizationId\":\"r-root\",\"managementAccountId\":\"111122223333\"}".to_owned(), 422),
         ("\"organization\":{\"organizationId\":\"o-exampleorgid\",\"managementAccountId\":\"o-exampleorgid\"}".to_owned(), 422),
         (format!("\"organization\":{{{both}}},\"expiresInHours\":8785"), 422),
-        ("\"organization\":{}".to_owned(), 400),
-        ("\"organization\":{\"organizationId\":\"o-exampleorgid\"}".to_owned(), 400),
-        ("\"organization\":{\"managementAccountId\":\"111122223333\"}".to_owned(), 400),
-        ("\"organization\":true".to_owned(), 400),
-        ("\"organization\":{\"id\":\"o-exampleorgid\"}".to_owned(), 400),
+        ("\"organization\":{}".to_owned(), 422),
+        ("\"organization\":{\"organizationId\":\"o-exampleorgid\"}".to_owned(), 422),
+        ("\"organization\":{\"managementAccountId\":\"111122223333\"}".to_owned(), 422),
+        ("\"organization\":true".to_owned(), 422),
+        ("\"organization\":{\"id\":\"o-exampleorgid\"}".to_owned(), 422),
     ] {
         let body = format!("{{\"customerId\":\"acme\",{body}}}");
         let request =
-            Request::post("/launches").header("content-type", "application/json").body(Body::from(body.clone())).unwrap();
+            Request::post("/api/v1/launches").header("content-type", "application/json").body(Body::from(body.clone())).unwrap();
         let (status, problem) = world.operate(request).await;
         assert_eq!(status, expected, "{body}: {problem}");
     }

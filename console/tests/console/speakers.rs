@@ -1,6 +1,7 @@
 //! F-60: nobody but a stack's own handler speaks for it, and no customer for another.
 
 use hawser_console::{
+    access::Access,
     confirm::{Outcome, Resources},
     job::{CONCURRENT_MAX, Kind as JobKind},
     launch::{Audience, Entropy, Launch, Terms},
@@ -548,9 +549,9 @@ async fn customers_are_strangers_to_each_other() {
         assert_refused(&world, &crossed, kind, 2 * HOUR, (403, "launch-of-other-customer")).await;
     }
     let list = async |query: &str| {
-        let request = http::Request::get(format!("/connections?{query}")).body(axum::body::Body::empty()).unwrap();
+        let request = http::Request::get(format!("/api/v1/connections?{query}")).body(axum::body::Body::empty()).unwrap();
         let (_, body) = world.operate(request).await;
-        body["connections"].as_array().unwrap().iter().map(|one| one["customerId"].clone()).collect::<Vec<_>>()
+        body["items"].as_array().unwrap().iter().map(|one| one["customerId"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(list("customerId=other").await, ["other"]);
     assert_eq!(list("customerId=acme").await, ["acme"]);
@@ -600,7 +601,7 @@ async fn a_rotated_launch_is_valid_for_a_day() {
             24,
         );
         launch.id = "last".to_owned();
-        world.console.store.add_launch(&launch).await.unwrap();
+        world.console.store.add_launch(&Access::operator(), &launch, None, NOW).await.unwrap();
         Stack { token: launch.token.expose().to_owned(), external_id: launch.external_id.clone(), ..last }
     };
     assert_eq!(world.notify(&last, "updated", 31 * DAY).await.0, 200);
@@ -651,10 +652,10 @@ async fn a_revoked_launch_is_good_for_removals_only() {
     assert_eq!(world.notify(&stack, "established", 0).await.0, 200);
     let unused = stack_of(&world, "51af3dc1", |_| {}).await;
     for id in [&launch.id, &unused.0.id] {
-        let request = http::Request::post(format!("/launches/{id}/revoke")).body(axum::body::Body::empty()).unwrap();
+        let request = http::Request::post(format!("/api/v1/launches/{id}/revoke")).body(axum::body::Body::empty()).unwrap();
         assert_eq!(world.operate(request).await.0, 200);
     }
-    let request = http::Request::post("/launches/nobody/revoke").body(axum::body::Body::empty()).unwrap();
+    let request = http::Request::post("/api/v1/launches/nobody/revoke").body(axum::body::Body::empty()).unwrap();
     assert_eq!(world.operate(request).await.0, 404);
     for kind in ["established", "updated", "alive"] {
         assert_refused(&world, &stack, kind, 60, (403, "launch-revoked")).await;
@@ -703,7 +704,7 @@ async fn a_rolled_back_launch_may_be_tried_again_later() {
     let world = TestConsole::new().await;
     let stack = connected(&world, "51af3dc0").await;
     let launch = Launch::new(&[5; 56], terms(Audience::Stack(None)), NOW, 168);
-    world.console.store.add_launch(&launch).await.unwrap();
+    world.console.store.add_launch(&Access::operator(), &launch, None, NOW).await.unwrap();
     let fresh = Stack { token: launch.token.expose().to_owned(), external_id: launch.external_id.clone(), ..stack.clone() };
     let issued = async || world.connections().await.remove(0)["data"]["externalId"].clone();
     for (sender, hours, expected) in [(&fresh, 1, &fresh), (&stack, 2, &stack), (&fresh, 100, &fresh), (&stack, 101, &stack)] {
@@ -714,7 +715,7 @@ async fn a_rolled_back_launch_may_be_tried_again_later() {
     {
         let world = TestConsole::new().await;
         let stack = connected(&world, "51af3dc0").await;
-        world.console.store.add_launch(&launch).await.unwrap();
+        world.console.store.add_launch(&Access::operator(), &launch, None, NOW).await.unwrap();
         let fresh = Stack { token: fresh.token.clone(), external_id: fresh.external_id.clone(), ..stack.clone() };
         let last = world.stack("51af3dc0").await;
         for (sender, hours) in [(&fresh, 1), (&stack, 2), (&last, 3)] {
@@ -774,11 +775,12 @@ async fn an_operator_ends_a_connection() {
     let stack = connected(&world, "51af3dc0").await;
     let id = world.connections().await[0]["connectionId"].as_str().unwrap().to_owned();
     let disconnect = async |id: &str| {
-        let path = format!("/connections/{id}/disconnect");
+        let path = format!("/api/v1/connections/{id}/disconnect");
         world.operate(http::Request::post(path).body(axum::body::Body::empty()).unwrap()).await
     };
     assert_eq!(disconnect("con-0").await.0, 404);
-    assert_eq!(disconnect(&id).await, (200, json!({"connectionId": id, "disconnected": true})));
+    let (status, connection) = disconnect(&id).await;
+    assert_eq!((status, &connection["connectionId"], &connection["state"]), (200, &json!(id), &json!("removed")));
     assert_eq!(disconnect(&id).await.0, 200, "again");
     for (kind, code) in [("established", "connection-removed"), ("updated", "connection-removed"), ("alive", "status-of-removed")]
     {
@@ -795,7 +797,7 @@ async fn an_operator_ends_a_connection() {
         let terms = Terms { ways: Way::ALL.into(), ..terms(Audience::Stack(None)) };
         let entropy: Entropy = std::array::from_fn(|at| uuid.as_bytes()[at % uuid.len()]);
         let launch = Launch::new(&entropy, terms, NOW, 24);
-        world.console.store.add_launch(&launch).await.unwrap();
+        world.console.store.add_launch(&Access::operator(), &launch, None, NOW).await.unwrap();
         let stack_id = stack.stack_id.replace("51af3dc0", "d1");
         let token = launch.token.expose().to_owned();
         Stack { token, external_id: launch.external_id, stack_id, principal: Principal::User, ..stack.clone() }
@@ -873,7 +875,7 @@ async fn a_confirmed_role_takes_no_launch_away() {
 async fn revoke(world: &TestConsole, stack: &Stack) {
     let hint = Hint { stack_id: String::new(), external_id: stack.external_id.clone() };
     let id = world.console.store.launches_for(&hint).await.unwrap().remove(0).id;
-    assert!(world.console.store.revoke(&id, world.now()).await.unwrap());
+    assert!(world.console.store.revoke(&Access::operator(), &id, world.now()).await.unwrap());
 }
 
 /// F-60: a role that asks to speak with a new launch stands and falls with that launch, and not with the earlier one.

@@ -24,6 +24,7 @@ use axum::{
 };
 use hawser_console::{
     Console,
+    access::Access,
     confirm::{Aws, Packs, Question, Resources},
     document::Document,
     issuers::Issuers,
@@ -500,6 +501,7 @@ impl TestConsole {
             sts: Sts::new().unwrap(),
             issuers: Issuers::new().unwrap(),
             requires_token: false,
+            requires_api_token: false,
             trust: Trust::Only(sts.url.parse().unwrap()),
             limits: Limits::default(),
             aws: Arc::new(stacks.clone()),
@@ -531,7 +533,7 @@ impl TestConsole {
     pub(crate) async fn launch_with(&self, change: impl FnOnce(&mut Terms)) -> Launch {
         let mut launch = launch(self.launches.fetch_add(1, Ordering::SeqCst), None);
         change(&mut launch.terms);
-        self.console.store.add_launch(&launch).await.unwrap();
+        self.console.store.add_launch(&Access::operator(), &launch, None, NOW).await.unwrap();
         launch
     }
 
@@ -569,9 +571,16 @@ impl TestConsole {
 
     /// The connections as the operator sees them.
     pub(crate) async fn connections(&self) -> Vec<Value> {
-        let (status, body) = self.operate(Request::get("/connections").body(Body::empty()).unwrap()).await;
+        let (status, body) = self.operate(Request::get("/api/v1/connections?limit=1000").body(Body::empty()).unwrap()).await;
         assert_eq!(status, 200);
-        body["connections"].as_array().unwrap().clone()
+        let mut connections = Vec::new();
+        for listed in body["items"].as_array().unwrap() {
+            let path = format!("/api/v1/connections/{}", listed["connectionId"].as_str().unwrap());
+            let (status, connection) = self.operate(Request::get(path).body(Body::empty()).unwrap()).await;
+            assert_eq!((status, &connection["state"]), (200, &listed["state"]));
+            connections.push(connection);
+        }
+        connections
     }
 
     pub(crate) async fn operate(&self, mut request: Request<Body>) -> (u16, Value) {

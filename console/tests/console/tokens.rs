@@ -19,6 +19,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use hawser_console::{
+    access::Access,
     issuers::Issuers,
     refusal::{Reason, Refusal},
     secret::Secret,
@@ -717,7 +718,7 @@ async fn a_token_names_the_organization() {
     {
         let (world, sts) = world().await;
         let launch = rollout_launch(NOW);
-        world.console.store.add_launch(&launch).await.unwrap();
+        world.console.store.add_launch(&Access::operator(), &launch, None, NOW).await.unwrap();
         let stack = Stack::new(&launch, "51af3dc0", &world.sts.url);
         let change: fn(&mut Value) = match named.as_str() {
             Some("o-exampleorgid") => |_| {},
@@ -727,7 +728,7 @@ async fn a_token_names_the_organization() {
         let federated = Federated { change, ..Federated::new(&world, &sts, stack.clone()) };
         let (status, _, body) = federated.notify("established", 0).await;
         assert_eq!(status, 200, "{body}");
-        let path = format!("/connections/{}", body["connectionId"].as_str().unwrap());
+        let path = format!("/api/v1/connections/{}", body["connectionId"].as_str().unwrap());
         let request = Request::get(path).body(Body::empty()).unwrap();
         assert_eq!(world.operate(request).await.1["state"], state, "{named}");
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use hawser_console::{
+    access::Access,
     job::{CONCURRENT_MAX, Kind, LEASE},
     problem::{Problem, ProblemCode},
     store::NewEndpoint,
@@ -191,7 +192,7 @@ async fn nothing_is_posted_of_an_unconfirmed_account() {
     let receiver = Receiver::start(1).await;
     receiver.register(&world, 1, None, &["*"]).await;
     let launch = rollout_launch(NOW);
-    world.console.store.add_launch(&launch).await.unwrap();
+    world.console.store.add_launch(&Access::operator(), &launch, None, NOW).await.unwrap();
     let stack = Stack::new(&launch, "51af3dc0", &world.sts.url);
     let mut event = stack.event("established", NOW);
     event["data"]["organization"]["organizationId"] = json!("o-another0rg");
