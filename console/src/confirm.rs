@@ -81,7 +81,12 @@ impl Packs {
         let granted = serde_json::from_value(data["packs"].clone()).unwrap_or_default();
         let export = &data["billingExport"];
         let text = |name: &str| export[name].as_str().unwrap_or_default().to_owned();
-        let bucket = BillingBucket { name: text("bucketName"), region: text("bucketRegion"), prefix: text("prefix") };
+        // The role may list below the export's own name only; what the customer brought has none.
+        let prefix = match (text("prefix"), text("name")) {
+            (prefix, name) if name.is_empty() => prefix,
+            (prefix, name) => format!("{prefix}/{name}"),
+        };
+        let bucket = BillingBucket { name: text("bucketName"), region: text("bucketRegion"), prefix };
         let place = Place {
             partition: stack.partition,
             account: stack.account.clone(),

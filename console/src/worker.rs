@@ -159,7 +159,7 @@ async fn verify(console: &Console, job: &Job) -> Result<(), StoreError> {
     console.store.conclude(&due, outcome, (console.clock)()).await
 }
 
-/// Tries the role step by step, and ends where there is nothing more to try.
+/// Tries the role step by step, and ends where there is nothing more to try (F-63).
 async fn test(console: &Console, due: &Due) -> confirm::Outcome {
     let (resources, external_id) = match ask(console, &due.question).await {
         Ok(answer) => answer,

@@ -21,7 +21,7 @@ pub struct Place {
     pub billing: Option<BillingBucket>,
 }
 
-/// Where the billing data is, as the notice states it.
+/// Where the billing data is. `prefix` is that of its keys, without the slash at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BillingBucket {
     pub name: String,

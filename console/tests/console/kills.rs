@@ -227,7 +227,7 @@ async fn a_hundred_kills_lose_nothing_and_double_nothing() {
         assert_eq!(connection.problems, [], "{}", stack.stack_id);
     }
     // Every event was posted, each under one id with one body, however often.
-    let received = received.lock().unwrap();
+    let received = received.lock().unwrap().clone();
     assert!(received.values().all(|bodies| bodies.len() == 1));
     let events: Vec<Value> = received.values().flatten().map(|body| serde_json::from_slice(body).unwrap()).collect();
     let connected = events.iter().filter(|event| event["type"] == "connection.connected").count();

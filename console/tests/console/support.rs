@@ -613,9 +613,14 @@ pub(crate) fn terms(audience: Audience) -> Terms {
     Terms::new("acme".parse().unwrap(), audience)
 }
 
+#[expect(clippy::disallowed_methods, reason = "which database the tests run on")]
+fn postgres() -> Option<String> {
+    std::env::var("HAWSER_TEST_POSTGRES").ok()
+}
+
 /// SQLite's file of a test; or, where a server of PostgreSQL's is running for the tests, a schema that is the test's own.
 pub(crate) fn database_url(directory: &tempfile::TempDir) -> String {
-    let Ok(server) = std::env::var("HAWSER_TEST_POSTGRES") else {
+    let Some(server) = postgres() else {
         return format!("sqlite:{}", directory.path().join("console.db").display());
     };
     let schema = format!("test_{}", &hex::encode(Sha256::digest(directory.path().as_os_str().as_encoded_bytes()))[..16]);

@@ -70,7 +70,9 @@ pub(crate) async fn until(console: &Console, account: &str, state: &str) {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     });
-    assert!(waited.await.is_ok(), "{account} is not {state}: {:?}\n{}", states(console).await, console.log());
+    let connections = console.connections().await.unwrap();
+    let problems: Vec<_> = connections.iter().map(|one| one["problems"].to_string()).collect();
+    assert!(waited.await.is_ok(), "{account} is not {state}: {:?} {problems:?}\n{}", states(console).await, console.log());
 }
 
 /// HW-S2, F-9, F-11: management account and members are connected by one stack, with one launch; members have no billing data of their

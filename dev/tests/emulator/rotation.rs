@@ -177,7 +177,7 @@ async fn a_role_that_is_not_confirmed_yet() {
         let template = rotating.world.template.clone();
         let outcome = rotating.stack.update(&template, &next, &mut |_| {}).await.unwrap();
         rotating.world.expect_status(&outcome, "UPDATE_COMPLETE");
-        let waits = |connection: &Value| connection["problems"][0]["code"] == "role-refused";
+        let waits = |connection: &Value| connection["problems"][0]["code"] == "vendor-not-allowed";
         let connection = rotating.console.wait_for(rotating.stack.id(), waits).await.unwrap();
         assert_eq!(connection["state"], "verified", "{rotation:?}");
         assert_eq!(connection["data"], original["data"], "{rotation:?}");
