@@ -49,6 +49,7 @@ pub mod routes;
 pub mod seal;
 pub mod secret;
 pub mod serve;
+pub mod signal;
 pub mod signature;
 pub mod speaker;
 pub mod store;
@@ -82,7 +83,7 @@ pub struct Console {
     /// The way to the operator's systems.
     pub webhooks: Arc<dyn webhook::sender::Sender>,
     /// Wakes [`worker::work`].
-    pub signal: worker::Signal,
+    pub signal: signal::Signal,
     pub clock: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
 }
 

@@ -18,6 +18,7 @@ use hawser_console::{
     random, routes,
     seal::SealKeys,
     serve::{self, Clients},
+    signal::Signal,
     store::{self, Change, Store},
     sts::Sts,
     webhook::sender::HttpSender,
@@ -82,7 +83,7 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         limits: Limits::default(),
         aws: Arc::new(Sdk::from_environment(Arc::new(now)).await?),
         webhooks: Arc::new(HttpSender::new(&args.egress())?),
-        signal: worker::Signal::default(),
+        signal: Signal::default(),
         clock: Arc::new(now),
     };
     if tls.is_none() && args.proxies.is_empty() && !address.ip().is_loopback() {

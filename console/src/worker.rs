@@ -1,9 +1,8 @@
 //! Does the jobs that are due: asks AWS about connections and tests their roles. The store keeps what follows.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::{
-    sync::Notify,
     task::{JoinError, JoinSet},
     time::timeout,
 };
@@ -25,17 +24,6 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Some dozen calls, a few at a time; what is not answered by then is not known.
 const PROBES_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Says to the workers of this process that there may be jobs. Others look by themselves.
-#[derive(Debug, Clone, Default)]
-pub struct Signal(Arc<[Notify; QUEUES.len()]>);
-
-impl Signal {
-    /// Wakes the worker of each queue, or keeps it from sleeping.
-    pub fn wake(&self) {
-        self.0.iter().for_each(Notify::notify_one);
-    }
-}
-
 /// Does every job when it is due, until the console ends.
 pub async fn work(console: Console) {
     let forget = async {
@@ -52,7 +40,7 @@ pub async fn work(console: Console) {
 
 /// Does every job of one queue when it is due, and as many of them at once as may be.
 async fn serve(console: &Console, queue: usize) {
-    let (kinds, signal) = (QUEUES[queue], &console.signal.0[queue]);
+    let (kinds, signal) = (QUEUES[queue], console.signal.of(queue));
     let mut working = JoinSet::new();
     loop {
         let free = CONCURRENT_MAX - i64::try_from(working.len()).unwrap_or(i64::MAX);

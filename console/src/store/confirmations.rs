@@ -5,13 +5,14 @@ use sqlx::AnyConnection;
 use time::OffsetDateTime;
 
 use super::{
-    Store,
+    error::{RowError, StoreError},
     history::{Source, set_problems, settle},
     issuers::pin,
     jobs,
-    rows::{ConnectionRow, RowError, connection_row, nanos, write},
+    open::Store,
+    rows::{ConnectionRow, connection_row, nanos, write},
     webhooks::ATTEMPTS_KEPT_FOR,
-    writes::{StoreError, bind_launch, save_connection},
+    writes::{bind_launch, save_connection},
 };
 use crate::{
     confirm::{DAILY, Due, Outcome, SLOW_PAUSE, question},

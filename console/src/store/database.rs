@@ -5,8 +5,7 @@ use std::{path::Path, str::FromStr, time::Duration};
 
 use sqlx::{Any, AnyPool, Executor as _, Transaction, any::AnyPoolOptions, migrate::Migrator, sqlite::SqliteConnectOptions};
 
-use super::writes::StoreError;
-
+use super::error::StoreError;
 /// A writer of SQLite's waits this long for another one; longer and a stack would rather send its notice again.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 /// SQLite has one writer at a time; a few readers beside it are plenty.

@@ -13,7 +13,7 @@ use sqlx::{AnyConnection, AnyPool, any::AnyPoolOptions, sqlite::SqliteConnectOpt
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::{CHECK, database};
+use super::{database, open::CHECK};
 use crate::seal::{SealError, SealKeys};
 
 /// A database that does not answer by then is one of the findings.

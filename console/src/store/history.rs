@@ -5,10 +5,11 @@ use sqlx::{AnyConnection, FromRow};
 use time::OffsetDateTime;
 
 use super::{
-    Store, jobs,
-    rows::{RowError, connection_row, from_nanos, nanos, read, write},
+    error::{RowError, StoreError},
+    jobs,
+    open::Store,
+    rows::{Subject, connection_row, from_nanos, nanos, read, write},
     webhooks,
-    writes::StoreError,
 };
 use crate::{
     access::Actor,
@@ -51,9 +52,6 @@ fn webhook_type(kind: &str) -> &str {
         other => other,
     }
 }
-
-/// Of a connection: its id, and whose it is. The id is empty for what happens to no connection.
-pub(super) type Subject<'a> = (&'a str, &'a str);
 
 #[derive(FromRow)]
 pub(super) struct ProblemRow {

@@ -4,8 +4,8 @@ use sqlx::{AnyConnection, AnyPool};
 use time::OffsetDateTime;
 
 use super::{
+    error::{RecordError, StoreError},
     rows::{from_nanos, nanos, storable},
-    writes::{RecordError, StoreError},
 };
 use crate::{
     names::AccountId,

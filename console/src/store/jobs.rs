@@ -4,9 +4,9 @@ use sqlx::{AnyConnection, FromRow};
 use time::OffsetDateTime;
 
 use super::{
-    Store,
-    rows::{RowError, nanos},
-    writes::StoreError,
+    error::{RowError, StoreError},
+    open::Store,
+    rows::nanos,
 };
 use crate::job::{Job, Kind, LEASE};
 

@@ -6,10 +6,10 @@ use sqlx::{Any, AssertSqlSafe, FromRow, any::AnyRow};
 use time::OffsetDateTime;
 
 use super::{
-    Store,
+    error::StoreError,
     history::{EventRow, ProblemRow},
+    open::Store,
     rows::{ConnectionRow, LaunchRow, connection_columns, launch_columns, storable},
-    writes::StoreError,
 };
 use crate::{
     access::{Access, Customers},

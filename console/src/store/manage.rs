@@ -4,12 +4,13 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::{
-    Store,
+    error::StoreError,
     history::{Source, record, set_problems, settle, settle_for},
     jobs,
     once::{Made, Once},
+    open::Store,
     rows::{connection_row, flag, nanos, storable, write},
-    writes::{StoreError, forget_candidates, save_connection},
+    writes::{forget_candidates, save_connection},
 };
 use crate::{
     access::Access,

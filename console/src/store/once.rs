@@ -3,7 +3,7 @@
 use sqlx::AnyConnection;
 use time::{Duration, OffsetDateTime};
 
-use super::{Store, rows::nanos, writes::StoreError};
+use super::{error::StoreError, open::Store, rows::nanos};
 use crate::secret::Secret;
 
 /// For so long a request may be repeated.

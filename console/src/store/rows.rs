@@ -4,10 +4,9 @@ use std::str::FromStr;
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Any, Executor, FromRow};
-use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::writes::StoreError;
+use super::error::{RowError, StoreError};
 use crate::{
     billing::ReportedStatus,
     connection::{Connection, OrganizationChange},
@@ -18,11 +17,6 @@ use crate::{
     speaker::{Speaker, Way},
     view::{Beside, ConnectionView, OpenProblem},
 };
-
-/// Something in the database was not written by this program.
-#[derive(Debug, Error)]
-#[error("failed to read a row: {0}")]
-pub struct RowError(pub(super) &'static str);
 
 /// The columns of a connection, what was heard of its billing data, and whether what it is contested with still stands.
 macro_rules! connection_columns {
@@ -233,6 +227,9 @@ pub(super) fn position(time: i64, kind: &str, id: String) -> Result<NoticePositi
 pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
+
+/// Of a connection: its id, and whose it is.
+pub(super) type Subject<'a> = (&'a str, &'a str);
 
 /// Neither database has the other's booleans.
 pub(super) fn flag(is: bool) -> i64 {

@@ -5,12 +5,12 @@ use sqlx::FromRow;
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    Store,
+    error::{RowError, StoreError},
     history::record,
     lists::{Listed, Page, Selection},
     once::{Made, Once},
-    rows::{RowError, from_nanos, nanos, read, storable, write},
-    writes::StoreError,
+    open::Store,
+    rows::{from_nanos, nanos, read, storable, write},
 };
 use crate::{
     access::Access,

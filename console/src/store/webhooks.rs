@@ -7,11 +7,10 @@ use sqlx::{AnyConnection, FromRow};
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    Store,
-    history::Subject,
+    error::{RowError, StoreError},
     jobs,
-    rows::{RowError, from_nanos, nanos, read, storable, write},
-    writes::StoreError,
+    open::Store,
+    rows::{Subject, from_nanos, nanos, read, storable, write},
 };
 use crate::{
     job::{Job, Kind},

@@ -1,15 +1,13 @@
 //! What is written by more than one part of the store.
 
-use std::path::PathBuf;
-
 use sqlx::AnyConnection;
-use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::{
+    error::{RowError, StoreError},
     history::{Source, set_problems},
     jobs,
-    rows::{RowError, flag, nanos, storable, write},
+    rows::{flag, nanos, storable, write},
 };
 use crate::{
     connection::Connection,
@@ -17,41 +15,7 @@ use crate::{
     launch::EARLIER_VALID_FOR,
     names::AccountId,
     notice::{self, Notice},
-    refusal::Refusal,
-    seal::SealError,
 };
-
-/// Why the database did not do what it was asked.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// The database's or sqlx's own words.
-    #[error("failed to use the database")]
-    Database(#[from] sqlx::Error),
-    /// The schema could not be brought up to date.
-    #[error("failed to bring the database's schema up to date")]
-    Migration(#[from] sqlx::migrate::MigrateError),
-    /// The file could not be made.
-    #[error("failed to make the database file `{}`", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's own words.
-        source: std::io::Error,
-    },
-    #[error(transparent)]
-    Row(#[from] RowError),
-    #[error(transparent)]
-    Seal(#[from] SealError),
-}
-
-/// Why a verified notice was not stored.
-#[derive(Debug, Error)]
-pub enum RecordError {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// The launch is this stack's from now on: the whole, or its part for the account. What the stack had before is its own for a day more,
 /// and connects nobody new.

@@ -23,10 +23,10 @@ use hawser_console::{
     proof::Trust,
     secret::Secret,
     serve,
+    signal::Signal,
     speaker::Way,
     sts::Sts,
     webhook::{egress::Egress, sender::HttpSender},
-    worker,
 };
 use rcgen::{CertificateParams, KeyPair};
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,7 @@ async fn answer(name: &str, case: &Case) -> Reply {
             limits: Limits::default(),
             aws: Arc::new(StackStub::default()),
             webhooks: Arc::new(HttpSender::new(&Egress::Direct { loopback: false }).unwrap()),
-            signal: worker::Signal::default(),
+            signal: Signal::default(),
             authorities: vec!["new-name.example.com".to_owned(), case.authority.clone()],
             clock: Arc::new(move || clock),
         };

@@ -38,6 +38,7 @@ use hawser_console::{
     routes,
     seal::SealKeys,
     serve,
+    signal::Signal,
     store::Store,
     sts::Sts,
     webhook::{egress::Egress, sender::HttpSender},
@@ -506,7 +507,7 @@ impl TestConsole {
             limits: Limits::default(),
             aws: Arc::new(stacks.clone()),
             webhooks: Arc::new(HttpSender::new(&Egress::Direct { loopback: true }).unwrap()),
-            signal: worker::Signal::default(),
+            signal: Signal::default(),
             authorities: vec![AUDIENCE.to_owned()],
             clock: Arc::new(move || OffsetDateTime::from_unix_timestamp(hand.load(Ordering::SeqCst)).unwrap()),
         };
