@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 60
 
 .PHONY: bless help demo emulator live test check house build sam-test emulator-test bench events invoke advisories clean venv requirements \
 	lint-venv build-venv sam-venv data-venv postgres-venv programs demo-programs nextest arm64 fuzz mutants cargo-fuzz cargo-mutants sim critical-path replay \
-	package publish template terraform-schema bucket-prefix cargo-cyclonedx receivers-test
+	package publish template terraform-schema bucket-prefix cargo-cyclonedx receivers-test api-test
 
 ##@ See it
 help: ## Show this list
@@ -45,7 +45,7 @@ invoke: build venv sam-venv programs ## One event under `sam local invoke`: make
 	@.venv/sam/bin/python -m dev.sam invoke $(or $(EVENT),$(error say which: make invoke EVENT=events/billing-export-create.json))
 
 ##@ Prove it
-test: build venv data-venv postgres-venv programs nextest receivers-test ## Everything that needs no Docker
+test: build venv data-venv postgres-venv programs nextest receivers-test api-test ## Everything that needs no Docker
 	@echo "-- documentation examples"
 	@cargo test --quiet --doc --workspace --all-features
 	@echo "-- tests"
@@ -59,6 +59,10 @@ receivers-test: .venv/receivers/.stamp .cache/receivers/.stamp ## Only the recei
 	@echo "-- receivers in Python and JavaScript on each kept notice, the schema under jsonschema and Ajv"
 	@cp docs/examples/receiver/receiver.mjs dev/receivers/harness.mjs .cache/receivers
 	@.venv/receivers/bin/python -m unittest -q dev.receivers.test_receivers
+
+api-test: .venv/api/.stamp programs ## Only the console's API: a client generated from docs/openapi.json, and requests invented from it
+	@echo "-- the console's API by its description"
+	@.venv/api/bin/python -m dev.api
 
 emulator-test: build venv data-venv programs nextest ## Only the tests that deploy the stack on the emulator
 	@$(NEXTEST) --workspace --all-features -E 'package(hawser-dev)'
@@ -247,7 +251,7 @@ endef
 	@touch $@
 
 requirements: .venv/requirements/.stamp ## Pin dev/requirements/*.in again (after changing one)
-	@cd $(REQUIREMENTS) && for name in emulator bench policies lint build sam data postgres receivers requirements; do \
+	@cd $(REQUIREMENTS) && for name in emulator bench policies lint build sam data postgres receivers api requirements; do \
 		echo "-- $$name"; \
 		CUSTOM_COMPILE_COMMAND="make requirements" ../../.venv/requirements/bin/pip-compile --quiet --generate-hashes --strip-extras \
 			--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$name.txt $$name.in; \

@@ -14,7 +14,7 @@ use time::Duration;
 
 use crate::{
     api::{ask, connection, get},
-    support::{NOW, TestConsole, code, database, launch},
+    support::{NOW, TestConsole, code, database, key_file, launch, open_store},
 };
 
 /// A token with these scopes, and its id.
@@ -266,35 +266,29 @@ async fn a_token_has_its_share_of_requests() {
 
 #[tokio::test]
 async fn a_repeated_request_makes_one_thing() {
-    let world = TestConsole::new().await;
-    let make = async |key: &str, body: &str, token: Option<&str>| {
-        let mut headers = vec![("idempotency-key", key)];
-        headers.extend(token.map(|token| ("authorization", token)));
-        let (status, _, body) = ask(&world, ("POST", "/api/v1/launches"), &headers, Some(body)).await;
-        (status, body)
-    };
+    let mut world = TestConsole::new().await;
     let acme = "{\"customerId\":\"acme\"}";
-    let first = make("key-1", acme, None).await;
+    let first = make(&world, "key-1", acme, None).await;
     assert_eq!(first.0, 201);
-    assert_eq!(make("key-1", acme, None).await, first, "the same answer, with its token");
-    let (status, problem) = make("key-1", "{\"customerId\":\"other\"}", None).await;
+    assert_eq!(make(&world, "key-1", acme, None).await, first, "the same answer, with its token");
+    let (status, problem) = make(&world, "key-1", "{\"customerId\":\"other\"}", None).await;
     assert_eq!((status, code(&problem)), (422, "idempotency-key-reused"));
-    assert_ne!(make("key-2", acme, None).await, first);
+    assert_ne!(make(&world, "key-2", acme, None).await, first);
     // Another caller's key is another one.
     let (one, _) = token(&world, &[Scope::Launch], None).await;
-    assert_ne!(make("key-1", acme, Some(&one)).await, first);
+    assert_ne!(make(&world, "key-1", acme, Some(&one)).await, first);
     // So is another operation's; what is made there is made once as well.
-    let tokens = async || {
+    let tokens = async |world: &TestConsole| {
         let headers = [("idempotency-key", "key-1")];
-        ask(&world, ("POST", "/api/v1/tokens"), &headers, Some("{\"name\":\"x\",\"scopes\":[\"read\"]}")).await.2
+        ask(world, ("POST", "/api/v1/tokens"), &headers, Some("{\"name\":\"x\",\"scopes\":[\"read\"]}")).await.2
     };
-    let made = tokens().await;
-    assert!(made["token"].as_str().unwrap().starts_with("hwt_") && tokens().await == made, "{made}");
+    let made = tokens(&world).await;
+    assert!(made["token"].as_str().unwrap().starts_with("hwt_") && tokens(&world).await == made, "{made}");
     // A request that was refused has used nothing up.
-    assert_eq!(make("key-3", "{\"customerId\":\"\"}", None).await.0, 422);
-    assert_eq!(make("key-3", acme, None).await.0, 201);
+    assert_eq!(make(&world, "key-3", "{\"customerId\":\"\"}", None).await.0, 422);
+    assert_eq!(make(&world, "key-3", acme, None).await.0, 201);
     for bad in ["", "a b", &"x".repeat(129)] {
-        let (status, problem) = make(bad, acme, None).await;
+        let (status, problem) = make(&world, bad, acme, None).await;
         assert_eq!((status, code(&problem)), (400, "idempotency-key-invalid"), "{bad}");
     }
     assert_eq!(get(&world, "/api/v1/launches").await.1["items"].as_array().unwrap().len(), 4);
@@ -302,14 +296,26 @@ async fn a_repeated_request_makes_one_thing() {
     let answers: Vec<(String,)> =
         sqlx::query_as("SELECT answer FROM idempotency_keys").fetch_all(&database(&world.directory).await).await.unwrap();
     assert!(answers.iter().all(|(answer,)| answer.starts_with("v1.") && !answer.contains("whsec")));
-    assert_eq!(world.console.store.reseal().await.unwrap(), 0);
+    let (path, new) = (key_file(&world.directory), "0c".repeat(32));
+    std::fs::write(&path, format!("{new}\n{}", std::fs::read_to_string(&path).unwrap())).unwrap();
+    assert!(open_store(&world.directory).await.reseal().await.unwrap() > answers.len());
+    std::fs::write(&path, &new).unwrap();
+    world.console.store = open_store(&world.directory).await;
     // After a day it is a new request.
     world.set_clock(NOW + KEPT_FOR - Duration::seconds(1));
-    assert_eq!(make("key-1", acme, None).await, first);
+    assert_eq!(make(&world, "key-1", acme, None).await, first);
     world.set_clock(NOW + KEPT_FOR);
-    let later = make("key-1", acme, None).await;
+    let later = make(&world, "key-1", acme, None).await;
     assert_eq!(later.0, 201);
     assert_ne!(later, first);
+}
+
+/// A launch that is asked for with a key.
+async fn make(world: &TestConsole, key: &str, body: &str, token: Option<&str>) -> (u16, Value) {
+    let mut headers = vec![("idempotency-key", key)];
+    headers.extend(token.map(|token| ("authorization", token)));
+    let (status, _, body) = ask(world, ("POST", "/api/v1/launches"), &headers, Some(body)).await;
+    (status, body)
 }
 
 /// However many send it at the same time.
