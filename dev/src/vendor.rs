@@ -27,6 +27,7 @@ use crate::account::ROOT_SECRET;
 use crate::certs::Certificates;
 use crate::emulator::Emulator;
 use crate::faults::{self, Faults, InjectedError};
+use crate::receiver::Receiver;
 use crate::serve::{Answer, Ending, Peer, serve};
 use crate::strict_proxy::calls::lock;
 use crate::strict_proxy::scenario::{FaultAnswer, Scenario};
@@ -398,7 +399,7 @@ impl Console {
         let log = emulator.folder().join("console.log");
         let mut child = Command::new(console_binary()?)
             .arg("serve")
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--authority", authority])
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--authority", authority, "--loopback-endpoints"])
             .arg("--tls-cert")
             .arg(&certificates.certificate)
             .arg("--tls-key")
@@ -469,13 +470,37 @@ impl Console {
     }
 
     async fn order(&self, order: &Value) -> anyhow::Result<Launch> {
-        let asked = order.to_string();
-        let request = http::Request::post(format!("{}/api/v1/launches", self.admin))
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(asked)))?;
-        let launch = admin_json(request).await?;
+        let launch = self.make("/launches", order).await?;
         let text = |name: &str| launch[name].as_str().map(str::to_owned).with_context(|| format!("no `{name}`"));
         Ok(Launch { token: text("token")?, external_id: text("externalId")? })
+    }
+
+    /// Has what happens posted to this receiver, and tells it the secret.
+    pub async fn post_to(&self, receiver: &Receiver) -> anyhow::Result<String> {
+        let made = self.make("/webhook-endpoints", &json!({"url": receiver.url(), "events": ["*"]})).await?;
+        let secret = made["secret"].as_str().context("no `secret`")?;
+        receiver.expect(secret);
+        Ok(secret.to_owned())
+    }
+
+    /// Has the role of a connection tested now.
+    pub async fn verify(&self, connection_id: &str) -> anyhow::Result<()> {
+        let url = format!("{}/api/v1/connections/{connection_id}/verify", self.admin);
+        admin_json(http::Request::post(url).body(Full::default())?).await.map(drop)
+    }
+
+    /// What happened to a connection, the oldest first.
+    pub async fn history(&self, connection_id: &str) -> anyhow::Result<Vec<Value>> {
+        let url = format!("{}/api/v1/connections/{connection_id}/history", self.admin);
+        let answer = admin_json(http::Request::get(url).body(Full::default())?).await?;
+        Ok(answer["items"].as_array().into_iter().flatten().rev().cloned().collect())
+    }
+
+    async fn make(&self, path: &str, order: &Value) -> anyhow::Result<Value> {
+        let request = http::Request::post(format!("{}/api/v1{path}", self.admin))
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(order.to_string())))?;
+        admin_json(request).await
     }
 
     /// All connections, as the console lists them.

@@ -15,6 +15,7 @@ use hawser_dev::{
     constants::{CUSTOMER, STACK, STACK_REGION, STRANGER, VENDOR, assume, may_assume, parameters},
     emulator::Emulator,
     leaks,
+    receiver::Receiver,
     stack::{Event, Outcome, Parameters, Stack, handler_zip, package, template},
     strict_proxy::{scenario::Scenario, shared::BILLING_REGION},
     vendor::{Console, Launch, Script, ScriptedVendor},
@@ -57,6 +58,9 @@ struct Running {
     emulator: Emulator,
     tap: ScriptedVendor,
     console: Console,
+    receiver: Receiver,
+    /// What signs the events that it gets.
+    receiver_secret: String,
     launch: Launch,
 }
 
@@ -74,6 +78,7 @@ impl Demo {
         let (mut stack, template, wanted) = self.connect(running).await?;
         self.show_the_connection(running, &stack).await?;
         self.assume_the_role(running, &stack).await?;
+        self.test_the_role(running, &stack).await?;
         let wanted = self.change(running, &mut stack, &template, wanted).await?;
         self.move_on(running, &mut stack, &template, wanted).await?;
         self.disconnect(running, &mut stack).await
@@ -90,11 +95,14 @@ impl Demo {
         let tap = ScriptedVendor::start(emulator.certificates(), Script::Accept).await?;
         let console = Console::start(&emulator, &tap.authority()).await?;
         tap.set_script(Script::Relay(console.listening().to_owned()));
+        let receiver = Receiver::start().await?;
+        let receiver_secret = console.post_to(&receiver).await?;
         let launch = console.launch(CUSTOMER).await?;
         self.say(&format!("vendor     {} (hawser-console, TLS by an authority made for this run)", tap.notice_url()));
+        self.say(&format!("receiver   {} (a system of the vendor's, which gets every change by webhook)", receiver.url()));
         self.say(&format!("launch     external ID {}, token (redacted)", launch.external_id));
         self.done("start", started, "emulator, front and vendor are up".into());
-        Ok(Running { emulator, tap, console, launch })
+        Ok(Running { emulator, tap, console, receiver, receiver_secret, launch })
     }
 
     async fn connect(&mut self, running: &Running) -> anyhow::Result<(Stack, String, Parameters)> {
@@ -158,6 +166,60 @@ impl Demo {
             ensure!(allowed == expected, "{who}: this must not be so");
         }
         self.done("assume role", started, "1 allowed, 3 denied".into());
+        Ok(())
+    }
+
+    async fn test_the_role(&mut self, running: &Running, stack: &Stack) -> anyhow::Result<()> {
+        self.title("The vendor tests the role: whole, without a policy that the customer takes away, and whole again");
+        let started = Instant::now();
+        let connection = running.console.connected(stack.id()).await?;
+        let id = connection["connectionId"].as_str().context("no id")?;
+        self.say(&format!("state {}, tested at {}", connection["state"], connection["roleTest"]["checkedAt"]));
+        let steps = connection["roleTest"]["steps"].as_array().context("the role was not tested")?;
+        let mut skipped = 0;
+        for step in steps {
+            let (name, result) = (step["name"].as_str().unwrap_or_default(), step["result"].as_str().unwrap_or_default());
+            if result == "skipped" {
+                skipped += 1;
+            } else {
+                self.say(&format!("{result:<9} {name}"));
+            }
+        }
+        self.say(&format!("skipped   {skipped} statements that have no harmless call"));
+
+        let resources = stack.resources().await?;
+        let (role, policy) = (&resources["VendorRole"], &resources["PackBillingPolicy"]);
+        let mark = running.receiver.events().len();
+        change_policies(running, "DetachRolePolicy", role, policy).await?;
+        self.say("\nThe customer detaches the policy of the pack billing.");
+        running.console.verify(id).await?;
+        let broken = running.console.wait_for(stack.id(), |connection| connection["state"] == "partial").await?;
+        for problem in broken["problems"].as_array().into_iter().flatten() {
+            let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+            self.say(&format!("problem   {} at {}: {}", text("code"), text("subject"), text("actor")));
+            self.say(&format!("          {}", wrapped(&text("cause"))));
+            self.say(&format!("          {}", wrapped(&text("nextStep"))));
+        }
+        running.receiver.wait_for("connection.degraded", mark).await?;
+
+        change_policies(running, "AttachRolePolicy", role, policy).await?;
+        self.say("\nThe customer attaches it again.");
+        running.console.verify(id).await?;
+        let whole = running.console.connected(stack.id()).await?;
+        ensure!(whole["problems"].as_array().is_some_and(Vec::is_empty), "a problem is left: {}", whole["problems"]);
+        running.receiver.wait_for("connection.connected", mark).await?;
+        self.say("\nWhat the vendor's system received of it, signed:");
+        for event in running.receiver.events().iter().skip(mark) {
+            let problem = event["data"]["problem"]["subject"].as_str().unwrap_or_default();
+            self.say(&format!("{} {problem}", event["type"].as_str().unwrap_or_default()));
+        }
+        self.say("\nAnd its history, from the API:");
+        for event in running.console.history(id).await? {
+            let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+            self.say(&format!("{}  {:<24} {}", text("at"), text("type"), event["data"]["subject"].as_str().unwrap_or_default()));
+        }
+        let opened = broken["problems"].as_array().map_or(0, Vec::len);
+        self.done("test role", started, format!("{} steps; {opened} problems opened and closed", steps.len()));
         Ok(())
     }
 
@@ -259,7 +321,8 @@ impl Demo {
     fn search_for_secrets(&mut self, running: &Running) -> anyhow::Result<()> {
         self.title("Secrets");
         let started = Instant::now();
-        let mut secrets = vec![("the launch token", running.launch.token.clone())];
+        let mut secrets =
+            vec![("the launch token", running.launch.token.clone()), ("a webhook's secret", running.receiver_secret.clone())];
         secrets.extend(running.emulator.front().secrets().into_iter().map(|secret| ("a session token or signature", secret)));
         for notice in running.tap.notices() {
             secrets.extend(notice.secrets().into_iter().map(|secret| ("a signature of a notice", secret)));
@@ -325,6 +388,19 @@ impl Demo {
         self.transcript.push_str(text);
         self.transcript.push('\n');
     }
+}
+
+/// What the customer's administrator does to the role.
+async fn change_policies(running: &Running, action: &str, role: &str, policy: &str) -> anyhow::Result<()> {
+    let body = url::form_urlencoded::Serializer::new(format!("Action={action}&Version=2010-05-08"))
+        .append_pair("RoleName", role)
+        .append_pair("PolicyArn", policy)
+        .finish();
+    let customer = running.emulator.root(CUSTOMER, STACK_REGION);
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    let (status, answer) = customer.raw("iam", "POST", "/", &headers, body).await?;
+    ensure!(status == 200, "IAM answered {status}: {}", String::from_utf8_lossy(&answer));
+    Ok(())
 }
 
 async fn the_connection(running: &Running) -> anyhow::Result<Value> {
