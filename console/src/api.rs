@@ -11,6 +11,7 @@ mod launches;
 mod problems;
 pub mod refusal;
 mod tokens;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ const TOKEN: &str = "apiToken";
         (name = "connections", description = "Accounts that are connected, or were."),
         (name = "launches", description = "Permissions to connect, each for one stack or one organization."),
         (name = "problems", description = "What is wrong with connections now."),
+        (name = "webhooks", description = "Where changes are posted to. Needs the scope `admin`."),
         (name = "tokens", description = "Tokens of this API. Needs the scope `admin`.")
     )
 )]
@@ -67,6 +69,13 @@ fn operations() -> OpenApiRouter<Console> {
         .routes(routes!(launches::get_launch))
         .routes(routes!(launches::revoke_launch))
         .routes(routes!(problems::list_problems))
+        .routes(routes!(webhooks::list_webhook_endpoints, webhooks::create_webhook_endpoint))
+        .routes(routes!(webhooks::list_webhook_attempts))
+        .routes(routes!(webhooks::rotate_webhook_secret))
+        .routes(routes!(webhooks::disable_webhook_endpoint))
+        .routes(routes!(webhooks::enable_webhook_endpoint))
+        .routes(routes!(webhooks::test_webhook_endpoint))
+        .routes(routes!(webhooks::remove_webhook_endpoint))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::revoke_token));
     OpenApiRouter::with_openapi(Head::openapi()).nest(PREFIX, below)
@@ -143,6 +152,7 @@ fn describe_errors(path: &str, operation: &mut Operation) {
             ApiCode::IdempotencyKeyInvalid | ApiCode::IdempotencyKeyReused | ApiCode::TooManyIdempotencyKeys => has_key,
             ApiCode::CustomerRefused | ApiCode::NoRandomness => is_for_customers,
             ApiCode::NotFound => has_id,
+            ApiCode::TooManyEndpoints => path.ends_with("/webhook-endpoints") && has_body,
             ApiCode::RouteUnknown | ApiCode::MethodNotAllowed => false,
             _ => true,
         };

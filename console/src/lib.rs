@@ -80,6 +80,8 @@ pub struct Console {
     pub limits: limits::Limits,
     /// AWS as the vendor, who is asked what a stack has.
     pub aws: Arc<dyn confirm::Aws>,
+    /// Where those may be.
+    pub reach: webhook::endpoint_url::Reach,
     /// The way to the operator's systems.
     pub webhooks: Arc<dyn webhook::sender::Sender>,
     /// Wakes [`worker::work`].

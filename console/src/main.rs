@@ -82,6 +82,7 @@ async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         authorities,
         limits: Limits::default(),
         aws: Arc::new(Sdk::from_environment(Arc::new(now)).await?),
+        reach: args.egress().reach(),
         webhooks: Arc::new(HttpSender::new(&args.egress())?),
         signal: Signal::default(),
         clock: Arc::new(now),

@@ -14,6 +14,7 @@ mod manage;
 mod notices;
 mod once;
 mod open;
+mod outbox;
 mod rows;
 mod tokens;
 mod webhooks;

@@ -74,6 +74,9 @@ hawser_codes::codes! {
     /// this idempotency key came with another request before
     IdempotencyKeyReused = "idempotency-key-reused", 422,
         "use a new key for another request, and the same body for the same one";
+    /// there are 64 endpoints already
+    TooManyEndpoints = "too-many-endpoints", 422,
+        "remove one that is not needed";
     /// there were too many requests with this token
     TooManyRequests = "too-many-requests", 429,
         "wait for as many seconds as `Retry-After` says";

@@ -8,8 +8,8 @@ use super::{
     error::{RowError, StoreError},
     jobs,
     open::Store,
+    outbox,
     rows::{Subject, connection_row, from_nanos, nanos, read, write},
-    webhooks,
 };
 use crate::{
     access::Actor,
@@ -186,7 +186,7 @@ pub(super) async fn record(
     .await?;
     // Later versions of the table of types have more; what is none of them is history only.
     let Ok(event_type) = webhook_type(kind).parse() else { return Ok(()) };
-    webhooks::publish_change(database, (connection_id, customer_id), (sequence, event_type), data, now).await
+    outbox::publish_change(database, (connection_id, customer_id), (sequence, event_type), data, now).await
 }
 
 /// Derives the state of a connection again after a change, and those of the connections that it took over from or is contested with.

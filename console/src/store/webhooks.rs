@@ -1,28 +1,31 @@
 //! Endpoints of the operator's systems, and what is on its way to them.
 
 use serde::Serialize;
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, FromRow};
 use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
 
 use super::{
     error::{RowError, StoreError},
     jobs,
+    lists::{Listed, Page},
+    once::{Made, Once},
     open::Store,
-    rows::{Subject, from_nanos, nanos, read, storable, write},
+    outbox::{enqueue, publish},
+    rows::{from_nanos, nanos, read, storable, write},
 };
 use crate::{
-    job::{Job, Kind},
+    access::{Access, Customers},
+    job::Job,
     secret::Secret,
     webhook::{
         self,
         attempt::Attempt,
         endpoint::{Endpoint, Filter},
         endpoint_url::{EndpointUrl, Reach},
-        event::{Event, EventType},
+        event::Event,
         health::Health,
-        ids::{EndpointId, EventId},
+        ids::EndpointId,
         schedule::{Jitter, Next},
         secrets::{PreviousSecret, SigningSecret, SigningSecrets},
     },
@@ -47,14 +50,20 @@ pub struct NewEndpoint {
 }
 
 /// An endpoint as the operator sees it. Of its URL the host alone.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointView {
+    #[schema(value_type = String)]
     pub endpoint_id: EndpointId,
+    /// The only customer whose events it takes; null: all.
     pub customer_id: Option<String>,
+    /// Scheme, host and port of its URL.
     pub origin: String,
+    /// Types of events, groups of them such as `problem.*`, or `*`.
+    #[schema(value_type = Vec<String>)]
     pub events: Filter,
-    #[serde(flatten)]
+    /// `state` is `active`, `failing` or `disabled`.
+    #[schema(value_type = Object)]
     pub health: Health,
 }
 
@@ -75,6 +84,16 @@ struct EndpointRow {
     filter: String,
     secrets: String,
     health: String,
+}
+
+impl EndpointRow {
+    /// One that takes the events of all customers is seen by who sees all of them.
+    fn is_seen_by(&self, access: &Access) -> bool {
+        match &self.customer_id {
+            Some(customer_id) => access.customers.include(customer_id),
+            None => access.customers == Customers::All,
+        }
+    }
 }
 
 /// As they are sealed: the current one, then those of before, each with the nanosecond in which it ends.
@@ -109,15 +128,26 @@ impl Store {
         Ok(self.keys.seal(&id.to_string(), &Secret::new(write(&all)?))?)
     }
 
-    /// Stores a new endpoint. False where there are 64 already.
+    /// Stores a new endpoint, once where its request has an idempotency key. None where there are as many as may be.
     ///
     /// # Errors
     /// The database's.
-    pub async fn add_endpoint(&self, endpoint: &NewEndpoint) -> Result<bool, StoreError> {
+    pub async fn add_endpoint(
+        &self,
+        endpoint: &NewEndpoint,
+        once: Option<&Once>,
+        now: OffsetDateTime,
+    ) -> Result<Option<Made>, StoreError> {
         let mut transaction = self.database.begin(ENDPOINTS).await?;
+        if let Some(once) = once {
+            match self.once(&mut transaction, once, now).await? {
+                Made::Now => {}
+                made => return Ok(Some(made)),
+            }
+        }
         let there: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_endpoints").fetch_one(&mut *transaction).await?;
         if usize::try_from(there).is_ok_and(|there| there >= ENDPOINTS_MAX) {
-            return Ok(false);
+            return Ok(None);
         }
         let id = endpoint.id.to_string();
         sqlx::query(
@@ -132,14 +162,14 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Some(Made::Now))
     }
 
-    /// All endpoints, in the order they were made.
+    /// The endpoints that who asks may see, in the order they were made.
     ///
     /// # Errors
     /// The database's.
-    pub async fn endpoints(&self) -> Result<Vec<EndpointView>, StoreError> {
+    pub async fn endpoints(&self, access: &Access) -> Result<Vec<EndpointView>, StoreError> {
         let rows: Vec<EndpointRow> =
             sqlx::query_as("SELECT * FROM webhook_endpoints ORDER BY sequence").fetch_all(&self.database.pool).await?;
         let view = |row: EndpointRow| {
@@ -152,34 +182,44 @@ impl Store {
                 health: endpoint.health,
             })
         };
-        rows.into_iter().map(view).collect()
+        rows.into_iter().filter(|row| row.is_seen_by(access)).map(view).collect()
     }
 
-    /// The attempts at an endpoint, the newest first.
+    /// The attempts at an endpoint, the newest first. None where who asks sees none of this id.
     ///
     /// # Errors
     /// The database's.
-    pub async fn attempts(&self, endpoint_id: &str, limit: u32) -> Result<Vec<Attempt>, StoreError> {
-        let rows: Vec<String> =
-            sqlx::query_scalar("SELECT attempt FROM webhook_attempts WHERE endpoint_id = $1 ORDER BY sequence DESC LIMIT $2")
-                .bind(storable(endpoint_id))
-                .bind(i64::from(limit))
-                .fetch_all(&self.database.pool)
-                .await?;
-        Ok(rows.iter().map(|row| read(row)).collect::<Result<_, _>>()?)
+    pub async fn attempts(&self, access: &Access, endpoint_id: &str, page: Page) -> Result<Option<Listed<Attempt>>, StoreError> {
+        let row = endpoint_row(&mut *self.database.pool.acquire().await?, endpoint_id).await?;
+        if !row.is_some_and(|row| row.is_seen_by(access)) {
+            return Ok(None);
+        }
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "SELECT sequence, attempt FROM webhook_attempts WHERE endpoint_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3",
+        )
+        .bind(storable(endpoint_id))
+        .bind(page.after.unwrap_or(i64::MAX))
+        // One more than asked for tells whether there is a next page.
+        .bind(i64::from(page.limit) + 1)
+        .fetch_all(&self.database.pool)
+        .await?;
+        let shown = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let next = (rows.len() > shown).then(|| rows[shown - 1].0);
+        let items = rows.iter().take(shown).map(|(_, row)| read(row)).collect::<Result<_, _>>()?;
+        Ok(Some(Listed { items, next }))
     }
 
-    /// Removes an endpoint; what was on its way to it is dropped. False where there is none of this id.
+    /// Removes an endpoint; what was on its way to it is dropped. False where who asks sees none of this id.
     ///
     /// # Errors
     /// The database's.
-    pub async fn remove_endpoint(&self, endpoint_id: &str) -> Result<bool, StoreError> {
+    pub async fn remove_endpoint(&self, access: &Access, endpoint_id: &str) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin(ENDPOINTS).await?;
-        let removed = sqlx::query("DELETE FROM webhook_endpoints WHERE endpoint_id = $1")
-            .bind(storable(endpoint_id))
-            .execute(&mut *transaction)
-            .await?;
+        if !endpoint_row(&mut transaction, endpoint_id).await?.is_some_and(|row| row.is_seen_by(access)) {
+            return Ok(false);
+        }
         for statement in [
+            "DELETE FROM webhook_endpoints WHERE endpoint_id = $1",
             "DELETE FROM jobs WHERE kind = 'deliver' AND subject IN (SELECT delivery_id FROM webhook_deliveries WHERE endpoint_id = $1)",
             "DELETE FROM webhook_deliveries WHERE endpoint_id = $1",
             "DELETE FROM webhook_attempts WHERE endpoint_id = $1",
@@ -187,20 +227,22 @@ impl Store {
             sqlx::query(statement).bind(storable(endpoint_id)).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
-        Ok(removed.rows_affected() > 0)
+        Ok(true)
     }
 
-    /// Changes what is kept of an endpoint. None where there is none of this id.
+    /// Changes what is kept of an endpoint. None where who asks sees none of this id.
     ///
     /// # Errors
     /// The database's, or what `change` says.
     pub async fn change_endpoint<E>(
         &self,
+        access: &Access,
         endpoint_id: &str,
         change: impl FnOnce(&mut Endpoint) -> Result<(), E> + Send,
     ) -> Result<Option<Result<(), E>>, StoreError> {
         let mut transaction = self.database.begin(ENDPOINTS).await?;
-        let Some(row) = endpoint_row(&mut transaction, endpoint_id).await? else { return Ok(None) };
+        let row = endpoint_row(&mut transaction, endpoint_id).await?;
+        let Some(row) = row.filter(|row| row.is_seen_by(access)) else { return Ok(None) };
         let mut endpoint = self.open_endpoint(&row)?;
         if let Err(refused) = change(&mut endpoint) {
             return Ok(Some(Err(refused)));
@@ -216,13 +258,20 @@ impl Store {
         Ok(Some(Ok(())))
     }
 
-    /// Posts an event to one endpoint alone, whatever it takes otherwise. False where there is none of this id.
+    /// Posts an event to one endpoint alone, whatever it takes otherwise. False where who asks sees none of this id.
     ///
     /// # Errors
     /// The database's.
-    pub async fn post_to(&self, endpoint_id: &str, event: &Event, now: OffsetDateTime) -> Result<bool, StoreError> {
+    pub async fn post_to(
+        &self,
+        access: &Access,
+        endpoint_id: &str,
+        event: &Event,
+        now: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin(ENDPOINTS).await?;
-        let Some(row) = endpoint_row(&mut transaction, endpoint_id).await? else { return Ok(false) };
+        let row = endpoint_row(&mut transaction, endpoint_id).await?;
+        let Some(row) = row.filter(|row| row.is_seen_by(access)) else { return Ok(false) };
         enqueue(&mut transaction, &row.endpoint_id, event, now).await?;
         transaction.commit().await?;
         Ok(true)
@@ -315,96 +364,4 @@ impl Store {
 async fn endpoint_row(database: &mut AnyConnection, endpoint_id: &str) -> Result<Option<EndpointRow>, StoreError> {
     let found = sqlx::query_as("SELECT * FROM webhook_endpoints WHERE endpoint_id = $1");
     Ok(found.bind(storable(endpoint_id)).fetch_optional(database).await?)
-}
-
-/// Posts a change of a connection to the endpoints that take it. Nothing is posted about an account that nobody confirmed.
-pub(super) async fn publish_change(
-    database: &mut AnyConnection,
-    (connection_id, customer_id): Subject<'_>,
-    (sequence, event_type): (i64, EventType),
-    data: Value,
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    #[derive(FromRow)]
-    struct Row {
-        account_id: String,
-        connection_name: String,
-        label: Option<String>,
-        state: String,
-        billing_state: Option<String>,
-        unconfirmed: i64,
-    }
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT account_id, connection_name, label, state, billing_state, unconfirmed FROM connections WHERE connection_id = $1",
-    )
-    .bind(connection_id)
-    .fetch_optional(&mut *database)
-    .await?;
-    let Some(row) = row.filter(|row| row.unconfirmed == 0) else { return Ok(()) };
-    let connection = json!({
-        "connectionId": connection_id,
-        "customerId": customer_id,
-        "accountId": row.account_id,
-        "connectionName": row.connection_name,
-        "label": row.label,
-        "state": row.state,
-        "billingState": row.billing_state,
-    });
-    let data = match event_type.data() {
-        "problem" => json!({"connection": connection, "problem": data}),
-        _ => json!({"connection": connection, "change": data}),
-    };
-    let subject = format!("{connection_id} {sequence}");
-    publish(database, (&subject, event_type), (Some(customer_id), None), &data, now).await
-}
-
-/// Posts an event to the endpoints that take it: of one customer's those of all and of this one. `about` is the endpoint that it is about.
-async fn publish(
-    database: &mut AnyConnection,
-    (subject, event_type): (&str, EventType),
-    (customer_id, about): (Option<&str>, Option<&EndpointId>),
-    data: &Value,
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    let rows: Vec<(String, String, String)> = sqlx::query_as(
-        "SELECT endpoint_id, filter, health FROM webhook_endpoints WHERE customer_id IS NULL OR customer_id = $1 ORDER BY sequence",
-    )
-    .bind(customer_id)
-    .fetch_all(&mut *database)
-    .await?;
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let Ok(event) = Event::new(event_id(subject), event_type, now, data) else {
-        tracing::error!("event.type" = event_type.as_str(), "not posted: it is too large");
-        return Ok(());
-    };
-    for (id, filter, health) in rows {
-        let (filter, health): (Filter, Health) = (read(&filter)?, read(&health)?);
-        let is_itself = about.is_some_and(|about| about.to_string() == id);
-        if !is_itself && !health.is_disabled() && filter.takes(event_type) {
-            enqueue(&mut *database, &id, &event, now).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn enqueue(database: &mut AnyConnection, endpoint_id: &str, event: &Event, now: OffsetDateTime) -> Result<(), StoreError> {
-    let delivery_id = format!("{} {endpoint_id}", event.id());
-    sqlx::query("INSERT INTO webhook_deliveries (delivery_id, endpoint_id, event, made_at) VALUES ($1, $2, $3, $4)")
-        .bind(&delivery_id)
-        .bind(endpoint_id)
-        .bind(write(event)?)
-        .bind(nanos(now)?)
-        .execute(&mut *database)
-        .await?;
-    jobs::request(database, Kind::Deliver, &delivery_id, now).await
-}
-
-/// The same for what is the same, so that nothing is posted twice under two ids.
-fn event_id(subject: &str) -> EventId {
-    let mut bytes = [0; webhook::ids::ID_BYTES];
-    let digest = Sha256::digest(subject);
-    bytes.copy_from_slice(&digest[..webhook::ids::ID_BYTES]);
-    EventId::new(bytes)
 }

@@ -440,7 +440,7 @@ async fn the_description_is_up_to_date_and_whole() {
             assert!(!["route-unknown", "method-not-allowed"].contains(&code(&body)), "{method} {path}");
         }
     }
-    assert_eq!(ids.len(), 16);
+    assert_eq!(ids.len(), 24);
     // Every example is a good one.
     let mut examples = 0;
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
@@ -450,7 +450,7 @@ async fn the_description_is_up_to_date_and_whole() {
         assert!(form.is_valid(example), "{name}: {:?}", form.iter_errors(example).map(|e| e.to_string()).collect::<Vec<_>>());
         examples += 1;
     }
-    assert_eq!(examples, 5);
+    assert_eq!(examples, 7);
     for operation in document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values()) {
         for response in operation["responses"].as_object().unwrap().values() {
             let content = &response["content"]["application/json"];

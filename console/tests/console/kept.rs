@@ -26,7 +26,7 @@ use hawser_console::{
     signal::Signal,
     speaker::Way,
     sts::Sts,
-    webhook::{egress::Egress, sender::HttpSender},
+    webhook::{egress::Egress, endpoint_url::Reach, sender::HttpSender},
 };
 use rcgen::{CertificateParams, KeyPair};
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,7 @@ async fn answer(name: &str, case: &Case) -> Reply {
             trust: Trust::Aws,
             limits: Limits::default(),
             aws: Arc::new(StackStub::default()),
+            reach: Reach::PublicAndLoopback,
             webhooks: Arc::new(HttpSender::new(&Egress::Direct { loopback: false }).unwrap()),
             signal: Signal::default(),
             authorities: vec!["new-name.example.com".to_owned(), case.authority.clone()],

@@ -139,7 +139,7 @@ async fn a_hundred_kills_lose_nothing_and_double_nothing() {
         filter: Filter::parse(&["*"]).unwrap(),
         secret: SigningSecret::new(&[1; 32]),
     };
-    assert!(store.add_endpoint(&endpoint).await.unwrap());
+    assert!(store.add_endpoint(&endpoint, None, now()).await.unwrap().is_some());
 
     let ports: Vec<u16> =
         (0..replicas).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()).collect();

@@ -41,7 +41,7 @@ use hawser_console::{
     signal::Signal,
     store::Store,
     sts::Sts,
-    webhook::{egress::Egress, sender::HttpSender},
+    webhook::{egress::Egress, endpoint_url::Reach, sender::HttpSender},
     worker,
 };
 use http::{HeaderMap, Request, StatusCode};
@@ -506,6 +506,7 @@ impl TestConsole {
             trust: Trust::Only(sts.url.parse().unwrap()),
             limits: Limits::default(),
             aws: Arc::new(stacks.clone()),
+            reach: Reach::PublicAndLoopback,
             webhooks: Arc::new(HttpSender::new(&Egress::Direct { loopback: true }).unwrap()),
             signal: Signal::default(),
             authorities: vec![AUDIENCE.to_owned()],

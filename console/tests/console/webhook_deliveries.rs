@@ -7,7 +7,7 @@ use hawser_console::{
     access::Access,
     job::{CONCURRENT_MAX, Kind, LEASE},
     problem::{Problem, ProblemCode},
-    store::NewEndpoint,
+    store::{NewEndpoint, Page},
     webhook::{
         endpoint::Filter,
         endpoint_url::{EndpointUrl, Reach},
@@ -20,13 +20,15 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use time::Duration;
 
-use crate::support::{HANDLER_ROLE, NOW, Stack, TestConsole, database, resources, rollout_launch};
+use crate::api::{ask, get};
+use crate::support::{HANDLER_ROLE, NOW, Stack, TestConsole, code, database, resources, rollout_launch};
 
 /// A system of the operator's, that keeps what it receives.
 #[derive(Clone)]
 struct Receiver {
     url: String,
     secret: SigningSecret,
+    expected: Arc<Mutex<SigningSecret>>,
     received: Arc<Mutex<Vec<(String, Value)>>>,
     status: Arc<Mutex<u16>>,
 }
@@ -37,6 +39,7 @@ impl Receiver {
         let receiver = Self {
             url: format!("http://{}/hooks?token=of-the-receiver", listener.local_addr().unwrap()),
             secret: SigningSecret::new(&[byte; 32]),
+            expected: Arc::new(Mutex::new(SigningSecret::new(&[byte; 32]))),
             received: Arc::default(),
             status: Arc::new(Mutex::new(200)),
         };
@@ -55,8 +58,13 @@ impl Receiver {
             filter: Filter::parse(filter).unwrap(),
             secret: self.secret.clone(),
         };
-        assert!(world.console.store.add_endpoint(&endpoint).await.unwrap());
+        assert!(world.console.store.add_endpoint(&endpoint, None, NOW).await.unwrap().is_some());
         id
+    }
+
+    /// From now on it knows this secret and no other.
+    fn expect(&self, secret: &SigningSecret) {
+        *self.expected.lock().unwrap() = secret.clone();
     }
 
     fn answer(&self, status: u16) {
@@ -78,7 +86,8 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
     // Its clock is the tests' own, so the time is not judged.
     let signature = headers["webhook-signature"].to_str().unwrap();
     let at = headers["webhook-timestamp"].to_str().unwrap().parse().unwrap();
-    let expected = Webhook::new(receiver.secret.expose()).unwrap().sign(&id, at, &body).unwrap();
+    let secret = receiver.expected.lock().unwrap().clone();
+    let expected = Webhook::new(secret.expose()).unwrap().sign(&id, at, &body).unwrap();
     assert!(signature.split(' ').any(|one| one == expected), "{signature}");
     let status = *receiver.status.lock().unwrap();
     receiver.received.lock().unwrap().push((id, serde_json::from_slice(&body).unwrap()));
@@ -147,15 +156,16 @@ async fn a_failing_endpoint_gets_it_later() {
     world.ask_aws().await;
     assert_eq!(failing.take(), tries[..1]);
     assert_eq!(healthy.types(), ["webhook.recovered"]);
-    let attempts = world.console.store.attempts(&id, 10).await.unwrap();
+    let operator = Access::operator();
+    let attempts = world.console.store.attempts(&operator, &id, Page { after: None, limit: 10 }).await.unwrap().unwrap().items;
     let numbers: Vec<_> = attempts.iter().map(|attempt| (attempt.number, attempt.outcome.is_success())).collect();
     assert_eq!(numbers, [(5, true), (4, false), (3, false), (2, false), (1, false)]);
     // Of where it goes nothing more than the host is shown, and nothing of the secret.
-    let shown = format!("{:?} {}", world.console.store.endpoints().await.unwrap(), json!(attempts));
+    let shown = format!("{:?} {}", world.console.store.endpoints(&operator).await.unwrap(), json!(attempts));
     assert!(!shown.contains("of-the-receiver") && !shown.contains(failing.secret.expose()), "{shown}");
 
-    assert!(world.console.store.remove_endpoint(&id).await.unwrap());
-    assert!(!world.console.store.remove_endpoint(&id).await.unwrap());
+    assert!(world.console.store.remove_endpoint(&operator, &id).await.unwrap());
+    assert!(!world.console.store.remove_endpoint(&operator, &id).await.unwrap());
 }
 
 /// A worker that dies after it has posted, and before that is stored, posts again: under the same id, by which receivers know it.
@@ -203,4 +213,78 @@ async fn nothing_is_posted_of_an_unconfirmed_account() {
         world.ask_aws().await;
     }
     assert_eq!(receiver.types(), Vec::<String>::new());
+}
+
+/// An endpoint as the operator makes, tries, rotates, disables and removes it.
+#[tokio::test]
+async fn an_endpoint_is_managed() {
+    let world = TestConsole::new().await;
+    let (receiver, stack) = (Receiver::start(1).await, world.stack("51af3dc0").await);
+    let (status, connected) = world.notify(&stack, "established", 0).await;
+    assert_eq!(status, 200);
+    let post = async |path: &str, body: Option<&str>, headers: &[(&str, &str)]| {
+        let (status, _, answer) = ask(&world, ("POST", &format!("/api/v1/webhook-endpoints{path}")), headers, body).await;
+        (status, answer)
+    };
+    let order = json!({"url": receiver.url, "events": ["connection.*"]}).to_string();
+    let key = [("idempotency-key", "first")];
+    let (status, made) = post("", Some(&order), &key).await;
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(post("", Some(&order), &key).await, (201, made.clone()), "one endpoint, however often it is asked for");
+    let id = made["endpointId"].as_str().unwrap().to_owned();
+    for (bad, why) in [
+        (json!({"url": "http://192.0.2.1/", "events": ["*"]}), "url"),
+        (json!({"url": "https://169.254.169.254/", "events": ["*"]}), "url"),
+        (json!({"url": "https://hooks.example.com/", "events": []}), "events"),
+        (json!({"url": "https://hooks.example.com/", "events": ["connection.conected"]}), "events"),
+        (json!({"url": "https://hooks.example.com/", "events": ["*"], "customerId": "a b"}), "customerId"),
+        (json!({"url": "https://hooks.example.com/", "events": ["*"], "secret": "x"}), "secret"),
+    ] {
+        let (status, answer) = post("", Some(&bad.to_string()), &[]).await;
+        assert_eq!((status, code(&answer)), (422, "body-invalid"), "{bad}");
+        assert!(answer["detail"].as_str().unwrap().contains(why), "{answer}");
+    }
+
+    // With the secret that the answer had, and then with both.
+    let secret = |answer: &Value| SigningSecret::parse(answer["secret"].as_str().unwrap()).unwrap();
+    receiver.expect(&secret(&made));
+    assert_eq!(post(&format!("/{id}/test"), None, &[]).await.0, 200);
+    world.ask_aws().await;
+    assert_eq!(receiver.types(), ["webhook.test"]);
+    let (status, rotated) = post(&format!("/{id}/rotate-secret"), Some("{}"), &[]).await;
+    assert_eq!(status, 201, "{rotated}");
+    for (hours, expected) in [(0, &made), (23, &rotated), (25, &rotated)] {
+        world.set_clock(NOW + Duration::hours(hours));
+        receiver.expect(&secret(expected));
+        assert_eq!(post(&format!("/{id}/test"), None, &[]).await.0, 200);
+        world.ask_aws().await;
+        assert_eq!(receiver.types(), ["webhook.test"], "after {hours} hours");
+    }
+    assert_eq!(post(&format!("/{id}/rotate-secret"), Some("{\"overlapHours\": 169}"), &[]).await.0, 422);
+
+    // What happens while it is disabled is not posted afterwards.
+    assert_eq!(post(&format!("/{id}/disable"), None, &[]).await.0, 200);
+    let pause = format!("/api/v1/connections/{}/pause", connected["connectionId"].as_str().unwrap());
+    assert_eq!(ask(&world, ("POST", &pause), &[], None).await.0, 200);
+    world.ask_aws().await;
+    assert_eq!(get(&world, "/api/v1/webhook-endpoints").await.1["items"][0]["health"]["state"], "disabled");
+    assert_eq!(post(&format!("/{id}/enable"), None, &[]).await.0, 200);
+    world.ask_aws().await;
+    assert_eq!(receiver.types(), Vec::<String>::new());
+    assert_eq!(world.notify(&stack, "removed", 27 * 3600).await.0, 200);
+    world.ask_aws().await;
+    assert_eq!(receiver.types(), ["connection.removed"]);
+
+    let (_, first) = get(&world, &format!("/api/v1/webhook-endpoints/{id}/attempts?limit=3")).await;
+    assert_eq!(first["items"].as_array().unwrap().len(), 3);
+    let next = first["next"].as_str().unwrap();
+    let (_, last) = get(&world, &format!("/api/v1/webhook-endpoints/{id}/attempts?limit=3&cursor={next}")).await;
+    assert_eq!((last["items"].as_array().unwrap().len(), &last["next"]), (2, &Value::Null));
+
+    assert_eq!(post(&format!("/{id}/remove"), None, &[]).await.0, 200);
+    for operation in ["test", "disable", "enable", "remove"] {
+        let (status, answer) = post(&format!("/{id}/{operation}"), None, &[]).await;
+        assert_eq!((status, code(&answer)), (404, "not-found"), "{operation}");
+    }
+    assert_eq!(get(&world, &format!("/api/v1/webhook-endpoints/{id}/attempts")).await.0, 404);
 }
