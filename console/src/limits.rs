@@ -32,7 +32,7 @@ const BAD_PROOFS_OF_NETWORK: Allowance = Allowance { at_once: 60, per_minute: 12
 /// Requests with one token of the API. A program that follows every connection of a large vendor asks for some pages a second; one that
 /// asks without end shares the database with the notices.
 const REQUESTS: Allowance = Allowance { at_once: REQUESTS_AT_ONCE, per_minute: 600 };
-/// See [`REQUESTS`].
+/// Requests with one token of the API at once; after that there are ten a second.
 pub const REQUESTS_AT_ONCE: u32 = 300;
 /// Networks, or launches with network and key, that are remembered. What is forgotten first is nearest to having its whole allowance.
 const SOURCES_MAX: usize = 10_000;

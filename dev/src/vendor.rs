@@ -503,10 +503,17 @@ impl Console {
         admin_json(request).await
     }
 
-    /// All connections, as the console lists them.
+    /// All connections as the console shows them, with their external IDs, which no list has.
     pub async fn connections(&self) -> anyhow::Result<Vec<Value>> {
-        let request = http::Request::get(format!("{}/api/v1/connections", self.admin)).body(Full::new(Bytes::new()))?;
-        Ok(admin_json(request).await?["items"].as_array().cloned().unwrap_or_default())
+        let get = async |path: &str| {
+            let request = http::Request::get(format!("{}/api/v1/connections{path}", self.admin)).body(Full::new(Bytes::new()))?;
+            admin_json(request).await
+        };
+        let mut connections = Vec::new();
+        for listed in get("?limit=1000").await?["items"].as_array().into_iter().flatten() {
+            connections.push(get(&format!("/{}", listed["connectionId"].as_str().unwrap_or_default())).await?);
+        }
+        Ok(connections)
     }
 
     /// Waits until what it lists of this stack is as it should be. AWS is asked after the stack has its answer, so that comes later.
