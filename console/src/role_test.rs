@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    probe::{self, How, NotTried, Tried},
+    probe::{self, FindingCode, How, NotTried, Tried},
     problem::Problem,
 };
 
@@ -113,8 +113,17 @@ impl From<Tried> for Step {
         let Ok(outcome) = tried.result else { return Self::passed(&name) };
         let Some(finding) = outcome.finding() else { return Self::passed(&name) };
         let denied = matches!(outcome, probe::Outcome::Denied(_));
-        let result = if denied { StepResult::Failed } else { StepResult::Unknown };
         let found = finding.describe(&probe.action);
+        // What will be the same tomorrow is no reason to ask again in an hour.
+        let result = match finding.code {
+            FindingCode::ServiceNotEnabled | FindingCode::Unexpected => {
+                let note = format!("{}: {found}", finding.code.meaning());
+                return Self { name, result: StepResult::Skipped, problem: None, note: Some(note) };
+            }
+            FindingCode::RegionNotEnabled => StepResult::Failed,
+            _ if denied => StepResult::Failed,
+            _ => StepResult::Unknown,
+        };
         let lost = if denied { format!("{found}. Without it: {}", probe.lost) } else { found };
         let problem = Problem::new(finding.code, &lost).about(&name);
         Self { name, result, problem: Some(problem), note: None }
@@ -123,12 +132,17 @@ impl From<Tried> for Step {
 
 impl RoleTest {
     /// What these steps come to. None where an outage, of AWS or of the vendor's own, leaves nothing to say: what was known stands. So
-    /// does what was wrong at a step that nobody could answer for now.
+    /// does what was wrong at a step that nobody could answer for now; without any test before, there is none until all of it was tried.
     pub fn of(mut steps: Vec<Step>, before: Option<&Self>, checked_at: OffsetDateTime) -> Option<Self> {
         if steps.iter().any(|step| step.name == PACKS)
             && let Some(before) = before
         {
             steps.extend(before.steps.iter().filter(|step| step.name.contains('/')).cloned());
+        }
+        let is_first =
+            before.is_none() && steps.iter().any(|step| step.result == StepResult::Unknown && !step.name.contains('/'));
+        if is_first {
+            return None;
         }
         for step in steps.iter_mut().filter(|step| step.result == StepResult::Unknown) {
             let known = before.and_then(|before| before.steps.iter().find(|known| known.name == step.name));

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -52,6 +52,21 @@ pub enum SealError {
     Randomness,
 }
 
+/// Makes a file that is whole or not there, whenever the power goes, and leaves one alone that another process made meanwhile.
+fn make(path: &Path, text: &str) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}", std::process::id()));
+    let unfinished = PathBuf::from(unfinished);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let linked = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&unfinished, path));
+    fs::remove_file(&unfinished)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(directory)?.sync_all(),
+    }
+}
+
 struct Key {
     id: String,
     key: LessSafeKey,
@@ -79,15 +94,10 @@ impl SealKeys {
     /// The file cannot be read or made, or holds something else.
     pub fn open(path: &Path) -> Result<Self, SealError> {
         let file_error = |source| SealError::File { path: path.to_owned(), source };
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        match made {
-            Ok(mut file) => {
-                let mut key = [0; KEY_BYTES];
-                SystemRandom::new().fill(&mut key).map_err(|_| SealError::Randomness)?;
-                writeln!(file, "{}", hex::encode(key)).and_then(|()| file.sync_all()).map_err(file_error)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(file_error(error)),
+        if !path.exists() {
+            let mut key = [0; KEY_BYTES];
+            SystemRandom::new().fill(&mut key).map_err(|_| SealError::Randomness)?;
+            make(path, &format!("{}\n", hex::encode(key))).map_err(file_error)?;
         }
         let mut text = String::new();
         File::open(path).and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text)).map_err(file_error)?;

@@ -123,7 +123,7 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Its stack has said so, and AWS has not confirmed yet that it is the stack's own word and role.
+    /// Its stack has said so, and AWS has not confirmed yet that it is the stack's own word and role, or the role was not tested yet.
     Announced,
     /// AWS has confirmed it, and its role can be used as it should.
     Verified,
@@ -181,7 +181,7 @@ impl State {
             () if beside.contested_with.is_some() => Self::Contested,
             () if beside.replaced_by.is_some() => Self::Replaced,
             () if beside.paused_at.is_some() => Self::Paused,
-            () if connection.confirmed_at.is_none() => Self::Announced,
+            () if connection.confirmed_at.is_none() || verdict.is_none() => Self::Announced,
             () if verdict == Some(Verdict::Unavailable) => Self::Unavailable,
             () if verdict == Some(Verdict::Partial) => Self::Partial,
             () => Self::Verified,

@@ -24,6 +24,12 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Some dozen calls, a few at a time; what is not answered by then is not known.
 const PROBES_TIMEOUT: Duration = Duration::from_secs(90);
 
+/// A job that the database, or the time, kept from its end is done again after this long.
+const POSTPONED: time::Duration = time::Duration::minutes(1);
+
+/// Between two looks for what is kept for a time only.
+const FORGET_PAUSE: Duration = Duration::from_secs(60);
+
 /// Does every job when it is due, until the console ends.
 pub async fn work(console: Console) {
     let forget = async {
@@ -31,7 +37,7 @@ pub async fn work(console: Console) {
             if let Err(error) = console.store.forget((console.clock)()).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "failed to use the database");
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(FORGET_PAUSE).await;
         }
     };
     let [first, second] = [0, 1].map(|queue| serve(&console, queue));
@@ -97,7 +103,7 @@ pub async fn once(console: &Console) -> Result<(), StoreError> {
 /// One job, within its time. One that takes longer is taken again once its lease is over.
 async fn attempt(console: Console, job: Job) -> Result<(), StoreError> {
     if job.claims > CLAIMS_MAX {
-        tracing::error!("job.kind" = job.kind.as_str(), "connection.id" = job.subject, "laid aside: it never came to an end");
+        tracing::error!("job.kind" = job.kind.as_str(), "job.subject" = job.subject, "laid aside: it never came to an end");
         return console.store.bury(&job, (console.clock)()).await;
     }
     let done = match job.kind {
@@ -105,10 +111,18 @@ async fn attempt(console: Console, job: Job) -> Result<(), StoreError> {
         Kind::Deliver => timeout(TIMEOUT.unsigned_abs(), deliver(&console, &job)).await,
         Kind::Listen => Ok(console.store.listen(&job, (console.clock)()).await),
     };
-    done.unwrap_or_else(|_| {
-        tracing::warn!("job.kind" = job.kind.as_str(), "connection.id" = job.subject, "given up: it took too long");
-        Ok(())
-    })
+    match done {
+        Ok(Ok(())) => Ok(()),
+        // The database's trouble, or AWS's, is no fault of the job's: it kills nobody.
+        Ok(Err(error)) => {
+            console.store.postpone(&job, (console.clock)() + POSTPONED).await?;
+            Err(error)
+        }
+        Err(_) => {
+            tracing::warn!("job.kind" = job.kind.as_str(), "job.subject" = job.subject, "given up: it took too long");
+            console.store.postpone(&job, (console.clock)() + POSTPONED).await
+        }
+    }
 }
 
 /// Posts an event to an endpoint, and keeps what came of it.
@@ -195,7 +209,7 @@ async fn ask(console: &Console, question: &Question) -> Result<(Resources, Strin
             Ok(resources) => return Ok((resources, external_id.clone())),
             // Of several refusals the first is told: it is about the ID that should work.
             Err(problem) if problem.is_refusal() => _ = refused.get_or_insert(problem),
-            Err(problem) => return Err(refused.unwrap_or(problem)),
+            Err(problem) => return Err(problem),
         }
     }
     Err(refused.unwrap_or_else(|| Problem::new(ProblemCode::Unavailable, "")))

@@ -76,6 +76,7 @@ CREATE INDEX connections_of_customers ON connections (customer_id, sequence);
 CREATE INDEX connections_of_accounts ON connections (account_id, sequence);
 CREATE INDEX connections_by_state ON connections (state, sequence);
 CREATE INDEX connections_unconfirmed ON connections (launch_id, made_at) WHERE unconfirmed = 1;
+CREATE INDEX connections_by_candidate ON connections (candidate_launch_id) WHERE candidate_launch_id IS NOT NULL;
 CREATE INDEX connections_contested ON connections (contested_with) WHERE contested_with IS NOT NULL;
 CREATE INDEX connections_replaced ON connections (replaced_by) WHERE replaced_by IS NOT NULL;
 CREATE INDEX connections_removed ON connections (removed_at) WHERE removed_at IS NOT NULL;
@@ -142,6 +143,7 @@ CREATE TABLE problems (
     closed_at     BIGINT
 );
 CREATE UNIQUE INDEX problems_open ON problems (connection_id, code, subject) WHERE closed_at IS NULL;
+CREATE INDEX problems_in_order ON problems (problem_id) WHERE closed_at IS NULL;
 CREATE INDEX problems_of_customers ON problems (customer_id, problem_id) WHERE closed_at IS NULL;
 
 -- What happened to connections, in the order in which it was stored.
@@ -178,6 +180,7 @@ CREATE TABLE webhook_deliveries (
     ended_at    BIGINT,
     result      TEXT COLLATE "C"              -- `delivered`, `exhausted` or `stopped`, once it has ended
 );
+CREATE INDEX webhook_deliveries_by_endpoint ON webhook_deliveries (endpoint_id);
 CREATE INDEX webhook_deliveries_by_time ON webhook_deliveries (made_at);
 
 CREATE TABLE webhook_attempts (

@@ -1,20 +1,22 @@
 //! What waits for AWS's word, and what follows from it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::AnyConnection;
 use time::OffsetDateTime;
 
 use super::{
     error::{RowError, StoreError},
-    history::{Source, set_problems, settle},
+    history::{Source, known_problems, record, set_problems, settle},
     issuers::pin,
     jobs,
+    once::KEPT_FOR,
     open::Store,
     rows::{ConnectionRow, connection_row, nanos, write},
     webhooks::ATTEMPTS_KEPT_FOR,
     writes::{bind_launch, save_connection},
 };
 use crate::{
+    access::Actor,
     confirm::{DAILY, Due, Outcome, SLOW_PAUSE, question},
     connection::Connection,
     job::{self, Job},
@@ -78,8 +80,9 @@ impl Store {
     pub async fn due(&self, job: &Job, now: OffsetDateTime) -> Result<Option<Due>, StoreError> {
         let Some(row) = connection_row(&self.database.pool, &job.subject).await? else { return Ok(None) };
         let (is_revoked, is_paused) = (row.revoked_at.is_some(), row.paused_at.is_some());
+        let is_replaced = row.replaced_by.is_some();
         let connection = Connection::try_from(row)?;
-        if connection.unconfirmed || connection.is_removed() || is_paused {
+        if connection.unconfirmed || connection.is_removed() || is_paused || is_replaced {
             return Ok(None);
         }
         let question_about = async |launch_id: &str, data: &Value| {
@@ -139,6 +142,7 @@ impl Store {
             return Ok(());
         }
         let row = connection_row(&mut *transaction, subject.0).await?;
+        let id_before = row.as_ref().and_then(|row| row.external_id_in_use.clone());
         let before = row.as_ref().map(ConnectionRow::beside).transpose()?.and_then(|beside| beside.role_test);
         if row.map(Connection::try_from).transpose()?.as_ref() != Some(&due.connection) {
             jobs::end(&mut transaction, &due.job, Some((now, due.job.attempts))).await?;
@@ -161,16 +165,26 @@ impl Store {
             (confirmed, _) => confirmed,
         };
         if let Err(problem) = &confirmed
-            && steps.iter().all(|step| step.problem.is_none())
+            && steps.iter().all(|step| step.problem.as_ref() != Some(problem))
         {
             steps.retain(|step| step.name != STACK);
             steps.push(Step::failed(STACK, problem.clone()));
         }
         let is_foreign = confirmed.as_ref().err().is_some_and(|problem| problem.is(ProblemCode::Foreign.as_str(), ""));
+        // Once AWS has said for two minutes that another role has nothing to do with the stack, it need not be asked again.
+        let forgets = is_foreign && due.connection.candidate.is_some() && due.gives_up();
         // A test of a role that only asks to speak says nothing of the one that does.
         let test = RoleTest::of(steps, before.as_ref(), now).filter(|_| confirmed.is_ok() || due.connection.candidate.is_none());
+        let known = before.as_ref().map(RoleTest::problems).unwrap_or_default();
         let (problems, again) = match confirmed {
-            Err(problem) => (vec![problem], (due.next_attempt(now), due.job.attempts + 1)),
+            Err(_) if forgets => (known, (now, 0)),
+            Err(problem) => {
+                // Neither an outage nor another role's failure mends what was wrong with this one.
+                let stands = problem.is_outage() || due.connection.candidate.is_some();
+                let others = known.into_iter().filter(|one| stands && !one.is(problem.code(), problem.subject()));
+                let problems = others.chain([problem.clone()]).collect();
+                (problems, (due.next_attempt(now), due.job.attempts + 1))
+            }
             Ok(external_id) => {
                 let next = match &due.connection.candidate {
                     Some(candidate) => {
@@ -183,19 +197,23 @@ impl Store {
                 save_connection(&mut transaction, &next, now).await?;
                 take_over(&mut transaction, &next).await?;
                 sqlx::query("UPDATE connections SET external_id_in_use = $1 WHERE connection_id = $2")
-                    .bind(external_id)
+                    .bind(&external_id)
                     .bind(subject.0)
                     .execute(&mut *transaction)
                     .await?;
+                if id_before.is_some_and(|before| before != external_id) {
+                    record(&mut transaction, subject, Actor::Console, "connection.rotated", json!({}), now).await?;
+                }
                 let problems = test.as_ref().map(RoleTest::problems).unwrap_or_default();
                 // What is wrong, or not known, is looked at more often, until it is closed.
-                let is_whole = problems.is_empty() && test.as_ref().is_some_and(|test| !test.is_incomplete());
-                let pause = if is_whole { DAILY } else { SLOW_PAUSE };
-                (problems, (now + pause, 0))
+                match &test {
+                    // Nothing is known of the role yet but that it is there: soon again.
+                    None => (problems, (due.next_attempt(now), due.job.attempts + 1)),
+                    Some(test) if problems.is_empty() && !test.is_incomplete() => (problems, (now + DAILY, 0)),
+                    Some(_) => (problems, (now + SLOW_PAUSE, 0)),
+                }
             }
         };
-        // Once AWS has said for two minutes that another role has nothing to do with the stack, it need not be asked again.
-        let forgets = is_foreign && due.connection.candidate.is_some() && due.gives_up();
         if forgets {
             let without = Connection { candidate: None, ..due.connection.clone() };
             save_connection(&mut transaction, &without, now).await?;
@@ -227,11 +245,22 @@ impl Store {
         jobs::end(&mut *self.database.pool.acquire().await?, job, None).await
     }
 
+    /// Puts a job off that could not come to its end, without a fault of its own.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn postpone(&self, job: &Job, until: OffsetDateTime) -> Result<(), StoreError> {
+        jobs::end(&mut *self.database.pool.acquire().await?, job, Some((until, job.attempts))).await
+    }
+
     /// A job was taken too often without an end. It waits for somebody to look, and is a problem of its connection's.
     ///
     /// # Errors
     /// The database's.
     pub async fn bury(&self, job: &Job, now: OffsetDateTime) -> Result<(), StoreError> {
+        if job.kind == job::Kind::Deliver {
+            return self.give_up_delivery(job, now).await;
+        }
         let Some(row) = connection_row(&self.database.pool, &job.subject).await? else { return self.drop_job(job).await };
         let mut transaction = self.database.begin(&row.customer_id).await?;
         if jobs::bury(&mut transaction, job, now).await? {
@@ -252,7 +281,7 @@ impl Store {
         if current && stands(&mut transaction, &due.connection).await? {
             save_connection(&mut transaction, &Connection { candidate: None, ..due.connection.clone() }, now).await?;
             let subject = (due.connection.id.as_str(), due.connection.customer_id.as_str());
-            set_problems(&mut transaction, subject, Source::Verification, &[], now).await?;
+            known_problems(&mut transaction, subject, now).await?;
             settle(&mut transaction, subject.0, now).await?;
         }
         if current {
@@ -276,12 +305,14 @@ impl Store {
             ") \
              OR EXISTS (SELECT 1 FROM notices WHERE connection_id IS NULL AND received_at <= $2) \
              OR EXISTS (SELECT 1 FROM connections c JOIN notices n ON n.stack_id = c.stack_id WHERE c.removed_at < $3) \
-             OR EXISTS (SELECT 1 FROM webhook_attempts WHERE at < $4) THEN 1 ELSE 0 END"
+             OR EXISTS (SELECT 1 FROM webhook_attempts WHERE at < $4) \
+             OR EXISTS (SELECT 1 FROM idempotency_keys WHERE made_at <= $5) THEN 1 ELSE 0 END"
         ))
         .bind(old)
         .bind(nanos(now - REMOVAL_MEMORY)?)
         .bind(nanos(now - NOTICES_OF_REMOVED_KEPT_FOR)?)
         .bind(nanos(now - ATTEMPTS_KEPT_FOR)?)
+        .bind(nanos(now - KEPT_FOR)?)
         .fetch_one(&self.database.pool)
         .await?;
         if anything == 0 {
@@ -301,6 +332,10 @@ impl Store {
         }
         sqlx::query("DELETE FROM notices WHERE connection_id IS NULL AND received_at <= $1")
             .bind(nanos(now - REMOVAL_MEMORY)?)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM idempotency_keys WHERE made_at <= $1")
+            .bind(nanos(now - KEPT_FOR)?)
             .execute(&mut *transaction)
             .await?;
         for statement in ["DELETE FROM webhook_attempts WHERE at < $1", "DELETE FROM webhook_deliveries WHERE made_at < $1"] {

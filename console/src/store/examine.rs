@@ -151,6 +151,14 @@ pub async fn restore(url: &str, from: &Path, keys: &SealKeys) -> Result<(), Copy
     if target.as_os_str().is_empty() || target.to_string_lossy().starts_with("file:sqlx-in-memory-") {
         return Err(CopyError::NoFile);
     }
+    // SQLite would read what is left of an earlier database over the backup.
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let mut beside = target.clone().into_os_string();
+        beside.push(suffix);
+        if Path::new(&beside).exists() {
+            return Err(CopyError::Exists(beside.into()));
+        }
+    }
     let mut new = new_file(&target)?;
     let copied = async {
         let mut backup = File::open(from).map_err(|source| CopyError::File { path: from.to_owned(), source })?;

@@ -17,6 +17,7 @@ use crate::{
     connection::Connection,
     job::{self, Job},
     problem::Problem,
+    role_test::RoleTest,
     view::{Event, OpenProblem, State, billing_of},
 };
 
@@ -156,6 +157,17 @@ pub(super) async fn set_problems(
     Ok(())
 }
 
+/// What the last test found wrong with the role stands, and nothing else of its kind.
+pub(super) async fn known_problems(
+    database: &mut AnyConnection,
+    subject: Subject<'_>,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let Some(row) = connection_row(&mut *database, subject.0).await? else { return Ok(()) };
+    let known = row.beside()?.role_test.as_ref().map(RoleTest::problems).unwrap_or_default();
+    set_problems(database, subject, Source::Verification, &known, now).await
+}
+
 /// Closes everything that is open: of a connection that is no more nothing is wrong.
 async fn close_problems(database: &mut AnyConnection, subject: Subject<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
     for source in [Source::Verification, Source::Notices, Source::Billing, Source::Jobs] {
@@ -220,18 +232,30 @@ async fn settle_one(
 ) -> Result<(), StoreError> {
     let Some(row) = connection_row(&mut *database, connection_id).await? else { return Ok(()) };
     let (before, customer_id, billing_before) = (row.state.clone(), row.customer_id.clone(), row.billing_state.clone());
+    let contested_before = row.contested_with.is_some();
     let (beside, connection) = (row.beside()?, Connection::try_from(row)?);
+    // What it was contested with is over: another one may take over again.
+    if beside.contested_with.is_none() && contested_before {
+        sqlx::query("UPDATE connections SET contested_with = NULL WHERE connection_id = $1")
+            .bind(connection_id)
+            .execute(&mut *database)
+            .await?;
+    }
     let (state, billing) = (State::of(&connection, &beside), billing_of(&connection, &beside, now));
     let subject = (connection_id, customer_id.as_str());
-    if state == State::Removed {
+    // Of what is gone, of what another connection has taken over, and of an account that nobody confirmed nothing is wrong.
+    let is_over = matches!(state, State::Removed | State::Replaced | State::Unconfirmed);
+    if is_over {
         close_problems(&mut *database, subject, now).await?;
     } else {
         let problems: Vec<_> = connection.downgrade().into_iter().collect();
         set_problems(&mut *database, subject, Source::Notices, &problems, now).await?;
-        let problems: Vec<_> = billing.as_ref().and_then(StatusSummary::problem).into_iter().collect();
+        // Whose launch was revoked is not heard any more: that is no fault of the customer's.
+        let heard = billing.as_ref().filter(|_| beside.revoked_at.is_none());
+        let problems: Vec<_> = heard.and_then(StatusSummary::problem).into_iter().collect();
         set_problems(&mut *database, subject, Source::Billing, &problems, now).await?;
     }
-    match billing.as_ref().and_then(|billing| billing.silent_at(connection.since)) {
+    match billing.as_ref().filter(|_| !is_over).and_then(|billing| billing.silent_at(connection.since)) {
         Some(at) => jobs::request(&mut *database, job::Kind::Listen, connection_id, at).await?,
         None => jobs::withdraw(&mut *database, job::Kind::Listen, connection_id).await?,
     }

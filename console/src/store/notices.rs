@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{
     error::{RecordError, StoreError},
-    history::{Source, set_problems, settle},
+    history::{known_problems, settle},
     issuers, jobs,
     open::Store,
     rows::{ConnectionRow, LaunchRow, connection_columns, launch_columns, nanos, position, storable, write},
@@ -94,7 +94,7 @@ impl Store {
         let asked = known.connection.as_ref().is_some_and(|connection| connection.candidate.is_some());
         if let Some(connection) = decision.connection.as_ref().filter(|connection| asked && connection.candidate.is_none()) {
             let subject = (connection.id.as_str(), connection.customer_id.as_str());
-            set_problems(&mut transaction, subject, Source::Verification, &[], now).await?;
+            known_problems(&mut transaction, subject, now).await?;
         }
         if let Answer::Accepted { connection_id, .. } = &decision.answer {
             settle(&mut transaction, connection_id, now).await?;

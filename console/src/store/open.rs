@@ -58,25 +58,29 @@ impl Store {
     pub async fn reseal(&self) -> Result<usize, StoreError> {
         let mut resealed = 0;
         for (read, update) in [
-            ("SELECT launch_id, token FROM launches ORDER BY launch_id", "UPDATE launches SET token = $1 WHERE launch_id = $2"),
+            (
+                "SELECT launch_id, token FROM launches ORDER BY launch_id",
+                "UPDATE launches SET token = $1 WHERE launch_id = $2 AND token = $3",
+            ),
             (
                 "SELECT key_id, answer FROM idempotency_keys ORDER BY key_id",
-                "UPDATE idempotency_keys SET answer = $1 WHERE key_id = $2",
+                "UPDATE idempotency_keys SET answer = $1 WHERE key_id = $2 AND answer = $3",
             ),
             (
                 "SELECT endpoint_id, url FROM webhook_endpoints ORDER BY sequence",
-                "UPDATE webhook_endpoints SET url = $1 WHERE endpoint_id = $2",
+                "UPDATE webhook_endpoints SET url = $1 WHERE endpoint_id = $2 AND url = $3",
             ),
             (
                 "SELECT endpoint_id, secrets FROM webhook_endpoints ORDER BY sequence",
-                "UPDATE webhook_endpoints SET secrets = $1 WHERE endpoint_id = $2",
+                "UPDATE webhook_endpoints SET secrets = $1 WHERE endpoint_id = $2 AND secrets = $3",
             ),
-            ("SELECT name, sealed FROM seals ORDER BY name", "UPDATE seals SET sealed = $1 WHERE name = $2"),
+            ("SELECT name, sealed FROM seals ORDER BY name", "UPDATE seals SET sealed = $1 WHERE name = $2 AND sealed = $3"),
         ] {
             let rows: Vec<(String, String)> = sqlx::query_as(read).fetch_all(&self.database.pool).await?;
             for (place, sealed) in rows.into_iter().filter(|(_, sealed)| !self.keys.is_current(sealed)) {
                 let anew = self.keys.seal(&place, &self.keys.unseal(&place, &sealed)?)?;
-                sqlx::query(update).bind(anew).bind(place).execute(&self.database.pool).await?;
+                // What was changed since, a running console sealed, with the first key if it has the same file.
+                sqlx::query(update).bind(anew).bind(place).bind(&sealed).execute(&self.database.pool).await?;
                 resealed += 1;
             }
         }

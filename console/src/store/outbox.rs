@@ -84,7 +84,11 @@ pub(super) async fn publish(
         return Ok(());
     };
     for (id, filter, health) in rows {
-        let (filter, health): (Filter, Health) = (read(&filter)?, read(&health)?);
+        // A later version may have written what this one cannot read: that must not keep a notice out.
+        let (Ok(filter), Ok(health)) = (read::<Filter>(&filter), read::<Health>(&health)) else {
+            tracing::error!("endpoint.id" = id, "not posted: the endpoint cannot be read");
+            continue;
+        };
         let is_itself = about.is_some_and(|about| about.to_string() == id);
         if !is_itself && !health.is_disabled() && filter.takes(event_type) {
             enqueue(&mut *database, &id, &event, now).await?;

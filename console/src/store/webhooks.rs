@@ -302,6 +302,21 @@ impl Store {
         Ok(Some(Delivery { endpoint, event: read(&event)?, number: u32::try_from(attempts + 1).unwrap_or(u32::MAX) }))
     }
 
+    /// Ends a delivery whose job was taken too often without an end.
+    pub(super) async fn give_up_delivery(&self, job: &Job, now: OffsetDateTime) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin(ENDPOINTS).await?;
+        if jobs::is_current(&mut transaction, job).await? {
+            sqlx::query("UPDATE webhook_deliveries SET ended_at = $1, result = 'exhausted' WHERE delivery_id = $2")
+                .bind(nanos(now)?)
+                .bind(&job.subject)
+                .execute(&mut *transaction)
+                .await?;
+            jobs::end(&mut transaction, job, None).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
     /// Stores what came of an attempt, and what follows from it.
     ///
     /// # Errors

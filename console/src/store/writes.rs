@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{
     error::{RowError, StoreError},
-    history::{Source, set_problems},
+    history::known_problems,
     jobs,
     rows::{flag, nanos, storable, write},
 };
@@ -96,7 +96,7 @@ pub(super) async fn save_connection(
     let (described, latest) = (&connection.described, &connection.latest);
     let name = connection.data["connectionName"].as_str().ok_or(RowError("`data` has no connection name"))?;
     let account = connection.data["accountId"].as_str().ok_or(RowError("`data` has no account"))?;
-    sqlx::query(
+    let saved = sqlx::query(
         "INSERT INTO connections (connection_id, stack_id, customer_id, way, launch_id, account_id, connection_name, speaker_id, \
          verified_arn, bearer, earlier, candidate, candidate_launch_id, confirmed_at, unconfirmed, removed_at, ended_at, since, described_time, described_kind, \
          described_id, latest_time, latest_kind, latest_id, data, organization_before, organization_changed_at, made_at, state) \
@@ -108,7 +108,7 @@ pub(super) async fn save_connection(
          described_kind = excluded.described_kind, described_id = excluded.described_id, \
          latest_time = excluded.latest_time, latest_kind = excluded.latest_kind, latest_id = excluded.latest_id, \
          data = excluded.data, organization_before = excluded.organization_before, \
-         organization_changed_at = excluded.organization_changed_at",
+         organization_changed_at = excluded.organization_changed_at WHERE connections.customer_id = excluded.customer_id",
     )
     .bind(&connection.id)
     .bind(&connection.stack_id)
@@ -140,6 +140,10 @@ pub(super) async fn save_connection(
     .bind(nanos(now)?)
     .execute(&mut *database)
     .await?;
+    // Two customers' launches spoke for one new stack at once: the second one is refused when it comes again.
+    if saved.rows_affected() == 0 {
+        return Err(RowError("the stack has become another customer's connection meanwhile").into());
+    }
     sqlx::query("DELETE FROM launch_uses WHERE stack_id = $1 AND reserved = 1 AND launch_id <> $2")
         .bind(&connection.stack_id)
         .bind(connection.candidate.as_ref().map_or("", |candidate| &candidate.launch_id))
@@ -194,7 +198,7 @@ pub(super) async fn forget_candidates(
             .bind(id)
             .execute(&mut *database)
             .await?;
-        set_problems(&mut *database, (id, customer), Source::Verification, &[], now).await?;
+        known_problems(&mut *database, (id, customer), now).await?;
         jobs::request(&mut *database, Kind::Verify, id, now).await?;
     }
     sqlx::query("DELETE FROM launch_uses WHERE launch_id = $1 AND reserved = 1").bind(launch_id).execute(database).await?;

@@ -40,8 +40,8 @@ pub(crate) async fn ask(
     assert_described(method, path, parts.status.as_u16(), &body);
     if !parts.status.is_success() {
         assert_eq!(body["status"], parts.status.as_u16());
-        let told = ["title", "detail", "nextStep"].iter().all(|name| body[*name].as_str().is_some_and(|text| !text.is_empty()));
-        assert!(told && !code(&body).is_empty(), "{body}");
+        let whole = ["title", "detail", "nextStep"].iter().all(|name| body[*name].as_str().is_some_and(|text| !text.is_empty()));
+        assert!(whole && !code(&body).is_empty(), "{body}");
     }
     (parts.status.as_u16(), parts.headers, body)
 }
@@ -422,9 +422,9 @@ async fn the_description_is_up_to_date_and_whole() {
     for (path, item) in document["paths"].as_object().unwrap() {
         assert!(path.starts_with("/api/v1/"), "{path}");
         for (method, operation) in item.as_object().unwrap() {
-            let told =
+            let whole =
                 ["summary", "description"].iter().all(|name| operation[*name].as_str().is_some_and(|text| !text.is_empty()));
-            assert!(told, "{method} {path}");
+            assert!(whole, "{method} {path}");
             assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{method} {path}");
             for status in ["401", "403", "421", "429", "503"] {
                 let content = &operation["responses"][status]["content"];

@@ -297,3 +297,78 @@ fn who_keeps_the_vendor_out_is_said() {
         assert!(!problem.to_string().contains("User: "), "{problem}");
     }
 }
+
+/// An outage of AWS's, or of the vendor's own, closes nothing: what was wrong with the role stands, beside the outage.
+#[tokio::test]
+async fn an_outage_mends_nothing() {
+    for outage in [ProblemCode::Unavailable, ProblemCode::NoCredentials, ProblemCode::VendorNotAllowed] {
+        let world = TestConsole::new().await;
+        let stack = announced(&world, "51af3dc0").await;
+        let words = "not authorized to perform: {action} because no identity-based policy allows the {action} action";
+        world.stacks.denied.lock().unwrap().insert("ListBillingFiles".to_owned(), words.to_owned());
+        world.ask_aws().await;
+        let before = world.connections().await.remove(0);
+        assert_eq!((&before["state"], codes(&before)), (&json!("partial"), vec!["permission-missing"]));
+        world.stacks.answer(&stack, Err(Problem::new(outage, "")));
+        world.set_clock(NOW + Duration::hours(1));
+        world.ask_aws().await;
+        let during = world.connections().await.remove(0);
+        assert_eq!((&during["state"], codes(&during)), (&json!("partial"), vec!["permission-missing", outage.as_str()]));
+        assert_eq!(during["problems"][0]["openedAt"], before["problems"][0]["openedAt"]);
+        world.stacks.answer(&stack, Ok(resources(HANDLER_ROLE)));
+        world.set_clock(NOW + Duration::hours(2));
+        world.ask_aws().await;
+        assert_eq!(codes(&world.connections().await.remove(0)), ["permission-missing"], "{outage}");
+    }
+}
+
+/// What the database keeps from its end is done again soon, however often, and is never laid aside for it.
+#[tokio::test]
+async fn an_outage_of_the_database_lays_nothing_aside() {
+    let world = TestConsole::new().await;
+    announced(&world, "51af3dc0").await;
+    for _ in 0..CLAIMS_MAX * 2 {
+        let job = world.console.store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now()).await.unwrap().remove(0);
+        assert_eq!(job.claims, 1);
+        let later = world.now() + Duration::minutes(1);
+        world.console.store.postpone(&job, later).await.unwrap();
+        world.set_clock(later);
+    }
+    world.ask_aws().await;
+    assert_eq!(world.connections().await[0]["state"], "verified");
+}
+
+/// F-63: as long as nobody could try whether the role is closed to others, it is not called verified.
+#[tokio::test]
+async fn a_role_is_verified_by_a_whole_test_only() {
+    let world = TestConsole::new().await;
+    announced(&world, "51af3dc0").await;
+    *world.stacks.open.lock().unwrap() = crate::support::Open::Unknown;
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], connection["confirmedAt"].is_string()), (&json!("announced"), true));
+    *world.stacks.open.lock().unwrap() = crate::support::Open::Closed;
+    world.set_clock(NOW + Duration::seconds(15));
+    world.ask_aws().await;
+    assert_eq!(world.connections().await[0]["state"], "verified");
+}
+
+/// Of a connection that another one has taken over nothing is asked and nothing is wrong, although its stack says nothing any more.
+#[tokio::test]
+async fn a_replaced_connection_raises_no_alarm() {
+    let world = TestConsole::new().await;
+    let old = announced(&world, "51af3dc0").await;
+    world.ask_aws().await;
+    let next = world.stack("51af3dc1").await;
+    assert_eq!(world.notify(&next, "established", HOUR).await.0, 200);
+    world.stacks.answer(&next, Ok(resources(HANDLER_ROLE)));
+    world.ask_aws().await;
+    world.stacks.answer(&old, Err(Problem::new(ProblemCode::RoleRefused, "`AccessDenied`")));
+    world.stacks.questions.lock().unwrap().clear();
+    world.set_clock(NOW + Duration::days(3));
+    world.ask_aws().await;
+    let connection = world.connections().await.remove(0);
+    assert_eq!((&connection["state"], &connection["problems"]), (&json!("replaced"), &json!([])));
+    let asked = world.stacks.questions.lock().unwrap().iter().filter(|asked| asked.stack.as_str() == old.stack_id).count();
+    assert_eq!(asked, 0);
+}

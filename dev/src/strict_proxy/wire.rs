@@ -68,7 +68,10 @@ impl Scope {
         let parts: Vec<&str> = credential.split('/').collect();
         match parts.as_slice() {
             [access_key, _date, region, service, "aws4_request"] => {
-                Self { access_key: (*access_key).into(), region: (*region).into(), service: (*service).into() }
+                // Signed under the name of S3, and another service with other operations (Amazon S3 Control).
+                let is_control = *service == "s3" && !request.header("x-amz-account-id").is_empty();
+                let service = if is_control { "s3-control" } else { *service };
+                Self { access_key: (*access_key).into(), region: (*region).into(), service: service.into() }
             }
             _ => Self::default(),
         }
