@@ -251,6 +251,10 @@ impl Shared {
         let made = tokio::spawn(async move {
             let answer = match aws_call {
                 Ok(Some(aws_call)) => self.handle_strictly(&request, &aws_call).await,
+                // The emulator would take it for S3, and answer as if it knew.
+                Ok(None) if call.service == "s3-control" => {
+                    written(&call.service, &AwsError::new(501, "NotImplemented", "Amazon S3 Control is not emulated"))
+                }
                 Ok(None) => self.forward(&request).await,
                 Err(error) => written(&call.service, &error),
             };
