@@ -195,7 +195,8 @@ async fn serve_one(shared: Arc<Shared>, peer: Peer, request: http::Request<Incom
 
 /// Whether the vendor's console makes it, as itself or in a role that it assumed.
 fn is_of_console(request: &Request) -> bool {
-    request.header("user-agent").contains(&format!("app/{CONSOLE_APP_ID}"))
+    let agent = request.header("user-agent");
+    agent.contains(&format!("app/{CONSOLE_APP_ID}")) || agent.starts_with("hawser-console/")
 }
 
 impl Shared {

@@ -10,7 +10,7 @@ use aws_sigv4::{
     },
     sign::v4,
 };
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, header};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -20,6 +20,9 @@ use super::{answer::Answer, request::Request};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest page that is asked for lists 20 databases.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// By which, beside the session's name, a customer finds the call in CloudTrail.
+const USER_AGENT: &str = concat!("hawser-console/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no answer: no part of the request or of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +102,7 @@ impl Aws for Caller {
         let signed = self.signed(request, &url).ok_or(NoAnswer("the request could not be signed"))?;
         let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| NoAnswer("the request has no method"))?;
         let mut sent = self.http.request(method, url).timeout(TIMEOUT).body(request.body.clone());
+        sent = sent.header(header::USER_AGENT, USER_AGENT);
         for (name, value) in request.headers.iter().chain(signed.iter().map(|(name, value)| (name, value))) {
             let unfit = NoAnswer("a header is not plain text");
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit)?;
