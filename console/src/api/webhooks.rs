@@ -122,7 +122,7 @@ pub(super) struct AttemptView {
     #[schema(value_type = Object)]
     outcome: Outcome,
     duration_ms: u64,
-    /// The begin of the response's body.
+    /// The beginning of the response's body.
     excerpt: String,
 }
 

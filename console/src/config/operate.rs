@@ -119,7 +119,7 @@ pub struct DoctorArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
     pub database: Database,
-    /// The authority of the notice URL, as `serve` has it: then it is looked whether the listener can be reached by it.
+    /// The authority of the notice URL, as `serve` has it: whether the listener can be reached by it is then a check, too.
     #[arg(long, env = "HAWSER_CONSOLE_AUTHORITY", value_delimiter = ',')]
     pub authority: Vec<Authority>,
 }

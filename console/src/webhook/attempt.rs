@@ -118,7 +118,7 @@ pub struct Attempt {
     pub at: OffsetDateTime,
     pub outcome: Outcome,
     pub duration_ms: u64,
-    /// The begin of the response's body.
+    /// The beginning of the response's body.
     pub excerpt: String,
 }
 

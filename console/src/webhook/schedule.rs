@@ -4,7 +4,7 @@ use time::{Duration, OffsetDateTime, UtcOffset, format_description::well_known::
 
 use super::attempt::{FailureKind, Outcome};
 
-/// The pause before each attempt but the first, which is made at once: eight attempts within 28 hours.
+/// The pause before each attempt but the first, which is made at once: eight attempts within 28 hours, before jitter.
 pub const PAUSES: [Duration; 7] = [
     Duration::seconds(5),
     Duration::minutes(5),

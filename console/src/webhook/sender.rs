@@ -46,7 +46,7 @@ pub struct Request {
 pub struct Answer {
     pub outcome: Outcome,
     pub duration: Duration,
-    /// The begin of the response's body, printable.
+    /// The beginning of the response's body, printable.
     pub excerpt: String,
 }
 
