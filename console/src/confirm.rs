@@ -97,7 +97,7 @@ impl Packs {
     }
 }
 
-/// Why AWS STS does not let the role be assumed, by its error (F-62). Policies of the vendor's side and of the customer's come together
+/// Why AWS STS does not let the role be assumed, by its error (F-62, B-26). Policies of the vendor's side and of the customer's come together
 /// in this one call: only resource control policies and the role's trust policy are the customer's.
 pub fn not_assumed(code: &str, message: &str) -> Problem {
     let shown = format!("`{code}`");
