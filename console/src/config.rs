@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use database::Database;
 use http::uri::Authority;
-use operate::{BackupArgs, DoctorArgs, ListArgs, RestoreArgs, ShowArgs, TokenArgs, VerifyArgs};
+use operate::{BackupArgs, ConnectionArgs, DoctorArgs, ListArgs, RestoreArgs, TokenArgs};
 use url::Url;
 
 use crate::{
@@ -43,15 +43,15 @@ pub enum Command {
     /// End a launch at once: notices of its stacks are refused, but for removals. The server may be running.
     Revoke(RevokeArgs),
     /// End one connection, whose stack cannot: whatever the stack sends is refused. The server may be running.
-    Disconnect(DisconnectArgs),
+    Disconnect(ConnectionArgs),
     /// Seal every secret with the first key of the key file, so that the others can be taken out of it. The server may be running.
-    Reseal(ResealArgs),
+    Reseal(Database),
     /// List connections: JSON lines for programs, a table on a terminal. The server may be running.
     List(ListArgs),
     /// Show one connection as JSON, with the external ID. The server may be running.
-    Show(ShowArgs),
+    Show(ConnectionArgs),
     /// Test a connection's role now, and not only within a day. The running server does it.
-    Verify(VerifyArgs),
+    Verify(ConnectionArgs),
     /// Make, list and revoke tokens of the API. The server may be running.
     Token(TokenArgs),
     /// Check what the server needs, line by line: ok, or what to do. Exits with 1 if something is to be done. The server may be running.
@@ -157,16 +157,16 @@ pub struct LaunchArgs {
     #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
     pub database: Database,
     /// The vendor's own id of the customer that it is for. Names, takeovers and lists are within one customer.
-    #[arg(long, value_name = "ID", value_parser = customer)]
+    #[arg(long, value_name = "ID")]
     pub customer_id: CustomerId,
     /// The only account that may use it; any when left out.
-    #[arg(long, value_parser = account)]
+    #[arg(long)]
     pub account_id: Option<AccountId>,
     /// For the accounts of this organization (`o-…`), one stack in each.
-    #[arg(long, value_name = "ID", value_parser = organization, conflicts_with = "account_id", requires = "management_account_id")]
+    #[arg(long, value_name = "ID", conflicts_with = "account_id", requires = "management_account_id")]
     pub organization_id: Option<OrganizationId>,
     /// The account that pays for the organization.
-    #[arg(long, value_name = "ID", value_parser = account, requires = "organization_id")]
+    #[arg(long, value_name = "ID", requires = "organization_id")]
     pub management_account_id: Option<AccountId>,
     /// How it may be used: `stack`, or `direct`, which is `hawser connect`.
     #[arg(long = "way", value_parser = way, value_delimiter = ',', default_value = "stack")]
@@ -217,33 +217,6 @@ pub struct RevokeArgs {
     pub launch_id: String,
 }
 
-/// `disconnect`
-#[derive(Debug, Args)]
-pub struct DisconnectArgs {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
-    pub database: Database,
-    /// Which connection: its `connectionId`.
-    #[arg(long, value_name = "ID")]
-    pub connection_id: String,
-}
-
-/// `reseal`
-#[derive(Debug, Args)]
-pub struct ResealArgs {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
-    pub database: Database,
-}
-
-fn customer(text: &str) -> Result<CustomerId, String> {
-    text.parse().map_err(str::to_owned)
-}
-
-fn organization(text: &str) -> Result<OrganizationId, String> {
-    text.parse().map_err(str::to_owned)
-}
-
 fn way(text: &str) -> Result<Way, String> {
     Way::ALL.into_iter().find(|way| way.as_str() == text).ok_or_else(|| "neither `stack` nor `direct`".to_owned())
 }
@@ -256,10 +229,6 @@ pub fn role_name(text: &str) -> Result<String, String> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
     let is_name = (1..=64).contains(&text.len()) && text.bytes().all(legal);
     if is_name { Ok(text.to_owned()) } else { Err("not the name of a role".to_owned()) }
-}
-
-fn account(text: &str) -> Result<AccountId, String> {
-    text.parse().map_err(str::to_owned)
 }
 
 /// The URL of an egress proxy, which may hold a password.

@@ -9,8 +9,8 @@ use hawser_console::{
     aws::Sdk,
     commands::{self, doctor, output::Output},
     config::{
-        Cli, Command, Database, DisconnectArgs, LaunchArgs, ResealArgs, RevokeArgs, Serve,
-        operate::{DoctorArgs, TokenCommand},
+        Cli, Command, Database, LaunchArgs, RevokeArgs, Serve,
+        operate::{ConnectionArgs, DoctorArgs, TokenCommand},
     },
     issuers::Issuers,
     launch::Launch,
@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
         Command::Launch(args) => launch(args).await,
         Command::Revoke(args) => revoke(args).await,
         Command::Disconnect(args) => disconnect(args).await,
-        Command::Reseal(args) => reseal(args).await,
+        Command::Reseal(database) => reseal(database).await,
         Command::Doctor(args) => return doctor(args).await,
         other => operate(other).await,
     };
@@ -172,7 +172,7 @@ async fn revoke(args: RevokeArgs) -> Result<(), Box<dyn Error>> {
     say(&json!({"launchId": args.launch_id, "revoked": true}))
 }
 
-async fn disconnect(args: DisconnectArgs) -> Result<(), Box<dyn Error>> {
+async fn disconnect(args: ConnectionArgs) -> Result<(), Box<dyn Error>> {
     let store = open(&args.database).await?;
     let disconnected = store.change(&Access::operator(), &args.connection_id, &Change::Disconnect, now()).await?;
     store.close().await;
@@ -182,8 +182,8 @@ async fn disconnect(args: DisconnectArgs) -> Result<(), Box<dyn Error>> {
     say(&json!({"connectionId": args.connection_id, "disconnected": true}))
 }
 
-async fn reseal(args: ResealArgs) -> Result<(), Box<dyn Error>> {
-    let store = open(&args.database).await?;
+async fn reseal(database: Database) -> Result<(), Box<dyn Error>> {
+    let store = open(&database).await?;
     let resealed = store.reseal().await?;
     store.close().await;
     say(&json!({"resealed": resealed}))
@@ -205,7 +205,7 @@ async fn operate(command: Command) -> Result<(), Box<dyn Error>> {
                 let store = open(&args.database).await?;
                 commands::create_token(&store, args, output, now()).await
             }
-            TokenCommand::List(args) => commands::list_tokens(&open(&args.database).await?, output).await,
+            TokenCommand::List(database) => commands::list_tokens(&open(&database).await?, output).await,
             TokenCommand::Revoke(args) => {
                 commands::revoke_token(&open(&args.database).await?, &args.token_id, output, now()).await
             }

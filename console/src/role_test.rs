@@ -74,6 +74,11 @@ pub const REFUSE_OTHER: &str = "refuse-other-external-id";
 pub const PACKS: &str = "packs";
 
 impl Step {
+    /// Whether it is about one statement of a pack.
+    fn is_statement(&self) -> bool {
+        self.name.contains('/')
+    }
+
     /// Nobody knows.
     pub fn unknown(name: &str, problem: Problem) -> Self {
         Self { name: name.to_owned(), result: StepResult::Unknown, problem: Some(problem), note: None }
@@ -137,10 +142,9 @@ impl RoleTest {
         if steps.iter().any(|step| step.name == PACKS)
             && let Some(before) = before
         {
-            steps.extend(before.steps.iter().filter(|step| step.name.contains('/')).cloned());
+            steps.extend(before.steps.iter().filter(|step| step.is_statement()).cloned());
         }
-        let is_first =
-            before.is_none() && steps.iter().any(|step| step.result == StepResult::Unknown && !step.name.contains('/'));
+        let is_first = before.is_none() && steps.iter().any(|step| step.result == StepResult::Unknown && !step.is_statement());
         if is_first {
             return None;
         }

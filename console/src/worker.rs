@@ -12,6 +12,7 @@ use crate::{
     confirm::{self, Due, Question, Resources, wrong_external_ids},
     job::{CLAIMS_MAX, CONCURRENT_MAX, Job, Kind, QUEUES, TIMEOUT},
     problem::{Problem, ProblemCode},
+    random,
     role_test::{ASSUME, PACKS, STACK, Step},
     store::{Delivery, StoreError},
     webhook::{self, attempt::Outcome, schedule::Jitter},
@@ -128,8 +129,7 @@ async fn attempt(console: Console, job: Job) -> Result<(), StoreError> {
 /// Posts an event to an endpoint, and keeps what came of it.
 async fn deliver(console: &Console, job: &Job) -> Result<(), StoreError> {
     let Some(delivery) = console.store.delivery(job).await? else { return console.store.drop_job(job).await };
-    let mut random = [0; 2];
-    let jitter = getrandom::fill(&mut random).map_or(Jitter::NONE, |()| Jitter::new(u16::from_le_bytes(random)));
+    let jitter = random::bytes().map_or(Jitter::NONE, |bytes| Jitter::new(u16::from_le_bytes(bytes)));
     let Delivery { endpoint, event, number } = &delivery;
     let attempt = webhook::deliver(console.webhooks.as_ref(), endpoint, event, *number, (console.clock)()).await;
     if let Outcome::Failure { kind, status, .. } = &attempt.outcome {

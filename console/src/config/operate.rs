@@ -20,10 +20,10 @@ pub struct ListArgs {
     #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
     pub database: Database,
     /// Of this customer only.
-    #[arg(long, value_name = "ID", value_parser = customer)]
+    #[arg(long, value_name = "ID")]
     pub customer_id: Option<CustomerId>,
     /// Of this AWS account only.
-    #[arg(long, value_name = "ID", value_parser = account)]
+    #[arg(long, value_name = "ID")]
     pub account_id: Option<AccountId>,
     /// In one of these states, separated by commas. Without it: in any but `unconfirmed`.
     #[arg(long = "state", value_name = "STATE", value_parser = state, value_delimiter = ',')]
@@ -33,20 +33,9 @@ pub struct ListArgs {
     pub text: Option<String>,
 }
 
-/// `show`
+/// `show`, `verify`, `disconnect`
 #[derive(Debug, Args)]
-pub struct ShowArgs {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
-    pub database: Database,
-    /// Which connection: its `connectionId`.
-    #[arg(long, value_name = "ID")]
-    pub connection_id: String,
-}
-
-/// `verify`
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
+pub struct ConnectionArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
     pub database: Database,
@@ -69,7 +58,7 @@ pub enum TokenCommand {
     /// Make a token and print it as JSON, this once.
     Create(TokenCreateArgs),
     /// List all tokens, without the tokens themselves.
-    List(TokenListArgs),
+    List(Database),
     /// Revoke a token at once.
     Revoke(TokenRevokeArgs),
 }
@@ -87,19 +76,11 @@ pub struct TokenCreateArgs {
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope, value_delimiter = ',', required = true)]
     pub scopes: Vec<Scope>,
     /// The only customer whose data it sees; all customers when left out.
-    #[arg(long, value_name = "ID", value_parser = customer)]
+    #[arg(long, value_name = "ID")]
     pub customer_id: Option<CustomerId>,
     /// How long it is good: at most 366 days.
     #[arg(long, default_value_t = EXPIRES_IN_DAYS_DEFAULT)]
     pub expires_in_days: u32,
-}
-
-/// `token list`
-#[derive(Debug, Args)]
-pub struct TokenListArgs {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would replace the command's own help")]
-    pub database: Database,
 }
 
 /// `token revoke`
@@ -142,14 +123,6 @@ pub struct RestoreArgs {
     pub database: Database,
     /// The backup.
     pub file: PathBuf,
-}
-
-fn customer(text: &str) -> Result<CustomerId, String> {
-    text.parse().map_err(str::to_owned)
-}
-
-fn account(text: &str) -> Result<AccountId, String> {
-    text.parse().map_err(str::to_owned)
 }
 
 fn state(text: &str) -> Result<State, String> {

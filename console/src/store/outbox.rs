@@ -14,9 +14,8 @@ use crate::{
     job::Kind,
     webhook::{
         self,
-        endpoint::Filter,
+        endpoint::takes,
         event::{Event, EventType},
-        health::Health,
         ids::{EndpointId, EventId},
     },
 };
@@ -85,12 +84,12 @@ pub(super) async fn publish(
     };
     for (id, filter, health) in rows {
         // A later version may have written what this one cannot read: that must not keep a notice out.
-        let (Ok(filter), Ok(health)) = (read::<Filter>(&filter), read::<Health>(&health)) else {
+        let endpoint = (id.parse(), read(&filter), read(&health));
+        let (Ok(endpoint_id), Ok(filter), Ok(health)) = endpoint else {
             tracing::error!("endpoint.id" = id, "not posted: the endpoint cannot be read");
             continue;
         };
-        let is_itself = about.is_some_and(|about| about.to_string() == id);
-        if !is_itself && !health.is_disabled() && filter.takes(event_type) {
+        if takes((&endpoint_id, &filter, &health), event_type, about) {
             enqueue(&mut *database, &id, &event, now).await?;
         }
     }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     error::{RowError, StoreError},
     jobs,
-    lists::{Listed, Page},
+    lists::{Listed, Page, Selection},
     once::{Made, Once},
     open::Store,
     outbox::{enqueue, publish},
@@ -194,19 +194,11 @@ impl Store {
         if !row.is_some_and(|row| row.is_seen_by(access)) {
             return Ok(None);
         }
-        let rows: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT sequence, attempt FROM webhook_attempts WHERE endpoint_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3",
-        )
-        .bind(storable(endpoint_id))
-        .bind(page.after.unwrap_or(i64::MAX))
-        // One more than asked for tells whether there is a next page.
-        .bind(i64::from(page.limit) + 1)
-        .fetch_all(&self.database.pool)
-        .await?;
-        let shown = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        let next = (rows.len() > shown).then(|| rows[shown - 1].0);
-        let items = rows.iter().take(shown).map(|(_, row)| read(row)).collect::<Result<_, _>>()?;
-        Ok(Some(Listed { items, next }))
+        let mut selection = Selection::new("SELECT a.sequence, a.attempt FROM webhook_attempts a");
+        selection.is("a.endpoint_id", Some(endpoint_id));
+        let listed = selection.page(self, ("a.sequence", true), page, |row: &(i64, String)| row.0).await?;
+        let items = listed.items.iter().map(|(_, attempt)| read(attempt)).collect::<Result<_, _>>()?;
+        Ok(Some(Listed { items, next: listed.next }))
     }
 
     /// Removes an endpoint; what was on its way to it is dropped. False where who asks sees none of this id.

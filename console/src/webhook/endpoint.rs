@@ -21,11 +21,17 @@ impl Endpoint {
     /// Whether an event goes to this endpoint. One about an endpoint never goes to the same one, whose failures would tell of
     /// themselves; `about` is that endpoint. A test goes only where the operator sends it, so it is never taken here.
     pub fn takes(&self, event_type: EventType, about: Option<&EndpointId>) -> bool {
-        !self.health.is_disabled()
-            && event_type != EventType::WebhookTest
-            && about != Some(&self.id)
-            && self.filter.takes(event_type)
+        takes((&self.id, &self.filter, &self.health), event_type, about)
     }
+}
+
+/// The same where the URL and the secrets are not at hand.
+pub(crate) fn takes(
+    (id, filter, health): (&EndpointId, &Filter, &Health),
+    event_type: EventType,
+    about: Option<&EndpointId>,
+) -> bool {
+    !health.is_disabled() && event_type != EventType::WebhookTest && about != Some(id) && filter.takes(event_type)
 }
 
 /// Which event types an endpoint takes: their names, `connection.*` for all of a group, `*` for all.

@@ -8,6 +8,7 @@ use hawser_console::{
     job::{CLAIMS_MAX, CONCURRENT_MAX, Kind, LEASE},
     probe::{How, statements},
     problem::{Problem, ProblemCode},
+    worker,
 };
 use http::Request;
 use serde_json::{Value, json};
@@ -327,12 +328,16 @@ async fn an_outage_mends_nothing() {
 async fn an_outage_of_the_database_lays_nothing_aside() {
     let world = TestConsole::new().await;
     announced(&world, "51af3dc0").await;
+    let database = database(&world.directory).await;
     for _ in 0..CLAIMS_MAX * 2 {
-        let job = world.console.store.claim(&[Kind::Verify], CONCURRENT_MAX, world.now()).await.unwrap().remove(0);
-        assert_eq!(job.claims, 1);
-        let later = world.now() + Duration::minutes(1);
-        world.console.store.postpone(&job, later).await.unwrap();
-        world.set_clock(later);
+        // The worker takes the job, asks AWS, and cannot store what came of it.
+        sqlx::query("ALTER TABLE problems RENAME TO unreachable").execute(&database).await.unwrap();
+        assert!(worker::once(&world.console).await.is_err());
+        sqlx::query("ALTER TABLE unreachable RENAME TO problems").execute(&database).await.unwrap();
+        let asked = world.stacks.questions.lock().unwrap().len();
+        world.ask_aws().await;
+        assert_eq!(world.stacks.questions.lock().unwrap().len(), asked, "not before a minute is over");
+        world.set_clock(world.now() + Duration::minutes(1));
     }
     world.ask_aws().await;
     assert_eq!(world.connections().await[0]["state"], "verified");

@@ -214,6 +214,17 @@ async fn nothing_is_posted_of_an_unconfirmed_account() {
         world.ask_aws().await;
     }
     assert_eq!(receiver.types(), Vec::<String>::new());
+    // Of one that the launch was made for it is.
+    let mut expected = Stack::new(&launch, "51af3dc1", &world.sts.url);
+    expected.account = crate::support::OTHER_ACCOUNT.to_owned();
+    expected.stack_id = expected.stack_id.replace(crate::support::ACCOUNT, &expected.account);
+    world.set_clock(NOW);
+    let mut event = expected.event("established", NOW);
+    event["data"]["organization"]["managementAccountId"] = json!(crate::support::ACCOUNT);
+    let (status, body) = world.post(expected.send(event, NOW)).await;
+    assert_eq!(status, 200, "{body}");
+    world.ask_aws().await;
+    assert!(receiver.types().contains(&"connection.announced".to_owned()));
 }
 
 /// An endpoint as the operator makes, tries, rotates, disables and removes it.
